@@ -1,0 +1,520 @@
+"""The command line. Results go to standard output, progress and messages to standard error.
+
+Exit codes: 0 fine; 1 the check failed; 2 usage or unreadable input; 3 unsupported; 4 a bug in kir; 130 interrupted.
+
+Only click is imported here: `kir --help` must be instant, so every command imports what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from kir import __version__
+
+if TYPE_CHECKING:
+    from kir.dims import Dim
+    from kir.exporters.pipeline import ExportResult
+    from kir.model import Model
+    from kir.verify import VerificationReport
+
+EXIT_BUG = 4
+EXIT_INTERRUPTED = 130
+BUG_ADDRESS = "please report it, with the command and the model, where you got kir from"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+provider_option = click.option(
+    "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, …"
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+batch_option = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.")
+shapes_option = click.option(
+    "--input-shapes",
+    multiple=True,
+    metavar="NAME:1,3,224",
+    help="Fix an input's sizes, the batch first; text names an unknown size. Repeatable.",
+)
+weights_option = click.option(
+    "--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first."
+)
+lost_mask_option = click.option(
+    "--on-lost-mask",
+    type=click.Choice(["error", "warn"]),
+    default=None,
+    help="What to do when a mask reaches a layer that cannot carry it.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kir")
+@click.option("--debug", is_flag=True, help="Print a traceback for every error.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Turn Keras-like models into verified ONNX files.
+
+    MODEL is a Python script that builds a model, with the variable's name where there are several: model.py:name.
+    """
+    context.obj = {"debug": debug}
+
+
+@cli.command()
+@click.argument("source", metavar="MODEL")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
+@click.option("--opset", type=int, help="ONNX opset, 13 or later.  [default: the newest that onnxruntime supports]")
+@click.option("--training", is_flag=True, help="Keep Dropout, switched by the input training_mode.")
+@click.option("--losses", is_flag=True, help="Add the sum of all regularization terms as an output.")
+@batch_option
+@shapes_option
+@click.option("--external-data", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True)
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Put into the file's metadata. Repeatable.")
+@click.option("-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="0: no passes; 1: exact ones; 2: all.")
+@click.option("--passes", metavar="a,b,-c", help="Choose passes by name, or leave some out; see kir passes.")
+@click.option("--print-after", metavar="PASS", help="Print the graph after this pass on standard error.")
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with onnxruntime before writing.")
+@click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
+@provider_option
+@seed_option
+@weights_option
+@lost_mask_option
+@json_option
+def export(
+    source: str,
+    output: Path,
+    opset: int | None,
+    training: bool,
+    losses: bool,
+    batch: int | None,
+    input_shapes: tuple[str, ...],
+    external_data: str,
+    metadata: tuple[str, ...],
+    level: int,
+    passes: str | None,
+    print_after: str | None,
+    verify: bool,
+    bisect: bool,
+    provider: str,
+    seed: int,
+    weights: Path | None,
+    on_lost_mask: str | None,
+    as_json: bool,
+) -> None:
+    """Export MODEL as an ONNX file and prove that it computes the same."""
+    _require_suffix(output, ".onnx")
+    given_metadata = _parse_metadata(metadata)
+    with _progress() as progress:
+        progress("reading the model")
+        model = _load_model(source, weights, on_lost_mask)
+        from kir.exporters.pipeline import ExportOptions, export_model
+
+        options = ExportOptions(
+            opset=opset,
+            training=training,
+            losses=losses,
+            sizes=_parse_sizes(model, batch, input_shapes),
+            external_data=external_data,
+            metadata=given_metadata,
+            level=level,
+            passes=passes,
+            verify=verify,
+            provider=provider,
+            seed=seed,
+            bisect=bisect,
+        )
+        result = export_model(model, output, options, progress=progress, after_pass=_printer(print_after))
+    if as_json:
+        _print_json(_export_json(result))
+    else:
+        _print_export(result)
+
+
+@cli.command()
+@click.argument("source", metavar="MODEL")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--training", is_flag=True, help="MODEL was exported with --training.")
+@click.option("--losses", is_flag=True, help="MODEL was exported with --losses.")
+@batch_option
+@shapes_option
+@click.option("--bisect", is_flag=True, help="On a mismatch, name the first node, and its layer, that differs.")
+@provider_option
+@seed_option
+@weights_option
+@lost_mask_option
+@json_option
+def verify(
+    source: str,
+    file: Path,
+    training: bool,
+    losses: bool,
+    batch: int | None,
+    input_shapes: tuple[str, ...],
+    bisect: bool,
+    provider: str,
+    seed: int,
+    weights: Path | None,
+    on_lost_mask: str | None,
+    as_json: bool,
+) -> None:
+    """Compare MODEL (a script or an ONNX file) with an ONNX FILE on random inputs."""
+    from kir import verify as verification
+
+    with _progress() as progress:
+        progress("reading the model")
+        if Path(source).suffix == ".onnx":
+            report = verification.verify_onnx_files(Path(source), file, provider=provider, seed=seed)
+        else:
+            from kir import passes
+            from kir.model import lower
+
+            model = _load_model(source, weights, on_lost_mask)
+            sizes = _parse_sizes(model, batch, input_shapes)
+            reference = lower(model, training=training, sizes=sizes, losses=losses)
+            progress("verifying")
+            report = verification.verify_file(reference, file, provider=provider, seed=seed)
+            if bisect and not report.passed:
+                progress("bisecting")
+                graph = reference.copy()
+                passes.run(graph, passes.pipeline(2))
+                report = report.with_divergence(verification.bisect(graph, file, provider=provider, seed=seed))
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        _print_verification(report)
+    if not report.passed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("source", metavar="MODEL")
+@click.option("--ops", is_flag=True, help="Print the graph of operators instead of the layers.")
+@click.option("-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops.")
+@weights_option
+@lost_mask_option
+@json_option
+def summary(
+    source: str, ops: bool, level: int, weights: Path | None, on_lost_mask: str | None, as_json: bool
+) -> None:
+    """Print MODEL's layers, or its graph."""
+    model = _load_model(source, weights, on_lost_mask)
+    from kir.summary import print_summary, summarize
+
+    if ops:
+        from kir import passes
+
+        graph = model.to_graph()
+        passes.run(graph, passes.pipeline(level))
+        text = str(graph)
+        _print_json({"graph": text.splitlines()}) if as_json else click.echo(text)
+    elif as_json:
+        _print_json(summarize(model).to_json())
+    else:
+        print_summary(model)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def inspect(file: Path, as_json: bool) -> None:
+    """Say what is in an ONNX FILE: inputs, outputs, operators, weights, metadata."""
+    from kir.exporters.onnx_file.inspect import inspect_file, print_inspection
+
+    inspection = inspect_file(file)
+    if as_json:
+        _print_json(inspection.to_json())
+    else:
+        print_inspection(inspection)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, metavar="[INPUTS.npz | NAME=ARRAY.npy]...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs as .npz, or one as .npy.")
+@provider_option
+@json_option
+def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str, as_json: bool) -> None:
+    """Run an ONNX FILE in onnxruntime on arrays from .npz or .npy files."""
+    from kir.exporters.onnx_file.session import make_session, run_session
+    from kir.importers.arrays import read_arrays
+    from kir.summary import describe_array
+
+    if output is not None:
+        _require_suffix(output, ".npz", ".npy")
+    session = make_session(file, provider)
+    results = run_session(session, read_arrays(inputs, [entry.name for entry in session.get_inputs()]))
+    if output is not None:
+        from kir.exporters.arrays import write_arrays
+
+        write_arrays(output, results)
+    described = {name: describe_array(array) for name, array in results.items()}
+    if as_json:
+        _print_json({"outputs": described, "written": None if output is None else str(output)})
+    else:
+        for name, facts in described.items():
+            click.echo(f"{name}: " + "  ".join(f"{key} {value}" for key, value in facts.items()))
+
+
+@cli.command()
+@json_option
+def passes(as_json: bool) -> None:
+    """List the passes, in the order in which they run."""
+    from kir import passes as all_passes
+
+    rows = [
+        {"name": p.name, "level": 1 if p.exact else 2, "exact": p.exact, "summary": p.summary}
+        for p in all_passes.PASSES
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(("Pass", "Level", "What it does"), [(r["name"], f"-O{r['level']}", r["summary"]) for r in rows])
+
+
+@cli.command()
+@json_option
+def ops(as_json: bool) -> None:
+    """List the operators of the graph, and whether they export."""
+    from kir.exporters.onnx_file.ops import supported_ops
+    from kir.op import all_ops, field_names, input_names
+
+    exported = supported_ops()
+    rows = [
+        {
+            "name": name,
+            "group": cls.__module__.rpartition(".")[2],
+            "inputs": list(input_names(cls)),
+            "attributes": list(field_names(cls)),
+            "exports": cls in exported,
+            "summary": (cls.__doc__ or "").strip().splitlines()[0],
+        }
+        for name, cls in all_ops().items()
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        heading = ("Operator", "Group", "Inputs", "Attributes", "What it computes")
+        _print_table(
+            heading,
+            [(r["name"], r["group"], ", ".join(r["inputs"]), ", ".join(r["attributes"]), r["summary"]) for r in rows],
+        )
+
+
+# Running
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with its code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    warnings.showwarning = _show_warning
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    try:
+        cli.main(args=arguments, prog_name="kir", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except click.exceptions.Exit as exit:
+        return exit.exit_code
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else 1
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough; keep Python from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error, debug, "--json" in arguments)
+    return 0
+
+
+def _report(error: Exception, debug: bool, as_json: bool) -> int:
+    """Says what went wrong, once, and gives the exit code."""
+    from kir.errors import KirError
+
+    expected = isinstance(error, KirError | MemoryError)
+    if debug or not expected:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    message = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {message}; --no-verify needs least"
+    code = error.exit_code if isinstance(error, KirError) else 2 if expected else EXIT_BUG
+    prefix = "error" if expected else "bug in kir"
+    click.echo(f"{prefix}: {message}", err=True)
+    for note in getattr(error, "__notes__", []):
+        click.echo(f"  {note}", err=True)
+    if not expected:
+        click.echo(BUG_ADDRESS, err=True)
+    if as_json:
+        _print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
+    return code
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A function that shows the stage under way on standard error, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield lambda stage: status.update(f"{stage} …")
+
+
+# Reading arguments
+
+
+def _load_model(source: str, weights: Path | None, on_lost_mask: str | None) -> Model:
+    from kir.errors import FormatError
+    from kir.importers.script import load_script, split_name
+
+    path, name = split_name(source)
+    if not path.exists():
+        raise FormatError(f"there is no file {path}; expected a Python script that builds a model: model.py[:name]")
+    if path.suffix != ".py":
+        raise FormatError(f"cannot read {path}; expected a Python script that builds a model: model.py[:name]")
+    if on_lost_mask is not None:
+        from kir.config import set_on_lost_mask
+
+        set_on_lost_mask(on_lost_mask)
+    model = load_script(path, name)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...]) -> dict[str, Dim]:
+    from kir.dims import parse_dim
+    from kir.errors import InvalidArgumentError
+    from kir.model import bind_input_shapes
+
+    shapes: dict[str, list[Dim]] = {}
+    for text in input_shapes:
+        name, colon, sizes = text.rpartition(":")
+        if not colon:
+            raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
+        shapes[name] = [parse_dim(size.strip()) for size in sizes.split(",") if size.strip()]
+    bound = bind_input_shapes(model, shapes)
+    if batch is not None and bound.setdefault("batch", batch) != batch:
+        raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {bound['batch']}")
+    return bound
+
+
+def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
+    from kir.errors import InvalidArgumentError
+
+    metadata: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise InvalidArgumentError(f"--metadata expects KEY=VALUE; received {item!r}")
+        metadata[key] = value
+    return metadata
+
+
+def _require_suffix(path: Path, *suffixes: str) -> None:
+    from kir.errors import InvalidArgumentError
+
+    if path.suffix not in suffixes:
+        raise InvalidArgumentError(f"cannot write {path}: expected a name that ends in {' or '.join(suffixes)}")
+
+
+def _printer(name: str | None) -> Callable[[Any, Any, int], None] | None:
+    """Prints the graph behind the pass of this name."""
+    if name is None:
+        return None
+    from kir.errors import InvalidArgumentError
+    from kir.passes import PASSES
+
+    names = [p.name for p in PASSES]
+    if name not in names:
+        raise InvalidArgumentError(f"there is no pass {name!r}; kir passes lists them: {', '.join(names)}")
+
+    def print_graph(run: Any, graph: Any, changes: int) -> None:
+        if run.name == name:
+            click.echo(f"after {name} ({changes} changes):\n{graph}", err=True)
+
+    return print_graph
+
+
+# Printing results
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, allow_nan=True, default=str))
+
+
+def _export_json(result: ExportResult) -> dict[str, Any]:
+    file = result.file
+    return {
+        "file": str(file.path),
+        "data": None if file.data_path is None else str(file.data_path),
+        "opset": file.opset,
+        "nodes": file.node_count,
+        "bytes": file.size_bytes,
+        "inputs": {node.op.label: str(node.op.type) for node in result.graph.inputs},  # type: ignore[attr-defined]
+        "outputs": {node.op.label: str(node.output.type) for node in result.graph.outputs},  # type: ignore[attr-defined]
+        "passes": {name: count for name, count in result.changes.items() if count},
+        "verification": None if result.verification is None else result.verification.to_json(),
+    }
+
+
+def _print_export(result: ExportResult) -> None:
+    from kir.summary import format_bytes
+
+    document = _export_json(result)
+    data = f", data in {document['data']}" if document["data"] else ""
+    click.echo(
+        f"{document['file']}: {document['nodes']} nodes, opset {document['opset']}, "
+        f"{format_bytes(document['bytes'])}{data}"
+    )
+    for role in ("inputs", "outputs"):
+        for name, type in document[role].items():
+            click.echo(f"  {role[:-1]:<7} {name}: {type}")
+    changed = ", ".join(f"{name} {count}" for name, count in document["passes"].items())
+    click.echo(f"  passes  {changed or 'nothing to change'}")
+    if result.verification is None:
+        click.echo("not verified")
+    else:
+        _print_verification(result.verification)
+
+
+def _print_verification(report: VerificationReport) -> None:
+    click.echo(str(report))
+
+
+def _print_table(headings: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*[escape(str(cell)) for cell in row])
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Writing arrays to `.npz` and `.npy` files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kir.errors import FormatError
+from kir.exporters.files import replacing
+from kir.op import Array
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Writes named arrays as `.npz`, or a single one as `.npy`, by the name's ending.
+
+    Raises:
+        FormatError: several arrays for one `.npy`, or the target cannot be written.
+    """
+    if path.suffix == ".npy" and len(arrays) != 1:
+        raise FormatError(f"{path} can hold one array; there are {len(arrays)} ({', '.join(arrays)}): write a .npz file")
+    with replacing(path) as written, open(written, "wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, next(iter(arrays.values())), allow_pickle=False)
+        else:
+            np.savez(file, **dict(arrays))

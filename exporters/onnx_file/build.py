@@ -1,0 +1,165 @@
+"""From a Graph to the parts of an ONNX file: everything but the weights as protobuf, the weights by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+import kir
+from kir.errors import InvalidArgumentError
+from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor
+from kir.exporters.onnx_file.names import join, reserve_labels
+from kir.exporters.onnx_file.ops import emit, onnx_dtype
+from kir.exporters.onnx_file.session import newest_opset
+from kir.graph import Graph, Node, Value
+from kir.ops.sparse import SparseToDense
+from kir.ops.structural import Constant, Input, Output
+from kir.types import Shape, TensorType, as_dtype
+
+OLDEST_OPSET = 13
+
+# NodeProto.metadata_props, which names each node's layer, exists since IR version 10.
+LOWEST_IR_VERSION = 10
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An ONNX model in the order in which protobuf writes it: fields before the weights, weights, fields after them.
+
+    `model_head` and `model_tail` hold the fields of ModelProto before and after its graph, `graph_head` and
+    `graph_tail` those of GraphProto before and after its initializers.
+    """
+
+    opset: int
+    model_head: ModelProto
+    graph_head: GraphProto
+    initializers: tuple[tuple[str, Array], ...]
+    graph_tail: GraphProto
+    model_tail: ModelProto
+
+
+def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
+    """The parts of the file. O(nodes); weights are not read.
+
+    Raises:
+        InvalidArgumentError: the opset is not one that can be written.
+        UnsupportedError: an operator has no ONNX form.
+        GraphError: names of inputs and outputs collide.
+    """
+    opset = check_opset(opset)
+    emitter = _emit_nodes(graph, opset)
+    emitter.graph.name = graph.name or "graph"
+    head = ModelProto(
+        ir_version=max(LOWEST_IR_VERSION, helper.find_min_ir_version_for([helper.make_opsetid("", opset)])),
+        producer_name="kir",
+        producer_version=kir.__version__,
+    )
+    tail = ModelProto(opset_import=[helper.make_opsetid("", opset)])
+    helper.set_model_props(tail, {**graph.metadata, **metadata})
+    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph), tail)
+
+
+def check_opset(opset: int | None) -> int:
+    """The opset to write: the given one, or the newest that the installed onnxruntime supports fully.
+
+    Raises:
+        InvalidArgumentError: it is older than 13 or newer than the installed onnx knows.
+    """
+    from onnx.defs import onnx_opset_version
+
+    newest = onnx_opset_version()
+    if opset is None:
+        return min(newest, newest_opset())
+    if not OLDEST_OPSET <= opset <= newest:
+        raise InvalidArgumentError(
+            f"received opset {opset}; expected {OLDEST_OPSET} to {newest}, the newest that the installed onnx knows"
+        )
+    return opset
+
+
+def tensor_head(name: str, array: Array) -> TensorProto:
+    """A TensorProto without its data; of strings, with it."""
+    tensor = TensorProto(name=name, data_type=onnx_dtype(as_dtype(array.dtype)), dims=array.shape)
+    if array.dtype == object:
+        tensor.string_data.extend(str(item).encode() for item in array.flat)
+    return tensor
+
+
+def _emit_nodes(graph: Graph, opset: int) -> Emitter:
+    names = reserve_labels(graph)
+    order = graph.order()
+    emitter = Emitter(opset, names, *_find_sources(order))
+    labels: dict[Value, str] = {}
+    for output in graph.outputs:
+        labels.setdefault(_read_value(output), _label(output))
+    tensors: dict[Value, Tensor] = {}
+    for node in order:
+        emitter.begin(node.origin)
+        if isinstance(node.op, Input | Constant):
+            tensors[node.output] = _emit_source(emitter, node)
+        elif isinstance(node.op, Output):
+            _emit_output(emitter, node.op.label, tensors[_read_value(node)])
+        else:
+            inputs = [None if value is None else tensors[value] for value in node.inputs]
+            written = emit(emitter, node.op, *inputs)
+            for value, name in zip(node.outputs, written, strict=True):
+                label = labels.get(value)
+                renamed = label is not None and emitter.rename_output(name, label)
+                tensors[value] = Tensor(str(label) if renamed else name, value.type)
+    return emitter
+
+
+def _emit_source(emitter: Emitter, node: Node) -> Tensor:
+    if isinstance(node.op, Input):
+        if node.op.default is not None:
+            emitter.initializers.append((node.op.label, node.op.default.array))
+        return Tensor(node.op.label, node.op.type)
+    assert isinstance(node.op, Constant)
+    array = node.op.value.array
+    path = node.origin.path if node.origin else ""
+    return Tensor(emitter.weight(array, node.op.label or join(path, "constant")), node.output.type, array)
+
+
+def _emit_output(emitter: Emitter, label: str, value: Tensor) -> None:
+    """Nothing, if the value already has the output's name; else a copy of it under that name."""
+    if value.name != label:
+        emitter.rename_output(emitter.node("Identity", [value.name]), label)
+
+
+def _find_sources(order: list[Node]) -> tuple[dict[str, Shape], frozenset[str]]:
+    """Where sizes can be read at run time: the inputs' shapes, and the inputs that are the shape of a sparse one."""
+    sources = {node.op.label: node.op.type.shape for node in order if isinstance(node.op, Input)}
+    vectors = set()
+    for node in order:
+        if isinstance(node.op, SparseToDense):
+            size = node.inputs[2]
+            if size is not None and isinstance(size.node.op, Input):
+                sources[size.node.op.label] = node.op.shape
+                vectors.add(size.node.op.label)
+    return sources, frozenset(vectors)
+
+
+def _read_value(output: Node) -> Value:
+    (value,) = output.inputs
+    assert value is not None
+    return value
+
+
+def _label(node: Node) -> str:
+    assert isinstance(node.op, Input | Output)
+    return node.op.label
+
+
+def _signature(graph: Graph) -> GraphProto:
+    return GraphProto(
+        input=[_value_info(_label(node), node.output.type) for node in graph.inputs],
+        output=[_value_info(_label(node), node.output.type) for node in graph.outputs],
+    )
+
+
+def _value_info(name: str, type: TensorType) -> ValueInfoProto:
+    """Symbolic sizes are given by their text: equal texts are equal sizes."""
+    shape = [dim if isinstance(dim, int) else str(dim) for dim in type.shape]
+    return helper.make_tensor_value_info(name, onnx_dtype(type.dtype), shape)

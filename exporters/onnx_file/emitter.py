@@ -1,0 +1,245 @@
+"""What the functions of `ops.py` write with: nodes, initializers, and sizes that are known only at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, NodeProto, helper
+
+from kir.dims import Dim, FloorDiv, Sym, is_known
+from kir.errors import UnsupportedError
+from kir.exporters.onnx_file.names import Names, join
+from kir.graph import Origin
+from kir.types import Shape, TensorType
+
+Array = np.ndarray[Any, Any]
+
+# Merging equal initializers that the exporter itself makes (shapes, axes, scalars) costs a hash of their bytes.
+MAX_MERGED_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input of an operator in the file being written: its name, its type, its value if it is an initializer."""
+
+    name: str
+    type: TensorType
+    value: Array | None = None
+
+
+class Emitter:
+    """Appends nodes to an ONNX graph.
+
+    Names are unique without the caller's doing. All nodes that are written between two calls of `begin` belong to one
+    operator of the graph, and carry its layer in their name and in `metadata_props`.
+    """
+
+    def __init__(
+        self, opset: int, names: Names, sources: Mapping[str, Shape], vectors: frozenset[str] = frozenset()
+    ) -> None:
+        """`sources` are graph inputs, and the shapes from which sizes can be read at run time.
+
+        That is the input's own shape; of those in `vectors`, the shape that is the input's value (i64[rank]).
+        """
+        self.opset = opset
+        self.graph = GraphProto()
+        self.initializers: list[tuple[str, Array]] = []
+        self._names = names
+        self._origin: Origin | None = None
+        self._first_node = 0
+        self._merged: dict[tuple[Any, ...], str] = {}
+        self._sources = sources
+        self._vectors = vectors
+        self._axes = _find_axes(sources)
+        self._sizes: dict[Dim | tuple[str, int, int] | str, str] = {}
+
+    # Nodes and initializers
+
+    def begin(self, origin: Origin | None) -> None:
+        """From here on nodes belong to an operator of the given layer."""
+        self._origin = origin
+        self._first_node = len(self.graph.node)
+
+    def node(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """A new node with one output, whose name is returned."""
+        return self.nodes(op_type, inputs, 1, **attributes)[0]
+
+    def nodes(self, op_type: str, inputs: Sequence[str], n_outputs: int, **attributes: Any) -> tuple[str, ...]:
+        """A new node with several outputs, whose names are returned.
+
+        An absent input is "", and absent inputs at the end are dropped; so are attributes of None. A bool is written
+        as 0 or 1.
+        """
+        node: NodeProto = self.graph.node.add()
+        node.op_type = op_type
+        node.name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
+        while inputs and not inputs[-1]:
+            inputs = inputs[:-1]
+        node.input.extend(inputs)
+        for name, value in attributes.items():
+            if value is not None:
+                node.attribute.append(helper.make_attribute(name, int(value) if isinstance(value, bool) else value))
+        suffixes = [""] if n_outputs == 1 else [f"_{index}" for index in range(n_outputs)]
+        outputs = tuple(self._names.unique(f"{node.name}/output{suffix}") for suffix in suffixes)
+        node.output.extend(outputs)
+        self._describe(node)
+        return outputs
+
+    def _describe(self, node: NodeProto) -> None:
+        if self._origin is not None:
+            for key, text in (("kir.layer", self._origin.path), ("kir.class", self._origin.layer)):
+                node.metadata_props.add(key=key, value=text)
+
+    def weight(self, array: Array, label: str) -> str:
+        """An initializer of its own, kept by reference; the name is `label` if that is free."""
+        name = self._names.unique(label)
+        self.initializers.append((name, array))
+        return name
+
+    def constant(self, value: Any, hint: str, dtype: Any = np.int64) -> str:
+        """An initializer of the exporter's own making, the same one for the same small value; named by `hint`."""
+        array = np.asarray(value, dtype)
+        if array.nbytes > MAX_MERGED_BYTES or array.dtype == object:
+            return self.weight(array, hint)
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._merged:
+            self._merged[key] = self.weight(array, hint)
+        return self._merged[key]
+
+    def rename_output(self, old: str, new: str) -> bool:
+        """Gives an output of the current operator's nodes a name. False, and nothing done, if it is none of theirs.
+
+        O(nodes of the operator). Nothing but these nodes may have read the old name.
+        """
+        nodes = self.graph.node[self._first_node :]
+        if old in self._sizes.values() or not any(old in node.output for node in nodes):
+            return False
+        for node in nodes:
+            for names in (node.input, node.output):
+                names[:] = [new if name == old else name for name in names]
+        return True
+
+    # Sizes
+
+    def sizes(self, dims: Sequence[Dim]) -> str:
+        """The i64[n] value of n sizes: an initializer if all are known, else read from the shapes of inputs."""
+        if all(map(is_known, dims)):
+            return self.constant(dims, "sizes")
+        parts: list[str] = []
+        position = 0
+        while position < len(dims):
+            taken = self._run_length(dims, position)
+            parts.append(self._run(dims[position : position + taken]))
+            position += taken
+        return parts[0] if len(parts) == 1 else self.node("Concat", parts, axis=0)
+
+    def size(self, dim: Dim) -> str:
+        """The i64[1] value of a size, computed once.
+
+        Raises:
+            UnsupportedError: a name in it is the size of no axis of an input.
+        """
+        if isinstance(dim, int):
+            return self.constant([dim], "size")
+        if dim not in self._sizes:
+            self._sizes[dim] = self._read(*self._axes[dim], 1) if dim in self._axes else self._compute(dim)
+        return self._sizes[dim]
+
+    def scalar(self, dim: Dim) -> str:
+        """The i64[] value of a size."""
+        if isinstance(dim, int):
+            return self.constant(dim, "size")
+        return self.node("Squeeze", [self.size(dim), self.constant([0], "axes")])
+
+    def _run_length(self, dims: Sequence[Dim], start: int) -> int:
+        """How many sizes from `start` on one node or initializer can give."""
+        first = dims[start]
+        end = start + 1
+        if isinstance(first, int):
+            while end < len(dims) and is_known(dims[end]):
+                end += 1
+        elif first in self._axes:
+            label, axis = self._axes[first]
+            shape = self._sources[label][axis:]
+            while end < len(dims) and end - start < len(shape) and dims[end] == shape[end - start]:
+                end += 1
+        return end - start
+
+    def _run(self, dims: Sequence[Dim]) -> str:
+        if is_known(dims[0]):
+            return self.constant(dims, "sizes")
+        return self.size(dims[0]) if len(dims) == 1 else self._read(*self._axes[dims[0]], len(dims))
+
+    def _read(self, label: str, axis: int, count: int) -> str:
+        """The sizes of `count` axes of a graph input from `axis` on."""
+        key = (label, axis, count)
+        if key not in self._sizes:
+            self._sizes[key] = self._slice_shape(label, axis, axis + count)
+        return self._sizes[key]
+
+    def _slice_shape(self, label: str, start: int, end: int) -> str:
+        if self.opset >= 15 and label not in self._vectors:
+            return self.node("Shape", [label], start=start, end=end)
+        if label not in self._sizes:
+            self._sizes[label] = label if label in self._vectors else self.node("Shape", [label])
+        bounds = [self.constant([bound], "bound") for bound in (start, end, 0)]
+        return self.node("Slice", [self._sizes[label], *bounds])
+
+    def _compute(self, dim: Sym) -> str:
+        total = ""
+        # A positive term first, so that no sum has to start with a negation.
+        for monomial, coefficient in sorted(dim.terms, key=lambda term: term[1] < 0):
+            term = self._term(monomial, abs(coefficient))
+            if total:
+                total = self.node("Add" if coefficient > 0 else "Sub", [total, term])
+            else:
+                total = term if coefficient > 0 else self.node("Neg", [term])
+        return total
+
+    def _term(self, monomial: Sequence[str | FloorDiv], factor: int) -> str:
+        factors = [self._floor_div(atom) if isinstance(atom, FloorDiv) else self._name(atom) for atom in monomial]
+        if factor != 1 or not factors:
+            factors.append(self.size(factor))
+        result = factors[0]
+        for other in factors[1:]:
+            result = self.node("Mul", [result, other])
+        return result
+
+    def _name(self, name: str) -> str:
+        dim = Sym((((name,), 1),))
+        if dim not in self._axes:
+            known = ", ".join(sorted(map(str, self._axes))) or "none"
+            raise UnsupportedError(
+                f"the size {name!r} is needed when the model runs, but no axis of an input has it (inputs have: {known}); "
+                "give a concrete size (--input-shapes, --batch)"
+            )
+        return self.size(dim)
+
+    def _floor_div(self, atom: FloorDiv) -> str:
+        numerator, denominator = self.size(atom.numerator), self.size(atom.denominator)
+        if not _is_plainly_positive(atom.numerator):
+            # ONNX's Div rounds toward zero and its Mod takes the divisor's sign: without the rest the division is exact.
+            numerator = self.node("Sub", [numerator, self.node("Mod", [numerator, denominator])])
+        return self.node("Div", [numerator, denominator])
+
+
+def _find_axes(sources: Mapping[str, Shape]) -> dict[Dim, tuple[str, int]]:
+    """The first axis of an input that has a symbolic size, by size."""
+    axes: dict[Dim, tuple[str, int]] = {}
+    for label, shape in sources.items():
+        for axis, dim in enumerate(shape):
+            if isinstance(dim, Sym):
+                axes.setdefault(dim, (label, axis))
+    return axes
+
+
+def _is_plainly_positive(dim: Dim) -> bool:
+    """Whether a sum has no negative term and no division, whatever the names are (sizes are not negative)."""
+    if isinstance(dim, int):
+        return dim >= 0
+    return all(
+        coefficient > 0 and all(isinstance(atom, str) for atom in monomial) for monomial, coefficient in dim.terms
+    )

@@ -1,0 +1,128 @@
+"""What is in an ONNX file, without loading its weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kir.errors import FormatError
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The facts about a file; sizes in bytes. `layers` counts nodes by the layer that kir's metadata names."""
+
+    path: Path
+    size_bytes: int
+    ir_version: int
+    opsets: Mapping[str, int]
+    producer: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    operators: Mapping[str, int]
+    layers: Mapping[str, int]
+    initializers: int
+    parameters: int
+    external_data: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+    @property
+    def node_count(self) -> int:
+        return sum(self.operators.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path), "nodes": self.node_count}
+
+
+def inspect_file(path: Path) -> Inspection:
+    """Reads an ONNX file's structure; external data is named and not followed.
+
+    Raises:
+        FormatError: the file cannot be read, or is no ONNX model.
+    """
+    model = _load(path)
+    graph = model.graph
+    initializers = {tensor.name for tensor in graph.initializer}
+    return Inspection(
+        path,
+        path.stat().st_size,
+        model.ir_version,
+        {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
+        f"{model.producer_name} {model.producer_version}".strip(),
+        {v.name: _type_text(v) + (" (with a default)" if v.name in initializers else "") for v in graph.input},
+        {v.name: _type_text(v) for v in graph.output},
+        dict(Counter(node.op_type for node in graph.node).most_common()),
+        dict(Counter(_layer_of(node) for node in graph.node if _layer_of(node))),
+        len(graph.initializer),
+        sum(_element_count(tensor) for tensor in graph.initializer),
+        tuple(sorted(_locations(graph.initializer))),
+        {entry.key: entry.value for entry in model.metadata_props},
+    )
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """Prints the facts, one line each."""
+    import click
+
+    from kir.summary import format_bytes
+
+    opsets = ", ".join(f"{domain} {version}" for domain, version in inspection.opsets.items())
+    click.echo(f"{inspection.path}: {format_bytes(inspection.size_bytes)}")
+    click.echo(f"  made by     {inspection.producer or 'unknown'}, opset {opsets}, IR version {inspection.ir_version}")
+    for role, values in (("input", inspection.inputs), ("output", inspection.outputs)):
+        for name, type in values.items():
+            click.echo(f"  {role:<11} {name}: {type}")
+    operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
+    click.echo(f"  nodes       {inspection.node_count}: {operators or 'none'}")
+    click.echo(f"  weights     {inspection.parameters:,} numbers in {inspection.initializers} initializers")
+    if inspection.external_data:
+        click.echo(f"  data in     {', '.join(inspection.external_data)}")
+    if inspection.layers:
+        click.echo(f"  layers      {', '.join(f'{name} {count}' for name, count in inspection.layers.items())}")
+    for key, value in inspection.metadata.items():
+        click.echo(f"  metadata    {key} = {value}")
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror}; expected an ONNX file") from None
+    except DecodeError:
+        raise FormatError(f"{path} is not an ONNX file") from None
+    if not model.HasField("graph") or not model.opset_import:
+        raise FormatError(f"{path} is not an ONNX model: it has no {'opset' if model.HasField('graph') else 'graph'}")
+    return model
+
+
+def _type_text(value: onnx.ValueInfoProto) -> str:
+    import onnx
+
+    tensor = value.type.tensor_type
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "unknown"
+    dims = [d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim]
+    return f"{name}[{', '.join(dims)}]"
+
+
+def _layer_of(node: onnx.NodeProto) -> str:
+    return next((entry.value for entry in node.metadata_props if entry.key == "kir.layer"), "")
+
+
+def _element_count(tensor: onnx.TensorProto) -> int:
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return count
+
+
+def _locations(tensors: Iterable[onnx.TensorProto]) -> set[str]:
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}

@@ -1,0 +1,56 @@
+"""Names in an ONNX file: unique, readable, the same for the same graph.
+
+The names of inputs and outputs are the user's and stay exactly as they are; every other name steps aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kir.errors import GraphError
+from kir.graph import Graph
+from kir.ops.structural import Input, Output
+
+
+class Names:
+    """Hands out names, each once: a name that is taken gets the first free suffix of _1, _2, …"""
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._taken = set(reserved)
+        self._next_suffix: dict[str, int] = {}
+
+    def unique(self, wanted: str) -> str:
+        """`wanted`, or `wanted` with a suffix. Amortized O(1): the last suffix of each wanted name is remembered."""
+        name = wanted
+        while name in self._taken:
+            suffix = self._next_suffix.get(wanted, 0) + 1
+            self._next_suffix[wanted] = suffix
+            name = f"{wanted}_{suffix}"
+        self._taken.add(name)
+        return name
+
+
+def join(path: str, name: str) -> str:
+    """The name of something that a layer made: its path in front, if there is a layer."""
+    return f"{path}/{name}" if path else name
+
+
+def reserve_labels(graph: Graph) -> Names:
+    """Names in which those of the graph's inputs and outputs are taken.
+
+    Raises:
+        GraphError: an input and an output of one name are different values, which ONNX cannot say; or a name is empty.
+    """
+    inputs = {node.op.label: node for node in graph.inputs if isinstance(node.op, Input)}
+    for node in graph.outputs:
+        assert isinstance(node.op, Output)
+        label, value = node.op.label, node.inputs[0]
+        if label in inputs and (value is None or value.node is not inputs[label]):
+            raise GraphError(
+                f"{label!r} names both an input and an output that is computed from it; in ONNX one name is one value: "
+                "give the last layer (or the input) another name"
+            )
+        inputs.setdefault(label, node)
+    if "" in inputs:
+        raise GraphError("an input or an output of the graph is named ''; in ONNX that means an absent value: name it")
+    return Names(inputs)

@@ -1,0 +1,277 @@
+"""Running ONNX files in onnxruntime: the only place that imports it.
+
+onnxruntime is imported inside functions: the import takes longer than most exports.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError
+
+Array = np.ndarray[Any, Any]
+
+CPU = "CPUExecutionProvider"
+
+PROVIDERS = {
+    "acl": "ACLExecutionProvider",
+    "azure": "AzureExecutionProvider",
+    "cann": "CANNExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "dml": "DmlExecutionProvider",
+    "dnnl": "DnnlExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "nnapi": "NnapiExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "vitisai": "VitisAIExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+}
+
+# The newest opset of each onnxruntime, from the first version that has it; between two entries the earlier one holds,
+# so that a version not listed gets an opset that it certainly runs. 1.32 is what tests/ops measures; the others are the
+# opsets of the ONNX releases that they were built with (https://onnxruntime.ai/docs/reference/compatibility.html).
+NEWEST_OPSETS = {(1, 22): 22, (1, 23): 23, (1, 32): 28}
+
+ERRORS_ONLY = 3  # onnxruntime's severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
+
+
+def newest_opset() -> int:
+    """The newest opset that the installed onnxruntime supports fully. Does not import it.
+
+    Raises:
+        ProviderError: onnxruntime is not installed.
+    """
+    major, minor = map(int, _installed_version().split(".")[:2])
+    return max(
+        (opset for first, opset in NEWEST_OPSETS.items() if first <= (major, minor)), default=min(NEWEST_OPSETS.values())
+    )
+
+
+def _installed_version() -> str:
+    # The builds for accelerators are distributions of other names with the same module.
+    for distribution in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return str(import_onnxruntime().__version__)
+
+
+def import_onnxruntime() -> Any:
+    """The module, imported without its telemetry, which would write files under HOME and TMPDIR.
+
+    Raises:
+        ProviderError: onnxruntime is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(f"onnxruntime cannot be imported ({error}); install it: pip install onnxruntime") from error
+    return onnxruntime
+
+
+def provider_name(provider: str) -> str:
+    """onnxruntime's name of an execution provider, from a short name ("cuda") or its own.
+
+    Raises:
+        ProviderError: it is unknown, or not part of the installed onnxruntime; the message lists what is.
+    """
+    available = import_onnxruntime().get_available_providers()
+    by_lower_case = {name.lower(): name for name in (*PROVIDERS.values(), *available)}
+    name = PROVIDERS.get(provider.lower()) or by_lower_case.get(provider.lower())
+    short = {full: key for key, full in PROVIDERS.items()}
+    installed = ", ".join(sorted(short.get(known, known) for known in available))
+    if name is None:
+        raise ProviderError(
+            f"unknown provider {provider!r}; expected one of {', '.join(PROVIDERS)}, of which are installed: {installed}"
+        )
+    if name not in available:
+        raise ProviderError(
+            f"the provider {provider!r} is not installed; installed are: {installed}. "
+            "Choose one of those, or install the onnxruntime that has it (such as onnxruntime-gpu for cuda)"
+        )
+    return name
+
+
+def make_session(
+    model: Path | bytes,
+    provider: str = "cpu",
+    *,
+    threads: int | None = None,
+    optimize: bool = True,
+    profile_prefix: str | None = None,
+) -> Any:
+    """An `onnxruntime.InferenceSession`; nodes that the provider cannot run fall back to the CPU.
+
+    Args:
+        model: a file, or a serialized model.
+        provider: a short name such as "cuda", or onnxruntime's own.
+        threads: within one operator; None lets onnxruntime choose. One thread adds up in one order at every run.
+        optimize: whether onnxruntime rewrites the graph when it loads it.
+        profile_prefix: write a profile to a file whose name begins so.
+
+    Raises:
+        ProviderError: the provider is unknown, not installed, or cannot start.
+        FormatError: the model cannot be loaded; the message has the file and what onnxruntime says.
+    """
+    onnxruntime = import_onnxruntime()
+    name = provider_name(provider)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    session = _load(onnxruntime, model, options, [name] if name == CPU else [name, CPU])
+    if name not in session.get_providers():
+        raise ProviderError(
+            f"the provider {provider!r} is installed and could not start, so that all nodes would run on "
+            f"{', '.join(session.get_providers())}; check its drivers and libraries"
+        )
+    return session
+
+
+def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[str]) -> Any:
+    if isinstance(model, Path) and not model.is_file():
+        raise FormatError(f"cannot read {model}: there is no such file; give the path of an ONNX file")
+    shown = "the model" if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=providers
+        )
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise FormatError(f"onnxruntime cannot load {shown}: {error}") from error
+
+
+def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name. Inputs with a default may be left out.
+
+    Raises:
+        InvalidArgumentError: an input is missing or unknown.
+        ShapeError: an input has another dtype or shape than the model declares.
+    """
+    _check_feeds(session, feeds)
+    onnxruntime = import_onnxruntime()
+    outputs = session.get_outputs()
+    names = [output.name for output in outputs]
+    kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
+    if "tensor(bfloat16)" not in kinds:
+        return dict(zip(names, _run(session.run, names, dict(feeds)), strict=True))
+    values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
+    return {
+        name: _to_array(value)
+        for name, value in zip(names, _run(session.run_with_ort_values, names, values), strict=True)
+    }
+
+
+def _run(function: Any, names: list[str], feeds: Mapping[str, Any]) -> Any:
+    try:
+        return function(names, feeds)
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise ShapeError(f"onnxruntime cannot run the model on these inputs: {error}") from error
+
+
+def _check_feeds(session: Any, feeds: Mapping[str, Array]) -> None:
+    declared = {entry.name: entry for entry in session.get_inputs()}
+    optional = {entry.name: entry for entry in session.get_overridable_initializers()}
+    missing = sorted(declared.keys() - feeds.keys())
+    unknown = sorted(feeds.keys() - declared.keys() - optional.keys())
+    listed = ", ".join(f"{name}: {_describe(entry)}" for name, entry in (declared | optional).items()) or "no inputs"
+    if missing or unknown:
+        problem = f"no value for the inputs {missing}" if missing else f"values for unknown inputs {unknown}"
+        raise InvalidArgumentError(f"received {problem}; the model takes {listed}")
+    for name, array in feeds.items():
+        entry = (declared | optional)[name]
+        if not _fits(entry, array):
+            raise ShapeError(
+                f"received {array.dtype}{list(array.shape)} for the input {name!r}; the model takes {listed}"
+            )
+
+
+_ORT_TYPES = {"float": "float32", "double": "float64"}
+
+
+def _describe(entry: Any) -> str:
+    element = entry.type.removeprefix("tensor(").removesuffix(")")
+    return f"{_ORT_TYPES.get(element, element)}[{', '.join(map(str, entry.shape))}]"
+
+
+def _fits(entry: Any, array: Array) -> bool:
+    element = entry.type.removeprefix("tensor(").removesuffix(")")
+    is_string = element == "string" and array.dtype.kind in "OUS"
+    return (is_string or _ORT_TYPES.get(element, element) == array.dtype.name) and (
+        len(entry.shape) == array.ndim
+        and all(not isinstance(dim, int) or dim == size for dim, size in zip(entry.shape, array.shape, strict=True))
+    )
+
+
+def _ort_value(onnxruntime: Any, array: Array) -> Any:
+    if array.dtype == ml_dtypes.bfloat16:
+        bits = np.ascontiguousarray(array).view(np.uint16)
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+BFLOAT16 = 16  # TensorProto.BFLOAT16, without importing onnx
+
+
+def _to_array(value: Any) -> Array:
+    """onnxruntime gives no NumPy array of bfloat16: its bytes are copied from where they lie (on the CPU)."""
+    if value.element_type() != BFLOAT16:
+        return np.asarray(value.numpy())
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape()).copy()
+
+
+def node_providers(model: Path | bytes, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
+    """Where each node ran: execution providers by node name, in the order of execution, from a profile of one run.
+
+    The nodes are those that onnxruntime runs: fused ones have names of its own.
+
+    Raises:
+        KirError: as `make_session` and `run_session`.
+    """
+    with tempfile.TemporaryDirectory(prefix="kir-profile-") as folder:
+        session = make_session(model, provider, profile_prefix=str(Path(folder) / "profile"))
+        try:
+            run_session(session, feeds)
+        finally:
+            profile = session.end_profiling()  # closes the file in the folder that is about to go
+        events = json.loads(Path(profile).read_text(encoding="utf-8"))
+    return {
+        event["name"].removesuffix("_kernel_time"): event["args"]["provider"]
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and "provider" in event["args"]
+    }
+
+
+def fallback_nodes(model: Path | bytes, feeds: Mapping[str, Array], provider: str) -> list[str]:
+    """The nodes that ran on the CPU although another provider was asked for; none if the CPU was.
+
+    Raises:
+        KirError: as `make_session` and `run_session`.
+    """
+    asked = provider_name(provider)
+    if asked == CPU:
+        return []
+    return [name for name, placed in node_providers(model, feeds, provider).items() if placed == CPU]

@@ -1,0 +1,138 @@
+"""From a model to a verified file: lower, optimise, write, verify, and only then put in place.
+
+This is what `kir export` and `Model.export` do.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kir import passes
+from kir.dims import Dim
+from kir.errors import FormatError
+from kir.exporters.onnx_file import ExportReport, export_graph
+from kir.graph import Graph
+from kir.model import Model, lower
+
+if TYPE_CHECKING:
+    from kir.verify import VerificationReport
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export; the fields are the options of `kir export`."""
+
+    opset: int | None = None
+    training: bool = False
+    losses: bool = False
+    sizes: Mapping[str, Dim] = field(default_factory=dict)
+    external_data: str = "auto"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    level: int = 2
+    passes: str | None = None
+    verify: bool = True
+    provider: str = "cpu"
+    seed: int = 0
+    bisect: bool = False
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written, what each pass changed, and how it verified (None when it was not)."""
+
+    file: ExportReport
+    changes: Mapping[str, int]
+    verification: VerificationReport | None
+    graph: Graph
+
+
+def export_model(
+    model: Model,
+    path: Path,
+    options: ExportOptions | None = None,
+    *,
+    progress: Callable[[str], None] = lambda stage: None,
+    after_pass: Callable[[passes.Pass, Graph, int], None] | None = None,
+) -> ExportResult:
+    """Exports a model as an ONNX file.
+
+    The file is written and verified in a folder beside the target and moved there last: whatever fails, what was
+    there stays as it was.
+
+    Args:
+        model: what to export.
+        path: the file to write.
+        options: see `ExportOptions`.
+        progress: told the name of each stage as it begins.
+        after_pass: called behind each pass with the graph and the number of changes.
+
+    Raises:
+        UnsupportedError: something cannot be expressed; the message lists everything at once.
+        MismatchError: onnxruntime computes something else than the model.
+        FormatError: the target cannot be written.
+    """
+    options = options or ExportOptions()
+    chosen = passes.select(options.passes or "", options.level, options.training)
+    check_target(path)
+    progress("lowering")
+    reference = lower(model, training=options.training, sizes=options.sizes, losses=options.losses)
+    progress("optimising")
+    graph = reference.copy()
+    changes = passes.run(graph, chosen, after=after_pass)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        progress("writing")
+        written = export_graph(
+            graph,
+            Path(folder) / path.name,
+            opset=options.opset,
+            external_data=options.external_data,
+            metadata=options.metadata,
+        )
+        verification = None
+        if options.verify:
+            progress("verifying")
+            verification = _verify(reference, graph, written, options)
+        _move(Path(folder), path)
+    return ExportResult(_moved(written, path), changes, verification, graph)
+
+
+def check_target(path: Path) -> None:
+    """Refuses a target that could not be written, before any work is done.
+
+    Raises:
+        FormatError: its folder does not exist or is not writable, or it is a folder itself.
+    """
+    if path.is_dir():
+        raise FormatError(f"cannot write {path}: it is a folder; give a file name, such as {path / 'model.onnx'}")
+    if not path.parent.is_dir():
+        raise FormatError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise FormatError(f"cannot write {path}: the folder {path.parent} is not writable")
+
+
+def _verify(reference: Graph, graph: Graph, written: ExportReport, options: ExportOptions) -> Any:
+    from kir.verify import verify_file
+
+    report = verify_file(reference, written.path, provider=options.provider, seed=options.seed)
+    if not report.passed and options.bisect:
+        from kir.verify import bisect
+
+        report = report.with_divergence(bisect(graph, written.path, provider=options.provider, seed=options.seed))
+    report.raise_if_failed()
+    return report
+
+
+def _move(folder: Path, path: Path) -> None:
+    """Moves external data first and the model last, so that a model in place always finds its data."""
+    for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
+        os.replace(file, path.parent / file.name)
+
+
+def _moved(report: ExportReport, path: Path) -> ExportReport:
+    data = None if report.data_path is None else path.parent / report.data_path.name
+    return ExportReport(path, report.opset, report.node_count, report.size_bytes, data)

@@ -1,0 +1,1 @@
+"""Reading what Keras writes, without Keras and without running anything found in a file."""

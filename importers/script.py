@@ -1,0 +1,158 @@
+"""Model scripts: runs a `model.py` and finds the model in it.
+
+A script is code and is run; nothing else that kir reads ever is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from kir import config
+from kir.errors import KirError, ScriptError
+from kir.layers.base import Layer
+from kir.model import Model
+from kir.naming import reset_names
+
+
+def load_script(path: Path, name: str | None = None) -> Model:
+    """Runs a script and gives the model that it leaves behind.
+
+    The script runs under its own file name, not as `__main__`, with its folder importable, its standard output sent
+    to standard error, layer names counted from the start and random seeds fixed, so that it builds the same model
+    every time.
+
+    Args:
+        path: the script.
+        name: a global variable that holds the model, or a function without arguments that returns it. Without a
+            name the script must leave one model that is not part of another.
+
+    Raises:
+        ScriptError: the script cannot be read or run, or there is no such model, or several.
+    """
+    code = _compile(path)
+    reset_names()
+    config.set_random_seed(config.DEFAULT_SEED)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    with _importable(path.parent, module), contextlib.redirect_stdout(sys.stderr), _described(path):
+        exec(code, module.__dict__)
+        return _named_model(path, module, name) if name else _only_model(path, module)
+
+
+def split_name(source: str) -> tuple[Path, str | None]:
+    """The file and the name of "model.py:name". A colon in a folder's name is left alone."""
+    head, colon, tail = source.rpartition(":")
+    if colon and head.endswith(".py") and tail.isidentifier():
+        return Path(head), tail
+    return Path(source), None
+
+
+def _compile(path: Path) -> CodeType:
+    try:
+        return compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        raise ScriptError(f"cannot read {path}: {error.strerror}; expected a Python script that builds a model") from None
+    except SyntaxError as error:
+        raise ScriptError(f"{path}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
+    except ValueError as error:
+        raise ScriptError(f"{path} is not a Python script: {error}") from None
+
+
+@contextlib.contextmanager
+def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
+    """While open, modules beside the script can be imported, and the script's own module can be found."""
+    loaded = sys.modules.get(module.__name__)
+    hides_other = loaded is None and importlib.util.find_spec(module.__name__) is None
+    sys.path.insert(0, str(folder.resolve()))
+    if hides_other:
+        sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
+        if hides_other:
+            del sys.modules[module.__name__]
+
+
+@contextlib.contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """Turns whatever a script raises into one error that names its line."""
+    try:
+        yield
+    except ScriptError:
+        raise
+    except KirError as error:
+        error.add_note(f"at {_script_line(path, error)}")
+        raise
+    except SystemExit as error:
+        raise ScriptError(
+            f"{_script_line(path, error)}: the script called sys.exit({error.code!r}); put what should run only as a "
+            f'program under if __name__ == "__main__":'
+        ) from error
+    except Exception as error:
+        raise ScriptError(f"{_script_line(path, error)}: {type(error).__name__}: {error}") from error
+
+
+def _script_line(path: Path, error: BaseException) -> str:
+    """The innermost line of the script that an exception passed through, as file:line."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _only_model(path: Path, module: ModuleType) -> Model:
+    models = {name: value for name, value in vars(module).items() if isinstance(value, Model)}
+    inner = {id(layer) for model in models.values() for layer in _layers_inside(model)}
+    found: dict[int, str] = {}
+    for name, model in models.items():
+        if id(model) not in inner:
+            found.setdefault(id(model), name)
+    if len(found) == 1:
+        return models[next(iter(found.values()))]
+    if not found:
+        raise ScriptError(
+            f"{path} leaves no model behind; expected a global variable that holds a kir.Model or kir.Sequential, or "
+            f"{path}:NAME with the name of a function that returns one{_hint(module)}"
+        )
+    names = ", ".join(found.values())
+    raise ScriptError(f"{path} leaves {len(found)} models behind ({names}); choose one: {path}:{next(iter(found.values()))}")
+
+
+def _layers_inside(model: Model) -> list[Layer]:
+    """All layers that a model owns, at any depth."""
+    found: list[Layer] = []
+    pending = list(model.operations)
+    while pending:
+        layer = pending.pop()
+        found.append(layer)
+        pending.extend(layer.sublayers())
+    return found
+
+
+def _named_model(path: Path, module: ModuleType, name: str) -> Model:
+    if name not in vars(module):
+        raise ScriptError(f"{path} defines no {name!r}{_hint(module)}")
+    value: Any = vars(module)[name]
+    if callable(value) and not isinstance(value, Model):
+        value = value()
+    if not isinstance(value, Model):
+        raise ScriptError(f"{path}:{name} is {value!r}; expected a kir.Model, or a function that returns one")
+    return value
+
+
+def _hint(module: ModuleType) -> str:
+    models = [name for name, value in vars(module).items() if isinstance(value, Model)]
+    functions = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == module.__name__ and not isinstance(value, type)
+    ]
+    parts = [f"models: {', '.join(models)}"] if models else []
+    parts += [f"functions: {', '.join(functions)}"] if functions else []
+    return f" (it has {'; '.join(parts)})" if parts else ""

@@ -1,0 +1,71 @@
+"""kir turns Keras models into ONNX files and proves that the file computes what the model does.
+
+>>> from kir import Input, Model, Sequential, backend as K
+>>> from kir.layers import Dense
+
+Nothing is imported here until it is asked for (PEP 562), so that `import kir` and `kir --help` load no NumPy.
+A module that this file must never import at the top: any other module of kir.
+"""
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kir import activations, backend, config, constraints, initializers, layers, regularizers
+    from kir.errors import KirError
+    from kir.graph import Graph
+    from kir.model import Input, Model, Sequential
+
+__all__ = [
+    "Graph",
+    "Input",
+    "KirError",
+    "Model",
+    "Sequential",
+    "activations",
+    "backend",
+    "config",
+    "constraints",
+    "initializers",
+    "layers",
+    "regularizers",
+]
+
+__version__ = "0.1.0"
+
+_HOME_OF_NAME = {
+    "Graph": "kir.graph",
+    "Input": "kir.model",
+    "KirError": "kir.errors",
+    "Model": "kir.model",
+    "Sequential": "kir.model",
+}
+
+
+def _extend_path_in_checkout() -> None:
+    """Let `kir.exporters`, `kir.importers` and `kir.cli` be found in a bare checkout, where they stand beside `kir/`.
+
+    Installed, they stand inside `kir/` and there is nothing to do.
+    """
+    package = os.path.dirname(os.path.abspath(__file__))
+    if not os.path.isdir(os.path.join(package, "exporters")):
+        __path__.append(os.path.dirname(package))
+
+
+_extend_path_in_checkout()
+
+
+def __getattr__(name: str) -> object:
+    """Import the public name `name` on first use; AttributeError for a name that is not in `__all__`."""
+    if name not in __all__:
+        raise AttributeError(f"module 'kir' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+    if name not in _HOME_OF_NAME:
+        return importlib.import_module(f"kir.{name}")
+    value: object = getattr(importlib.import_module(_HOME_OF_NAME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,192 @@
+"""The activation functions by Keras's names, defaults and numbers, and how they are found and saved.
+
+Each is the function of `kir.backend` of that name, so it works on symbolic tensors, on those of a functional model
+and on arrays. Integers become floats; the shape stays (`glu` halves an axis).
+
+Source: https://keras.io/api/layers/activations/
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from kir import backend as K
+from kir.backend.dispatch import TensorLike, operation
+from kir.errors import InvalidArgumentError
+from kir.registry import KERAS_PACKAGES, Configurable
+
+Activation = Callable[..., Any]
+
+celu = K.celu
+elu = K.elu
+exponential = K.exp
+glu = K.glu
+hard_shrink = K.hard_shrink
+hard_sigmoid = K.hard_sigmoid
+hard_silu = K.hard_silu
+hard_swish = K.hard_silu
+hard_tanh = K.hard_tanh
+leaky_relu = K.leaky_relu
+log_sigmoid = K.log_sigmoid
+log_softmax = K.log_softmax
+mish = K.mish
+relu = K.relu
+relu6 = K.relu6
+selu = K.selu
+sigmoid = K.sigmoid
+silu = K.silu
+soft_shrink = K.soft_shrink
+softmax = K.softmax
+softplus = K.softplus
+softsign = K.softsign
+sparse_plus = K.sparse_plus
+sparse_sigmoid = K.sparse_sigmoid
+sparsemax = K.sparsemax
+squareplus = K.squareplus
+swish = K.silu
+tanh = K.tanh
+tanh_shrink = K.tanh_shrink
+threshold = K.threshold
+
+
+def linear(x: TensorLike) -> Any:
+    """x itself."""
+    return x
+
+
+@operation
+def gelu(x: TensorLike, approximate: bool = False) -> Any:
+    """`kir.backend.gelu`, exact unless asked otherwise: Keras's default for the activation."""
+    return K.gelu(x, approximate)
+
+
+# In Keras's own order of preference: the first name of a function is the one that it is saved under.
+ACTIVATIONS: dict[str, Activation] = {
+    "celu": celu,
+    "elu": elu,
+    "exponential": exponential,
+    "gelu": gelu,
+    "glu": glu,
+    "hard_shrink": hard_shrink,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu,
+    "hard_swish": hard_swish,
+    "hard_tanh": hard_tanh,
+    "leaky_relu": leaky_relu,
+    "linear": linear,
+    "log_sigmoid": log_sigmoid,
+    "log_softmax": log_softmax,
+    "mish": mish,
+    "relu": relu,
+    "relu6": relu6,
+    "selu": selu,
+    "sigmoid": sigmoid,
+    "silu": silu,
+    "soft_shrink": soft_shrink,
+    "softmax": softmax,
+    "softplus": softplus,
+    "softsign": softsign,
+    "sparse_plus": sparse_plus,
+    "sparse_sigmoid": sparse_sigmoid,
+    "sparsemax": sparsemax,
+    "squareplus": squareplus,
+    "swish": swish,
+    "tanh": tanh,
+    "tanh_shrink": tanh_shrink,
+    "threshold": threshold,
+}
+
+
+def get(identifier: Any) -> Activation:
+    """The activation that a layer's argument means.
+
+    | given                     | result                                                   |
+    |---------------------------|----------------------------------------------------------|
+    | None                      | `linear`                                                 |
+    | a name, in any case       | the function of that name                                |
+    | a config dict             | what `deserialize` makes of it                           |
+    | a callable                | itself: a function of a tensor, or a layer               |
+
+    Raises:
+        InvalidArgumentError: nothing of that name exists, or the argument is none of these.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str):
+        return _named(identifier)
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier)
+    if callable(identifier) and not isinstance(identifier, type):
+        return identifier  # type: ignore[no-any-return]
+    raise InvalidArgumentError(
+        f"cannot use {identifier!r} as an activation; expected None, a name, a config dict or a function of a tensor"
+    )
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = None) -> Activation:
+    """The activation that `serialize`, or Keras, wrote; `custom_objects` gives the user's own functions by name.
+
+    Raises:
+        InvalidArgumentError: the config describes no activation, or one that is not given.
+    """
+    if config is None or isinstance(config, str):
+        return (custom_objects or {}).get(str(config)) or get(config)
+    is_function = isinstance(config, Mapping) and config.get("class_name") in ("function", "Function")
+    name = config.get("config") if is_function else None
+    if not isinstance(name, str):
+        raise InvalidArgumentError(
+            f"{config!r} describes no activation; expected a name, or a dict with class_name 'function' and a name "
+            "as config"
+        )
+    if name in (custom_objects or {}):
+        return (custom_objects or {})[name]
+    module = str(config.get("module") or "builtins").split(".")[0]
+    if config.get("registered_name") in (None, "function", name) and (module == "builtins" or module in KERAS_PACKAGES):
+        return _named(name)
+    raise InvalidArgumentError(
+        f"the activation is the function {name!r} of module {config.get('module')!r}, of which only the name was saved; "
+        f" pass custom_objects={{{name!r}: the function}}"
+    )
+
+
+def serialize(activation: Activation) -> Any:
+    """The name of one of the activations above; for any other function the config dict that Keras 3 writes.
+
+    Raises:
+        InvalidArgumentError: a lambda, or a function inside another, which cannot be found again by its name.
+    """
+    for name, known in ACTIVATIONS.items():
+        if activation is known:
+            return name
+    if isinstance(activation, FunctionType) and "<" not in activation.__qualname__:
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": activation.__name__,
+            "registered_name": "function",
+        }
+    if isinstance(activation, Configurable):
+        cls = type(activation)
+        return {
+            "module": cls.__module__,
+            "class_name": cls.__name__,
+            "config": activation.get_config(),
+            "registered_name": cls.__name__,
+        }
+    raise InvalidArgumentError(
+        f"the activation {activation!r} cannot be saved: only functions at the top of a module have a name that finds "
+        "them again; write it as one"
+    )
+
+
+def _named(name: str) -> Activation:
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    if name.lower() in ACTIVATIONS:
+        return ACTIVATIONS[name.lower()]
+    close = difflib.get_close_matches(name.lower(), ACTIVATIONS, n=1)
+    question = f"did you mean {close[0]!r}? " if close else ""
+    raise InvalidArgumentError(f"unknown activation {name!r}; {question}There are {', '.join(ACTIVATIONS)}")

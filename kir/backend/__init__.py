@@ -1,0 +1,69 @@
+"""`K`: the names of old `keras.backend` and of `keras.ops`, on symbolic tensors and on arrays.
+
+    from kir import backend as K
+
+    Lambda(lambda x: K.l2_normalize(x - K.mean(x, axis=1, keepdims=True), axis=1))
+
+Every function takes three kinds of tensors, and may mix them with arrays and numbers:
+
+    a symbolic tensor inside a traced function     adds operators to the graph
+    a tensor of a functional model                 is recorded as a layer
+    arrays and numbers only                        is computed at once
+
+Names, arguments and numbers are those of `keras.ops` (https://keras.io/api/ops/); dtypes follow its promotion rules
+(see `kir.backend.dispatch`). Where old `keras.backend` and `keras.ops` disagree on the default of an axis (argmax,
+argmin, concatenate, cumsum, repeat), it must be given.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import NoReturn
+
+from kir.backend.creation import *  # noqa: F403
+from kir.backend.dispatch import operation as operation
+from kir.backend.elementwise import *  # noqa: F403
+from kir.backend.linear import *  # noqa: F403
+from kir.backend.nn import *  # noqa: F403
+from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS
+from kir.backend.reduce import *  # noqa: F403
+from kir.backend.shapes import *  # noqa: F403
+from kir.config import epsilon as epsilon
+from kir.config import floatx as floatx
+from kir.config import image_data_format as image_data_format
+from kir.config import set_epsilon as set_epsilon
+from kir.config import set_floatx as set_floatx
+from kir.config import set_image_data_format as set_image_data_format
+from kir.errors import TraceError
+
+_INSTEAD = {
+    "dropout": "layers.Dropout",
+    "random_normal": "layers.GaussianNoise, or a NumPy array made beforehand",
+    "random_uniform": "a NumPy array made beforehand",
+    "rnn": "the recurrent layers",
+    "map_fn": "functions of whole tensors, which work on all rows at once",
+    "scan": "functions of whole tensors, or the recurrent layers",
+    "while_loop": "a Python loop over a known number of steps",
+    "fori_loop": "a Python loop over a known number of steps",
+    "cond": "K.switch or K.where",
+    "gradients": "nothing: kir exports models, it does not train them",
+    "eval": "model.predict",
+    "get_value": "model.predict",
+    "bitwise_and": "K.logical_and of booleans",
+    "nonzero": "K.where(condition, a, b), whose shape does not depend on the data",
+}
+
+
+class UnknownFunctionError(TraceError, AttributeError):
+    """`kir.backend` has no function of that name."""
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _INSTEAD:
+        raise UnknownFunctionError(f"K.{name} cannot be traced; use {_INSTEAD[name]}")
+    known = [known for known in globals() if not known.startswith("_")]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(close)}?" if close else "see dir(kir.backend) for what there is"
+    raise UnknownFunctionError(f"kir.backend has no function {name!r}; {hint}")

@@ -1,0 +1,160 @@
+"""New values: constants, ranges and fills, with the names of `keras.ops` and `keras.backend`.
+
+With known sizes these are arrays; a symbolic size makes a symbolic tensor of the trace that is open.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kir import config
+from kir.backend.dispatch import (
+    TensorLike,
+    as_shape,
+    as_size,
+    convert,
+    dtype_of,
+    emit_source,
+    operand,
+    operation,
+    result_dtype,
+    shape_of,
+    tensor,
+)
+from kir.dims import Dim, Sym
+from kir.errors import TraceError
+from kir.ops.elementwise import Cast
+from kir.ops.shape import Expand, Range
+from kir.ops.structural import constant as constant_op
+from kir.trace import SymbolicOperators, Tensor, emit
+from kir.types import DType, as_dtype
+
+__all__ = [
+    "arange", "array", "constant", "convert_to_tensor", "empty", "empty_like", "eye", "full", "full_like",
+    "is_keras_tensor", "is_tensor", "linspace", "ones", "ones_like", "tri", "variable", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+@operation
+def convert_to_tensor(x: TensorLike, dtype: Any = None) -> Any:
+    """x as a Tensor or an array, in its own dtype unless another is given."""
+    return tensor(x) if dtype is None else convert(operand(x), as_dtype(dtype))
+
+
+def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
+    """A constant array, `floatx` unless another dtype is given; a `shape` is filled with the value."""
+    array = convert(operand(value), as_dtype(dtype or config.floatx()))
+    return array if shape is None else np.broadcast_to(array, as_shape(shape))  # type: ignore[arg-type]
+
+
+def variable(value: TensorLike, dtype: Any = None, name: str | None = None) -> Any:
+    """A constant: nothing is trained here."""
+    return constant(value, dtype, None, name)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a symbolic tensor or an array."""
+    return isinstance(x, (SymbolicOperators, np.ndarray))
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether x is a tensor between the layers of a functional model."""
+    return isinstance(x, SymbolicOperators) and not isinstance(x, Tensor)
+
+
+@operation
+def full(shape: Any, fill_value: TensorLike, dtype: Any = None) -> Any:
+    """The shape filled with a value."""
+    return _fill(as_shape(shape), operand(fill_value), as_dtype(dtype or config.floatx()))
+
+
+def _fill(shape: tuple[Dim, ...], value: Any, dtype: DType, near: Any = None) -> Any:
+    if isinstance(value, (Tensor, Sym)):
+        return emit(Expand(shape), convert(value, dtype, near))
+    array = convert(value, dtype)
+    if not any(isinstance(size, Sym) for size in shape):
+        return np.broadcast_to(array, shape).copy()  # type: ignore[arg-type]
+    return emit(Expand(shape), emit_source(constant_op(array), near))
+
+
+def zeros(shape: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """The shape filled with 0."""
+    return full(shape, 0, dtype)
+
+
+def ones(shape: Any, dtype: Any = None, name: str | None = None) -> Any:
+    """The shape filled with 1."""
+    return full(shape, 1, dtype)
+
+
+@operation
+def full_like(x: TensorLike, fill_value: TensorLike, dtype: Any = None) -> Any:
+    """The shape of x filled with a value, in the dtype of x unless another is given."""
+    like = tensor(x)
+    wanted = dtype_of(like) if dtype is None else as_dtype(dtype)
+    return _fill(shape_of(like), operand(fill_value), wanted, like)
+
+
+@operation
+def zeros_like(x: TensorLike, dtype: Any = None, name: str | None = None) -> Any:
+    """The shape of x filled with 0."""
+    return full_like(x, 0, dtype)
+
+
+@operation
+def ones_like(x: TensorLike, dtype: Any = None, name: str | None = None) -> Any:
+    """The shape of x filled with 1."""
+    return full_like(x, 1, dtype)
+
+
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
+    """The numbers from start (or 0) to before stop. int32 for integers and sizes, `floatx` for floats.
+
+    Raises:
+        TraceError: with a symbolic size, a bound or the step is no integer.
+    """
+    first, last = (0, start) if stop is None else (start, stop)
+    given = [operand(value) for value in (start, stop, step) if value is not None]
+    wanted = result_dtype(*given) if dtype is None else as_dtype(dtype)
+    if any(isinstance(value, (Tensor, float)) for value in given) and any(
+        isinstance(one, (Sym, Tensor)) for one in given
+    ):
+        raise TraceError(f"K.arange{tuple(given)} cannot be traced; expected integers and sizes such as x.shape[0]")
+    if isinstance(first, Sym) or isinstance(last, Sym):
+        numbers = Range(as_size(first, "start"), as_size(last, "stop"), 1 if step is None else step)
+        return emit(Cast(wanted), emit_source(numbers)) if wanted is not DType.INT64 else emit_source(numbers)
+    return np.arange(first, last, 1 if step is None else step).astype(wanted.numpy)
+
+
+def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """So many numbers, evenly spaced from start to stop; all arguments are known numbers or arrays."""
+    wanted = as_dtype(dtype or config.floatx())
+    return np.linspace(start, stop, num, endpoint, axis=axis).astype(wanted.numpy)
+
+
+def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
+    """The matrix with 1 on the k-th diagonal and 0 elsewhere."""
+    from kir.backend.elementwise import cast, equal
+
+    return cast(equal(_columns_minus_rows(N, M), k), dtype or config.floatx())
+
+
+def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
+    """The matrix with 1 up to the k-th diagonal and 0 above it."""
+    from kir.backend.elementwise import cast, less_equal
+
+    return cast(less_equal(_columns_minus_rows(N, M), k), dtype or config.floatx())
+
+
+def _columns_minus_rows(rows: Any, columns: Any) -> Any:
+    from kir.backend.elementwise import subtract
+    from kir.backend.shapes import expand_dims
+
+    return subtract(arange(rows if columns is None else columns), expand_dims(arange(rows), 1))
+
+
+array = convert_to_tensor
+empty = zeros
+empty_like = zeros_like

@@ -1,0 +1,237 @@
+"""Reductions along axes, with the names of `keras.ops`. `axis` is one axis, several, or None for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kir.backend import elementwise
+from kir.backend.dispatch import (
+    TensorLike,
+    axes_of,
+    axis_of,
+    convert,
+    dtype_of,
+    floating,
+    operation,
+    rank_of,
+    result_dtype,
+    shape_of,
+    tensor,
+)
+from kir.backend.shapes import UNSPECIFIED, flatten, require_axis, reshape
+from kir.dims import Sym, product
+from kir.errors import InvalidArgumentError, TraceError
+from kir.op import Op
+from kir.ops import reduce as ops
+from kir.trace import emit
+from kir.types import DType
+
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "logsumexp", "max", "mean", "min",
+    "moments", "norm", "prod", "ptp", "std", "sum", "var",
+]  # fmt: skip
+
+# A sum of many small integers needs more room than one of them.
+_SUMMED_AS = {
+    DType.BOOL: DType.INT32,
+    DType.INT8: DType.INT32,
+    DType.INT16: DType.INT32,
+    DType.UINT8: DType.UINT32,
+    DType.UINT16: DType.UINT32,
+}
+
+
+def _reduce(op: type[Op], x: Any, axis: Any, keepdims: bool) -> Any:
+    """A scalar stays: its reductions differ from it only for norms, which are taken of the absolute value."""
+    axes = axes_of(x, axis)
+    return emit(op(axes, bool(keepdims)), x) if axes else x  # type: ignore[call-arg]
+
+
+@operation
+def sum(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum; of booleans and small integers in 32 bits."""
+    x = tensor(x)
+    return _reduce(ops.ReduceSum, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
+
+
+@operation
+def prod(x: TensorLike, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    """The product; of booleans and small integers in 32 bits. Of a tuple of sizes such as ``K.shape(x)[1:]``, a size."""
+    if isinstance(x, tuple) and {type(size) for size in x} <= {int, Sym}:
+        return product(x)
+    x = tensor(x) if dtype is None else elementwise.cast(x, dtype)
+    return _reduce(ops.ReduceProd, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
+
+
+@operation
+def mean(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean, as a float."""
+    return _reduce(ops.ReduceMean, floating(x), axis, keepdims)
+
+
+@operation
+def var(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean squared distance from the mean. Floats of 16 bits are computed in 32."""
+    x = floating(x)
+    result = dtype_of(x)
+    wide = convert(x, result_dtype(result, DType.FLOAT32))
+    distance = elementwise.subtract(wide, _reduce(ops.ReduceMean, wide, axis, True))
+    return convert(_reduce(ops.ReduceMean, elementwise.square(distance), axis, keepdims), result)
+
+
+@operation
+def std(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The square root of the variance."""
+    return elementwise.sqrt(var(x, axis, keepdims))
+
+
+@operation
+def moments(x: TensorLike, axes: Any, keepdims: bool = False) -> tuple[Any, Any]:
+    """The mean and the variance."""
+    return mean(x, axes, keepdims), var(x, axes, keepdims)
+
+
+@operation
+def average(x: TensorLike, axis: Any = None, weights: TensorLike | None = None) -> Any:
+    """The mean, weighted if weights are given: of the shape of x, or one for each slice along `axis`."""
+    if weights is None:
+        return mean(x, axis)
+    x, weights = floating(x), floating(weights)
+    if rank_of(weights) == 1 and rank_of(x) > 1:
+        place = axis_of(x, axis)
+        weights = reshape(weights, tuple(-1 if one == place else 1 for one in range(rank_of(x))))
+        return elementwise.divide(sum(elementwise.multiply(x, weights), axis), sum(weights))
+    total = sum(elementwise.multiply(x, weights), axis)
+    return elementwise.divide(total, sum(weights, axis))
+
+
+@operation
+def max(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest element."""
+    return _extreme(ops.ReduceMax, x, axis, keepdims)
+
+
+@operation
+def min(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The smallest element."""
+    return _extreme(ops.ReduceMin, x, axis, keepdims)
+
+
+def _extreme(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
+    x = tensor(x)
+    if dtype_of(x) is not DType.BOOL:
+        return _reduce(op, x, axis, keepdims)
+    return convert(_reduce(op, convert(x, DType.INT32), axis, keepdims), DType.BOOL)
+
+
+@operation
+def any(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether any element is true (not 0)."""
+    return max(elementwise.cast(x, "bool"), axis, keepdims)
+
+
+@operation
+def all(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether every element is true (not 0)."""
+    return min(elementwise.cast(x, "bool"), axis, keepdims)
+
+
+@operation
+def count_nonzero(x: TensorLike, axis: Any = None) -> Any:
+    """How many elements are not 0, as int32."""
+    return sum(elementwise.cast(elementwise.cast(x, "bool"), "int32"), axis)
+
+
+@operation
+def ptp(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest element less the smallest."""
+    return elementwise.subtract(max(x, axis, keepdims), min(x, axis, keepdims))
+
+
+@operation
+def argmax(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> Any:
+    """Where the largest element is along an axis, as int32: the first of equal ones. None flattens first.
+
+    Raises:
+        TraceError: no axis was given.
+    """
+    require_axis("argmax", axis, "the last axis", "flattening")
+    return _arg(ops.ArgMax, x, axis, keepdims)
+
+
+@operation
+def argmin(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> Any:
+    """Where the smallest element is along an axis, as int32: the first of equal ones. None flattens first.
+
+    Raises:
+        TraceError: no axis was given.
+    """
+    require_axis("argmin", axis, "the last axis", "flattening")
+    return _arg(ops.ArgMin, x, axis, keepdims)
+
+
+def _arg(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
+    x = tensor(x)
+    x = convert(x, DType.INT32) if dtype_of(x) is DType.BOOL else x
+    if axis is not None:
+        return convert(emit(op(axis_of(x, axis), bool(keepdims)), x), DType.INT32)  # type: ignore[call-arg]
+    found = convert(emit(op(0, False), flatten(x)), DType.INT32)  # type: ignore[call-arg]
+    return reshape(found, (1,) * rank_of(x)) if keepdims else found
+
+
+@operation
+def logsumexp(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
+    """``log(sum(exp(x)))``, without overflow."""
+    return _reduce(ops.ReduceLogSumExp, floating(x), axis, keepdims)
+
+
+@operation
+def norm(x: TensorLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The norm of vectors (one axis, or all by default) or of matrices (two axes).
+
+    Raises:
+        TraceError: `ord` is "nuc", or ±2 for matrices, which need singular values.
+        InvalidArgumentError: no such norm exists.
+    """
+    x = floating(x)
+    axes = axes_of(x, axis)
+    if not axes:
+        return elementwise.absolute(x)
+    if ord is None or (ord in ("fro", 2) and len(axes) == {"fro": 2, 2: 1}[ord]):
+        return _reduce(ops.ReduceL2, x, axis, keepdims)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axis, keepdims)
+    if len(axes) == 2 and ord in (1, -1, np.inf, -np.inf):
+        return _matrix_norm(x, ord, axes if axis is None else tuple(axis), keepdims)
+    if ord in ("nuc", 2, -2):
+        raise TraceError(f"K.norm with ord={ord!r} needs singular values, which ONNX lacks; use ord='fro'")
+    raise InvalidArgumentError(f"K.norm: ord={ord!r} is no norm over {len(axes)} axes; give one axis, or two")
+
+
+def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+    if ord == 1:
+        return _reduce(ops.ReduceL1, x, axis, keepdims)
+    if ord in (np.inf, -np.inf):
+        return (max if ord > 0 else min)(elementwise.absolute(x), axis, keepdims)
+    if ord == 0:
+        return sum(elementwise.cast(elementwise.not_equal(x, 0), dtype_of(x)), axis, keepdims)
+    if not isinstance(ord, (int, float)):
+        raise InvalidArgumentError(f"K.norm: ord={ord!r} is no norm of vectors; expected a number")
+    powers = elementwise.power(elementwise.absolute(x), ord)
+    return elementwise.power(sum(powers, axis, keepdims), 1 / ord)
+
+
+def _matrix_norm(x: Any, ord: float, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """1: the largest column sum; inf: the largest row sum; negative: the smallest."""
+    rows, columns = (axis_of(x, axis) for axis in axes)
+    summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = _reduce(ops.ReduceL1, x, summed, True)
+    result = (max if ord > 0 else min)(sums, compared, True)
+    kept = tuple(size for place, size in enumerate(shape_of(result)) if place not in (rows, columns))
+    return result if keepdims else reshape(result, kept)
+
+
+amax = max
+amin = min

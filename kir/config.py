@@ -1,0 +1,206 @@
+"""Process-wide settings, with the names of `keras.config`, and the source of default random seeds.
+
+The defaults come from the same file that Keras reads: `$KERAS_HOME/keras.json`, else `~/.keras/keras.json`. It is read
+once, when a setting is first needed, and never written. Nothing but these few values belongs here: whatever a model
+needs is an argument of the model.
+
+Source: https://keras.io/api/utils/config_utils/
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import random
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kir.errors import InvalidArgumentError
+
+DATA_FORMATS = ("channels_first", "channels_last")
+FLOATX_NAMES = ("bfloat16", "float16", "float32", "float64")
+LOST_MASK_ACTIONS = ("error", "warn", "ignore")
+LARGEST_SEED = 2**32 - 1
+
+# Fixed, so that a script that sets no seed still builds the same weights at every run.
+DEFAULT_SEED = 0
+
+
+@dataclass
+class _Settings:
+    image_data_format: str = "channels_last"
+    floatx: str = "float32"
+    epsilon: float = 1e-7
+    on_lost_mask: str = "error"
+    seeds: np.random.SeedSequence = field(default_factory=lambda: np.random.SeedSequence(DEFAULT_SEED))
+
+
+def image_data_format() -> str:
+    """The default `data_format` of layers: "channels_first" or "channels_last"."""
+    return _settings().image_data_format
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Sets the default `data_format` of layers made from now on.
+
+    Raises:
+        InvalidArgumentError: neither "channels_first" nor "channels_last".
+    """
+    _settings().image_data_format = _checked_data_format(data_format)
+
+
+def standardize_data_format(data_format: str | None) -> str:
+    """The data format that a layer's argument means: itself in lower case, or the default for None.
+
+    Raises:
+        InvalidArgumentError: neither None, "channels_first" nor "channels_last".
+    """
+    return image_data_format() if data_format is None else _checked_data_format(data_format)
+
+
+def floatx() -> str:
+    """The default float dtype of weights and inputs, as Keras names it: "float32"."""
+    return _settings().floatx
+
+
+def set_floatx(value: str) -> None:
+    """Sets the default float dtype of weights and inputs made from now on.
+
+    Raises:
+        InvalidArgumentError: not one of "bfloat16", "float16", "float32", "float64".
+    """
+    _settings().floatx = _checked_floatx(value)
+
+
+def epsilon() -> float:
+    """The small number that keeps divisions finite, 1e-7 unless set."""
+    return _settings().epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Sets the small number that keeps divisions finite.
+
+    Raises:
+        InvalidArgumentError: not a positive finite number.
+    """
+    _settings().epsilon = _checked_epsilon(value)
+
+
+def on_lost_mask() -> str:
+    """What happens when a mask reaches a layer that cannot carry it: "error" unless set."""
+    return _settings().on_lost_mask
+
+
+def set_on_lost_mask(action: str) -> None:
+    """Sets what happens to models built from now on when a mask reaches a layer that cannot carry it.
+
+    Args:
+        action: "error" refuses the model; "warn" is Keras 3's behaviour, a warning, and the mask ends there;
+            "ignore" says nothing.
+
+    Raises:
+        InvalidArgumentError: another action.
+    """
+    if action not in LOST_MASK_ACTIONS:
+        raise InvalidArgumentError(f"on_lost_mask must be one of {_listed(LOST_MASK_ACTIONS)}; received {action!r}")
+    _settings().on_lost_mask = action
+
+
+def set_random_seed(seed: int) -> None:
+    """Restarts every source of random numbers: kir's own, Python's `random` and `numpy.random`, as in Keras.
+
+    Raises:
+        InvalidArgumentError: not an integer from 0 to 2**32 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
+        raise InvalidArgumentError(f"seed must be an integer from 0 to {LARGEST_SEED}, but it is {seed!r}")
+    _settings().seeds = np.random.SeedSequence(int(seed))
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+
+
+def next_seed() -> int:
+    """The next default seed, from 0 to 2**32 - 1: the n-th call gives the n-th child of the process-wide seed."""
+    (child,) = _settings().seeds.spawn(1)
+    return int(child.generate_state(1)[0])
+
+
+def reset() -> None:
+    """Forgets everything that was set and drawn; `keras.json` is read again when next needed."""
+    _settings.cache_clear()
+
+
+@functools.cache
+def _settings() -> _Settings:
+    path = _keras_json()
+    settings = _Settings()
+    for name, value in _read_object(path).items():
+        if name in _CHECKS:
+            _take_from_file(settings, path, name, value)
+    return settings
+
+
+def _keras_json() -> Path:
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return Path(os.path.expanduser(home), "keras.json")
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    """The JSON object in the file; nothing, with a warning, if it cannot be read; nothing if there is no file."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        return _warn_unusable(path, str(error))
+    return read if isinstance(read, dict) else _warn_unusable(path, f"it holds {read!r}, not an object")
+
+
+def _warn_unusable(path: Path, reason: str) -> Mapping[str, Any]:
+    warnings.warn(f"{path} is ignored and the defaults are used: {reason}", stacklevel=2)
+    return {}
+
+
+def _take_from_file(settings: _Settings, path: Path, name: str, value: Any) -> None:
+    try:
+        setattr(settings, name, _CHECKS[name](value))
+    except InvalidArgumentError as error:
+        warnings.warn(f"{name!r} in {path} is ignored and its default is used: {error}", stacklevel=2)
+
+
+def _checked_data_format(value: Any) -> str:
+    lowered = str(value).lower()
+    if lowered not in DATA_FORMATS:
+        raise InvalidArgumentError(f"data_format must be one of {_listed(DATA_FORMATS)}, but it is {value!r}")
+    return lowered
+
+
+def _checked_floatx(value: Any) -> str:
+    if value not in FLOATX_NAMES:
+        raise InvalidArgumentError(f"floatx must be one of {_listed(FLOATX_NAMES)}, but it is {value!r}")
+    return str(value)
+
+
+def _checked_epsilon(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise InvalidArgumentError(f"epsilon must be a positive finite number, but it is {value!r}")
+    return float(value)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))
+
+
+_CHECKS: dict[str, Callable[[Any], str | float]] = {
+    "image_data_format": _checked_data_format,
+    "floatx": _checked_floatx,
+    "epsilon": _checked_epsilon,
+}

@@ -1,0 +1,152 @@
+"""Keras's constraints: projections of weights, applied after each step of training, as functions of NumPy arrays.
+
+Source: https://keras.io/api/layers/constraints/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from kir import config
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.registry import Configurable, Registry, check_axes, check_number, check_ordered
+
+Array: TypeAlias = npt.NDArray[Any]
+Axis: TypeAlias = int | Sequence[int]
+
+
+class Constraint(Configurable):
+    """The base of all constraints; by itself it changes nothing."""
+
+    def __call__(self, w: Array) -> Array:
+        """The projected weights: the shape and dtype of `w`."""
+        return w
+
+
+class NonNeg(Constraint):
+    """Replaces negative weights by 0."""
+
+    def __call__(self, w: Array) -> Array:
+        return np.maximum(w, 0)
+
+
+class MaxNorm(Constraint):
+    """Scales weights down to a Euclidean norm of at most `max_value` along `axis` (one axis, or several together).
+
+    Raises, when called:
+        ShapeError: `w` lacks the axis.
+    """
+
+    def __init__(self, max_value: float = 2, axis: Axis = 0) -> None:
+        check_number("MaxNorm", "max_value", max_value, minimum=0)
+        _check_axis("MaxNorm", axis)
+        self.max_value = max_value
+        self.axis = axis
+
+    def __call__(self, w: Array) -> Array:
+        norms = _norms(w, self.axis)
+        return _scaled(w, norms, np.clip(norms, 0, self.max_value))
+
+
+class UnitNorm(Constraint):
+    """Scales weights to a Euclidean norm of 1 along `axis` (one axis, or several together).
+
+    Raises, when called:
+        ShapeError: `w` lacks the axis.
+    """
+
+    def __init__(self, axis: Axis = 0) -> None:
+        _check_axis("UnitNorm", axis)
+        self.axis = axis
+
+    def __call__(self, w: Array) -> Array:
+        return _scaled(w, _norms(w, self.axis), 1)
+
+
+class MinMaxNorm(Constraint):
+    """Moves the Euclidean norm along `axis` towards the range from `min_value` to `max_value`.
+
+    `rate` 1 moves it there at once, a smaller rate that part of the way.
+
+    Raises, when called:
+        ShapeError: `w` lacks the axis.
+    """
+
+    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Axis = 0) -> None:
+        check_number("MinMaxNorm", "min_value", min_value, minimum=0)
+        check_number("MinMaxNorm", "max_value", max_value, minimum=0)
+        check_ordered("MinMaxNorm", "min_value", min_value, "max_value", max_value)
+        check_number("MinMaxNorm", "rate", rate, minimum=0)
+        if rate > 1:
+            raise InvalidArgumentError(f"MinMaxNorm: rate must be from 0 to 1, but it is {rate!r}")
+        _check_axis("MinMaxNorm", axis)
+        self.min_value = min_value
+        self.max_value = max_value
+        self.rate = rate
+        self.axis = axis
+
+    def __call__(self, w: Array) -> Array:
+        norms = _norms(w, self.axis)
+        inside = np.clip(norms, self.min_value, self.max_value)
+        return _scaled(w, norms, self.rate * inside + (1 - self.rate) * norms)
+
+
+def get(identifier: Any) -> Callable[..., Any] | None:
+    """The constraint that a layer's argument means.
+
+    Args:
+        identifier: None, a name ("max_norm", "MaxNorm"), a config dict, a `Constraint` or a subclass, or any callable
+            of an array.
+
+    Raises:
+        InvalidArgumentError: nothing of that name exists, or the argument is none of these.
+    """
+    return _REGISTRY.get(identifier)
+
+
+def serialize(constraint: Any) -> dict[str, Any] | None:
+    """The config dict that Keras 3 writes for a constraint; None for None.
+
+    Raises:
+        InvalidArgumentError: the constraint has no `get_config`.
+    """
+    return _REGISTRY.serialize(constraint)
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+    """The constraint that a config dict describes; `custom_objects` gives the user's own classes by name.
+
+    Raises:
+        InvalidArgumentError: the class is unknown, or does not accept the config.
+    """
+    return _REGISTRY.deserialize(config, custom_objects)
+
+
+def _check_axis(owner: str, axis: Any) -> None:
+    check_axes(owner, "axis", axis if isinstance(axis, (list, tuple)) else [axis])
+
+
+def _norms(w: Array, axis: Axis) -> Array:
+    axes = axis if isinstance(axis, int) else tuple(axis)
+    try:
+        return np.asarray(np.sqrt(np.sum(np.square(w), axis=axes, keepdims=True)))
+    except ValueError as error:
+        raise ShapeError(f"a norm over axis {axis} of weights of shape {np.shape(w)} does not exist") from error
+
+
+def _scaled(w: Array, norms: Array, desired: Array | int) -> Array:
+    # As in Keras, epsilon keeps a zero column zero. Dividing first: 1 / epsilon would overflow in float16.
+    return np.asarray(w / (config.epsilon() + norms) * desired)
+
+
+_REGISTRY = Registry("constraint", (Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm), aliases={})
+
+# Keras exports each class under a function-like name, too.
+max_norm = MaxNorm
+min_max_norm = MinMaxNorm
+non_neg = NonNeg
+unit_norm = UnitNorm

@@ -1,0 +1,63 @@
+"""The errors that kir raises on purpose.
+
+Every message says what was given, what was expected and how to fix it. An error that is not one of
+these is a bug in kir. The command line maps each class to an exit code.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KirError(Exception):
+    """Something that kir was given cannot be used; the message says what to change.
+
+    `layer` is the path of the layer in which it came up, once that is known; it opens the message.
+    """
+
+    exit_code: ClassVar[int] = 2
+    layer: str | None = None
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.layer is None else f"layer {self.layer}: {message}"
+
+
+class InvalidArgumentError(KirError, ValueError):
+    """An argument is out of range or of the wrong kind. The message repeats the received value."""
+
+
+class ShapeError(KirError, ValueError):
+    """Shapes or dtypes do not fit together, or a symbolic size would have to be guessed."""
+
+
+class GraphError(KirError):
+    """A graph, or an edit of one, is malformed."""
+
+
+class TraceError(KirError):
+    """A Python function could not be traced into a graph."""
+
+
+class ScriptError(KirError):
+    """A model script cannot be read or run, or holds no single model."""
+
+
+class FormatError(KirError):
+    """A file cannot be read, or cannot be written as asked."""
+
+
+class ProviderError(KirError):
+    """An onnxruntime execution provider is unknown or not installed."""
+
+
+class UnsupportedError(KirError):
+    """The model uses something that cannot be expressed; the message lists everything at once."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class MismatchError(KirError):
+    """Two executions of a model differ by more than rounding explains."""
+
+    exit_code: ClassVar[int] = 1

@@ -1,0 +1,116 @@
+"""The functional API: layers and functions called on symbolic tensors are recorded, and their types inferred.
+
+Types come from tracing the layer without a graph, so that they are the ones that `infer` gives later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kir import config
+from kir.errors import InvalidArgumentError
+from kir.graph import Graph
+from kir.keras_tensor import Call, KerasTensor, input_type, shape_with_none
+from kir.layers.base import Layer
+from kir.naming import automatic_name
+from kir.op import Array
+from kir.ops.structural import Input, Output, constant
+from kir.structure import flatten, map_structure
+from kir.trace import Tensor, Tracer
+
+
+class Operation(Layer):
+    """A function of `kir.backend` that was called on KerasTensors, such as `x + 1`, recorded like a layer."""
+
+    is_layer = False
+    supports_masking = True
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        super().__init__(name=name or automatic_name(function.__name__), autocast=False)
+        self.function = function
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """None: operations drop masks without a word, as in Keras."""
+        return None
+
+
+def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls a layer on KerasTensors: infers the output types, and gives KerasTensors for them.
+
+    Raises:
+        KirError: the layer cannot work on these inputs; nothing was recorded.
+    """
+    tracer = Tracer(on_lost_mask=config.on_lost_mask())
+    traced_args, traced_kwargs = map_structure(lambda leaf: _stand_in(tracer, leaf), (args, kwargs))
+    traced = layer.trace(*traced_args, **traced_kwargs)
+    call = Call(layer, args, kwargs)
+    outputs = iter(
+        [
+            KerasTensor(leaf.type, call, index, None if leaf.mask is None else leaf.mask.type)
+            for index, leaf in enumerate(flatten(traced))
+        ]
+    )
+    call.outputs = map_structure(lambda leaf: next(outputs), traced)
+    layer.calls.append(call)
+    return call.outputs
+
+
+def record_operation(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Records a function of `kir.backend` called on KerasTensors."""
+    first = next((i for i, x in enumerate(args) if any(isinstance(leaf, KerasTensor) for leaf in flatten(x))), None)
+    if first is None:
+        raise InvalidArgumentError(f"{function.__name__}: give the tensor as a positional argument")
+    return record_call(Operation(function), args, kwargs)
+
+
+def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls a layer on arrays: traces it into a graph of its own and interprets that."""
+    from kir.interpreter import run
+
+    graph = Graph(layer.name)
+    tracer = Tracer(graph, on_lost_mask=config.on_lost_mask())
+    args = map_structure(lambda leaf: _constant_input(tracer, leaf), args)
+    outputs = layer.trace(*args, **kwargs)
+    results = iter(_run_outputs(graph, flatten(outputs), run))
+    return map_structure(lambda leaf: next(results), outputs)
+
+
+def output_shape(layer: Layer, input_shape: Any) -> Any:
+    """The output shape of a layer, with None for unknown sizes, by a trace without a graph."""
+    tracer = Tracer(on_lost_mask="ignore")
+    shapes = [input_shape] if _is_shape(input_shape) else input_shape
+    types = [input_type(f"input_{i}", shape, layer.compute_dtype) for i, shape in enumerate(shapes)]
+    inputs = [tracer.add(Input(f"input_{i}", type))[0] for i, type in enumerate(types)]
+    outputs = layer.trace(inputs[0] if _is_shape(input_shape) else inputs)
+    if isinstance(outputs, Tensor):
+        return shape_with_none(outputs.shape)
+    return map_structure(lambda leaf: shape_with_none(leaf.shape), outputs)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(x is None or isinstance(x, int | str) for x in value)
+
+
+def _stand_in(tracer: Tracer, leaf: Any) -> Any:
+    """A traced tensor of the type of a KerasTensor, with a mask if that has one."""
+    if not isinstance(leaf, KerasTensor):
+        return leaf
+    tensor = tracer.add(Input(leaf.call.layer.name, leaf.type))[0]
+    if leaf.mask_type is None:
+        return tensor
+    return tensor.with_mask(tracer.add(Input("mask", leaf.mask_type))[0])
+
+
+def _constant_input(tracer: Tracer, leaf: Any) -> Any:
+    return tracer.add(constant(leaf))[0]
+
+
+def _run_outputs(graph: Graph, tensors: list[Tensor], run: Callable[..., dict[str, Array]]) -> list[Array]:
+    for index, tensor in enumerate(tensors):
+        graph.add(Output(str(index)), tensor.value)
+    results = run(graph, {})
+    return [results[str(index)] for index in range(len(tensors))]

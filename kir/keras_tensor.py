@@ -1,0 +1,99 @@
+"""Symbolic tensors between layers, and the calls that made them.
+
+Nothing here computes. A `KerasTensor` knows its type and the call that produced it; a call knows its layer and
+arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kir.dims import Dim, Sym, symbol
+from kir.naming import symbol_name
+from kir.structure import flatten
+from kir.trace import SymbolicOperators
+from kir.types import DType, TensorType
+
+if TYPE_CHECKING:
+    from kir.layers.base import Layer
+
+BATCH = symbol("batch")
+
+
+class History(NamedTuple):
+    """Where a KerasTensor comes from, under Keras's names."""
+
+    operation: Layer
+    node_index: int
+    tensor_index: int
+
+
+class KerasTensor(SymbolicOperators):
+    """A symbolic tensor between layers. Immutable; compared by identity (`==` records a comparison).
+
+    `shape` has None for unknown sizes, as in Keras; `type` has their names.
+    """
+
+    __slots__ = ("call", "index", "mask_type", "type")
+
+    def __init__(self, type: TensorType, call: Call, index: int, mask_type: TensorType | None = None) -> None:
+        self.type = type
+        self.call = call
+        self.index = index
+        self.mask_type = mask_type
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return shape_with_none(self.type.shape)
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype.keras_name
+
+    @property
+    def name(self) -> str:
+        """The name of the layer that produced it."""
+        return self.call.layer.name
+
+    @property
+    def _keras_shape(self) -> tuple[int | None, ...]:
+        return self.shape
+
+    @property
+    def _keras_history(self) -> History:
+        return History(self.call.layer, self.call.layer.calls.index(self.call), self.index)
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+class Call:
+    """One recorded call of a layer. `arguments` is (args, kwargs) with KerasTensors among the leaves."""
+
+    __slots__ = ("arguments", "inputs", "layer", "outputs")
+
+    def __init__(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.layer = layer
+        self.arguments = (args, kwargs)
+        self.inputs: list[KerasTensor] = [x for x in flatten((args, kwargs)) if isinstance(x, KerasTensor)]
+        self.outputs: Any = None
+
+
+def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
+    """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
+
+    Text names an unknown size, so that two inputs may share it.
+    """
+    dims: list[Dim] = []
+    for axis, size in enumerate(shape):
+        if size is None:
+            dims.append(BATCH if axis == 0 else symbol(symbol_name(f"{name}_{axis}")))
+        else:
+            dims.append(symbol(symbol_name(size)) if isinstance(size, str) else size)
+    return TensorType(dtype, tuple(dims))
+
+
+def shape_with_none(shape: Sequence[Dim]) -> tuple[int | None, ...]:
+    """A shape as Keras writes it."""
+    return tuple(None if isinstance(dim, Sym) else dim for dim in shape)

@@ -1,0 +1,558 @@
+"""The base class of layers: configuration, weights, masks, and the three ways in which a layer is called.
+
+A layer says what Keras means. Its constructor's arguments are the config keys, its `call` is written once with
+operators on symbolic tensors:
+
+    called with        happens
+    KerasTensor        the call is recorded (a functional model is being built); shapes come from a trace
+    Tensor             `call` runs, adding nodes to the trace that is under way
+    arrays             `call` is traced into a graph of its own, which the interpreter runs
+
+Masks are boolean tensors carried by tensors. A layer class says what it does with one: `supports_masking` passes
+it on, a `mask` parameter of `call` uses it, `compute_mask` makes the mask of the outputs. A mask that reaches a
+layer which says nothing is lost: an error, or a warning (`kir.config.set_on_lost_mask`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kir import config, constraints, initializers, regularizers
+from kir.arguments import boolean, integers, optional_integer
+from kir.caching import cached
+from kir.dims import Dim
+from kir.errors import InvalidArgumentError, KirError, ShapeError
+from kir.naming import automatic_name
+from kir.op import Array
+from kir.ops.elementwise import Cast
+from kir.registry import Configurable
+from kir.structure import flatten, map_structure
+from kir.trace import SymbolicOperators, Tensor, Tracer, emit
+from kir.types import DType, as_dtype, format_shape
+
+
+@dataclass(frozen=True, slots=True)
+class DTypePolicy:
+    """The dtype that a layer computes in, and the one that its weights are kept in.
+
+    Source: https://keras.io/api/mixed_precision/policy/
+    """
+
+    name: str
+    compute: DType
+    variable: DType
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "module": "keras",
+            "class_name": "DTypePolicy",
+            "config": {"name": self.name},
+            "registered_name": None,
+        }
+
+
+def dtype_policy(given: Any) -> DTypePolicy:
+    """The policy for a name ("float32", "mixed_float16"), a config dict, a dtype or a policy; None is floatx.
+
+    Raises:
+        InvalidArgumentError: there is no such policy.
+    """
+    if isinstance(given, DTypePolicy):
+        return given
+    if isinstance(given, Mapping):
+        given = given.get("config", {}).get("name")
+    if given is None:
+        given = config.floatx()
+    if isinstance(given, str) and given.startswith("mixed_"):
+        return DTypePolicy(given, as_dtype(given.removeprefix("mixed_")), DType.FLOAT32)
+    dtype = as_dtype(given)
+    return DTypePolicy(dtype.keras_name, dtype, dtype)
+
+
+class Weight:
+    """A layer's variable: drawn by its initializer when somebody first reads it, or set.
+
+    Initializers are seeded when they are made, so the order of reading changes nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: DType,
+        initializer: Callable[..., Array],
+        regularizer: Callable[..., Any] | None = None,
+        constraint: Callable[..., Any] | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.initializer = initializer
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.trainable = trainable
+        self._array: Array | None = None
+
+    @property
+    def array(self) -> Array:
+        """The numbers, of `shape` and `dtype`."""
+        if self._array is None:
+            drawn = np.asarray(self.initializer(self.shape, dtype=self.dtype.numpy))
+            self._array = np.broadcast_to(drawn, self.shape).astype(self.dtype.numpy, copy=False)
+        return self._array
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def assign(self, array: Any) -> None:
+        """Sets the numbers, by reference where the dtype agrees.
+
+        Raises:
+            ShapeError: the array has another shape.
+        """
+        array = np.asarray(array)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"weight {self.name!r} has shape {format_shape(self.shape)}; received {format_shape(array.shape)}"
+            )
+        self._array = array.astype(self.dtype.numpy, copy=False)
+
+    def numpy(self) -> Array:
+        return self.array
+
+    def __repr__(self) -> str:
+        return f"<Weight {self.name} {self.dtype}{format_shape(self.shape)}>"
+
+
+class Layer:
+    """What all layers share. Subclasses define `__init__`, `build` if they have weights, and `call`.
+
+    Args:
+        name: unique in its model; counted from the class name when absent.
+        dtype: a dtype or policy name; see `dtype_policy`.
+        trainable: kept for the config; export ignores it.
+        activity_regularizer: of the output; counts in `model.losses`.
+        autocast: whether float inputs are cast to the compute dtype.
+        input_shape: sizes without the batch, for the first layer of a Sequential.
+        batch_input_shape: sizes with the batch.
+        input_dim: short for `input_shape=(input_dim,)`.
+        batch_size: the batch of `input_shape`.
+
+    Source: https://keras.io/api/layers/base_layer/
+    """
+
+    supports_masking: bool = False
+    # Config keys of Keras that mean nothing for inference and are accepted unread.
+    ignored_config: ClassVar[frozenset[str]] = frozenset()
+    # Where Keras keeps the layer's own weights in a `.weights.h5` file, inside the layer's group.
+    saved_group: ClassVar[str] = ""
+    # False for what a functional model records without being a layer, such as `x + 1`.
+    is_layer: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        activity_regularizer: Any = None,
+        autocast: bool = True,
+        input_shape: Any = None,
+        batch_input_shape: Any = None,
+        batch_shape: Any = None,
+        input_dim: int | None = None,
+        batch_size: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        owner = type(self).__name__
+        if unknown:
+            known = ", ".join(constructor_arguments(type(self)))
+            raise InvalidArgumentError(f"{owner} has no argument {', '.join(sorted(unknown))}; it has {known}")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise InvalidArgumentError(f"{owner}: name must be a non-empty string; received name={name!r}")
+        self.name = name if name is not None else automatic_name(owner)
+        self.dtype_policy = dtype_policy(dtype)
+        self.trainable = boolean(owner, "trainable", trainable)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.autocast = boolean(owner, "autocast", autocast)
+        self.batch_input_shape = first_layer_shape(
+            owner,
+            input_shape,
+            batch_input_shape if batch_input_shape is not None else batch_shape,
+            input_dim,
+            batch_size,
+        )
+        self.built = False
+        self.calls: list[Any] = []
+        self._own_weights: list[Weight] = []
+
+    # To be defined by subclasses
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights. `input_shape` has the structure of the first argument of `call`."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs from the inputs, written with operators on symbolic tensors."""
+        raise TypeError(f"{type(self).__name__} must define call")
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask of the outputs (with their structure, or None) from the inputs and their masks."""
+        return mask if self.supports_masking else None
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The layers that a wrapper owns, by the attribute's name."""
+        return {}
+
+    def sublayers(self) -> list[Layer]:
+        """The layers that this one owns; a model's or a wrapper's."""
+        return list(self.owned_layers().values())
+
+    # Calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Records, traces or runs the layer, by what it is given; see the head of this module."""
+        leaves = flatten((args, list(kwargs.values())))
+        if any(isinstance(leaf, Tensor) for leaf in leaves):
+            return self.trace(*args, **kwargs)
+        from kir import functional
+
+        if any(isinstance(leaf, SymbolicOperators) for leaf in leaves):
+            return functional.record_call(self, args, kwargs)
+        return functional.run_eagerly(self, args, kwargs)
+
+    def trace(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Runs `call` in the tracer of its inputs; the outputs carry their masks.
+
+        Raises:
+            KirError: the layer cannot work on these inputs; the message opens with the layer's path.
+        """
+        tracer = next(leaf.tracer for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, Tensor))
+        with tracer.layer(self.name, type(self).__name__, training):
+            origin = tracer.origin
+            try:
+                return self._trace(tracer, args, kwargs)
+            except KirError as error:
+                if error.layer is None:
+                    error.layer = str(origin)
+                raise
+
+    def _trace(self, tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # 1. Inputs in the dtype that the layer computes in.
+        if self.autocast:
+            args, kwargs = map_structure(self._autocast, args), map_structure(self._autocast, kwargs)
+        # 2. Weights, made for the shapes of the first call.
+        self.ensure_built(map_structure(lambda x: tuple(x.shape), args[0]))
+        # 3. Masks: used, passed on, or lost.
+        parameters = call_parameters(type(self))
+        masks = map_structure(lambda x: getattr(x, "mask", None), args[0])
+        if kwargs.get("mask") is not None:
+            masks = kwargs["mask"]
+        if "mask" in parameters:
+            kwargs["mask"] = masks if flatten(masks) else None
+        else:
+            kwargs.pop("mask", None)
+            if flatten(masks) and not self.supports_masking:
+                self._lose_mask(tracer)
+        # 4. The call itself, and the masks of its outputs.
+        if "training" in parameters:
+            kwargs["training"] = tracer.training
+        outputs = self.call(*args, **kwargs)
+        outputs = map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
+        if self.activity_regularizer is not None:
+            self._add_activity_losses(tracer, outputs)
+        return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
+
+    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+        """The outputs, each carrying the mask that `compute_mask` gives it."""
+        computed = self.compute_mask(inputs, masks)
+        if isinstance(outputs, list | tuple) and isinstance(computed, list | tuple):
+            return type(outputs)(x.with_mask(mask) for x, mask in zip(outputs, computed, strict=True))
+        if isinstance(outputs, Tensor):
+            return outputs.with_mask(computed)
+        return map_structure(lambda x: x.with_mask(None), outputs)
+
+    def ensure_built(self, input_shape: Any) -> None:
+        """Builds on the first call only."""
+        if not self.built:
+            self.build(input_shape)
+            self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The output shape, with None for unknown sizes, from an input shape written so."""
+        from kir.functional import output_shape
+
+        return output_shape(self, input_shape)
+
+    def _autocast(self, x: Any) -> Any:
+        if isinstance(x, Tensor) and x.type.dtype.is_float and x.type.dtype is not self.compute_dtype:
+            return emit(Cast(self.compute_dtype), x).with_mask(x.mask)
+        return x
+
+    def _lose_mask(self, tracer: Tracer) -> None:
+        message = (
+            f"{type(self).__name__} {self.name!r} was given an input with a mask, which it cannot carry: the layers "
+            f"behind it would compute with masked steps as if they were data"
+        )
+        if tracer.on_lost_mask == "error":
+            raise InvalidArgumentError(
+                f"{message}; move the layer before the mask is made, or accept Keras 3's behaviour, where the mask "
+                f"ends here, with --on-lost-mask warn (kir.config.set_on_lost_mask('warn'))"
+            )
+        if tracer.on_lost_mask == "warn":
+            warnings.warn(f"{message}; the mask ends here", stacklevel=2)
+
+    def _add_activity_losses(self, tracer: Tracer, outputs: Any) -> None:
+        from kir import backend as K
+
+        assert self.activity_regularizer is not None
+        for output in flatten(outputs):
+            loss = self.activity_regularizer(output)
+            tracer.losses.append(K.divide_no_nan(loss, K.cast(output.shape[0], loss.dtype)) if output.shape else loss)
+
+    # Weights
+
+    @property
+    def keras_class_name(self) -> str:
+        """The name of the class in Keras's files."""
+        return type(self).__name__
+
+    @property
+    def own_weights(self) -> list[Weight]:
+        """The weights of this layer alone, in Keras's order: trainable ones first."""
+        return sorted(self._own_weights, key=lambda weight: not weight.trainable)
+
+    @property
+    def compute_dtype(self) -> DType:
+        return self.dtype_policy.compute
+
+    @property
+    def dtype(self) -> str:
+        """Keras's name of the dtype that the weights are kept in."""
+        return self.dtype_policy.variable.keras_name
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of the input that a Sequential makes for this layer when it comes first."""
+        return self.dtype_policy.compute.keras_name
+
+    def add_weight(
+        self,
+        name: str,
+        shape: tuple[Dim, ...],
+        initializer: Any = "glorot_uniform",
+        regularizer: Any = None,
+        constraint: Any = None,
+        trainable: bool = True,
+        dtype: DType | None = None,
+    ) -> Weight:
+        """A new weight of this layer.
+
+        Raises:
+            ShapeError: a size is symbolic.
+        """
+        sizes = tuple(dim for dim in shape if isinstance(dim, int))
+        if len(sizes) != len(shape):
+            raise ShapeError(
+                f"weight {name!r} would have shape {format_shape(shape)}; every size of a weight must be known: "
+                f"give the input a concrete size on that axis"
+            )
+        weight = Weight(
+            name,
+            sizes,
+            dtype or self.dtype_policy.variable,
+            initializers.get(initializer) or initializers.Zeros(),
+            regularizers.get(regularizer),
+            constraints.get(constraint),
+            trainable,
+        )
+        self._own_weights.append(weight)
+        return weight
+
+    def read(self, weight: Weight, like: Tensor) -> Tensor:
+        """The weight as a constant of the trace that `like` belongs to, in the compute dtype."""
+        dtype = self.compute_dtype if weight.dtype.is_float else weight.dtype
+        return like.tracer.weight(weight.name, weight.array, dtype)
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights, in Keras's order: trainable ones first, then those of the owned layers."""
+        return self.own_weights + [weight for layer in self.sublayers() for weight in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        return [weight for weight in self.weights if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        return [weight for weight in self.weights if not weight.trainable]
+
+    def get_weights(self) -> list[Array]:
+        """The arrays of `weights`."""
+        return [weight.array for weight in self.weights]
+
+    def set_weights(self, arrays: list[Any]) -> None:
+        """Sets all weights, in the order of `weights`.
+
+        Raises:
+            ShapeError: the number or a shape differs; then nothing was set.
+        """
+        weights = self.weights
+        expected = ", ".join(f"{w.name} {format_shape(w.shape)}" for w in weights) or "none"
+        if len(arrays) != len(weights):
+            raise ShapeError(f"{self.name!r} has {len(weights)} weights ({expected}); received {len(arrays)} arrays")
+        for weight, array in zip(weights, arrays, strict=True):
+            if np.shape(array) != weight.shape:
+                raise ShapeError(
+                    f"weight {weight.name!r} of {self.name!r}: received shape {np.shape(array)}; expected {expected}"
+                )
+        for weight, array in zip(weights, arrays, strict=True):
+            weight.assign(array)
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(weight.size for weight in self.weights)
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
+        result: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy.get_config(),
+        }
+        for name in own_arguments(type(self)):
+            result[name] = to_config(getattr(self, name))
+        if self.activity_regularizer is not None:
+            result["activity_regularizer"] = to_config(self.activity_regularizer)
+        return result
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave.
+
+        Raises:
+            InvalidArgumentError: a key is unknown.
+        """
+        return cls(**{key: value for key, value in config.items() if key not in cls.ignored_config})
+
+    # What a recorded call left behind
+
+    @property
+    def input(self) -> Any:
+        """The KerasTensors of the only call."""
+        return self._only_call().arguments[0][0]
+
+    @property
+    def output(self) -> Any:
+        """What the only call returned."""
+        return self._only_call().outputs
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of `input`, with None for unknown sizes."""
+        return map_structure(lambda x: x.shape, self.input)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of `output`, with None for unknown sizes."""
+        return map_structure(lambda x: x.shape, self.output)
+
+    def _only_call(self) -> Any:
+        if len(self.calls) != 1:
+            raise InvalidArgumentError(
+                f"layer {self.name!r} was called {len(self.calls)} times, so it has no single input or output"
+            )
+        return self.calls[0]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+def first_layer_shape(
+    owner: str, input_shape: Any, batch_input_shape: Any, input_dim: int | None, batch_size: int | None
+) -> tuple[Any, ...] | None:
+    """The full input shape that a first layer of a Sequential declares, with None for unknown sizes, or None."""
+    batch_size = optional_integer(owner, "batch_size", batch_size, 1)
+    if batch_input_shape is not None:
+        return check_shape(owner, "batch_input_shape", batch_input_shape)
+    if input_shape is not None:
+        return (batch_size, *check_shape(owner, "input_shape", input_shape))
+    if input_dim is not None:
+        return (batch_size, *integers(owner, "input_dim", input_dim, 1))
+    return None
+
+
+def check_shape(owner: str, name: str, shape: Any) -> tuple[Any, ...]:
+    """A shape as given by a user: sizes, None for unknown ones, text for unknown ones with a name.
+
+    Raises:
+        InvalidArgumentError: it is not a tuple or list of those.
+    """
+    items = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(items, list | tuple) or not all(
+        size is None or isinstance(size, str) or (isinstance(size, int | np.integer) and size >= 0) for size in items
+    ):
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a tuple of sizes, with None for an unknown one; received {name}={shape!r}"
+        )
+    return tuple(int(size) if isinstance(size, np.integer) else size for size in items)
+
+
+def to_config(value: Any) -> Any:
+    """An argument as Keras writes it into a config: objects as dicts or names, everything else as it is."""
+    if isinstance(value, Layer):
+        return {
+            "module": "keras.layers",
+            "class_name": type(value).__name__,
+            "config": value.get_config(),
+            "registered_name": None,
+        }
+    if isinstance(value, initializers.Initializer):
+        return initializers.serialize(value)
+    if isinstance(value, regularizers.Regularizer):
+        return regularizers.serialize(value)
+    if isinstance(value, constraints.Constraint):
+        return constraints.serialize(value)
+    if isinstance(value, Configurable):
+        return value.get_config()
+    if inspect.isfunction(value):
+        from kir import activations
+
+        return activations.serialize(value)
+    return value
+
+
+@cached
+def call_parameters(cls: Any) -> frozenset[str]:
+    """The names of the parameters of a layer class's `call`."""
+    return frozenset(inspect.signature(cls.call).parameters)
+
+
+@cached
+def own_arguments(cls: Any) -> tuple[str, ...]:
+    """The constructor arguments of a layer class, without those that all layers share."""
+    shared = set(inspect.signature(Layer.__init__).parameters)
+    return tuple(name for name in constructor_arguments(cls) if name not in shared)
+
+
+@cached
+def constructor_arguments(cls: Any) -> tuple[str, ...]:
+    """All named constructor arguments of a layer class and of those it passes further ones on to."""
+    names: dict[str, None] = {}
+    for ancestor in cls.__mro__:
+        if "__init__" not in vars(ancestor) or ancestor is object:
+            continue
+        parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
+        names |= dict.fromkeys(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return tuple(names)

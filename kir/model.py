@@ -1,0 +1,599 @@
+"""Models: `Input`, `Sequential`, `Model`; and `lower`, which turns one into a graph.
+
+A model is a layer that owns recorded calls. Running it in a tracer runs those calls in order, whether that tracer
+writes the graph of the whole model or only infers the types of an outer one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kir.dims import Dim
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.functional import record_call
+from kir.functional import record_operation as record_operation
+from kir.graph import Graph
+from kir.keras_tensor import Call, shape_with_none
+from kir.keras_tensor import KerasTensor as KerasTensor
+from kir.layers.base import Layer
+from kir.layers.input import Input as Input
+from kir.layers.input import InputLayer
+from kir.naming import automatic_name, unique
+from kir.op import Array
+from kir.ops.structural import Data, Output
+from kir.ops.structural import Input as InputOp
+from kir.structure import flatten, map_structure
+from kir.trace import Tensor, Tracer
+from kir.types import DType, TensorType, format_shape
+
+if TYPE_CHECKING:
+    from kir.interpreter import Plan
+
+TRAINING_INPUT = "training_mode"
+LOSS_OUTPUT = "regularization_loss"
+
+
+class Model(Layer):
+    """A functional model: everything between its inputs and its outputs.
+
+    Args:
+        inputs: one KerasTensor, or a list or dict of them. `input=` is the old name.
+        outputs: likewise. `output=` is the old name.
+        name: counted ("functional", "functional_1") when absent.
+
+    Raises:
+        InvalidArgumentError: the outputs do not depend on the inputs alone, or two layers share a name.
+
+    Source: https://keras.io/api/models/model/
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        input: Any = None,
+        output: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False, **kwargs)
+        inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
+        self._plan: Plan | None = None
+        if inputs is None or outputs is None:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} needs inputs and outputs; received inputs={inputs!r}, outputs={outputs!r}. "
+                f"A subclassed model has no recorded graph: build it with Input(...), layer calls and "
+                f"Model(inputs, outputs)"
+            )
+        self._connect(inputs, outputs)
+
+    def _connect(self, inputs: Any, outputs: Any) -> None:
+        for role, structure in (("inputs", inputs), ("outputs", outputs)):
+            for leaf in flatten(structure):
+                if not isinstance(leaf, KerasTensor):
+                    raise InvalidArgumentError(
+                        f"{role} of model {self.name!r} must be symbolic tensors, as Input(...) and layers return "
+                        f"them; received {leaf!r}"
+                    )
+        self.input_structure = inputs
+        self.output_structure = outputs
+        self.recorded = calls_between(flatten(inputs), flatten(outputs))
+        self._layers = layers_by_depth(self.recorded, flatten(inputs))
+        repeated = [name for name, count in Counter(layer.name for layer in self._layers).items() if count > 1]
+        if repeated:
+            raise InvalidArgumentError(
+                f"layer names must be unique in a model; several layers of {self.name!r} are named {repeated[0]!r}"
+            )
+        self.built = True
+
+    # Structure
+
+    @property
+    def keras_class_name(self) -> str:
+        """Keras's functional models are of class Functional."""
+        return "Functional" if type(self) is Model else type(self).__name__
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in Keras's order: from the inputs on by depth, then in order of traversal."""
+        return [layer for layer in self._layers if layer.is_layer]
+
+    @property
+    def operations(self) -> list[Layer]:
+        """The layers and the recorded functions among them, such as `x + 1`."""
+        return list(self._layers)
+
+    def sublayers(self) -> list[Layer]:
+        """The layers; see `layers`."""
+        return self.layers
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this index of `layers`.
+
+        Raises:
+            InvalidArgumentError: there is none; the message lists the names.
+        """
+        layers = self.layers
+        if index is not None and -len(layers) <= index < len(layers):
+            return layers[index]
+        for layer in layers:
+            if name is not None and layer.name == name:
+                return layer
+        wanted = f"index {index}" if name is None else f"name {name!r}"
+        raise InvalidArgumentError(f"no layer of {wanted} in {self.name!r}; it has {[layer.name for layer in layers]}")
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The input tensors, flat."""
+        return flatten(self.input_structure)
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The output tensors, flat."""
+        return flatten(self.output_structure)
+
+    @property
+    def input(self) -> Any:
+        """The input tensors as they were given."""
+        return self.input_structure
+
+    @property
+    def output(self) -> Any:
+        """The output tensors as they were given."""
+        return self.output_structure
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs in the exported file, which are those of Keras."""
+        return _unique_names(self.inputs, self.input_structure, set())
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs in the exported file: of the layers, or the keys of a dict."""
+        return _unique_names(self.outputs, self.output_structure, set(self.input_names))
+
+    # Running
+
+    def call(self, inputs: Any) -> Any:
+        """Runs the recorded calls on other tensors."""
+        given = self._flat_inputs(inputs)
+        tensors: dict[int, Tensor] = {id(x): t for x, t in zip(self.inputs, given, strict=True)}
+        for recorded in self.recorded:
+            args, kwargs = map_structure(
+                lambda leaf: tensors[id(leaf)] if isinstance(leaf, KerasTensor) else leaf, recorded.arguments
+            )
+            outputs = recorded.layer.trace(*args, **kwargs)
+            for symbolic, tensor in zip(flatten(recorded.outputs), flatten(outputs), strict=True):
+                tensors[id(symbolic)] = tensor
+        return map_structure(lambda leaf: tensors[id(leaf)], self.output_structure)
+
+    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+        """The outputs as they are: the model's own layers have put masks on them."""
+        return outputs
+
+    def _flat_inputs(self, inputs: Any) -> list[Any]:
+        """The inputs in the order of `self.inputs`; a dict goes by name.
+
+        Raises:
+            ShapeError: their number is wrong or a name is missing.
+        """
+        if isinstance(inputs, Mapping) and not isinstance(self.input_structure, Mapping):
+            missing = [name for name in self.input_names if name not in inputs]
+            if missing:
+                raise ShapeError(f"{self.name!r} has the inputs {self.input_names}; received {sorted(inputs)}")
+            return [inputs[name] for name in self.input_names]
+        flat = flatten(inputs)
+        if len(flat) != len(self.inputs):
+            raise ShapeError(f"{self.name!r} has {len(self.inputs)} inputs {self.input_names}; received {len(flat)}")
+        return flat
+
+    def to_graph(
+        self, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
+    ) -> Graph:
+        """This model as a graph, not optimised; see `lower`."""
+        return lower(self, training=training, sizes=sizes, losses=losses)
+
+    def predict(self, x: Any) -> Any:
+        """The outputs for arrays, by the interpreter, in the structure of the model's outputs.
+
+        Raises:
+            ShapeError: an array does not fit its input.
+        """
+        from kir import passes
+        from kir.interpreter import Plan
+
+        if self._plan is None:
+            graph = self.to_graph()
+            passes.run(graph, passes.pipeline(1))
+            self._plan = Plan(graph)
+        results = self._plan.run(self._feeds(x))
+        arrays = iter([results[name] for name in self.output_names])
+        return map_structure(lambda leaf: next(arrays), self.output_structure)
+
+    def losses(self, x: Any) -> list[float]:
+        """Every regularization term for these inputs: activities in call order, then weights.
+
+        Source: https://keras.io/api/layers/regularizers/
+        """
+        from kir.interpreter import run
+
+        graph = Graph(self.name)
+        tracer = Tracer(graph, on_lost_mask="ignore")
+        _trace_model(self, tracer, {})
+        terms = [*tracer.losses, *_weight_losses(self, tracer)]
+        for index, term in enumerate(terms):
+            graph.add(Output(str(index)), term.value)
+        results = run(graph, self._feeds(x))
+        return [float(results[str(index)]) for index in range(len(terms))]
+
+    def set_weights(self, arrays: list[Any]) -> None:
+        """Sets all weights; see `Layer.set_weights`."""
+        super().set_weights(arrays)
+        self._plan = None
+
+    def _feeds(self, x: Any) -> dict[str, Array]:
+        feeds: dict[str, Array] = {}
+        for name, tensor, given in zip(self.input_names, self.inputs, self._flat_inputs(x), strict=True):
+            layer = tensor.call.layer
+            if isinstance(layer, InputLayer):
+                feeds.update(layer.feeds(name, given))
+            else:
+                feeds[name] = np.asarray(given, dtype=tensor.type.dtype.numpy)
+        return feeds
+
+    # Conveniences that reach out of the core
+
+    def summary(self, **kwargs: Any) -> None:
+        """Prints Keras's table of layers; see `kir.summary.print_summary`."""
+        from kir.summary import print_summary
+
+        print_summary(self, **kwargs)
+
+    def save_weights(self, path: str | Path) -> None:
+        """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending."""
+        from kir.exporters.weights import save_weights
+
+        save_weights(self, Path(path))
+
+    def load_weights(self, path: str | Path) -> None:
+        """Reads what `save_weights` or Keras wrote; nothing is set unless everything fits."""
+        from kir.importers.keras_file.weights import load_weights
+
+        load_weights(self, Path(path))
+        self._plan = None
+
+    def export(self, path: str | Path, **options: Any) -> Any:
+        """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`."""
+        from kir.exporters.pipeline import ExportOptions, export_model
+
+        return export_model(self, Path(path), ExportOptions(**options))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Accepted for the sake of scripts; kir exports and does not train."""
+
+
+class Sequential(Model):
+    """A chain of layers.
+
+    Without an input shape (an `Input` first, or `input_shape=` on the first layer) the chain is built when the
+    model is first called.
+
+    Source: https://keras.io/api/models/sequential/
+    """
+
+    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
+        Layer.__init__(self, name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False)
+        self._plan: Plan | None = None
+        self._chain: list[Layer] = []
+        self._names: set[str] = set()
+        self._first: KerasTensor | None = None
+        self._last: KerasTensor | None = None
+        self.recorded: list[Call] = []
+        for layer in layers or ():
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Puts a layer (or `Input(...)`) at the end of the chain. O(1).
+
+        Raises:
+            InvalidArgumentError: not a layer, its name is taken, or it has several outputs.
+        """
+        if isinstance(layer, KerasTensor) and isinstance(layer.call.layer, InputLayer):
+            layer = layer.call.layer
+        if not isinstance(layer, Layer):
+            raise InvalidArgumentError(f"Sequential.add expects a layer; received {layer!r}")
+        if layer.name in self._names:
+            raise InvalidArgumentError(
+                f"layer names must be unique in a model; {self.name!r} has a layer named {layer.name!r} already"
+            )
+        if isinstance(layer, InputLayer):
+            self._add_input(layer)
+        else:
+            self._add_layer(layer)
+        self._names.add(layer.name)
+        self._plan = None
+
+    def _add_input(self, layer: InputLayer) -> None:
+        if self._chain or self._first is not None:
+            raise InvalidArgumentError(f"an Input must come first in a Sequential; {self.name!r} has layers already")
+        self._first = self._last = layer.tensor
+
+    def _add_layer(self, layer: Layer) -> None:
+        if self._last is None and not self._chain:
+            self._first = self._last = _first_tensor(layer)
+        if self._last is not None:
+            self._last = self._extend(layer, self._last)
+        self._chain.append(layer)
+
+    def _extend(self, layer: Layer, last: KerasTensor) -> KerasTensor:
+        output = record_call(layer, (last,), {})
+        if not isinstance(output, KerasTensor):
+            raise InvalidArgumentError(
+                f"layer {layer.name!r} returns several tensors; a Sequential needs one: use Model(inputs, outputs)"
+            )
+        self.recorded.append(output.call)
+        return output
+
+    def pop(self) -> Layer:
+        """Takes the last layer off the chain.
+
+        Raises:
+            InvalidArgumentError: there is none.
+        """
+        if not self._chain:
+            raise InvalidArgumentError(f"{self.name!r} has no layers to remove")
+        layer = self._chain.pop()
+        self._names.discard(layer.name)
+        if self.recorded:
+            self._last = self.recorded.pop().inputs[0]
+        self._plan = None
+        return layer
+
+    def build(self, input_shape: Any) -> None:
+        """Builds a chain that had no input shape yet, from a full shape (None or names for unknown sizes)."""
+        if self._last is not None:
+            return
+        shape = input_shape[0] if input_shape and isinstance(input_shape[0], list | tuple) else input_shape
+        dims = [size if isinstance(size, int) else None for size in shape]
+        self._first = self._last = InputLayer(batch_shape=tuple(dims), dtype=self.dtype).tensor
+        for layer in self._chain:
+            self._last = self._extend(layer, self._last)
+
+    @property
+    def built(self) -> bool:
+        """Whether the input shape is known."""
+        return self._last is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Ignored: it follows from the input shape."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, without the input, as in Keras."""
+        return list(self._chain)
+
+    @property
+    def operations(self) -> list[Layer]:
+        """The input layer and the layers."""
+        first = [] if self._first is None else [self._first.call.layer]
+        return first + self._chain
+
+    @property
+    def input_structure(self) -> Any:
+        """The input tensor."""
+        return self._require_built(self._first)
+
+    @property
+    def output_structure(self) -> Any:
+        """The output tensor."""
+        return self._require_built(self._last)
+
+    def _require_built(self, tensor: KerasTensor | None) -> KerasTensor:
+        if tensor is None:
+            raise InvalidArgumentError(
+                f"the input shape of {self.name!r} is not known; begin with Input(shape=…), give the first layer "
+                f"input_shape=…, or call build((None, …))"
+            )
+        return tensor
+
+
+def lower(
+    model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
+) -> Graph:
+    """The graph of a model: its recorded calls run in order, every node with the layer it comes from.
+
+    Args:
+        model: what to lower.
+        training: Dropout stays, switched by a boolean input "training_mode" that is true unless fed.
+        sizes: values for symbolic sizes ("batch"), see `parse_input_shapes`.
+        losses: adds an output "regularization_loss", the sum of all regularization terms.
+
+    Raises:
+        KirError: a layer cannot work with the sizes.
+    """
+    graph = Graph(model.name)
+    tracer = Tracer(graph, on_lost_mask="ignore")
+    if training:
+        default = Data(np.array(True))
+        tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
+    outputs = _trace_model(model, tracer, sizes or {})
+    for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
+        graph.add(Output(name), tensor.value)
+    if losses:
+        _add_loss_output(model, tracer)
+    if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
+        graph.remove(tracer.training.value.node)
+    return graph
+
+
+def bind_input_shapes(model: Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
+    """Values for symbolic sizes that give the model's inputs these shapes.
+
+    Raises:
+        ShapeError: no input has that name, the rank differs, or a known size does.
+    """
+    inputs = dict(zip(model.input_names, model.inputs, strict=True))
+    sizes: dict[str, Dim] = {}
+    for name, shape in shapes.items():
+        if name not in inputs:
+            raise ShapeError(f"there is no input {name!r}; the model's inputs are {', '.join(inputs)}")
+        declared = inputs[name].type.shape
+        if len(declared) != len(shape):
+            raise ShapeError(
+                f"input {name!r} has shape {format_shape(declared)}; {format_shape(shape)} has another rank"
+            )
+        for dim, size in zip(declared, shape, strict=True):
+            _bind_size(name, dim, size, sizes)
+    return sizes
+
+
+def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Call]:
+    """The calls that compute the outputs from the inputs, each behind those it depends on. O(calls).
+
+    Raises:
+        InvalidArgumentError: an output depends on an Input that is not among the inputs.
+    """
+    given = {id(x) for x in inputs}
+    ordered: list[Call] = []
+    seen: set[int] = set()
+    for output in outputs:
+        if id(output) in given or id(output.call) in seen:
+            continue
+        seen.add(id(output.call))
+        stack = [(output.call, iter(output.call.inputs))]
+        while stack:
+            call, pending = stack[-1]
+            for x in pending:
+                if id(x) not in given and id(x.call) not in seen:
+                    seen.add(id(x.call))
+                    stack.append((x.call, iter(x.call.inputs)))
+                    break
+            else:
+                _require_inputs(call)
+                ordered.append(call)
+                stack.pop()
+    return ordered
+
+
+def layers_by_depth(calls: Sequence[Call], inputs: Sequence[KerasTensor]) -> list[Layer]:
+    """The layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
+
+    The depth of a call is the longest way from it to an output; layers are sorted from the deepest on, and by the
+    order in which a walk back from the outputs meets them.
+
+    Source: `map_graph` in keras/src/ops/function.py
+    """
+    input_calls = {id(x.call): x.call for x in inputs}
+    members = {id(call) for call in calls} | set(input_calls)
+    call_depths: dict[int, int] = {}
+    layer_depths: dict[int, int] = {}
+    for call in reversed([*input_calls.values(), *calls]):
+        depth = max(call_depths.get(id(call), 0), layer_depths.get(id(call.layer), 0))
+        call_depths[id(call)] = layer_depths[id(call.layer)] = depth
+        for x in call.inputs:
+            if id(x.call) in members and id(call) not in input_calls:
+                call_depths[id(x.call)] = max(depth + 1, call_depths.get(id(x.call), 0))
+    order = _preorder(calls, members, set(input_calls))
+    layers = {id(call.layer): call.layer for call in [*input_calls.values(), *calls]}
+    return sorted(layers.values(), key=lambda layer: (-layer_depths[id(layer)], order.get(id(layer), -1)))
+
+
+def _preorder(calls: Sequence[Call], members: set[int], stop: set[int]) -> dict[int, int]:
+    """Each layer's place in a depth-first walk back from the outputs, which are the calls nobody reads."""
+    read = {id(x.call) for call in calls for x in call.inputs}
+    order: dict[int, int] = {}
+    seen: set[int] = set()
+    stack = [call for call in reversed(calls) if id(call) not in read]
+    while stack:
+        call = stack.pop()
+        if id(call) in seen or id(call) not in members:
+            continue
+        seen.add(id(call))
+        order.setdefault(id(call.layer), len(order))
+        if id(call) not in stop:
+            stack.extend(x.call for x in reversed(call.inputs))
+    return order
+
+
+def _require_inputs(call: Call) -> None:
+    if isinstance(call.layer, InputLayer):
+        raise InvalidArgumentError(
+            f"the outputs depend on Input {call.layer.name!r}, which is not among the model's inputs; add it to them"
+        )
+
+
+def _trace_model(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> Any:
+    """Adds the model's inputs and runs it. Its own name is no part of its layers' paths."""
+    tensors: list[Tensor] = []
+    for name, symbolic in zip(model.input_names, model.inputs, strict=True):
+        layer = symbolic.call.layer
+        if isinstance(layer, InputLayer):
+            tensors.append(layer.add_input(tracer, name, sizes))
+        else:
+            tensors.append(tracer.add(InputOp(name, symbolic.type))[0])
+    return model.call(tensors)
+
+
+def _weight_losses(model: Model, tracer: Tracer) -> list[Tensor]:
+    return [
+        weight.regularizer(tracer.constant(weight.array, weight.name))
+        for weight in model.trainable_weights
+        if weight.regularizer is not None
+    ]
+
+
+def _add_loss_output(model: Model, tracer: Tracer) -> None:
+    terms = [*tracer.losses, *_weight_losses(model, tracer)]
+    total: Any = tracer.constant(np.zeros((), DType.FLOAT32.numpy))
+    for term in terms:
+        total = total + term
+    assert tracer.graph is not None
+    tracer.graph.add(Output(LOSS_OUTPUT), total.value)
+
+
+def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
+    if isinstance(dim, int) or dim.name is None:
+        if dim != size:
+            raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; only unknown sizes can be set")
+        return
+    if sizes.setdefault(dim.name, size) != size:
+        raise ShapeError(f"size {dim.name!r} of input {name!r} cannot be both {sizes[dim.name]} and {size}")
+
+
+def _unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:
+    wanted = sorted(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in tensors]
+    if len(wanted) != len(tensors):
+        wanted = [tensor.name for tensor in tensors]
+    names: list[str] = []
+    for name in wanted:
+        chosen = f"{name}_output" if name in taken and name not in names else name
+        chosen = unique(chosen, taken)
+        taken.add(chosen)
+        names.append(chosen)
+    return names
+
+
+def _first_tensor(layer: Layer) -> KerasTensor | None:
+    """The input tensor that a first layer declares, by its own shape or, for a model, by its input's type."""
+    if isinstance(layer, Model) and layer.built:
+        if len(layer.inputs) != 1:
+            raise InvalidArgumentError(f"{layer.name!r} has several inputs; a Sequential feeds one")
+        first = layer.inputs[0]
+        return InputLayer(batch_shape=shape_with_none(first.type.shape), dtype=first.dtype).tensor
+    if layer.batch_input_shape is None:
+        return None
+    return InputLayer(batch_shape=layer.batch_input_shape, dtype=layer.input_dtype).tensor
+
+
+def _automatic_model_name(cls: type[Model]) -> str:
+    return automatic_name("Functional" if cls is Model else cls.__name__)

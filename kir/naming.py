@@ -1,0 +1,44 @@
+"""Automatic layer names, counted as Keras counts them: dense, dense_1, dense_2."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+_counts: Counter[str] = Counter()
+
+
+def snake_case(name: str) -> str:
+    """Keras's `to_snake_case`: "LSTM" → "lstm", "Conv2D" → "conv2d", "MaxPooling1D" → "max_pooling1d"."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def automatic_name(class_name: str) -> str:
+    """The next free name for a layer of this class."""
+    prefix = snake_case(class_name)
+    count = _counts[prefix]
+    _counts[prefix] += 1
+    return f"{prefix}_{count}" if count else prefix
+
+
+def reset_names() -> None:
+    """Starts counting anew, as `keras.utils.clear_session` does. Every model script starts this way."""
+    _counts.clear()
+
+
+def unique(name: str, taken: set[str] | dict[str, object]) -> str:
+    """`name`, or `name_1`, `name_2`, … when it is taken already."""
+    if name not in taken:
+        return name
+    number = 1
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def symbol_name(text: str) -> str:
+    """`text` with everything that a size's name may not hold replaced by underscores."""
+    cleaned = re.sub(r"[^A-Za-z0-9_.:]", "_", text)
+    return cleaned if cleaned[:1].isalpha() or cleaned[:1] == "_" else f"_{cleaned}"

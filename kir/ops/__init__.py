@@ -1,0 +1,11 @@
+"""The operators, one frozen dataclass each: declaration, type rule and meaning in NumPy together."""
+
+from kir.ops import elementwise as elementwise
+from kir.ops import linear as linear
+from kir.ops import nn as nn
+from kir.ops import random as random
+from kir.ops import recurrent as recurrent
+from kir.ops import reduce as reduce
+from kir.ops import shape as shape
+from kir.ops import sparse as sparse
+from kir.ops import structural as structural

@@ -1,0 +1,61 @@
+"""Operators that draw random numbers. Their results differ from call to call, so they are never merged or folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.op import Array, Op
+from kir.ops.elementwise import require_dtype, widen
+from kir.types import FLOATS, DType, Shape, TensorType, broadcast_shapes, format_shape
+
+SCALAR_BOOL = TensorType(DType.BOOL, ())
+
+
+@dataclass(frozen=True)
+class Dropout(Op):
+    """Zeroes a random part of `x` and scales the rest by ``1 / (1 - rate)``, if `training` is given and true.
+
+    Otherwise it is the identity. Which elements are kept is drawn for `noise_shape` (the shape of `x` if None) and
+    broadcast to `x`, each with probability ``1 - rate``. A `seed` draws the same ones at every call.
+
+    ONNX: Dropout since opset 13, or Bernoulli since 15 for a noise shape. Keras: `layers.Dropout`.
+
+    Raises:
+        InvalidArgumentError: `rate` is outside [0, 1].
+    """
+
+    rate: float
+    noise_shape: Shape | None
+    seed: int | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise InvalidArgumentError(f"Dropout received rate={self.rate!r}; expected a number from 0 to 1")
+
+    @property
+    def deterministic(self) -> bool:
+        """No: two equal Dropouts of one value draw differently."""
+        return False
+
+    def infer(self, x: TensorType, training: TensorType | None = None) -> TensorType:
+        require_dtype(self, "x", x, FLOATS)
+        if training is not None and training != SCALAR_BOOL:
+            raise ShapeError(f"{self} received training of type {training}; expected {SCALAR_BOOL}")
+        if self.noise_shape is not None and broadcast_shapes(x.shape, self.noise_shape) != x.shape:
+            raise ShapeError(
+                f"{self} received x of shape {format_shape(x.shape)}; expected a noise shape that broadcasts to it"
+            )
+        return x
+
+    def eval(self, x: Array, training: Array | None = None) -> Array:
+        if training is None or not training:
+            return x
+        shape: Any = x.shape if self.noise_shape is None else self.noise_shape
+        kept = np.random.default_rng(self.seed).random(shape) >= self.rate
+        with np.errstate(all="ignore"):
+            scaled = widen(x) / (1 - self.rate) if self.rate < 1 else widen(x)
+            return np.where(kept, scaled, 0).astype(x.dtype, copy=False)

@@ -1,0 +1,341 @@
+"""Recurrent layers over whole sequences: RNN, GRU, LSTM, with the inputs, layouts and gate orders of ONNX.
+
+| name             | type                              | meaning                                                      |
+|------------------|-----------------------------------|--------------------------------------------------------------|
+| x                | [time, batch, in]                 | the sequences                                                |
+| kernel           | [D, gates*units, in]              | multiplies x; D is 2 for "bidirectional", otherwise 1        |
+| recurrent_kernel | [D, gates*units, units]           | multiplies the state                                         |
+| bias             | [D, 2*gates*units]                | added to the product with x, then to that with the state     |
+| sequence_lens    | i32[batch], optional              | steps per sequence, 0 allowed; by default all                |
+| initial_h        | [D, batch, units], optional       | the state before the first step; by default 0                |
+| y (result)       | [time, D, batch, units]           | the state after each step; 0 past the sequence's end         |
+| y_h (result)     | [D, batch, units]                 | the state after the last step; the initial one for 0 steps   |
+
+Backwards, a sequence is read from its own last step to its first; `y` stays in the order of x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kir.errors import ShapeError
+from kir.op import Array, Op
+from kir.ops.elementwise import (
+    Elu,
+    HardSigmoid,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Softplus,
+    Softsign,
+    Tanh,
+    ThresholdedRelu,
+    require_dtype,
+    widen,
+)
+from kir.types import FLOATS, DType, TensorType, agree_dim
+
+DIRECTIONS = ("forward", "reverse", "bidirectional")
+
+Activation = tuple[str, float, float]  # an ONNX name, alpha and beta; 0.0 for a parameter that it has not
+Function = Callable[[Array], Array]
+# From x's share of the gates at one step and the state (the tensors that are carried along) to the next state.
+Step = Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
+
+FUNCTIONS: dict[str, Callable[[float, float], Function]] = {
+    "Tanh": lambda alpha, beta: Tanh().eval,
+    "Sigmoid": lambda alpha, beta: Sigmoid().eval,
+    "Relu": lambda alpha, beta: Relu().eval,
+    "Softsign": lambda alpha, beta: Softsign().eval,
+    "Softplus": lambda alpha, beta: Softplus().eval,
+    "Elu": lambda alpha, beta: Elu(alpha).eval,
+    "LeakyRelu": lambda alpha, beta: LeakyRelu(alpha).eval,
+    "ThresholdedRelu": lambda alpha, beta: ThresholdedRelu(alpha).eval,
+    "HardSigmoid": lambda alpha, beta: HardSigmoid(alpha, beta).eval,
+    "Affine": lambda alpha, beta: lambda x: x * x.dtype.type(alpha) + x.dtype.type(beta),
+    "ScaledTanh": lambda alpha, beta: lambda x: x.dtype.type(alpha) * np.tanh(x * x.dtype.type(beta)),
+}
+
+TANH: Activation = ("Tanh", 0.0, 0.0)
+SIGMOID: Activation = ("Sigmoid", 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class _Recurrent(Op):
+    """What the three have in common. `activations` lists, for each direction, one per kind of gate."""
+
+    units: int
+    direction: str
+    activations: tuple[Activation, ...]
+
+    gates: ClassVar[int]
+    functions: ClassVar[int]  # activations per direction
+    states: ClassVar[int] = 1
+
+    @property
+    def direction_count(self) -> int:
+        return 2 if self.direction == "bidirectional" else 1
+
+    def infer_outputs(self, x: TensorType, weights: Sequence[TensorType], *optional: TensorType | None) -> Any:
+        """The types of y and of each final state; `weights` are kernel, recurrent_kernel and bias, `optional` the rest.
+
+        Raises:
+            ShapeError: an attribute or an input does not fit; the message names it.
+        """
+        self._check_attributes()
+        require_dtype(self, "x", x, FLOATS)
+        if x.rank != 3:
+            raise ShapeError(f"{self.name} received x {x}; expected the shape [time, batch, in]")
+        count, rows = self.direction_count, self.gates * self.units
+        time, batch, features = x.shape
+        state = x.with_shape((count, batch, self.units))
+        expected = [
+            x.with_shape((count, rows, features)),
+            x.with_shape((count, rows, self.units)),
+            x.with_shape((count, 2 * rows)),
+            TensorType(DType.INT32, (batch,)),
+            *[state] * self.states,
+        ]
+        for name, given, wanted in zip(WEIGHTS + OPTIONAL, (*weights, *optional), expected, strict=False):
+            if given is not None:
+                self._require_type(name, given, wanted)
+        return x.with_shape((time, count, batch, self.units)), *[state] * self.states
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        lens: Array | None,
+        initial: Sequence[Array | None],
+    ) -> tuple[Array, ...]:
+        """y and the final states. Floats of 16 bits are computed in float32 and rounded at the end."""
+        wide = widen(x)
+        time, batch, _ = x.shape
+        lengths = np.full(batch, time) if lens is None else _check_lengths(self, lens, time)
+        zeros = np.zeros((self.direction_count, batch, self.units), wide.dtype)
+        states = [zeros if state is None else widen(state) for state in initial]
+        results = [
+            self._run_direction(
+                direction,
+                wide,
+                [widen(weight[direction]) for weight in weights],
+                lengths,
+                tuple(state[direction] for state in states),
+            )
+            for direction in range(self.direction_count)
+        ]
+        y = np.stack([y for y, _ in results], axis=1)
+        finals = [np.stack(final) for final in zip(*(final for _, final in results), strict=True)]
+        return tuple(array.astype(x.dtype, copy=False) for array in (y, *finals))
+
+    def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
+        """The program of one step; `recurrent` is [units, gates*units], `bias` that of the state's product."""
+        raise TypeError(f"{self.name} must define make_step")
+
+    def _run_direction(
+        self, direction: int, x: Array, weights: Sequence[Array], lengths: Array, state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        kernel, recurrent, bias = weights
+        backwards = self.direction == "reverse" or direction == 1
+        time, batch, features = x.shape
+        source = _reading_order(time, lengths, backwards)
+        sequences = np.arange(batch)
+        # One product for all steps; only the product with the state has to wait for the step before.
+        products = x.reshape(time * batch, features) @ kernel.T + bias[: len(kernel)]
+        gates = products.reshape(time, batch, len(kernel))[source, sequences]
+        chosen = self.activations[direction * self.functions : (direction + 1) * self.functions]
+        functions = [FUNCTIONS[name](alpha, beta) for name, alpha, beta in chosen]
+        step = self.make_step(functions, np.ascontiguousarray(recurrent.T), bias[len(kernel) :])
+        y = np.zeros((time, batch, self.units), x.dtype)
+        for t in range(int(lengths.max(initial=0))):
+            valid = (t < lengths)[:, None]
+            state = tuple(np.where(valid, new, old) for new, old in zip(step(gates[t], state), state, strict=True))
+            y[t] = np.where(valid, state[0], 0)
+        # The order of reading is its own inverse.
+        return y[source, sequences], state
+
+    def _check_attributes(self) -> None:
+        if self.units < 1:
+            raise ShapeError(f"{self.name} received units={self.units}; expected 1 or more")
+        if self.direction not in DIRECTIONS:
+            known = ", ".join(DIRECTIONS)
+            raise ShapeError(f"{self.name} received direction={self.direction!r}; expected one of {known}")
+        expected = self.functions * self.direction_count
+        if len(self.activations) != expected:
+            raise ShapeError(f"{self} has {len(self.activations)} activations; expected {expected}")
+        for name, _, _ in self.activations:
+            if name not in FUNCTIONS:
+                raise ShapeError(f"{self} has the activation {name!r}; expected one of {', '.join(FUNCTIONS)}")
+
+    def _require_type(self, name: str, given: TensorType, wanted: TensorType) -> None:
+        if given.dtype != wanted.dtype or given.rank != wanted.rank:
+            raise ShapeError(f"{self.name} received {name} {given}; expected {wanted}")
+        for axis, (size, expected) in enumerate(zip(given.shape, wanted.shape, strict=True)):
+            agree_dim(size, expected, f"{self.name} received {name} {given} where {wanted} is expected, axis {axis}")
+
+
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+OPTIONAL = ("sequence_lens", "initial_h", "initial_c")
+
+
+@dataclass(frozen=True)
+class RNN(_Recurrent):
+    """``h = f(x W + h R + b)``, with activations (f,) per direction. ONNX: RNN since opset 14."""
+
+    gates = 1
+    functions = 1
+
+    def infer(
+        self,
+        x: TensorType,
+        kernel: TensorType,
+        recurrent_kernel: TensorType,
+        bias: TensorType,
+        sequence_lens: TensorType | None = None,
+        initial_h: TensorType | None = None,
+    ) -> tuple[TensorType, TensorType]:
+        y, y_h = self.infer_outputs(x, (kernel, recurrent_kernel, bias), sequence_lens, initial_h)
+        return y, y_h
+
+    def eval(
+        self,
+        x: Array,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array,
+        sequence_lens: Array | None = None,
+        initial_h: Array | None = None,
+    ) -> tuple[Array, ...]:
+        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h,))
+
+    def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
+        (f,) = functions
+        return lambda gates, state: (f(gates + (state[0] @ recurrent + bias)),)
+
+
+@dataclass(frozen=True)
+class GRU(_Recurrent):
+    """Gates in the order update, reset, hidden; activations (f, g) per direction. ONNX: GRU since opset 14.
+
+        z, r = f(x W + h R + b)
+        n = g(x W + (r h) R + b)        linear_before_reset false
+        n = g(x W + r (h R + b))        linear_before_reset true; Keras: reset_after
+        h = (1 - z) n + z h
+
+    The state that r multiplies is that before the step.
+    """
+
+    linear_before_reset: bool
+
+    gates = 3
+    functions = 2
+
+    def infer(
+        self,
+        x: TensorType,
+        kernel: TensorType,
+        recurrent_kernel: TensorType,
+        bias: TensorType,
+        sequence_lens: TensorType | None = None,
+        initial_h: TensorType | None = None,
+    ) -> tuple[TensorType, TensorType]:
+        y, y_h = self.infer_outputs(x, (kernel, recurrent_kernel, bias), sequence_lens, initial_h)
+        return y, y_h
+
+    def eval(
+        self,
+        x: Array,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array,
+        sequence_lens: Array | None = None,
+        initial_h: Array | None = None,
+    ) -> tuple[Array, ...]:
+        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h,))
+
+    def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
+        f, g = functions
+        split = 2 * self.units
+        recurrent_zr, recurrent_n = map(np.ascontiguousarray, np.split(recurrent, [split], axis=1))
+        bias_zr, bias_n = bias[:split], bias[split:]
+
+        def step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+            (h,) = state
+            z, r = np.split(f(gates[:, :split] + (h @ recurrent_zr + bias_zr)), 2, axis=1)
+            hidden = r * (h @ recurrent_n + bias_n) if self.linear_before_reset else (r * h) @ recurrent_n + bias_n
+            return ((1 - z) * g(gates[:, split:] + hidden) + z * h,)
+
+        return step
+
+
+@dataclass(frozen=True)
+class LSTM(_Recurrent):
+    """Gates in the order input, output, forget, cell; activations (f, g, h) per direction. ONNX: LSTM since opset 14.
+
+        i, o, f = f(x W + h R + b)
+        c = f c + i g(x W + h R + b)
+        h = o h(c)
+
+    `initial_c` and the third result, y_c, are the cell's state, of the shape of `initial_h`.
+    """
+
+    gates = 4
+    functions = 3
+    states = 2
+
+    def infer(
+        self,
+        x: TensorType,
+        kernel: TensorType,
+        recurrent_kernel: TensorType,
+        bias: TensorType,
+        sequence_lens: TensorType | None = None,
+        initial_h: TensorType | None = None,
+        initial_c: TensorType | None = None,
+    ) -> tuple[TensorType, TensorType, TensorType]:
+        weights = (kernel, recurrent_kernel, bias)
+        y, y_h, y_c = self.infer_outputs(x, weights, sequence_lens, initial_h, initial_c)
+        return y, y_h, y_c
+
+    def eval(
+        self,
+        x: Array,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array,
+        sequence_lens: Array | None = None,
+        initial_h: Array | None = None,
+        initial_c: Array | None = None,
+    ) -> tuple[Array, ...]:
+        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h, initial_c))
+
+    def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
+        f, g, h = functions
+        units = self.units
+
+        def step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+            output, cell = state
+            total = gates + (output @ recurrent + bias)
+            input_gate, output_gate, forget_gate = np.split(f(total[:, : 3 * units]), 3, axis=1)
+            cell = forget_gate * cell + input_gate * g(total[:, 3 * units :])
+            return output_gate * h(cell), cell
+
+        return step
+
+
+def _check_lengths(op: Op, lengths: Array, time: int) -> Array:
+    wrong = lengths[(lengths < 0) | (lengths > time)]
+    if wrong.size:
+        raise ShapeError(f"{op.name} received the sequence length {wrong[0]}; expected 0 to {time}")
+    return lengths
+
+
+def _reading_order(time: int, lengths: Array, backwards: bool) -> Array:
+    """The step of x [time, batch] to read at each step: turned around within each sequence, the rest in place."""
+    steps = np.arange(time)[:, None]
+    mirrored = np.where(steps < lengths, lengths - 1 - steps, steps)
+    return mirrored if backwards else np.broadcast_to(steps, mirrored.shape)

@@ -1,0 +1,166 @@
+"""The passes, in the order in which they run, and how to choose and run them.
+
+level   passes
+0       none
+1       the exact ones: results are the same bit for bit
+2       all: results may be rounded otherwise, by no more than the pass declares
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kir.errors import GraphError, InvalidArgumentError, KirError, MismatchError
+from kir.graph import Graph
+from kir.op import Array
+from kir.passes.compare import find_difference
+from kir.passes.expand_constants import expand_constants
+from kir.passes.expand_powers import expand_powers
+from kir.passes.fold_affine import fold_affine
+from kir.passes.fold_constants import fold_constants
+from kir.passes.fold_reshapes import fold_reshapes
+from kir.passes.fold_transposes import fold_transposes
+from kir.passes.fuse_activations import fuse_activations
+from kir.passes.merge_common import merge_common
+from kir.passes.move_reshapes import move_reshapes
+from kir.passes.move_transposes import move_transposes
+from kir.passes.remove_dead import remove_dead
+from kir.passes.rewrite import Pass
+from kir.passes.simplify import simplify
+from kir.passes.strip_inference import strip_inference
+
+__all__ = ["PASSES", "Pass", "pipeline", "run", "select"]
+
+PASSES: tuple[Pass, ...] = (
+    # First: nobody should spend time on what nothing reads, and dead readers hide that a value has one live reader.
+    remove_dead,
+    strip_inference,
+    fold_constants,
+    simplify,
+    # Before anything that asks for a single reader: Relu(dense) computed twice is one reader once merged.
+    merge_common,
+    expand_constants,
+    # Joined before moved: moving looks for a partner across elementwise operators only.
+    fold_reshapes,
+    fold_transposes,
+    move_reshapes,
+    move_transposes,
+    expand_powers,
+    # Before activations are fused: a Dense with an activation is no longer linear.
+    fold_affine,
+    fuse_activations,
+)
+
+LEVELS = (0, 1, 2)
+DEFAULT_LEVEL = 2
+
+# A round starts over while passes make work for each other. Real models need two; what is left after five is small.
+MAX_ROUNDS = 5
+
+
+def pipeline(level: int = DEFAULT_LEVEL, training: bool = False) -> tuple[Pass, ...]:
+    """The passes of an optimization level, in order.
+
+    For training, the passes that put weights together are left out; a Dropout with a training input stays anyway.
+
+    Raises:
+        InvalidArgumentError: the level is not 0, 1 or 2.
+    """
+    if level not in LEVELS:
+        raise InvalidArgumentError(f"optimization level {level!r} is unknown; expected 0, 1 or 2")
+    chosen = PASSES if level == 2 else tuple(p for p in PASSES if p.exact and level == 1)
+    return tuple(p for p in chosen if not (training and p.changes_weights))
+
+
+def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False) -> tuple[Pass, ...]:
+    """The passes that a text like "fold-constants,-simplify" names, in the order in which they run.
+
+    Names alone choose exactly those. Names with a minus are taken away, from the level's pipeline if no others are
+    given.
+
+    Raises:
+        InvalidArgumentError: a name is unknown; the message lists the passes.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    removed = {word[1:] for word in words if word.startswith("-")}
+    wanted = {word for word in words if not word.startswith("-")}
+    known = {p.name for p in PASSES}
+    for name in sorted((removed | wanted) - known):
+        raise InvalidArgumentError(f"unknown pass {name!r}; expected some of {', '.join(p.name for p in PASSES)}")
+    chosen = [p for p in PASSES if p.name in wanted] if wanted else pipeline(level, training)
+    return tuple(p for p in chosen if p.name not in removed)
+
+
+def run(
+    graph: Graph,
+    passes: Sequence[Pass],
+    check: bool = False,
+    feeds: Mapping[str, Any] | None = None,
+    after: Callable[[Pass, Graph, int], None] | None = None,
+) -> dict[str, int]:
+    """Runs the passes on the graph, in place, again and again until none changes anything; changes by pass name.
+
+    A pass whose graph nobody changed since its last turn is not run again, and five rounds are the most.
+
+    Args:
+        check: `graph.check()` after each pass.
+        feeds: arrays for the graph's inputs, with which the outputs of the interpreter before and after each pass are
+            compared: bit for bit, or within what the pass declares. They must leave every Dropout off.
+        after: called after each pass, with the number of changes it made.
+
+    Raises:
+        GraphError: a pass broke the graph. The message names the pass.
+        MismatchError: a pass changed the results. The message names the pass.
+    """
+    counts = {p.name: 0 for p in passes}
+    judge = _Judge(graph, check, feeds)
+    version = 0
+    seen: dict[str, int] = {}
+    for _ in range(MAX_ROUNDS):
+        for current in passes:
+            if seen.get(current.name) == version:
+                continue
+            changes = current(graph)
+            judge.look(current)
+            counts[current.name] += changes
+            version += changes > 0
+            seen[current.name] = version
+            if after is not None:
+                after(current, graph, changes)
+        if all(last == version for last in seen.values()):
+            break
+    return counts
+
+
+class _Judge:
+    """Holds the outputs before a pass, to compare with those after it."""
+
+    def __init__(self, graph: Graph, check: bool, feeds: Mapping[str, Any] | None) -> None:
+        self.graph = graph
+        self.check = check
+        self.feeds = feeds
+        self.outputs = self.run_graph()
+
+    def run_graph(self) -> dict[str, Array]:
+        from kir.interpreter import run as interpret
+
+        return {} if self.feeds is None else interpret(self.graph, self.feeds)
+
+    def look(self, suspect: Pass) -> None:
+        """Whether all is well behind the pass; errors name it."""
+        if self.check:
+            try:
+                self.graph.check()
+            except GraphError as error:
+                raise GraphError(f"pass {suspect} broke the graph: {error}") from error
+        if self.feeds is None:
+            return
+        try:
+            outputs = self.run_graph()
+        except KirError as error:
+            raise GraphError(f"pass {suspect} made a graph that does not run: {error}") from error
+        difference = find_difference(self.outputs, outputs, suspect.exact, suspect.tolerance)
+        if difference is not None:
+            raise MismatchError(f"pass {suspect} changed the results: {difference}")
+        self.outputs = outputs

@@ -1,0 +1,59 @@
+"""Comparing the runs before and after a pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from kir.op import Array
+from kir.types import SIGNIFICAND_BITS, as_dtype
+
+
+def find_difference(
+    before: Mapping[str, Array], after: Mapping[str, Array], exact: bool, tolerance: float
+) -> str | None:
+    """What differs between two runs by more than is allowed, in words; None when nothing does.
+
+    Exact means bit for bit, where any NaN equals any NaN. Otherwise an element may be off by `tolerance` roundings of
+    its dtype, relative to the largest finite element of the array; NaN and infinities stay where they are.
+    """
+    if list(before) != list(after):
+        return f"the outputs {list(after)} were {list(before)}"
+    for label, old in before.items():
+        new = after[label]
+        if (old.dtype, old.shape) != (new.dtype, new.shape):
+            return f"output {label!r} is {new.dtype}{new.shape} and was {old.dtype}{old.shape}"
+        wrong = _find_wrong(old, new, exact, tolerance)
+        if wrong.any():
+            first = tuple(int(i) for i in np.argwhere(wrong)[0])
+            allowed = "expected the same bits" if exact else f"expected at most {tolerance:g} roundings between them"
+            return (
+                f"output {label!r} differs in {int(wrong.sum())} of {old.size} elements; the first is at {first}: "
+                f"{old[first]!r} before, {new[first]!r} after; {allowed}"
+            )
+    return None
+
+
+def _find_wrong(old: Array, new: Array, exact: bool, tolerance: float) -> Array:
+    if not _is_float(old):
+        return np.asarray(old != new)
+    both_nan = np.isnan(old) & np.isnan(new)
+    if exact:
+        signs = np.signbit(old) != np.signbit(new)
+        return np.asarray(((old != new) | signs) & ~both_nan)
+    old, new, unit = old.astype(np.float64), new.astype(np.float64), _rounding_unit(old)
+    finite = np.isfinite(old) & np.isfinite(new)
+    scale = float(np.abs(old[finite]).max()) if finite.any() else 0.0
+    with np.errstate(invalid="ignore"):
+        near = finite & (np.abs(old - new) <= tolerance * unit * scale)
+    return np.asarray(~(near | both_nan | (old == new)))
+
+
+def _is_float(array: Array) -> bool:
+    return as_dtype(array.dtype).is_float
+
+
+def _rounding_unit(array: Array) -> float:
+    return math.ldexp(1.0, -SIGNIFICAND_BITS[as_dtype(array.dtype)])

@@ -1,0 +1,66 @@
+"""Expand where broadcasting does the same."""
+
+from __future__ import annotations
+
+from kir.errors import ShapeError
+from kir.graph import Graph, Node, Value
+from kir.ops.elementwise import BINARY, UNARY, Cast, Where
+from kir.ops.shape import Expand, Reshape, Transpose
+from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, producer, rewrite, rule
+
+
+@exact_pass
+def expand_constants(graph: Graph) -> int:
+    """f(x, Expand(y)) → f(x, y)
+
+    1. f broadcasts, and its result has the same type without the Expand.
+    2. f(Expand(x)) of one operand: Expand(f(x)), which computes fewer elements (and folds when x is constant). Only
+       if nothing else reads the Expand.
+    3. Expand(Expand(x)): Expand(x).
+    4. Reshape or Transpose of an Expand of one constant number: an Expand of it.
+
+    Exact: Expand and broadcasting both repeat elements.
+    """
+    return rewrite(graph, (drop_expand, sink_expand, join_expands, move_uniform))
+
+
+@rule(*BINARY, Where)
+def drop_expand(graph: Graph, node: Node) -> Value | None:
+    for slot in range(len(node.inputs)):
+        expand = producer(node, Expand, slot=slot)
+        if expand is not None:
+            inputs = (*node.inputs[:slot], expand.inputs[0], *node.inputs[slot + 1 :])
+            if _has_type(node, inputs):
+                return add_for(graph, node, node.op, *inputs)
+    return None
+
+
+def _has_type(node: Node, inputs: tuple[Value | None, ...]) -> bool:
+    try:
+        return bool(node.op.infer(*[given(value).type for value in inputs]) == node.output.type)
+    except ShapeError:  # two symbolic sizes that only the Expand made equal
+        return False
+
+
+@rule(*UNARY, Cast)
+def sink_expand(graph: Graph, node: Node) -> Value | None:
+    expand = producer(node, Expand)
+    if expand is None or not graph.is_read_once(expand) or len(node.inputs) > 1:
+        return None
+    return add_for(graph, expand, expand.op, add_for(graph, node, node.op, expand.inputs[0]))
+
+
+@rule(Expand)
+def join_expands(graph: Graph, node: Node) -> Value | None:
+    inner = producer(node, Expand)
+    return add_for(graph, node, node.op, inner.inputs[0]) if inner else None
+
+
+@rule(Reshape, Transpose)
+def move_uniform(graph: Graph, node: Node) -> Value | None:
+    expand = producer(node, Expand)
+    array = constant_array(expand.inputs[0]) if expand else None
+    if expand is None or array is None or array.size != 1:
+        return None
+    number = add_constant(graph, given(expand.inputs[0]).node, array.reshape(()))
+    return add_for(graph, node, Expand(node.output.type.shape), number)

@@ -1,0 +1,65 @@
+"""Computing at export what does not depend on the inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kir.dims import is_known
+from kir.graph import Graph, Node, Value
+from kir.ops.structural import Constant, Input, Output
+from kir.passes.rewrite import Replacement, add_constant, exact_pass, rewrite, rule
+from kir.types import DType, TensorType
+
+# A result up to this size is worth storing even when its inputs are smaller: 64 KiB is a mask of 256 x 256, and no
+# model has so many that they add up to much. Larger ones are stored only if what they replace is no smaller.
+MAX_GROWN_BYTES = 64 * 1024
+
+
+@exact_pass
+def fold_constants(graph: Graph) -> int:
+    """f(constants) → constant
+
+    1. An operator whose inputs are all constants, or that has none and no symbolic size: its result.
+    2. Not when the result is larger than 64 KiB and than the inputs together: an Expand or a Tile of a number stays,
+       and so does a Range of a million.
+    3. Not when the operator is random, or its text.
+
+    Exact: the result is computed by the operator's own `eval`.
+    """
+    return rewrite(graph, (fold,))
+
+
+@rule()
+def fold(graph: Graph, node: Node) -> Replacement:
+    if not _is_constant_expression(node) or not _is_worth_storing(node):
+        return None
+    arrays = [None if v is None else v.node.op.eval() for v in node.inputs]
+    with np.errstate(all="ignore"):  # a model may well compute 1 / 0; its run would give the same infinity
+        result = node.op.eval(*arrays)
+    results = result if isinstance(result, tuple) else (result,)
+    return tuple(add_constant(graph, node, array) for array in results)
+
+
+def _is_constant_expression(node: Node) -> bool:
+    if isinstance(node.op, Constant | Input | Output) or not node.op.deterministic:
+        return False
+    return all(v is None or isinstance(v.node.op, Constant) for v in node.inputs) and not node.op.symbols()
+
+
+def _is_worth_storing(node: Node) -> bool:
+    if any(value.type.dtype is DType.STRING for value in (*_present(node), *node.outputs)):
+        return False
+    result = sum(_count_bytes(value.type) for value in node.outputs)
+    return result <= max(MAX_GROWN_BYTES, sum(_count_bytes(value.type) for value in _present(node)))
+
+
+def _present(node: Node) -> list[Value]:
+    return [value for value in node.inputs if value is not None]
+
+
+def _count_bytes(type: TensorType) -> int:
+    count = type.dtype.itemsize
+    for dim in type.shape:
+        assert is_known(dim), "constants and operators without symbols have known sizes"
+        count *= dim
+    return count

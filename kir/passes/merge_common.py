@@ -1,0 +1,47 @@
+"""Common subexpressions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from kir.graph import Graph, Node, Value
+from kir.ops.elementwise import Add, And, Equal, Mul, Or, Xor
+from kir.ops.structural import Constant
+from kir.passes.rewrite import exact_pass, remove_dead_nodes
+
+# Swapping operands gives the same bits. Maximum and Minimum are not among them: which of 0.0 and -0.0 they return
+# depends on the order.
+SWAPPABLE = (Add, Mul, And, Or, Xor, Equal)
+
+
+@exact_pass
+def merge_common(graph: Graph) -> int:
+    """f(x), f(x) → f(x), read twice
+
+    1. Equal operators on the same values are merged into the first, if the operator is deterministic.
+    2. Add, Mul, Equal and the logic operators are merged whatever the order of their two operands.
+    3. Constants are merged when small and equal, or one array; weights only if they also have one name, because each
+       keeps its name in the exported file (and is trained on its own).
+
+    Exact: equal operators on equal inputs compute equal bits.
+    """
+    numbers: dict[Value, int] = {}
+    first_of: dict[Hashable, Node] = {}
+    merged = []
+    for node in graph.order():
+        for value in node.outputs:
+            numbers[value] = len(numbers)
+        first = first_of.setdefault(_key(node, numbers), node) if node.op.deterministic else node
+        if first is not node:
+            for old, new in zip(node.outputs, first.outputs, strict=True):
+                graph.replace(old, new)
+            merged.append(node)
+    remove_dead_nodes(graph, merged)
+    return len(merged)
+
+
+def _key(node: Node, numbers: dict[Value, int]) -> Hashable:
+    inputs = tuple(-1 if value is None else numbers[value] for value in node.inputs)
+    if isinstance(node.op, SWAPPABLE):
+        inputs = tuple(sorted(inputs))
+    return node.op, inputs, node.op.label if isinstance(node.op, Constant) else None

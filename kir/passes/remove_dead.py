@@ -1,0 +1,18 @@
+"""Dead code."""
+
+from __future__ import annotations
+
+from kir.graph import Graph
+from kir.passes.rewrite import exact_pass, remove_dead_nodes
+
+
+@exact_pass
+def remove_dead(graph: Graph) -> int:
+    """a node that no output depends on → nothing
+
+    Exact: nothing that is left reads it. Graph inputs stay, because they belong to the caller.
+    """
+    before = graph.get_node_count()
+    live = set(graph.order())
+    remove_dead_nodes(graph, [node for node in graph.nodes() if node not in live])
+    return before - graph.get_node_count()

@@ -1,0 +1,258 @@
+"""What passes are made of: `Pass`, `@rule`, and the worklist that applies rules until none matches.
+
+A rule looks at one node and what stands right before it, and returns the value(s) to use instead, or None. It adds
+nodes; it never replaces, rewires or removes: the driver does. A rule must make the graph smaller or push it one way,
+since the driver applies rules as long as they match.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kir.errors import GraphError
+from kir.graph import Graph, Node, Value
+from kir.op import Array, Op
+from kir.ops.shape import Expand
+from kir.ops.structural import Constant, Data, Input, Output
+
+Replacement = Value | tuple[Value, ...] | None
+
+# Rules that undo each other would run forever. Every rule here fires a handful of times per node at most: a chain of n
+# nodes that collapses pairwise takes n; 20 leaves room, and 1000 is for graphs of a few nodes.
+MAX_CHANGES_PER_NODE = 20
+MAX_CHANGES_ANYWAY = 1000
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A function that rewrites a graph in place and says how many changes it made.
+
+    `exact` says that results stay the same bit for bit. Other passes change the rounding: each output may move by
+    `tolerance` roundings of its dtype, relative to its largest element. A pass that `changes_weights` leaves numbers
+    in the constants that nobody trained; the training pipeline goes without it.
+    """
+
+    name: str
+    function: Callable[[Graph], int]
+    exact: bool = True
+    tolerance: float = 0.0
+    changes_weights: bool = False
+
+    def __call__(self, graph: Graph) -> int:
+        return self.function(graph)
+
+    @property
+    def summary(self) -> str:
+        """The before/after line that opens the docstring."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def exact_pass(function: Callable[[Graph], int]) -> Pass:
+    """A Pass, called like its function, whose results are equal bit for bit."""
+    return Pass(_pass_name(function), function)
+
+
+def rounding_pass(tolerance: float, changes_weights: bool = False) -> Callable[[Callable[[Graph], int]], Pass]:
+    """A Pass whose results are equal up to `tolerance` roundings; see `Pass`."""
+    return lambda function: Pass(_pass_name(function), function, False, tolerance, changes_weights)
+
+
+def _pass_name(function: Callable[[Graph], int]) -> str:
+    return function.__name__.replace("_", "-")
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A function of one node whose operator is one of `ops`; of any node when `ops` is empty."""
+
+    ops: tuple[type[Op], ...]
+    function: Callable[[Graph, Node], Replacement]
+
+    def apply(self, graph: Graph, node: Node) -> Replacement:
+        """What to use instead of the node's outputs, or None when the rule does not match."""
+        return self.function(graph, node)
+
+
+def rule(*ops: type[Op]) -> Callable[[Callable[[Graph, Node], Replacement]], Rule]:
+    """Declares a rewrite of one node: the value(s) to use instead of its outputs, or None.
+
+    >>> @rule(Neg)
+    ... def cancel_double_negation(graph: Graph, node: Node) -> Value | None:
+    ...     inner = producer(node, Neg)
+    ...     return inner and inner.inputs[0]
+    """
+    return lambda function: Rule(ops, function)
+
+
+# The driver
+
+
+def rewrite(graph: Graph, rules: Sequence[Rule]) -> int:
+    """Applies the rules, the first that matches, until none matches anywhere; the number of times one did.
+
+    Dead nodes are removed on the way, so that rules may ask who else reads a value. O(nodes + changes · their uses):
+    after a change only the new nodes, the readers of what changed and the producers that lost a reader are looked at.
+
+    Raises:
+        GraphError: the rules never come to an end, or one returned a value of another type.
+    """
+    return _Worklist(graph, rules).run()
+
+
+class _Worklist:
+    """One run of `rewrite`: a queue of the nodes to look at, in the graph's order to begin with."""
+
+    def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
+        self.graph = graph
+        self.rules = rules
+        self.rules_of: dict[type[Op], tuple[Rule, ...]] = {}
+        self.pending: deque[Node] = deque()
+        self.queued: set[Node] = set()
+        order = graph.order()
+        if len(order) < graph.get_node_count():
+            remove_dead_nodes(graph, _missing(graph.nodes(), order))
+        self.known = set(order)
+        self.enqueue(order)
+        self.limit = MAX_CHANGES_ANYWAY + MAX_CHANGES_PER_NODE * len(order)
+
+    def run(self) -> int:
+        changes = 0
+        while self.pending:
+            node = self.pending.popleft()
+            self.queued.discard(node)
+            replacement = self.match(node) if node in self.graph else None
+            if replacement is not None:
+                changes += 1
+                self.check_end(changes, node)
+                self.apply(node, replacement if isinstance(replacement, tuple) else (replacement,))
+        return changes
+
+    def enqueue(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if node not in self.queued and self.find_rules(type(node.op)):
+                self.queued.add(node)
+                self.pending.append(node)
+
+    def find_rules(self, cls: type[Op]) -> tuple[Rule, ...]:
+        if cls not in self.rules_of:
+            self.rules_of[cls] = tuple(rule for rule in self.rules if not rule.ops or issubclass(cls, rule.ops))
+        return self.rules_of[cls]
+
+    def match(self, node: Node) -> Replacement:
+        for candidate in self.find_rules(type(node.op)):
+            replacement = candidate.apply(self.graph, node)
+            if replacement is not None:
+                return replacement
+        return None
+
+    def check_end(self, changes: int, node: Node) -> None:
+        if changes > self.limit:
+            raise GraphError(f"rewriting does not end: {changes} changes, the last at {node!r}; rules undo each other")
+
+    def apply(self, node: Node, values: tuple[Value, ...]) -> None:
+        # 1. What the rule built is not in `known` yet.
+        created = self.find_created(values)
+        self.known.update(created)
+        # 2. The readers must be asked for before they move; those of the new value may be far more.
+        readers = self.graph.consumers(node)
+        for old, new in zip(node.outputs, values, strict=True):
+            self.graph.replace(old, new)
+        # 3. What lost a reader may now have a single one, and its last reader may then take it in.
+        survivors = remove_dead_nodes(self.graph, [node])
+        self.enqueue(created)
+        self.enqueue(readers)
+        for survivor in survivors:
+            self.enqueue([survivor])
+            if self.graph.is_read_once(survivor):
+                self.enqueue(self.graph.consumers(survivor))
+
+    def find_created(self, values: tuple[Value, ...]) -> list[Node]:
+        """The nodes behind `values` that the driver has not seen."""
+        pending = [value.node for value in values]
+        found: dict[Node, None] = {}
+        while pending:
+            node = pending.pop()
+            if node not in self.known and node not in found:
+                found[node] = None
+                pending += [value.node for value in node.inputs if value is not None]
+        return list(reversed(found))
+
+
+def _missing(nodes: list[Node], present: list[Node]) -> list[Node]:
+    live = set(present)
+    return [node for node in nodes if node not in live]
+
+
+def remove_dead_nodes(graph: Graph, candidates: Iterable[Node]) -> list[Node]:
+    """Removes those candidates that nothing reads, then what only they read; what lost a reader and stays.
+
+    Inputs and outputs stay. O(what is removed).
+    """
+    pending = list(candidates)
+    survivors: dict[Node, None] = {}
+    while pending:
+        node = pending.pop()
+        if node not in graph or isinstance(node.op, Input | Output):
+            continue
+        if graph.has_uses(node):
+            survivors[node] = None
+            continue
+        graph.remove(node)
+        pending += [value.node for value in node.inputs if value is not None]
+    return [node for node in survivors if node in graph]
+
+
+# Words for rules
+
+
+def add_for(graph: Graph, node: Node, op: Op, *inputs: Value | None) -> Value:
+    """The output of a new node that stands for `node`: it takes over the layer that `node` comes from."""
+    return graph.add(op, *inputs, origin=node.origin).output
+
+
+def add_constant(graph: Graph, node: Node, array: Array, label: str | None = None) -> Value:
+    """A new constant that stands for `node`, or for a constant that `node` reads."""
+    return add_for(graph, node, Constant(Data(np.asarray(array, order="C")), label))
+
+
+def given(value: Value | None) -> Value:
+    """An input that the operator does not let be absent."""
+    assert value is not None, "a required input is absent"
+    return value
+
+
+def producer(node: Node, *ops: type[Op], slot: int = 0) -> Node | None:
+    """The node that computes an input, if its operator is one of `ops`."""
+    value = node.inputs[slot]
+    return value.node if value is not None and isinstance(value.node.op, ops) else None
+
+
+def constant_array(value: Value | None) -> Array | None:
+    """The array of a constant; None for anything else."""
+    return value.node.op.value.array if value is not None and isinstance(value.node.op, Constant) else None
+
+
+def uniform(value: Value | None) -> Array | None:
+    """The number, as an array without axes, that all elements of a constant are, bit for bit; None if they differ.
+
+    Only constants of few elements are read; an Expand of a constant counts as the constant.
+    """
+    if value is not None and isinstance(value.node.op, Expand):
+        value = value.node.inputs[0]
+    array = constant_array(value)
+    if array is None or not 0 < array.size <= MAX_UNIFORM_SIZE or array.dtype == object:
+        return None
+    first = array.reshape(-1)[:1]
+    same = first.tobytes() * array.size == np.ascontiguousarray(array).tobytes()
+    return np.asarray(first.reshape(())) if same else None
+
+
+# Larger constants are weights: reading them to find all elements equal costs more than it ever saves.
+MAX_UNIFORM_SIZE = 1024

@@ -1,0 +1,272 @@
+"""Arithmetic that says less than it takes.
+
+Every rule is exact for every value of every dtype it applies to; where one is not, the condition and a comment say so.
+A value is used instead of another only if both have one type: an operand that broadcasts is no replacement.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kir.graph import Graph, Node, Value
+from kir.op import Array, Op
+from kir.ops.elementwise import (
+    Abs,
+    Add,
+    And,
+    Cast,
+    Ceil,
+    Clip,
+    Div,
+    Exp,
+    Floor,
+    Maximum,
+    Minimum,
+    Mul,
+    Neg,
+    Not,
+    Or,
+    Relu,
+    Round,
+    Sigmoid,
+    Softplus,
+    Sub,
+    Where,
+    Xor,
+)
+from kir.passes.rewrite import (
+    Replacement,
+    add_constant,
+    add_for,
+    constant_array,
+    exact_pass,
+    given,
+    producer,
+    rewrite,
+    rule,
+    uniform,
+)
+from kir.types import SIGNIFICAND_BITS, DType, as_dtype
+
+
+@exact_pass
+def simplify(graph: Graph) -> int:
+    """x * 1 → x, and the like
+
+    1. x * 1, x / 1, integers x + 0 and x - 0, floats x + -0.0 and x - 0.0: x. (x + 0.0 is not x where x is -0.0.)
+    2. Neg(Neg(x)), Not(Not(x)): x.
+    3. Abs(Abs(x)), Abs(Neg(x)): Abs(x). Roundings of a rounding: the inner one.
+    4. Relu(f(x)): f(x), where f gives nothing below 0.
+    5. Clip(Clip(x)) with constant bounds: one Clip, where the two ranges overlap.
+    6. Where with a condition that is all true or all false: that operand; where both are one value: it.
+       Where(Not(c), a, b): Where(c, b, a).
+    7. And, Or, Xor with a constant that decides or does nothing; And, Or, Maximum, Minimum of one value twice: it.
+    8. Cast(Cast(x)): Cast(x), where the inner one loses nothing.
+
+    Exact: see the rules.
+    """
+    return rewrite(graph, RULES)
+
+
+def _if_same_type(value: Value | None, node: Node) -> Value | None:
+    return value if value is not None and value.type == node.output.type else None
+
+
+# 1. Neutral elements
+
+
+@rule(Add, Mul)
+def drop_neutral(graph: Graph, node: Node) -> Value | None:
+    for slot in (0, 1):
+        if _is_neutral(node.op, uniform(node.inputs[slot])):
+            return _if_same_type(node.inputs[1 - slot], node)
+    return None
+
+
+@rule(Sub, Div)
+def drop_neutral_right(graph: Graph, node: Node) -> Value | None:
+    return _if_same_type(node.inputs[0], node) if _is_neutral(node.op, uniform(node.inputs[1])) else None
+
+
+def _is_neutral(op: Op, number: Array | None) -> bool:
+    if number is None:
+        return False
+    if isinstance(op, Mul | Div):
+        return bool(number == 1)
+    if not as_dtype(number.dtype).is_float:
+        return bool(number == 0)
+    # IEEE 754, rounding to nearest: x + -0.0 and x - 0.0 are x for every x; x + 0.0 and x - -0.0 turn -0.0 into 0.0.
+    return bool(number == 0) and bool(np.signbit(number)) == isinstance(op, Add)
+
+
+# 2. to 4. One function after another
+
+
+@rule(Neg, Not)
+def cancel_twice(graph: Graph, node: Node) -> Value | None:
+    # A sign bit flipped twice; two's complement negated twice, the smallest integer too.
+    inner = producer(node, type(node.op))
+    return inner.inputs[0] if inner else None
+
+
+@rule(Abs)
+def join_abs(graph: Graph, node: Node) -> Value | None:
+    inner = producer(node, Abs, Neg)
+    return add_for(graph, node, Abs(), inner.inputs[0]) if inner else None
+
+
+@rule(Floor, Ceil, Round)
+def drop_second_rounding(graph: Graph, node: Node) -> Value | None:
+    return node.inputs[0] if producer(node, Floor, Ceil, Round) else None  # whole numbers, inf and nan stay
+
+
+@rule(Relu)
+def drop_relu(graph: Graph, node: Node) -> Value | None:
+    # Of floats only: the absolute value of the smallest integer is negative.
+    never_negative = producer(node, Relu, Sigmoid, Exp, Softplus, Abs)
+    return node.inputs[0] if never_negative and given(node.inputs[0]).type.dtype.is_float else None
+
+
+# 5. Ranges
+
+
+@rule(Clip)
+def join_clips(graph: Graph, node: Node) -> Value | None:
+    inner = producer(node, Clip)
+    first, second = _find_range(inner) if inner else None, _find_range(node)
+    if inner is None or first is None or second is None:
+        return None
+    joined = tuple(np.minimum(np.maximum(bound, second[0]), second[1]) for bound in first)
+    # Ranges that do not overlap give one number, and which of 0.0 and -0.0 that is would depend on the order.
+    if not joined[0] < joined[1] or _has_both_zeros(*first, *second):
+        return None
+    unbounded = _full_range(node)
+    bounds = [
+        None if bound == limit else add_constant(graph, node, bound)
+        for bound, limit in zip(joined, unbounded, strict=True)
+    ]
+    return add_for(graph, node, Clip(), inner.inputs[0], *bounds)
+
+
+def _find_range(node: Node) -> tuple[Array, Array] | None:
+    """The bounds of a Clip, an absent one as the dtype's limit; None if one is no constant or they contradict."""
+    bounds = []
+    for bound, limit in zip((*node.inputs, None, None)[1:3], _full_range(node), strict=True):
+        array = limit if bound is None else constant_array(bound)
+        if array is None:
+            return None
+        bounds.append(array)
+    return (bounds[0], bounds[1]) if bounds[0] < bounds[1] else None
+
+
+def _full_range(node: Node) -> tuple[Array, Array]:
+    dtype = node.output.type.dtype
+    if dtype.is_float:
+        return np.asarray(-np.inf, dtype.numpy), np.asarray(np.inf, dtype.numpy)
+    limits = np.iinfo(dtype.numpy)
+    return np.asarray(limits.min, dtype.numpy), np.asarray(limits.max, dtype.numpy)
+
+
+def _has_both_zeros(*bounds: Array) -> bool:
+    signs = {bool(np.signbit(bound)) for bound in bounds if bound == 0 and as_dtype(bound.dtype).is_float}
+    return len(signs) > 1
+
+
+# 6. and 7. Choices
+
+
+@rule(Where)
+def choose(graph: Graph, node: Node) -> Value | None:
+    condition, a, b = node.inputs
+    decided = uniform(condition)
+    if decided is not None:
+        return _if_same_type(a if decided else b, node)
+    return _if_same_type(a, node) if a is b else None
+
+
+@rule(Where)
+def swap_negated(graph: Graph, node: Node) -> Value | None:
+    negation = producer(node, Not)
+    _, a, b = node.inputs
+    return add_for(graph, node, Where(), negation.inputs[0], b, a) if negation else None
+
+
+@rule(And, Or, Xor)
+def decide_logic(graph: Graph, node: Node) -> Value | None:
+    for slot in (0, 1):
+        flag = uniform(node.inputs[slot])
+        if flag is not None:
+            return _decide(graph, node, bool(flag), given(node.inputs[slot]), given(node.inputs[1 - slot]))
+    return None
+
+
+def _decide(graph: Graph, node: Node, flag: bool, constant: Value, other: Value) -> Value | None:
+    if isinstance(node.op, Xor):
+        same = _if_same_type(other, node)
+        return same if same is None or not flag else add_for(graph, node, Not(), same)
+    # True does nothing to And and decides Or; False the other way round.
+    return _if_same_type(other if flag == isinstance(node.op, And) else constant, node)
+
+
+@rule(And, Or, Maximum, Minimum)
+def drop_same(graph: Graph, node: Node) -> Value | None:
+    return node.inputs[0] if node.inputs[0] is node.inputs[1] else None
+
+
+# 8. Casts
+
+
+@rule(Cast)
+def join_casts(graph: Graph, node: Node) -> Replacement:
+    inner = producer(node, Cast)
+    if inner is None:
+        return None
+    x = given(inner.inputs[0])
+    first, between, last = x.type.dtype, inner.output.type.dtype, node.output.type.dtype
+    # A float too large for an integer has no defined result, and that may depend on the float's size. A large integer
+    # may become a 16-bit float by way of float32, and is then rounded twice.
+    if not _is_lossless(first, between) or (first.is_float and last.is_integer):
+        return None
+    if last.is_float and last.itemsize == 2 and first.is_integer and not _is_lossless(first, DType.FLOAT32):
+        return None
+    return x if first is last else add_for(graph, node, node.op, x)
+
+
+def _is_lossless(source: DType, target: DType) -> bool:
+    """Whether every value of `source` is one of `target`."""
+    if source is target or source is DType.BOOL:
+        return True
+    if source.is_float:
+        return target.is_float and _covers_float(source, target)
+    if target.is_float:
+        # An integer is exact in a float whose significand holds it; the largest float16 has 16 bits before the point.
+        return _count_integer_bits(source) <= SIGNIFICAND_BITS[target]
+    return target.is_integer and np.can_cast(source.numpy, target.numpy, "safe")
+
+
+def _covers_float(source: DType, target: DType) -> bool:
+    # Neither 16-bit format holds the other: one has the wider exponent, the other the wider significand.
+    return target.itemsize > source.itemsize
+
+
+def _count_integer_bits(dtype: DType) -> int:
+    limits: Any = np.iinfo(dtype.numpy)
+    return int(limits.max).bit_length()
+
+
+RULES = (
+    drop_neutral,
+    drop_neutral_right,
+    cancel_twice,
+    join_abs,
+    drop_second_rounding,
+    drop_relu,
+    join_clips,
+    choose,
+    swap_negated,
+    decide_logic,
+    drop_same,
+    join_casts,
+)

@@ -1,0 +1,65 @@
+"""What does nothing when a model is used rather than trained, or never does anything."""
+
+from __future__ import annotations
+
+from kir.graph import Graph, Node, Value
+from kir.ops.elementwise import Cast, Clip
+from kir.ops.random import Dropout
+from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile
+from kir.passes.rewrite import constant_array, exact_pass, given, rewrite, rule
+
+
+@exact_pass
+def strip_inference(graph: Graph) -> int:
+    """Dropout(x) → x, and the like
+
+    1. Dropout without a training input, or with a constant false one: x. A Dropout whose training input may be true
+       stays, so that the training pipeline can have this pass too.
+    2. Cast to the dtype that x has: x.
+    3. Clip without bounds: x.
+    4. Expand to the shape that x has, Tile by ones, Pad by nothing, Concat and Split into one part: x.
+    5. Slice of everything, forwards: x.
+
+    Exact: each is the identity, NaN, -0.0 and integers included.
+    """
+    return rewrite(graph, (strip_dropout, strip_cast, strip_clip, strip_shape, strip_slice))
+
+
+@rule(Dropout)
+def strip_dropout(graph: Graph, node: Node) -> Value | None:
+    x, training = (*node.inputs, None)[:2]
+    flag = constant_array(training)
+    return x if training is None or (flag is not None and not flag.any()) else None
+
+
+@rule(Cast)
+def strip_cast(graph: Graph, node: Node) -> Value | None:
+    return _same_type(node)
+
+
+@rule(Clip)
+def strip_clip(graph: Graph, node: Node) -> Value | None:
+    return node.inputs[0] if all(bound is None for bound in node.inputs[1:]) else None
+
+
+@rule(Expand, Tile, Pad, Concat, Split)
+def strip_shape(graph: Graph, node: Node) -> Value | None:
+    # Equal types decide for all of them: repeating, padding or joining without a change of shape adds no element, save
+    # where the tensor is empty, and then there is none to tell apart. Negative padding could cancel: Pad crops then.
+    if isinstance(node.op, Pad) and any(dim != 0 for dim in (*node.op.before, *node.op.after)):
+        return None
+    if isinstance(node.op, Concat | Split) and len(node.inputs) + len(node.outputs) > 2:
+        return None
+    return _same_type(node)
+
+
+@rule(Slice)
+def strip_slice(graph: Graph, node: Node) -> Value | None:
+    # A slice as long as its axis with step 1 can only start at 0.
+    forwards = isinstance(node.op, Slice) and all(step == 1 for step in node.op.steps)
+    return _same_type(node) if forwards else None
+
+
+def _same_type(node: Node) -> Value | None:
+    x = given(node.inputs[0])
+    return x if x.type == node.outputs[0].type else None

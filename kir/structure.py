@@ -1,0 +1,29 @@
+"""Structures of tensors: nested lists, tuples and dicts, walked without recursion limits that matter.
+
+What Keras calls a tree. Structures are as deep as a user's argument, not as deep as a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves in order; dicts by sorted key, as Keras flattens them. None is no leaf."""
+    if isinstance(structure, dict):
+        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
+    if isinstance(structure, list | tuple):
+        return [leaf for item in structure for leaf in flatten(item)]
+    return [] if structure is None else [structure]
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """The same structure with `function` applied to every leaf; None stays None."""
+    if isinstance(structure, dict):
+        return {key: map_structure(function, structure[key]) for key in sorted(structure)}
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*[map_structure(function, item) for item in structure])
+    if isinstance(structure, list | tuple):
+        return type(structure)(map_structure(function, item) for item in structure)
+    return None if structure is None else function(structure)

@@ -1,0 +1,359 @@
+"""Recording: symbolic tensors, and `emit`, which applies an operator to them.
+
+Everything that computes (`Layer.call`, the functions of `kir.backend`, a Lambda's function) is written once, in
+terms of `emit`. What `emit` does depends on its inputs:
+
+    inputs                     emit(op, *inputs) gives
+    at least one Tensor        a Tensor: a new node in the tensor's tracer
+    arrays and numbers only    an array: the operator is evaluated at once
+
+A `Tracer` over a graph adds nodes to it; one without a graph only infers types (that is how a layer's output
+shape is found when it is called).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+import numpy as np
+
+from kir.dims import Sym
+from kir.errors import TraceError
+from kir.graph import Graph, Node, Origin, Value
+from kir.op import Array, Op
+from kir.ops.structural import Constant, Data, constant
+from kir.types import DType, Shape, TensorType, as_dtype
+
+
+# The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
+_current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
+
+
+class SymbolicOperators:
+    """Python's operators and NumPy's protocols, each handed to the function of `kir.backend` of that name.
+
+    Shared by `Tensor` (inside a traced function) and `KerasTensor` (between layers).
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+
+    shape: Any
+    dtype: Any
+
+    def __add__(self, other: Any) -> Any:
+        return _backend("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _backend("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _backend("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _backend("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _backend("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _backend("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _backend("true_divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _backend("true_divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _backend("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _backend("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _backend("mod", self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _backend("mod", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return _backend("power", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _backend("power", other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _backend("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _backend("matmul", other, self)
+
+    def __and__(self, other: Any) -> Any:
+        return _backend("logical_and", self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return _backend("logical_and", other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return _backend("logical_or", self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _backend("logical_or", other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return _backend("logical_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return _backend("logical_xor", other, self)
+
+    def __invert__(self) -> Any:
+        return _backend("logical_not", self)
+
+    def __neg__(self) -> Any:
+        return _backend("negative", self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return _backend("absolute", self)
+
+    def __round__(self, digits: int = 0) -> Any:
+        return _backend("round", self, digits)
+
+    def __lt__(self, other: Any) -> Any:
+        return _backend("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _backend("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _backend("greater", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _backend("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _backend("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _backend("not_equal", self, other)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _backend("get_item", self, index)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__":
+            raise TraceError(f"np.{ufunc.__name__}.{method} cannot be traced; use the matching function of kir.backend")
+        return _numpy_function(ufunc.__name__, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _numpy_function(function.__name__, args, kwargs)
+
+    # What would need the numbers themselves, which do not exist while a function is traced.
+
+    def __bool__(self) -> bool:
+        _refuse("a branch on a symbolic value (if, while, and, or, not)", "K.where, K.switch, & | ~ or K.maximum")
+
+    def __float__(self) -> float:
+        _refuse("float() of a symbolic value", "K.cast(x, 'float32')")
+
+    def __int__(self) -> int:
+        _refuse("int() of a symbolic value", "K.cast(x, 'int32')")
+
+    def __index__(self) -> int:
+        _refuse("a symbolic value as an index or a size", "K.take for an index, x.shape for a size")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse("turning a symbolic value into a NumPy array", "functions of kir.backend, or np functions of it")
+
+    def numpy(self) -> Any:
+        """Always an error: a symbolic value has no numbers."""
+        _refuse(".numpy() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
+
+    def item(self) -> Any:
+        """Always an error: a symbolic value has no numbers."""
+        _refuse(".item() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        _refuse("assignment into a symbolic value (x[…] = …)", "K.where, K.concatenate or K.slice_update")
+
+    def __len__(self) -> int:
+        size = self.shape[0] if len(self.shape) else None
+        if isinstance(size, int):
+            return size
+        _refuse(f"len() of a value whose first size is {size}", "x.shape[0], which may be symbolic")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[i] for i in range(len(self))])
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _backend("transpose", self)
+
+    def astype(self, dtype: Any) -> Any:
+        return _backend("cast", self, dtype)
+
+    def reshape(self, *shape: Any) -> Any:
+        return _backend("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("sum", self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("mean", self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("max", self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("min", self, axis=axis, keepdims=keepdims)
+
+
+class Tensor(SymbolicOperators):
+    """A symbolic tensor while a function is traced: a value of the graph being written, and its mask.
+
+    `shape` holds ints and symbolic sizes, which compute (`x.shape[0] * 2`); `dtype` is Keras's name.
+    """
+
+    __slots__ = ("mask", "tracer", "value")
+
+    def __init__(self, value: Value, tracer: Tracer, mask: Tensor | None = None) -> None:
+        self.value = value
+        self.tracer = tracer
+        self.mask = mask
+
+    @property
+    def type(self) -> TensorType:
+        return self.value.type
+
+    @property
+    def shape(self) -> Shape:
+        return self.value.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.value.type.dtype.keras_name
+
+    def with_mask(self, mask: Tensor | None) -> Tensor:
+        """The same value, carrying another mask."""
+        return Tensor(self.value, self.tracer, mask)
+
+    def __repr__(self) -> str:
+        return f"<symbolic {self.value.type}>"
+
+
+class Tracer:
+    """Collects the nodes of a trace, with the layer they come from and the inference or training mode.
+
+    `training` is what layers that behave differently in training get unless a call says otherwise: False, True,
+    or a symbolic boolean.
+    """
+
+    def __init__(self, graph: Graph | None = None, on_lost_mask: str = "error") -> None:
+        self.graph = graph
+        self.on_lost_mask = on_lost_mask
+        self.training: bool | Tensor = False
+        self.path: tuple[str, ...] = ()
+        self.origin: Origin | None = None
+        self.losses: list[Tensor] = []
+        self._weights: dict[tuple[int, DType], Tensor] = {}
+
+    def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The outputs of a new node."""
+        values = [None if tensor is None else tensor.value for tensor in inputs]
+        if self.graph is None:
+            node = Node(op, tuple(values), self.origin)
+        else:
+            node = self.graph.add(op, *values, origin=self.origin)
+        return tuple(Tensor(value, self) for value in node.outputs)
+
+    def constant(self, array: Any, label: str | None = None) -> Tensor:
+        """A constant of NumPy's dtype for the array."""
+        return self.add(constant(array, label))[0]
+
+    def weight(self, name: str, array: Array, dtype: DType) -> Tensor:
+        """A layer's weight in the dtype it computes in. One constant however often the layer is called."""
+        key = (id(array), dtype)
+        if key not in self._weights:
+            cast = array if array.dtype == dtype.numpy else array.astype(dtype.numpy)
+            label = "/".join((*self.path, name))
+            self._weights[key] = self.add(Constant(Data(cast), label))[0]
+        return self._weights[key]
+
+    @contextmanager
+    def layer(self, name: str, class_name: str, training: bool | Tensor | None = None) -> Iterator[None]:
+        """While open, new nodes belong to this layer (inside the layer that is open already).
+
+        `training` overrides the mode for everything inside.
+        """
+        saved = self.path, self.origin, self.training
+        token = _current.set(self)
+        self.path = (*self.path, name)
+        self.origin = Origin("/".join(self.path), class_name)
+        if training is not None:
+            self.training = training
+        try:
+            yield
+        finally:
+            self.path, self.origin, self.training = saved
+            _current.reset(token)
+
+
+def current_tracer() -> Tracer | None:
+    """The tracer whose layer is open, if any."""
+    return _current.get()
+
+
+def emit(op: Op, *inputs: Any) -> Any:
+    """`op` of the inputs: a Tensor (or a tuple of them) if any input is one, else an array, computed at once.
+
+    Arrays among symbolic inputs become constants of their own dtype; None stands for an absent optional input.
+
+    Raises:
+        KirError: the operator refuses the input types.
+    """
+    tracer = next((x.tracer for x in inputs if isinstance(x, Tensor)), None)
+    if tracer is None:
+        return _evaluate(op, inputs)
+    outputs = tracer.add(op, *[x if x is None or isinstance(x, Tensor) else tracer.constant(x) for x in inputs])
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _evaluate(op: Op, inputs: tuple[Any, ...]) -> Any:
+    arrays = [None if x is None else np.asarray(x) for x in inputs]
+    op.infer(*[None if a is None else TensorType(as_dtype(a.dtype), a.shape) for a in arrays])
+    return op.eval(*arrays)
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is a symbolic size, as `x.shape` holds them."""
+    return isinstance(value, Sym)
+
+
+def _backend(name: str, *args: Any, **kwargs: Any) -> Any:
+    from kir import backend
+
+    return getattr(backend, name)(*args, **kwargs)
+
+
+def _numpy_function(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    from kir import backend
+
+    function = backend.NUMPY_FUNCTIONS.get(name)
+    if function is None:
+        raise TraceError(f"np.{name} cannot be traced; kir.backend has: {', '.join(sorted(backend.NUMPY_FUNCTIONS))}")
+    return function(*args, **kwargs)
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise TraceError(f"{what} cannot be traced: there are no numbers yet; use {instead} instead")

@@ -1,0 +1,71 @@
+"""Where a model's weights are found in files: under readable names, or where Keras puts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from kir.layers.base import Layer, Weight
+from kir.model import Model
+from kir.naming import snake_case
+
+
+@dataclass(frozen=True)
+class SavedLayer:
+    """A layer's group in a `.weights.h5` file, and the weights that lie in it as `vars/0`, `vars/1`, …"""
+
+    group: str
+    name: str
+    weights: tuple[Weight, ...]
+
+
+def named_weights(model: Model) -> dict[str, Weight]:
+    """The weights by layer path and name, such as "encoder/dense_1/kernel". Each is listed once."""
+    found: dict[str, Weight] = {}
+    seen: set[int] = set()
+    pending: list[tuple[str, Layer]] = [(layer.name, layer) for layer in reversed(model.layers)]
+    while pending:
+        path, layer = pending.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        for weight in layer.own_weights:
+            found[f"{path}/{weight.name}"] = weight
+        pending.extend((f"{path}/{inner.name}", inner) for inner in reversed(layer.sublayers()))
+    return found
+
+
+def saved_layers(model: Model) -> list[SavedLayer]:
+    """The groups of a `.weights.h5` file as Keras 3 lays it out; a layer shared between models has one.
+
+    Layers in a model are numbered by class, not by name: "layers/dense_1" is the second Dense of `model.layers`.
+
+    Source: `_save_state` in keras/src/saving/saving_lib.py
+    """
+    found: list[SavedLayer] = []
+    seen: set[int] = set()
+    pending: list[tuple[str, Layer]] = [("", model)]
+    while pending:
+        group, layer = pending.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        found.append(SavedLayer(_join(group, layer.saved_group), layer.name, tuple(layer.own_weights)))
+        pending.extend((_join(group, inner), owned) for inner, owned in reversed(_inner_groups(layer)))
+    return found
+
+
+def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
+    if not isinstance(layer, Model):
+        return list(layer.owned_layers().items())
+    counts: Counter[str] = Counter()
+    groups: list[tuple[str, Layer]] = []
+    for inner in layer.layers:
+        name = snake_case(inner.keras_class_name)
+        groups.append((f"layers/{name}_{counts[name]}" if counts[name] else f"layers/{name}", inner))
+        counts[name] += 1
+    return groups
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)

@@ -1,0 +1,13 @@
+"""Cases of the operators of kir.ops.nn."""
+
+from __future__ import annotations
+
+from kir.ops.nn import LogSoftmax, Softmax
+from kir.types import parse_type
+from tests.ops.cases import Case
+
+NN_CASES: list[Case] = [
+    Case(cls(axis), (parse_type(f"f32{shape}"),), -5, 5)
+    for cls in (Softmax, LogSoftmax)
+    for shape, axis in (("[2, 3]", 1), ("[batch, 5]", 1), ("[batch, length, 3]", 1), ("[length, 2, 4]", 0))
+]

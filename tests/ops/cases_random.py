@@ -1,0 +1,16 @@
+"""Cases of the random operators where they draw nothing; what they draw is tested in test_random.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kir.dims import symbol
+from kir.ops.random import Dropout
+from kir.types import parse_type
+from tests.ops.cases import Case
+
+RANDOM_CASES: list[Case] = [
+    Case(Dropout(0.5, None, None), (parse_type("f32[batch, 3]"), None)),
+    Case(Dropout(0.5, None, 7), (parse_type("f32[2, 3]"), np.array(False))),
+    Case(Dropout(0.5, (symbol("batch"), 1, 3), 7), (parse_type("f32[batch, length, 3]"), np.array(False))),
+]

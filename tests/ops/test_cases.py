@@ -1,0 +1,166 @@
+"""What must hold of every row of the table of cases, and that the table is complete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnxruntime
+import pytest
+
+from kir.interpreter import run
+from kir.op import all_ops
+from kir.ops.structural import Constant, Input, Output
+from kir.types import type_of
+from tests.ops.cases import Array, Case, Sizes, all_cases, bind_type
+
+CASES = all_cases()
+RUNS = [(case, sizes) for case in CASES for sizes in case.runs()]
+
+# Neither computes anything: a case is built of them.
+STRUCTURAL = {Input, Output, Constant}
+
+# The oldest opset that can be asked for, and the one chosen when none is.
+OPSETS = (13, None)
+
+
+def _id(given: Any) -> str:
+    if isinstance(given, dict):
+        return ",".join(f"{name}={size}" for name, size in given.items()) or "static"
+    return str(given)
+
+
+each_case = pytest.mark.parametrize("case", CASES, ids=_id)
+each_run = pytest.mark.parametrize(("case", "sizes"), RUNS, ids=_id)
+
+
+def as_tuple(given: Any) -> tuple[Any, ...]:
+    return given if isinstance(given, tuple) else (given,)
+
+
+def evaluate(case: Case, sizes: Sizes) -> tuple[Array, ...]:
+    return as_tuple(case.op.bind(sizes).eval(*case.values(sizes)))
+
+
+@each_run
+def test_infer_with_symbolic_sizes_agrees_with_eval(case: Case, sizes: Sizes) -> None:
+    inferred = [bind_type(type, sizes) for type in as_tuple(case.op.infer(*case.types()))]
+    assert inferred == [type_of(output) for output in evaluate(case, sizes)]
+
+
+@each_run
+def test_infer_with_static_sizes_agrees_with_eval(case: Case, sizes: Sizes) -> None:
+    types = [None if type is None else bind_type(type, sizes) for type in case.types()]
+    inferred = list(as_tuple(case.op.bind(sizes).infer(*types)))
+    assert inferred == [type_of(output) for output in evaluate(case, sizes)]
+
+
+@each_run
+@pytest.mark.filterwarnings("error")
+def test_eval_returns_arrays_and_leaves_its_inputs_alone(case: Case, sizes: Sizes) -> None:
+    values = case.values(sizes)
+    for value in values:
+        if value is not None:
+            value.setflags(write=False)
+    outputs = as_tuple(case.op.bind(sizes).eval(*values))
+    assert all(isinstance(output, np.ndarray) for output in outputs)
+
+
+@each_run
+def test_interpreter_agrees_with_eval(case: Case, sizes: Sizes) -> None:
+    outputs = run(case.graph(), case.feeds(sizes))
+    for output, expected in zip(outputs.values(), evaluate(case, sizes), strict=True):
+        np.testing.assert_array_equal(output, expected)
+
+
+@each_run
+def test_float64_run_agrees_with_eval(case: Case, sizes: Sizes) -> None:
+    wide = run(case.graph(), case.feeds(sizes), wide=True)
+    for output, expected in zip(wide.values(), evaluate(case, sizes), strict=True):
+        assert output.dtype == (np.float64 if type_of(expected).dtype.is_float else expected.dtype)
+        assert_close(expected, output, case.ulps)
+
+
+@pytest.mark.parametrize("opset", OPSETS, ids=lambda opset: f"opset-{opset or 'chosen'}")
+@each_case
+def test_onnxruntime_agrees_with_eval(case: Case, opset: int | None) -> None:
+    from kir.exporters.onnx_file import to_model_proto  # here, so that a broken exporter hides no other result
+
+    graph = case.graph()
+    model = to_model_proto(graph, opset=opset)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [f"output{index}" for index in range(len(graph.outputs))]
+    for sizes in case.runs():
+        outputs = session.run(names, case.feeds(sizes))
+        for output, expected in zip(outputs, evaluate(case, sizes), strict=True):
+            assert output.dtype == expected.dtype
+            assert_close(output, expected, case.ulps)
+
+
+@each_case
+def test_graph_checks(case: Case) -> None:
+    graph = case.graph()
+    graph.check()
+    assert [node.op for node in graph.order() if node.op == case.op]
+
+
+@each_case
+def test_operator_is_a_key_and_its_text_is_stable(case: Case) -> None:
+    again = case.op.map_attributes(lambda value: value)
+    assert again == case.op
+    assert hash(again) == hash(case.op)
+    assert str(again) == str(case.op)
+    assert str(case.op).startswith(case.op.name)
+    assert " at 0x" not in str(case.op)
+    assert all(f"{name}=" in str(case.op) for name in case.op.attributes())
+
+
+def test_every_operator_has_a_case() -> None:
+    missing = set(all_ops().values()) - STRUCTURAL - {type(case.op) for case in CASES}
+    assert not missing, f"without a case: {sorted(cls.__name__ for cls in missing)}"
+
+
+def test_every_operator_has_symbolic_and_static_cases() -> None:
+    symbolic = {type(case.op) for case in CASES if case.runs() != ({},)}
+    static = {type(case.op) for case in CASES if case.runs() == ({},)}
+    one_sided = {cls.__name__ for cls in symbolic ^ static}
+    assert not one_sided, f"with cases of one kind only: {sorted(one_sided)}"
+
+
+def test_every_operator_has_an_export() -> None:
+    from kir.exporters.onnx_file.ops import supported_ops
+
+    missing = set(all_ops().values()) - supported_ops()
+    assert not missing, f"without an export: {sorted(cls.__name__ for cls in missing)}"
+
+
+def test_no_case_is_there_twice() -> None:
+    texts = [repr(case) for case in CASES]
+    assert len(set(texts)) == len(texts)
+
+
+def test_values_of_a_case_are_the_same_at_every_call() -> None:
+    for case in CASES[:: max(1, len(CASES) // 20)]:
+        sizes = case.runs()[0]
+        for first, second in zip(case.values(sizes), case.values(sizes), strict=True):
+            assert first is second is None or np.array_equal(first, second)  # type: ignore[arg-type]
+
+
+def assert_close(given: Array, expected: Array, ulps: float) -> None:
+    """Equal, or for floats within `ulps` roundings (of the coarser dtype) at the largest expected value, or at 1."""
+    if not type_of(expected).dtype.is_float:
+        np.testing.assert_array_equal(given, expected)
+        return
+    wide = expected.astype(np.float64)
+    finite = np.abs(wide[np.isfinite(wide)])
+    rounding = max(_rounding(given), _rounding(expected))
+    allowed = ulps * rounding * max(1.0, float(finite.max(initial=0)))
+    np.testing.assert_allclose(given.astype(np.float64), wide, rtol=0, atol=allowed)
+
+
+def _rounding(array: Array) -> float:
+    return float(ml_dtypes.finfo(array.dtype).eps)  # type: ignore[no-untyped-call]

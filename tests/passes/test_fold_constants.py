@@ -1,0 +1,57 @@
+import numpy as np
+
+from kir.dims import symbol
+from kir.graph import Graph
+from kir.ops.elementwise import Add, Div, Neg
+from kir.ops.random import Dropout
+from kir.ops.shape import Expand, Range, Size, Split, Tile, Transpose
+from kir.ops.structural import Constant
+from kir.passes.fold_constants import fold_constants
+from tests.passes.building import f32, left, optimize
+
+
+def stored(graph: Graph) -> list[tuple[int, ...]]:
+    return sorted(node.output.type.shape for node in graph.order() if isinstance(node.op, Constant))
+
+
+def test_1_constants() -> None:
+    graph = optimize(fold_constants, lambda b, x: b(Add(), x, b(Neg(), b(Add(), f32(1), f32([1, 2, 3, 4])))))
+    assert stored(graph) == [(4,)]
+
+
+def test_1_no_inputs() -> None:
+    assert left(fold_constants, lambda b, x: (b(Range(0, 5)), b(Size(7)))) == []
+
+
+def test_1_several_outputs() -> None:
+    assert left(fold_constants, lambda b, x: b(Split(0, (1, 2)), f32([1, 2, 3]))) == []
+
+
+def test_1_infinities_are_computed_without_a_warning() -> None:
+    assert left(fold_constants, lambda b, x: b(Div(), f32([1, 0]), f32(0))) == []
+
+
+def test_1_a_transpose_is_stored_in_order() -> None:
+    graph = optimize(fold_constants, lambda b, x: b(Transpose((1, 0)), np.zeros((2, 3), np.float32)))
+    [node] = [node for node in graph.order() if isinstance(node.op, Constant)]
+    assert node.op.eval().flags.c_contiguous
+
+
+def test_1_not_with_a_symbolic_size() -> None:
+    batch = symbol("batch")
+    names = left(fold_constants, lambda b, x: (b(Range(0, batch)), b(Size(batch)), b(Expand((batch,)), f32(1))))
+    assert names == ["Range", "Size", "Expand"]
+
+
+def test_2_large_results_stay_small_files() -> None:
+    names = left(fold_constants, lambda b, x: (b(Expand((1000, 1000)), f32(1)), b(Range(0, 10**6))))
+    assert names == ["Expand", "Range"]
+    assert left(fold_constants, lambda b, x: b(Tile((1000, 1)), np.zeros((10, 10), np.float32))) == ["Tile"]
+
+
+def test_2_large_results_of_large_inputs_are_stored() -> None:
+    assert left(fold_constants, lambda b, x: b(Neg(), np.zeros((300, 300), np.float32))) == []
+
+
+def test_3_random() -> None:
+    assert left(fold_constants, lambda b, x: b(Dropout(0.5, None, None), f32([1, 2]))) == ["Dropout"]

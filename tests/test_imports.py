@@ -1,0 +1,197 @@
+"""Who may import whom, and what `import kir` and `kir --help` load.
+
+The rules are those of the table `RULES`; imports are read from the syntax tree, so that an import inside a function
+that no test runs counts as well.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import kir
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FRAMEWORKS = ("keras", "tensorflow", "torch", "jax")
+FORMATS = ("onnx", "onnxruntime")
+REACH_OUT = ("kir/verify.py", "kir/model.py")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported dotted name; `deferred`: not done on import of the file (in a function, or for type checkers)."""
+
+    name: str
+    line: int
+    deferred: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Files matching `where` import nothing of `forbidden`, except, when deferred, the files named in `deferred_in`."""
+
+    where: str
+    forbidden: tuple[str, ...]
+    deferred_in: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.where} imports no {' '.join(self.forbidden)}"
+
+
+RULES = [
+    Rule("kir/**/*.py", FORMATS + FRAMEWORKS),
+    Rule("kir/**/*.py", ("kir.exporters", "kir.importers"), deferred_in=REACH_OUT),
+    Rule("kir/**/*.py", ("kir.cli", "exporters", "importers", "cli", "tests", "models")),
+    Rule("kir/ops/**/*.py", ("kir.layers", "kir.model", "kir.passes")),
+    Rule("kir/passes/**/*.py", ("kir.layers", "kir.model")),
+    Rule("exporters/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
+    Rule("importers/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
+    Rule("cli.py", (*FRAMEWORKS, "exporters", "importers", "tests", "models")),
+]
+
+
+def imports_in(source: str, package: str) -> Iterator[Import]:
+    """Every import of a module's source, in no particular order; `package` is what its relative imports start from."""
+    pending: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    while pending:
+        node, deferred = pending.pop()
+        for name in _names_imported_by(node, package):
+            yield Import(name, getattr(node, "lineno", 0), deferred)
+        inside = deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        body = node.body if isinstance(node, ast.If) and _asks_for_type_checking(node.test) else []
+        pending += [(child, inside or child in body) for child in ast.iter_child_nodes(node)]
+
+
+def _names_imported_by(node: ast.AST, package: str) -> list[str]:
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=module, names=names, level=level):
+            parents = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+            origin = ".".join([*parents, *([module] if module else [])])
+            return [f"{origin}.{alias.name}" for alias in names]
+        case ast.Call(
+            func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            return [name]
+    return []
+
+
+def _asks_for_type_checking(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def _package_of(path: Path) -> str:
+    """The package that a file of the checkout is installed in: exporters/picture/svg.py in kir.exporters.picture."""
+    parts = path.relative_to(ROOT).parent.parts
+    return ".".join(parts if parts[:1] == ("kir",) else ("kir", *parts))
+
+
+def _is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def _offences(rule: Rule, path: Path) -> Iterator[str]:
+    place = path.relative_to(ROOT).as_posix()
+    for found in imports_in(path.read_text(encoding="utf-8"), _package_of(path)):
+        allowed = found.deferred and place in rule.deferred_in
+        if not allowed and any(_is_within(found.name, package) for package in rule.forbidden):
+            yield f"{place}:{found.line} imports {found.name}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_import_direction(rule: Rule) -> None:
+    files = sorted(ROOT.glob(rule.where))
+    assert files, f"no file matches {rule.where}: the rule would hold whatever is imported"
+    assert [offence for path in files for offence in _offences(rule, path)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "deferred"),
+    [
+        ("import onnx.helper as h", "onnx.helper", False),
+        ("from kir import layers", "kir.layers", False),
+        ("from kir.layers.core import Dense", "kir.layers.core.Dense", False),
+        ("from . import core", "kir.ops.core", False),
+        ("from .core import Gemm", "kir.ops.core.Gemm", False),
+        ("from ..layers import Dense", "kir.layers.Dense", False),
+        ("from .. import layers", "kir.layers", False),
+        ("importlib.import_module('onnx')", "onnx", False),
+        ("if fast:\n    import onnx", "onnx", False),
+        ("class A:\n    import onnx", "onnx", False),
+        ("def f():\n    import onnx", "onnx", True),
+        ("class A:\n    async def f(self):\n        if self:\n            import onnx", "onnx", True),
+        ("if TYPE_CHECKING:\n    import onnx", "onnx", True),
+        ("if TYPE_CHECKING:\n    pass\nelse:\n    import onnx", "onnx", False),
+    ],
+)
+def test_an_import_is_seen_however_it_is_written(source: str, name: str, deferred: bool) -> None:
+    [found] = imports_in(source, "kir.ops")
+    assert (found.name, found.deferred) == (name, deferred)
+
+
+def _modules_loaded_by(program: str) -> set[str]:
+    """The top-level names of `sys.modules` after `program` ran in a fresh interpreter in the checkout's root."""
+    report = f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+
+
+HEAVY = {"numpy", "networkx", "onnx", "onnxruntime", "rich", "h5py", "safetensors", "ml_dtypes", *FRAMEWORKS}
+
+
+def test_importing_kir_loads_nothing_heavy() -> None:
+    loaded = _modules_loaded_by("import kir")
+    assert "kir" in loaded
+    assert loaded & (HEAVY | {"click"}) == set()
+
+
+ASK_FOR_HELP = """
+import kir.cli
+try:
+    kir.cli.main(["--help"])
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = _modules_loaded_by(ASK_FOR_HELP)
+    assert "click" in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", kir.__all__)
+def test_public_name_is_found(name: str) -> None:
+    value = getattr(kir, name)
+    assert value.__name__.rpartition(".")[2] == name
+    assert name in dir(kir)
+
+
+def test_type_checkers_are_told_of_every_public_name() -> None:
+    source = (ROOT / "kir" / "__init__.py").read_text(encoding="utf-8")
+    declared = {found.name.rpartition(".")[2] for found in imports_in(source, "kir") if found.deferred}
+    assert declared == set(kir.__all__)
+
+
+def test_unknown_name_lists_the_public_ones() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'Dense'.*Sequential"):
+        kir.Dense  # noqa: B018
+
+
+@pytest.mark.parametrize("folder", ["exporters", "importers"])
+def test_top_level_import_is_refused(folder: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"ImportError: this package was imported as '{folder}'" in done.stderr
+    assert f"import it as 'kir.{folder}'" in done.stderr
