@@ -147,8 +147,8 @@ def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = N
     if config.get("registered_name") in (None, "function", name) and (module == "builtins" or module in KERAS_PACKAGES):
         return _named(name)
     raise InvalidArgumentError(
-        f"the activation is the function {name!r} of module {config.get('module')!r}, of which only the name was saved; "
-        f" pass custom_objects={{{name!r}: the function}}"
+        f"the activation is the function {name!r} of module {config.get('module')!r}, of which only the name was "
+        f"saved; pass custom_objects={{{name!r}: the function}}"
     )
 
 

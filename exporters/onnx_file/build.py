@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
-
-import kir
-from kir.errors import InvalidArgumentError
 from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor
 from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.exporters.onnx_file.ops import emit, onnx_dtype
 from kir.exporters.onnx_file.session import newest_opset
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+import kir
+from kir.errors import InvalidArgumentError
 from kir.graph import Graph, Node, Value
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
@@ -49,7 +49,7 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
         GraphError: names of inputs and outputs collide.
     """
     opset = check_opset(opset)
-    emitter = _emit_nodes(graph, opset)
+    emitter, _ = _emit_nodes(graph, opset)
     emitter.graph.name = graph.name or "graph"
     head = ModelProto(
         ir_version=max(LOWEST_IR_VERSION, helper.find_min_ir_version_for([helper.make_opsetid("", opset)])),
@@ -87,16 +87,27 @@ def tensor_head(name: str, array: Array) -> TensorProto:
     return tensor
 
 
-def _emit_nodes(graph: Graph, opset: int) -> Emitter:
+def value_names(graph: Graph, opset: int) -> dict[Value, str]:
+    """What every live value of a graph is called in the file that is written of it. O(nodes).
+
+    Raises:
+        UnsupportedError: an operator has no ONNX form.
+    """
+    _, tensors = _emit_nodes(graph, opset)
+    return {value: tensor.name for value, tensor in tensors.items()}
+
+
+def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]:
     names = reserve_labels(graph)
     order = graph.order()
     emitter = Emitter(opset, names, *_find_sources(order))
     labels: dict[Value, str] = {}
     for output in graph.outputs:
         labels.setdefault(_read_value(output), _label(output))
+    used = {value for node in order for value in node.inputs}
     tensors: dict[Value, Tensor] = {}
     for node in order:
-        emitter.begin(node.origin)
+        emitter.begin(node.origin, tuple(value in used for value in node.outputs))
         if isinstance(node.op, Input | Constant):
             tensors[node.output] = _emit_source(emitter, node)
         elif isinstance(node.op, Output):
@@ -108,7 +119,7 @@ def _emit_nodes(graph: Graph, opset: int) -> Emitter:
                 label = labels.get(value)
                 renamed = label is not None and emitter.rename_output(name, label)
                 tensors[value] = Tensor(str(label) if renamed else name, value.type)
-    return emitter
+    return emitter, tensors
 
 
 def _emit_source(emitter: Emitter, node: Node) -> Tensor:

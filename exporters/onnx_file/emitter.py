@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from kir.exporters.onnx_file.names import Names, join
 from onnx import GraphProto, NodeProto, helper
 
 from kir.dims import Dim, FloorDiv, Sym, is_known
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.names import Names, join
 from kir.graph import Origin
 from kir.types import Shape, TensorType
 
@@ -48,6 +48,7 @@ class Emitter:
         self.graph = GraphProto()
         self.initializers: list[tuple[str, Array]] = []
         self._names = names
+        self.used: tuple[bool, ...] = ()
         self._origin: Origin | None = None
         self._first_node = 0
         self._merged: dict[tuple[Any, ...], str] = {}
@@ -58,20 +59,23 @@ class Emitter:
 
     # Nodes and initializers
 
-    def begin(self, origin: Origin | None) -> None:
-        """From here on nodes belong to an operator of the given layer."""
+    def begin(self, origin: Origin | None, used: tuple[bool, ...] = ()) -> None:
+        """From here on nodes belong to an operator of the given layer; `used` says which of its outputs are read."""
         self._origin = origin
+        self.used = used
         self._first_node = len(self.graph.node)
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
         """A new node with one output, whose name is returned."""
         return self.nodes(op_type, inputs, 1, **attributes)[0]
 
-    def nodes(self, op_type: str, inputs: Sequence[str], n_outputs: int, **attributes: Any) -> tuple[str, ...]:
+    def nodes(
+        self, op_type: str, inputs: Sequence[str], n_outputs: int, used: Sequence[bool] = (), **attributes: Any
+    ) -> tuple[str, ...]:
         """A new node with several outputs, whose names are returned.
 
         An absent input is "", and absent inputs at the end are dropped; so are attributes of None. A bool is written
-        as 0 or 1.
+        as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that.
         """
         node: NodeProto = self.graph.node.add()
         node.op_type = op_type
@@ -83,7 +87,11 @@ class Emitter:
             if value is not None:
                 node.attribute.append(helper.make_attribute(name, int(value) if isinstance(value, bool) else value))
         suffixes = [""] if n_outputs == 1 else [f"_{index}" for index in range(n_outputs)]
-        outputs = tuple(self._names.unique(f"{node.name}/output{suffix}") for suffix in suffixes)
+        wanted = used or [True] * n_outputs
+        outputs = tuple(
+            self._names.unique(f"{node.name}/output{suffix}") if is_used else ""
+            for suffix, is_used in zip(suffixes, wanted, strict=True)
+        )
         node.output.extend(outputs)
         self._describe(node)
         return outputs
@@ -213,7 +221,7 @@ class Emitter:
         if dim not in self._axes:
             known = ", ".join(sorted(map(str, self._axes))) or "none"
             raise UnsupportedError(
-                f"the size {name!r} is needed when the model runs, but no axis of an input has it (inputs have: {known}); "
+                f"the size {name!r} is needed when the model runs, but no input has it (they have {known}); "
                 "give a concrete size (--input-shapes, --batch)"
             )
         return self.size(dim)
@@ -221,7 +229,7 @@ class Emitter:
     def _floor_div(self, atom: FloorDiv) -> str:
         numerator, denominator = self.size(atom.numerator), self.size(atom.denominator)
         if not _is_plainly_positive(atom.numerator):
-            # ONNX's Div rounds toward zero and its Mod takes the divisor's sign: without the rest the division is exact.
+            # ONNX's Div rounds toward zero. Its Mod takes the divisor's sign: without the rest the division is exact.
             numerator = self.node("Sub", [numerator, self.node("Mod", [numerator, denominator])])
         return self.node("Div", [numerator, denominator])
 

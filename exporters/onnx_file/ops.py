@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from onnx import TensorProto, helper
 
 from kir.dims import Dim, Sym
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.op import Op
 from kir.ops.elementwise import (
     Abs,
@@ -83,7 +83,7 @@ from kir.ops.elementwise import (
     Where,
     Xor,
 )
-from kir.ops.linear import Dense, Einsum, MatMul
+from kir.ops.linear import ELLIPSIS, Dense, Einsum, MatMul, parse_equation
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
@@ -157,7 +157,6 @@ SAME: dict[type[Op], Same] = {
     Cos: Same("Cos"),
     Cosh: Same("Cosh"),
     Div: Same("Div"),
-    Einsum: Same("Einsum"),
     Elu: Same("Elu"),
     Equal: Same("Equal"),
     Erf: Same("Erf"),
@@ -335,6 +334,20 @@ def dense(emitter: Emitter, op: Dense, x: Tensor, kernel: Tensor, bias: Tensor |
     return emit(emitter, op.activation, Tensor(result, type))
 
 
+@exports(Einsum)
+def einsum(emitter: Emitter, op: Einsum, *operands: Tensor) -> Names:
+    """In ONNX all ellipses stand for equally many axes: axes of size 1 make up for what is missing."""
+    terms, _ = parse_equation(op.equation)
+    hidden = [x.type.rank - len(term.replace(ELLIPSIS, "")) for term, x in zip(terms, operands, strict=True)]
+    most = max(hidden)
+    names = []
+    for term, x, count in zip(terms, operands, hidden, strict=True):
+        start = term.find(ELLIPSIS)
+        axes = emitter.constant(range(start, start + most - count), "axes") if start >= 0 and count < most else ""
+        names.append(emitter.node("Unsqueeze", [x.name, axes]) if axes else x.name)
+    return emitter.node("Einsum", names, equation=op.equation)
+
+
 # shape
 
 
@@ -375,8 +388,12 @@ def _reshape_to_zero(emitter: Emitter, op: Reshape, x: Tensor) -> str:
 
 
 def _fill(emitter: Emitter, shape: Sequence[Dim], dtype: DType) -> str:
-    zero = helper.make_tensor("value", onnx_dtype(dtype), [1], [b"" if dtype is DType.STRING else 0])
-    return emitter.node("ConstantOfShape", [emitter.sizes(shape)], value=zero)
+    return emitter.node("ConstantOfShape", [emitter.sizes(shape)], value=_zero(dtype))
+
+
+def _zero(dtype: DType) -> TensorProto:
+    zero: Any = "" if dtype is DType.STRING else 0
+    return helper.make_tensor("value", onnx_dtype(dtype), [1], [zero])
 
 
 @exports(Expand)
@@ -467,8 +484,7 @@ def sparse_to_dense(emitter: Emitter, op: SparseToDense, indices: Tensor, values
         raise UnsupportedError(
             f"a sparse input needs opset 16 or newer (ScatterND that adds); received opset {emitter.opset}"
         )
-    zero = helper.make_tensor("value", onnx_dtype(values.type.dtype), [1], [0])
-    zeros = emitter.node("ConstantOfShape", [size.name], value=zero)
+    zeros = emitter.node("ConstantOfShape", [size.name], value=_zero(values.type.dtype))
     return emitter.node("ScatterND", [zeros, indices.name, values.name], reduction="add")
 
 
@@ -545,10 +561,12 @@ TAKES_BETA = frozenset({"Affine", "HardSigmoid", "ScaledTanh"})
 
 
 def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor | None], **attributes: Any) -> Names:
-    return emitter.nodes(
+    """One node, without the outputs that nobody reads."""
+    outputs = emitter.nodes(
         op.name,
         names_of(inputs),
         op.states + 1,
+        used=emitter.used,
         hidden_size=op.units,
         direction=op.direction,
         activations=[name for name, _, _ in op.activations],
@@ -556,17 +574,24 @@ def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor |
         activation_beta=[beta for name, _, beta in op.activations if name in TAKES_BETA] or None,
         **attributes,
     )
+    lens, *initial = (*inputs[4:], None, None, None)[:3]
+    return (outputs[0], *(_keep_state(emitter, lens, *pair) for pair in zip(initial, outputs[1:], strict=False)))
+
+
+def _keep_state(emitter: Emitter, lens: Tensor | None, initial: Tensor | None, final: str) -> str:
+    """The state after a sequence of no steps is the initial one; onnxruntime says 0."""
+    if lens is None or initial is None or not final or (initial.value is not None and not initial.value.any()):
+        return final
+    is_empty = emitter.node("Equal", [lens.name, emitter.constant(0, "zero", np.int32)])
+    column = emitter.node("Unsqueeze", [is_empty, emitter.constant([1], "axes")])
+    return emitter.node("Where", [column, initial.name, final])
 
 
 # types
 
-_ONNX_DTYPES = {
-    DType.FLOAT64: TensorProto.DOUBLE,
-    DType.FLOAT32: TensorProto.FLOAT,
-    **{dtype: getattr(TensorProto, dtype.name) for dtype in DType if dtype not in (DType.FLOAT32, DType.FLOAT64)},
-}
+_OTHER_NAMES = {DType.FLOAT32: "FLOAT", DType.FLOAT64: "DOUBLE"}
 
 
 def onnx_dtype(dtype: DType) -> int:
     """The number of an element type in ONNX."""
-    return int(_ONNX_DTYPES[dtype])
+    return int(getattr(TensorProto, _OTHER_NAMES.get(dtype, dtype.name)))

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from kir.exporters.onnx_file.build import Parts, build, tensor_head
+from kir.exporters.onnx_file.emitter import Array
 from onnx import GraphProto, ModelProto, TensorProto
 
 from kir.errors import FormatError, InvalidArgumentError
-from kir.exporters.onnx_file.build import Parts, build, tensor_head
-from kir.exporters.onnx_file.emitter import Array
 from kir.graph import Graph
 
 CHUNK_BYTES = 1 << 20
@@ -209,7 +209,7 @@ def _length(piece: bytes | Array) -> int:
 def _chunks(array: Array) -> Iterator[memoryview | bytes]:
     """The bytes of an array in row-major order, little-endian, a piece at a time."""
     little = array.dtype.newbyteorder("<")
-    if array.flags.c_contiguous and (array.dtype == little or sys.byteorder == "little" and array.dtype.isnative):
+    if array.flags.c_contiguous and (array.dtype == little or (sys.byteorder == "little" and array.dtype.isnative)):
         flat = np.asarray(array).reshape(-1).view(np.uint8)
         for start in range(0, flat.size, CHUNK_BYTES):
             yield flat[start : start + CHUNK_BYTES].data
@@ -240,7 +240,8 @@ def _write_files(path: Path, layout: _Layout, data_path: Path | None) -> None:
                         _write_piece(file, array)
                 _replace_both(written, target, data_written, data_path)
     except OSError as error:
-        raise FormatError(f"cannot write {path}: {error.strerror or error}; check the disk and the permissions") from error
+        reason = error.strerror or error
+        raise FormatError(f"cannot write {path}: {reason}; check the disk and the permissions") from error
 
 
 def _write_piece(file: IO[bytes], piece: bytes | Array) -> None:

@@ -20,85 +20,20 @@ from kir.backend.dispatch import (
     scalar,
     tensor,
 )
-from kir.errors import TraceError
+from kir.errors import ShapeError, TraceError
 from kir.op import Op
 from kir.ops import elementwise as ops
 from kir.trace import Tensor, emit
 from kir.types import DType, as_dtype
 
 __all__ = [
-    "abs",
-    "absolute",
-    "add",
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "cast",
-    "cast_to_floatx",
-    "ceil",
-    "clip",
-    "cos",
-    "cosh",
-    "deg2rad",
-    "divide",
-    "divide_no_nan",
-    "equal",
-    "erf",
-    "exp",
-    "exp2",
-    "expm1",
-    "floor",
-    "floor_divide",
-    "fmod",
-    "greater",
-    "greater_equal",
-    "hypot",
-    "identity",
-    "isclose",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "logaddexp",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "maximum",
-    "minimum",
-    "mod",
-    "multiply",
-    "nan_to_num",
-    "negative",
-    "not_equal",
-    "pow",
-    "power",
-    "rad2deg",
-    "reciprocal",
-    "round",
-    "rsqrt",
-    "sign",
-    "sin",
-    "sinh",
-    "sqrt",
-    "square",
-    "stop_gradient",
-    "subtract",
-    "switch",
-    "tan",
-    "tanh",
-    "true_divide",
-    "trunc",
-    "where",
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cast",
+    "cast_to_floatx", "ceil", "clip", "cos", "cosh", "deg2rad", "divide", "divide_no_nan", "equal", "erf", "exp",
+    "exp2", "expm1", "floor", "floor_divide", "fmod", "greater", "greater_equal", "hypot", "identity", "isclose",
+    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log1p", "log2", "log10", "logaddexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "nan_to_num", "negative",
+    "not_equal", "pow", "power", "rad2deg", "reciprocal", "round", "rsqrt", "sign", "sin", "sinh", "sqrt", "square",
+    "stop_gradient", "subtract", "switch", "tan", "tanh", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 
@@ -649,8 +584,8 @@ def switch(condition: TensorLike, then_expression: Any, else_expression: Any) ->
     condition = tensor(condition)
     rank = max(rank_of(then), rank_of(other))
     if rank_of(condition) > rank:
-        raise InvalidArgumentError(
-            f"K.switch: the condition has rank {rank_of(condition)}, more than the values ({rank})"
+        raise ShapeError(
+            f"K.switch: the condition has rank {rank_of(condition)}; expected at most {rank}, as the values"
         )
     if 0 < rank_of(condition) < rank:
         condition = expand_dims(condition, tuple(range(rank_of(condition), rank)))

@@ -38,17 +38,18 @@ from kir.backend.elementwise import (
     where,
 )
 from kir.backend.reduce import max, norm, sum
-from kir.backend.shapes import cumsum, flip, reshape, sort, split
+from kir.backend.shapes import cumsum, reshape, split
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops import elementwise as ops
 from kir.ops import nn
+from kir.ops.shape import TopK
 from kir.trace import emit
 
 __all__ = [
     "batch_normalization", "bias_add", "celu", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",
-    "hard_swish", "hard_tanh", "l2_normalize", "leaky_relu", "log_sigmoid", "log_softmax", "mish", "normalize", "relu", "relu6",
-    "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax",
-    "squareplus", "swish", "tanh_shrink", "threshold",
+    "hard_swish", "hard_tanh", "l2_normalize", "leaky_relu", "log_sigmoid", "log_softmax", "mish", "normalize",
+    "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus",
+    "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh_shrink", "threshold",
 ]  # fmt: skip
 
 # The lower bound of the sum of squares in TensorFlow's l2_normalize, which K.l2_normalize is.
@@ -283,10 +284,10 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Any:
     x = floating(x)
     axis = axis_of(x, axis)
     size = shape_of(x)[axis]
-    falling = flip(sort(x, axis), axis)
+    falling, _ = emit(TopK(size, axis), x)
     sums = cumsum(falling, axis)
     ranks = reshape(
-        cast(arange(1, size + 1), dtype_of(x)), tuple(size if one == axis else 1 for one in range(rank_of(x)))
+        arange(1, size + 1, dtype=dtype_of(x)), tuple(size if one == axis else 1 for one in range(rank_of(x)))
     )
     support = greater(falling, divide(subtract(sums, 1), ranks))
     count = sum(cast(support, dtype_of(x)), axis, keepdims=True)

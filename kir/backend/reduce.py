@@ -58,7 +58,7 @@ def sum(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
 
 @operation
 def prod(x: TensorLike, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-    """The product; of booleans and small integers in 32 bits. Of a tuple of sizes such as ``K.shape(x)[1:]``, a size."""
+    """The product; of booleans and small integers in 32 bits. Of sizes such as ``K.shape(x)[1:]``, a size."""
     if isinstance(x, tuple) and {type(size) for size in x} <= {int, Sym}:
         return product(x)
     x = tensor(x) if dtype is None else elementwise.cast(x, dtype)

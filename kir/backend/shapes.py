@@ -41,8 +41,8 @@ __all__ = [
     "argsort", "batch_flatten", "broadcast_to", "concatenate", "cumsum", "diff", "dtype", "expand_dims", "flatten",
     "flip", "gather", "get_item", "hstack", "int_shape", "moveaxis", "ndim", "one_hot", "pad", "permute_dimensions",
     "ravel", "repeat", "repeat_elements", "reshape", "reverse", "roll", "shape", "size", "slice", "slice_update",
-    "sort", "spatial_2d_padding", "spatial_3d_padding", "split", "squeeze", "stack", "swapaxes", "take", "take_along_axis",
-    "temporal_padding", "tile", "top_k", "transpose", "tril", "triu", "unstack", "vstack",
+    "sort", "spatial_2d_padding", "spatial_3d_padding", "split", "squeeze", "stack", "swapaxes", "take",
+    "take_along_axis", "temporal_padding", "tile", "top_k", "transpose", "tril", "triu", "unstack", "vstack",
 ]  # fmt: skip
 
 Index = Any  # what Python's x[…] takes
@@ -707,7 +707,7 @@ def _slice_of(key: builtins.slice, axis: int, length: Dim) -> list[tuple[int, Di
 
 
 def _clamped(bound: Dim, length: Dim, lowest: int = 0) -> Dim:
-    """A bound counted from the front and moved into the axis where both are known; `lowest` -1 is for falling slices."""
+    """A bound counted from the front and moved into the axis where that is known; `lowest` is -1 for falling slices."""
     if isinstance(bound, int) and bound < 0:
         bound = length + bound
     if isinstance(bound, int):

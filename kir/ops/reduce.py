@@ -136,7 +136,7 @@ class ReduceSumSquare(_Reduce):
 
 
 @dataclass(frozen=True)
-class _Where(Op):
+class _Place(Op):
     """The int64 index along `axis` of an extreme element; the first of equals, and the first nan if there is one."""
 
     axis: int
@@ -157,14 +157,14 @@ class _Where(Op):
         """The indices."""
 
 
-class ArgMax(_Where):
+class ArgMax(_Place):
     """Where the largest element is, the first of equals. ONNX: ArgMax since opset 13."""
 
     def compute(self, x: Array) -> Array:
         return np.argmax(x, axis=self.axis, keepdims=self.keepdims)
 
 
-class ArgMin(_Where):
+class ArgMin(_Place):
     """Where the smallest element is, the first of equals. ONNX: ArgMin since opset 13."""
 
     def compute(self, x: Array) -> Array:

@@ -40,6 +40,7 @@ class Case:
         ulps: the error allowed to onnxruntime, in units of the output dtype's rounding at the largest output, or at 1.
             Integers and booleans must be equal.
         samples: what the symbolic sizes are bound to, one run for each.
+        since: the first opset that can say it; below, the exporter must refuse.
     """
 
     op: Op
@@ -48,6 +49,7 @@ class Case:
     high: float = 2
     ulps: float = 8
     samples: tuple[Sizes, ...] = DEFAULT_SAMPLES
+    since: int = 13
 
     def __str__(self) -> str:
         shown = ", ".join("None" if given is None else str(_type_of(given)) for given in self.inputs)

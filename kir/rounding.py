@@ -1,0 +1,441 @@
+"""How much rounding a model itself causes: Monte-Carlo arithmetic.
+
+The float64 run of the interpreter is the reference. The interpreter also runs a few times in the model's own
+precision, and what each operator computes is moved by a random rounding of that precision. How far such runs end
+from the reference says, element by element, how far any other correct execution may end from it: no tolerance is
+tuned to a model.
+
+The size of a random rounding, in units of the spacing of floats at 1 (`eps`), is
+
+| operator                  | size                                        | because                                  |
+|---------------------------|---------------------------------------------|------------------------------------------|
+| of `EXACT`                | 0                                           | every implementation gives the same bits |
+| sums, matrix products     | √(Σ Sₖ²) over the partial sums Sₖ           | each partial sum is rounded              |
+| functions such as Sigmoid | largest intermediate of the usual formula   | the tail cancels: 1 + erf(x), eˣ - 1     |
+| recurrent layers          | as above, at every step, in state and gates |                                          |
+| any other                 | its result                                  | the last place is rounded                |
+
+Half of each rounding is common to the whole tensor: equal inputs are rounded equally, and such errors add up where
+independent ones average out.
+
+Sources: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997. N. J. Higham and T. Mary, "A New Approach to
+Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41, 2019 (partial sums with random roundings).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ml_dtypes
+import numpy as np
+
+from kir.graph import Node
+from kir.interpreter import Observer
+from kir.op import Array, Op
+from kir.ops import elementwise, linear, nn, random, recurrent, reduce, shape, sparse, structural
+from kir.types import as_dtype
+
+# How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
+# largest falls under an eighth of one standard deviation in one element of 100,000, which the floor below covers.
+MULTIPLE = 8.0
+RUNS = 5
+
+# Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
+EXACT: frozenset[Any] = frozenset(
+    {
+        *(structural.Input, structural.Output, structural.Constant),
+        *(elementwise.Abs, elementwise.Neg, elementwise.Sign, elementwise.Floor, elementwise.Ceil, elementwise.Round),
+        *(elementwise.Relu, elementwise.ThresholdedRelu, elementwise.Cast, elementwise.Where, elementwise.Clip),
+        *(elementwise.Maximum, elementwise.Minimum, elementwise.Not, elementwise.IsNaN, elementwise.IsInf),
+        *(elementwise.And, elementwise.Or, elementwise.Xor, *elementwise.COMPARISONS),
+        *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
+        *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
+        *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin),
+    }
+)
+
+Key = TypeVar("Key")
+Run = Callable[[Observer | None], Mapping[Key, Array]]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an execution may compute for one tensor.
+
+    Attributes:
+        reference: the float64 run, or the exact integers or booleans.
+        allowed: how far from the reference each element may be; infinite where the perturbed runs do not settle it.
+        special: NaN or an infinity where the model's own precision always gives that, elsewhere 0. None if nowhere.
+    """
+
+    reference: Array
+    allowed: Array
+    special: Array | None = None
+
+
+def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> dict[Key, Expected]:
+    """What to expect of each tensor of a run.
+
+    Args:
+        reference: runs in float64, called once with None.
+        own: runs in the model's own precision with an observer that rounds at random.
+        seed: of the random roundings.
+        runs: how many perturbed runs.
+
+    An element may be off by `MULTIPLE` times the largest distance of a perturbed run, and by no less than 4 units in
+    its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor: the
+    perturbed runs of one element may all end near the reference by luck.
+    """
+    centers = reference(None)
+    spreads: dict[Key, _Spread] = {}
+    for index in range(runs):
+        rounding = RandomRounding(np.random.default_rng([seed, index]))
+        for key, array in own(rounding).items():
+            if key not in spreads:
+                spreads[key] = _Spread(centers[key], array)
+            spreads[key].add(array)
+    return {key: spread.expected() for key, spread in spreads.items()}
+
+
+class RandomRounding:
+    """An observer of the interpreter that moves every float result by a random rounding; see the module."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+
+    def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        op = node.op
+        if type(op) in EXACT or not any(_is_float(array) for array in outputs):
+            return outputs
+        with np.errstate(all="ignore"):
+            if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
+                return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
+            if isinstance(op, linear.Dense) and op.activation is not None:
+                before = self._move_result(linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
+                return self._move_result(op.activation, before, (op.activation.eval(*before),))
+            if type(op) in _SIZES or type(op).__module__ in _PLAIN_MODULES:
+                return self._move_result(op, inputs, outputs)
+            return self._move_unknown(node, inputs, outputs)
+
+    def move(self, array: Array, size: Array) -> Array:
+        """The array, each element moved by up to `size` roundings of its dtype. Integers and booleans stay."""
+        if not _is_float(array):
+            return array
+        wide = _widen(array)
+        common = self._generator.uniform(-1, 1)
+        noise = self._generator.random(wide.shape, dtype=wide.dtype) * 2 - 1
+        step = (noise + wide.dtype.type(common)) * wide.dtype.type(epsilon(array.dtype)) * size
+        return np.where(np.isfinite(step) & np.isfinite(wide), wide + step, wide).astype(array.dtype)
+
+    def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
+        size = _SIZES.get(type(op))
+        if size is None:
+            return tuple(self.move(array, np.abs(_widen(array))) for array in outputs)
+        (output,) = outputs
+        given = [None if array is None else _widen(array) if _is_float(array) else array for array in inputs]
+        return (self.move(output, size(op, _widen(output), *given)),)
+
+    def _move_unknown(
+        self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
+        if node.op.symbols():
+            return self._move_result(node.op, inputs, outputs)
+        moved = [None if array is None else self.move(array, _magnitude(array)) for array in inputs]
+        result = node.op.eval(*moved)
+        results = result if isinstance(result, tuple) else (result,)
+        return tuple(self.move(array, _magnitude(array)) for array in results)
+
+    def _run_recurrent(self, op: Any, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        """The layer with roundings inside: the inputs' products are rounded through x, the rest at every step."""
+        x, kernel, *rest = inputs
+        assert x is not None
+        assert kernel is not None
+        rounded = _rounded_class(type(op))(**op.attributes())
+        object.__setattr__(rounded, "rounding", self)
+        object.__setattr__(rounded, "features", x.shape[2])
+        # Rounding each of n factors by √(n/6) is as much as rounding n/6 of the partial sums.
+        moved = self.move(x, np.abs(_widen(x)) * math.sqrt(1 + x.shape[2] / 6))
+        result: tuple[Array, ...] = rounded.eval(moved, kernel, *rest)
+        return result
+
+
+def epsilon(dtype: np.dtype[Any]) -> float:
+    """The distance from 1 to the next float."""
+    return float(_finfo(dtype).eps)
+
+
+def _finfo(dtype: np.dtype[Any]) -> Any:
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+
+
+def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
+    """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p].
+
+    The terms are added in order from block to block, and in random order within a block. There a block of k terms
+    with sum s and squared sum q begins at the partial sum S, and the expectation of its share is
+
+        k S² + (k + 1) S s + (k + 1)(2k + 1) / 6k · s² + (k + 1)/6 · (q - s²/k)
+    """
+    count = a.shape[-1]
+    bounds = np.linspace(0, count, min(count, blocks) + 1).astype(int)
+    before: Any = a.dtype.type(0)
+    total: Any = a.dtype.type(0)
+    for start, end in itertools.pairwise(bounds.tolist()):
+        left, right, k = a[..., start:end], b[..., start:end, :], float(end - start)
+        s, q = left @ right, np.square(left) @ np.square(right)
+        total = total + k * before * before + (k + 1) * before * s + (k + 1) * (2 * k + 1) / (6 * k) * s * s
+        total = total + (k + 1) / 6 * np.maximum(q - s * s / k, 0)
+        before = before + s
+    return np.maximum(total, 0)
+
+
+# The size of one operator's rounding, from the operator, its result and its inputs
+
+
+def _product_size(a: Array, b: Array) -> Array:
+    # Scaled to 1, so that no square overflows.
+    scale = _largest(a) * _largest(b)
+    squares = sum_of_squared_partial_sums(a / _largest(a), b / _largest(b))
+    return np.sqrt(squares) * scale
+
+
+def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
+    left = a[None, :] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    if a.shape[-1] == 0:
+        return np.abs(y)
+    return np.broadcast_to(_product_size(left, right).reshape(y.shape), y.shape)
+
+
+def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    size = _matmul_size(op, y, x.reshape(-1, x.shape[-1]), kernel) if x.ndim == 2 else _matmul_size(op, y, x, kernel)
+    # The bias may come first, and then is part of every partial sum.
+    return size + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
+
+
+def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:
+    # The order of summation is anyone's: the bound √n |a|·|b| of Higham and Mary.
+    terms = op.eval(*[np.ones_like(operand) for operand in operands])
+    total = op.eval(*[np.abs(operand) for operand in operands])
+    return np.asarray(total * np.sqrt(terms))
+
+
+def _sum_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, x, y)
+
+
+def _mean_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y)
+
+
+def _sum_of_absolutes_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, np.abs(x), y)
+
+
+def _sum_of_squares_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, np.square(x), y) + np.abs(y)
+
+
+def _norm_size(op: Any, y: Array, x: Array) -> Array:
+    scale = _largest(x)
+    return _sums_of(op, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y)
+
+
+def _log_sum_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
+
+
+def _product_of_all_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) * math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
+
+
+def _sums_of(op: Any, x: Array, y: Array) -> Array:
+    """√(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory."""
+    kept = [axis for axis in range(x.ndim) if axis not in op.axes]
+    terms = np.transpose(x, (*kept, *op.axes)).reshape(math.prod(x.shape[axis] for axis in kept), -1)
+    sums = np.cumsum(terms, axis=1, dtype=np.float64)
+    return np.sqrt(np.sum(np.square(sums), axis=1)).reshape(y.shape).astype(x.dtype)
+
+
+def _cumulative_size(op: Any, y: Array, x: Array) -> Array:
+    ordered = np.flip(y, op.axis) if op.reverse else y
+    squares = np.sqrt(np.cumsum(np.square(ordered.astype(np.float64)), axis=op.axis)).astype(y.dtype)
+    return np.flip(squares, op.axis) if op.reverse else squares
+
+
+def _softmax_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) * math.sqrt(x.shape[op.axis])
+
+
+def _log_softmax_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + math.sqrt(x.shape[op.axis])
+
+
+def _at_least_one(op: Op, y: Array, x: Array) -> Array:
+    return np.maximum(np.abs(y), 1)
+
+
+def _size_of_input(op: Op, y: Array, x: Array) -> Array:
+    return np.maximum(np.abs(y), np.abs(x))
+
+
+def _exponential_size(op: Any, y: Array, x: Array) -> Array:
+    return np.where(x > 0, np.abs(y), max(abs(getattr(op, "alpha", elementwise.SELU_ALPHA)), 1) * 2)
+
+
+def _hard_sigmoid_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(op.alpha * x) + abs(op.beta)
+
+
+def _shrink_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + abs(op.bias)
+
+
+_SIZES: dict[type[Op], Callable[..., Array]] = {
+    linear.MatMul: _matmul_size,
+    linear.Dense: _dense_size,
+    linear.Einsum: _einsum_size,
+    reduce.ReduceSum: _sum_size,
+    reduce.ReduceMean: _mean_size,
+    reduce.ReduceL1: _sum_of_absolutes_size,
+    reduce.ReduceL2: _norm_size,
+    reduce.ReduceSumSquare: _sum_of_squares_size,
+    reduce.ReduceLogSumExp: _log_sum_size,
+    reduce.ReduceProd: _product_of_all_size,
+    shape.CumSum: _cumulative_size,
+    nn.Softmax: _softmax_size,
+    nn.LogSoftmax: _log_softmax_size,
+    elementwise.Sigmoid: _at_least_one,
+    elementwise.Softplus: _at_least_one,
+    elementwise.Sin: _at_least_one,
+    elementwise.Cos: _at_least_one,
+    elementwise.HardSigmoid: _hard_sigmoid_size,
+    elementwise.Shrink: _shrink_size,
+    elementwise.Gelu: _size_of_input,
+    elementwise.Mish: _size_of_input,
+    elementwise.HardSwish: _size_of_input,
+    elementwise.Elu: _exponential_size,
+    elementwise.Celu: _exponential_size,
+    elementwise.Selu: _exponential_size,
+}
+# Here an operator without a size of its own is rounded as its result is.
+_PLAIN_MODULES = frozenset(module.__name__ for module in (elementwise, shape, reduce, nn, random, sparse))
+
+
+# Recurrent layers
+
+_ROUNDED_CLASSES: dict[type[Any], type[Any]] = {}
+
+
+def _rounded_class(cls: type[Any]) -> type[Any]:
+    """The recurrent operator whose every step rounds at random; `rounding` and `features` are set on the instance."""
+    if cls not in _ROUNDED_CLASSES:
+        _ROUNDED_CLASSES[cls] = type(f"_Rounded{cls.__name__}", (_RoundedSteps, cls), {})
+    return _ROUNDED_CLASSES[cls]
+
+
+class _RoundedSteps:
+    rounding: RandomRounding
+    features: int
+
+    def make_step(self, functions: Sequence[Any], recurrent: Array, bias: Array) -> Any:
+        """The step of the operator, with roundings in the products, the functions and the state."""
+        move = self.rounding.move
+        step = super().make_step([self._rounded_function(f) for f in functions], recurrent, bias)  # type: ignore[misc]
+        squares, units = np.square(recurrent), len(recurrent)
+
+        def rounded_step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+            h = state[0]
+            # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
+            product = np.sqrt(np.square(h @ recurrent) * (units / 3) + np.square(h) @ squares * (units / 6))
+            size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
+            return tuple(move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
+
+        return rounded_step
+
+    def _rounded_function(self, function: Any) -> Any:
+        # Common to all steps: a state that has settled is rounded the same way at every one.
+        common = self.rounding._generator.uniform(-1, 1)
+
+        def rounded(x: Array) -> Array:
+            y = function(x)
+            step = y.dtype.type(common * epsilon(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
+            return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
+
+        return rounded
+
+
+# Collecting
+
+
+class _Spread:
+    """How far the perturbed runs of one tensor end from the reference."""
+
+    def __init__(self, reference: Array, first: Array) -> None:
+        self._reference = reference
+        self._first = first
+        self._is_float = _is_float(first)
+        self._same_shape = reference.shape == first.shape
+        self._distance = np.zeros(reference.shape)
+        self._unsettled = np.zeros(reference.shape, bool)
+
+    def add(self, array: Array) -> None:
+        """Takes another run into account."""
+        self._same_shape = self._same_shape and array.shape == self._first.shape
+        if not self._same_shape:
+            return
+        if not self._is_float:
+            self._unsettled |= np.asarray(array != self._reference)
+            return
+        wide, first = array.astype(np.float64), self._first.astype(np.float64)
+        finite = np.isfinite(wide)
+        same_special = (wide == first) | (np.isnan(wide) & np.isnan(first))
+        self._unsettled |= np.where(finite, ~np.isfinite(first) | ~np.isfinite(self._reference), ~same_special)
+        with np.errstate(invalid="ignore", over="ignore"):
+            distance = np.where(finite & ~self._unsettled, np.abs(wide - self._reference), 0)
+        self._distance = np.maximum(self._distance, distance)
+
+    def expected(self) -> Expected:
+        """The bound; infinite everywhere if even the shape depends on rounding."""
+        if not self._same_shape:
+            return Expected(self._reference, np.full(self._reference.shape, np.inf))
+        if not self._is_float:
+            return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
+        finite = np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
+        allowed = np.maximum(MULTIPLE * self._distance, self._floor(finite))
+        special = np.where(finite | self._unsettled, 0, self._first.astype(np.float64))
+        return Expected(
+            self._reference,
+            np.where(self._unsettled, np.inf, np.where(finite, allowed, 0)),
+            special if special.any() else None,
+        )
+
+    def _floor(self, finite: Array) -> Array:
+        info = _finfo(self._first.dtype)
+        moved = self._distance[finite & (self._distance > 0)]
+        median = float(np.median(moved)) if moved.size else 0.0
+        magnitude = np.where(finite, np.abs(self._reference), 0)
+        return np.asarray(4 * float(info.eps) * magnitude + MULTIPLE / 2 * median + float(info.tiny))
+
+
+def _is_float(array: Array) -> bool:
+    return array.dtype != object and as_dtype(array.dtype).is_float
+
+
+def _widen(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype.itemsize == 2 and _is_float(array) else array
+
+
+def _magnitude(array: Array) -> Array:
+    return np.abs(_widen(array)) if _is_float(array) else array
+
+
+def _largest(array: Array) -> Any:
+    finite = np.abs(array[np.isfinite(array)])
+    largest = finite.max(initial=0)
+    return largest if largest > 0 else array.dtype.type(1)

@@ -1,0 +1,367 @@
+"""Graphs as files: a zip archive, nothing compressed, with graph.json and the arrays as arrays/0.npy, arrays/1.npy …
+
+A file is data that somebody else may have written. Reading it runs nothing from it: no pickle, and operators are looked
+up among those of kir by name. Whatever is not as `save_graph` writes it is a `FormatError` that says what was
+expected; a graph that was read has passed `Graph.check`.
+
+How attributes are written, where JSON has no form of its own:
+
+| value       | JSON                                     |                                                          |
+|-------------|------------------------------------------|----------------------------------------------------------|
+| tuple       | ``[1, 2]``                               |                                                          |
+| nan, inf    | ``{"float": "nan"}``                     | JSON has no such numbers                                 |
+| DType       | ``{"dtype": "f32"}``                     |                                                          |
+| Sym         | ``{"dim": "batch + 1"}``                 | read by `parse_dim`                                      |
+| TensorType  | ``{"type": "f32[batch, 4]"}``            | read by `parse_type`                                     |
+| Op          | ``{"op": "Relu", "attributes": {}}``     | what a Dense fuses                                       |
+| Data        | ``{"array": 0, "dtype": "bf16"}``        | the member's number; bfloat16 is stored as its 16 bits   |
+| Data of str | ``{"strings": ["a"], "shape": [1]}``     | a .npy of objects would be a pickle                      |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from kir.dims import Sym, parse_dim
+from kir.errors import FormatError, KirError
+from kir.graph import Graph, Node, Origin, Value
+from kir.op import Op, all_ops, field_names
+from kir.ops.structural import Data
+from kir.types import DType, TensorType, as_dtype, parse_type, type_of
+
+FORMAT = "kir graph"
+VERSION = 1
+STRUCTURE = "graph.json"
+
+# A graph of 100,000 nodes has some 20 MB of structure. The limit is there so that a small file that claims to be huge
+# is refused before it fills the memory.
+MAX_STRUCTURE_BYTES = 1 << 30
+MAX_ATTRIBUTE_DEPTH = 20  # an operator within an operator's attributes is two levels
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip member: the same graph gives the same bytes
+
+
+def save_graph(graph: Graph, path: Path) -> None:
+    """Writes the live nodes of a graph. The same graph gives the same bytes; a failed save changes nothing.
+
+    Raises:
+        FormatError: the file cannot be written.
+    """
+    try:
+        with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            writer = _Writer(archive)
+            structure = writer.graph(graph)
+            text = json.dumps(structure, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            archive.writestr(_member(STRUCTURE), text.encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise FormatError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+
+
+def load_graph(path: Path) -> Graph:
+    """Reads what `save_graph` wrote.
+
+    Raises:
+        FormatError: the file cannot be read or is not a saved graph; the message names it and what was expected.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            graph = _Reader(archive).graph()
+        graph.check()
+    except FormatError as error:
+        raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
+    except (KirError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
+        # RuntimeError: an encrypted member; NotImplementedError: an unknown compression.
+        raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}; expected a file of Graph.save") from error
+    return graph
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Any:
+    """A new file that takes the place of `path` when all went well, and is removed otherwise."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    """The process's mask for new files, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system = 3
+    info.external_attr = 0o644 << 16
+    return info
+
+
+# Writing
+
+
+class _Writer:
+    """Turns a graph into JSON, and puts its arrays into the archive on the way."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        self.arrays: dict[int, int] = {}  # the member's number, by the array's id
+
+    def graph(self, graph: Graph) -> dict[str, Any]:
+        nodes = graph.order()
+        numbers = {node: number for number, node in enumerate(nodes)}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": graph.name,
+            "metadata": dict(graph.metadata),
+            "nodes": [self.node(node, numbers) for node in nodes],
+        }
+
+    def node(self, node: Node, numbers: Mapping[Node, int]) -> dict[str, Any]:
+        written = self.op(node.op)
+        if node.inputs:
+            written["inputs"] = [None if value is None else [numbers[value.node], value.index] for value in node.inputs]
+        if node.origin is not None:
+            written["origin"] = [node.origin.path, node.origin.layer]
+        return written
+
+    def op(self, op: Op) -> dict[str, Any]:
+        attributes = {name: self.attribute(value) for name, value in op.attributes().items()}
+        return {"op": op.name, "attributes": attributes}
+
+    def attribute(self, value: Any) -> Any:
+        match value:
+            case None | bool() | str():
+                return value
+            case int() | np.integer():
+                return int(value)
+            case float() | np.floating():
+                return float(value) if math.isfinite(value) else {"float": str(float(value))}
+            case tuple():
+                return [self.attribute(item) for item in value]
+            case DType():
+                return {"dtype": str(value)}
+            case Sym():
+                return {"dim": str(value)}
+            case TensorType():
+                return {"type": str(value)}
+            case Op():
+                return self.op(value)
+            case Data():
+                return self.data(value.array)
+        raise FormatError(
+            f"cannot save an attribute of type {type(value).__name__}; expected what kir/serialize.py lists"
+        )
+
+    def data(self, array: np.ndarray[Any, Any]) -> dict[str, Any]:
+        dtype = as_dtype(array.dtype)
+        if dtype is DType.STRING:
+            return {"strings": [str(item) for item in array.ravel().tolist()], "shape": list(array.shape)}
+        if id(array) not in self.arrays:
+            self.arrays[id(array)] = len(self.arrays)
+            with self.archive.open(_member(_array_name(self.arrays[id(array)])), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, _plain(array, dtype), allow_pickle=False)
+        return {"array": self.arrays[id(array)], "dtype": str(dtype)}
+
+
+def _array_name(number: int) -> str:
+    return f"arrays/{number}.npy"
+
+
+def _plain(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
+    """The array in the one layout that is written: C order, little-endian, bfloat16 as its bits."""
+    array = np.asarray(array, order="C")
+    if dtype is DType.BFLOAT16:
+        array = array.view(np.uint16)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+# Reading
+
+
+class _Reader:
+    """Rebuilds a graph, believing nothing."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        self.arrays: dict[tuple[int, DType], Data] = {}
+        self.ops = all_ops()
+        self.tagged: dict[frozenset[str], Callable[[dict[str, Any], int], Any]] = {
+            frozenset({"float"}): lambda given, depth: _read_float(given["float"]),
+            frozenset({"dtype"}): lambda given, depth: _read_dtype(given["dtype"]),
+            frozenset({"dim"}): lambda given, depth: parse_dim(_require(given["dim"], str, "the text of a size")),
+            frozenset({"type"}): lambda given, depth: parse_type(_require(given["type"], str, "the text of a type")),
+            frozenset({"op", "attributes"}): self.op,
+            frozenset({"array", "dtype"}): lambda given, depth: self.data(given["array"], _read_dtype(given["dtype"])),
+            frozenset({"strings", "shape"}): lambda given, depth: _read_strings(given["strings"], given["shape"]),
+        }
+
+    def graph(self) -> Graph:
+        structure = self.structure()
+        graph = Graph(_require(structure["name"], str, "a graph name"))
+        for key, value in _require(structure["metadata"], dict, "metadata").items():
+            graph.metadata[key] = _require(value, str, f"a text for the metadata {key!r}")
+        nodes: list[Node] = []
+        for number, given in enumerate(_require(structure["nodes"], list, "a list of nodes")):
+            try:
+                nodes.append(self.node(graph, nodes, given))
+            except (KirError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+                # Operators check their inputs and trust the kinds of their attributes, which a file may have wrong.
+                raise FormatError(f"node {number}: {error}") from error
+        return graph
+
+    def structure(self) -> dict[str, Any]:
+        try:
+            info = self.archive.getinfo(STRUCTURE)
+        except KeyError:
+            raise FormatError(f"it has no member {STRUCTURE}") from None
+        if info.file_size > MAX_STRUCTURE_BYTES:
+            raise FormatError(f"{STRUCTURE} has {info.file_size} bytes; expected at most {MAX_STRUCTURE_BYTES}")
+        try:
+            structure = json.loads(self.read(info).decode("utf-8", "surrogatepass"), parse_constant=_refuse_number)
+        except ValueError as error:
+            raise FormatError(f"{STRUCTURE} is not JSON: {error}") from error
+        _require(structure, dict, f"an object in {STRUCTURE}")
+        if structure.get("format") != FORMAT or structure.get("version") != VERSION:
+            given = f"format {structure.get('format')!r}, version {structure.get('version')!r}"
+            raise FormatError(f"it says {given}; expected {FORMAT!r}, version {VERSION}: save it with this kir")
+        return _require_keys(structure, {"format", "version", "name", "metadata", "nodes"})
+
+    def node(self, graph: Graph, nodes: list[Node], given: Any) -> Node:
+        _require_keys(_require(given, dict, "an object"), {"op", "attributes"}, {"inputs", "origin"})
+        op = self.op(given, 0)
+        inputs = [_read_value(nodes, value) for value in _require(given.get("inputs", []), list, "a list of inputs")]
+        return graph.add(op, *inputs, origin=_read_origin(given.get("origin")))
+
+    def op(self, given: dict[str, Any], depth: int) -> Op:
+        name = _require(given["op"], str, "an operator name")
+        attributes = _require(given["attributes"], dict, "an object of attributes")
+        if name not in self.ops:
+            raise FormatError(f"unknown operator {name!r}; expected one that `kir ops` lists")
+        cls = self.ops[name]
+        _require_keys(attributes, set(field_names(cls)))
+        return cls(**{key: self.attribute(value, depth + 1) for key, value in attributes.items()})
+
+    def attribute(self, given: Any, depth: int) -> Any:
+        if depth > MAX_ATTRIBUTE_DEPTH:
+            raise FormatError(f"attributes are nested over {MAX_ATTRIBUTE_DEPTH} deep; expected two or three levels")
+        if isinstance(given, list):
+            return tuple(self.attribute(item, depth + 1) for item in given)
+        if not isinstance(given, dict):
+            return given
+        read = self.tagged.get(frozenset(given))
+        if read is None:
+            raise FormatError(f"unknown attribute form with the keys {sorted(given)}")
+        return read(given, depth)
+
+    def data(self, number: Any, dtype: DType) -> Data:
+        key = (_require(number, int, "an array's number"), dtype)
+        if key not in self.arrays:
+            self.arrays[key] = Data(self.array(_array_name(number), dtype))
+        return self.arrays[key]
+
+    def array(self, name: str, dtype: DType) -> np.ndarray[Any, Any]:
+        try:
+            info = self.archive.getinfo(name)
+        except KeyError:
+            raise FormatError(f"it has no member {name}") from None
+        stored = np.dtype(np.uint16) if dtype is DType.BFLOAT16 else dtype.numpy
+        try:
+            array = np.lib.format.read_array(io.BytesIO(self.read(info)), allow_pickle=False)
+        except (ValueError, MemoryError, OverflowError, SyntaxError) as error:
+            raise FormatError(f"{name} is not an array that can be read: {error}") from error
+        if array.dtype != stored:
+            raise FormatError(f"{name} holds {array.dtype}; expected {stored} for {dtype}")
+        array = array.view(dtype.numpy) if dtype is DType.BFLOAT16 else array
+        array.setflags(write=False)
+        return array
+
+    def read(self, info: zipfile.ZipInfo) -> bytes:
+        """A member's bytes. It must be stored, so that its size is that of the file it lies in, at most."""
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise FormatError(f"{info.filename} is compressed; expected it stored")
+        if info.file_size != info.compress_size:
+            raise FormatError(
+                f"{info.filename} declares {info.file_size} bytes and stores {info.compress_size}; expected them equal"
+            )
+        return self.archive.read(info)
+
+
+def _read_value(nodes: list[Node], given: Any) -> Value | None:
+    if given is None:
+        return None
+    match given:
+        case [int(number), int(index)] if not isinstance(number, bool) and not isinstance(index, bool):
+            if 0 <= number < len(nodes) and 0 <= index < len(nodes[number].outputs):
+                return nodes[number].outputs[index]
+    raise FormatError(f"the input {given!r} is not [node, output] of one of the {len(nodes)} nodes before")
+
+
+def _read_origin(given: Any) -> Origin | None:
+    match given:
+        case None:
+            return None
+        case [str(path), str(layer)]:
+            return Origin(path, layer)
+    raise FormatError(f"the origin {given!r} is not [path, layer]")
+
+
+def _read_float(given: Any) -> float:
+    if given not in ("nan", "inf", "-inf"):
+        raise FormatError(f"{given!r} is no special number; expected 'nan', 'inf' or '-inf'")
+    return float(given)
+
+
+def _read_dtype(given: Any) -> DType:
+    return as_dtype(_require(given, str, "a dtype's name"))
+
+
+def _read_strings(strings: Any, shape: Any) -> Data:
+    sizes = [_require(size, int, "a size") for size in _require(shape, list, "a shape")]
+    items = [_require(item, str, "a string") for item in _require(strings, list, "a list of strings")]
+    if any(size < 0 for size in sizes) or math.prod(sizes) != len(items):
+        raise FormatError(f"{len(items)} strings do not fill the shape {sizes}")
+    array = np.empty(len(items), object)
+    array[:] = items
+    return Data(array.reshape(sizes))
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise FormatError(f"{STRUCTURE} has the number {text}, which JSON has not")
+
+
+def _require(given: Any, kind: type, what: str) -> Any:
+    if not isinstance(given, kind) or (kind is int and isinstance(given, bool)):
+        raise FormatError(f"expected {what}, received {_shorten(given)}")
+    return given
+
+
+def _require_keys(given: dict[str, Any], required: set[str], optional: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+    if not required <= set(given) <= required | optional:
+        raise FormatError(f"expected the keys {sorted(required)}, received {sorted(given)}")
+    return given
+
+
+def _shorten(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from kir.graph import Graph
+from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sub
+from kir.ops.linear import Dense
+from kir.ops.structural import Constant
+from kir.passes.fold_affine import fold_affine
+from tests.passes.building import f32, left, optimize, weights
+
+K, B = weights(4, 3), weights(3, seed=2)
+C3, C4 = weights(3, seed=3), weights(4, seed=4)
+
+
+def dense(b, x):  # type: ignore[no-untyped-def]
+    return b(Dense(), x, K, B)
+
+
+def bare(b, x):  # type: ignore[no-untyped-def]
+    return b(Dense(), x, K)
+
+
+def read_twice(b, x):  # type: ignore[no-untyped-def]
+    value = dense(b, x)
+    return b(Mul(), value, f32(2)), value
+
+
+def front_read_twice(b, x):  # type: ignore[no-untyped-def]
+    value = b(Mul(), x, f32(2))
+    return dense(b, value), value
+
+
+def shared_kernel(b, x):  # type: ignore[no-untyped-def]
+    kernel = b.constant(K)
+    return b(Mul(), b(Dense(), x, kernel), f32(2)), b(Dense(), x, kernel, B)
+
+
+def shared_kernel_shifted(b, x):  # type: ignore[no-untyped-def]
+    kernel = b.constant(K)
+    return b(Add(), b(Dense(), x, kernel), C3), b(Dense(), b(Add(), x, C4), kernel, B)
+
+
+def narrow(*sizes):  # type: ignore[no-untyped-def]
+    def build(b, x):  # type: ignore[no-untyped-def]
+        for i, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            x = b(Dense(), x, weights(inputs, units, seed=i), weights(units, seed=i))
+        return x
+
+    return build
+
+
+CASES = {
+    "1 scale": (lambda b, x: b(Mul(), dense(b, x), C3), ["Dense"]),
+    "1 scale by a number": (lambda b, x: b(Mul(), f32(2), dense(b, x)), ["Dense"]),
+    "1 scale without a bias": (lambda b, x: b(Mul(), bare(b, x), C3[None]), ["Dense"]),
+    "1 divide": (lambda b, x: b(Div(), dense(b, x), C3), ["Dense"]),
+    "1 shift": (lambda b, x: b(Add(), C3, dense(b, x)), ["Dense"]),
+    "1 shift without a bias": (lambda b, x: b(Sub(), bare(b, x), C3), ["Dense"]),
+    "1 subtract from": (lambda b, x: b(Sub(), C3, dense(b, x)), ["Dense"]),
+    "1 negate": (lambda b, x: b(Neg(), dense(b, x)), ["Dense"]),
+    "1 several": (lambda b, x: b(Div(), b(Add(), b(Mul(), dense(b, x), C3), f32(1)), f32(3)), ["Dense"]),
+    "1 not if read twice": (read_twice, ["Dense", "Mul"]),
+    "1 not behind an activation": (lambda b, x: b(Mul(), b(Dense(Relu()), x, K), f32(2)), ["Dense", "Mul"]),
+    "1 not a quotient": (lambda b, x: b(Div(), C3, dense(b, x)), ["Dense", "Div"]),
+    "1 not by infinity": (lambda b, x: b(Mul(), dense(b, x), f32(np.inf)), ["Dense", "Mul"]),
+    "1 not another axis": (lambda b, x: b(Mul(), dense(b, x), weights(3, 1)), ["Dense", "Mul"]),
+    "1 not a shared kernel": (shared_kernel, ["Dense", "Mul", "Dense"]),
+    "1 and 2 a shift leaves the kernel alone": (shared_kernel_shifted, ["Dense", "Dense"]),
+    "2 scale": (lambda b, x: dense(b, b(Mul(), x, C4)), ["Dense"]),
+    "2 shift": (lambda b, x: bare(b, b(Add(), x, C4)), ["Dense"]),
+    "2 both": (lambda b, x: dense(b, b(Sub(), f32(1), b(Div(), x, C4))), ["Dense"]),
+    "2 into an activated one": (lambda b, x: b(Dense(Relu()), b(Mul(), x, C4), K, B), ["Dense"]),
+    "2 not if read twice": (front_read_twice, ["Mul", "Dense"]),
+    "2 not what is fed": (lambda b, x: dense(b, b(Add(), x, x)), ["Add", "Dense"]),
+    "3 two": (narrow(4, 4, 4), ["Dense"]),
+    "3 five": (narrow(4, 4, 4, 4, 4, 4), ["Dense"]),
+    "3 without biases": (lambda b, x: b(Dense(), b(Dense(), x, K), weights(3, 2)), ["Dense"]),
+    "3 into an activated one": (lambda b, x: b(Dense(Relu()), dense(b, x), weights(3, 2), C3[:2]), ["Dense"]),
+    "3 not through a bottleneck": (narrow(4, 1, 4), ["Dense", "Dense"]),
+    "3 not behind an activation": (
+        lambda b, x: b(Dense(), b(Dense(Relu()), x, K), weights(3, 2)),
+        ["Dense", "Dense"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: str) -> None:
+    build, expected = CASES[case]
+    assert left(fold_affine, build, special=False) == expected
+
+
+def names(graph: Graph) -> list[str | None]:
+    return [node.op.label for node in graph.order() if isinstance(node.op, Constant)]
+
+
+def test_weights_keep_their_names() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return b(Mul(), b(Dense(), x, b.constant(K, "d/kernel"), b.constant(B, "d/bias")), C3)
+
+    assert names(optimize(fold_affine, build, special=False)) == ["d/kernel", "d/bias"]
+
+
+def test_no_bias_appears_where_none_is_needed() -> None:
+    graph = optimize(fold_affine, lambda b, x: b(Mul(), bare(b, x), C3), special=False)
+    assert len(names(graph)) == 1
+
+
+def test_not_if_a_weight_would_overflow() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return b(Mul(), b(Mul(), b(Dense(), x, K * f32(1e30)), f32(1e30)), f32(0))
+
+    graph = optimize(fold_affine, build, special=False)
+    assert all(np.isfinite(node.op.eval()).all() for node in graph.order() if isinstance(node.op, Constant))
+    assert len(names(graph)) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_other_dtypes(dtype: type) -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return b(Mul(), b(Dense(), x, K.astype(dtype), B.astype(dtype)), C3.astype(dtype))
+
+    type = {np.float16: "f16", np.float64: "f64"}[dtype]
+    assert left(fold_affine, build, f"{type}[batch, 4]", special=False) == ["Dense"]

@@ -1,0 +1,72 @@
+import pytest
+
+from kir.dims import symbol
+from kir.ops.shape import Reshape, Transpose
+from kir.passes.fold_transposes import fold_transposes, match_axes
+from tests.passes.building import left
+
+BATCH, TIME = symbol("batch"), symbol("time")
+IMAGE = "f32[batch, 2, 3, 4]"
+
+
+def steps(*attributes):  # type: ignore[no-untyped-def]
+    """Tuples are permutations, lists shapes."""
+
+    def build(b, x):  # type: ignore[no-untyped-def]
+        for step in attributes:
+            x = b(Transpose(step) if isinstance(step, tuple) else Reshape(tuple(step)), x)
+        return x
+
+    return build
+
+
+CASES = {
+    "1": (steps((0, 1, 2, 3)), IMAGE, []),
+    "2 cancel": (steps((0, 3, 1, 2), (0, 2, 3, 1)), IMAGE, []),
+    "2 join": (steps((0, 3, 1, 2), (0, 3, 1, 2)), IMAGE, ["Transpose"]),
+    "2 five": (steps(*[(1, 2, 3, 0)] * 5), IMAGE, ["Transpose"]),
+    "3": (steps((0, 2, 1)), "f32[batch, 1, 4]", ["Reshape"]),
+    "3 several": (steps((3, 0, 1, 2)), "f32[batch, time, 4, 1]", ["Reshape"]),
+    "3 not": (steps((1, 0)), "f32[batch, 4]", ["Transpose"]),
+    "4 merged": (steps((0, 3, 1, 2), [BATCH, 4, 6], (0, 2, 1)), IMAGE, ["Reshape"]),
+    "4 split": (steps((0, 2, 1), [BATCH, 4, 2, 3], (0, 2, 3, 1)), "f32[batch, 6, 4]", ["Reshape"]),
+    "4 with axes of size 1": (steps((0, 2, 1), [BATCH, 1, 4, 6], (0, 3, 1, 2)), "f32[batch, 6, 4]", ["Reshape"]),
+    "4 symbolic": (steps((1, 0, 2), [TIME, BATCH, 2, 2], (1, 0, 2, 3)), "f32[batch, time, 4]", ["Reshape"]),
+    "4 not if they do not cancel": (
+        steps((0, 3, 1, 2), [BATCH, 4, 6], (2, 0, 1)),
+        IMAGE,
+        ["Transpose", "Reshape", "Transpose"],
+    ),
+    "4 not if a run is taken apart": (
+        steps((0, 2, 1), [BATCH, 2, 2, 6], (0, 1, 3, 2)),
+        "f32[batch, 6, 4]",
+        ["Transpose", "Reshape", "Transpose"],
+    ),
+    "4 not if merged across": (
+        steps((1, 0), [2, 12], (1, 0)),
+        "f32[4, 6]",
+        ["Transpose", "Reshape", "Transpose"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: str) -> None:
+    build, type, expected = CASES[case]
+    assert left(fold_transposes, build, type) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "groups"),
+    [
+        ((2, 3, 4), (6, 2, 2), [([0, 1], [0]), ([2], [1, 2])]),
+        ((4, 6), (6, 4), [([0, 1], [0, 1])]),
+        ((1, 4, 1), (4, 1), [([1], [0])]),
+        ((BATCH, TIME, 4), (BATCH * TIME, 4), [([0, 1], [0]), ([2], [1])]),
+        ((BATCH, 6), (2, 3 * BATCH), None),
+        ((0, 4), (0,), None),
+        ((), (1,), []),
+    ],
+)
+def test_match_axes(before, after, groups) -> None:  # type: ignore[no-untyped-def]
+    assert match_axes(before, after) == groups

@@ -1,0 +1,293 @@
+"""The command line: exit codes, streams, JSON, and that nothing is left behind by a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from kir.cli import _run
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = """
+from kir import Input, Sequential
+from kir.layers import Dense, Dropout
+model = Sequential([Input(shape=(4,), name="x"), Dense(3, activation="relu"), Dropout(0.5), Dense(2, name="y")])
+"""
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def kir(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in a folder that holds SCRIPT as model.py."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(SCRIPT)
+
+    def run(*arguments: str) -> Result:
+        capsys.readouterr()
+        code = _run(list(arguments))
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"__pycache__"}
+
+
+def test_export_writes_verifies_and_says_what_it_did(kir: Command, tmp_path: Path) -> None:
+    result = kir("export", "model.py", "-o", "out.onnx")
+    assert result.code == 0, result.err
+    assert "out.onnx: 3 nodes" in result.out
+    assert "x: f32[batch, 4]" in result.out
+    assert "y: f32[batch, 2]" in result.out
+    assert result.err == ""
+    assert files(tmp_path) == {"model.py", "out.onnx"}
+    onnx.checker.check_model("out.onnx", full_check=True)
+
+
+def test_export_as_json_prints_one_document(kir: Command) -> None:
+    document = json.loads(kir("export", "model.py", "-o", "out.onnx", "--json").out)
+    assert document["nodes"] == 3
+    assert document["verification"]["passed"] is True
+    assert document["outputs"] == {"y": "f32[batch, 2]"}
+
+
+def test_the_same_model_gives_the_same_bytes(kir: Command, tmp_path: Path) -> None:
+    kir("export", "model.py", "-o", "a.onnx")
+    kir("export", "model.py", "-o", "b.onnx", "--no-verify")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_options_reach_the_file(kir: Command) -> None:
+    result = kir(
+        "export", "model.py", "-o", "out.onnx", "--opset", "17", "--batch", "3", "--metadata", "author=me", "-O0"
+    )
+    assert result.code == 0, result.err
+    model = onnx.load("out.onnx")
+    assert model.opset_import[0].version == 17
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 3
+    assert {"author": "me"}.items() <= {p.key: p.value for p in model.metadata_props}.items()
+
+
+def test_input_shapes_fix_and_name_sizes(kir: Command) -> None:
+    assert kir("export", "model.py", "-o", "out.onnx", "--input-shapes", "x:rows,4").code == 0
+    assert onnx.load("out.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_param == "rows"
+
+
+def test_training_keeps_dropout_behind_a_switch(kir: Command) -> None:
+    result = kir("export", "model.py", "-o", "out.onnx", "--training")
+    assert result.code == 0, result.err
+    model = onnx.load("out.onnx")
+    assert [value.name for value in model.graph.input] == ["x", "training_mode"]
+    assert "Dropout" in [node.op_type for node in model.graph.node]
+
+
+def test_print_after_shows_the_graph_on_standard_error(kir: Command) -> None:
+    result = kir("export", "model.py", "-o", "out.onnx", "--print-after", "fuse-activations", "--no-verify")
+    assert "activation=Relu" in result.err
+    assert "activation=Relu" not in result.out
+    assert "not verified" in result.out
+
+
+def test_weights_are_loaded(kir: Command, tmp_path: Path) -> None:
+    from kir.importers.script import load_script
+
+    model = load_script(tmp_path / "model.py")
+    model.set_weights([np.full(w.shape, 0.5, np.float32) for w in model.weights])
+    model.save_weights(tmp_path / "half.npz")
+    assert kir("export", "model.py", "-o", "out.onnx", "--weights", "half.npz").code == 0
+    kernel = next(t for t in onnx.load("out.onnx").graph.initializer if t.name == "y/kernel")
+    assert (onnx.numpy_helper.to_array(kernel) == 0.5).all()
+
+
+def test_verify_agrees_with_what_export_wrote(kir: Command) -> None:
+    kir("export", "model.py", "-o", "out.onnx", "--no-verify")
+    result = kir("verify", "model.py", "out.onnx")
+    assert result.code == 0, result.out + result.err
+    document = json.loads(kir("verify", "model.py", "out.onnx", "--json").out)
+    assert document["passed"] is True
+
+
+def test_verify_finds_a_changed_weight_and_bisect_names_its_layer(kir: Command) -> None:
+    kir("export", "model.py", "-o", "out.onnx", "--no-verify")
+    model = onnx.load("out.onnx")
+    tensor = next(t for t in model.graph.initializer if t.name == "y/kernel")
+    changed = onnx.numpy_helper.to_array(tensor) * np.float32(1.01)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
+    onnx.save(model, "out.onnx")
+    result = kir("verify", "model.py", "out.onnx", "--bisect")
+    assert result.code == 1
+    assert "y (Dense)" in result.out
+    assert kir("verify", "model.py", "out.onnx", "--json").code == 1
+
+
+def test_verify_compares_two_onnx_files(kir: Command) -> None:
+    kir("export", "model.py", "-o", "a.onnx", "--no-verify")
+    kir("export", "model.py", "-o", "b.onnx", "--no-verify", "-O0", "--opset", "15")
+    result = kir("verify", "a.onnx", "b.onnx")
+    assert result.code == 0, result.out + result.err
+
+
+def test_summary_inspect_run_passes_and_ops_print_something(kir: Command, tmp_path: Path) -> None:
+    kir("export", "model.py", "-o", "out.onnx", "--no-verify")
+    np.save(tmp_path / "x.npy", np.ones((2, 4), np.float32))
+    assert "dense (Dense)" in kir("summary", "model.py").out
+    assert "Dense(" in kir("summary", "model.py", "--ops").out
+    assert "Gemm 2" in kir("inspect", "out.onnx").out
+    assert "shape [2, 2]" in kir("run", "out.onnx", "x.npy", "-o", "y.npz").out
+    assert np.load(tmp_path / "y.npz")["y"].shape == (2, 2)
+    assert "fuse-activations" in kir("passes").out
+    assert "Dense" in kir("ops").out
+
+
+@pytest.mark.parametrize("command", [["summary", "model.py"], ["inspect", "out.onnx"], ["passes"], ["ops"]])
+def test_every_command_prints_one_json_document(kir: Command, command: list[str]) -> None:
+    kir("export", "model.py", "-o", "out.onnx", "--no-verify")
+    json.loads(kir(*command, "--json").out)
+
+
+FAILURES: list[tuple[str, list[str], int, str]] = [
+    ("no such script", ["export", "missing.py", "-o", "out.onnx"], 2, "there is no file missing.py"),
+    ("another kind of file", ["export", "notes.txt", "-o", "out.onnx"], 2, "expected a Python script"),
+    ("another ending", ["export", "model.py", "-o", "out.txt"], 2, "ends in .onnx"),
+    ("no folder", ["export", "model.py", "-o", "no/out.onnx"], 2, "there is no folder"),
+    ("a folder as target", ["export", "model.py", "-o", "folder.onnx"], 2, "it is a folder"),
+    ("an unknown provider", ["export", "model.py", "-o", "out.onnx", "--provider", "quantum"], 2, "cpu"),
+    ("a provider not installed", ["export", "model.py", "-o", "out.onnx", "--provider", "cuda"], 2, "cpu"),
+    ("an opset too old", ["export", "model.py", "-o", "out.onnx", "--opset", "9"], 2, "13"),
+    ("an unknown pass", ["export", "model.py", "-o", "out.onnx", "--passes", "magic"], 2, "fold-constants"),
+    ("an unknown input", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "z:1,4"], 2, "inputs are x"),
+    ("another size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:1,5"], 2, "only unknown sizes"),
+    ("bad metadata", ["export", "model.py", "-o", "out.onnx", "--metadata", "author"], 2, "KEY=VALUE"),
+    ("missing weights", ["export", "model.py", "-o", "out.onnx", "--weights", "w.npz"], 2, "there is no file w.npz"),
+    ("an unknown option", ["export", "model.py", "-o", "out.onnx", "--fast"], 2, "--fast"),
+    ("a branching Lambda", ["export", "branch.py", "-o", "out.onnx"], 2, "branch.py"),
+    ("a syntax error", ["export", "syntax.py", "-o", "out.onnx"], 2, "syntax.py:2"),
+    ("no model", ["export", "empty.py", "-o", "out.onnx"], 2, "no model"),
+    ("two models", ["export", "two.py", "-o", "out.onnx"], 2, "2 models"),
+    ("no ONNX file", ["inspect", "notes.txt"], 2, "not an ONNX"),
+    ("a missing ONNX file", ["run", "missing.onnx"], 2, "missing.onnx"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [f[1:] for f in FAILURES], ids=[f[0] for f in FAILURES])
+def test_a_failure_says_what_is_wrong_and_leaves_nothing_behind(
+    kir: Command, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("not a model")
+    (tmp_path / "folder.onnx").mkdir()
+    head = "from kir import Input, Sequential\nfrom kir.layers import Dense, Lambda\n"
+    (tmp_path / "branch.py").write_text(
+        f"{head}model = Sequential([Input((3,)), Lambda(lambda x: x if x[0, 0] > 0 else -x)])\n"
+    )
+    (tmp_path / "syntax.py").write_text("x = 1\nmodel = = 2\n")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    (tmp_path / "two.py").write_text(f"{head}a, b = Sequential([Input((3,))]), Sequential([Input((3,))])\n")
+    before = files(tmp_path)
+    result = kir(*arguments)
+    assert result.code == code, result.out + result.err
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+    assert files(tmp_path) == before
+
+
+def test_a_failure_leaves_the_file_that_was_there(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "out.onnx").write_bytes(b"precious")
+    assert kir("export", "model.py", "-o", "out.onnx", "--opset", "9").code == 2
+    assert (tmp_path / "out.onnx").read_bytes() == b"precious"
+
+
+def test_a_mismatch_writes_nothing_and_is_exit_code_1(
+    kir: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kir.exporters import pipeline
+
+    def export_wrong(graph, path, **options):  # type: ignore[no-untyped-def]
+        report = export_right(graph, path, **options)
+        model = onnx.load(path)
+        tensor = next(t for t in model.graph.initializer if t.name.endswith("kernel"))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * np.float32(1.1), tensor.name))
+        onnx.save(model, path)
+        return report
+
+    export_right = pipeline.export_graph
+    monkeypatch.setattr(pipeline, "export_graph", export_wrong)
+    (tmp_path / "out.onnx").write_bytes(b"precious")
+    result = kir("export", "model.py", "-o", "out.onnx", "--bisect")
+    assert result.code == 1
+    assert "dense (Dense)" in result.err
+    assert (tmp_path / "out.onnx").read_bytes() == b"precious"
+    assert files(tmp_path) == {"model.py", "out.onnx"}
+
+
+def test_errors_are_json_too(kir: Command) -> None:
+    document = json.loads(kir("export", "missing.py", "-o", "out.onnx", "--json").out)
+    assert document["exit_code"] == 2
+    assert "missing.py" in document["error"]
+
+
+def test_debug_prints_a_traceback(kir: Command) -> None:
+    assert "Traceback" in kir("--debug", "export", "missing.py", "-o", "out.onnx").err
+
+
+def test_a_bug_is_exit_code_4(kir: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kir.exporters import pipeline
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("impossible")
+
+    monkeypatch.setattr(pipeline, "lower", broken)
+    result = kir("export", "model.py", "-o", "out.onnx")
+    assert result.code == 4
+    assert "bug in kir: impossible" in result.err
+    assert "Traceback" in result.err
+
+
+def test_an_interrupt_is_exit_code_130_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        SCRIPT + "import time, pathlib\npathlib.Path('started').touch()\nfor _ in range(600): time.sleep(0.1)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kir.cli", "export", "slow.py", "-o", "out.onnx"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert files(tmp_path) == {"slow.py", "started"}
+
+
+def test_version_and_help(kir: Command) -> None:
+    from kir import __version__
+
+    assert __version__ in kir("--version").out
+    assert "export" in kir("--help").out
+    assert kir("nonsense").code == 2
