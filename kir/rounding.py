@@ -131,6 +131,10 @@ class RandomRounding:
         step = (noise + wide.dtype.type(common)) * wide.dtype.type(epsilon(array.dtype)) * size
         return np.where(np.isfinite(step) & np.isfinite(wide), wide + step, wide).astype(array.dtype)
 
+    def move_relative(self, array: Array) -> Array:
+        """The array, each element moved by roundings of itself."""
+        return self.move(array, _magnitude(array)) if _is_float(array) else array
+
     def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         size = _SIZES.get(type(op))
         if size is None:
@@ -139,16 +143,14 @@ class RandomRounding:
         given = [None if array is None else _widen(array) if _is_float(array) else array for array in inputs]
         return (self.move(output, size(op, _widen(output), *given)),)
 
-    def _move_unknown(
-        self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]
-    ) -> tuple[Array, ...]:
+    def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
         if node.op.symbols():
             return self._move_result(node.op, inputs, outputs)
-        moved = [None if array is None else self.move(array, _magnitude(array)) for array in inputs]
+        moved = [None if array is None else self.move_relative(array) for array in inputs]
         result = node.op.eval(*moved)
         results = result if isinstance(result, tuple) else (result,)
-        return tuple(self.move(array, _magnitude(array)) for array in results)
+        return tuple(self.move_relative(array) for array in results)
 
     def _run_recurrent(self, op: Any, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         """The layer with roundings inside: the inputs' products are rounded through x, the rest at every step."""
@@ -198,10 +200,17 @@ def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
 
 
 def _product_size(a: Array, b: Array) -> Array:
-    # Scaled to 1, so that no square overflows.
-    scale = _largest(a) * _largest(b)
-    squares = sum_of_squared_partial_sums(a / _largest(a), b / _largest(b))
-    return np.sqrt(squares) * scale
+    (left, left_scale), (right, right_scale) = _safe_to_square(a), _safe_to_square(b)
+    return np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale)
+
+
+def _safe_to_square(array: Array) -> tuple[Array, Any]:
+    """The array and 1; or, if squares could overflow or vanish, the array divided by its largest element, and that."""
+    largest = max(array.max(initial=0), -array.min(initial=0))
+    if not 1e-6 < largest < 1e6:
+        largest = _largest(array)
+        return array / largest, largest
+    return array, array.dtype.type(1)
 
 
 def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
@@ -255,11 +264,17 @@ def _product_of_all_size(op: Any, y: Array, x: Array) -> Array:
 
 
 def _sums_of(op: Any, x: Array, y: Array) -> Array:
-    """√(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory."""
+    """√(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory.
+
+    Where all terms are equal but for rounding, their roundings are alike too: they add up as n instead of √n.
+    """
     kept = [axis for axis in range(x.ndim) if axis not in op.axes]
     terms = np.transpose(x, (*kept, *op.axes)).reshape(math.prod(x.shape[axis] for axis in kept), -1)
     sums = np.cumsum(terms, axis=1, dtype=np.float64)
-    return np.sqrt(np.sum(np.square(sums), axis=1)).reshape(y.shape).astype(x.dtype)
+    largest = np.max(terms, axis=1, initial=0)
+    equal = np.ptp(terms, axis=1) <= 16 * epsilon(x.dtype) * largest if terms.shape[1] else False
+    squares = np.sum(np.square(sums), axis=1) * np.where(equal, terms.shape[1], 1)
+    return np.sqrt(squares).reshape(y.shape).astype(x.dtype)
 
 
 def _cumulative_size(op: Any, y: Array, x: Array) -> Array:

@@ -25,9 +25,12 @@ import io
 import json
 import math
 import os
-import tempfile
+import secrets
+import types
+import typing
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -38,7 +41,7 @@ from kir.errors import FormatError, KirError
 from kir.graph import Graph, Node, Origin, Value
 from kir.op import Op, all_ops, field_names
 from kir.ops.structural import Data
-from kir.types import DType, TensorType, as_dtype, parse_type, type_of
+from kir.types import DType, TensorType, as_dtype, parse_type
 
 FORMAT = "kir graph"
 VERSION = 1
@@ -62,8 +65,8 @@ def save_graph(graph: Graph, path: Path) -> None:
         with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             writer = _Writer(archive)
             structure = writer.graph(graph)
-            text = json.dumps(structure, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            archive.writestr(_member(STRUCTURE), text.encode("utf-8", "surrogatepass"))
+            text = json.dumps(structure, allow_nan=False, separators=(",", ":"))
+            archive.writestr(_member(STRUCTURE), text.encode("ascii"))
     except OSError as error:
         raise FormatError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
 
@@ -76,7 +79,7 @@ def load_graph(path: Path) -> Graph:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            graph = _Reader(archive).graph()
+            graph = _Reader(archive, path.stat().st_size).graph()
         graph.check()
     except FormatError as error:
         raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
@@ -89,24 +92,20 @@ def load_graph(path: Path) -> Graph:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Any:
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when all went well, and is removed otherwise."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with open(temporary, "xb") as file:
+        try:
             yield file
-        os.chmod(temporary, 0o666 & ~_umask())
+        except BaseException:
+            temporary.unlink()
+            raise
+    try:
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except OSError:
+        temporary.unlink()
         raise
-
-
-def _umask() -> int:
-    """The process's mask for new files, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -176,7 +175,8 @@ class _Writer:
     def data(self, array: np.ndarray[Any, Any]) -> dict[str, Any]:
         dtype = as_dtype(array.dtype)
         if dtype is DType.STRING:
-            return {"strings": [str(item) for item in array.ravel().tolist()], "shape": list(array.shape)}
+            strings = [_require(item, str, "an array of strings") for item in array.ravel().tolist()]
+            return {"strings": strings, "shape": list(array.shape)}
         if id(array) not in self.arrays:
             self.arrays[id(array)] = len(self.arrays)
             with self.archive.open(_member(_array_name(self.arrays[id(array)])), "w", force_zip64=True) as member:
@@ -193,7 +193,11 @@ def _plain(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
     array = np.asarray(array, order="C")
     if dtype is DType.BFLOAT16:
         array = array.view(np.uint16)
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array.astype(_stored_dtype(dtype), copy=False)
+
+
+def _stored_dtype(dtype: DType) -> np.dtype[Any]:
+    return (np.dtype(np.uint16) if dtype is DType.BFLOAT16 else dtype.numpy).newbyteorder("<")
 
 
 # Reading
@@ -202,15 +206,16 @@ def _plain(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
 class _Reader:
     """Rebuilds a graph, believing nothing."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
         self.archive = archive
+        self.left = size  # how many bytes may still be read
         self.arrays: dict[tuple[int, DType], Data] = {}
         self.ops = all_ops()
         self.tagged: dict[frozenset[str], Callable[[dict[str, Any], int], Any]] = {
             frozenset({"float"}): lambda given, depth: _read_float(given["float"]),
             frozenset({"dtype"}): lambda given, depth: _read_dtype(given["dtype"]),
             frozenset({"dim"}): lambda given, depth: parse_dim(_require(given["dim"], str, "the text of a size")),
-            frozenset({"type"}): lambda given, depth: parse_type(_require(given["type"], str, "the text of a type")),
+            frozenset({"type"}): lambda given, depth: _read_type(given["type"]),
             frozenset({"op", "attributes"}): self.op,
             frozenset({"array", "dtype"}): lambda given, depth: self.data(given["array"], _read_dtype(given["dtype"])),
             frozenset({"strings", "shape"}): lambda given, depth: _read_strings(given["strings"], given["shape"]),
@@ -238,7 +243,7 @@ class _Reader:
         if info.file_size > MAX_STRUCTURE_BYTES:
             raise FormatError(f"{STRUCTURE} has {info.file_size} bytes; expected at most {MAX_STRUCTURE_BYTES}")
         try:
-            structure = json.loads(self.read(info).decode("utf-8", "surrogatepass"), parse_constant=_refuse_number)
+            structure = json.loads(self.read(info).decode("ascii"), parse_constant=_refuse_number)
         except ValueError as error:
             raise FormatError(f"{STRUCTURE} is not JSON: {error}") from error
         _require(structure, dict, f"an object in {STRUCTURE}")
@@ -260,7 +265,11 @@ class _Reader:
             raise FormatError(f"unknown operator {name!r}; expected one that `kir ops` lists")
         cls = self.ops[name]
         _require_keys(attributes, set(field_names(cls)))
-        return cls(**{key: self.attribute(value, depth + 1) for key, value in attributes.items()})
+        values = {key: self.attribute(value, depth + 1) for key, value in attributes.items()}
+        for key, hint in _field_hints(name).items():
+            if key in values and not _fits(values[key], hint):
+                raise FormatError(f"{name} cannot have {key}={_shorten(values[key])}; expected {hint}")
+        return cls(**values)
 
     def attribute(self, given: Any, depth: int) -> Any:
         if depth > MAX_ATTRIBUTE_DEPTH:
@@ -285,26 +294,39 @@ class _Reader:
             info = self.archive.getinfo(name)
         except KeyError:
             raise FormatError(f"it has no member {name}") from None
-        stored = np.dtype(np.uint16) if dtype is DType.BFLOAT16 else dtype.numpy
+        data = self.read(info)
         try:
-            array = np.lib.format.read_array(io.BytesIO(self.read(info)), allow_pickle=False)
-        except (ValueError, MemoryError, OverflowError, SyntaxError) as error:
-            raise FormatError(f"{name} is not an array that can be read: {error}") from error
-        if array.dtype != stored:
-            raise FormatError(f"{name} holds {array.dtype}; expected {stored} for {dtype}")
-        array = array.view(dtype.numpy) if dtype is DType.BFLOAT16 else array
-        array.setflags(write=False)
-        return array
+            shape, stored, start = _read_header(data)
+            array = np.ndarray(shape, stored, data, start)  # not writable, as the bytes are not
+        except (ValueError, TypeError, OverflowError, SyntaxError) as error:
+            raise FormatError(f"{name} is no .npy file of the kind written here: {error}") from error
+        expected = _stored_dtype(dtype)
+        if stored != expected:
+            raise FormatError(f"{name} holds {stored}; expected {expected} for {dtype}")
+        return array.view(dtype.numpy) if dtype is DType.BFLOAT16 else array.astype(dtype.numpy, copy=False)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
-        """A member's bytes. It must be stored, so that its size is that of the file it lies in, at most."""
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise FormatError(f"{info.filename} is compressed; expected it stored")
-        if info.file_size != info.compress_size:
+        """A member's bytes. All that is read is no larger than the file: nothing is compressed, nothing read twice."""
+        self.left -= info.file_size
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or self.left < 0:
             raise FormatError(
-                f"{info.filename} declares {info.file_size} bytes and stores {info.compress_size}; expected them equal"
+                f"{info.filename} declares {info.file_size} bytes and takes {info.compress_size}; expected members "
+                "that are stored without compression and are no larger than the file together"
             )
         return self.archive.read(info)
+
+
+def _read_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """The shape, the dtype and the place of the first element of a .npy file, whose length must be what they say."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"it has version {version}; expected (1, 0)")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    size = math.prod(shape) * dtype.itemsize
+    if fortran_order or dtype.hasobject or min(shape, default=0) < 0 or stream.tell() + size != len(data):
+        raise ValueError(f"its header says {dtype}{list(shape)}, which does not fit {len(data)} bytes in C order")
+    return shape, dtype, stream.tell()
 
 
 def _read_value(nodes: list[Node], given: Any) -> Value | None:
@@ -334,6 +356,34 @@ def _read_float(given: Any) -> float:
 
 def _read_dtype(given: Any) -> DType:
     return as_dtype(_require(given, str, "a dtype's name"))
+
+
+def _read_type(given: Any) -> TensorType:
+    type = parse_type(_require(given, str, "the text of a type"))
+    if any(isinstance(size, int) and size < 0 for size in type.shape):
+        raise FormatError(f"the type {type} has a negative size")
+    return type
+
+
+@cache
+def _field_hints(name: str) -> dict[str, Any]:
+    """What the fields of an operator are declared to be."""
+    return typing.get_type_hints(all_ops()[name])
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether an attribute's value is of the kind that its field declares."""
+    arguments = typing.get_args(hint)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return any(_fits(value, option) for option in arguments)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        hints = (arguments[0],) * len(value) if arguments[-1] is Ellipsis else arguments
+        return len(hints) == len(value) and all(map(_fits, value, hints))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def _read_strings(strings: Any, shape: Any) -> Data:

@@ -152,7 +152,6 @@ SAME: dict[type[Op], Same] = {
     Atan: Same("Atan"),
     Atanh: Same("Atanh"),
     Ceil: Same("Ceil"),
-    Celu: Same("Celu"),
     Concat: Same("Concat"),
     Cos: Same("Cos"),
     Cosh: Same("Cosh"),
@@ -300,6 +299,17 @@ def _gelu_tanh(emitter: Emitter, x: Tensor) -> str:
     correction = emitter.node("Mul", [cube, scalar_like(emitter, 0.044715, x)])
     total = emitter.node("Add", [x.name, correction])
     return emitter.node("Tanh", [emitter.node("Mul", [total, scalar_like(emitter, math.sqrt(2 / math.pi), x)])])
+
+
+@exports(Celu)
+def celu(emitter: Emitter, op: Celu, x: Tensor) -> Names:
+    """Before opset 28 Celu takes f32 only."""
+    if x.type.dtype is DType.FLOAT32:
+        return emitter.node("Celu", [x.name], alpha=op.alpha)
+    zero, one, alpha = (scalar_like(emitter, value, x) for value in (0, 1, op.alpha))
+    power = emitter.node("Exp", [emitter.node("Div", [x.name, alpha])])
+    below = emitter.node("Mul", [alpha, emitter.node("Sub", [power, one])])
+    return emitter.node("Where", [emitter.node("Greater", [x.name, zero]), x.name, below])
 
 
 @exports(Clip)
@@ -522,19 +532,15 @@ def dropout(emitter: Emitter, op: Dropout, x: Tensor, training: Tensor | None = 
 def _draw(emitter: Emitter, probability: float, shape: Sequence[Dim], seed: int | None) -> str:
     """Booleans of a shape, each true with the given probability.
 
-    Drawn from the tensor of probabilities, and not by a Dropout of ones: onnxruntime folds that into a constant.
+    Neither a Dropout of ones, which onnxruntime folds into a constant, nor Bernoulli: onnxruntime runs the function
+    that defines it in the ONNX standard, and that is true with the probability that it should be false with.
     """
     chance = emitter.constant(probability, "probability", np.float32)
-    chances = emitter.node("Expand", [chance, emitter.sizes(shape)])
-    if emitter.opset >= 15:
-        return emitter.node("Bernoulli", [chances], dtype=TensorProto.BOOL, seed=_seed(seed))
-    drawn = emitter.node("RandomUniformLike", [chances], dtype=TensorProto.FLOAT, seed=_seed(seed))
-    return emitter.node("Less", [drawn, chance])
-
-
-def _seed(seed: int | None) -> float | None:
-    """Bernoulli and RandomUniformLike take their seed as a float."""
-    return None if seed is None else float(seed)
+    template = emitter.node("Expand", [chance, emitter.sizes(shape)])
+    uniform = emitter.node(
+        "RandomUniformLike", [template], dtype=TensorProto.FLOAT, seed=None if seed is None else float(seed)
+    )
+    return emitter.node("Less", [uniform, chance])
 
 
 # recurrent

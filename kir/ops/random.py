@@ -22,7 +22,7 @@ class Dropout(Op):
     Otherwise it is the identity. Which elements are kept is drawn for `noise_shape` (the shape of `x` if None) and
     broadcast to `x`, each with probability ``1 - rate``. A `seed` draws the same ones at every call.
 
-    ONNX: Dropout since opset 13, or Bernoulli since 15 for a noise shape. Keras: `layers.Dropout`.
+    ONNX: Dropout since opset 13, or RandomUniformLike for a noise shape. Keras: `layers.Dropout`.
 
     Raises:
         InvalidArgumentError: `rate` is outside [0, 1].

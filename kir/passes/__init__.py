@@ -14,6 +14,7 @@ from typing import Any
 from kir.errors import GraphError, InvalidArgumentError, KirError, MismatchError
 from kir.graph import Graph
 from kir.op import Array
+from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.compare import find_difference
 from kir.passes.expand_constants import expand_constants
 from kir.passes.expand_powers import expand_powers
@@ -40,6 +41,8 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     # Before anything that asks for a single reader: Relu(dense) computed twice is one reader once merged.
     merge_common,
+    # Once the layers that share a mask share its order too, and before anything moves that it looks for.
+    cancel_step_gathers,
     expand_constants,
     # Joined before moved: moving looks for a partner across elementwise operators only.
     fold_reshapes,

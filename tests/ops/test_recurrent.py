@@ -54,7 +54,10 @@ def make_inputs(op: Any, dtype: Any = np.float32, lengths: bool = False, initial
     count, rows = op.direction_count, op.gates * UNITS
     shapes = [(TIME, BATCH, FEATURES), (count, rows, FEATURES), (count, rows, UNITS), (count, 2 * rows)]
     states = [(count, BATCH, UNITS)] * op.states
-    draw = lambda shape: random.uniform(-1, 1, shape).astype(dtype)  # noqa: E731
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        return np.asarray(random.uniform(-1, 1, shape)).astype(dtype)
+
     return [
         *map(draw, shapes),
         LENGTHS if lengths else None,
@@ -153,8 +156,10 @@ def test_a_sequence_of_no_steps_keeps_the_state(kind: Kind, direction: str) -> N
 def test_steps_past_the_length_are_not_read(kind: Kind, direction: str) -> None:
     op = kind.make(direction)
     inputs = make_inputs(op, lengths=True, initial=True)
-    spoiled = np.where((np.arange(TIME)[:, None] < LENGTHS)[..., None], inputs[0], np.float32(1e30))
-    for given, expected in zip(op.eval(spoiled, *inputs[1:]), op.eval(*inputs), strict=True):
+    x, *others = inputs
+    assert x is not None
+    spoiled = np.where((np.arange(TIME)[:, None] < LENGTHS)[..., None], x, np.float32(1e30))
+    for given, expected in zip(op.eval(spoiled, *others), op.eval(*inputs), strict=True):
         np.testing.assert_array_equal(given, expected)
 
 
@@ -190,7 +195,7 @@ def test_floats_of_16_bits_are_rounded_once(kind: Kind, dtype: Any) -> None:
         np.testing.assert_array_equal(given, expected.astype(dtype))
 
 
-def make_types(op: Any) -> dict[str, TensorType | None]:
+def make_types(op: Any) -> dict[str, TensorType]:
     names = ("x", "kernel", "recurrent_kernel", "bias", "sequence_lens", "initial_h", "initial_c")
     arrays = make_inputs(op, lengths=True, initial=True)
     return {name: type_of(array) for name, array in zip(names, arrays, strict=False) if array is not None}
@@ -234,7 +239,7 @@ def test_an_input_that_does_not_fit_is_named(name: str, given: str, message: str
     ],
 )
 def test_an_attribute_that_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
-    op = RNN(UNITS, "forward", (TANH,))
+    op: Any = RNN(UNITS, "forward", (TANH,))
     with pytest.raises(ShapeError, match=message):
         dataclasses.replace(op, **change).infer(**make_types(op))
 

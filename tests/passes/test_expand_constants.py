@@ -40,8 +40,6 @@ def test_case(case: str) -> None:
     assert left(expand_constants, build) == expected
 
 
-
-
 def test_a_mask_of_ones_folds_away() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         return b(Where(), b(Not(), b(WIDE, np.array(False))), x, b(Neg(), x))

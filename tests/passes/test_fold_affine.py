@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def shared_kernel_shifted(b, x):  # type: ignore[no-untyped-def]
 
 def narrow(*sizes):  # type: ignore[no-untyped-def]
     def build(b, x):  # type: ignore[no-untyped-def]
-        for i, (inputs, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (inputs, units) in enumerate(pairwise(sizes)):
             x = b(Dense(), x, weights(inputs, units, seed=i), weights(units, seed=i))
         return x
 

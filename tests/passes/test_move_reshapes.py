@@ -58,7 +58,8 @@ def test_case(case: str) -> None:
 )
 @pytest.mark.parametrize("op", [Add(), PRelu()], ids=str)
 def test_2_trailing_axes_that_stay(op, side) -> None:  # type: ignore[no-untyped-def]
-    build = between(lambda b, v: b(op, v, side if op == Add() else side.reshape(side.shape[-1:])), first=ROWS, last=BACK)
+    other = side if op == Add() else side.reshape(side.shape[-1:])
+    build = between(lambda b, v: b(op, v, other), first=ROWS, last=BACK)
     assert left(move_reshapes, build, "f32[batch, 2, 2]") == [op.name]
 
 

@@ -1,0 +1,132 @@
+"""Looking inside ONNX models while they run, for verification: models with more outputs, or moved weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from kir.errors import FormatError
+
+FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+
+MOVEMENTS = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Where a file keeps something at random: the layer, what goes in (None: not known), what comes out."""
+
+    layer: str
+    source: str | None
+    result: str
+
+
+def load_model(model: Path | bytes) -> ModelProto:
+    """The model with its weights.
+
+    Raises:
+        FormatError: it cannot be read.
+    """
+    try:
+        return onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
+    except (OSError, DecodeError, onnx.checker.ValidationError) as error:
+        raise FormatError(f"cannot read {'the model' if isinstance(model, bytes) else model}: {error}") from error
+
+
+def serialize(model: ModelProto) -> bytes:
+    """The bytes of a model.
+
+    Raises:
+        FormatError: it is over protobuf's 2 GiB.
+    """
+    try:
+        return bytes(model.SerializeToString())
+    except (ValueError, onnx.checker.ValidationError, DecodeError) as error:
+        raise FormatError(f"a model over 2 GiB cannot be run with additional outputs: {error}") from error
+
+
+def opset_of(model: ModelProto) -> int:
+    """The version of ONNX's own operators."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def computed_names(model: ModelProto) -> set[str]:
+    """What the nodes of the model compute."""
+    return {name for node in model.graph.node for name in node.output if name}
+
+
+def expose(model: ModelProto, names: Sequence[str]) -> bytes:
+    """The model with more outputs, whose types onnxruntime infers. The model given stays as it is.
+
+    onnxruntime does not fuse nodes over a value that is an output.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    present = {output.name for output in copy.graph.output}
+    copy.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in present)
+    return serialize(copy)
+
+
+def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:
+    """The model with every float weight moved by up to one rounding of its type. The model given stays as it is."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.data_type in FLOAT_TYPES:
+            array = numpy_helper.to_array(tensor)
+            moved = array.astype(np.float64) * (1 + generator.uniform(-1, 1, array.shape) * float(_epsilon(array)))
+            tensor.CopyFrom(numpy_helper.from_array(moved.astype(array.dtype), tensor.name))
+    return serialize(copy)
+
+
+def _epsilon(array: np.ndarray) -> float:  # type: ignore[type-arg]
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(array.dtype).eps)  # type: ignore[no-untyped-call]
+
+
+def index_bounds(model: ModelProto) -> dict[str, int]:
+    """How many rows the tables have that integer inputs select from, by input; the smallest if several."""
+    rows = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    inputs = {value.name for value in model.graph.input}
+    bounds: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in rows:
+            source = _source(node.input[1], makers)
+            size = rows[node.input[0]][_attribute(node, "axis", 0)]
+            if source in inputs:
+                bounds[source] = min(size, bounds.get(source, size))
+    return bounds
+
+
+def _source(name: str, makers: dict[str, NodeProto]) -> str:
+    while name in makers and makers[name].op_type in MOVEMENTS:
+        name = makers[name].input[0]
+    return name
+
+
+def _attribute(node: NodeProto, name: str, default: int) -> int:
+    return next((int(helper.get_attribute_value(a)) for a in node.attribute if a.name == name), default)
+
+
+def find_draws(model: ModelProto) -> list[Draw]:
+    """Where the file draws what it keeps, in order: Dropout, Bernoulli, or a comparison with RandomUniformLike."""
+    uniform = {node.output[0] for node in model.graph.node if node.op_type == "RandomUniformLike"}
+    draws: list[Draw] = []
+    for node in model.graph.node:
+        if node.op_type == "Dropout":
+            draws.append(Draw(_layer(node), node.input[0], node.output[0]))
+        elif node.op_type == "Bernoulli" or (node.op_type == "Less" and node.input[0] in uniform):
+            draws.append(Draw(_layer(node), None, node.output[0]))
+    return draws
+
+
+def _layer(node: NodeProto) -> str:
+    return next((entry.value for entry in node.metadata_props if entry.key == "kir.layer"), "")

@@ -1,0 +1,278 @@
+"""Random inputs for a graph, made from its signature: what verification feeds.
+
+They reach what constant shapes and plain random numbers would miss: several batch sizes and lengths, indices that fit
+the table they select from, masked steps (holes, padding, a sequence with nothing valid, one with everything), sparse
+tensors whose three inputs agree, inputs with and without their default.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kir.dims import Dim, Sym, substitute
+from kir.errors import KirError, ShapeError
+from kir.graph import Graph, Node, Value
+from kir.keras_tensor import BATCH
+from kir.model import TRAINING_INPUT
+from kir.op import Array
+from kir.ops.elementwise import Cast, Equal
+from kir.ops.shape import Concat, Expand, Gather, GatherElements, GatherND, OneHot, Reshape, Slice, Split, Transpose
+from kir.ops.sparse import SparseToDense
+from kir.ops.structural import Constant, Input
+from kir.types import DType, Shape, TensorType, format_shape
+
+Sizes = dict[str, int]
+
+# The batch and the lengths of each run; the second and later lengths are other numbers, so that mixed-up axes show.
+WANTED: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (1,)), (2, (4, 3, 6, 5)), (7, (5, 8, 3, 6)))
+
+# What a size is multiplied with while a model refuses the wanted ones: windows and strides need a few steps.
+FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
+
+MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
+
+WORDS = ("", "a", "zebra", "ΑΩ", "two words")
+
+
+@dataclass(frozen=True)
+class InputUse:
+    """What a graph does with the elements of an input: sizes they index, constants that they are compared with."""
+
+    indexed: list[Dim] = field(default_factory=list)
+    compared: list[Any] = field(default_factory=list)
+
+
+def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[Sizes]:
+    """Values for the symbolic sizes of the inputs, one dictionary per run.
+
+    Args:
+        graph: whose inputs are to be fed.
+        accepts: whether sizes work; by default, whether every operator infers a type with them.
+
+    Raises:
+        ShapeError: no sizes that were tried work.
+    """
+    accepts = accepts or (lambda sizes: _fits(graph, sizes))
+    names = input_symbols(graph)
+    if not names:
+        return [{} for _ in WANTED]
+    return [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
+
+
+def random_feeds(
+    graph: Graph,
+    seed: int | Sequence[int],
+    sizes: Mapping[str, int],
+    *,
+    feed_defaults: bool = False,
+    bounds: Mapping[str, int] | None = None,
+) -> dict[str, Array]:
+    """An array for every input, by name; the switch of a training export is fed False.
+
+    Args:
+        graph: whose inputs are to be fed.
+        seed: equal seeds give equal feeds.
+        sizes: a value for every symbolic size, see `choose_sizes`.
+        feed_defaults: also feed inputs that have a default.
+        bounds: one more than the largest integer to feed an input, where the graph does not tell.
+    """
+    generator = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    sparse = {node.op.label for parts, _ in _sparse_inputs(graph) for node in parts if isinstance(node.op, Input)}
+    for parts, type in _sparse_inputs(graph):
+        feeds.update(_sparse_feeds(parts, type, sizes, generator))
+    for node in graph.inputs:
+        op = node.op
+        assert isinstance(op, Input)
+        if op.label == TRAINING_INPUT:
+            feeds[op.label] = np.array(False)
+        elif op.label not in sparse and (op.default is None or feed_defaults):
+            use = find_use(graph, node)
+            limits = [substitute(dim, sizes) for dim in use.indexed] + [(bounds or {}).get(op.label, math.inf)]
+            bound = min(limit for limit in limits if not isinstance(limit, Sym))
+            shape = _known_shape(op.type, sizes)
+            feeds[op.label] = _random_array(op.type.dtype, shape, bound, use.compared, generator)
+    return feeds
+
+
+def input_symbols(graph: Graph) -> list[str]:
+    """The names of the sizes that feeds decide, in the order of the inputs; not how many values sparse inputs have."""
+    counts = {parts[1].output.type.shape[0] for parts, _ in _sparse_inputs(graph)}
+    shapes = [node.output.type.shape for node in graph.inputs] + [type.shape for _, type in _sparse_inputs(graph)]
+    dims = [dim for shape in shapes for dim in shape if isinstance(dim, Sym) and dim not in counts]
+    return list(dict.fromkeys(name for dim in dims for name in sorted(dim.names())))
+
+
+def find_use(graph: Graph, node: Node) -> InputUse:
+    """Follows an input through operators that only move or convert its elements."""
+    use = InputUse()
+    pending: list[Value] = [node.output]
+    seen = set(pending)
+    while pending:
+        value = pending.pop()
+        for reader in graph.uses(value):
+            op = reader.node.op
+            if isinstance(op, MOVEMENTS) or (isinstance(op, Gather) and reader.slot == 0):
+                pending += [output for output in reader.node.outputs if output not in seen]
+                seen.update(reader.node.outputs)
+            elif isinstance(op, Equal):
+                use.compared.extend(_constant_scalar(reader.node.inputs[1 - reader.slot]))
+            else:
+                use.indexed.extend(_indexed_sizes(reader.node, reader.slot))
+    return use
+
+
+def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
+    """The sizes that the input in a slot selects from."""
+    op, data = node.op, node.inputs[0]
+    assert data is not None
+    if isinstance(op, Gather | GatherElements) and slot == 1:
+        return [data.type.shape[op.axis]]
+    if isinstance(op, GatherND) and slot == 1:
+        return list(data.type.shape[op.batch_dims :])
+    return [op.depth] if isinstance(op, OneHot) and slot == 0 else []
+
+
+def _constant_scalar(value: Value | None) -> list[Any]:
+    """The one element of a constant, possibly converted or reshaped; nothing for any other value."""
+    while value is not None and isinstance(value.node.op, MOVEMENTS):
+        value = value.node.inputs[0]
+    op = None if value is None else value.node.op
+    return [op.value.array.item()] if isinstance(op, Constant) and op.value.array.size == 1 else []
+
+
+# Sizes
+
+
+def _first_accepted(
+    graph: Graph, names: list[str], batch: int, lengths: Sequence[int], accepts: Callable[[Sizes], bool]
+) -> Sizes:
+    for sizes in _candidates(graph, names, batch, lengths):
+        if accepts(sizes):
+            return sizes
+    raise ShapeError(
+        f"found no values for the sizes {', '.join(names)} with which every operator works; give concrete ones "
+        "(--input-shapes NAME:1,3,224)"
+    )
+
+
+def _candidates(graph: Graph, names: list[str], batch: int, lengths: Sequence[int]) -> Iterator[Sizes]:
+    """The wanted sizes, then larger ones, equal ones, larger batches, and sizes that occur in the graph."""
+
+    def make(batch: int, sizes: Iterator[int]) -> Sizes:
+        return {name: batch if name == BATCH.name else next(sizes) for name in names}
+
+    for factor in FACTORS:
+        yield make(batch, (length * factor for length in itertools.cycle(lengths)))
+        yield make(batch, itertools.repeat(lengths[0] * factor))
+    for factor in FACTORS:
+        yield make(batch * factor, (length * factor for length in itertools.cycle(lengths)))
+    known = {dim for node in graph.nodes() for value in node.outputs for dim in value.type.shape}
+    for size in sorted(dim for dim in known if isinstance(dim, int))[:50]:
+        yield make(batch, itertools.repeat(size))
+
+
+def _fits(graph: Graph, sizes: Sizes) -> bool:
+    try:
+        graph.specialize(sizes)
+    except KirError:
+        return False
+    return True
+
+
+def _known_shape(type: TensorType, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    known: list[int] = []
+    for dim in type.shape:
+        size = substitute(dim, sizes)
+        if not isinstance(size, int):
+            raise ShapeError(f"no value was given for the sizes in {format_shape(type.shape)}; received {dict(sizes)}")
+        known.append(size)
+    return tuple(known)
+
+
+# Arrays
+
+
+def _random_array(
+    dtype: DType, shape: tuple[int, ...], bound: float, special: Sequence[Any], generator: np.random.Generator
+) -> Array:
+    array = _plain_array(dtype, shape, bound, generator)
+    if special and array.ndim:
+        chosen = generator.choice(np.asarray(special), size=shape[:2])
+        masked = masked_steps(shape[:2], generator)
+        # A step that is to be valid must not be masked by chance.
+        valid = np.isin(array, special) & ~_spread(masked, array)
+        other = next(number for number in itertools.count(1) if number not in special)
+        array = np.where(valid, np.asarray(min(other, bound - 1)), array)
+        array = np.where(_spread(masked, array), _spread(chosen, array), array)
+    return np.asarray(array).astype(dtype.numpy)
+
+
+def _plain_array(dtype: DType, shape: tuple[int, ...], bound: float, generator: np.random.Generator) -> Array:
+    if dtype is DType.STRING:
+        return generator.choice(np.asarray(WORDS, object), size=shape)
+    if dtype is DType.BOOL:
+        return generator.random(shape) < 0.5
+    if dtype.is_float:
+        return generator.standard_normal(shape) * generator.choice([0.5, 1.0, 3.0])
+    if bound < math.inf:
+        return generator.integers(0, max(int(bound), 1), shape, dtype=np.int64)
+    return generator.integers(0 if dtype.value.startswith("u") else -10, 11, shape, dtype=np.int64)
+
+
+def masked_steps(shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    """Booleans [batch, time], true where masked.
+
+    Rows, as far as there are: everything valid, nothing valid, padding at the end, padding at the front; the others,
+    and a single row, have holes at random.
+    """
+    masked = generator.random(shape) < 0.4
+    if len(shape) == 2 and shape[0] > 1:
+        steps, half = np.arange(shape[1]), (shape[1] + 1) // 2
+        for row, pattern in enumerate((steps < 0, steps >= 0, steps >= half, steps < half)[: shape[0]]):
+            masked[row] = pattern
+    return masked
+
+
+def _spread(steps: Array, array: Array) -> Array:
+    """An array [batch, time] against one with more axes."""
+    return np.broadcast_to(steps.reshape(steps.shape + (1,) * (array.ndim - steps.ndim)), array.shape)
+
+
+# Sparse inputs
+
+
+def _sparse_inputs(graph: Graph) -> list[tuple[tuple[Node, Node, Node], TensorType]]:
+    """The inputs for indices, values and shape of each sparse tensor, and the type of the tensor."""
+    found: dict[Node, tuple[tuple[Node, Node, Node], TensorType]] = {}
+    for node in graph.inputs:
+        for reader in graph.consumers(node):
+            if isinstance(reader.op, SparseToDense):
+                indices, values, size = (value.node for value in reader.inputs if value is not None)
+                if all(isinstance(part.op, Input) for part in (indices, values, size)):
+                    found[indices] = (indices, values, size), reader.output.type
+    return list(found.values())
+
+
+def _sparse_feeds(
+    parts: tuple[Node, Node, Node], type: TensorType, sizes: Mapping[str, int], generator: np.random.Generator
+) -> dict[str, Array]:
+    shape = _known_shape(type, sizes)
+    count = math.prod(shape) // 3
+    positions = np.sort(generator.choice(math.prod(shape), count, replace=False)) if count else np.zeros(0, np.int64)
+    indices = np.stack(np.unravel_index(positions, shape), axis=1).astype(np.int64).reshape(count, len(shape))
+    values = _plain_array(type.dtype, (count,), math.inf, generator).astype(type.dtype.numpy)
+    arrays = indices, values, np.asarray(shape, np.int64)
+    return {part.op.label: array for part, array in zip(parts, arrays, strict=True) if isinstance(part.op, Input)}
+
+
+def shape_of_feeds(feeds: Mapping[str, Array]) -> str:
+    """The shapes of feeds, for messages."""
+    shapes: dict[str, Shape] = {name: np.shape(array) for name, array in feeds.items()}
+    return ", ".join(f"{name}{format_shape(shape)}" for name, shape in shapes.items()) or "no inputs"

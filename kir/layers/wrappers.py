@@ -1,0 +1,336 @@
+"""Layers around a layer: Bidirectional and TimeDistributed.
+
+Source: https://keras.io/api/layers/recurrent_layers/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from kir import activations
+from kir import backend as K
+from kir.arguments import choice
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer, call_parameters, to_config
+from kir.layers.core import Dense
+from kir.layers.rnn import (
+    BATCH_AND_TIME,
+    PackedWeights,
+    Recurrent,
+    Steps,
+    reverse_time,
+    run,
+    select_direction,
+)
+from kir.op import Op
+from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
+from kir.ops.shape import Concat, Reshape, Transpose
+from kir.structure import map_structure
+from kir.trace import Tensor, emit
+from kir.types import Shape, format_shape
+
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
+REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Op]] = {"sum": ReduceSum, "mul": ReduceProd, "ave": ReduceMean}
+
+
+class Bidirectional(Layer):
+    """A recurrent layer run in both directions over (batch, time, features), and the two results merged.
+
+    Both directions are one operator where they can be: layers of one class and size, the first reading forwards.
+
+    Args:
+        layer: a SimpleRNN, LSTM or GRU; what is used is a copy of it, without its weights.
+        merge_mode: "concat" over the last axis, "sum", "mul", "ave"; None gives both results.
+        weights: arrays to begin with, the forward layer's and then the backward layer's.
+        backward_layer: the layer for the other direction; by default a copy of `layer` that reads backwards.
+
+    Raises:
+        InvalidArgumentError: a layer is not recurrent, or the two do not go together.
+
+    Source: https://keras.io/api/layers/recurrent_layers/bidirectional/
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        layer: Layer,
+        merge_mode: str | None = "concat",
+        weights: Sequence[Any] | None = None,
+        backward_layer: Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"Bidirectional {self.name!r}"
+        first = _require_recurrent(owner, "layer", layer)
+        self.merge_mode = choice(owner, "merge_mode", merge_mode, MERGE_MODES)
+        self.forward_layer = _copy(first, "forward_", first.go_backwards)
+        self.backward_layer = (
+            _copy(first, "backward_", True)
+            if backward_layer is None
+            else _require_recurrent(owner, "backward_layer", backward_layer)
+        )
+        self._check_layers(owner)
+        for inner in self.sublayers():
+            # As in Keras: repeating outputs at masked steps would repeat different steps in the two directions.
+            inner.zero_output_for_mask = inner.return_sequences
+        self.initial_weights = list(weights) if weights is not None else []
+        self.packed = PackedWeights()
+
+    @property
+    def return_sequences(self) -> bool:
+        """Whether the outputs of all steps are given."""
+        return self.forward_layer.return_sequences
+
+    @property
+    def return_state(self) -> bool:
+        """Whether the states are given behind the output: the forward layer's, then the backward layer's."""
+        return self.forward_layer.return_state
+
+    def sublayers(self) -> list[Recurrent]:  # type: ignore[override]
+        """The forward and the backward layer."""
+        return [self.forward_layer, self.backward_layer]
+
+    def build(self, input_shape: Any) -> None:
+        """Builds both layers."""
+        for layer in self.sublayers():
+            layer.ensure_built(input_shape)
+        if self.initial_weights:
+            self.set_weights(self.initial_weights)
+
+    def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+        for layer in self.sublayers():
+            layer.require_stateless()
+        count = self.forward_layer.state_count + self.backward_layer.state_count
+        initial = self.forward_layer.check_initial_state(initial_state, count)
+        mask = None if mask is None else K.cast(mask, "bool")
+        if self._is_one_operator(mask, training):
+            outputs, states = self._run_together(x, initial, mask)
+        else:
+            outputs, states = self._run_apart(x.with_mask(mask), initial)
+        return (*outputs, *states) if self.return_state or len(outputs) > 1 else outputs[0]
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
+        outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
+        states = [None] * sum(layer.state_count for layer in self.sublayers()) if self.return_state else []
+        return outputs + states if self.return_state or len(outputs) > 1 else outputs[0]
+
+    def _is_one_operator(self, mask: Tensor | None, training: Any) -> bool:
+        forward, backward = self.sublayers()
+        alike = (
+            type(forward) is type(backward)
+            and forward.make_op("forward", ()) == backward.make_op("forward", ())
+            and forward.compute_dtype is backward.compute_dtype
+            and not forward.go_backwards
+        )
+        # Each direction drops inputs of its own; and unrolled layers repeat outputs at masked steps, each its own way.
+        drops = training is not None and training is not False and any(_drops(layer) for layer in self.sublayers())
+        repeats = mask is not None and self.return_sequences and (forward.unroll or backward.unroll)
+        return alike and not drops and not repeats
+
+    def _run_together(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs, merged, and the states, by one operator."""
+        forward, backward = self.sublayers()
+        op = forward.make_op("bidirectional", forward.cell_activations() + backward.cell_activations())
+        steps = None if mask is None else Steps(mask)
+        half = len(initial) // 2
+        pairs = zip(initial[:half], initial[half:], strict=True)
+        y, *finals = run(op, x, self.packed.read(self.sublayers(), x), steps, [_stack_states(*pair) for pair in pairs])
+        if self.return_sequences:
+            outputs = [_in_batches(output, steps) for output in self._merge_stacked(y, 1)]
+        else:
+            outputs = self._merge_stacked(finals[0], 0)
+        return outputs, [select_direction(final, direction) for direction in (0, 1) for final in finals]
+
+    def _run_apart(self, x: Tensor, initial: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs, merged, and the states, by one operator for each direction."""
+        results = []
+        half = len(initial) // 2
+        for layer, given in zip(self.sublayers(), (initial[:half], initial[half:]), strict=True):
+            result = layer.trace(x, initial_state=given or None)
+            results.append(result if self.return_state else (result,))
+        (forward, *forward_states), (backward, *backward_states) = results
+        if self.return_sequences:
+            backward = reverse_time(backward)
+        return self._merge_pair(forward, backward), forward_states + backward_states
+
+    def _merge_stacked(self, y: Tensor, axis: int) -> list[Tensor]:
+        """Merges the two directions, which are an axis of y [..., directions, batch, units]."""
+        if self.merge_mode is None:
+            return [select_direction(y, direction, axis) for direction in (0, 1)]
+        if self.merge_mode != "concat":
+            return [emit(REDUCTIONS[self.merge_mode]((axis,), False), y)]
+        leading = tuple(range(axis))
+        side_by_side = emit(Transpose((*leading, axis + 1, axis, axis + 2)), y)
+        shape: Shape = (*side_by_side.shape[: axis + 1], 2 * self.forward_layer.units)
+        return [emit(Reshape(shape), side_by_side)]
+
+    def _merge_pair(self, forward: Tensor, backward: Tensor) -> list[Tensor]:
+        if self.merge_mode is None:
+            return [forward, backward]
+        if self.merge_mode == "concat":
+            return [emit(Concat(len(forward.shape) - 1), forward, backward)]
+        if self.merge_mode == "mul":
+            return [forward * backward]
+        total = forward + backward
+        return [total / 2 if self.merge_mode == "ave" else total]
+
+    def _check_layers(self, owner: str) -> None:
+        forward, backward = self.sublayers()
+        if forward.go_backwards == backward.go_backwards:
+            raise InvalidArgumentError(
+                f"{owner}: the two layers must read in different directions; "
+                f"received go_backwards={forward.go_backwards} for both"
+            )
+        for name in ("stateful", "return_sequences", "return_state"):
+            values = getattr(forward, name), getattr(backward, name)
+            if values[0] != values[1]:
+                raise InvalidArgumentError(
+                    f"{owner}: the two layers must have the same {name}; received {values[0]} and {values[1]}"
+                )
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments that Keras saves."""
+        config = _shared_config(self)
+        return config | {
+            "merge_mode": self.merge_mode,
+            "layer": to_config(self.forward_layer),
+            "backward_layer": to_config(self.backward_layer),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
+        return cls(**{**config, **{name: _as_layer(config.get(name)) for name in ("layer", "backward_layer")}})
+
+
+class TimeDistributed(Layer):
+    """A layer applied to every step: (batch, time, …) → (batch, time, …).
+
+    The steps are folded into the batch: the layer runs once, on (batch·time, …). A Dense needs no folding.
+
+    Args:
+        layer: any layer or model of one input.
+
+    Raises:
+        InvalidArgumentError: it is no layer.
+        ShapeError: at a call, the input has fewer than three axes, or the mask does not fit.
+
+    Source: https://keras.io/api/layers/recurrent_layers/time_distributed/
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer: Layer, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        if not isinstance(layer, Layer):
+            raise InvalidArgumentError(
+                f"TimeDistributed {self.name!r}: layer must be a layer; received layer={layer!r}"
+            )
+        self.layer = layer
+
+    def sublayers(self) -> list[Layer]:
+        """The layer inside."""
+        return [self.layer]
+
+    def call(self, x: Tensor, mask: Any = None) -> Any:
+        if not isinstance(x, Tensor) or len(x.shape) < 3:
+            received = format_shape(x.shape) if isinstance(x, Tensor) else "several inputs"
+            raise ShapeError(
+                f"TimeDistributed needs one input of rank 3 or more, (batch, time, …); received {received}"
+            )
+        if self._works_on_any_rank():
+            return self.layer.trace(x)
+        batch, time = x.shape[:2]
+        folded = _fold(x)
+        if mask is not None and self._takes_mask():
+            if tuple(mask.shape[:2]) != (batch, time):
+                raise ShapeError(
+                    f"TimeDistributed: the mask must begin with the input's sizes {format_shape((batch, time))}; "
+                    f"received a mask of shape {format_shape(mask.shape)}"
+                )
+            folded = folded.with_mask(_fold(mask))
+        outputs = self.layer.trace(folded)
+        return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
+
+    def _works_on_any_rank(self) -> bool:
+        """Whether the layer treats every axis but the last as a batch; a Dense with an activation of Keras does."""
+        return type(self.layer) is Dense and self.layer.activation in activations.ACTIVATIONS.values()
+
+    def _takes_mask(self) -> bool:
+        return "mask" in call_parameters(type(self.layer)) or self.layer.supports_masking
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments that Keras saves."""
+        return _shared_config(self) | {"layer": to_config(self.layer)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
+        return cls(**{**config, "layer": _as_layer(config.get("layer"))})
+
+
+def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrent:
+    if not isinstance(layer, Recurrent):
+        raise InvalidArgumentError(f"{owner}: {name} must be a SimpleRNN, LSTM or GRU; received {name}={layer!r}")
+    return layer
+
+
+def _copy(layer: Recurrent, prefix: str, go_backwards: bool) -> Recurrent:
+    """A layer of the same configuration, named for its direction."""
+    name = prefix + layer.name.removeprefix(prefix)
+    return type(layer).from_config({**layer.get_config(), "name": name, "go_backwards": go_backwards})
+
+
+def _drops(layer: Recurrent) -> bool:
+    return layer.dropout > 0 or layer.recurrent_dropout > 0
+
+
+def _stack_states(forward: Tensor, backward: Tensor) -> Any:
+    """[2, batch, units] from the states of the two directions."""
+    joined = emit(Concat(0), forward, backward)
+    return emit(Reshape((2, *forward.shape)), joined)
+
+
+def _in_batches(y: Tensor, steps: Steps | None) -> Tensor:
+    """(batch, time, units) from [time, batch, units] of the valid steps."""
+    result: Tensor = emit(BATCH_AND_TIME, y) if steps is None else steps.spread(y, zero_masked=True)
+    return result
+
+
+def _fold(x: Tensor) -> Tensor:
+    """The time axis folded into the batch."""
+    batch, time = x.shape[:2]
+    result: Tensor = emit(Reshape((batch * time, *x.shape[2:])), x)
+    return result
+
+
+def _shared_config(layer: Layer) -> dict[str, Any]:
+    """The part of a wrapper's config that every layer has."""
+    config = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.get_config()}
+    if layer.activity_regularizer is not None:
+        config["activity_regularizer"] = to_config(layer.activity_regularizer)
+    return config
+
+
+def _as_layer(given: Any) -> Any:
+    """A layer from a saved config; a layer, or None, as it is.
+
+    Raises:
+        InvalidArgumentError: kir has no layer of that class.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    from kir import layers, model
+
+    name = given.get("class_name")
+    found = getattr(layers, str(name), None) or getattr(model, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, Layer)):
+        raise InvalidArgumentError(
+            f"kir.layers has no class {name!r}; give the inner layer itself instead of its config"
+        )
+    return found.from_config(given.get("config", {}))

@@ -1,0 +1,127 @@
+"""Sessions: providers, inputs, and the errors of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from kir.exporters.onnx_file import export_graph, session, to_model_proto
+from kir.exporters.onnx_file.session import (
+    CPU,
+    PROVIDERS,
+    fallback_nodes,
+    import_onnxruntime,
+    make_session,
+    node_providers,
+    provider_name,
+    run_session,
+)
+
+from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError
+from kir.graph import Graph
+from kir.ops.shape import Concat
+from kir.ops.structural import Input, Output
+from kir.types import parse_type
+from tests.exporters.onnx_file.graphs import mlp
+
+FEEDS = {"features": np.ones((2, 8), np.float32)}
+
+
+def model() -> bytes:
+    return bytes(to_model_proto(mlp()).SerializeToString())
+
+
+@pytest.mark.parametrize("given", ["cpu", "CPU", "CPUExecutionProvider", "cpuexecutionprovider"])
+def test_a_provider_has_a_short_and_a_long_name(given: str) -> None:
+    assert provider_name(given) == CPU
+
+
+def test_short_names_are_those_of_onnxruntime() -> None:
+    known = set(import_onnxruntime().get_all_providers())
+    missing = {name for name in PROVIDERS.values() if name not in known}
+    # Taken out of newer releases, or built into special ones; older ones still have them.
+    assert missing <= {"ACLExecutionProvider", "ROCMExecutionProvider"}
+
+
+def test_a_provider_that_is_not_installed_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ProviderError, match=r"'coreml' is not installed; installed are: .*cpu"):
+        make_session(model(), "coreml")
+
+
+def test_an_unknown_provider_is_refused() -> None:
+    with pytest.raises(ProviderError, match=r"unknown provider 'gpu'; expected one of .*cuda.*; installed are: .*cpu"):
+        make_session(model(), "gpu")
+
+
+def test_a_provider_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "provider_name", lambda provider: PROVIDERS["cuda"])
+    monkeypatch.setattr(session, "_load", lambda *given: import_onnxruntime().InferenceSession(model()))
+    with pytest.raises(ProviderError, match="'cuda' is installed and could not start"):
+        make_session(model(), "cuda")
+
+
+def test_a_file_that_is_absent_or_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"absent\.onnx: there is no such file"):
+        make_session(tmp_path / "absent.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"not a model")
+    with pytest.raises(FormatError, match=r"onnxruntime cannot load .*bad\.onnx"):
+        make_session(tmp_path / "bad.onnx")
+
+
+def test_one_thread_and_no_optimizations(tmp_path: Path) -> None:
+    report = export_graph(mlp(), tmp_path / "m.onnx")
+    plain = make_session(report.path, threads=1, optimize=False)
+    assert plain.get_session_options().intra_op_num_threads == 1
+    np.testing.assert_allclose(
+        run_session(plain, FEEDS)["scores"], run_session(make_session(report.path), FEEDS)["scores"], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("feeds", "error", "expected"),
+    [
+        ({}, InvalidArgumentError, r"no value for the inputs \['features'\]; .*features: float32\[batch, 8\]"),
+        ({**FEEDS, "y": np.ones(1)}, InvalidArgumentError, r"unknown inputs \['y'\]"),
+        ({"features": np.ones((2, 8))}, ShapeError, r"received float64\[2, 8\] for the input 'features'"),
+        ({"features": np.ones(8, np.float32)}, ShapeError, r"received float32\[8\]"),
+        ({"features": np.ones((2, 9), np.float32)}, ShapeError, r"received float32\[2, 9\]"),
+    ],
+)
+def test_wrong_inputs_are_refused(feeds: dict[str, np.ndarray], error: type[Exception], expected: str) -> None:
+    with pytest.raises(error, match=expected):
+        run_session(make_session(model()), feeds)
+
+
+def test_what_onnxruntime_refuses_is_an_error_of_kir() -> None:
+    graph = Graph()
+    inputs = [graph.add(Input(name, parse_type("f32[n, m]"))).output for name in ("a", "b")]
+    graph.add(Output("y"), graph.add(Concat(0), *inputs).output)
+    running = make_session(to_model_proto(graph).SerializeToString())
+    with pytest.raises(ShapeError, match="onnxruntime cannot run the model on these inputs"):
+        run_session(running, {"a": np.ones((1, 2), np.float32), "b": np.ones((1, 3), np.float32)})
+
+
+def test_bfloat16_goes_in_and_out() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("bf16[n, 2]"))).output
+    graph.add(Output("y"), graph.add(Concat(0), x, x).output)
+    x_value = np.array([[1.5, -2]], ml_dtypes.bfloat16)
+    result = run_session(make_session(to_model_proto(graph).SerializeToString()), {"x": x_value})
+    np.testing.assert_array_equal(result["y"], np.concatenate([x_value, x_value]), strict=True)
+
+
+def test_nodes_are_placed_where_they_ran(tmp_path: Path) -> None:
+    placed = node_providers(model(), FEEDS)
+    assert placed
+    assert set(placed.values()) == {CPU}
+    assert any("encoder/dense_0" in name for name in placed)
+    assert not list(Path.cwd().glob("profile*.json"))
+
+
+def test_fallback_names_the_nodes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "provider_name", lambda provider: PROVIDERS[provider])
+    monkeypatch.setattr(session, "node_providers", lambda *given: {"a": PROVIDERS["cuda"], "b": CPU})
+    assert fallback_nodes(model(), FEEDS, "cuda") == ["b"]
+    assert fallback_nodes(model(), FEEDS, "cpu") == []
