@@ -275,4 +275,4 @@ def _sparse_feeds(
 def shape_of_feeds(feeds: Mapping[str, Array]) -> str:
     """The shapes of feeds, for messages."""
     shapes: dict[str, Shape] = {name: np.shape(array) for name, array in feeds.items()}
-    return ", ".join(f"{name}{format_shape(shape)}" for name, shape in shapes.items()) or "no inputs"
+    return ", ".join(f"{name} {format_shape(shape)}" for name, shape in shapes.items()) or "no inputs"

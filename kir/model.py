@@ -6,6 +6,8 @@ writes the graph of the whole model or only infers the types of an outer one.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from kir.functional import record_operation as record_operation
 from kir.graph import Graph
 from kir.keras_tensor import Call, shape_with_none
 from kir.keras_tensor import KerasTensor as KerasTensor
-from kir.layers.base import Layer
+from kir.layers.base import Layer, penalty
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
 from kir.naming import automatic_name, unique
@@ -228,8 +230,9 @@ class Model(Layer):
 
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
-        _trace_model(self, tracer, {})
-        terms = [*tracer.losses, *_weight_losses(self, tracer)]
+        tracer.collects_losses = True
+        self.call(_add_inputs(self, tracer, {}))
+        terms = _loss_terms(self, tracer)
         for index, term in enumerate(terms):
             graph.add(Output(str(index)), term.value)
         results = run(graph, self._feeds(x))
@@ -423,10 +426,12 @@ def lower(
     """
     graph = Graph(model.name)
     tracer = Tracer(graph, on_lost_mask="ignore")
+    tracer.collects_losses = losses
+    inputs = _add_inputs(model, tracer, sizes or {})
     if training:
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
-    outputs = _trace_model(model, tracer, sizes or {})
+    outputs = model.call(inputs)
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
     if losses:
@@ -532,8 +537,8 @@ def _require_inputs(call: Call) -> None:
         )
 
 
-def _trace_model(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> Any:
-    """Adds the model's inputs and runs it. Its own name is no part of its layers' paths."""
+def _add_inputs(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> list[Tensor]:
+    """The graph's inputs for a model, with symbolic sizes replaced."""
     tensors: list[Tensor] = []
     for name, symbolic in zip(model.input_names, model.inputs, strict=True):
         layer = symbolic.call.layer
@@ -541,22 +546,24 @@ def _trace_model(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> Any:
             tensors.append(layer.add_input(tracer, name, sizes))
         else:
             tensors.append(tracer.add(InputOp(name, symbolic.type))[0])
-    return model.call(tensors)
+    return tensors
 
 
-def _weight_losses(model: Model, tracer: Tracer) -> list[Tensor]:
-    return [
-        weight.regularizer(tracer.constant(weight.array, weight.name))
+def _loss_terms(model: Model, tracer: Tracer) -> list[Tensor]:
+    """The regularization terms of a traced model, as scalars: of activities, then of weights."""
+    weights = [
+        weight.regularizer(tracer.weight(weight.name, weight.array, weight.dtype))
         for weight in model.trainable_weights
         if weight.regularizer is not None
     ]
+    return [x if isinstance(x, Tensor) else tracer.constant(np.float32(x)) for x in (*tracer.losses, *weights)]
 
 
 def _add_loss_output(model: Model, tracer: Tracer) -> None:
-    terms = [*tracer.losses, *_weight_losses(model, tracer)]
-    total: Any = tracer.constant(np.zeros((), DType.FLOAT32.numpy))
-    for term in terms:
-        total = total + term
+    from kir import backend as K
+
+    terms = [K.cast(term, "float32") for term in _loss_terms(model, tracer)]
+    total = functools.reduce(operator.add, terms) if terms else tracer.constant(np.float32(0))
     assert tracer.graph is not None
     tracer.graph.add(Output(LOSS_OUTPUT), total.value)
 

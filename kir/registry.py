@@ -44,12 +44,12 @@ class Configurable:
                     f"{type(self).__name__} does not keep its argument {name!r}; "
                     f"store it as self.{name}, or define get_config()"
                 )
-        return {name: _to_plain(stored[name]) for name in names}
+        return {name: to_plain(stored[name]) for name in names}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The object that `get_config` described."""
-        return cls(**{name: _from_plain(value) for name, value in config.items()})
+        return cls(**{name: from_plain(value) for name, value in config.items()})
 
     def __repr__(self) -> str:
         stored = vars(self)
@@ -147,7 +147,7 @@ class Registry:
         return {
             "module": f"keras.{self.kind}s" if ours else own_module,
             "class_name": cls.__name__,
-            "config": _to_plain(described.get_config()),
+            "config": to_plain(described.get_config()),
             "registered_name": None if ours else cls.__name__,
         }
 
@@ -274,21 +274,21 @@ def _snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", apart).lower()
 
 
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """The form in which Keras writes a config's value: arrays as dicts, NumPy numbers as Python's."""
     if isinstance(value, np.ndarray) and value.ndim > 0:
         return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": value.dtype.name}}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return type(value)(_to_plain(item) for item in value)
+        return type(value)(to_plain(item) for item in value)
     if isinstance(value, dict):
-        return {key: _to_plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     return value
 
 
-def _from_plain(value: Any) -> Any:
-    """The inverse of `_to_plain`; Keras calls an array "__tensor__" or "__numpy__", depending on its backend."""
+def from_plain(value: Any) -> Any:
+    """The inverse of `to_plain`; Keras calls an array "__tensor__" or "__numpy__", depending on its backend."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         array = value["config"]
         return np.asarray(array["value"], as_dtype(array["dtype"]).numpy)

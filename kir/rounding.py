@@ -88,7 +88,8 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> 
 
     An element may be off by `MULTIPLE` times the largest distance of a perturbed run, and by no less than 4 units in
     its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor: the
-    perturbed runs of one element may all end near the reference by luck.
+    perturbed runs of one element may all end near the reference by luck. Where rounding takes more than half of the
+    digits along the last axis (a chaotic recurrence), the largest distance there stands for each.
     """
     centers = reference(None)
     spreads: dict[Key, _Spread] = {}
@@ -422,13 +423,22 @@ class _Spread:
         if not self._is_float:
             return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
         finite = np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
-        allowed = np.maximum(MULTIPLE * self._distance, self._floor(finite))
+        allowed = np.maximum(MULTIPLE * self._pooled(finite), self._floor(finite))
         special = np.where(finite | self._unsettled, 0, self._first.astype(np.float64))
         return Expected(
             self._reference,
             np.where(self._unsettled, np.inf, np.where(finite, allowed, 0)),
             special if special.any() else None,
         )
+
+    def _pooled(self, finite: Array) -> Array:
+        """The distances; those of a row that has lost half of its digits all as large as the largest."""
+        if not self._distance.ndim or not self._distance.size:
+            return self._distance
+        largest = self._distance.max(axis=-1, keepdims=True)
+        magnitude = np.where(finite, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
+        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
+        return np.where(unstable, largest, self._distance)
 
     def _floor(self, finite: Array) -> Array:
         info = _finfo(self._first.dtype)

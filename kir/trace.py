@@ -265,7 +265,8 @@ class Tracer:
         self.training: bool | Tensor = False
         self.path: tuple[str, ...] = ()
         self.origin: Origin | None = None
-        self.losses: list[Tensor] = []
+        self.losses: list[Any] = []
+        self.collects_losses = False
         self._weights: dict[tuple[int, DType], Tensor] = {}
 
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:

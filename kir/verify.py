@@ -21,7 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kir.dims import Sym, symbol
+from kir.dims import Dim, Sym, symbol
 from kir.errors import FormatError, KirError, MismatchError, ShapeError
 from kir.feeds import Sizes, choose_sizes, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
@@ -89,8 +89,9 @@ class Divergence:
     def __str__(self) -> str:
         if self.node is None:
             return (
-                "every intermediate value of the file is within its bound of the optimised graph: a pass changed the "
-                "result (compare with -O0), or onnxruntime does by fusing nodes, which more outputs prevent"
+                "every intermediate value of the file is within its bound of the optimised graph; if an output is not, "
+                "a pass changed the result (compare with -O0), or onnxruntime does by fusing nodes, which more outputs "
+                "prevent"
             )
         of = f" of layer {self.layer}" if self.layer else ""
         return f"first wrong: {self.op}{of} ({self.tensor}): error {self.error:.3g}, allowed {self.allowed:.3g}"
@@ -280,13 +281,20 @@ def _type_problems(role: str, expected: Mapping[str, TensorType], found: Mapping
             yield f"{role} {name!r} of the model is missing in the file, which has {', '.join(found) or 'none'}"
         elif name not in expected:
             yield f"{role} {name!r} of the file is unknown to the model, which has {', '.join(expected) or 'none'}"
-        elif not _same_type(expected[name], found[name]):
+        elif not _same_type(expected[name], found[name], exact_sizes=role == "input"):
             yield f"{role} {name!r} is {found[name]} in the file and {expected[name]} in the model"
 
 
-def _same_type(a: TensorType, b: TensorType) -> bool:
-    same_sizes = (isinstance(x, Sym) or isinstance(y, Sym) or x == y for x, y in zip(a.shape, b.shape, strict=False))
-    return a.dtype is b.dtype and a.rank == b.rank and all(same_sizes)
+def _same_type(a: TensorType, b: TensorType, exact_sizes: bool) -> bool:
+    """Names of sizes do not count. onnxruntime may know the size of an output where the model does not."""
+    if a.dtype is not b.dtype or a.rank != b.rank:
+        return False
+    pairs = zip(a.shape, b.shape, strict=True)
+    return all(_same_size(x, y) or (not exact_sizes and isinstance(x, Sym) != isinstance(y, Sym)) for x, y in pairs)
+
+
+def _same_size(a: Dim, b: Dim) -> bool:
+    return a == b or (isinstance(a, Sym) and isinstance(b, Sym))
 
 
 # Comparing
@@ -491,7 +499,8 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
     proto = load_model(_as_file(model))
     names = value_names(graph, opset_of(proto))
     values = [value for node in graph.order() if _is_computed(node) for value in node.outputs if value in names]
-    missing = [names[value] for value in values if names[value] not in computed_names(proto) | _input_names(graph)]
+    present = computed_names(proto) | _input_names(graph)
+    missing = [names[value] for value in values if names[value] not in present]
     if missing:
         raise FormatError(f"the file has no value {missing[0]!r}: it was not written from this graph; export it again")
     runs = [

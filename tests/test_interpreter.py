@@ -71,7 +71,7 @@ def test_what_is_no_longer_needed_is_freed() -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0
 
-    def observe(node: Node, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def observe(node: Node, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
         nonlocal most
         alive.append(weakref.ref(outputs[0]))
         most = max(most, sum(ref() is not None for ref in alive))
@@ -83,7 +83,7 @@ def test_what_is_no_longer_needed_is_freed() -> None:
 
 def test_an_observer_may_change_what_flows_on() -> None:
     result = Plan(make_graph()).run(
-        {"x": np.zeros((1, 2), np.float32)}, lambda node, out: tuple(2 * a for a in out) if node.op == Exp() else out
+        {"x": np.zeros((1, 2), np.float32)}, lambda node, _, out: tuple(2 * a for a in out) if node.op == Exp() else out
     )
     assert result["y"].tolist() == [3.0, 3.0]
 

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from kir.errors import FormatError
+from kir.rounding import epsilon
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -80,15 +81,9 @@ def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:
     for tensor in copy.graph.initializer:
         if tensor.data_type in FLOAT_TYPES:
             array = numpy_helper.to_array(tensor)
-            moved = array.astype(np.float64) * (1 + generator.uniform(-1, 1, array.shape) * float(_epsilon(array)))
+            moved = array.astype(np.float64) * (1 + generator.uniform(-1, 1, array.shape) * epsilon(array.dtype))
             tensor.CopyFrom(numpy_helper.from_array(moved.astype(array.dtype), tensor.name))
     return serialize(copy)
-
-
-def _epsilon(array: np.ndarray) -> float:  # type: ignore[type-arg]
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(array.dtype).eps)  # type: ignore[no-untyped-call]
 
 
 def index_bounds(model: ModelProto) -> dict[str, int]:

@@ -28,6 +28,7 @@ from kir.arguments import boolean, integers, optional_integer
 from kir.caching import cached
 from kir.dims import Dim
 from kir.errors import InvalidArgumentError, KirError, ShapeError
+from kir.layers.functions import function_config
 from kir.naming import automatic_name
 from kir.op import Array
 from kir.ops.elementwise import Cast
@@ -207,6 +208,11 @@ class Layer:
         """The mask of the outputs (with their structure, or None) from the inputs and their masks."""
         return mask if self.supports_masking else None
 
+    @property
+    def uses_mask(self) -> bool:
+        """Whether `call` is given the mask of the inputs."""
+        return "mask" in call_parameters(type(self))
+
     def owned_layers(self) -> dict[str, Layer]:
         """The layers that a wrapper owns, by the attribute's name."""
         return {}
@@ -249,13 +255,13 @@ class Layer:
         if self.autocast:
             args, kwargs = map_structure(self._autocast, args), map_structure(self._autocast, kwargs)
         # 2. Weights, made for the shapes of the first call.
-        self.ensure_built(map_structure(lambda x: tuple(x.shape), args[0]))
+        self.ensure_built(map_structure(lambda x: tuple(getattr(x, "shape", ())), args[0]))
         # 3. Masks: used, passed on, or lost.
         parameters = call_parameters(type(self))
         masks = map_structure(lambda x: getattr(x, "mask", None), args[0])
         if kwargs.get("mask") is not None:
             masks = kwargs["mask"]
-        if "mask" in parameters:
+        if self.uses_mask:
             kwargs["mask"] = masks if flatten(masks) else None
         else:
             kwargs.pop("mask", None)
@@ -266,14 +272,17 @@ class Layer:
             kwargs["training"] = tracer.training
         outputs = self.call(*args, **kwargs)
         outputs = map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
-        if self.activity_regularizer is not None:
+        if tracer.collects_losses and self.activity_regularizer is not None:
             self._add_activity_losses(tracer, outputs)
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
 
     def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
         """The outputs, each carrying the mask that `compute_mask` gives it."""
         computed = self.compute_mask(inputs, masks)
-        if isinstance(outputs, list | tuple) and isinstance(computed, list | tuple):
+        if isinstance(outputs, list | tuple):
+            # As in Keras, a single mask belongs to the first output.
+            computed = list(computed) if isinstance(computed, list | tuple) else [computed]
+            computed += [None] * (len(outputs) - len(computed))
             return type(outputs)(x.with_mask(mask) for x, mask in zip(outputs, computed, strict=True))
         if isinstance(outputs, Tensor):
             return outputs.with_mask(computed)
@@ -314,8 +323,8 @@ class Layer:
 
         assert self.activity_regularizer is not None
         for output in flatten(outputs):
-            loss = self.activity_regularizer(output)
-            tracer.losses.append(K.divide_no_nan(loss, K.cast(output.shape[0], loss.dtype)) if output.shape else loss)
+            loss = K.convert_to_tensor(self.activity_regularizer(output), dtype=output.dtype)
+            tracer.losses.append(K.divide_no_nan(loss, K.cast(output.shape[0], output.dtype)) if output.shape else loss)
 
     # Weights
 
@@ -383,8 +392,11 @@ class Layer:
 
     @property
     def weights(self) -> list[Weight]:
-        """All weights, in Keras's order: trainable ones first, then those of the owned layers."""
-        return self.own_weights + [weight for layer in self.sublayers() for weight in layer.weights]
+        """All weights, each once, in Keras's order: the own ones, trainable first, then those of the owned layers."""
+        found = {id(weight): weight for weight in self.own_weights}
+        for layer in self.sublayers():
+            found.update((id(weight), weight) for weight in layer.weights)
+        return list(found.values())
 
     @property
     def trainable_weights(self) -> list[Weight]:
@@ -424,16 +436,16 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
-        result: dict[str, Any] = {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": self.dtype_policy.get_config(),
-        }
+        result = self.shared_config()
         for name in own_arguments(type(self)):
             result[name] = to_config(getattr(self, name))
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = to_config(self.activity_regularizer)
         return result
+
+    def shared_config(self) -> dict[str, Any]:
+        """The part of the config that all layers have."""
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.get_config()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -475,6 +487,12 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def penalty(regularizer: Callable[..., Any], x: Tensor) -> Tensor:
+    """What a regularizer adds to the loss for a tensor; a number that does not depend on it becomes a constant."""
+    loss = regularizer(x)
+    return loss if isinstance(loss, Tensor) else x.tracer.constant(np.asarray(loss, x.type.dtype.numpy))
 
 
 def first_layer_shape(
@@ -527,7 +545,8 @@ def to_config(value: Any) -> Any:
     if inspect.isfunction(value):
         from kir import activations
 
-        return activations.serialize(value)
+        # A lambda has no name to be found by, but it can be shown.
+        return function_config(value) if "<" in value.__qualname__ else activations.serialize(value)
     return value
 
 

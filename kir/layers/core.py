@@ -5,14 +5,23 @@ Source: https://keras.io/api/layers/core_layers/
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from typing import Any, Self
+
+import numpy as np
 
 from kir import activations, constraints, initializers, regularizers
-from kir.arguments import boolean, integer
-from kir.errors import ShapeError
+from kir import backend as K
+from kir.arguments import boolean, integer, number
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.keras_tensor import shape_with_none
 from kir.layers.base import Layer
+from kir.layers.functions import call_function, function_config, function_name, parameter_names
 from kir.ops import linear
-from kir.trace import Tensor, emit
+from kir.registry import from_plain, to_plain
+from kir.structure import flatten, map_structure
+from kir.trace import SymbolicOperators, Tensor, emit
 from kir.types import format_shape
 
 
@@ -72,4 +81,260 @@ class Dense(Layer):
 
     def call(self, x: Tensor) -> Any:
         bias = None if self.bias is None else self.read(self.bias, x)
-        return self.activation(emit(linear.Dense(), x, self.read(self.kernel, x), bias))
+        return call_function("activation", self.activation, emit(linear.Dense(), x, self.read(self.kernel, x), bias))
+
+
+class Identity(Layer):
+    """The input itself, with its mask.
+
+    Source: https://keras.io/api/layers/core_layers/identity/
+    """
+
+    supports_masking = True
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+class Masking(Layer):
+    """Masks the steps of which every feature equals `mask_value`, and zeroes them: (batch, time, features).
+
+    The mask made here replaces one that comes in.
+
+    Args:
+        mask_value: a number, or one for each feature. None masks nothing: input and mask pass unchanged.
+
+    Raises:
+        InvalidArgumentError: mask_value is none of these.
+
+    Source: https://keras.io/api/layers/core_layers/masking/
+    """
+
+    supports_masking = True
+
+    def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = _checked_mask_value(f"Masking {self.name!r}", from_plain(mask_value))
+
+    def call(self, x: Tensor) -> Any:
+        if self.mask_value is None:
+            return x
+        valid = K.any(K.not_equal(x, self.mask_value), axis=-1, keepdims=True)
+        return K.where(valid, x, 0).with_mask(K.squeeze(valid, -1))
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """True for the steps of which some feature differs from `mask_value`."""
+        if self.mask_value is None:
+            return mask
+        return K.any(K.not_equal(inputs, self.mask_value), axis=-1)
+
+    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+        """The output with the mask that `call` computed on the way."""
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, an array in Keras's form for one."""
+        return super().get_config() | {"mask_value": to_plain(self.mask_value)}
+
+
+class Lambda(Layer):
+    """A function of symbolic tensors as a layer: it is traced, and what it did to them becomes the layer's nodes.
+
+    The function may use Python's operators and indexing, NumPy's functions, and those of `kir.backend`; it may take
+    and return lists, and return arrays and numbers. In-place operators (`x -= 1`) bind a new tensor to the name.
+
+    Args:
+        function: of the input, or of the list of inputs. If it has parameters named `mask` or `training`, it gets
+            those as well.
+        output_shape: sizes without the batch, a list of such for several outputs, or a function that gives the full
+            shape from the full input shape (or a list of them from a list), in which None are unknown sizes. It is
+            compared with the shape that the trace found.
+        mask: the output's mask: a function of the input and its mask, or an array. None ends an incoming mask.
+        arguments: further keyword arguments of the function.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        TraceError: the function cannot be traced.
+        ShapeError: output_shape contradicts the trace.
+
+    Source: https://keras.io/api/layers/core_layers/lambda/
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"Lambda {self.name!r}"
+        if not callable(function):
+            raise InvalidArgumentError(
+                f"{owner}: function must be a function of tensors; received function={function!r}. A config holds only "
+                f"its name: Lambda.from_config(config, custom_objects={{name: function}}) puts it back"
+            )
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise InvalidArgumentError(
+                f"{owner}: arguments must be a dict of keyword arguments; received arguments={arguments!r}"
+            )
+        self.function = function
+        self.declared_shape = _checked_output_shape(owner, output_shape)
+        self.mask = _checked_mask(owner, mask)
+        self.arguments = dict(arguments or {})
+        self.supports_masking = mask is not None
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether the function has a parameter `mask`."""
+        return "mask" in parameter_names(self.function)
+
+    def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
+        kwargs = dict(self.arguments)
+        if self.uses_mask:
+            kwargs["mask"] = mask
+        if "training" in parameter_names(self.function):
+            kwargs["training"] = training
+        outputs = call_function("function", self.function, inputs, **kwargs)
+        if not flatten(outputs):
+            raise InvalidArgumentError(
+                f"function {function_name(self.function)} returned {outputs!r}; expected a tensor, or a list of them"
+            )
+        outputs = map_structure(lambda x: _as_tensor(inputs, x), outputs)
+        self._check_output_shape(inputs, outputs)
+        return outputs
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """What `mask` says."""
+        if self.mask is None:
+            return None
+        if callable(self.mask):
+            return call_function("mask function", self.mask, inputs, mask)
+        return _as_tensor(inputs, self.mask)
+
+    def _check_output_shape(self, inputs: Any, outputs: Any) -> None:
+        if self.declared_shape is None:
+            return
+        declared = self._declared_shapes(inputs)
+        traced = [shape_with_none(x.shape) for x in flatten(outputs)]
+        if any(a is None or b is None or not _may_be_equal(a, b) for a, b in zip_longest(declared, traced)):
+            raise ShapeError(
+                f"output_shape says {_list_shapes(declared)}, but the function "
+                f"{function_name(self.function)} returns {_list_shapes(traced)}; correct one of them, or leave "
+                f"output_shape out, for it is not needed"
+            )
+
+    def _declared_shapes(self, inputs: Any) -> list[Any]:
+        """The declared full shapes, with None for sizes that are not known."""
+        shapes = map_structure(lambda x: shape_with_none(x.shape), inputs)
+        if callable(self.declared_shape):
+            declared = call_function("output_shape function", self.declared_shape, shapes)
+            return [tuple(declared)] if _is_shape(declared) else list(declared)
+        batch = shape_with_none(flatten(inputs)[0].shape[:1])
+        full = [self.declared_shape] if _is_shape(self.declared_shape) else self.declared_shape
+        return [(*batch, *shape) for shape in full]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; functions by their names alone. Keras stores a lambda's bytecode, kir never."""
+        result = self.shared_config() | {"function": function_config(self.function)}
+        if self.declared_shape is not None:
+            result["output_shape"] = _described(self.declared_shape)
+        if self.mask is not None:
+            result["mask"] = _described(self.mask)
+        return result | {"arguments": to_plain(self.arguments)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """A Lambda from what `get_config`, or Keras, gave; `custom_objects` has the functions by their names.
+
+        Raises:
+            InvalidArgumentError: a function is not among them, or was stored as bytecode, which is never run.
+        """
+        known = custom_objects or {}
+        return cls(**{key: _function_found(key, value, known) for key, value in config.items()})
+
+
+def _as_tensor(inputs: Any, value: Any) -> Tensor:
+    """A Tensor of the trace that the inputs belong to; arrays and numbers in Keras's dtype for them."""
+    tensor = K.convert_to_tensor(value)
+    if isinstance(tensor, Tensor):
+        return tensor
+    tracer = next(x.tracer for x in flatten(inputs) if isinstance(x, Tensor))
+    return tracer.constant(tensor)
+
+
+def _described(value: Any) -> Any:
+    return function_config(value) if callable(value) else to_plain(value)
+
+
+def _function_found(key: str, value: Any, known: Mapping[str, Any]) -> Any:
+    """The value of a config key, or the function that it names."""
+    kind = value.get("class_name") if isinstance(value, Mapping) else None
+    if key in ("function", "output_shape", "mask") and kind in ("function", "__lambda__"):
+        name = value["config"] if kind == "function" else "a lambda, of which the file holds Python bytecode"
+        if name not in known:
+            raise InvalidArgumentError(
+                f"the {key} of a Lambda is {name!r}: only the name of a function is ever read from a config; write it "
+                f"as a function with a name, and pass custom_objects={{name: function}}"
+            )
+        return known[name]
+    return from_plain(value)
+
+
+def _checked_mask_value(owner: str, value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value if value is None else _unchanged_number(owner, value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise InvalidArgumentError(
+            f"{owner}: mask_value must be a number, a number for each feature, or None; received mask_value={value!r}"
+        )
+    return array if array.ndim else array.item()
+
+
+def _unchanged_number(owner: str, value: Any) -> Any:
+    number(owner, "mask_value", value)
+    return value
+
+
+def _checked_output_shape(owner: str, declared: Any) -> Any:
+    if declared is None or callable(declared):
+        return declared
+    if _is_shape(declared):
+        return tuple(declared)
+    if isinstance(declared, list | tuple) and all(_is_shape(one) for one in declared):
+        return [tuple(one) for one in declared]
+    raise InvalidArgumentError(
+        f"{owner}: output_shape must be a tuple of sizes without the batch, a list of such tuples, or a function of "
+        f"the input shape; received output_shape={declared!r}"
+    )
+
+
+def _checked_mask(owner: str, mask: Any) -> Any:
+    if mask is None or callable(mask):
+        return mask
+    array = None if isinstance(mask, SymbolicOperators) else np.asarray(mask)
+    if array is None or array.dtype.kind not in "bi":
+        raise InvalidArgumentError(
+            f"{owner}: mask must be None, an array of booleans, or a function of the input and its mask; received "
+            f"mask={mask!r}"
+        )
+    return array.astype(np.bool_)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool)) for size in value
+    )
+
+
+def _may_be_equal(declared: Any, traced: tuple[int | None, ...]) -> bool:
+    """Whether two shapes agree where both are known."""
+    return len(declared) == len(traced) and all(
+        a is None or b is None or a == b for a, b in zip(declared, traced, strict=True)
+    )
+
+
+def _list_shapes(shapes: list[Any]) -> str:
+    return ", ".join(str(tuple(shape)) for shape in shapes)

@@ -23,7 +23,9 @@ from kir.types import DType, TensorType, as_dtype
 
 
 class InputLayer(Layer):
-    """The layer behind `Input`; see there for the arguments. `tensor_given` is Keras's `input_tensor`."""
+    """The layer behind `Input`; see there for the arguments. `input_tensor` is what `Input` calls `tensor`."""
+
+    ignored_config = frozenset({"ragged"})
 
     def __init__(
         self,
@@ -57,6 +59,17 @@ class InputLayer(Layer):
         """The element type of the input."""
         return self.type.dtype.keras_name
 
+    def get_config(self) -> dict[str, Any]:
+        """Keras's keys. An array that was wrapped is no part of them."""
+        return {
+            "batch_shape": self.batch_shape,
+            "dtype": self.dtype,
+            "sparse": self.sparse,
+            "ragged": False,
+            "name": self.name,
+            "optional": self.optional,
+        }
+
     def add_input(self, tracer: Tracer, name: str, sizes: Mapping[str, Dim]) -> Tensor:
         """Adds the graph input (several for a sparse one) to a trace, with symbolic sizes replaced."""
         type = self.type.with_shape(substitute(dim, sizes) for dim in self.type.shape)
@@ -87,7 +100,7 @@ class InputLayer(Layer):
             raise ShapeError(f"input {name!r} must be an array of {self.type}; received {given!r}") from error
 
 
-def Input(  # noqa: N802 (Keras's name)
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: Any = None,

@@ -74,6 +74,7 @@ class Recurrent(Layer):
     """
 
     supports_masking = True
+    saved_group = "cell"
     ignored_config = frozenset({"time_major"})
 
     # Where ONNX's first, second, ... gate stands among Keras's.
@@ -228,7 +229,7 @@ class Recurrent(Layer):
         if self.return_sequences:
             output = self._spread_sequence(emit(Reshape((x.shape[1], batch, self.units)), y), steps, initial)
         else:
-            output = self._zero_if_masked(emit(Reshape((batch, self.units)), finals[0]), mask)
+            output = self._zero_if_masked(emit(Reshape((batch, self.units)), finals[0]), mask, initial)
         if not self.return_state:
             return output
         return output, *[emit(Reshape((batch, self.units)), final) for final in finals]
@@ -308,12 +309,16 @@ class Recurrent(Layer):
         # Before the first valid step Keras's output is the initial state, or 0 in an unrolled layer.
         return steps.spread(y, before=initial[0] if initial and not self.unroll else None)
 
-    def _zero_if_masked(self, output: Tensor, mask: Any) -> Tensor:
-        """The last output; Keras's is 0 with `zero_output_for_mask` where the step that is read last is masked."""
-        if mask is None or not self.zero_output_for_mask or self.unroll:
+    def _zero_if_masked(self, output: Tensor, mask: Any, initial: Sequence[Tensor]) -> Tensor:
+        """The last output, 0 where Keras's is.
+
+        That is where the step that is read last is masked, with `zero_output_for_mask`; in an unrolled layer where no
+        step is valid, whatever the initial state.
+        """
+        if mask is None or not (initial if self.unroll else self.zero_output_for_mask):
             return output
         last: Dim = 0 if self.go_backwards else mask.shape[1] - 1
-        valid = emit(Slice((1,), (last,), (last + 1,), (1,)), mask)
+        valid = K.any(mask, 1, True) if self.unroll else emit(Slice((1,), (last,), (last + 1,), (1,)), mask)
         result: Tensor = emit(Where(), valid, output, K.zeros((), output.dtype))
         return result
 

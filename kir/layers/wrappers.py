@@ -72,7 +72,7 @@ class Bidirectional(Layer):
             else _require_recurrent(owner, "backward_layer", backward_layer)
         )
         self._check_layers(owner)
-        for inner in self.sublayers():
+        for inner in self.directions:
             # As in Keras: repeating outputs at masked steps would repeat different steps in the two directions.
             inner.zero_output_for_mask = inner.return_sequences
         self.initial_weights = list(weights) if weights is not None else []
@@ -88,19 +88,24 @@ class Bidirectional(Layer):
         """Whether the states are given behind the output: the forward layer's, then the backward layer's."""
         return self.forward_layer.return_state
 
-    def sublayers(self) -> list[Recurrent]:  # type: ignore[override]
+    @property
+    def directions(self) -> list[Recurrent]:
         """The forward and the backward layer."""
         return [self.forward_layer, self.backward_layer]
 
+    def owned_layers(self) -> dict[str, Layer]:
+        """The forward and the backward layer."""
+        return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
+
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""
-        for layer in self.sublayers():
+        for layer in self.directions:
             layer.ensure_built(input_shape)
         if self.initial_weights:
             self.set_weights(self.initial_weights)
 
     def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
-        for layer in self.sublayers():
+        for layer in self.directions:
             layer.require_stateless()
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
@@ -109,16 +114,17 @@ class Bidirectional(Layer):
             outputs, states = self._run_together(x, initial, mask)
         else:
             outputs, states = self._run_apart(x.with_mask(mask), initial)
-        return (*outputs, *states) if self.return_state or len(outputs) > 1 else outputs[0]
+        results = (*outputs, *states) if self.return_state else tuple(outputs)
+        return results if len(results) > 1 else results[0]
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
         outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
-        states = [None] * sum(layer.state_count for layer in self.sublayers()) if self.return_state else []
-        return outputs + states if self.return_state or len(outputs) > 1 else outputs[0]
+        states = [None] * sum(layer.state_count for layer in self.directions) if self.return_state else []
+        return outputs + states if len(outputs + states) > 1 else outputs[0]
 
     def _is_one_operator(self, mask: Tensor | None, training: Any) -> bool:
-        forward, backward = self.sublayers()
+        forward, backward = self.directions
         alike = (
             type(forward) is type(backward)
             and forward.make_op("forward", ()) == backward.make_op("forward", ())
@@ -126,18 +132,18 @@ class Bidirectional(Layer):
             and not forward.go_backwards
         )
         # Each direction drops inputs of its own; and unrolled layers repeat outputs at masked steps, each its own way.
-        drops = training is not None and training is not False and any(_drops(layer) for layer in self.sublayers())
+        drops = training is not None and training is not False and any(_drops(layer) for layer in self.directions)
         repeats = mask is not None and self.return_sequences and (forward.unroll or backward.unroll)
         return alike and not drops and not repeats
 
     def _run_together(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The outputs, merged, and the states, by one operator."""
-        forward, backward = self.sublayers()
+        forward, backward = self.directions
         op = forward.make_op("bidirectional", forward.cell_activations() + backward.cell_activations())
         steps = None if mask is None else Steps(mask)
         half = len(initial) // 2
         pairs = zip(initial[:half], initial[half:], strict=True)
-        y, *finals = run(op, x, self.packed.read(self.sublayers(), x), steps, [_stack_states(*pair) for pair in pairs])
+        y, *finals = run(op, x, self.packed.read(self.directions, x), steps, [_stack_states(*pair) for pair in pairs])
         if self.return_sequences:
             outputs = [_in_batches(output, steps) for output in self._merge_stacked(y, 1)]
         else:
@@ -148,7 +154,7 @@ class Bidirectional(Layer):
         """The outputs, merged, and the states, by one operator for each direction."""
         results = []
         half = len(initial) // 2
-        for layer, given in zip(self.sublayers(), (initial[:half], initial[half:]), strict=True):
+        for layer, given in zip(self.directions, (initial[:half], initial[half:]), strict=True):
             result = layer.trace(x, initial_state=given or None)
             results.append(result if self.return_state else (result,))
         (forward, *forward_states), (backward, *backward_states) = results
@@ -178,7 +184,7 @@ class Bidirectional(Layer):
         return [total / 2 if self.merge_mode == "ave" else total]
 
     def _check_layers(self, owner: str) -> None:
-        forward, backward = self.sublayers()
+        forward, backward = self.directions
         if forward.go_backwards == backward.go_backwards:
             raise InvalidArgumentError(
                 f"{owner}: the two layers must read in different directions; "
@@ -233,9 +239,9 @@ class TimeDistributed(Layer):
             )
         self.layer = layer
 
-    def sublayers(self) -> list[Layer]:
+    def owned_layers(self) -> dict[str, Layer]:
         """The layer inside."""
-        return [self.layer]
+        return {"layer": self.layer}
 
     def call(self, x: Tensor, mask: Any = None) -> Any:
         if not isinstance(x, Tensor) or len(x.shape) < 3:

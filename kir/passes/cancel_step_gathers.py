@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kir.graph import Graph, Node, Value
-from kir.ops.elementwise import ELEMENTWISE, Cast, Mul, Sub
+from kir.ops.elementwise import ELEMENTWISE, Cast, Mul, Sub, Where
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, GatherND, Reshape, TopK, Transpose
 from kir.passes.rewrite import Replacement, add_for, given, producer, rewrite, rounding_pass, rule, uniform
-from kir.types import DType
+from kir.passes.simplify import is_boolean
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 LENS_SLOT = 4
@@ -37,7 +37,7 @@ def cancel_step_gathers(graph: Graph) -> int:
     each step by itself (elementwise ones, Dense, Softmax):
 
     1. Steps that were spread by the same mask just before are read as they were.
-    2. x * mask, with the same mask, is x: the masked steps are not read.
+    2. x * mask and Where(mask, x, …), with the same mask, are x: the masked steps are not read.
 
     Source: the identity above; Keras's masks, https://keras.io/guides/understanding_masking_and_padding/
     """
@@ -60,14 +60,13 @@ def read_steps_directly(graph: Graph, node: Node) -> Replacement:
         return None
     # 1. Up to where the steps were spread, past what works on each step by itself and what zeroes masked steps.
     path: list[tuple[Node, int]] = []
-    value, spread, unmasked = gathering.source, None, False
-    while True:
-        spread = find_spread(value, gathering.mask)
+    value, unmasked = gathering.source, False
+    while (spread := find_spread(value, gathering.mask)) is None:
         without_mask = find_unmasked(value, gathering.mask)
         slot = find_step_slot(value.node) if graph.is_read_once(value.node) else None
-        if spread is None and without_mask is not None:
+        if without_mask is not None:
             value, unmasked = without_mask, True
-        elif spread is None and slot is not None:
+        elif slot is not None:
             path.append((value.node, slot))
             value = given(value.node.inputs[slot])
         else:
@@ -100,12 +99,12 @@ def find_gathering(node: Node) -> Gathering | None:
 
 
 def find_mask(value: Value) -> Value | None:
-    """The booleans behind a value that has the same elements as numbers, or in another shape."""
+    """What stands for the mask behind a value with the same elements, as booleans or numbers, in whatever shape."""
     while isinstance(value.node.op, Reshape) or (
-        isinstance(value.node.op, Cast) and value.type.dtype is not DType.BOOL
+        isinstance(value.node.op, Cast) and is_boolean(given(value.node.inputs[0]))
     ):
         value = given(value.node.inputs[0])
-    return value if value.type.dtype is DType.BOOL else None
+    return value if is_boolean(value) else None
 
 
 def find_spread(value: Value, mask: Value) -> Value | None:
@@ -142,14 +141,12 @@ def _is_mask(value: Value, mask: Value) -> bool:
 
 
 def find_unmasked(value: Value, mask: Value) -> Value | None:
-    """x if `value` is x * mask."""
-    if not isinstance(value.node.op, Mul):
+    """x if `value` is x at the valid steps: x * mask, or Where(mask, x, anything)."""
+    if not isinstance(value.node.op, Mul | Where):
         return None
-    for slot in (0, 1):
-        x, factor = given(value.node.inputs[slot]), given(value.node.inputs[1 - slot])
-        if x.type == value.type and _is_mask(factor, mask):
-            return x
-    return None
+    a, b = [given(operand) for operand in value.node.inputs[:2]]
+    pairs = [(a, b), (b, a)] if isinstance(value.node.op, Mul) else [(a, b)]
+    return next((x for flags, x in pairs if x.type == value.type and _is_mask(flags, mask)), None)
 
 
 def find_step_slot(node: Node) -> int | None:

@@ -65,7 +65,7 @@ def simplify(graph: Graph) -> int:
     6. Where with a condition that is all true or all false: that operand; where both are one value: it.
        Where(Not(c), a, b): Where(c, b, a).
     7. And, Or, Xor with a constant that decides or does nothing; And, Or, Maximum, Minimum of one value twice: it.
-    8. Cast(Cast(x)): Cast(x), where the inner one loses nothing; x, where x holds booleans as numbers.
+    8. Cast(Cast(x)): Cast(x), where the inner one loses nothing, or x holds booleans as numbers.
 
     Exact: see the rules.
     """
@@ -227,8 +227,8 @@ def join_casts(graph: Graph, node: Node) -> Replacement:
         return None
     x = given(inner.inputs[0])
     first, between, last = x.type.dtype, inner.output.type.dtype, node.output.type.dtype
-    if between is DType.BOOL and first is last and _is_boolean(x):
-        return x
+    if between is DType.BOOL and is_boolean(x):
+        return x if first is last else add_for(graph, node, node.op, x)
     # A float too large for an integer has no defined result, and that may depend on the float's size. A large integer
     # may become a 16-bit float by way of float32, and is then rounded twice.
     if not _is_lossless(first, between) or (first.is_float and last.is_integer):
@@ -238,16 +238,17 @@ def join_casts(graph: Graph, node: Node) -> Replacement:
     return x if first is last else add_for(graph, node, node.op, x)
 
 
-def _is_boolean(value: Value) -> bool:
-    """Whether a number is 0 or 1 for sure: a boolean as a number, or the largest or smallest of such."""
+def is_boolean(value: Value) -> bool:
+    """Whether a value is a boolean, one as a number, or the largest or smallest of such: 0 or 1 for sure."""
     while isinstance(value.node.op, ReduceMax | ReduceMin):
         reduced = given(value.node.inputs[0])
+        sizes = [reduced.type.shape[axis] for axis in value.node.op.axes]
         # Of nothing it would be a limit of the dtype.
-        if any(reduced.type.shape[axis] == 0 or isinstance(reduced.type.shape[axis], Sym) for axis in value.node.op.axes):
+        if any(size == 0 or isinstance(size, Sym) for size in sizes):
             return False
         value = reduced
-    source = value.node.inputs[0] if isinstance(value.node.op, Cast) else None
-    return source is not None and source.type.dtype is DType.BOOL
+    is_cast_boolean = isinstance(value.node.op, Cast) and given(value.node.inputs[0]).type.dtype is DType.BOOL
+    return is_cast_boolean or value.type.dtype is DType.BOOL
 
 
 def _is_lossless(source: DType, target: DType) -> bool:

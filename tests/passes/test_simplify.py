@@ -26,6 +26,7 @@ from kir.ops.elementwise import (
     Where,
     Xor,
 )
+from kir.ops.reduce import ReduceMax, ReduceMin, ReduceSum
 from kir.ops.shape import Expand
 from kir.ops.structural import Constant
 from kir.passes.simplify import simplify
@@ -129,6 +130,21 @@ def test_case(case: str) -> None:
 
 def test_8_not_floats_to_integers() -> None:
     assert left(simplify, casts("f64", "i32"), F32, special=False) == ["Cast", "Cast"]
+
+
+def test_8_booleans_as_numbers() -> None:
+    def back_and(dtype, reduction):  # type: ignore[no-untyped-def]
+        def build(b, x):  # type: ignore[no-untyped-def]
+            return b(Cast(dtype), b(Cast(DType.BOOL), b(reduction, b(Cast(DType.INT32), x))))
+
+        return build
+
+    assert left(simplify, back_and(DType.INT32, ReduceMax((1,), True)), BOOL) == ["Cast", "ReduceMax"]
+    assert left(simplify, back_and(DType.INT64, ReduceMin((1,), False)), BOOL) == ["Cast", "ReduceMin", "Cast"]
+    # Of nothing, or of numbers that are no booleans, or of a sum of booleans.
+    assert len(left(simplify, back_and(DType.INT32, ReduceMax((0,), True)), BOOL)) == 4
+    assert len(left(simplify, back_and(DType.INT32, ReduceMax((1,), True)), I32)) == 4
+    assert len(left(simplify, back_and(DType.INT32, ReduceSum((1,), True)), BOOL)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Values in the file being written that can be calculated with: every operation on one writes a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+
+from kir.types import DType
+
+Number = float | Sequence[float]
+Operand = "Expression | Number"
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A value; numbers that it meets become constants of its dtype.
+
+    A comparison gives the condition for `where`. It keeps the dtype of what was compared, for the numbers to choose
+    between.
+    """
+
+    emitter: Emitter
+    name: str
+    dtype: DType
+
+    @classmethod
+    def of(cls, emitter: Emitter, tensor: Tensor) -> Expression:
+        return cls(emitter, tensor.name, tensor.type.dtype)
+
+    def apply(self, op_type: str, *others: Expression | Number, **attributes: Any) -> Expression:
+        """A new node with this and others as its inputs."""
+        inputs = [self.name, *(self.lift(other).name for other in others)]
+        return replace(self, name=self.emitter.node(op_type, inputs, **attributes))
+
+    def lift(self, given: Expression | Number) -> Expression:
+        """A number (or several) as a constant of this dtype; an expression as it is."""
+        if isinstance(given, Expression):
+            return given
+        hint = "scalar" if isinstance(given, int | float) else "table"
+        return replace(self, name=self.emitter.constant(given, hint, self.dtype.numpy))
+
+    def cast(self, dtype: DType) -> Expression:
+        return replace(self.apply("Cast", to=dtype.onnx), dtype=dtype)
+
+    def where(self, chosen: Expression | Number, otherwise: Expression | Number) -> Expression:
+        """One value where this condition holds, another elsewhere."""
+        return self.apply("Where", chosen, otherwise)
+
+    def __add__(self, other: Expression | Number) -> Expression:
+        return self.apply("Add", other)
+
+    def __sub__(self, other: Expression | Number) -> Expression:
+        return self.apply("Sub", other)
+
+    def __rsub__(self, other: Number) -> Expression:
+        return self.lift(other) - self
+
+    def __mul__(self, other: Expression | Number) -> Expression:
+        return self.apply("Mul", other)
+
+    def __truediv__(self, other: Expression | Number) -> Expression:
+        return self.apply("Div", other)
+
+    def __neg__(self) -> Expression:
+        return self.apply("Neg")
+
+    def __abs__(self) -> Expression:
+        return self.apply("Abs")
+
+    def __gt__(self, other: Expression | Number) -> Expression:
+        return self.apply("Greater", other)
+
+    def __ge__(self, other: Expression | Number) -> Expression:
+        return self.apply("GreaterOrEqual", other)

@@ -1,0 +1,315 @@
+"""Keras's merging layers: several tensors become one. Each has a function form, as `add([x, y])` for `Add()([x, y])`.
+
+Elementwise merges broadcast as Keras does: axes of size 1 are inserted *behind the batch* until all ranks agree, so
+that (batch, 8) and (batch, time, 8) give (batch, time, 8).
+
+Masks of elementwise merges, which Keras defines so:
+
+    layer                   masked steps of an input              mask of the output
+    Add Subtract Average    count like any others                 where any input is valid; none if one has none
+    Multiply                count as 1, and as 0 where no input   likewise
+                            is valid
+    Maximum Minimum         are left out                          likewise
+
+Source: https://keras.io/api/layers/merging_layers/
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+from kir import backend as K
+from kir.arguments import boolean, integer, integers
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer
+from kir.trace import Tensor
+from kir.types import format_shape, normalize_axis
+
+Masks = Sequence[Tensor | None]
+
+
+class Merge(Layer):
+    """What the merging layers share: a list of inputs."""
+
+    supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Checks the inputs.
+
+        Raises:
+            InvalidArgumentError: they are no list.
+            ShapeError: their batch sizes differ.
+        """
+        if not isinstance(input_shape, list | tuple) or not all(isinstance(one, list | tuple) for one in input_shape):
+            raise InvalidArgumentError(
+                f"{type(self).__name__} merges a list of tensors, as in {type(self).__name__}()([x, y]); received one "
+                f"tensor of shape {format_shape(input_shape)}"
+            )
+        self.check_shapes(input_shape)
+
+    def check_shapes(self, shapes: Sequence[Any]) -> None:
+        """Raises ShapeError unless the inputs, at least one, can be merged."""
+        batches = {shape[0] for shape in shapes if shape and isinstance(shape[0], int)}
+        if not shapes or len(batches) > 1:
+            raise ShapeError(
+                f"{type(self).__name__} merges tensors of one batch size; received the shapes {_list_shapes(shapes)}"
+            )
+
+
+class ElementwiseMerge(Merge):
+    """Merges element by element."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        inputs, masks = list(inputs), list(mask) if mask is not None else [None] * len(inputs)
+        rank = max(len(x.shape) for x in inputs)
+        # In Keras, a tensor that has to be given more axes loses its mask on the way.
+        masks = [m if len(x.shape) == rank else None for x, m in zip(inputs, masks, strict=True)]
+        inputs = [_with_rank(x, rank) for x in inputs]
+        masks = [None if m is None else _with_trailing_axes(m, rank) for m in masks]
+        return self.merge(inputs, masks)
+
+    @abstractmethod
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """The output, from inputs of one rank, and from masks of that rank or None."""
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """Where any input is valid; None if one has no mask."""
+        return None if mask is None or any(m is None for m in mask) else reduce(K.logical_or, mask)
+
+
+class Add(ElementwiseMerge):
+    """The sum of the inputs."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """In the order of the inputs."""
+        return reduce(K.add, inputs)
+
+
+class Subtract(ElementwiseMerge):
+    """The first input minus the second.
+
+    Raises:
+        ShapeError: there are not two inputs.
+    """
+
+    def check_shapes(self, shapes: Sequence[Any]) -> None:
+        """Two inputs."""
+        _require_two(self, shapes)
+        super().check_shapes(shapes)
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """Masked steps as any others."""
+        return K.subtract(*inputs)
+
+
+class Multiply(ElementwiseMerge):
+    """The product of the inputs."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """Masked steps as 1; as 0 where they are masked in all inputs."""
+        factors = [x if m is None else K.where(m, x, K.cast(1, x.dtype)) for x, m in zip(inputs, masks, strict=True)]
+        output = reduce(K.multiply, factors)
+        if any(m is None for m in masks):
+            return output
+        return K.where(reduce(K.logical_or, masks), output, K.cast(0, output.dtype))
+
+
+class Average(ElementwiseMerge):
+    """The mean of the inputs."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """The sum divided by the number of inputs, masked or not."""
+        return reduce(K.add, inputs) / len(inputs)
+
+
+class Maximum(ElementwiseMerge):
+    """The largest of the inputs, of which masked steps are left out."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """See `_fold_unmasked`."""
+        return _fold_unmasked(K.maximum, inputs, masks)
+
+
+class Minimum(ElementwiseMerge):
+    """The smallest of the inputs, of which masked steps are left out."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """See `_fold_unmasked`."""
+        return _fold_unmasked(K.minimum, inputs, masks)
+
+
+class Concatenate(Merge):
+    """The inputs one behind the other along an axis; the other sizes must agree.
+
+    Masks: along the time axis they are put one behind the other, too; along another a step is valid if it is in any
+    input. An input without one is valid everywhere.
+
+    Args:
+        axis: may count from the end.
+
+    Raises:
+        InvalidArgumentError: the axis is no integer.
+        ShapeError: it is out of range, or the other sizes differ.
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = integer(f"Concatenate {self.name!r}", "axis", axis)
+
+    def check_shapes(self, shapes: Sequence[Any]) -> None:
+        """Equal ranks, with sizes equal but on the axis."""
+        rank = len(shapes[0]) if shapes else 0
+        axis = normalize_axis(self.axis, rank, "axis") if rank else 0
+        others = {(len(shape), *shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+        if len(others) != 1:
+            raise ShapeError(
+                f"Concatenate needs inputs whose sizes agree but on axis {self.axis}; received the shapes "
+                f"{_list_shapes(shapes)}. Unknown sizes agree if the Inputs name them alike, as in "
+                f"Input(shape=('time', 8))"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        return K.concatenate(list(inputs), axis=self.axis)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """See the class."""
+        known = [] if mask is None else [m for m in mask if m is not None]
+        if not known:
+            return None
+        rank, axis = len(known[0].shape), self.axis % len(inputs[0].shape)
+        if axis < rank:
+            everywhere = (K.ones(x.shape[:rank], dtype="bool") for x in inputs)
+            return K.concatenate([e if m is None else m for m, e in zip(mask, everywhere, strict=True)], axis=axis)
+        # An input without a mask makes every step valid, which is what no mask says.
+        return reduce(K.logical_or, known) if len(known) == len(inputs) else None
+
+
+class Dot(Merge):
+    """The product of two inputs, sample by sample, summed over one axis of each.
+
+    (batch, i, k) and (batch, k, j) with `axes=(2, 1)` give (batch, i, j); two vectors give (batch, 1).
+
+    Args:
+        axes: the axis of both, or a pair; may count from the end; not the batch.
+        normalize: divides by the lengths along the axes first: the cosine of the angle.
+
+    Raises:
+        InvalidArgumentError: axes is not one or two integers, or the batch.
+        ShapeError: there are not two inputs, of rank 2 or more, with equal sizes there.
+    """
+
+    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"Dot {self.name!r}"
+        pair = integers(owner, "axes", axes)
+        if len(pair) != (2 if isinstance(axes, list | tuple) else 1) or 0 in pair:
+            raise InvalidArgumentError(
+                f"{owner}: axes must be an axis or a pair of them, and not the batch axis 0; received axes={axes!r}"
+            )
+        self.axes = pair if isinstance(axes, list | tuple) else pair[0]
+        self.normalize = boolean(owner, "normalize", normalize)
+
+    def check_shapes(self, shapes: Sequence[Any]) -> None:
+        """Two inputs that agree on the axes."""
+        _require_two(self, shapes)
+        super().check_shapes(shapes)
+        sizes = [shape[axis] for shape, axis in zip(shapes, self._axes_of(shapes), strict=True)]
+        if sizes[0] != sizes[1]:
+            raise ShapeError(
+                f"Dot with axes={self.axes} needs equal sizes there; received {sizes[0]} and {sizes[1]}, in the shapes "
+                f"{_list_shapes(shapes)}"
+            )
+
+    def _axes_of(self, shapes: Sequence[Any]) -> list[int]:
+        pair = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        return [normalize_axis(axis, len(shape), "axes") for axis, shape in zip(pair, shapes, strict=True)]
+
+    def call(self, inputs: Any) -> Any:
+        axes = self._axes_of([x.shape for x in inputs])
+        if self.normalize:
+            inputs = [K.normalize(x, axis) for x, axis in zip(inputs, axes, strict=True)]
+        return K.batch_dot(inputs[0], inputs[1], axes)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """None, as in Keras."""
+        return None
+
+
+def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Add(**kwargs)(inputs)`."""
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Subtract(**kwargs)(inputs)`."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Multiply(**kwargs)(inputs)`."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Average(**kwargs)(inputs)`."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Maximum(**kwargs)(inputs)`."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`Minimum(**kwargs)(inputs)`."""
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """`Concatenate(axis, **kwargs)(inputs)`."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
+    """`Dot(axes, **kwargs)(inputs)`."""
+    return Dot(axes, **kwargs)(inputs)
+
+
+def _fold_unmasked(combine: Callable[[Any, Any], Any], inputs: list[Any], masks: Masks) -> Any:
+    """Folds the inputs from left to right; where one of two is masked, the other stands in for it.
+
+    Equivalent to `_apply_merge_op_and_or_mask` in keras/src/layers/merging/base_merge.py.
+    """
+    output, output_mask = inputs[0], masks[0]
+    for x, mask in zip(inputs[1:], masks[1:], strict=True):
+        if mask is not None:
+            x = K.where(mask, x, output)
+        if output_mask is not None:
+            output = K.where(output_mask, output, x)
+        output_mask = None if mask is None or output_mask is None else K.logical_or(output_mask, mask)
+        output = combine(output, x)
+    return output
+
+
+def _with_rank(x: Tensor, rank: int) -> Any:
+    """x with axes of size 1 behind the batch."""
+    missing = rank - len(x.shape)
+    return K.reshape(x, (x.shape[0], *[1] * missing, *x.shape[1:])) if missing and x.shape else x
+
+
+def _with_trailing_axes(mask: Tensor, rank: int) -> Any:
+    return K.reshape(mask, (*mask.shape, *[1] * (rank - len(mask.shape))))
+
+
+def _require_two(layer: Merge, shapes: Sequence[Any]) -> None:
+    if len(shapes) != 2:
+        raise ShapeError(
+            f"{type(layer).__name__} merges exactly 2 tensors; received {len(shapes)}: {_list_shapes(shapes)}"
+        )
+
+
+def _list_shapes(shapes: Sequence[Any]) -> str:
+    return ", ".join(format_shape(shape) for shape in shapes)

@@ -1,0 +1,216 @@
+"""Keras's regularization layers: they act in training only, and an inference export drops them.
+
+Source: https://keras.io/api/layers/regularization_layers/
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kir import config, regularizers
+from kir.arguments import number, optional_integer
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer, own_arguments
+from kir.ops import random
+from kir.trace import Tensor, emit
+from kir.types import Shape, format_shape
+
+
+class BaseDropout(Layer):
+    """What all dropouts share; they differ in the shape in which is drawn what to drop."""
+
+    supports_masking = True
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.rate = number(owner, "rate", rate, 0, 1)
+        self.seed = optional_integer(owner, "seed", seed)
+
+    def call(self, x: Tensor, training: Any = False) -> Any:
+        if self.rate == 0:
+            return x
+        if training is False:
+            # The identity, whatever the noise shape: a fixed batch in it does not matter to inference.
+            return emit(random.Dropout(self.rate, None, self.seed), x) if x.type.dtype.is_float else x
+        flag = training if isinstance(training, Tensor) else np.array(bool(training))
+        return emit(random.Dropout(self.rate, self.noise_sizes(x), self.seed), x, flag)
+
+    @abstractmethod
+    def noise_sizes(self, x: Tensor) -> Shape | None:
+        """The shape of what is drawn for this input; None stands for the input's own."""
+
+
+class Dropout(BaseDropout):
+    """In training, zeroes a fraction `rate` of the elements and scales the others by 1/(1 - rate).
+
+    Args:
+        rate: from 0 to 1. 0 is the identity in training, too.
+        noise_shape: the shape in which is drawn what to drop, broadcast to the input. None in it is the input's size
+            on that axis; as a whole, the input's shape.
+        seed: the same elements are dropped at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: in training, the noise shape does not broadcast to the input's.
+
+    Source: https://keras.io/api/layers/regularization_layers/dropout/
+    """
+
+    def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, seed, **kwargs)
+        self.noise_shape = _checked_noise_shape(f"Dropout {self.name!r}", noise_shape)
+
+    def noise_sizes(self, x: Tensor) -> Shape | None:
+        """`noise_shape` with the input's sizes for None.
+
+        Raises:
+            ShapeError: it has more axes than the input.
+        """
+        if self.noise_shape is None:
+            return None
+        if len(self.noise_shape) > len(x.shape):
+            raise ShapeError(
+                f"Dropout with noise_shape={self.noise_shape} received an input of shape {format_shape(x.shape)}, "
+                f"which has fewer axes; give one size for each axis, the batch included"
+            )
+        return tuple(x.shape[axis] if size is None else size for axis, size in enumerate(self.noise_shape))
+
+
+class SpatialDropout(BaseDropout):
+    """What the spatial dropouts share: whole feature maps are dropped, of inputs of one rank."""
+
+    rank: ClassVar[int]
+    data_format: str = "channels_last"
+
+    def build(self, input_shape: Any) -> None:
+        """Checks the rank.
+
+        Raises:
+            ShapeError: it is another.
+        """
+        if len(input_shape) != self.rank:
+            raise ShapeError(
+                f"{type(self).__name__} needs an input of rank {self.rank}, the batch included; received "
+                f"{format_shape(input_shape)}"
+            )
+
+    def noise_sizes(self, x: Tensor) -> Shape | None:
+        """The batch, the channels, and 1 on the axes between."""
+        channel_axis = 1 if self.data_format == "channels_first" else self.rank - 1
+        return tuple(size if axis in (0, channel_axis) else 1 for axis, size in enumerate(x.shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras's keys, of which there are fewer than for other layers: its constructor takes no `trainable`."""
+        kept = ("name", *own_arguments(type(self)))
+        return {"dtype": self.dtype} | {key: value for key, value in super().get_config().items() if key in kept}
+
+
+class SpatialDropoutOfImages(SpatialDropout):
+    """What the spatial dropouts of images and volumes share: the channels may come first."""
+
+    def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, seed, **kwargs)
+        self.data_format = config.standardize_data_format(data_format)
+
+
+class SpatialDropout1D(SpatialDropout):
+    """Dropout of whole features of (batch, steps, channels): the same ones at every step.
+
+    Args:
+        rate: from 0 to 1.
+        seed: the same features are dropped at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input is not of rank 3.
+
+    Source: https://keras.io/api/layers/regularization_layers/spatial_dropout1d/
+    """
+
+    rank = 3
+
+
+class SpatialDropout2D(SpatialDropoutOfImages):
+    """Dropout of whole channels of (batch, rows, columns, channels), or (batch, channels, rows, columns).
+
+    Args:
+        rate: from 0 to 1.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        seed: the same channels are dropped at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input is not of rank 4.
+
+    Source: https://keras.io/api/layers/regularization_layers/spatial_dropout2d/
+    """
+
+    rank = 4
+
+
+class SpatialDropout3D(SpatialDropoutOfImages):
+    """Dropout of whole channels of (batch, x, y, z, channels), or (batch, channels, x, y, z).
+
+    Args:
+        rate: from 0 to 1.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        seed: the same channels are dropped at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input is not of rank 5.
+
+    Source: https://keras.io/api/layers/regularization_layers/spatial_dropout3d/
+    """
+
+    rank = 5
+
+
+class ActivityRegularization(Layer):
+    """The identity; adds `l1 · Σ|x| + l2 · Σx²`, divided by the batch size as in Keras, to the model's losses.
+
+    Args:
+        l1: at least 0.
+        l2: at least 0.
+
+    Raises:
+        InvalidArgumentError: an argument is negative or no number.
+
+    Source: https://keras.io/api/layers/regularization_layers/activity_regularization/
+    """
+
+    supports_masking = True
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"ActivityRegularization {self.name!r}"
+        self.l1 = number(owner, "l1", l1, 0)
+        self.l2 = number(owner, "l2", l2, 0)
+        self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
+
+    def call(self, x: Any) -> Any:
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; the regularizer follows from them."""
+        return {key: value for key, value in super().get_config().items() if key != "activity_regularizer"}
+
+
+def _checked_noise_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:
+    if shape is None:
+        return None
+    sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (0,)
+    if any(size is not None and not _is_size(size) for size in sizes):
+        raise InvalidArgumentError(
+            f"{owner}: noise_shape must be a tuple of integers of at least 1, or None for the input's size; received "
+            f"noise_shape={shape!r}"
+        )
+    return tuple(None if size is None else int(size) for size in sizes)
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool) and int(size) >= 1

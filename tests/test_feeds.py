@@ -1,0 +1,156 @@
+"""Random inputs: sizes that the graph accepts, indices in range, masked steps, sparse tensors, defaults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kir.errors import ShapeError
+from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
+from kir.graph import Graph, Value
+from kir.interpreter import run
+from kir.op import Op
+from kir.ops.elementwise import Add, Cast, Equal
+from kir.ops.shape import Gather, OneHot, Reshape, Slice, TopK
+from kir.ops.sparse import SparseToDense
+from kir.ops.structural import Data, Input, Output, constant
+from kir.types import DType, parse_type
+
+
+def graph_of(*types: str) -> tuple[Graph, list[Value]]:
+    """A graph with inputs x0, x1, … of these types."""
+    graph = Graph()
+    return graph, [graph.add(Input(f"x{index}", parse_type(type))).output for index, type in enumerate(types)]
+
+
+def test_sizes_differ_between_runs_and_axes() -> None:
+    graph, _ = graph_of("f32[batch, length, width]")
+    assert choose_sizes(graph) == [
+        {"batch": 1, "length": 1, "width": 1},
+        {"batch": 2, "length": 4, "width": 3},
+        {"batch": 7, "length": 5, "width": 8},
+    ]
+
+
+def test_a_static_signature_still_runs_three_times() -> None:
+    assert choose_sizes(graph_of("f32[3, 4]")[0]) == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    ("op", "type", "fits"),
+    [
+        (Slice((1,), (0,), (9,), (1,)), "f32[batch, length]", lambda sizes: sizes["length"] >= 9),
+        (TopK(20, 0), "f32[batch, length]", lambda sizes: sizes["batch"] >= 20),
+    ],
+    ids=["at least 9 steps", "a batch of 20"],
+)
+def test_sizes_satisfy_the_operators(op: Op, type: str, fits: object) -> None:
+    assert callable(fits)
+    graph, (x,) = graph_of(type)
+    node = graph.add(op, x)
+    graph.add(Output("y"), node.outputs[0])
+    assert all(fits(sizes) for sizes in choose_sizes(graph))
+
+
+def test_a_size_that_only_a_constant_tells_is_found() -> None:
+    graph, (x,) = graph_of("f32[batch, length]")
+    graph.add(Output("y"), graph.add(Add(), x, graph.add(constant(np.ones(37, np.float32))).output).output)
+    assert all(sizes["length"] in (1, 37) for sizes in choose_sizes(graph))
+    for sizes in choose_sizes(graph):
+        run(graph, random_feeds(graph, 0, sizes))
+
+
+def test_no_sizes_is_an_error_that_names_them() -> None:
+    graph, _ = graph_of("f32[batch, length]")
+    with pytest.raises(ShapeError, match=r"batch, length.*--input-shapes"):
+        choose_sizes(graph, accepts=lambda sizes: False)
+
+
+@pytest.mark.parametrize("dtype", list(DType), ids=str)
+def test_feeds_have_the_dtype_and_shape(dtype: DType) -> None:
+    graph, _ = graph_of(f"{dtype}[batch, 3]")
+    array = random_feeds(graph, 0, {"batch": 5})["x0"]
+    assert array.dtype == dtype.numpy
+    assert array.shape == (5, 3)
+
+
+def test_equal_seeds_give_equal_feeds_and_others_do_not() -> None:
+    graph, _ = graph_of("f32[batch, 3]")
+    first, again, other = (random_feeds(graph, seed, {"batch": 5})["x0"] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_missing_size_is_an_error() -> None:
+    graph, _ = graph_of("f32[batch, 3]")
+    with pytest.raises(ShapeError, match=r"\(batch, 3\)"):
+        random_feeds(graph, 0, {})
+
+
+@pytest.mark.parametrize("dtype", ["i32", "i64", "u8", "f32"])
+@pytest.mark.parametrize("target", ["Gather", "OneHot"])
+def test_indices_fit_behind_cast_and_reshape(dtype: str, target: str) -> None:
+    graph, (x,) = graph_of(f"{dtype}[batch, 50]")
+    moved = graph.add(Reshape((*x.type.shape, 1)), graph.add(Cast(DType.INT64), x).output).output
+    if target == "Gather":
+        table = graph.add(constant(np.zeros((4, 2), np.float32))).output
+        graph.add(Output("y"), graph.add(Gather(0), table, moved).output)
+    else:
+        graph.add(Output("y"), graph.add(OneHot(4, 3), moved, graph.add(constant(np.array([0.0, 1.0]))).output).output)
+    assert find_use(graph, x.node).indexed == [4]
+    if dtype != "f32":
+        assert sorted(np.unique(random_feeds(graph, 0, {"batch": 7})["x0"])) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("type", "value"), [("f32[batch, 9, 3]", -1.0), ("i32[batch, 9]", 0)])
+def test_masked_steps(type: str, value: float) -> None:
+    graph, (x,) = graph_of(type)
+    mask_value = graph.add(constant(np.asarray(value, x.type.dtype.numpy))).output
+    graph.add(Output("y"), graph.add(Equal(), x, mask_value).output)
+    array = random_feeds(graph, 0, {"batch": 12})["x0"]
+    equal = (array == value).reshape(12, 9, -1)
+    masked = equal.all(axis=2)
+    assert not equal[0].any()
+    assert masked[1].all()
+    assert masked[2].tolist() == [False] * 5 + [True] * 4
+    assert masked[3].tolist() == [True] * 5 + [False] * 4
+    has_hole = [(np.diff(row.astype(int)) > 0).any() and (np.diff(row.astype(int)) < 0).any() for row in masked[4:]]
+    assert any(has_hole)
+
+
+def test_masked_steps_of_one_sequence_are_random() -> None:
+    masked = masked_steps((1, 100), np.random.default_rng(0))
+    assert 10 < masked.sum() < 90
+
+
+def test_sparse_inputs_agree() -> None:
+    graph = Graph()
+    parts = [("s.indices", "i64[n, 2]"), ("s.values", "f32[n]"), ("s.shape", "i64[2]")]
+    values = [graph.add(Input(name, parse_type(type))).output for name, type in parts]
+    shape = parse_type("f32[batch, 6]").shape
+    graph.add(Output("y"), graph.add(SparseToDense(shape), *values).output)
+    for sizes in choose_sizes(graph):
+        assert set(sizes) == {"batch"}
+        feeds = random_feeds(graph, 0, sizes)
+        dense = run(graph, feeds)["y"]
+        assert dense.shape == (sizes["batch"], 6)
+        assert np.count_nonzero(dense) == len(feeds["s.values"]) == sizes["batch"] * 2
+
+
+def test_defaults_are_fed_on_request_and_the_training_switch_is_off() -> None:
+    graph = Graph()
+    graph.add(Input("x", parse_type("f32[2]"), Data(np.zeros(2, np.float32))))
+    graph.add(Input("training_mode", parse_type("bool[]"), Data(np.array(True))))
+    assert set(random_feeds(graph, 0, {})) == {"training_mode"}
+    assert set(random_feeds(graph, 0, {}, feed_defaults=True)) == {"x", "training_mode"}
+    assert not random_feeds(graph, 0, {})["training_mode"]
+
+
+def test_bounds_limit_integers_that_the_graph_says_nothing_about() -> None:
+    graph, _ = graph_of("i64[100]")
+    assert set(np.unique(random_feeds(graph, 0, {}, bounds={"x0": 2})["x0"])) == {0, 1}
+
+
+def test_shapes_for_messages() -> None:
+    assert shape_of_feeds({"x": np.zeros((2, 3)), "y": np.zeros(())}) == "x (2, 3), y ()"
+    assert shape_of_feeds({}) == "no inputs"

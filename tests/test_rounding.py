@@ -1,0 +1,160 @@
+"""Monte-Carlo arithmetic: the partial sums, the operators that are exact, the bounds that come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kir.graph import Graph, Node
+from kir.interpreter import Plan
+from kir.op import Array, Op, all_ops
+from kir.ops.elementwise import Exp, Mul, Relu, Sigmoid
+from kir.ops.linear import MatMul
+from kir.ops.reduce import ArgMax, ReduceSum
+from kir.ops.structural import Input, Output, constant
+from kir.rounding import EXACT, MULTIPLE, Expected, RandomRounding, epsilon, measure, sum_of_squared_partial_sums
+from kir.types import TensorType, parse_type
+
+
+def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0) -> dict[str, Expected]:
+    reference, own = Plan(graph, wide=True), Plan(graph)
+    return measure(lambda observe: reference.run(feeds, observe), lambda observe: own.run(feeds, observe), seed)
+
+
+def graph_of(type: str, *ops: Op) -> Graph:
+    graph = Graph()
+    value = graph.add(Input("x", parse_type(type))).output
+    for op in ops:
+        value = graph.add(op, value).output
+    graph.add(Output("y"), value)
+    return graph
+
+
+def test_partial_sums_of_blocks_of_one_term_are_exact() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal((3, 16)), generator.standard_normal((16, 4))
+    sums = np.cumsum(a[:, :, None] * b[None], axis=1)
+    np.testing.assert_allclose(sum_of_squared_partial_sums(a, b, blocks=16), np.square(sums).sum(axis=1))
+
+
+def test_partial_sums_within_a_block_are_those_of_a_random_order() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal((1, 12)) + 0.3, generator.standard_normal((12, 1))
+    terms = a[0] * b[:, 0]
+    orders = [np.square(np.cumsum(generator.permutation(terms))).sum() for _ in range(20_000)]
+    np.testing.assert_allclose(sum_of_squared_partial_sums(a, b, blocks=1)[0, 0], np.mean(orders), rtol=0.02)
+
+
+def test_partial_sums_cover_the_rounding_of_a_long_product() -> None:
+    generator = np.random.default_rng(0)
+    a, b = (generator.random(shape).astype(np.float32) for shape in ((8, 4000), (4000, 8)))
+    total = np.zeros((8, 8), np.float32)
+    for index in range(4000):
+        total += a[:, index, None] * b[None, index]
+    errors = np.abs(total - a.astype(np.float64) @ b.astype(np.float64))
+    size = np.sqrt(sum_of_squared_partial_sums(a, b)) * epsilon(np.dtype(np.float32))
+    assert (errors < 3 * size).all()
+    assert errors.max() > size.max() / 100
+
+
+@pytest.mark.parametrize("op", [Relu(), ArgMax(1, False)], ids=str)
+def test_exact_operators_are_not_moved(op: Op) -> None:
+    array = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    graph = graph_of("f32[3, 4]", op)
+    result = Plan(graph).run({"x": array}, RandomRounding(np.random.default_rng(0)))["y"]
+    np.testing.assert_array_equal(result, op.eval(array))
+
+
+def test_exact_operators_exist() -> None:
+    assert set(all_ops().values()) >= EXACT
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_moves_are_of_the_size_of_a_rounding(dtype: Any) -> None:
+    rounding = RandomRounding(np.random.default_rng(0))
+    ones = np.ones(10_000, dtype)
+    moved = rounding.move(ones, ones)
+    assert moved.dtype == dtype
+    assert 0 < np.abs(moved.astype(np.float64) - 1).max() <= 2 * epsilon(np.dtype(dtype))
+
+
+def test_infinities_nan_and_integers_are_not_moved() -> None:
+    rounding = RandomRounding(np.random.default_rng(0))
+    special = np.array([np.inf, -np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(rounding.move(special, np.abs(special)), special)
+    np.testing.assert_array_equal(rounding.move_relative(np.arange(3)), np.arange(3))
+
+
+def test_equal_seeds_give_equal_bounds() -> None:
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)}
+    first, again, other = (expect(graph_of("f32[3, 4]", Sigmoid()), feeds, seed)["y"].allowed for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_overflow_in_the_own_precision_is_expected() -> None:
+    expected = expect(graph_of("f32[2]", Exp()), {"x": np.array([1, 200], np.float32)})["y"]
+    assert expected.special is not None
+    assert expected.special.tolist() == [0, np.inf]
+    assert np.isfinite(expected.allowed).all()
+
+
+def test_a_choice_that_rounding_decides_is_left_open() -> None:
+    graph = graph_of("f32[1, 2]", Sigmoid(), ArgMax(1, False))
+    close = np.array([[0.3, np.nextafter(np.float32(0.3), 1)]], np.float32)
+    assert np.isinf(expect(graph, {"x": close})["y"].allowed).all()
+    assert (expect(graph, {"x": np.array([[0.1, 0.9]], np.float32)})["y"].allowed == 0).all()
+
+
+def test_cancellation_widens_the_bound() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[1, 2000]"))).output
+    weights = np.repeat(np.array([1, -1], np.float32), 1000)[:, None]
+    doubled = graph.add(Mul(), x, x).output
+    graph.add(Output("y"), graph.add(MatMul(), doubled, graph.add(constant(weights)).output).output)
+    expected = expect(graph, {"x": np.full((1, 2000), 1.1, np.float32)})["y"]
+    assert expected.reference[0, 0] == 0
+    assert 1e-3 < expected.allowed[0, 0] < 10
+
+
+def test_equal_terms_are_rounded_alike() -> None:
+    graph = graph_of("f32[1, 100000]", ReduceSum((1,), False))
+    array = np.full((1, 100_000), 0.1, np.float32)
+    total = np.float32(0)
+    for number in array[0]:
+        total += number
+    expected = expect(graph, {"x": array})["y"]
+    error = abs(float(total) - float(expected.reference[0]))
+    assert error < float(expected.allowed[0])
+
+
+@dataclass(frozen=True)
+class Third(Op):
+    """An operator that the table of sizes does not know: a sum with a cancellation inside."""
+
+    def infer(self, x: TensorType) -> TensorType:
+        return x
+
+    def eval(self, x: Array) -> Array:
+        return (x + x.dtype.type(1000)) - x.dtype.type(1000)
+
+
+def test_an_unknown_operator_is_rounded_through_its_inputs() -> None:
+    array = np.full(500, 777.7, np.float32)
+    allowed = expect(graph_of("f32[500]", Third()), {"x": array})["y"].allowed
+    assert (allowed > MULTIPLE * 1e-5).all()
+    assert (allowed < 0.1).all()
+
+
+def test_observer_sees_inputs_and_outputs() -> None:
+    seen: list[tuple[str, Any, Any]] = []
+
+    def observe(node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        seen.append((node.op.name, inputs, outputs))
+        return outputs
+
+    Plan(graph_of("f32[1]", Relu())).run({"x": np.array([-1], np.float32)}, observe)
+    assert seen[0] == ("Relu", (np.array([-1], np.float32),), (np.array([0], np.float32),))

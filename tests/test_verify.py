@@ -1,0 +1,608 @@
+"""Verification: right files pass, wrong ones do not, and bisection names the place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kir.exporters.onnx_file import export_graph, to_model_proto
+from onnx import numpy_helper
+
+from kir import passes
+from kir.errors import FormatError, MismatchError, ProviderError
+from kir.feeds import find_use
+from kir.graph import Graph, Origin, Value
+from kir.layers import GRU as GRULayer
+from kir.layers import LSTM as LSTMLayer
+from kir.layers import Bidirectional, Input, Masking
+from kir.layers import Dense as DenseLayer
+from kir.model import Sequential, lower
+from kir.op import Array, Op
+from kir.ops.elementwise import (
+    Add,
+    Cast,
+    Div,
+    Equal,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    Log,
+    Mul,
+    Not,
+    Relu,
+    Round,
+    Sigmoid,
+    Sqrt,
+    Sub,
+    Tanh,
+)
+from kir.ops.linear import Dense, MatMul
+from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.random import Dropout
+from kir.ops.recurrent import GRU, LSTM, RNN
+from kir.ops.reduce import ArgMax, ReduceMean, ReduceMin, ReduceSum
+from kir.ops.shape import Concat, Gather, Transpose
+from kir.ops.structural import Data, Output, constant
+from kir.ops.structural import Input as InputOp
+from kir.rounding import Expected
+from kir.types import DType, parse_type
+from kir.verify import (
+    Divergence,
+    OutputReport,
+    VerificationReport,
+    bisect,
+    check_training,
+    compare,
+    verify_file,
+    verify_onnx_files,
+)
+
+SIGMOID, TANH = ("Sigmoid", 0.0, 0.0), ("Tanh", 0.0, 0.0)
+
+Change = Callable[[str, Array], Array]  # of a weight, by its label
+
+
+class Builder:
+    """Writes a graph op by op, with random weights that depend on the seed alone."""
+
+    def __init__(self, type: str, change: Change | None = None, seed: int = 0) -> None:
+        self.graph = Graph("model")
+        self.dtype = parse_type(type).dtype.numpy
+        self.x = self.graph.add(InputOp("x", parse_type(type))).output
+        self._generator = np.random.default_rng(seed)
+        self._change = change or (lambda name, array: array)
+
+    def add(self, op: Op, *values: Value | None, layer: str = "") -> Value:
+        return self.graph.add(op, *values, origin=Origin(layer, op.name) if layer else None).outputs[0]
+
+    def weight(self, name: str, *shape: int, scale: float = 1.0) -> Value:
+        array = self._generator.standard_normal(shape) * scale
+        return self.constant(self._change(name, array), name)
+
+    def constant(self, array: Any, name: str | None = None) -> Value:
+        return self.add(constant(np.asarray(array, self.dtype), name))
+
+    def dense(self, x: Value, units: int, layer: str, activation: Op | None = None, gain: float = 1.0) -> Value:
+        features = x.type.shape[-1]
+        assert isinstance(features, int)
+        kernel = self.weight(f"{layer}/kernel", features, units, scale=gain / math.sqrt(features))
+        y = self.add(Dense(), x, kernel, self.weight(f"{layer}/bias", units, scale=0.1), layer=layer)
+        return y if activation is None else self.add(activation, y, layer=layer)
+
+    def recurrent(self, op: Any, x: Value, lens: Value | None = None, gain: float = 1.0) -> Value:
+        rows, features, count = op.gates * op.units, x.type.shape[-1], op.direction_count
+        assert isinstance(features, int)
+        weights = (
+            self.weight("kernel", count, rows, features, scale=gain / math.sqrt(features)),
+            self.weight("recurrent_kernel", count, rows, op.units, scale=gain / math.sqrt(op.units)),
+            self.weight("bias", count, 2 * rows, scale=0.1),
+        )
+        return self.add(op, x, *weights, lens, layer=op.name.lower())
+
+    def build(self, *outputs: Value) -> Graph:
+        for index, value in enumerate(outputs):
+            self.graph.add(Output("y" if len(outputs) == 1 else f"y{index}"), value)
+        return self.graph
+
+
+def mlp(change: Change | None = None, activation: Op | None = None, seed: int = 0, dtype: str = "f32") -> Graph:
+    build = Builder(f"{dtype}[batch, 64]", change, seed)
+    x = build.x
+    for index in range(3):
+        x = build.dense(x, 48, f"dense_{index}", activation or Tanh())
+    return build.build(build.add(Softmax(1), build.dense(x, 10, "logits")))
+
+
+def model_of(graph: Graph, opset: int | None = None) -> bytes:
+    return bytes(to_model_proto(graph, opset=opset).SerializeToString())
+
+
+def verify(graph: Graph, written: Graph | None = None, **options: Any) -> VerificationReport:
+    return verify_file(graph, model_of(written or graph), **options)
+
+
+# Right files pass
+
+
+def _cancellation() -> Graph:
+    build = Builder("f32[batch, 2048]")
+    half = np.abs(np.random.default_rng(0).standard_normal((2048, 8)))
+    twice = build.add(Concat(1), *[build.add(Sigmoid(), build.x)] * 2)
+    return build.build(build.add(Dense(), twice, build.constant(np.concatenate([half, -half]))))
+
+
+def _variance() -> Graph:
+    build = Builder("f32[batch, 300]")
+    x = build.add(Add(), build.x, build.constant(100))
+    centered = build.add(Sub(), x, build.add(ReduceMean((1,), True), x))
+    variance = build.add(ReduceMean((1,), True), build.add(Mul(), centered, centered))
+    root = build.add(Sqrt(), build.add(Add(), variance, build.constant(1e-3)))
+    return build.build(build.add(Div(), centered, root))
+
+
+def _long_product(positive: bool) -> Graph:
+    build = Builder("f32[batch, 4096]", lambda name, array: np.abs(array) if positive else array)
+    return build.build(build.dense(build.x, 16, "dense"))
+
+
+def _saturated(op: Op) -> Graph:
+    build = Builder("f32[batch, 64]")
+    return build.build(build.add(op, build.dense(build.dense(build.x, 64, "a", Relu()), 50, "b", gain=300)))
+
+
+def _deep(activation: Op, gain: float) -> Graph:
+    build = Builder("f32[batch, 64]")
+    x = build.x
+    for index in range(40):
+        x = build.dense(x, 64, f"dense_{index}", activation, gain)
+    return build.build(x)
+
+
+def _recurrent(op: Any, steps: int, gain: float = 1.0) -> Graph:
+    build = Builder(f"f32[{steps}, batch, 8]")
+    return build.build(build.recurrent(op, build.x, gain=gain))
+
+
+def _attention() -> Graph:
+    build = Builder("f32[batch, length, 32]")
+    scores = build.add(MatMul(), build.x, build.add(Transpose((0, 2, 1)), build.x))
+    return build.build(build.add(MatMul(), build.add(Softmax(2), scores), build.x))
+
+
+def _embedding() -> Graph:
+    build = Builder("f32[batch, 3]")
+    indices = build.graph.add(InputOp("indices", parse_type("i32[batch, length]"))).output
+    return build.build(build.add(Gather(0), build.weight("table", 5, 4), indices))
+
+
+def _discontinuous() -> Graph:
+    build = Builder("f32[batch, 100]")
+    probabilities = build.add(Softmax(1), build.x)
+    rounded = build.add(Round(), build.add(Mul(), build.x, build.constant(7)))
+    return build.build(rounded, build.add(ArgMax(1, False), probabilities))
+
+
+def _special() -> Graph:
+    build = Builder("f32[batch, 100]")
+    big = build.add(Exp(), build.add(Mul(), build.x, build.constant(80)))
+    return build.build(big, build.add(Div(), big, big), build.add(Log(), build.x))
+
+
+RIGHT: dict[str, Callable[[], Graph]] = {
+    "mlp": mlp,
+    "mlp float64": lambda: mlp(dtype="f64"),
+    "mlp float16": lambda: mlp(dtype="f16"),
+    "gelu": lambda: mlp(activation=Gelu(False)),
+    "4096 terms": lambda: _long_product(False),
+    "4096 positive terms": lambda: _long_product(True),
+    "terms that cancel": _cancellation,
+    "variance of numbers around 100": _variance,
+    "saturated softmax": lambda: _saturated(Softmax(1)),
+    "saturated log softmax": lambda: _saturated(LogSoftmax(1)),
+    "saturated sigmoid": lambda: _saturated(Sigmoid()),
+    "40 layers of relu": lambda: _deep(Relu(), 1.4),
+    "40 layers of tanh": lambda: _deep(Tanh(), 3.0),
+    "200 steps of LSTM": lambda: _recurrent(LSTM(32, "bidirectional", (SIGMOID, TANH, TANH) * 2), 200, 2.0),
+    "200 steps of GRU": lambda: _recurrent(GRU(32, "forward", (SIGMOID, TANH), True), 200, 2.0),
+    "200 chaotic steps of RNN": lambda: _recurrent(RNN(32, "reverse", (TANH,)), 200, 3.0),
+    "attention": _attention,
+    "embedding": _embedding,
+    "rounded and chosen": _discontinuous,
+    "infinities and nan": _special,
+}
+
+
+@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT.keys())
+def test_right_files_pass(make: Callable[[], Graph]) -> None:
+    graph = make()
+    for seed in range(3):
+        report = verify(graph, seed=seed)
+        assert report.passed, str(report)
+        assert report.runs == 3
+
+
+ACTIVATION_CHOICES = [Tanh(), Sigmoid(), Relu(), Gelu(False), HardSigmoid(0.2, 0.5), Softmax(1), LogSoftmax(1)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_random_models_pass_optimised_and_not(data: st.DataObject) -> None:
+    build = Builder("f32[batch, 16]", seed=data.draw(st.integers(0, 1000)))
+    x = build.x
+    for index in range(data.draw(st.integers(1, 6))):
+        activation = data.draw(st.sampled_from(ACTIVATION_CHOICES))
+        units, gain = data.draw(st.integers(1, 40)), data.draw(st.sampled_from([0.1, 1.0, 10.0]))
+        x = build.dense(x, units, f"dense_{index}", activation, gain)
+    graph = build.build(x)
+    optimised = graph.copy()
+    passes.run(optimised, passes.pipeline(2))
+    for written in (graph, optimised):
+        report = verify(graph, written, seed=data.draw(st.integers(0, 1000)))
+        assert report.passed, str(report)
+
+
+MODELS: dict[str, Callable[[], list[Any]]] = {
+    "masked LSTM": lambda: [Input((None, 4)), Masking(0.5), LSTMLayer(6, return_sequences=True), LSTMLayer(5)],
+    "masked backwards GRU": lambda: [Input((9, 4)), Masking(), GRULayer(6, go_backwards=True), DenseLayer(2)],
+    "two directions": lambda: [Input((None, 4)), Masking(), Bidirectional(LSTMLayer(6)), DenseLayer(2)],
+}
+
+
+@pytest.mark.parametrize("layers", MODELS.values(), ids=MODELS.keys())
+def test_models_with_masks_pass_and_their_masks_are_fed(layers: Callable[[], list[Any]]) -> None:
+    graph = lower(Sequential(layers()))
+    (node,) = graph.inputs
+    assert find_use(graph, node).compared
+    optimised = graph.copy()
+    passes.run(optimised, passes.pipeline(2))
+    report = verify(graph, optimised)
+    assert report.passed, str(report)
+
+
+# Wrong files do not
+
+
+def scaled(name: str, factor: float) -> Change:
+    return lambda given, array: array * factor if given == name else array
+
+
+def swap_gates(name: str, array: Array) -> Array:
+    if name != "kernel":
+        return array
+    first, second, *others = np.split(array, 4, axis=1)
+    return np.concatenate([second, first, *others], axis=1)
+
+
+def one_weight(name: str, array: Array) -> Array:
+    changed = array.copy()
+    if name == "dense_1/kernel":
+        changed[3, 4] += 1e-3
+    return changed
+
+
+def _normalization(epsilon: float) -> Graph:
+    build = Builder("f32[batch, 32]")
+    squares = build.add(ReduceMean((1,), True), build.add(Mul(), build.x, build.x))
+    return build.build(build.add(Div(), build.x, build.add(Sqrt(), build.add(Add(), squares, build.constant(epsilon)))))
+
+
+def _lstm(change: Change | None = None, gate: tuple[str, float, float] = SIGMOID, missing_steps: int = 0) -> Graph:
+    """An LSTM over [batch, time, 4] whose steps of zeros at the end are masked."""
+    build = Builder("f32[batch, length, 4]", change)
+    padding = build.add(Equal(), build.x, build.constant(0))
+    valid = build.add(Not(), build.add(Cast(DType.BOOL), build.add(ReduceMin((2,), False), _as_i32(build, padding))))
+    lens = build.add(ReduceSum((1,), False), _as_i32(build, valid))
+    for _ in range(missing_steps):
+        one = build.add(constant(np.int32(1)))
+        some = build.add(Cast(DType.INT32), build.add(Cast(DType.BOOL), lens))
+        lens = build.add(Sub(), lens, build.add(Mul(), some, one))
+    op = LSTM(8, "forward", (gate, TANH, TANH))
+    return build.build(build.recurrent(op, build.add(Transpose((1, 0, 2)), build.x), lens))
+
+
+def _as_i32(build: Builder, value: Value) -> Value:
+    return build.add(Cast(DType.INT32), value)
+
+
+WRONG: dict[str, tuple[Callable[[], Graph], Callable[[], Graph]]] = {
+    "a kernel off by a thousandth": (mlp, lambda: mlp(scaled("dense_1/kernel", 1.001))),
+    "a bias off by a thousandth": (mlp, lambda: mlp(scaled("logits/bias", 1.001))),
+    "one of 2304 weights": (mlp, lambda: mlp(one_weight)),
+    "the other gelu": (lambda: mlp(activation=Gelu(False)), lambda: mlp(activation=Gelu(True))),
+    "the other hard sigmoid": (
+        lambda: mlp(activation=HardSigmoid(1 / 6, 0.5)),
+        lambda: mlp(activation=HardSigmoid(0.2, 0.5)),
+    ),
+    "another epsilon": (lambda: _normalization(1e-3), lambda: _normalization(1e-5)),
+    "swapped gates": (_lstm, lambda: _lstm(swap_gates)),
+    "another gate function": (_lstm, lambda: _lstm(gate=("HardSigmoid", 0.2, 0.5))),
+    "a mask one step short": (_lstm, lambda: _lstm(missing_steps=1)),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_files_fail(right: Callable[[], Graph], wrong: Callable[[], Graph]) -> None:
+    graph = right()
+    assert verify(graph).passed
+    for seed in range(3):
+        report = verify(graph, wrong(), seed=seed)
+        assert not report.passed, str(report)
+        assert report.outputs[0].ratio > 1
+
+
+def test_other_integers_fail() -> None:
+    def graph(axis: int) -> Graph:
+        build = Builder("f32[batch, 5, 5]")
+        return build.build(build.add(ArgMax(axis, False), build.x))
+
+    report = verify(graph(1), graph(2))
+    assert not report.passed
+    assert report.outputs[0].dtype == "int64"
+
+
+def test_a_file_that_cannot_run_on_an_input_fails() -> None:
+    def graph(rows: int) -> Graph:
+        build = Builder("f32[batch, 4]")
+        return build.build(build.add(Add(), build.x, build.constant(np.zeros((rows, 4)))))
+
+    assert verify(graph(1)).passed
+    with pytest.raises(MismatchError, match=r"x \(2, 4\)"):
+        verify(graph(1), graph(3))
+
+
+# Comparing one output
+
+
+def expected(reference: list[float], allowed: float, special: list[float] | None = None) -> Expected:
+    array = np.array(reference)
+    return Expected(array, np.full(array.shape, allowed), None if special is None else np.array(special))
+
+
+@pytest.mark.parametrize(
+    ("one", "actual", "passed"),
+    [
+        (expected([1.0], 1e-6), [1.0 + 5e-7], True),
+        (expected([1.0], 1e-6), [1.0 + 5e-6], False),
+        (expected([1.0], 1e-6), [np.nan], False),
+        (expected([1.0], 1e-6), [np.inf], False),
+        (expected([1.0], np.inf), [np.nan], True),
+        (expected([0.0], 0.0, [np.nan]), [np.nan], True),
+        (expected([0.0], 0.0, [np.nan]), [0.0], False),
+        (expected([9e99], 0.0, [np.inf]), [np.inf], True),
+        (expected([9e99], 0.0, [np.inf]), [-np.inf], False),
+        (expected([], 0.0), [], True),
+        (expected([1.0], 1e-6), [1.0, 1.0], False),
+    ],
+)
+def test_compare(one: Expected, actual: list[float], passed: bool) -> None:
+    assert compare("y", one, np.array(actual, np.float32)).passed == passed
+
+
+def test_large_integers_and_strings_are_compared_exactly() -> None:
+    large = np.array([2**60])
+    exact = Expected(large, np.zeros(1))
+    assert compare("y", exact, large).passed
+    assert not compare("y", exact, large + 1).passed
+    words = Expected(np.array(["a"], object), np.zeros(1))
+    assert compare("y", words, np.array(["a"], object)).passed
+    assert not compare("y", words, np.array(["b"], object)).passed
+
+
+def test_measures_of_an_error() -> None:
+    report = compare("y", expected([2.0, 100.0], 1e-3), np.array([2.0 + 2**-22, 100.0 + 2**-12], np.float32))
+    assert report.max_abs == 2**-12
+    assert report.max_rel == pytest.approx(2**-12 / 100)
+    assert report.max_ulp == 2**-12 / 2**-17
+    assert report.ratio == pytest.approx(2**-12 / 1e-3)
+
+
+# Reports
+
+
+def test_report() -> None:
+    report = verify(mlp(), seed=3)
+    document = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert document["passed"] is True
+    assert (document["provider"], document["seed"], document["runs"]) == ("cpu", 3, 3)
+    assert document["outputs"][0]["shapes"] == [[1, 10], [2, 10], [7, 10]]
+    assert 0 < document["outputs"][0]["max_abs"] <= document["outputs"][0]["allowed"]
+    assert "y " in str(report)
+    report.raise_if_failed()
+
+
+def test_report_of_a_failure() -> None:
+    report = verify(mlp(), mlp(scaled("dense_1/kernel", 1.01)))
+    with pytest.raises(MismatchError, match=r"(?s)allowed.*y .*FAIL in \d+ of \d+ elements.*--bisect") as caught:
+        report.raise_if_failed()
+    assert caught.value.exit_code == 1
+    assert "--bisect" not in str(_caught(report.with_divergence(Divergence())))
+
+
+def _caught(report: VerificationReport) -> MismatchError:
+    with pytest.raises(MismatchError) as caught:
+        report.raise_if_failed()
+    return caught.value
+
+
+def test_infinite_numbers_are_text_in_json() -> None:
+    output = OutputReport("y", "int64", ((1,),), 1, math.inf, 1, 1, 0, False)
+    report = VerificationReport((output,), 1, "cpu", 0, "")
+    document = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert document["outputs"][0]["max_rel"] == "inf"
+    assert document["outputs"][0]["ratio"] == "inf"
+
+
+def test_equal_seeds_give_equal_reports_and_others_do_not() -> None:
+    graph = mlp()
+    first, again, other = (verify(graph, seed=seed).to_json()["outputs"] for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+def test_given_sizes_are_used() -> None:
+    assert verify(mlp(), sizes=[{"batch": 11}]).outputs[0].shapes == ((11, 10),)
+
+
+def test_inputs_with_defaults_are_left_out_and_fed() -> None:
+    build = Builder("f32[batch, 4]")
+    offset = build.graph.add(InputOp("offset", parse_type("f32[4]"), Data(np.ones(4, np.float32)))).output
+    assert verify(build.build(build.add(Add(), build.x, offset))).passed
+
+
+# Signatures and providers
+
+
+def test_another_output_is_a_clear_error() -> None:
+    build = Builder("f32[batch, 64]")
+    other = build.build(build.dense(build.x, 11, "dense"))
+    with pytest.raises(MismatchError, match=r"output 'y' is f32\[batch, 11\] in the file and f32\[batch, 10\]"):
+        verify(mlp(), other)
+
+
+def test_other_names_are_a_clear_error() -> None:
+    graph = Graph()
+    value = graph.add(InputOp("z", parse_type("f32[batch, 64]"))).output
+    graph.add(Output("y"), graph.add(Relu(), value).output)
+    with pytest.raises(MismatchError, match=r"(?s)'x' of the model is missing.*has z.*'z' of the file is unknown"):
+        verify(mlp(), graph)
+
+
+def test_another_dtype_or_rank_is_a_clear_error() -> None:
+    with pytest.raises(MismatchError, match=r"input 'x' is f64\[batch, 64\] in the file and f32\[batch, 64\]"):
+        verify(mlp(), mlp(dtype="f64"))
+
+
+def test_a_fixed_size_where_the_model_has_none_is_a_clear_error() -> None:
+    fixed = mlp().specialize({"batch": 1})
+    with pytest.raises(MismatchError, match=r"input 'x' is f32\[1, 64\] in the file and f32\[batch, 64\]"):
+        verify(mlp(), fixed)
+
+
+def test_a_provider_that_is_not_installed() -> None:
+    with pytest.raises(ProviderError, match=r"installed are: .*cpu"):
+        verify(mlp(), provider="rocm")
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(FormatError, match=r"x\.onnx"):
+        verify_file(mlp(), tmp_path / "x.onnx")
+
+
+# Bisection
+
+
+def test_bisect_names_the_first_wrong_node(tmp_path: Path) -> None:
+    graph = mlp()
+    passes.run(graph, passes.pipeline(2))
+    path = tmp_path / "model.onnx"
+    export_graph(graph, path)
+    assert bisect(graph, path).node is None
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "dense_1/kernel":
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.01), tensor.name))
+    onnx.save(proto, path)
+    found = bisect(graph, path)
+    assert found.node is not None
+    assert found.node.origin == Origin("dense_1", "Dense")
+    assert found.op.startswith("Dense")
+    assert found.error > found.allowed > 0
+    assert "dense_1 (Dense)" in str(verify_file(graph, path).with_divergence(found))
+    assert json.loads(json.dumps(found.to_json()))["layer"] == "dense_1 (Dense)"
+
+
+def test_bisect_goes_through_many_groups() -> None:
+    graph = _deep(Tanh(), 1.0)
+    proto = to_model_proto(graph)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "dense_37/bias":
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.01), tensor.name))
+    assert bisect(graph, proto.SerializeToString()).layer == "dense_37 (Dense)"
+
+
+def test_bisect_refuses_the_file_of_another_graph() -> None:
+    with pytest.raises(FormatError, match="not written from this graph"):
+        bisect(mlp(), model_of(_variance()))
+
+
+def test_a_wrong_pass_is_told_from_a_wrong_export() -> None:
+    wrong = mlp(scaled("dense_0/kernel", 1.01))
+    assert not verify(mlp(), wrong).passed
+    assert "a pass changed the result" in str(bisect(wrong, model_of(wrong)))
+
+
+# Training exports
+
+
+def dropping(rate: float, noise_shape: tuple[int, ...] | None = None, seed: int | None = None) -> Graph:
+    build = Builder("f32[batch, 64]")
+    switch = build.graph.add(InputOp("training_mode", parse_type("bool[]"), Data(np.array(True)))).output
+    x = build.dense(build.x, 200, "dense", Tanh())
+    dropped = build.add(Dropout(rate, noise_shape, seed), x, switch, layer="dropout")
+    return build.build(build.dense(dropped, 10, "logits"))
+
+
+@pytest.mark.parametrize("opset", [13, None])
+@pytest.mark.parametrize("noise_shape", [None, (1, 200)])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
+def test_training_exports_pass(rate: float, noise_shape: tuple[int, ...] | None, opset: int | None) -> None:
+    graph = dropping(rate, noise_shape)
+    report = verify_file(graph, model_of(graph, opset))
+    assert report.passed, str(report)
+
+
+def test_another_rate_in_the_file_fails() -> None:
+    problems = check_training(dropping(0.5), model_of(dropping(0.4)))
+    assert any("elements were kept; expected" in problem for problem in problems)
+    assert any("off by a factor" in problem for problem in problems)
+
+
+def test_a_file_that_drops_nothing_fails() -> None:
+    graph = dropping(0.5)
+    proto = to_model_proto(graph)
+    (node,) = (node for node in proto.graph.node if node.op_type == "Dropout")
+    node.op_type = "Identity"
+    del node.input[1:], node.attribute[:]
+    assert check_training(graph, proto.SerializeToString()) == ["nothing is dropped at random in layer dropout"]
+
+
+def test_models_without_dropout_need_no_training_check() -> None:
+    assert check_training(mlp(), b"not even a model") == []
+
+
+# Two files
+
+
+def test_two_files_of_one_model_agree() -> None:
+    graph = mlp()
+    optimised = graph.copy()
+    passes.run(optimised, passes.pipeline(2))
+    report = verify_onnx_files(model_of(graph, 13), model_of(optimised))
+    assert report.passed, str(report)
+    assert "first file" in report.method
+    assert report.outputs[0].allowed > 0
+
+
+def test_two_files_of_embeddings_agree() -> None:
+    assert verify_onnx_files(model_of(_embedding()), model_of(_embedding())).passed
+
+
+def test_two_different_files_do_not_agree(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    for path, graph in zip(paths, (mlp(), mlp(scaled("dense_0/kernel", 1.001))), strict=True):
+        export_graph(graph, path)
+    assert not verify_onnx_files(paths[0], str(paths[1])).passed
+
+
+def test_two_files_of_other_signatures_are_a_clear_error() -> None:
+    with pytest.raises(MismatchError, match="another signature"):
+        verify_onnx_files(model_of(mlp()), model_of(_variance()))
