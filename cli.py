@@ -500,6 +500,9 @@ def _print_export(result: ExportResult) -> None:
 
 
 def _print_verification(report: VerificationReport) -> None:
+    verdict = "verified" if report.passed else "MISMATCH"
+    click.echo(f"{verdict} in onnxruntime ({report.provider}), {report.runs} runs of random inputs, seed {report.seed}")
+    click.echo(f"allowed error: {report.method}")
     click.echo(str(report))
 
 

@@ -21,7 +21,8 @@ from kir.graph import Graph, Node, Value
 from kir.keras_tensor import BATCH
 from kir.model import TRAINING_INPUT
 from kir.op import Array
-from kir.ops.elementwise import Cast, Equal
+from kir.ops.elementwise import Cast, Div, Equal, Mod, Pow
+from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Concat, Expand, Gather, GatherElements, GatherND, OneHot, Reshape, Slice, Split, Transpose
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input
@@ -37,15 +38,23 @@ FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
 
 MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 
+SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
+MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
+
 WORDS = ("", "a", "zebra", "ΑΩ", "two words")
 
 
-@dataclass(frozen=True)
+@dataclass
 class InputUse:
-    """What a graph does with the elements of an input: sizes they index, constants that they are compared with."""
+    """What a graph does with the elements of an input.
+
+    `indexed` holds sizes that integers must stay below (and not be negative), `compared` the constants that elements
+    are compared with, `divides` says that integers must not be 0.
+    """
 
     indexed: list[Dim] = field(default_factory=list)
     compared: list[Any] = field(default_factory=list)
+    divides: bool = False
 
 
 def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[Sizes]:
@@ -97,7 +106,7 @@ def random_feeds(
             limits = [substitute(dim, sizes) for dim in use.indexed] + [(bounds or {}).get(op.label, math.inf)]
             bound = min(limit for limit in limits if not isinstance(limit, Sym))
             shape = _known_shape(op.type, sizes)
-            feeds[op.label] = _random_array(op.type.dtype, shape, bound, use.compared, generator)
+            feeds[op.label] = _random_array(op.type.dtype, shape, bound, use, generator)
     return feeds
 
 
@@ -124,6 +133,7 @@ def find_use(graph: Graph, node: Node) -> InputUse:
             elif isinstance(op, Equal):
                 use.compared.extend(_constant_scalar(reader.node.inputs[1 - reader.slot]))
             else:
+                use.divides |= isinstance(op, Div | Mod) and reader.slot == 1
                 use.indexed.extend(_indexed_sizes(reader.node, reader.slot))
     return use
 
@@ -136,6 +146,10 @@ def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
         return [data.type.shape[op.axis]]
     if isinstance(op, GatherND) and slot == 1:
         return list(data.type.shape[op.batch_dims :])
+    if isinstance(op, RNN | GRU | LSTM) and slot == SEQUENCE_LENS:
+        return [data.type.shape[0] + 1]
+    if isinstance(op, Pow) and slot == 1:
+        return [MAX_EXPONENT + 1]
     return [op.depth] if isinstance(op, OneHot) and slot == 0 else []
 
 
@@ -200,9 +214,12 @@ def _known_shape(type: TensorType, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _random_array(
-    dtype: DType, shape: tuple[int, ...], bound: float, special: Sequence[Any], generator: np.random.Generator
+    dtype: DType, shape: tuple[int, ...], bound: float, use: InputUse, generator: np.random.Generator
 ) -> Array:
     array = _plain_array(dtype, shape, bound, generator)
+    special = use.compared
+    if use.divides and dtype.is_integer:
+        array = np.where(array == 0, 1, array)
     if special and array.ndim:
         chosen = generator.choice(np.asarray(special), size=shape[:2])
         masked = masked_steps(shape[:2], generator)

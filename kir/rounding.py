@@ -223,9 +223,10 @@ def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
 
 
 def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-    size = _matmul_size(op, y, x.reshape(-1, x.shape[-1]), kernel) if x.ndim == 2 else _matmul_size(op, y, x, kernel)
     # The bias may come first, and then is part of every partial sum.
-    return size + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
+    return (
+        _matmul_size(op, y, x, kernel) + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
+    )
 
 
 def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kir.keras_tensor import Call, KerasTensor
-from kir.layers.base import Layer
+from kir.layers.base import Layer, own_arguments
 from kir.model import Model
+from kir.naming import snake_case
 from kir.op import Array
+from kir.registry import Configurable
 from kir.structure import flatten, map_structure
 
 if TYPE_CHECKING:
@@ -19,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One layer. `arguments` are its constructor's, without those that are None."""
+    """One layer. `arguments` are its constructor's that are not at their defaults, as text."""
 
     path: str
     layer: str
     output_shape: str
     parameters: int
     connected_to: tuple[str, ...]
-    arguments: dict[str, Any]
+    arguments: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ def summarize(model: Model) -> Summary:
     while pending:
         layer, prefix, calls = pending.pop()
         rows.append(_row(layer, prefix, calls.get(id(layer)) or layer.calls[:1]))
-        if isinstance(layer, Model) and layer.built:
-            inner_calls = _calls_by_layer(layer)
-            pending.extend((inner, f"{prefix}{layer.name}/", inner_calls) for inner in reversed(layer.operations))
+        inner_calls = _calls_by_layer(layer) if isinstance(layer, Model) else {}
+        inner = layer.operations if isinstance(layer, Model) else layer.sublayers()
+        pending.extend((one, f"{prefix}{layer.name}/", inner_calls) for one in reversed(inner))
     weights = model.weights
     return Summary(
         model.name,
@@ -80,7 +83,7 @@ def print_summary(model: Model, console: Console | None = None) -> None:
             row.output_shape,
             f"{row.parameters:,}",
             escape(", ".join(row.connected_to) or "-"),
-            escape(", ".join(f"{key}={value!r}" for key, value in row.arguments.items())),
+            escape(", ".join(f"{key}={value}" for key, value in row.arguments.items())),
         )
     console.print(table)
     console.print(f"Total params: {summary.parameters:,} ({format_bytes(summary.parameter_bytes)})")
@@ -105,7 +108,7 @@ def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:
         ", ".join(dict.fromkeys(_shape_text(call.outputs) for call in calls)) or "?",
         layer.count_params(),
         tuple(x.name for call in calls for x in call.inputs),
-        {key: value for key, value in layer.get_config().items() if _is_shown(key, value)},
+        _arguments(layer),
     )
 
 
@@ -122,9 +125,43 @@ def _shape_text(outputs: Any) -> str:
     return leaves[0] if len(leaves) == 1 else f"[{', '.join(leaves)}]"
 
 
-def _is_shown(key: str, value: Any) -> bool:
-    """Arguments that say something: no None, and none of the keys that every layer has."""
-    return key not in ("name", "trainable", "dtype") and value is not None and not isinstance(value, dict)
+def _arguments(layer: Layer) -> dict[str, str]:
+    """The constructor arguments that are not at their defaults, as text; a model's are its layers."""
+    if isinstance(layer, Model):
+        return {}
+    defaults = inspect.signature(type(layer).__init__).parameters
+    config = layer.get_config()
+    values = {name: vars(layer).get(name, config[name]) for name in own_arguments(type(layer)) if name in config}
+    if "activity_regularizer" in config:
+        values["activity_regularizer"] = layer.activity_regularizer
+    return {
+        name: _argument_text(value)
+        for name, value in values.items()
+        if not (name in defaults and _is_default(value, defaults[name].default))
+    }
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether an argument has its default value, which for an object is a name, such as "glorot_uniform"."""
+    if isinstance(value, Configurable):
+        return _argument_text(value) == f"{type(value).__name__}()" and snake_case(type(value).__name__) == default
+    if inspect.isfunction(value):
+        return value.__name__ == (default or "linear")
+    return bool(value == default) or (default is None and value is False)
+
+
+def _argument_text(value: Any) -> str:
+    """An argument as one would write it; an object with those of its own arguments that are not at their defaults."""
+    if isinstance(value, Configurable):
+        defaults = inspect.signature(type(value).__init__).parameters
+        config = value.get_config()
+        shown = [f"{key}={v!r}" for key, v in config.items() if key not in defaults or v != defaults[key].default]
+        return f"{type(value).__name__}({', '.join(shown)})"
+    if inspect.isfunction(value):
+        return value.__name__
+    if isinstance(value, dict) and "class_name" in value:
+        return f"{value['class_name']} {value['config']['name']}"
+    return repr(value)
 
 
 def describe_array(array: Array) -> dict[str, Any]:

@@ -327,7 +327,8 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
         return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, 0, not settled, problem)
     errors = _errors(expected, actual)
     wrong = ~(errors <= expected.allowed)
-    ratios = np.where(errors == 0, 0, errors / np.where(expected.allowed > 0, expected.allowed, 1e-300))
+    with np.errstate(over="ignore"):
+        ratios = np.where(errors == 0, 0, errors / np.where(expected.allowed > 0, expected.allowed, 1e-300))
     worst = int(ratios.argmax()) if ratios.size else 0
     counted = np.where(np.isfinite(expected.allowed), errors, 0).ravel()
     size = np.abs(reference.astype(np.float64)).ravel() if reference.dtype != object else np.ones(reference.size)

@@ -12,6 +12,7 @@ import onnxruntime
 from kir.exporters.onnx_file import to_model_proto
 
 from kir import Model, interpreter, layers, passes
+from kir import backend as K
 from kir.layers import Input
 from kir.model import lower
 from kir.structure import flatten
@@ -40,7 +41,9 @@ def build_both(build: Callable[..., Any], *specs: InputSpec, seed: int = 0) -> t
     return model, reference
 
 
-def assert_matches_keras(model: Model, reference: Any, feeds: Sequence[Array], atol: float = 2e-6, rtol: float = 1e-5) -> Any:
+def assert_matches_keras(
+    model: Model, reference: Any, feeds: Sequence[Array], atol: float = 2e-6, rtol: float = 1e-5
+) -> Any:
     """Keras's outputs are those of the interpreter, of its float64 run, and of the optimised file in onnxruntime.
 
     onnxruntime has float64 kernels of few activations, and models of that dtype are not run in it.
@@ -57,7 +60,7 @@ def assert_matches_keras(model: Model, reference: Any, feeds: Sequence[Array], a
         "interpreter": flatten(model.predict(list(feeds))),
         "float64": [wide[name] for name in model.output_names],
     }
-    if all(output.dtype != np.float64 for output in expected):
+    if all(feed.dtype != np.float64 for feed in feeds):
         computed["onnxruntime"] = _run_in_onnxruntime(proto, named, model.output_names)
     for what, outputs in computed.items():
         for output, wanted in zip(outputs, expected, strict=True):
@@ -98,6 +101,16 @@ def check_layer(class_name: str, *specs: InputSpec, atol: float = 2e-6, rtol: fl
     if not any(isinstance(size, str) for spec in specs for size in _shape_and_dtype(spec)[0]):
         assert model.output_shape == reference.output_shape
     return assert_matches_keras(model, reference, draw_feeds(*specs), atol, rtol)
+
+
+def show_mask(library: Any, x: Any) -> Any:
+    """A tensor (batch, time, features) plus 100 where its mask is true, or plus 7 if it has none."""
+    ops = K if library is layers else keras.ops
+
+    def reveal(x: Any, mask: Any = None) -> Any:
+        return x + (7.0 if mask is None else ops.cast(mask, "float32")[..., None] * 100.0)
+
+    return library.Lambda(reveal, mask=lambda x, mask: mask)(x)
 
 
 def _shape_and_dtype(spec: InputSpec) -> tuple[tuple[Any, ...], str]:

@@ -10,7 +10,8 @@ from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_
 from kir.graph import Graph, Value
 from kir.interpreter import run
 from kir.op import Op
-from kir.ops.elementwise import Add, Cast, Equal
+from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow
+from kir.ops.recurrent import RNN
 from kir.ops.shape import Gather, OneHot, Reshape, Slice, TopK
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Data, Input, Output, constant
@@ -100,6 +101,23 @@ def test_indices_fit_behind_cast_and_reshape(dtype: str, target: str) -> None:
     assert find_use(graph, x.node).indexed == [4]
     if dtype != "f32":
         assert sorted(np.unique(random_feeds(graph, 0, {"batch": 7})["x0"])) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("op", "allowed"), [(Div(), {*range(-10, 11)} - {0}), (Mod(False), {*range(-10, 11)} - {0}), (Pow(), {*range(5)})]
+)
+def test_integers_suit_the_arithmetic(op: Op, allowed: set[int]) -> None:
+    graph, (x,) = graph_of("i64[500]")
+    graph.add(Output("y"), graph.add(op, graph.add(constant(np.int64(7))).output, x).output)
+    assert set(random_feeds(graph, 0, {})["x0"].tolist()) == allowed
+
+
+def test_sequence_lengths_fit_the_time_axis() -> None:
+    graph, (x, lens) = graph_of("f32[time, batch, 3]", "i32[batch]")
+    weights = [graph.add(constant(np.zeros(shape, np.float32))).output for shape in ((1, 2, 3), (1, 2, 2), (1, 4))]
+    node = graph.add(RNN(2, "forward", (("Tanh", 0.0, 0.0),)), x, *weights, lens)
+    graph.add(Output("y"), node.outputs[0])
+    assert set(random_feeds(graph, 0, {"time": 2, "batch": 200})["x1"].tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize(("type", "value"), [("f32[batch, 9, 3]", -1.0), ("i32[batch, 9]", 0)])

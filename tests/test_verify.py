@@ -50,6 +50,7 @@ from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import ArgMax, ReduceMean, ReduceMin, ReduceSum
 from kir.ops.shape import Concat, Gather, Transpose
+from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Data, Output, constant
 from kir.ops.structural import Input as InputOp
 from kir.rounding import Expected
@@ -64,6 +65,7 @@ from kir.verify import (
     verify_file,
     verify_onnx_files,
 )
+from tests.ops.cases import Case, all_cases
 
 SIGMOID, TANH = ("Sigmoid", 0.0, 0.0), ("Tanh", 0.0, 0.0)
 
@@ -227,6 +229,16 @@ def test_right_files_pass(make: Callable[[], Graph]) -> None:
         report = verify(graph, seed=seed)
         assert report.passed, str(report)
         assert report.runs == 3
+
+
+# Dropout is checked below; a case of SparseToDense has a constant for its shape, which fits one batch only.
+CASES = [case for case in all_cases() if not isinstance(case.op, Dropout | SparseToDense)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_operator_verifies(case: Case) -> None:
+    report = verify(case.graph())
+    assert report.passed, str(report)
 
 
 ACTIVATION_CHOICES = [Tanh(), Sigmoid(), Relu(), Gelu(False), HardSigmoid(0.2, 0.5), Softmax(1), LogSoftmax(1)]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.names import join, reserve_labels
-from kir.exporters.onnx_file.ops import emit, onnx_dtype
+from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import newest_opset
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 import kir
-from kir.errors import InvalidArgumentError
+from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.graph import Graph, Node, Value
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
-from kir.types import Shape, TensorType, as_dtype
+from kir.types import TensorType, as_dtype
 
 OLDEST_OPSET = 13
 
@@ -45,7 +45,7 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
 
     Raises:
         InvalidArgumentError: the opset is not one that can be written.
-        UnsupportedError: an operator has no ONNX form.
+        UnsupportedError: operators have no ONNX form at the opset; the message lists them all with their layers.
         GraphError: names of inputs and outputs collide.
     """
     opset = check_opset(opset)
@@ -98,14 +98,19 @@ def value_names(graph: Graph, opset: int) -> dict[Value, str]:
 
 
 def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]:
-    names = reserve_labels(graph)
-    order = graph.order()
-    emitter = Emitter(opset, names, *_find_sources(order))
+    """Writes every live node, and says what each value is called.
+
+    Raises:
+        UnsupportedError: listing every node that cannot be written.
+    """
+    emitter = Emitter(opset, reserve_labels(graph))
+    order = _sparse_first(graph.order())
     labels: dict[Value, str] = {}
     for output in graph.outputs:
         labels.setdefault(_read_value(output), _label(output))
     used = {value for node in order for value in node.inputs}
     tensors: dict[Value, Tensor] = {}
+    problems: dict[str, list[Node]] = {}
     for node in order:
         emitter.begin(node.origin, tuple(value in used for value in node.outputs))
         if isinstance(node.op, Input | Constant):
@@ -113,19 +118,56 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]
         elif isinstance(node.op, Output):
             _emit_output(emitter, node.op.label, tensors[_read_value(node)])
         else:
-            inputs = [None if value is None else tensors[value] for value in node.inputs]
-            written = emit(emitter, node.op, *inputs)
-            for value, name in zip(node.outputs, written, strict=True):
-                label = labels.get(value)
-                renamed = label is not None and emitter.rename_output(name, label)
-                tensors[value] = Tensor(str(label) if renamed else name, value.type)
+            try:
+                tensors.update(_emit_operator(emitter, node, tensors, labels))
+            except UnsupportedError as error:
+                problems.setdefault(str(error), []).append(node)
+                tensors.update(_stand_in(emitter, node))
+    if problems:
+        raise _unsupported(problems)
     return emitter, tensors
+
+
+def _emit_operator(
+    emitter: Emitter, node: Node, tensors: Mapping[Value, Tensor], labels: Mapping[Value, str]
+) -> dict[Value, Tensor]:
+    inputs = [None if value is None else tensors[value] for value in node.inputs]
+    results: dict[Value, Tensor] = {}
+    for value, name in zip(node.outputs, emit(emitter, node.op, *inputs), strict=True):
+        label = labels.get(value)
+        if label is not None and emitter.rename_output(name, label):
+            name = label
+        if name:
+            emitter.offer(name, value.type.shape, composite=False)
+        results[value] = Tensor(name, value.type)
+    return results
+
+
+def _stand_in(emitter: Emitter, node: Node) -> dict[Value, Tensor]:
+    """What a node that cannot be written would have given, so that those behind it can be tried."""
+    for value in node.outputs:
+        emitter.offer(node.op.name, value.type.shape, composite=False)
+    return {value: Tensor(node.op.name, value.type) for value in node.outputs}
+
+
+def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
+    """One error for all nodes that cannot be written, by reason, in the order in which the reasons came up."""
+    lines = [f"{_places(nodes)}: {reason}" for reason, nodes in problems.items()]
+    if len(lines) == 1:
+        return UnsupportedError(lines[0])
+    return UnsupportedError("\n  ".join([f"the model cannot be written as ONNX, for {len(lines)} reasons:", *lines]))
+
+
+def _places(nodes: Sequence[Node]) -> str:
+    """The layers of the nodes, each once; the operators of those that belong to none."""
+    return ", ".join(dict.fromkeys(f"layer {n.origin}" if n.origin else f"operator {n.op.name}" for n in nodes))
 
 
 def _emit_source(emitter: Emitter, node: Node) -> Tensor:
     if isinstance(node.op, Input):
         if node.op.default is not None:
             emitter.initializers.append((node.op.label, node.op.default.array))
+        emitter.offer(node.op.label, node.op.type.shape, composite=True)
         return Tensor(node.op.label, node.op.type)
     assert isinstance(node.op, Constant)
     array = node.op.value.array
@@ -139,17 +181,13 @@ def _emit_output(emitter: Emitter, label: str, value: Tensor) -> None:
         emitter.rename_output(emitter.node("Identity", [value.name]), label)
 
 
-def _find_sources(order: list[Node]) -> tuple[dict[str, Shape], frozenset[str]]:
-    """Where sizes can be read at run time: the inputs' shapes, and the inputs that are the shape of a sparse one."""
-    sources = {node.op.label: node.op.type.shape for node in order if isinstance(node.op, Input)}
-    vectors = set()
-    for node in order:
-        if isinstance(node.op, SparseToDense):
-            size = node.inputs[2]
-            if size is not None and isinstance(size.node.op, Input):
-                sources[size.node.op.label] = node.op.shape
-                vectors.add(size.node.op.label)
-    return sources, frozenset(vectors)
+def _sparse_first(order: list[Node]) -> list[Node]:
+    """The order with sparse inputs made dense first: some sizes are in no other value, and are needed anywhere."""
+    first = {node for node in order if isinstance(node.op, Input | SparseToDense)}
+    for node in reversed(order):
+        if node in first:
+            first.update(value.node for value in node.inputs if value is not None)
+    return [node for node in order if node in first] + [node for node in order if node not in first]
 
 
 def _read_value(output: Node) -> Value:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from kir.exporters.onnx_file.names import Names, join
-from onnx import GraphProto, NodeProto, helper
+from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from kir.dims import Dim, FloorDiv, Sym, is_known
 from kir.errors import UnsupportedError
 from kir.graph import Origin
-from kir.types import Shape, TensorType
+from kir.types import DType, Shape, TensorType
 
 Array = np.ndarray[Any, Any]
 
@@ -37,24 +37,17 @@ class Emitter:
     operator of the graph, and carry its layer in their name and in `metadata_props`.
     """
 
-    def __init__(
-        self, opset: int, names: Names, sources: Mapping[str, Shape], vectors: frozenset[str] = frozenset()
-    ) -> None:
-        """`sources` are graph inputs, and the shapes from which sizes can be read at run time.
-
-        That is the input's own shape; of those in `vectors`, the shape that is the input's value (i64[rank]).
-        """
+    def __init__(self, opset: int, names: Names) -> None:
         self.opset = opset
         self.graph = GraphProto()
         self.initializers: list[tuple[str, Array]] = []
-        self._names = names
         self.used: tuple[bool, ...] = ()
+        self._names = names
         self._origin: Origin | None = None
         self._first_node = 0
         self._merged: dict[tuple[Any, ...], str] = {}
-        self._sources = sources
-        self._vectors = vectors
-        self._axes = _find_axes(sources)
+        self._axes: dict[Dim, tuple[str, int]] = {}  # where each size can be read: the first axis that has it
+        self._shapes: dict[str, Shape] = {}  # of the values in `_axes`
         self._sizes: dict[Dim | tuple[str, int, int] | str, str] = {}
 
     # Nodes and initializers
@@ -83,23 +76,21 @@ class Emitter:
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         node.input.extend(inputs)
+        node.output.extend(self._output_names(node.name, used or [True] * n_outputs))
         for name, value in attributes.items():
             if value is not None:
                 node.attribute.append(helper.make_attribute(name, int(value) if isinstance(value, bool) else value))
-        suffixes = [""] if n_outputs == 1 else [f"_{index}" for index in range(n_outputs)]
-        wanted = used or [True] * n_outputs
-        outputs = tuple(
-            self._names.unique(f"{node.name}/output{suffix}") if is_used else ""
-            for suffix, is_used in zip(suffixes, wanted, strict=True)
-        )
-        node.output.extend(outputs)
-        self._describe(node)
-        return outputs
-
-    def _describe(self, node: NodeProto) -> None:
         if self._origin is not None:
             for key, text in (("kir.layer", self._origin.path), ("kir.class", self._origin.layer)):
                 node.metadata_props.add(key=key, value=text)
+        return tuple(node.output)
+
+    def _output_names(self, node: str, used: Sequence[bool]) -> list[str]:
+        suffixes = [""] if len(used) == 1 else [f"_{index}" for index in range(len(used))]
+        return [
+            self._names.unique(f"{node}/output{suffix}") if is_used else ""
+            for suffix, is_used in zip(suffixes, used, strict=True)
+        ]
 
     def weight(self, array: Array, label: str) -> str:
         """An initializer of its own, kept by reference; the name is `label` if that is free."""
@@ -132,8 +123,18 @@ class Emitter:
 
     # Sizes
 
+    def offer(self, name: str, shape: Shape, *, composite: bool) -> None:
+        """From here on sizes can be read from this value's shape, if they could not before.
+
+        With `composite`, also those that are no plain name, such as ``2*length``.
+        """
+        for axis, dim in enumerate(shape):
+            if isinstance(dim, Sym) and dim not in self._axes and (composite or dim.name is not None):
+                self._axes[dim] = (name, axis)
+                self._shapes[name] = shape
+
     def sizes(self, dims: Sequence[Dim]) -> str:
-        """The i64[n] value of n sizes: an initializer if all are known, else read from the shapes of inputs."""
+        """The i64[n] value of n sizes: an initializer if all are known, else read from the shapes of values."""
         if all(map(is_known, dims)):
             return self.constant(dims, "sizes")
         parts: list[str] = []
@@ -148,7 +149,7 @@ class Emitter:
         """The i64[1] value of a size, computed once.
 
         Raises:
-            UnsupportedError: a name in it is the size of no axis of an input.
+            UnsupportedError: a name in it is the size of no axis of what was offered.
         """
         if isinstance(dim, int):
             return self.constant([dim], "size")
@@ -171,7 +172,7 @@ class Emitter:
                 end += 1
         elif first in self._axes:
             label, axis = self._axes[first]
-            shape = self._sources[label][axis:]
+            shape = self._shapes[label][axis:]
             while end < len(dims) and end - start < len(shape) and dims[end] == shape[end - start]:
                 end += 1
         return end - start
@@ -182,17 +183,17 @@ class Emitter:
         return self.size(dims[0]) if len(dims) == 1 else self._read(*self._axes[dims[0]], len(dims))
 
     def _read(self, label: str, axis: int, count: int) -> str:
-        """The sizes of `count` axes of a graph input from `axis` on."""
+        """The sizes of `count` axes of a value from `axis` on."""
         key = (label, axis, count)
         if key not in self._sizes:
             self._sizes[key] = self._slice_shape(label, axis, axis + count)
         return self._sizes[key]
 
     def _slice_shape(self, label: str, start: int, end: int) -> str:
-        if self.opset >= 15 and label not in self._vectors:
+        if self.opset >= 15:
             return self.node("Shape", [label], start=start, end=end)
         if label not in self._sizes:
-            self._sizes[label] = label if label in self._vectors else self.node("Shape", [label])
+            self._sizes[label] = self.node("Shape", [label])
         bounds = [self.constant([bound], "bound") for bound in (start, end, 0)]
         return self.node("Slice", [self._sizes[label], *bounds])
 
@@ -221,7 +222,7 @@ class Emitter:
         if dim not in self._axes:
             known = ", ".join(sorted(map(str, self._axes))) or "none"
             raise UnsupportedError(
-                f"the size {name!r} is needed when the model runs, but no input has it (they have {known}); "
+                f"the size {name!r} is needed when the model runs, but no value before that has it (known are {known}); "
                 "give a concrete size (--input-shapes, --batch)"
             )
         return self.size(dim)
@@ -234,16 +235,6 @@ class Emitter:
         return self.node("Div", [numerator, denominator])
 
 
-def _find_axes(sources: Mapping[str, Shape]) -> dict[Dim, tuple[str, int]]:
-    """The first axis of an input that has a symbolic size, by size."""
-    axes: dict[Dim, tuple[str, int]] = {}
-    for label, shape in sources.items():
-        for axis, dim in enumerate(shape):
-            if isinstance(dim, Sym):
-                axes.setdefault(dim, (label, axis))
-    return axes
-
-
 def _is_plainly_positive(dim: Dim) -> bool:
     """Whether a sum has no negative term and no division, whatever the names are (sizes are not negative)."""
     if isinstance(dim, int):
@@ -251,3 +242,11 @@ def _is_plainly_positive(dim: Dim) -> bool:
     return all(
         coefficient > 0 and all(isinstance(atom, str) for atom in monomial) for monomial, coefficient in dim.terms
     )
+
+
+_OTHER_NAMES = {DType.FLOAT32: "FLOAT", DType.FLOAT64: "DOUBLE"}
+
+
+def onnx_dtype(dtype: DType) -> int:
+    """The number of an element type in ONNX."""
+    return int(getattr(TensorProto, _OTHER_NAMES.get(dtype, dtype.name)))

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 
 from kir.types import DType
 
 Number = float | Sequence[float]
-Operand = "Expression | Number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Expression:
         return replace(self, name=self.emitter.constant(given, hint, self.dtype.numpy))
 
     def cast(self, dtype: DType) -> Expression:
-        return replace(self.apply("Cast", to=dtype.onnx), dtype=dtype)
+        return replace(self.apply("Cast", to=onnx_dtype(dtype)), dtype=dtype)
 
     def where(self, chosen: Expression | Number, otherwise: Expression | Number) -> Expression:
         """One value where this condition holds, another elsewhere."""

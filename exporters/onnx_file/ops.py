@@ -2,20 +2,22 @@
 
 `SAME` lists the operators whose ONNX operator means the same, with the same inputs and attributes. Each of the others
 has one function here; so have those of `SAME` that are younger than opset 13, for the opsets before them. An equal
-class name alone never means equal semantics.
+class name alone never means equal semantics. Where onnxruntime lacks a kernel for float64, `formulas.py` says what is
+written in its place.
 
 What must never be added here: a rewrite that makes the graph better. That is a pass.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file import formulas
+from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.expression import Expression
 from onnx import TensorProto, helper
 
 from kir.dims import Dim, Sym
@@ -239,6 +241,9 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
     Raises:
         UnsupportedError: the operator has no ONNX form (at the emitter's opset).
     """
+    if type(op) in formulas.WITHOUT_FLOAT64_KERNEL and inputs[0] is not None and inputs[0].type.dtype is DType.FLOAT64:
+        values = [Expression.of(emitter, value) for value in inputs if value is not None]
+        return (formulas.WITHOUT_FLOAT64_KERNEL[type(op)](op, *values).name,)
     same = SAME.get(type(op))
     if same is not None and emitter.opset >= same.since:
         attributes = {same.renamed.get(name, name): value for name, value in op.attributes().items()}
@@ -284,21 +289,8 @@ def mish(emitter: Emitter, op: Mish, x: Tensor) -> Names:
 def gelu(emitter: Emitter, op: Gelu, x: Tensor) -> Names:
     if emitter.opset >= 20:
         return emitter.node("Gelu", [x.name], approximate="tanh" if op.approximate else "none")
-    half, one = scalar_like(emitter, 0.5, x), scalar_like(emitter, 1, x)
-    inner = _gelu_tanh(emitter, x) if op.approximate else _gelu_erf(emitter, x)
-    return emitter.node("Mul", [emitter.node("Mul", [x.name, half]), emitter.node("Add", [inner, one])])
-
-
-def _gelu_erf(emitter: Emitter, x: Tensor) -> str:
-    return emitter.node("Erf", [emitter.node("Mul", [x.name, scalar_like(emitter, math.sqrt(0.5), x)])])
-
-
-def _gelu_tanh(emitter: Emitter, x: Tensor) -> str:
-    square = emitter.node("Mul", [x.name, x.name])
-    cube = emitter.node("Mul", [square, x.name])
-    correction = emitter.node("Mul", [cube, scalar_like(emitter, 0.044715, x)])
-    total = emitter.node("Add", [x.name, correction])
-    return emitter.node("Tanh", [emitter.node("Mul", [total, scalar_like(emitter, math.sqrt(2 / math.pi), x)])])
+    value = Expression.of(emitter, x)
+    return (formulas.gelu_tanh(value) if op.approximate else formulas.gelu(value, lambda scaled: scaled.apply("Erf"))).name
 
 
 @exports(Celu)
@@ -306,10 +298,7 @@ def celu(emitter: Emitter, op: Celu, x: Tensor) -> Names:
     """Before opset 28 Celu takes f32 only."""
     if x.type.dtype is DType.FLOAT32:
         return emitter.node("Celu", [x.name], alpha=op.alpha)
-    zero, one, alpha = (scalar_like(emitter, value, x) for value in (0, 1, op.alpha))
-    power = emitter.node("Exp", [emitter.node("Div", [x.name, alpha])])
-    below = emitter.node("Mul", [alpha, emitter.node("Sub", [power, one])])
-    return emitter.node("Where", [emitter.node("Greater", [x.name, zero]), x.name, below])
+    return formulas.celu(Expression.of(emitter, x), op.alpha).name
 
 
 @exports(Clip)
@@ -591,13 +580,3 @@ def _keep_state(emitter: Emitter, lens: Tensor | None, initial: Tensor | None, f
     is_empty = emitter.node("Equal", [lens.name, emitter.constant(0, "zero", np.int32)])
     column = emitter.node("Unsqueeze", [is_empty, emitter.constant([1], "axes")])
     return emitter.node("Where", [column, initial.name, final])
-
-
-# types
-
-_OTHER_NAMES = {DType.FLOAT32: "FLOAT", DType.FLOAT64: "DOUBLE"}
-
-
-def onnx_dtype(dtype: DType) -> int:
-    """The number of an element type in ONNX."""
-    return int(getattr(TensorProto, _OTHER_NAMES.get(dtype, dtype.name)))

@@ -52,6 +52,24 @@ def serialize(model: ModelProto) -> bytes:
         raise FormatError(f"a model over 2 GiB cannot be run with additional outputs: {error}") from error
 
 
+def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, list[str]]:
+    """The element type that a node computes in, and the layers (or names) of all nodes of its operator and type.
+
+    The type is "" and there are no layers if the model has no such node. Weights in a second file are not read.
+    """
+    if isinstance(model, bytes):
+        proto = onnx.load_model_from_string(model)
+    else:
+        proto = onnx.load(str(model), load_external_data=False)
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info)}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    computing = [(node, types.get(node.input[0], 0)) for node in graph.node if node.op_type == op_type and node.input]
+    wanted = next((type for node, type in computing if node.name == node_name), 0)
+    layers = dict.fromkeys(_layer(node) or node.name for node, type in computing if wanted and type == wanted)
+    return (TensorProto.DataType.Name(wanted).lower() if wanted else "", list(layers))
+
+
 def opset_of(model: ModelProto) -> int:
     """The version of ONNX's own operators."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

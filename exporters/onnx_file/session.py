@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError
+from kir.errors import FormatError, InvalidArgumentError, KirError, ProviderError, ShapeError, UnsupportedError
 
 Array = np.ndarray[Any, Any]
 
@@ -112,6 +113,7 @@ def make_session(
     Raises:
         ProviderError: the provider is unknown, not installed, or cannot start.
         FormatError: the model cannot be loaded; the message has the file and what onnxruntime says.
+        UnsupportedError: it has no kernel for an operator; the message has the dtype and all layers that need it.
     """
     onnxruntime = import_onnxruntime()
     name = provider_name(provider)
@@ -142,7 +144,27 @@ def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[s
             model if isinstance(model, bytes) else str(model), options, providers=providers
         )
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise FormatError(f"onnxruntime cannot load {shown}: {error}") from error
+        raise _missing_kernel(model, str(error)) or FormatError(f"onnxruntime cannot load {shown}: {error}") from error
+
+
+NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*)'")
+NO_DTYPE = re.compile(r"running \w+ node\. Name:'(.*)' Status Message: (.* does not support \w+ yet)")
+OTHER_RUNTIME = "use float32 there, or export with --no-verify for another runtime"
+
+
+def _missing_kernel(model: Path | bytes, message: str) -> KirError | None:
+    """The error to raise if onnxruntime refuses to load a model as it lacks a kernel; None if that is not why."""
+    match = NO_KERNEL.search(message)
+    if match is None:
+        return None
+    from kir.exporters.onnx_file.probe import find_alike
+
+    op_type, node = match.groups()
+    dtype, layers = find_alike(model, op_type, node)
+    where = f"in {', '.join(layers)}" if layers else f"node {node!r}"
+    return UnsupportedError(
+        f"onnxruntime has no kernel for the operator {op_type} of {dtype or 'its dtype'} ({where}); {OTHER_RUNTIME}"
+    )
 
 
 def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -151,6 +173,7 @@ def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
     Raises:
         InvalidArgumentError: an input is missing or unknown.
         ShapeError: an input has another dtype or shape than the model declares.
+        UnsupportedError: an operator does not run in the model's dtype, which some say only now (LSTM, GRU).
     """
     _check_feeds(session, feeds)
     onnxruntime = import_onnxruntime()
@@ -170,6 +193,9 @@ def _run(function: Any, names: list[str], feeds: Mapping[str, Any]) -> Any:
     try:
         return function(names, feeds)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        match = NO_DTYPE.search(str(error))
+        if match is not None:
+            raise UnsupportedError(f"onnxruntime cannot run the node {match[1]!r}: {match[2]}; {OTHER_RUNTIME}") from error
         raise ShapeError(f"onnxruntime cannot run the model on these inputs: {error}") from error
 
 

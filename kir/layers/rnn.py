@@ -215,8 +215,8 @@ class Recurrent(Layer):
     def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         self.require_stateless()
         given = self.check_initial_state(initial_state, self.state_count)
+        mask = self.check_mask(mask, x, given)
         x = self.drop_inputs(x, training)
-        mask = None if mask is None else K.cast(mask, "bool")
         # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
         turned = self.go_backwards and self.return_sequences
         if turned:
@@ -283,6 +283,26 @@ class Recurrent(Layer):
                 f"{type(self).__name__} {self.name!r} has {count} states; received initial_state with {len(states)}"
             )
         return [K.cast(state, self.compute_dtype.keras_name) for state in states]
+
+    def check_mask(self, given: Any, x: Tensor, initial: Sequence[Any]) -> Any:
+        """The mask to use, as booleans, or None.
+
+        Keras hands a mask that x carries to a call only if x is the only tensor given: with an initial state it must be
+        given as `mask`. The outputs carry it all the same.
+
+        Raises:
+            ShapeError: it is not of rank 2.
+
+        Source: `Layer.__call__` in keras/src/layers/layer.py
+        """
+        if given is None or (initial and given is x.mask):
+            return None
+        if len(given.shape) != 2:
+            raise ShapeError(
+                f"{type(self).__name__} {self.name!r} needs a mask of shape (batch, time); "
+                f"received {format_shape(given.shape)}"
+            )
+        return K.cast(given, "bool")
 
     def find_activation(self, argument: str, function: Any) -> recurrent.Activation:
         """ONNX's name and parameters for one of Keras's activations.

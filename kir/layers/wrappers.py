@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from kir import activations
-from kir import backend as K
 from kir.arguments import choice
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, call_parameters, to_config
@@ -109,11 +108,11 @@ class Bidirectional(Layer):
             layer.require_stateless()
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
-        mask = None if mask is None else K.cast(mask, "bool")
+        mask = self.forward_layer.check_mask(mask, x, initial)
         if self._is_one_operator(mask, training):
             outputs, states = self._run_together(x, initial, mask)
         else:
-            outputs, states = self._run_apart(x.with_mask(mask), initial)
+            outputs, states = self._run_apart(x.with_mask(None), initial, mask)
         results = (*outputs, *states) if self.return_state else tuple(outputs)
         return results if len(results) > 1 else results[0]
 
@@ -150,12 +149,12 @@ class Bidirectional(Layer):
             outputs = self._merge_stacked(finals[0], 0)
         return outputs, [select_direction(final, direction) for direction in (0, 1) for final in finals]
 
-    def _run_apart(self, x: Tensor, initial: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _run_apart(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The outputs, merged, and the states, by one operator for each direction."""
         results = []
         half = len(initial) // 2
         for layer, given in zip(self.directions, (initial[:half], initial[half:]), strict=True):
-            result = layer.trace(x, initial_state=given or None)
+            result = layer.trace(x, initial_state=given or None, mask=mask)
             results.append(result if self.return_state else (result,))
         (forward, *forward_states), (backward, *backward_states) = results
         if self.return_sequences:

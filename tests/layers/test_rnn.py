@@ -197,6 +197,33 @@ def test_saved_configs_are_read(kind: str) -> None:
     assert getattr(layers, kind).from_config(config).go_backwards
 
 
+@each_kind
+def test_encoder_and_decoder(kind: str) -> None:
+    def build(library: Any, x: Any, y: Any) -> Any:
+        # The first decoder ignores the mask, which Keras does not hand to a call with several tensors; the second not.
+        x, y = library.Masking()(x), library.Masking()(y)
+        _, *states = getattr(library, kind)(UNITS, return_state=True)(x)
+        decoded = getattr(library, kind)(UNITS, return_sequences=True)(y, initial_state=states)
+        return library.Dense(2)(getattr(library, kind)(UNITS, return_sequences=True)(decoded))
+
+    feeds = [make_x(seed) * np.array(MASKS[mask])[:, :, None] for seed, mask in enumerate(("holes", "front"))]
+    specs = [("source", FEATURES), ("target", FEATURES)]
+    types = node_types(assert_matches_keras(*build_both(build, *specs), [x.astype(np.float32) for x in feeds]))
+    assert types.count("GatherND") == 3
+    assert not LOOPS & set(types)
+
+
+def test_long_sequences() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(8, 300, FEATURES)).astype(np.float32)
+    mask = random.random((8, 300)) < np.linspace(0, 1, 8)[:, None]
+
+    def build(library: Any, x: Any, mask: Any) -> Any:
+        return library.GRU(UNITS, return_sequences=True)(x, mask=mask)
+
+    assert_matches_keras(*build_both(build, ("time", FEATURES), (("time",), "bool")), [x, mask])
+
+
 # Training
 
 
@@ -244,6 +271,11 @@ def test_number_of_initial_states() -> None:
 def test_size_of_initial_states() -> None:
     with pytest.raises(ShapeError, match="initial_h"):
         GRU(UNITS)(Input((None, FEATURES)), initial_state=Input((UNITS + 1,)))
+
+
+def test_rank_of_the_mask() -> None:
+    with pytest.raises(ShapeError, match=r"mask of shape \(batch, time\); received \(batch,\)"):
+        LSTM(UNITS)(Input((None, FEATURES)), mask=Input((), dtype="bool"))
 
 
 def test_rank() -> None:

@@ -71,6 +71,16 @@ def test_bidirectional_states(kind: str, mode: Any, options: tuple[bool, bool]) 
     check(bidirectional(kind, mode, return_sequences=sequences, return_state=True), states=states)
 
 
+def test_bidirectional_with_states_ignores_a_mask_that_comes_with_the_input() -> None:
+    def build(library: Any, x: Any, *states: Any) -> Any:
+        first, second = (library.GRU(UNITS, return_sequences=sequences) for sequences in (True, False))
+        x = library.Bidirectional(first)(library.Masking()(x), initial_state=list(states))
+        return library.Bidirectional(second)(x)
+
+    feeds = [masked_x(), *[make_x()[:, 0, :UNITS]] * 2]
+    assert_matches_keras(*build_both(build, ("time", FEATURES), (UNITS,), (UNITS,)), feeds)
+
+
 @each_kind
 @pytest.mark.parametrize("mask", [None, "holes"])
 def test_bidirectional_layers_of_other_activations_are_one_operator(kind: str, mask: str | None) -> None:
