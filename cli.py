@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXIT_BUG = 4
 EXIT_INTERRUPTED = 130
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 BUG_ADDRESS = "please report it, with the command and the model, where you got kir from"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -53,6 +54,14 @@ lost_mask_option = click.option(
 )
 
 
+custom_objects_option = click.option(
+    "--custom-objects",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A script, which is run, with the functions and layers that a Keras file only names.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kir")
 @click.option("--debug", is_flag=True, help="Print a traceback for every error.")
@@ -61,6 +70,7 @@ def cli(context: click.Context, debug: bool) -> None:
     """Turn Keras-like models into verified ONNX files.
 
     MODEL is a Python script that builds a model, with the variable's name where there are several: model.py:name.
+    Or it is a file that Keras wrote: .keras, .h5, .hdf5, or the .json of a model's config, with --weights.
     """
     context.obj = {"debug": debug}
 
@@ -83,6 +93,7 @@ def cli(context: click.Context, debug: bool) -> None:
 @provider_option
 @seed_option
 @weights_option
+@custom_objects_option
 @lost_mask_option
 @json_option
 def export(
@@ -103,6 +114,7 @@ def export(
     provider: str,
     seed: int,
     weights: Path | None,
+    custom_objects: Path | None,
     on_lost_mask: str | None,
     as_json: bool,
 ) -> None:
@@ -111,7 +123,7 @@ def export(
     given_metadata = _parse_metadata(metadata)
     with _progress() as progress:
         progress("reading the model")
-        model = _load_model(source, weights, on_lost_mask)
+        model = _load_model(source, weights, on_lost_mask, custom_objects)
         from kir.exporters.pipeline import ExportOptions, export_model
 
         options = ExportOptions(
@@ -146,6 +158,7 @@ def export(
 @provider_option
 @seed_option
 @weights_option
+@custom_objects_option
 @lost_mask_option
 @json_option
 def verify(
@@ -159,6 +172,7 @@ def verify(
     provider: str,
     seed: int,
     weights: Path | None,
+    custom_objects: Path | None,
     on_lost_mask: str | None,
     as_json: bool,
 ) -> None:
@@ -173,7 +187,7 @@ def verify(
             from kir import passes
             from kir.model import lower
 
-            model = _load_model(source, weights, on_lost_mask)
+            model = _load_model(source, weights, on_lost_mask, custom_objects)
             sizes = _parse_sizes(model, batch, input_shapes)
             reference = lower(model, training=training, sizes=sizes, losses=losses)
             progress("verifying")
@@ -196,13 +210,20 @@ def verify(
 @click.option("--ops", is_flag=True, help="Print the graph of operators instead of the layers.")
 @click.option("-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops.")
 @weights_option
+@custom_objects_option
 @lost_mask_option
 @json_option
 def summary(
-    source: str, ops: bool, level: int, weights: Path | None, on_lost_mask: str | None, as_json: bool
+    source: str,
+    ops: bool,
+    level: int,
+    weights: Path | None,
+    custom_objects: Path | None,
+    on_lost_mask: str | None,
+    as_json: bool,
 ) -> None:
     """Print MODEL's layers, or its graph."""
-    model = _load_model(source, weights, on_lost_mask)
+    model = _load_model(source, weights, on_lost_mask, custom_objects)
     from kir.summary import print_summary, summarize
 
     if ops:
@@ -266,7 +287,7 @@ def passes(as_json: bool) -> None:
     """List the passes, in the order in which they run."""
     from kir import passes as all_passes
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": p.name, "level": 1 if p.exact else 2, "exact": p.exact, "summary": p.summary}
         for p in all_passes.PASSES
     ]
@@ -284,7 +305,7 @@ def ops(as_json: bool) -> None:
     from kir.op import all_ops, field_names, input_names
 
     exported = supported_ops()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "group": cls.__module__.rpartition(".")[2],
@@ -384,15 +405,23 @@ def _progress() -> Iterator[Callable[[str], None]]:
 # Reading arguments
 
 
-def _load_model(source: str, weights: Path | None, on_lost_mask: str | None) -> Model:
-    from kir.errors import FormatError
-    from kir.importers.script import load_script, split_name
+def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, custom_objects: Path | None) -> Model:
+    from kir.errors import FormatError, InvalidArgumentError
+    from kir.importers.script import load_script, run_script, split_name
 
     path, name = split_name(source)
+    expected = "expected a script model.py[:name], or a .keras, .h5, .hdf5 or .json file that Keras wrote"
     if not path.exists():
-        raise FormatError(f"there is no file {path}; expected a Python script that builds a model: model.py[:name]")
+        raise FormatError(f"there is no file {path}; {expected}")
+    if path.suffix in KERAS_SUFFIXES:
+        from kir.importers.keras_file import load_keras_model
+
+        given = {} if custom_objects is None else run_script(custom_objects)
+        return load_keras_model(path, custom_objects=given, weights=weights, on_lost_mask=on_lost_mask or "warn")
     if path.suffix != ".py":
-        raise FormatError(f"cannot read {path}; expected a Python script that builds a model: model.py[:name]")
+        raise FormatError(f"cannot read {path}; {expected}")
+    if custom_objects is not None:
+        raise InvalidArgumentError(f"--custom-objects is for Keras files; {path} is a script, which can import {custom_objects}")
     if on_lost_mask is not None:
         from kir.config import set_on_lost_mask
 

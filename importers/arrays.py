@@ -72,8 +72,10 @@ def _read_source(source: str, names: Sequence[str]) -> dict[str, Array]:
 
 def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
     try:
-        return np.load(path, allow_pickle=False)
+        loaded: np.ndarray | np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise FormatError(f"there is no file {path}; expected a .npy or .npz file") from None
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise FormatError(f"cannot read {path}: {error}; expected a .npy or .npz file without pickled objects") from None
+        expected = "a .npy or .npz file without pickled objects"
+        raise FormatError(f"cannot read {path}: {error}; expected {expected}") from None
+    return loaded

@@ -46,6 +46,20 @@ def load_script(path: Path, name: str | None = None) -> Model:
         return _named_model(path, module, name) if name else _only_model(path, module)
 
 
+def run_script(path: Path) -> dict[str, Any]:
+    """Runs a script, as `load_script` does, and gives the names that it defines without a leading underscore.
+
+    Raises:
+        ScriptError: the script cannot be read or run.
+    """
+    code = _compile(path)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    with _importable(path.parent, module), contextlib.redirect_stdout(sys.stderr), _described(path):
+        exec(code, module.__dict__)
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
 def split_name(source: str) -> tuple[Path, str | None]:
     """The file and the name of "model.py:name". A colon in a folder's name is left alone."""
     head, colon, tail = source.rpartition(":")

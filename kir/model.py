@@ -10,6 +10,7 @@ import functools
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from kir.functional import record_operation as record_operation
 from kir.graph import Graph
 from kir.keras_tensor import Call, shape_with_none
 from kir.keras_tensor import KerasTensor as KerasTensor
-from kir.layers.base import Layer, penalty
+from kir.layers.base import Layer
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
 from kir.naming import automatic_name, unique
@@ -69,7 +70,9 @@ class Model(Layer):
     ) -> None:
         super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
+        # What `predict` runs, and the weights that are folded into it.
         self._plan: Plan | None = None
+        self._planned_arrays: list[Array] = []
         if inputs is None or outputs is None:
             raise InvalidArgumentError(
                 f"{type(self).__name__} needs inputs and outputs; received inputs={inputs!r}, outputs={outputs!r}. "
@@ -86,6 +89,7 @@ class Model(Layer):
                         f"{role} of model {self.name!r} must be symbolic tensors, as Input(...) and layers return "
                         f"them; received {leaf!r}"
                     )
+        inputs, outputs = _from_inputs_only(inputs, outputs)
         self.input_structure = inputs
         self.output_structure = outputs
         self.recorded = calls_between(flatten(inputs), flatten(outputs))
@@ -163,11 +167,24 @@ class Model(Layer):
         """The names of the outputs in the exported file: of the layers, or the keys of a dict."""
         return _unique_names(self.outputs, self.output_structure, set(self.input_names))
 
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or the list of shapes of several, as Keras has it for dicts, too."""
+        return _one_or_list([x.shape for x in self.inputs])
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or the list of shapes of several, as Keras has it for dicts, too."""
+        return _one_or_list([x.shape for x in self.outputs])
+
     # Running
 
-    def call(self, inputs: Any) -> Any:
-        """Runs the recorded calls on other tensors."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
         given = self._flat_inputs(inputs)
+        if mask is not None:
+            masks = _flat_masks(mask)
+            given = [x if m is None else x.with_mask(m) for x, m in zip(given, masks, strict=True)]
         tensors: dict[int, Tensor] = {id(x): t for x, t in zip(self.inputs, given, strict=True)}
         for recorded in self.recorded:
             args, kwargs = map_structure(
@@ -213,13 +230,14 @@ class Model(Layer):
         from kir import passes
         from kir.interpreter import Plan
 
-        if self._plan is None:
+        arrays = self.get_weights()
+        if self._plan is None or any(a is not b for a, b in zip_longest(arrays, self._planned_arrays)):
             graph = self.to_graph()
             passes.run(graph, passes.pipeline(1))
-            self._plan = Plan(graph)
+            self._plan, self._planned_arrays = Plan(graph), arrays
         results = self._plan.run(self._feeds(x))
-        arrays = iter([results[name] for name in self.output_names])
-        return map_structure(lambda leaf: next(arrays), self.output_structure)
+        outputs = iter([results[name] for name in self.output_names])
+        return map_structure(lambda leaf: next(outputs), self.output_structure)
 
     def losses(self, x: Any) -> list[float]:
         """Every regularization term for these inputs: activities in call order, then weights.
@@ -237,11 +255,6 @@ class Model(Layer):
             graph.add(Output(str(index)), term.value)
         results = run(graph, self._feeds(x))
         return [float(results[str(index)]) for index in range(len(terms))]
-
-    def set_weights(self, arrays: list[Any]) -> None:
-        """Sets all weights; see `Layer.set_weights`."""
-        super().set_weights(arrays)
-        self._plan = None
 
     def _feeds(self, x: Any) -> dict[str, Array]:
         feeds: dict[str, Array] = {}
@@ -272,7 +285,6 @@ class Model(Layer):
         from kir.importers.keras_file.weights import load_weights
 
         load_weights(self, Path(path))
-        self._plan = None
 
     def export(self, path: str | Path, **options: Any) -> Any:
         """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`."""
@@ -295,7 +307,9 @@ class Sequential(Model):
 
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
         Layer.__init__(self, name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False)
+        # What `predict` runs, and the weights that are folded into it.
         self._plan: Plan | None = None
+        self._planned_arrays: list[Array] = []
         self._chain: list[Layer] = []
         self._names: set[str] = set()
         self._first: KerasTensor | None = None
@@ -365,11 +379,19 @@ class Sequential(Model):
         """Builds a chain that had no input shape yet, from a full shape (None or names for unknown sizes)."""
         if self._last is not None:
             return
-        shape = input_shape[0] if input_shape and isinstance(input_shape[0], list | tuple) else input_shape
-        dims = [size if isinstance(size, int) else None for size in shape]
-        self._first = self._last = InputLayer(batch_shape=tuple(dims), dtype=self.dtype).tensor
+        self._first = self._last = InputLayer(batch_shape=tuple(input_shape), dtype=self.dtype).tensor
         for layer in self._chain:
             self._last = self._extend(layer, self._last)
+
+    def ensure_built(self, input_shape: Any) -> None:
+        """Builds for inputs of this shape, but of any batch: that of the first arrays is no part of the model."""
+        sizes = input_shape[0] if input_shape and isinstance(input_shape[0], list | tuple) else input_shape
+        self.build((None, *[size if isinstance(size, int) else None for size in sizes[1:]]))
+
+    def predict(self, x: Any) -> Any:
+        """See `Model.predict`; builds a chain that had no input shape yet."""
+        self.ensure_built(np.shape(x))
+        return super().predict(x)
 
     @property
     def built(self) -> bool:
@@ -490,6 +512,39 @@ def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor])
     return ordered
 
 
+def _from_inputs_only(inputs: Any, outputs: Any) -> tuple[Any, Any]:
+    """The same, with a new Input for every given input that a layer computed, and the calls behind it repeated.
+
+    The new model then does not hold the layers before its inputs. O(calls), and nothing if all are Inputs.
+
+    Source: `clone_graph_nodes` in keras/src/models/functional.py
+    """
+    given = flatten(inputs)
+    if all(isinstance(x.call.layer, InputLayer) for x in given):
+        return inputs, outputs
+    stands_for: dict[int, KerasTensor] = {
+        id(x): x if isinstance(x.call.layer, InputLayer) else _new_input(x.type) for x in given
+    }
+
+    def replaced(leaf: Any) -> Any:
+        return stands_for.get(id(leaf), leaf)
+
+    for recorded in calls_between(given, flatten(outputs)):
+        args, kwargs = map_structure(replaced, recorded.arguments)
+        call = Call(recorded.layer, args, kwargs)
+        for x in flatten(recorded.outputs):
+            stands_for[id(x)] = KerasTensor(x.type, call, x.index, x.mask_type)
+        call.outputs = map_structure(replaced, recorded.outputs)
+        recorded.layer.calls.append(call)
+    return map_structure(replaced, inputs), map_structure(replaced, outputs)
+
+
+def _new_input(type: TensorType) -> KerasTensor:
+    sizes = [dim if isinstance(dim, int) else str(dim) for dim in type.shape[1:]]
+    batch = [dim if isinstance(dim, int) else None for dim in type.shape[:1]]
+    return InputLayer(batch_shape=(*batch, *sizes), dtype=type.dtype).tensor
+
+
 def layers_by_depth(calls: Sequence[Call], inputs: Sequence[KerasTensor]) -> list[Layer]:
     """The layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
 
@@ -549,6 +604,10 @@ def _add_inputs(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> list[
     return tensors
 
 
+def _one_or_list(items: list[Any]) -> Any:
+    return items[0] if len(items) == 1 else items
+
+
 def _loss_terms(model: Model, tracer: Tracer) -> list[Tensor]:
     """The regularization terms of a traced model, as scalars: of activities, then of weights."""
     weights = [
@@ -566,6 +625,13 @@ def _add_loss_output(model: Model, tracer: Tracer) -> None:
     total = functools.reduce(operator.add, terms) if terms else tracer.constant(np.float32(0))
     assert tracer.graph is not None
     tracer.graph.add(Output(LOSS_OUTPUT), total.value)
+
+
+def _flat_masks(mask: Any) -> list[Any]:
+    """The masks in the order of the inputs, with None for inputs without one."""
+    if isinstance(mask, Mapping):
+        return [mask[name] for name in sorted(mask)]
+    return list(mask) if isinstance(mask, list | tuple) else [mask]
 
 
 def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:

@@ -22,7 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from kir.dims import Dim, Sym, symbol
-from kir.errors import FormatError, KirError, MismatchError, ShapeError
+from kir.errors import FormatError, KirError, MismatchError, ShapeError, UnsupportedError
 from kir.feeds import Sizes, choose_sizes, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
@@ -235,6 +235,8 @@ def _run(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
     try:
         return run_session(session, feeds)
+    except UnsupportedError:
+        raise
     except KirError as error:
         raise MismatchError(
             f"onnxruntime fails on inputs that the model takes ({shape_of_feeds(feeds)}): {error}"

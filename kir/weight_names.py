@@ -12,10 +12,14 @@ from kir.naming import snake_case
 
 @dataclass(frozen=True)
 class SavedLayer:
-    """A layer's group in a `.weights.h5` file, and the weights that lie in it as `vars/0`, `vars/1`, …"""
+    """A layer's group in a `.weights.h5` file, and the weights that lie in it as `vars/0`, `vars/1`, …
+
+    `path` is where the layer is in the model, such as "encoder/dense_1".
+    """
 
     group: str
     name: str
+    path: str
     weights: tuple[Weight, ...]
 
 
@@ -44,14 +48,16 @@ def saved_layers(model: Model) -> list[SavedLayer]:
     """
     found: list[SavedLayer] = []
     seen: set[int] = set()
-    pending: list[tuple[str, Layer]] = [("", model)]
+    pending: list[tuple[str, str, Layer]] = [("", "", model)]
     while pending:
-        group, layer = pending.pop()
+        group, path, layer = pending.pop()
         if id(layer) in seen:
             continue
         seen.add(id(layer))
-        found.append(SavedLayer(_join(group, layer.saved_group), layer.name, tuple(layer.own_weights)))
-        pending.extend((_join(group, inner), owned) for inner, owned in reversed(_inner_groups(layer)))
+        found.append(SavedLayer(_join(group, layer.saved_group), layer.name, path, tuple(layer.own_weights)))
+        pending.extend(
+            (_join(group, inner), _join(path, owned.name), owned) for inner, owned in reversed(_inner_groups(layer))
+        )
     return found
 
 

@@ -48,7 +48,7 @@ def test_config_is_that_of_keras_and_makes_the_same_object(name: str, arguments:
     assert keras.constraints.serialize(keras.constraints.get(ours)) == theirs
 
 
-@pytest.mark.parametrize("name", list(KERAS_NAMES))
+@pytest.mark.parametrize("name", sorted(KERAS_NAMES))
 def test_every_keras_name_makes_keras_class(name: str) -> None:
     assert type(constraints.get(name)).__name__ == KERAS_NAMES[name].__name__
 

@@ -130,7 +130,7 @@ def test_config_is_that_of_keras_and_makes_the_same_object(name: str, arguments:
     assert keras.regularizers.serialize(keras.regularizers.get(ours)) == theirs
 
 
-@pytest.mark.parametrize("name", [*KERAS_NAMES, "l1_l2"])
+@pytest.mark.parametrize("name", [*sorted(KERAS_NAMES), "l1_l2"])
 def test_every_keras_name_makes_keras_class(name: str) -> None:
     expected = KERAS_NAMES["L1L2" if name == "l1_l2" else name].__name__
     assert type(regularizers.get(name)).__name__ == expected

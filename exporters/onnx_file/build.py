@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
-from kir.exporters.onnx_file.names import join, reserve_labels
-from kir.exporters.onnx_file.ops import emit
-from kir.exporters.onnx_file.session import newest_opset
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+from onnx.defs import onnx_opset_version
 
 import kir
 from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.names import join, reserve_labels
+from kir.exporters.onnx_file.ops import emit
+from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph, Node, Value
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
@@ -62,16 +63,14 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
 
 
 def check_opset(opset: int | None) -> int:
-    """The opset to write: the given one, or the newest that the installed onnxruntime supports fully.
+    """The opset to write: the given one, or the newest that onnxruntime supports fully.
 
     Raises:
         InvalidArgumentError: it is older than 13 or newer than the installed onnx knows.
     """
-    from onnx.defs import onnx_opset_version
-
     newest = onnx_opset_version()
     if opset is None:
-        return min(newest, newest_opset())
+        return min(newest, NEWEST_FULL_OPSET)
     if not OLDEST_OPSET <= opset <= newest:
         raise InvalidArgumentError(
             f"received opset {opset}; expected {OLDEST_OPSET} to {newest}, the newest that the installed onnx knows"

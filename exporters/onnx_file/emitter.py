@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from kir.exporters.onnx_file.names import Names, join
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from kir.dims import Dim, FloorDiv, Sym, is_known
 from kir.errors import UnsupportedError
+from kir.exporters.onnx_file.names import Names, join
 from kir.graph import Origin
 from kir.types import DType, Shape, TensorType
 
@@ -222,7 +222,7 @@ class Emitter:
         if dim not in self._axes:
             known = ", ".join(sorted(map(str, self._axes))) or "none"
             raise UnsupportedError(
-                f"the size {name!r} is needed when the model runs, but no value before that has it (known are {known}); "
+                f"the size {name!r} is needed when the model runs, but no value before has it (they have {known}); "
                 "give a concrete size (--input-shapes, --batch)"
             )
         return self.size(dim)

@@ -1,8 +1,11 @@
 """Elementwise operators as formulas of other ONNX operators, and which of them float64 needs.
 
-onnxruntime has float64 kernels for arithmetic, comparisons, Exp, Log, Sqrt, Sin, Cos, Tanh and Sigmoid, and none for the
-operators of `WITHOUT_FLOAT64_KERNEL`. Unless a formula says otherwise, its error is a few units in the last place
-wherever the result is not close to a zero of the function other than x = 0, and inf and nan are as in IEEE 754.
+onnxruntime has float64 kernels for arithmetic, comparisons, Exp, Log, Sqrt, Sin, Cos, Tanh and Sigmoid, and none for
+the operators of `FLOAT64_FORMULAS`; for Shrink it has one, but ONNX's attributes are float32. Unless a formula says
+otherwise, its error is a few units in the last place of the result, or of x where the operator's own definition cancels
+(HardSwish near -3, Gelu far below 0).
+
+RNN, GRU and LSTM have no float64 kernels either, and are written as they are, for other runtimes.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kir.exporters.onnx_file.expression import Expression
-
 from kir.op import Op
 from kir.ops.elementwise import (
     SELU_ALPHA,
@@ -33,6 +35,7 @@ from kir.ops.elementwise import (
     Mish,
     PRelu,
     Selu,
+    Shrink,
     Sinh,
     Softplus,
     Softsign,
@@ -100,6 +103,11 @@ def atanh(x: Expression) -> Expression:
 ALMOST_INFINITE = 1e300
 
 
+def tan(x: Expression) -> Expression:
+    """As accurate as onnxruntime's Sin and Cos, whose error near their zeros is one of 1, not of the result."""
+    return x.apply("Sin") / x.apply("Cos")
+
+
 def atan(x: Expression) -> Expression:
     """The float32 result y, whose error is e = atan(x) - y, and a correction: tan(e) = (x - tan y) / (1 + x tan y).
 
@@ -122,8 +130,8 @@ def acos(x: Expression) -> Expression:
 # The error function
 
 # The 40 points of Gauss-Legendre quadrature on [-1, 1] with their weights, times 2 / sqrt(π); the positive half, as the
-# integrand below is even. So many that the error is below float64's rounding up to ONE_FROM; as literals so that the
-# same model gives the same bytes wherever it is exported.
+# integrand is even. So many that the error is below float64's rounding up to ONE_FROM; as literals, so that the same
+# model gives the same bytes wherever it is exported.
 ERF_POINTS = (
     0.03877241750605082,
     0.11608407067525521,
@@ -174,11 +182,11 @@ ONE_FROM = 6.0  # 1 - erf(6) is 2e-17, below half the spacing of float64 at 1
 def erf(x: Expression) -> Expression:
     """2 / sqrt(π) times the integral of exp(-t²) from 0 to x: a weighted sum over points t = x s, s in (0, 1).
 
-    It needs 20 times the memory of x while it runs.
+    While it runs it takes 20 times the memory of x, twice.
     """
-    x = x.apply("Clip", -ONE_FROM, ONE_FROM)
     points = replace(x, name=x.emitter.node("Unsqueeze", [x.name, x.emitter.constant([-1], "axes")])) * ERF_POINTS
-    return x * (-(points * points)).apply("Exp").apply("MatMul", ERF_WEIGHTS)
+    integral = x * (-(points * points)).apply("Exp").apply("MatMul", ERF_WEIGHTS)
+    return (abs(x) >= ONE_FROM).where(x.apply("Sign"), integral)
 
 
 # Activations
@@ -190,6 +198,10 @@ def hard_sigmoid(x: Expression, alpha: float, beta: float) -> Expression:
 
 def leaky_relu(x: Expression, slope: Expression | float) -> Expression:
     return (x >= 0).where(x, x * slope)
+
+
+def shrink(x: Expression, bias: float, lambd: float) -> Expression:
+    return (x > lambd).where(x - bias, (-x > lambd).where(x + bias, 0))
 
 
 def gelu_tanh(x: Expression) -> Expression:
@@ -204,7 +216,7 @@ def gelu(x: Expression, erf: Callable[[Expression], Expression]) -> Expression:
 Formula = Callable[..., Expression]
 
 # Called with the operator and its inputs.
-WITHOUT_FLOAT64_KERNEL: dict[type[Op], Formula] = {
+FLOAT64_FORMULAS: dict[type[Op], Formula] = {
     Acos: lambda op, x: acos(x),
     Acosh: lambda op, x: acosh(x),
     Asin: lambda op, x: asin(x),
@@ -223,7 +235,8 @@ WITHOUT_FLOAT64_KERNEL: dict[type[Op], Formula] = {
     Selu: lambda op, x: elu(x, SELU_ALPHA) * SELU_SCALE,
     Sinh: lambda op, x: x.apply("Tanh") * cosh(x),
     Softplus: lambda op, x: softplus(x),
+    Shrink: lambda op, x: shrink(x, op.bias, op.lambd),
     Softsign: lambda op, x: x / (abs(x) + 1),
-    Tan: lambda op, x: x.apply("Sin") / x.apply("Cos"),
+    Tan: lambda op, x: tan(x),
     ThresholdedRelu: lambda op, x: (x > op.alpha).where(x, 0),
 }

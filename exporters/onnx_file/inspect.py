@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
 
 from kir.errors import FormatError
-
-if TYPE_CHECKING:
-    import onnx
+from kir.exporters.onnx_file.probe import layer_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def inspect_file(path: Path) -> Inspection:
         {v.name: _type_text(v) + (" (with a default)" if v.name in initializers else "") for v in graph.input},
         {v.name: _type_text(v) for v in graph.output},
         dict(Counter(node.op_type for node in graph.node).most_common()),
-        dict(Counter(_layer_of(node) for node in graph.node if _layer_of(node))),
+        dict(Counter(layer_of(node) for node in graph.node if layer_of(node))),
         len(graph.initializer),
         sum(_element_count(tensor) for tensor in graph.initializer),
         tuple(sorted(_locations(graph.initializer))),
@@ -90,9 +91,6 @@ def print_inspection(inspection: Inspection) -> None:
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
-
     try:
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
@@ -105,16 +103,10 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _type_text(value: onnx.ValueInfoProto) -> str:
-    import onnx
-
     tensor = value.type.tensor_type
     name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "unknown"
     dims = [d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim]
     return f"{name}[{', '.join(dims)}]"
-
-
-def _layer_of(node: onnx.NodeProto) -> str:
-    return next((entry.value for entry in node.metadata_props if entry.key == "kir.layer"), "")
 
 
 def _element_count(tensor: onnx.TensorProto) -> int:

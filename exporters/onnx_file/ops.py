@@ -2,8 +2,7 @@
 
 `SAME` lists the operators whose ONNX operator means the same, with the same inputs and attributes. Each of the others
 has one function here; so have those of `SAME` that are younger than opset 13, for the opsets before them. An equal
-class name alone never means equal semantics. Where onnxruntime lacks a kernel for float64, `formulas.py` says what is
-written in its place.
+class name alone never means equal semantics. In float64 many operators are written by the formulas of `formulas.py`.
 
 What must never be added here: a rewrite that makes the graph better. That is a pass.
 """
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from kir.exporters.onnx_file import formulas
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
-from kir.exporters.onnx_file.expression import Expression
 from onnx import TensorProto, helper
 
 from kir.dims import Dim, Sym
 from kir.errors import UnsupportedError
+from kir.exporters.onnx_file import formulas
+from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.expression import Expression
 from kir.op import Op
 from kir.ops.elementwise import (
     Abs,
@@ -241,9 +240,9 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
     Raises:
         UnsupportedError: the operator has no ONNX form (at the emitter's opset).
     """
-    if type(op) in formulas.WITHOUT_FLOAT64_KERNEL and inputs[0] is not None and inputs[0].type.dtype is DType.FLOAT64:
-        values = [Expression.of(emitter, value) for value in inputs if value is not None]
-        return (formulas.WITHOUT_FLOAT64_KERNEL[type(op)](op, *values).name,)
+    formula = formulas.FLOAT64_FORMULAS.get(type(op))
+    if formula is not None and all(value is not None and value.type.dtype is DType.FLOAT64 for value in inputs):
+        return (formula(op, *(Expression.of(emitter, value) for value in inputs if value is not None)).name,)
     same = SAME.get(type(op))
     if same is not None and emitter.opset >= same.since:
         attributes = {same.renamed.get(name, name): value for name, value in op.attributes().items()}
@@ -290,7 +289,8 @@ def gelu(emitter: Emitter, op: Gelu, x: Tensor) -> Names:
     if emitter.opset >= 20:
         return emitter.node("Gelu", [x.name], approximate="tanh" if op.approximate else "none")
     value = Expression.of(emitter, x)
-    return (formulas.gelu_tanh(value) if op.approximate else formulas.gelu(value, lambda scaled: scaled.apply("Erf"))).name
+    result = formulas.gelu_tanh(value) if op.approximate else formulas.gelu(value, lambda scaled: scaled.apply("Erf"))
+    return result.name
 
 
 @exports(Celu)
@@ -357,7 +357,10 @@ def reshape(emitter: Emitter, op: Reshape, x: Tensor) -> Names:
     1. A literal 0 in the target: the exact sizes, with 0 meaning 0.
     2. A symbolic size that stands at the same place in x: 0, "as it was".
     3. One other symbolic size: -1, "the rest".
-    4. Any further ones are computed from the shapes of inputs.
+    4. Any further ones are computed from the shapes of other values.
+
+    A tensor without elements (a batch of 0) is reshaped too, except by a shape with both 0 and -1: of nothing, ONNX
+    finds no rest. To compute that size would cost every model nodes for it, and its constant shape.
     """
     if 0 in op.shape:
         return _reshape_to_zero(emitter, op, x)
@@ -439,7 +442,11 @@ def tile(emitter: Emitter, op: Tile, x: Tensor) -> Names:
 
 @exports(OneHot)
 def one_hot(emitter: Emitter, op: OneHot, indices: Tensor, values: Tensor) -> Names:
-    return emitter.node("OneHot", [indices.name, emitter.size(op.depth), values.name], axis=op.axis)
+    """onnxruntime has kernels for float32 and int64; of other values, the places are looked up among the two."""
+    is_direct = values.type.dtype in (DType.FLOAT32, DType.INT64)
+    choices = values.name if is_direct else emitter.constant([0, 1], "choices")
+    places = emitter.node("OneHot", [indices.name, emitter.size(op.depth), choices], axis=op.axis)
+    return places if is_direct else emitter.node("Gather", [values.name, places])
 
 
 @exports(Range)
@@ -507,7 +514,9 @@ def reduce(emitter: Emitter, op: Any, x: Tensor) -> Names:
 def dropout(emitter: Emitter, op: Dropout, x: Tensor, training: Tensor | None = None) -> Names:
     """Dropout; with a noise shape, or a rate of 1, which ONNX excludes, a random choice written out."""
     if training is None or (op.noise_shape is None and op.rate < 1):
-        ratio = emitter.constant(op.rate, "ratio", np.float32) if op.rate < 1 else ""
+        # In float16 the ratio, and with it the scale, would be too coarse.
+        dtype = np.float64 if x.type.dtype is DType.FLOAT64 else np.float32
+        ratio = emitter.constant(op.rate, "ratio", dtype) if op.rate < 1 else ""
         return emitter.node("Dropout", [x.name, ratio, *names_of([training])], seed=op.seed)
     scale = 1 / (1 - op.rate) if op.rate < 1 else 1.0
     scaled = emitter.node("Mul", [x.name, scalar_like(emitter, scale, x)])

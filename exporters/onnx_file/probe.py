@@ -55,7 +55,8 @@ def serialize(model: ModelProto) -> bytes:
 def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, list[str]]:
     """The element type that a node computes in, and the layers (or names) of all nodes of its operator and type.
 
-    The type is "" and there are no layers if the model has no such node. Weights in a second file are not read.
+    The type is "an unknown type" and there are no layers if the model has no such node. Weights in a second file are
+    not read.
     """
     if isinstance(model, bytes):
         proto = onnx.load_model_from_string(model)
@@ -66,8 +67,8 @@ def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, 
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     computing = [(node, types.get(node.input[0], 0)) for node in graph.node if node.op_type == op_type and node.input]
     wanted = next((type for node, type in computing if node.name == node_name), 0)
-    layers = dict.fromkeys(_layer(node) or node.name for node, type in computing if wanted and type == wanted)
-    return (TensorProto.DataType.Name(wanted).lower() if wanted else "", list(layers))
+    layers = dict.fromkeys(layer_of(node) or node.name for node, type in computing if wanted and type == wanted)
+    return (TensorProto.DataType.Name(wanted).lower() if wanted else "an unknown type", list(layers))
 
 
 def opset_of(model: ModelProto) -> int:
@@ -135,11 +136,12 @@ def find_draws(model: ModelProto) -> list[Draw]:
     draws: list[Draw] = []
     for node in model.graph.node:
         if node.op_type == "Dropout":
-            draws.append(Draw(_layer(node), node.input[0], node.output[0]))
+            draws.append(Draw(layer_of(node), node.input[0], node.output[0]))
         elif node.op_type == "Bernoulli" or (node.op_type == "Less" and node.input[0] in uniform):
-            draws.append(Draw(_layer(node), None, node.output[0]))
+            draws.append(Draw(layer_of(node), None, node.output[0]))
     return draws
 
 
-def _layer(node: NodeProto) -> str:
+def layer_of(node: NodeProto) -> str:
+    """The layer that kir's metadata names; "" if there is none."""
     return next((entry.value for entry in node.metadata_props if entry.key == "kir.layer"), "")

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kir.errors import FormatError, InvalidArgumentError, KirError, ProviderError, ShapeError, UnsupportedError
+from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
 
 Array = np.ndarray[Any, Any]
 
@@ -48,12 +48,9 @@ PROVIDERS = {
 # (1.32 is the newest known) has no kernel, so that a Dropout with a noise shape would not load.
 NEWEST_FULL_OPSET = 21
 
-ERRORS_ONLY = 3  # onnxruntime's severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
-
-
-def newest_opset() -> int:
-    """The newest opset that the installed onnxruntime supports fully. Does not import it."""
-    return NEWEST_FULL_OPSET
+# onnxruntime's severities: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. While a model runs, errors are raised too.
+ERRORS_ONLY = 3
+FATAL_ONLY = 4
 
 
 def import_onnxruntime() -> Any:
@@ -147,23 +144,27 @@ def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[s
         raise _missing_kernel(model, str(error)) or FormatError(f"onnxruntime cannot load {shown}: {error}") from error
 
 
-NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*)'")
-NO_DTYPE = re.compile(r"running \w+ node\. Name:'(.*)' Status Message: (.* does not support \w+ yet)")
-OTHER_RUNTIME = "use float32 there, or export with --no-verify for another runtime"
+# What onnxruntime says when it loads, or for some operators (LSTM, GRU) only when it runs, what it has no kernel for.
+NOT_LOADED = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*)'")
+NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does not support (\w+) yet")
 
 
-def _missing_kernel(model: Path | bytes, message: str) -> KirError | None:
-    """The error to raise if onnxruntime refuses to load a model as it lacks a kernel; None if that is not why."""
-    match = NO_KERNEL.search(message)
+def _missing_kernel(model: Path | bytes, message: str) -> UnsupportedError | None:
+    """The error to raise if onnxruntime refuses to load a model for want of a kernel; None if that is not why."""
+    match = NOT_LOADED.search(message)
     if match is None:
         return None
     from kir.exporters.onnx_file.probe import find_alike
 
     op_type, node = match.groups()
     dtype, layers = find_alike(model, op_type, node)
-    where = f"in {', '.join(layers)}" if layers else f"node {node!r}"
+    return _no_kernel(op_type, dtype, f"in {', '.join(layers)}" if layers else f"node {node!r}")
+
+
+def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:
     return UnsupportedError(
-        f"onnxruntime has no kernel for the operator {op_type} of {dtype or 'its dtype'} ({where}); {OTHER_RUNTIME}"
+        f"onnxruntime has no kernel for the operator {op_type} of {_ORT_TYPES.get(dtype, dtype)} ({where}); "
+        "use float32 there, or export with --no-verify for another runtime"
     )
 
 
@@ -179,23 +180,25 @@ def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
     onnxruntime = import_onnxruntime()
     outputs = session.get_outputs()
     names = [output.name for output in outputs]
+    quiet = onnxruntime.RunOptions()
+    quiet.log_severity_level = FATAL_ONLY
     kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
     if "tensor(bfloat16)" not in kinds:
-        return dict(zip(names, _run(session.run, names, dict(feeds)), strict=True))
+        return dict(zip(names, _run(session.run, names, dict(feeds), quiet), strict=True))
     values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
     return {
         name: _to_array(value)
-        for name, value in zip(names, _run(session.run_with_ort_values, names, values), strict=True)
+        for name, value in zip(names, _run(session.run_with_ort_values, names, values, quiet), strict=True)
     }
 
 
-def _run(function: Any, names: list[str], feeds: Mapping[str, Any]) -> Any:
+def _run(function: Any, names: list[str], feeds: Mapping[str, Any], options: Any) -> Any:
     try:
-        return function(names, feeds)
+        return function(names, feeds, options)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        match = NO_DTYPE.search(str(error))
+        match = NOT_RUN.search(str(error))
         if match is not None:
-            raise UnsupportedError(f"onnxruntime cannot run the node {match[1]!r}: {match[2]}; {OTHER_RUNTIME}") from error
+            raise _no_kernel(match[1], match[3], f"node {match[2]!r}") from error
         raise ShapeError(f"onnxruntime cannot run the model on these inputs: {error}") from error
 
 

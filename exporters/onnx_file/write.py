@@ -10,6 +10,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 import sys
@@ -20,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from kir.exporters.onnx_file.build import Parts, build, tensor_head
-from kir.exporters.onnx_file.emitter import Array
 from onnx import GraphProto, ModelProto, TensorProto
 
 from kir.errors import FormatError, InvalidArgumentError
+from kir.exporters.onnx_file.build import Parts, build, tensor_head
+from kir.exporters.onnx_file.emitter import Array
 from kir.graph import Graph
 
 CHUNK_BYTES = 1 << 20
@@ -250,6 +251,25 @@ def _write_piece(file: IO[bytes], piece: bytes | Array) -> None:
     else:
         for chunk in _chunks(piece):
             file.write(chunk)
+            _forget(chunk)
+
+
+def _forget(chunk: memoryview | bytes) -> None:
+    """Gives back the memory that holds pages of a memory-mapped file; they stay on disk, where they can be read again.
+
+    Without this a mapped weight would count as used memory once it was written.
+    """
+    owner: Any = chunk
+    while isinstance(owner, memoryview | np.ndarray):
+        owner = owner.obj if isinstance(owner, memoryview) else owner.base
+    if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
+        return
+    whole = np.frombuffer(owner, np.uint8)
+    start = np.frombuffer(chunk, np.uint8).ctypes.data - whole.ctypes.data
+    page = start // mmap.PAGESIZE * mmap.PAGESIZE
+    # Pages that somebody wrote to, in a private mapping, exist nowhere else.
+    if not whole.flags.writeable:
+        owner.madvise(mmap.MADV_DONTNEED, page, start + len(chunk) - page)
 
 
 def _replace_both(model: Path, target: Path, data: Path, data_target: Path) -> None:

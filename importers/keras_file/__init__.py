@@ -1,1 +1,113 @@
-"""Reading what Keras writes, without Keras and without running anything found in a file."""
+"""Reading what Keras writes, without Keras and without running anything found in a file.
+
+    file ── archive, hdf5 ──> description (document) ── config ──> Model ── weights ──> Model
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kir import config as settings
+from kir.errors import FormatError
+from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file, whole_file
+from kir.importers.keras_file.config import Origin, build_model
+from kir.importers.keras_file.document import parse
+from kir.importers.keras_file.hdf5 import open_hdf5
+from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
+from kir.model import Model
+
+SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
+MODEL_WEIGHTS = "model_weights"
+
+
+def load_keras_model(
+    path: Path,
+    *,
+    custom_objects: Mapping[str, Any] | None = None,
+    weights: Path | None = None,
+    on_lost_mask: str = "warn",
+) -> Model:
+    """The model in a file that Keras wrote; nothing in it is executed.
+
+    Args:
+        path: a `.keras` file, a whole model as `.h5` or `.hdf5` (Keras 2 or 3), or a `.json` of a model's config.
+        custom_objects: the user's own functions and layers (subclasses of `kir.layers.Layer`) by their names; a
+            Lambda's function also by the name of its layer.
+        weights: a file of weights to use instead of those in the model's file; needed for a `.json`.
+        on_lost_mask: what happens when a mask reaches a layer that cannot carry it: as in Keras 3, "warn" unless given.
+
+    Raises:
+        UnsupportedError: the model has layers that kir has not; all of them are listed.
+        FormatError: the file is damaged, or is none of these, or its weights do not fit its layers.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise FormatError(f"cannot read a model from {path}: expected a name ending in {', '.join(SUFFIXES)}")
+    read = {".keras": _read_archive, ".json": _read_config}.get(path.suffix, _read_hdf5)
+    with _lost_masks(on_lost_mask):
+        return read(path, custom_objects or {}, weights)
+
+
+def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+    with open_file(path) as file:
+        archive = Archive(file, path)
+        description = parse(archive.text(CONFIG), f"{path}: {CONFIG}")
+        metadata = parse(archive.text(METADATA), f"{path}: {METADATA}") if METADATA in archive else {}
+        model = build_model(description, _origin(path, description, metadata, custom_objects))
+        if weights is None:
+            load_weights_section(model, archive.section(WEIGHTS))
+    return _with_weights(model, weights)
+
+
+def _read_hdf5(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+    with open_file(path) as file, open_hdf5(whole_file(file, path)) as opened:
+        text = opened.text(opened.root, "model_config")
+        if text is None:
+            raise FormatError(
+                f"{path} holds weights only, as save_weights writes them; export the model's config.json (model.to_json) "
+                f"or script with --weights {path}"
+            )
+        description = parse(text, f"{path}: model_config")
+        version = {"keras_version": opened.text(opened.root, "keras_version")}
+        model = build_model(description, _origin(path, description, version, custom_objects))
+        if weights is None:
+            load_legacy_weights(model, opened, opened.find(MODEL_WEIGHTS))
+    return _with_weights(model, weights)
+
+
+def _read_config(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+    with open_file(path) as file:
+        description = parse(file.read(), str(path))
+    model = build_model(description, _origin(path, description, description, custom_objects))
+    if weights is None and model.weights:
+        warnings.warn(f"{path} holds no weights: random ones are used; give a file with --weights", stacklevel=3)
+    return _with_weights(model, weights)
+
+
+def _origin(path: Path, description: Any, metadata: Any, custom_objects: Mapping[str, Any]) -> Origin:
+    """What a file says of itself; one that names no modules is not from Keras 3."""
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not version[:1].isdigit():
+        version = "3" if isinstance(description, dict) and "module" in description else "2"
+    return Origin(path, version, custom_objects)
+
+
+def _with_weights(model: Model, weights: Path | None) -> Model:
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+@contextmanager
+def _lost_masks(action: str) -> Iterator[None]:
+    """While open, a mask that a layer cannot carry is handled so."""
+    before = settings.on_lost_mask()
+    settings.set_on_lost_mask(action)
+    try:
+        yield
+    finally:
+        settings.set_on_lost_mask(before)

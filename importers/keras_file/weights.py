@@ -1,24 +1,34 @@
-"""Reading weights into a model: Keras's `.weights.h5`, `.npz`, `.safetensors`.
+"""Reading weights into a model: Keras's HDF5 files, `.npz`, `.safetensors`.
 
-The files are untrusted: nothing is unpickled, and no link leads out of an HDF5 file.
+HDF5 files have one of two layouts:
+
+    Keras 3        a group for each layer, numbered by class: "layers/dense_1/vars/0"
+    whole models   a group for each layer under its name, with the weights in the order of an attribute; so are
+                   weights that Keras 2 saved by themselves
+
+The files are untrusted: nothing is unpickled, no link leads out, and no dataset is read whose shape is not the one
+that its layer has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kir.errors import FormatError
 from kir.importers.arrays import load_npz
-from kir.layers.base import Weight
+from kir.importers.keras_file.archive import Section, open_file, whole_file
+from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
+from kir.layers.base import Layer, Weight
 from kir.model import Model
 from kir.op import Array
 from kir.types import format_shape
 from kir.weight_names import named_weights, saved_layers
 
-if TYPE_CHECKING:
-    import h5py
+# Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
+OLD_LAYERS = "_layer_checkpoint_dependencies"
+MAX_LISTED = 10
 
 
 def load_weights(model: Model, path: Path) -> None:
@@ -30,81 +40,133 @@ def load_weights(model: Model, path: Path) -> None:
     if not path.is_file():
         raise FormatError(f"there is no file {path}; expected .weights.h5, .npz or .safetensors")
     if path.name.endswith((".h5", ".hdf5")):
-        arrays, wanted = _read_h5(model, path)
+        with open_file(path) as file:
+            load_weights_section(model, whole_file(file, path))
     elif path.suffix == ".npz":
-        arrays, wanted = load_npz(path), named_weights(model)
+        _assign_named(model, load_npz(path), path)
     elif path.suffix == ".safetensors":
-        arrays, wanted = _read_safetensors(path), named_weights(model)
+        _assign_named(model, _read_safetensors(path), path)
     else:
         raise FormatError(f"cannot read weights from {path}: expected a name ending in .weights.h5, .npz or .safetensors")
-    _require_all(path, arrays, wanted)
-    for name, weight in wanted.items():
-        weight.assign(arrays[name])
 
 
-def _require_all(path: Path, arrays: Mapping[str, Array], wanted: Mapping[str, Weight]) -> None:
-    problems = [f"{name} is missing" for name in wanted if name not in arrays]
-    problems += [
-        f"{name} has shape {format_shape(arrays[name].shape)}, the model's {format_shape(weight.shape)}"
-        for name, weight in wanted.items()
-        if name in arrays and arrays[name].shape != weight.shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-        raise FormatError(f"the weights of {path} do not fit the model: {shown}")
+def load_weights_section(model: Model, section: Section) -> None:
+    """Sets all weights from HDF5 in a section of a file, in any of the layouts; see `load_weights`."""
+    with open_hdf5(section) as file:
+        legacy = file.find("model_weights") or (file.root if "layer_names" in file.root.attrs else None)
+        if legacy is None and "layer_names0" in file.root.attrs:
+            legacy = file.root
+        if legacy is not None:
+            load_legacy_weights(model, file, legacy)
+        else:
+            _load_numbered_weights(model, file)
 
 
-def _read_h5(model: Model, path: Path) -> tuple[dict[str, Array], dict[str, Weight]]:
-    import h5py
+class Assignments:
+    """What will be set once all of it fits, and what does not."""
 
-    arrays: dict[str, Array] = {}
-    wanted: dict[str, Weight] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for saved in saved_layers(model):
-                for index, weight in enumerate(saved.weights):
-                    name = f"{saved.group}/vars/{index}" if saved.group else f"vars/{index}"
-                    wanted[name] = weight
-                    dataset = _find_dataset(file, name, path)
-                    if dataset is not None and dataset.shape == weight.shape:
-                        arrays[name] = _to_array(dataset, weight)
-                    elif dataset is not None:
-                        arrays[name] = _empty_of_shape(dataset.shape)
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error}; expected an HDF5 file that Keras's save_weights wrote") from None
-    return arrays, wanted
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.problems: list[str] = []
+        self.arrays: list[tuple[Weight, Array]] = []
 
+    def add(self, file: Hdf5File, weight: Weight, dataset: Any, where: str) -> None:
+        """Reads a dataset for a weight, if it is there and has the weight's shape."""
+        if dataset is None:
+            self.problems.append(f"{where} is missing")
+        elif tuple(dataset.shape) != weight.shape:
+            self.problems.append(
+                f"{where} has shape {format_shape(tuple(dataset.shape))}, the model's {format_shape(weight.shape)}"
+            )
+        elif dataset.dtype.kind == "V" and dataset.dtype.itemsize != weight.dtype.numpy.itemsize:
+            self.problems.append(f"{where} has elements of {dataset.dtype.itemsize} bytes, the model's are {weight.dtype}")
+        else:
+            array = file.read(dataset)
+            # bfloat16 lies in HDF5 as two opaque bytes.
+            self.arrays.append((weight, array.view(weight.dtype.numpy) if array.dtype.kind == "V" else array))
 
-def _find_dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
-    """The dataset of a name, reached through hard links alone; None when there is none."""
-    import h5py
+    def finish(self) -> None:
+        """Sets all weights.
 
-    here: Any = file
-    for part in name.split("/"):
-        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) and part in here else None
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            raise FormatError(f"{path}: {name} is reached through a {type(link).__name__}; links are not followed")
-        here = here[part]
-    if not isinstance(here, h5py.Dataset):
-        return None
-    if here.external or here.is_virtual:
-        raise FormatError(f"{path}: {name} keeps its numbers in another file; they are not followed")
-    return here
+        Raises:
+            FormatError: there is a problem; then nothing was set.
+        """
+        if self.problems:
+            shown = "; ".join(self.problems[:MAX_LISTED])
+            more = len(self.problems) - MAX_LISTED
+            rest = f"; and {more} more" if more > 0 else ""
+            raise FormatError(f"the weights of {self.label} do not fit the model: {shown}{rest}")
+        for weight, array in self.arrays:
+            weight.assign(array)
 
 
-def _to_array(dataset: h5py.Dataset, weight: Weight) -> Array:
-    """The numbers; bfloat16 lies in HDF5 as two opaque bytes."""
-    array: Array = dataset[()]
-    return array.view(weight.dtype.numpy) if array.dtype.kind == "V" else array
+def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
+    """Keras 3's layout."""
+    is_old = OLD_LAYERS in file.root
+    found = Assignments(file.section.label)
+    for saved in saved_layers(model):
+        group = saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group
+        for index, weight in enumerate(saved.weights):
+            name = f"{group}/vars/{index}" if group else f"vars/{index}"
+            found.add(file, weight, file.find_dataset(name), f"{weight.name} of layer {saved.path or saved.name} ({name})")
+    found.finish()
 
 
-def _empty_of_shape(shape: tuple[int, ...]) -> Array:
-    """A stand-in that has the shape and takes no memory, for the error that it leads to."""
-    import numpy as np
+def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:
+    """The layout by layers' names, from the group that has them.
 
-    return np.broadcast_to(np.zeros((), np.float32), shape)
+    Raises:
+        FormatError: a weight is missing or of another shape, or a layer has another number of them.
+    """
+    found = Assignments(file.section.label)
+    for layer in model.layers:
+        weights = _in_saved_order(layer)
+        if not weights:
+            continue
+        owner = file.find(layer.name, group) if group is not None else None
+        names = [] if owner is None else file.names(owner, "weight_names", len(weights))
+        if len(names) != len(weights):
+            found.problems.append(f"layer {layer.name} has {len(names)} weights, the model's {len(weights)}")
+            continue
+        for weight, name in zip(weights, names, strict=True):
+            where = f"{name} of layer {layer.name}"
+            own_name = name.rsplit("/", 1)[-1].split(":")[0]
+            if own_name != weight.name:
+                found.problems.append(f"{where} stands where the model has {weight.name}")
+                continue
+            found.add(file, weight, file.find_dataset(name, owner), where)
+    found.finish()
+
+
+def _in_saved_order(layer: Layer) -> list[Weight]:
+    """All weights of a layer, those that are trained first: frozen layers inside a model come behind the others."""
+    trained: list[Weight] = []
+    frozen: list[Weight] = []
+    seen: set[int] = set()
+    pending: list[tuple[Layer, bool]] = [(layer, True)]
+    while pending:
+        here, is_trained = pending.pop()
+        is_trained = is_trained and here.trainable
+        for weight in here.own_weights:
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                (trained if is_trained and weight.trainable else frozen).append(weight)
+        pending.extend((inner, is_trained) for inner in reversed(here.sublayers()))
+    return trained + frozen
+
+
+def _assign_named(model: Model, arrays: Mapping[str, Array], path: Path) -> None:
+    """Sets the weights from arrays under their paths and names."""
+    found = Assignments(str(path))
+    for name, weight in named_weights(model).items():
+        if name not in arrays:
+            found.problems.append(f"{name} is missing")
+        elif arrays[name].shape != weight.shape:
+            given, wanted = format_shape(arrays[name].shape), format_shape(weight.shape)
+            found.problems.append(f"{name} has shape {given}, the model's {wanted}")
+        else:
+            found.arrays.append((weight, arrays[name]))
+    found.finish()
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:

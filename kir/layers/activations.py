@@ -25,6 +25,7 @@ class Activation(Layer):
     """
 
     supports_masking = True
+    takes_one_tensor = True
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

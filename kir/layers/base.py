@@ -155,6 +155,8 @@ class Layer:
     ignored_config: ClassVar[frozenset[str]] = frozenset()
     # Where Keras keeps the layer's own weights in a `.weights.h5` file, inside the layer's group.
     saved_group: ClassVar[str] = ""
+    # Whether a list or dict of inputs is a mistake, and not something that `call` handles.
+    takes_one_tensor: ClassVar[bool] = False
     # False for what a functional model records without being a layer, such as `x + 1`.
     is_layer: ClassVar[bool] = True
 
@@ -225,6 +227,7 @@ class Layer:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Records, traces or runs the layer, by what it is given; see the head of this module."""
+        self._check_arguments(args)
         leaves = flatten((args, list(kwargs.values())))
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return self.trace(*args, **kwargs)
@@ -270,11 +273,36 @@ class Layer:
         # 4. The call itself, and the masks of its outputs.
         if "training" in parameters:
             kwargs["training"] = tracer.training
-        outputs = self.call(*args, **kwargs)
+        outputs = self._call(args, kwargs)
         outputs = map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
         if tracer.collects_losses and self.activity_regularizer is not None:
             self._add_activity_losses(tracer, outputs)
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
+
+    def _check_arguments(self, args: tuple[Any, ...]) -> None:
+        """Raises InvalidArgumentError unless there is an input, of a kind that the layer takes."""
+        what = f"{type(self).__name__} {self.name!r}"
+        if not args:
+            raise InvalidArgumentError(f"{what} was called without an input; give it as the first, positional argument")
+        if self.takes_one_tensor and isinstance(args[0], list | tuple | dict) and flatten(args[0]):
+            kind, count = type(args[0]).__name__, len(flatten(args[0]))
+            if any(isinstance(leaf, SymbolicOperators) for leaf in flatten(args[0])):
+                raise InvalidArgumentError(
+                    f"{what} takes one tensor; received a {kind} of {count}: call it once for each, or merge them first"
+                )
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs `call`; arguments that it does not have are the caller's mistake, and named."""
+        try:
+            return self.call(*args, **kwargs)
+        except TypeError as error:
+            try:
+                inspect.signature(self.call).bind(*args, **kwargs)
+            except TypeError as mistake:
+                raise InvalidArgumentError(
+                    f"{type(self).__name__} {self.name!r} cannot be called so: {mistake}"
+                ) from error
+            raise
 
     def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
         """The outputs, each carrying the mask that `compute_mask` gives it."""
@@ -487,12 +515,6 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
-
-
-def penalty(regularizer: Callable[..., Any], x: Tensor) -> Tensor:
-    """What a regularizer adds to the loss for a tensor; a number that does not depend on it becomes a constant."""
-    loss = regularizer(x)
-    return loss if isinstance(loss, Tensor) else x.tracer.constant(np.asarray(loss, x.type.dtype.numpy))
 
 
 def first_layer_shape(

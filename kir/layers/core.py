@@ -32,6 +32,7 @@ class Dense(Layer):
     """
 
     supports_masking = True
+    takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
 
     def __init__(
@@ -111,6 +112,7 @@ class Masking(Layer):
     """
 
     supports_masking = True
+    takes_one_tensor = True
 
     def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -23,6 +23,7 @@ class BaseDropout(Layer):
     """What all dropouts share; they differ in the shape in which is drawn what to drop."""
 
     supports_masking = True
+    takes_one_tensor = True
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -33,6 +33,8 @@ class Flatten(Layer):
     Source: https://keras.io/api/layers/reshaping_layers/flatten/
     """
 
+    takes_one_tensor = True
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format)
@@ -58,6 +60,8 @@ class Reshape(Layer):
 
     Source: https://keras.io/api/layers/reshaping_layers/reshape/
     """
+
+    takes_one_tensor = True
 
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -103,6 +107,8 @@ class Permute(Layer):
     Source: https://keras.io/api/layers/reshaping_layers/permute/
     """
 
+    takes_one_tensor = True
+
     def __init__(self, dims: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         owner = f"Permute {self.name!r}"
@@ -133,6 +139,8 @@ class RepeatVector(Layer):
 
     Source: https://keras.io/api/layers/reshaping_layers/repeat_vector/
     """
+
+    takes_one_tensor = True
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -194,7 +194,6 @@ LAMBDAS: dict[str, tuple[Any, Any]] = {
     "in place": (lambda ops: lambda x: antirectifier(ops, x), lambda shape: (shape[0], shape[1] * 2)),
     "a tuple": (lambda ops: lambda x: x[:, :2], (2,)),
     "an unknown size in the tuple": (lambda ops: lambda x: x[:, :2], (None,)),
-    "a list as a shape": (lambda ops: lambda x: x[:, :2], [2]),
     "indexing": (lambda ops: lambda x: x[..., ::-1] + x[:, None, 0], None),
     "NumPy": (lambda ops: lambda x: ops.sqrt(np.float32(2) + abs(x)), None),
     "an array": (lambda ops: lambda x: x * np.arange(4, dtype=np.float32), None),
@@ -248,7 +247,11 @@ def test_autocast_is_keras_autocast() -> None:
 
     model, reference = build_both(build, (4,))
     assert model.outputs[0].dtype == reference.outputs[0].dtype == "float16"
-    assert_matches_keras(model, reference, draw_feeds((4,)))
+    assert_matches_keras(model, reference, draw_feeds((4,)), atol=2e-3)
+
+
+def test_a_shape_may_be_a_list() -> None:
+    assert Lambda(lambda x: x[:, :2], output_shape=[2])(Input((4,))).shape == (None, 2)
 
 
 @pytest.mark.parametrize(
@@ -457,13 +460,13 @@ def test_the_config_holds_names_and_never_code() -> None:
 
 
 def test_a_function_is_not_found_by_its_name_alone() -> None:
-    with pytest.raises(InvalidArgumentError, match="'named'.*custom_objects"):
+    with pytest.raises(InvalidArgumentError, match=r"'named'.*custom_objects"):
         Lambda.from_config(Lambda(named).get_config())
 
 
 def test_bytecode_is_refused() -> None:
     theirs = keras.layers.Lambda(lambda x: x).get_config()
-    with pytest.raises(InvalidArgumentError, match="bytecode.*custom_objects"):
+    with pytest.raises(InvalidArgumentError, match=r"bytecode.*custom_objects"):
         Lambda.from_config(theirs)
 
 

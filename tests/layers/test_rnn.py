@@ -213,6 +213,18 @@ def test_encoder_and_decoder(kind: str) -> None:
     assert not LOOPS & set(types)
 
 
+@each_kind
+@pytest.mark.parametrize("backwards", [False, True])
+def test_masked_steps_may_hold_anything(kind: str, backwards: bool) -> None:
+    def build(library: Any, x: Any, mask: Any) -> Any:
+        x = getattr(library, kind)(UNITS, return_sequences=True)(x, mask=mask)
+        return getattr(library, kind)(UNITS, go_backwards=backwards)(x, mask=mask)
+
+    mask = np.array(MASKS["holes"], bool)
+    x = np.where(mask[:, :, None], make_x(), np.float32("nan"))
+    assert_matches_keras(*build_both(build, ("time", FEATURES), (("time",), "bool")), [x, mask])
+
+
 def test_long_sequences() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(8, 300, FEATURES)).astype(np.float32)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
-
 from kir.graph import Graph, Origin, Value
 from kir.op import Op
 from kir.ops.elementwise import Add, Relu

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kir.exporters.onnx_file import to_model_proto
-from kir.exporters.onnx_file.emitter import Emitter
-from kir.exporters.onnx_file.names import Names
 
 from kir.dims import Dim, parse_dim, substitute, symbol
 from kir.errors import UnsupportedError
+from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file.emitter import Emitter
+from kir.exporters.onnx_file.names import Names
 from kir.graph import Graph
 from kir.ops.shape import Size
 from kir.ops.structural import Input, Output
@@ -77,14 +77,15 @@ def test_a_size_is_computed_once() -> None:
 
 def test_neighbouring_sizes_are_read_at_once() -> None:
     a, b = symbol("a"), symbol("b")
-    emitter = Emitter(21, Names(["x"]), {"x": (a, 3, b)})
+    emitter = Emitter(21, Names(["x"]))
+    emitter.offer("x", (a, 3, b), composite=True)
     emitter.sizes((5, a, 3, b, 7, 8))
     assert [node.op_type for node in emitter.graph.node] == ["Shape", "Concat"]
     assert [array.tolist() for _, array in emitter.initializers] == [[5], [7, 8]]
 
 
 def test_known_sizes_are_one_shared_initializer() -> None:
-    emitter = Emitter(21, Names(), {})
+    emitter = Emitter(21, Names())
     assert emitter.sizes((2, 3)) == emitter.sizes((2, 3)) != emitter.sizes((3, 2))
     assert len(emitter.graph.node) == 0
     assert len(emitter.initializers) == 2
@@ -93,3 +94,19 @@ def test_known_sizes_are_one_shared_initializer() -> None:
 def test_a_size_of_no_input_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="the size 'lost' is needed"):
         to_model_proto(graph_of_sizes([parse_dim("lost + 1")]))
+
+
+def test_a_composite_size_is_read_from_a_shape_only_if_it_may_be() -> None:
+    for composite, expected in ((True, ["Shape"]), (False, ["Shape", "Mul"])):
+        emitter = Emitter(21, Names(["x"]))
+        emitter.offer("x", (2 * symbol("a"), symbol("a")), composite=composite)
+        emitter.size(2 * symbol("a"))
+        assert [node.op_type for node in emitter.graph.node] == expected
+
+
+def test_a_size_is_read_from_the_first_value_that_has_it() -> None:
+    emitter = Emitter(21, Names(["x", "y"]))
+    for name in ("x", "y"):
+        emitter.offer(name, (symbol("a"),), composite=False)
+    emitter.size(symbol("a"))
+    assert [list(node.input) for node in emitter.graph.node] == [["x"]]

@@ -1,9 +1,9 @@
 """Names in an ONNX file."""
 
 import pytest
-from kir.exporters.onnx_file.names import Names, join, reserve_labels
 
 from kir.errors import GraphError
+from kir.exporters.onnx_file.names import Names, join, reserve_labels
 from kir.graph import Graph
 from kir.ops.elementwise import Relu
 from kir.ops.structural import Input, Output

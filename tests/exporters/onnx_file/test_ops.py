@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from kir.exporters.onnx_file import to_model_proto
-from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
 
 from kir.dims import parse_dim, symbol
-from kir.errors import UnsupportedError
-from kir.graph import Graph
+from kir.errors import ShapeError, UnsupportedError
+from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
+from kir.graph import Graph, Origin, Value
 from kir.op import all_ops, field_names
 from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Relu
 from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
-from kir.ops.shape import Expand, Range, Reshape, Slice, Split, Tile, Trilu
+from kir.ops.shape import Expand, OneHot, Range, Reshape, Slice, Split, Tile, Trilu
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Input, Output, constant
 from kir.types import DType, TensorType, as_dtype, parse_type
@@ -99,6 +99,21 @@ def test_dense_is_gemm_for_rank_2_only(shape: str, bias: bool, activation: Any, 
     model = to_model_proto(graph_of(Dense(activation), *types))
     assert [node.op_type for node in model.graph.node] == expected
     assert len(model.graph.node[0].input) == (3 if bias and expected[0] == "Gemm" else 2)
+
+
+# Dtypes without a kernel
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("f32", ["OneHot"]), ("i64", ["OneHot"]), ("f16", ["OneHot", "Gather"])]
+)
+def test_one_hot_of_any_dtype(dtype: str, expected: list[str]) -> None:
+    op, values = OneHot(3, 1), np.array([2, 7], as_dtype(dtype).numpy)
+    graph = graph_of(op, "i64[n]", f"{dtype}[2]")
+    assert op_types(graph) == expected
+    indices = np.array([2, 0])
+    result = run(graph, {"x0": indices, "x1": values})["y0"]
+    np.testing.assert_array_equal(result, op.eval(indices, values), strict=True)
 
 
 # Newer operators at older opsets
@@ -206,9 +221,19 @@ def test_reshape_to_no_elements(source: str, target: str, opset: int) -> None:
     _require_eval(op, graph_of(op, f"f32[{source}]"), {"batch": 4, "length": 1}, opset)
 
 
-def test_a_batch_of_nothing() -> None:
-    op = Reshape((BATCH, 32))
-    _require_eval(op, graph_of(op, "f32[batch, 4, 8]"), {"batch": 0, "length": 1}, 21)
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("batch, 4, 8", "batch, 32"), ("batch, length, 8", "batch*length, 8"), ("batch, 2", "2*batch")],
+)
+def test_a_batch_of_nothing(source: str, target: str) -> None:
+    op = Reshape(parse_type(f"f32[{target}]").shape)
+    _require_eval(op, graph_of(op, f"f32[{source}]"), {"batch": 0, "length": 3}, 21)
+
+
+def test_a_batch_of_nothing_and_an_unknown_rest_is_an_error_that_says_so() -> None:
+    graph = graph_of(Reshape((BATCH, 8 * LENGTH)), "f32[batch, length, 8]")
+    with pytest.raises(ShapeError, match=r"cannot run the model on these inputs: .*Reshape"):
+        run(graph, {"x0": np.zeros((0, 3, 8), np.float32)})
 
 
 @pytest.mark.parametrize("opset", [13, 21])
@@ -262,24 +287,63 @@ def _require_eval(op: Any, graph: Graph, sizes: dict[str, int], opset: int) -> N
 # Sparse
 
 
-def test_a_size_may_be_that_of_a_sparse_input() -> None:
+def sparse_input(graph: Graph, name: str = "x") -> Value:
+    """A sparse input of shape [batch, 3], made dense."""
+    types = {"indices": "i64[n, 2]", "values": "f32[n]", "shape": "i64[2]"}
+    parts = [graph.add(Input(f"{name}.{part}", parse_type(type))).output for part, type in types.items()]
+    return graph.add(SparseToDense((BATCH, 3)), *parts, origin=Origin(name, "InputLayer")).output
+
+
+SPARSE_FEEDS = {
+    "x.indices": np.array([[0, 1], [1, 2], [0, 1]]),
+    "x.values": np.array([5, 6, 7], np.float32),
+    "x.shape": np.array([2, 3]),
+}
+DENSE = np.array([[0, 12, 0], [0, 0, 6]], np.float32)
+
+
+@pytest.mark.parametrize("opset", [16, 21])
+def test_a_size_may_be_that_of_a_sparse_input(opset: int) -> None:
     graph = Graph()
-    inputs = [graph.add(Input(f"x.{name}", parse_type(type))).output
-              for name, type in (("indices", "i64[n, 2]"), ("values", "f32[n]"), ("shape", "i64[2]"))]  # fmt: skip
-    dense = graph.add(SparseToDense((BATCH, 3)), *inputs).output
-    flat = graph.add(Reshape((3, BATCH)), dense).output
-    graph.add(
-        Output("y"), graph.add(Expand((2, BATCH, 3, BATCH)), graph.add(Reshape((1, 3, BATCH)), flat).output).output
-    )
-    feeds = {
-        "x.indices": np.array([[0, 1], [1, 2], [0, 1]]),
-        "x.values": np.array([5, 6, 7], np.float32),
-        "x.shape": np.array([2, 3]),
-    }
-    expected = np.broadcast_to(np.array([[0, 12, 0], [0, 0, 6]], np.float32).reshape(3, 2), (2, 2, 3, 2))
-    np.testing.assert_array_equal(run(graph, feeds)["y"], expected)
-    with pytest.raises(UnsupportedError, match="opset 16"):
+    flat = graph.add(Reshape((1, 3, BATCH)), graph.add(Reshape((3, BATCH)), sparse_input(graph)).output).output
+    graph.add(Output("y"), graph.add(Expand((2, BATCH, 3, BATCH)), flat).output)
+    graph.add(Output("repeated"), graph.add(Tile((BATCH,)), graph.add(Reshape((3 * BATCH,)), flat).output).output)
+    outputs = run(graph, SPARSE_FEEDS, opset)
+    np.testing.assert_array_equal(outputs["y"], np.broadcast_to(DENSE.reshape(3, 2), (2, 2, 3, 2)))
+    np.testing.assert_array_equal(outputs["repeated"], np.tile(DENSE.ravel(), 2))
+
+
+def test_a_size_of_a_sparse_input_is_known_before_it_is_read() -> None:
+    graph = Graph()
+    graph.add(Output("first"), graph.add(Range(0, 2 * BATCH, 1)).output)
+    graph.add(Output("y"), sparse_input(graph))
+    outputs = run(graph, SPARSE_FEEDS)
+    np.testing.assert_array_equal(outputs["first"], np.arange(4))
+    np.testing.assert_array_equal(outputs["y"], DENSE)
+
+
+def test_all_that_an_opset_cannot_say_is_listed_at_once() -> None:
+    graph = Graph()
+    for name in ("a", "b"):
+        graph.add(Output(f"{name}.y"), graph.add(Reshape((3 * BATCH,)), sparse_input(graph, name)).output)
+    with pytest.raises(UnsupportedError) as caught:
         to_model_proto(graph, opset=15)
+    assert str(caught.value) == (
+        "layer a (InputLayer), layer b (InputLayer): a sparse input needs opset 16 or newer (ScatterND that adds); "
+        "received opset 15"
+    )
+
+
+def test_reasons_are_listed_one_by_one() -> None:
+    graph = Graph()
+    graph.add(Output("dense"), sparse_input(graph))
+    graph.add(Output("lost"), graph.add(Range(0, symbol("lost"), 1)).output)
+    with pytest.raises(UnsupportedError) as caught:
+        to_model_proto(graph, opset=15)
+    heading, first, second = str(caught.value).split("\n")
+    assert heading == "the model cannot be written as ONNX, for 2 reasons:"
+    assert first.startswith("  layer x (InputLayer): a sparse input needs opset 16")
+    assert second.startswith("  operator Range: the size 'lost' is needed")
 
 
 # Recurrent

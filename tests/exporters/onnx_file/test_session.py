@@ -6,7 +6,10 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import onnx
 import pytest
+
+from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, session, to_model_proto
 from kir.exporters.onnx_file.session import (
     CPU,
@@ -18,13 +21,13 @@ from kir.exporters.onnx_file.session import (
     provider_name,
     run_session,
 )
-
-from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError
-from kir.graph import Graph
-from kir.ops.shape import Concat
+from kir.graph import Graph, Origin
+from kir.op import Op
+from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
+from kir.ops.shape import Concat, Reshape
 from kir.ops.structural import Input, Output
-from kir.types import parse_type
-from tests.exporters.onnx_file.graphs import mlp
+from kir.types import as_dtype, parse_type
+from tests.exporters.onnx_file.graphs import mlp, weight
 
 FEEDS = {"features": np.ones((2, 8), np.float32)}
 
@@ -125,3 +128,50 @@ def test_fallback_names_the_nodes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(session, "node_providers", lambda *given: {"a": PROVIDERS["cuda"], "b": CPU})
     assert fallback_nodes(model(), FEEDS, "cuda") == ["b"]
     assert fallback_nodes(model(), FEEDS, "cpu") == []
+
+
+def recurrent(op: Op, dtype: str) -> Graph:
+    """One recurrent operator in each of two layers."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type(f"{dtype}[5, batch, 4]"))).output
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[op.name]
+    for path in ("encoder/first", "second"):
+        shapes = ((1, 4 * gates, 4), (1, 4 * gates, 4), (1, 8 * gates))
+        weights = [weight(graph, np.zeros(shape, as_dtype(dtype).numpy)) for shape in shapes]
+        y = graph.add(op, x, *weights, origin=Origin(path, op.name)).outputs[0]
+        x = graph.add(Reshape((5, *x.type.shape[1:])), y).output
+    graph.add(Output("y"), x)
+    return graph
+
+
+def test_a_missing_kernel_is_said_with_all_layers_that_need_it(tmp_path: Path) -> None:
+    graph = recurrent(RNN(4, "forward", (TANH,)), "f64")
+    expected = r"no kernel for the operator RNN of float64 \(in encoder/first, second\); use float32"
+    with pytest.raises(UnsupportedError, match=expected):
+        make_session(to_model_proto(graph).SerializeToString())
+    report = export_graph(graph, tmp_path / "m.onnx", external_data="yes")
+    with pytest.raises(UnsupportedError, match=expected):
+        make_session(report.path)
+
+
+@pytest.mark.parametrize(
+    "op", [GRU(4, "forward", (SIGMOID, TANH), True), LSTM(4, "forward", (SIGMOID, TANH, TANH))], ids=lambda op: op.name
+)
+def test_a_kernel_that_turns_out_to_be_missing(op: Op, capfd: pytest.CaptureFixture[str]) -> None:
+    session = make_session(to_model_proto(recurrent(op, "f64")).SerializeToString())
+    with pytest.raises(
+        UnsupportedError, match=rf"{op.name} of float64 \(node 'encoder/first/{op.name}'\); use float32"
+    ):
+        run_session(session, {"x": np.zeros((5, 2, 4))})
+    assert capfd.readouterr().err == ""
+
+
+def test_a_model_of_others_without_metadata() -> None:
+    node = onnx.helper.make_node("Atan", ["x"], ["y"])
+    types = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [2]) for name in ("x", "y")]
+    opset = onnx.helper.make_opsetid("", 21)
+    foreign = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", types[:1], types[1:]), opset_imports=[opset], ir_version=10
+    )
+    with pytest.raises(UnsupportedError, match="no kernel for the operator Atan of float64"):
+        make_session(foreign.SerializeToString())

@@ -13,10 +13,10 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from kir.exporters.onnx_file import export_graph, to_model_proto, write
-from kir.exporters.onnx_file.session import make_session, run_session
 
 from kir.errors import FormatError, InvalidArgumentError
+from kir.exporters.onnx_file import export_graph, to_model_proto, write
+from kir.exporters.onnx_file.session import make_session, run_session
 from kir.graph import Graph
 from kir.ops.elementwise import Cast, Relu
 from kir.ops.structural import Input, Output

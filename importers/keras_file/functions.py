@@ -1,0 +1,80 @@
+"""Functions that a config names: Keras's own, and those that the user gives. No code in a file is ever run.
+
+Keras writes a function by its name, and a lambda as Python bytecode, which is not even looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kir import activations, backend
+from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.importers.keras_file.document import revive
+from kir.importers.keras_file.operations import OPERATIONS
+from kir.naming import snake_case
+
+# The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
+OPS_FUNCTIONS = {snake_case(name): function for name, function in OPERATIONS.items() if hasattr(backend, snake_case(name))}
+
+
+def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer's config with the user's own functions and objects put where their names stand."""
+    return {key: _resolved(value, custom_objects) for key, value in config.items()}
+
+
+def _resolved(value: Any, custom_objects: Mapping[str, Any]) -> Any:
+    """A text, or a config dict, that names one of the user's objects; anything else as it is."""
+    if isinstance(value, str):
+        return custom_objects.get(value, value)
+    if not isinstance(value, dict):
+        return value
+    is_function = value.get("class_name") == "function"
+    for name in (value.get("registered_name"), value.get("config") if is_function else value.get("class_name")):
+        if isinstance(name, str) and name in custom_objects:
+            found = custom_objects[name]
+            config = value.get("config")
+            return found(**config) if isinstance(found, type) and isinstance(config, dict) else found
+    if is_function and str(value.get("module")) in ("keras.ops", "keras.activations") and isinstance(value.get("config"), str):
+        return OPS_FUNCTIONS.get(value["config"], value)
+    return value
+
+
+def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[str, Any]) -> Any:
+    """What a Lambda's config says for `function`, `output_shape` or `mask`: a function if it names one.
+
+    The user may give a function under its own name, or under that of the layer.
+
+    Raises:
+        UnsupportedError: the function was stored as bytecode, or is not given.
+        InvalidArgumentError: what is given cannot be called.
+    """
+    kind = value.get("class_name") if isinstance(value, dict) else None
+    is_bytecode = kind == "__lambda__" or (key == "function" and isinstance(value, list))
+    name = value.get("config") if kind == "function" else value if key == "function" else None
+    if not is_bytecode and not isinstance(name, str):
+        return revive(value)
+    registered = value.get("registered_name") if isinstance(value, dict) else None
+    wanted = [name, registered, layer] if key == "function" else [name, registered, f"{layer}.{key}"]
+    for one in wanted:
+        if isinstance(one, str) and one in custom_objects:
+            if not callable(custom_objects[one]):
+                raise InvalidArgumentError(f"the custom object {one!r} is {custom_objects[one]!r}; expected a function")
+            return custom_objects[one]
+    if not is_bytecode:
+        found = _of_keras(value, str(name))
+        if found is not None:
+            return found
+    what = "is Python bytecode, which is never run" if is_bytecode else f"is the function {name!r}, of which a file holds the name"
+    raise UnsupportedError(
+        f"the {key} of this Lambda {what}; give it with --custom-objects file.py, where it is a function named "
+        f"{wanted[-1] if is_bytecode else name!r} (custom_objects={{{wanted[-1] if is_bytecode else name!r}: function}})"
+    )
+
+
+def _of_keras(value: Any, name: str) -> Any:
+    """One of Keras's own functions."""
+    module = str(value.get("module")) if isinstance(value, dict) else "builtins"
+    if module.split(".")[0] not in ("keras", "builtins"):
+        return None
+    return activations.ACTIVATIONS.get(name) or OPS_FUNCTIONS.get(name)

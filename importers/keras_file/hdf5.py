@@ -1,0 +1,179 @@
+"""HDF5 files of strangers: datasets reached through hard links alone, checked before memory is taken.
+
+Nothing leads out of the file: soft and external links, virtual datasets and external storage are refused. A
+contiguous dataset is not read at all: it becomes a view of the memory-mapped file.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kir.errors import FormatError, KirError
+from kir.importers.keras_file.archive import MAX_RATIO, MAX_UNPACKED_BYTES, Section
+from kir.op import Array
+
+if TYPE_CHECKING:
+    import h5py
+
+# What HDF5 itself undoes when chunks are read: 1 is deflate, 2 shuffle, 3 a checksum.
+KNOWN_FILTERS = (1, 2, 3)
+
+# Floats, integers, booleans, and opaque bytes, which is how bfloat16 lies in HDF5.
+KNOWN_KINDS = "fiubV"
+
+
+class Hdf5File:
+    """An HDF5 file in a section of another file. Used inside `open_hdf5`."""
+
+    def __init__(self, section: Section, file: h5py.File) -> None:
+        self.section = section
+        self.root = file
+        self._mapped: Array | None = None
+        self._unpacked_bytes = 0
+
+    def find(self, name: str, start: Any = None) -> Any:
+        """The group or dataset of a name, reached through hard links alone; None when there is none.
+
+        Raises:
+            FormatError: a part of the way is another kind of link.
+        """
+        import h5py
+
+        here = self.root if start is None else start
+        for part in name.split("/"):
+            link = here.get(part, getlink=True) if part not in ("", ".") and isinstance(here, h5py.Group) else None
+            if link is None:
+                return None
+            if not isinstance(link, h5py.HardLink):
+                raise FormatError(
+                    f"{self.section.label}: {name} is reached through a {type(link).__name__}; links are not followed"
+                )
+            here = here[part]
+        return here
+
+    def find_dataset(self, name: str, start: Any = None) -> h5py.Dataset | None:
+        """The dataset of a name; None when there is none.
+
+        Raises:
+            FormatError: it keeps its numbers elsewhere, holds no numbers, or is packed in an unknown way.
+        """
+        import h5py
+
+        found = self.find(name, start)
+        if not isinstance(found, h5py.Dataset):
+            return None
+        if found.external or found.is_virtual:
+            raise FormatError(f"{self.section.label}: {name} keeps its numbers in another file; they are not followed")
+        if found.shape is None or found.dtype.kind not in KNOWN_KINDS or found.dtype.subdtype or found.dtype.names:
+            raise FormatError(f"{self.section.label}: {name} is of type {found.dtype}; expected an array of numbers")
+        properties = found.id.get_create_plist()
+        unknown = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())} - set(KNOWN_FILTERS)
+        if unknown:
+            raise FormatError(
+                f"{self.section.label}: {name} is packed with the HDF5 filters {sorted(unknown)}; expected gzip or none"
+            )
+        return found
+
+    def read(self, dataset: h5py.Dataset) -> Array:
+        """The numbers of a dataset: a view of the mapped file where they lie in one piece.
+
+        Raises:
+            FormatError: there are fewer bytes in the file than the shape says, or far fewer once they are unpacked.
+        """
+        size = int(np.prod([*dataset.shape, dataset.dtype.itemsize], dtype=object))
+        if not size:
+            return np.empty(dataset.shape, dataset.dtype)
+        stored = dataset.id.get_storage_size()
+        if dataset.chunks is not None:
+            return self._read_chunks(dataset, size, stored)
+        if stored != size:
+            raise FormatError(f"{self.section.label}: {dataset.name} has {size} bytes, of which {stored} are in the file")
+        offset = dataset.id.get_offset()
+        if offset is None or self.root.userblock_size:
+            return np.asarray(dataset[()])
+        if offset + size > self.section.size:
+            raise FormatError(f"{self.section.label}: {dataset.name} reaches behind the end of the file")
+        return self._map()[offset : offset + size].view(dataset.dtype).reshape(dataset.shape)
+
+    def _read_chunks(self, dataset: h5py.Dataset, size: int, stored: int) -> Array:
+        """Chunks are unpacked into memory; how much of it all of them together take is limited."""
+        largest_chunk = int(np.prod([*dataset.chunks, dataset.dtype.itemsize], dtype=object))
+        self._unpacked_bytes += max(size, largest_chunk)
+        allowed = max(MAX_UNPACKED_BYTES, self.section.size * MAX_RATIO)
+        if self._unpacked_bytes > allowed or stored > self.section.size:
+            raise FormatError(
+                f"{self.section.label}: {dataset.name} would unpack from {stored} to {size} bytes; at most "
+                f"{MAX_RATIO} times the size of the file are read"
+            )
+        return np.asarray(dataset[()])
+
+    def _map(self) -> Array:
+        """The bytes of the section, mapped once. Mapping begins on a page, so what lies before is cut off."""
+        if self._mapped is None:
+            before = self.section.offset % mmap.ALLOCATIONGRANULARITY
+            mapped = mmap.mmap(
+                self.section.file.fileno(),
+                before + self.section.size,
+                offset=self.section.offset - before,
+                access=mmap.ACCESS_READ,
+            )
+            self._mapped = np.frombuffer(mapped, np.uint8, offset=before)
+        return self._mapped
+
+    def text(self, owner: Any, name: str) -> str | None:
+        """An attribute that holds one text; None when there is none.
+
+        Raises:
+            FormatError: it is something else.
+        """
+        if name not in owner.attrs:
+            return None
+        if owner.attrs.get_id(name).shape == ():
+            value = owner.attrs[name]
+            value = value.decode() if isinstance(value, bytes) else value
+            if isinstance(value, str):
+                return value
+        raise FormatError(f"{self.section.label}: the attribute {name} holds no text, as Keras writes it")
+
+    def names(self, owner: Any, name: str, limit: int) -> list[str]:
+        """An attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …
+
+        Raises:
+            FormatError: it is something else, or has more than `limit` names.
+        """
+        parts = [name] if name in owner.attrs else []
+        while not parts or parts[-1] != name:
+            part = f"{name}{len(parts)}"
+            if part not in owner.attrs:
+                break
+            parts.append(part)
+        found: list[str] = []
+        for part in parts:
+            shape = owner.attrs.get_id(part).shape
+            if shape is None or len(shape) != 1 or len(found) + shape[0] > limit:
+                raise FormatError(f"{self.section.label}: {part} of {owner.name} has shape {shape}; expected {limit} names")
+            found += [value.decode() if isinstance(value, bytes) else str(value) for value in owner.attrs[part]]
+        return found
+
+
+@contextmanager
+def open_hdf5(section: Section) -> Iterator[Hdf5File]:
+    """Opens HDF5 in a section of a file.
+
+    Raises:
+        FormatError: it is no HDF5 file, or is damaged wherever it is read while the context is open.
+    """
+    import h5py
+
+    try:
+        with h5py.File(section.open(), "r") as file:
+            yield Hdf5File(section, file)
+    except KirError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError, EOFError) as error:
+        raise FormatError(f"cannot read {section.label}: {error}; expected an HDF5 file that Keras wrote") from None
