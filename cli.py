@@ -85,7 +85,9 @@ def cli(context: click.Context, debug: bool) -> None:
 @shapes_option
 @click.option("--external-data", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True)
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Put into the file's metadata. Repeatable.")
-@click.option("-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="0: no passes; 1: exact ones; 2: all.")
+@click.option(
+    "-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="0: no passes; 1: exact ones; 2: all."
+)
 @click.option("--passes", metavar="a,b,-c", help="Choose passes by name, or leave some out; see kir passes.")
 @click.option("--print-after", metavar="PASS", help="Print the graph after this pass on standard error.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with onnxruntime before writing.")
@@ -208,7 +210,9 @@ def verify(
 @cli.command()
 @click.argument("source", metavar="MODEL")
 @click.option("--ops", is_flag=True, help="Print the graph of operators instead of the layers.")
-@click.option("-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops.")
+@click.option(
+    "-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops."
+)
 @weights_option
 @custom_objects_option
 @lost_mask_option
@@ -385,7 +389,12 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     click.echo(f"warning: {message}", err=True)
 
@@ -421,7 +430,9 @@ def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, cus
     if path.suffix != ".py":
         raise FormatError(f"cannot read {path}; {expected}")
     if custom_objects is not None:
-        raise InvalidArgumentError(f"--custom-objects is for Keras files; {path} is a script, which can import {custom_objects}")
+        raise InvalidArgumentError(
+            f"--custom-objects is for Keras files; {path} is a script, which can import {custom_objects}"
+        )
     if on_lost_mask is not None:
         from kir.config import set_on_lost_mask
 

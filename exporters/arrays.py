@@ -19,7 +19,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
         FormatError: several arrays for one `.npy`, or the target cannot be written.
     """
     if path.suffix == ".npy" and len(arrays) != 1:
-        raise FormatError(f"{path} can hold one array; there are {len(arrays)} ({', '.join(arrays)}): write a .npz file")
+        raise FormatError(
+            f"{path} can hold one array; there are {len(arrays)} ({', '.join(arrays)}): write a .npz file"
+        )
     with replacing(path) as written, open(written, "wb") as file:
         if path.suffix == ".npy":
             np.save(file, next(iter(arrays.values())), allow_pickle=False)

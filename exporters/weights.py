@@ -28,7 +28,9 @@ def save_weights(model: Model, path: Path) -> None:
     elif path.suffix == ".safetensors":
         write = _write_safetensors
     else:
-        raise FormatError(f"cannot write weights to {path}: expected a name ending in .weights.h5, .npz or .safetensors")
+        raise FormatError(
+            f"cannot write weights to {path}: expected a name ending in .weights.h5, .npz or .safetensors"
+        )
     with replacing(path) as written:
         write(model, written)
 

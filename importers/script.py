@@ -1,10 +1,12 @@
 """Model scripts: runs a `model.py` and finds the model in it.
 
-A script is code and is run; nothing else that kir reads ever is.
+A script is code and is run; nothing else that kir reads ever is. It may build its model with kir, with Keras where that
+is installed, and with Keras's names where it is not (see `kir.importers.keras_stand_in`).
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import sys
@@ -16,6 +18,8 @@ from typing import Any
 
 from kir import config
 from kir.errors import KirError, ScriptError
+from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
+from kir.importers.keras_stand_in import StandIn, stand_in_for
 from kir.layers.base import Layer
 from kir.model import Model
 from kir.naming import reset_names
@@ -36,14 +40,16 @@ def load_script(path: Path, name: str | None = None) -> Model:
     Raises:
         ScriptError: the script cannot be read or run, or there is no such model, or several.
     """
-    code = _compile(path)
+    tree, code = _compile(path)
     reset_names()
     config.set_random_seed(config.DEFAULT_SEED)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    with _importable(path.parent, module), contextlib.redirect_stdout(sys.stderr), _described(path):
-        exec(code, module.__dict__)
-        return _named_model(path, module, name) if name else _only_model(path, module)
+    with _importable(path.parent, module), _keras_names(tree, module), contextlib.redirect_stdout(sys.stderr):
+        with _described(path):
+            exec(code, module.__dict__)
+            model = _named_model(path, module, name) if name else _only_model(path, module)
+        return model if isinstance(model, Model) else model_from_keras(model, path)
 
 
 def run_script(path: Path) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def run_script(path: Path) -> dict[str, Any]:
     Raises:
         ScriptError: the script cannot be read or run.
     """
-    code = _compile(path)
+    tree, code = _compile(path)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
     with _importable(path.parent, module), contextlib.redirect_stdout(sys.stderr), _described(path):
@@ -68,9 +74,10 @@ def split_name(source: str) -> tuple[Path, str | None]:
     return Path(source), None
 
 
-def _compile(path: Path) -> CodeType:
+def _compile(path: Path) -> tuple[ast.Module, CodeType]:
     try:
-        return compile(path.read_bytes(), str(path), "exec")
+        tree = ast.parse(path.read_bytes(), str(path))
+        return tree, compile(tree, str(path), "exec")
     except OSError as error:
         raise ScriptError(f"cannot read {path}: {error.strerror}; expected a Python script that builds a model") from None
     except SyntaxError as error:
@@ -93,6 +100,15 @@ def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
         sys.path.remove(str(folder.resolve()))
         if hides_other:
             del sys.modules[module.__name__]
+
+
+@contextlib.contextmanager
+def _keras_names(tree: ast.Module, module: ModuleType) -> Iterator[None]:
+    """While open, and in the script's own functions later, `keras` can be imported whether or not it is installed."""
+    stand_in: StandIn = stand_in_for(tree)
+    vars(module)["__builtins__"] = stand_in.builtins()
+    with stand_in.installed():
+        yield
 
 
 @contextlib.contextmanager
@@ -120,8 +136,8 @@ def _script_line(path: Path, error: BaseException) -> str:
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _only_model(path: Path, module: ModuleType) -> Model:
-    models = {name: value for name, value in vars(module).items() if isinstance(value, Model)}
+def _only_model(path: Path, module: ModuleType) -> Any:
+    models = {name: value for name, value in vars(module).items() if _is_model(value)}
     inner = {id(layer) for model in models.values() for layer in _layers_inside(model)}
     found: dict[int, str] = {}
     for name, model in models.items():
@@ -138,8 +154,15 @@ def _only_model(path: Path, module: ModuleType) -> Model:
     raise ScriptError(f"{path} leaves {len(found)} models behind ({names}); choose one: {path}:{next(iter(found.values()))}")
 
 
-def _layers_inside(model: Model) -> list[Layer]:
+def _is_model(value: Any) -> bool:
+    """Whether this is a model of kir or of Keras itself."""
+    return isinstance(value, Model) or is_keras_model(value)
+
+
+def _layers_inside(model: Any) -> list[Any]:
     """All layers that a model owns, at any depth."""
+    if not isinstance(model, Model):
+        return layers_inside(model)
     found: list[Layer] = []
     pending = list(model.operations)
     while pending:
@@ -149,19 +172,19 @@ def _layers_inside(model: Model) -> list[Layer]:
     return found
 
 
-def _named_model(path: Path, module: ModuleType, name: str) -> Model:
+def _named_model(path: Path, module: ModuleType, name: str) -> Any:
     if name not in vars(module):
         raise ScriptError(f"{path} defines no {name!r}{_hint(module)}")
     value: Any = vars(module)[name]
-    if callable(value) and not isinstance(value, Model):
+    if callable(value) and not _is_model(value):
         value = value()
-    if not isinstance(value, Model):
+    if not _is_model(value):
         raise ScriptError(f"{path}:{name} is {value!r}; expected a kir.Model, or a function that returns one")
     return value
 
 
 def _hint(module: ModuleType) -> str:
-    models = [name for name, value in vars(module).items() if isinstance(value, Model)]
+    models = [name for name, value in vars(module).items() if _is_model(value)]
     functions = [
         name
         for name, value in vars(module).items()

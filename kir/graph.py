@@ -255,7 +255,8 @@ class Graph:
     def check(self) -> None:
         """Re-derives everything that must hold, from scratch. O(nodes + edges).
 
-        Ports agree with edges, types agree with `infer`, the graph is acyclic, every Input and Output is known by its name.
+        Ports agree with edges, types agree with `infer`, the graph is acyclic, and every Input and Output is known by
+        its name.
 
         Raises:
             GraphError: something does not hold; the message names the node.

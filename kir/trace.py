@@ -27,7 +27,6 @@ from kir.op import Array, Op
 from kir.ops.structural import Constant, Data, constant
 from kir.types import DType, Shape, TensorType, as_dtype
 
-
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
 
@@ -185,9 +184,9 @@ class SymbolicOperators:
 
     def __len__(self) -> int:
         size = self.shape[0] if len(self.shape) else None
-        if isinstance(size, int):
-            return size
-        _refuse(f"len() of a value whose first size is {size}", "x.shape[0], which may be symbolic")
+        if not isinstance(size, int):
+            _refuse(f"len() of a value whose first size is {size}", "x.shape[0], which may be symbolic")
+        return size
 
     def __iter__(self) -> Iterator[Any]:
         return iter([self[i] for i in range(len(self))])
@@ -197,7 +196,7 @@ class SymbolicOperators:
         return len(self.shape)
 
     @property
-    def T(self) -> Any:  # noqa: N802 (NumPy's name)
+    def T(self) -> Any:
         return _backend("transpose", self)
 
     def astype(self, dtype: Any) -> Any:

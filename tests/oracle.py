@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 import onnxruntime
-from kir.exporters.onnx_file import to_model_proto
 
 from kir import Model, interpreter, layers, passes
 from kir import backend as K
+from kir.exporters.onnx_file import to_model_proto
 from kir.layers import Input
 from kir.model import lower
 from kir.structure import flatten

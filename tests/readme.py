@@ -19,26 +19,27 @@ README = ROOT / "README.md"
 
 def layer_table() -> str:
     """Every public layer with its arguments, by group."""
-    lines = ["| layer | arguments | mask |", "|---|---|---|"]
-    for cls in public_layers():
-        arguments = ", ".join(f"`{name}`" for name in own_arguments(cls)) or "none of its own"
-        lines.append(f"| {cls.__name__} | {arguments} | {mask_behaviour(cls)} |")
+    rows = [("Input", tuple(inspect.signature(kir.layers.Input).parameters), "has none")]
+    rows += [(cls.__name__, own_arguments(cls), mask_behaviour(cls)) for cls in public_layers()]
+    lines = ["| layer | arguments | a mask that reaches it |", "|---|---|---|"]
+    lines += [f"| {name} | {' '.join(arguments) or 'none of its own'} | {mask} |" for name, arguments, mask in rows]
     return "\n".join(lines)
 
 
 def public_layers() -> list[type[Layer]]:
     """The layer classes that `kir.layers` exports, grouped as they are there."""
-    classes = [v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v is not Layer]
+    hidden = (Layer, kir.layers.InputLayer)
+    classes = [v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v not in hidden]
     return sorted(set(classes), key=lambda cls: (cls.__module__, cls.__name__))
 
 
 def mask_behaviour(cls: type[Layer]) -> str:
     """What a layer does with a mask, read from its class."""
     if "mask" in inspect.signature(cls.call).parameters:
-        return "uses it"
+        return "is used"
     if cls.compute_mask is not Layer.compute_mask:
-        return "computes one"
-    return "passes it on" if cls.supports_masking is True else "loses it"
+        return "becomes that of the output"
+    return "is passed on" if cls.supports_masking is True else "is lost: an error"
 
 
 def export_transcript() -> str:

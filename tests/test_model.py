@@ -13,7 +13,7 @@ from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import Add, Concatenate, Dense, Dropout, Flatten, Lambda
 from kir.model import bind_input_shapes, lower
-from tests.oracle import draw_feeds
+from tests.oracle import assert_matches_keras, build_both, draw_feeds
 
 # Topologies, each written once for both libraries: `library` has the layers, `Model` and `Sequential`, and `ops`.
 
@@ -418,6 +418,23 @@ def test_a_layer_that_fails_is_named_and_not_recorded() -> None:
     assert layer.calls == []
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: Dense(2)(), "without an input"),
+        (lambda x: Dense(2)(x=x), "without an input"),
+        (lambda x: Dense(2)([x, x]), "a list of 2"),
+        (lambda x: Flatten()({"a": x}), "a dict of 1"),
+        (lambda x: Dense(2)([[1.0, 2.0]]), "a list of 1"),
+        (lambda x: Dense(2)(x, x), "too many positional arguments"),
+        (lambda x: Dense(2)(x, colour=1), "colour"),
+    ],
+)
+def test_calls_that_make_no_sense(call: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        call(Input((4,)))
+
+
 # Operators on the tensors of a functional model
 
 
@@ -454,6 +471,21 @@ def test_recorded_functions_are_operations_and_no_layers() -> None:
     assert [layer.name for layer in model.layers if isinstance(layer, Dense)] == [model.layers[-1].name]
     assert len(model.layers) == 2
     assert len(model.operations) == 4
+
+
+# Masks
+
+
+def test_masks_pass_into_nested_models_and_out() -> None:
+    def build(library: Any, x: Any) -> Any:
+        own = Kir if library is layers else Keras
+        inside = own.Input((5, 3))
+        inner = own.Model(inside, library.Dense(2)(inside))
+        return library.LSTM(3)(inner(library.Masking()(x)))
+
+    x = draw_feeds((5, 3))[0]
+    x[0, 1] = x[1, 3:] = 0
+    assert_matches_keras(*build_both(build, (5, 3)), [x])
 
 
 # Sizes

@@ -136,12 +136,12 @@ def test_repeated_vectors_cost_no_expansion_where_broadcasting_does(tmp_path: Pa
 
 
 def test_ten_thousand_layers_build_export_and_load(tmp_path: Path) -> None:
-    model = Sequential([Input(shape=(4,)), *[Dense(4, activation="relu") for _ in range(10_000)]])
+    model = Sequential([Input(shape=(4,), name="x"), *[Dense(4, activation="relu") for _ in range(10_000)]])
     nodes = export(model, tmp_path, verify=False)
     assert len(nodes) == 20_000
     x = np.ones((1, 4), np.float32)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    np.testing.assert_allclose(session.run(None, {"input_layer": x})[0], model.predict(x), rtol=1e-4)
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], model.predict(x), rtol=1e-4)
 
 
 def test_a_hundred_thousand_operators_build_optimise_and_export(tmp_path: Path) -> None:

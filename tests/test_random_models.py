@@ -36,7 +36,19 @@ from kir.layers import (
 )
 from kir.naming import reset_names
 
-ACTIVATIONS = ["relu", "tanh", "sigmoid", "softmax", "gelu", "elu", "softplus", "silu", "hard_sigmoid", "leaky_relu", None]
+ACTIVATIONS = [
+    "relu",
+    "tanh",
+    "sigmoid",
+    "softmax",
+    "gelu",
+    "elu",
+    "softplus",
+    "silu",
+    "hard_sigmoid",
+    "leaky_relu",
+    None,
+]
 LAMBDAS: list[Callable[[Any], Any]] = [
     lambda x: x**2,
     lambda x: x * 0.5 - 1.0,

@@ -28,7 +28,8 @@ def test_the_only_model_is_found_whatever_its_name(tmp_path: Path) -> None:
 def test_a_model_inside_another_is_no_candidate(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "inner = Sequential([Input((3,)), Dense(2)], name='inner')\nouter = Sequential([inner, Dense(5)], name='outer')\n",
+        "inner = Sequential([Input((3,)), Dense(2)], name='inner')\n"
+        "outer = Sequential([inner, Dense(5)], name='outer')\n",
     )
     assert load_script(path).name == "outer"
     assert load_script(path, "inner").name == "inner"
@@ -72,7 +73,10 @@ def test_code_under_main_does_not_run(tmp_path: Path) -> None:
     [
         ("x = 1\n", "leaves no model behind"),
         ("def build():\n    pass\n", "functions: build"),
-        ("a = Sequential([Input((3,)), Dense(2)])\nb = Sequential([Input((3,)), Dense(2)])\n", r"2 models behind \(a, b\)"),
+        (
+            "a = Sequential([Input((3,)), Dense(2)])\nb = Sequential([Input((3,)), Dense(2)])\n",
+            r"2 models behind \(a, b\)",
+        ),
         ("model = Sequential([Input((3,)), Dense(2)]\n", r"script\.py:3"),
         ("model = missing\n", r"script\.py:3: NameError"),
         ("def f():\n    raise ValueError('no')\nf()\n", r"script\.py:4: ValueError: no"),

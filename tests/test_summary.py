@@ -18,7 +18,9 @@ from kir.summary import format_bytes, print_summary, summarize
 @pytest.fixture
 def model() -> Model:
     reset_names()
-    inner = Sequential([Input((4,)), layers.Dense(3, "relu", kernel_regularizer=kir.regularizers.L2(0.5))], name="inner")
+    inner = Sequential(
+        [Input((4,)), layers.Dense(3, "relu", kernel_regularizer=kir.regularizers.L2(0.5))], name="inner"
+    )
     x = Input((4,), name="x")
     both = layers.Add(name="both")([inner(x), layers.Dense(3, use_bias=False)(x)])
     return Model(x, both, name="outer")

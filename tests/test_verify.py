@@ -13,11 +13,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kir.exporters.onnx_file import export_graph, to_model_proto
 from onnx import numpy_helper
 
 from kir import passes
 from kir.errors import FormatError, MismatchError, ProviderError
+from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.feeds import find_use
 from kir.graph import Graph, Origin, Value
 from kir.layers import GRU as GRULayer

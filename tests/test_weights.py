@@ -89,7 +89,7 @@ def test_a_weight_that_is_missing_or_does_not_fit_is_listed_and_nothing_is_set(t
     model = load_script(script)
     before = [array.copy() for array in model.get_weights()]
     np.savez(tmp_path / "bad.npz", **{"dense/kernel": np.zeros((9, 9)), "dense/bias": np.zeros(2)})
-    with pytest.raises(FormatError, match=r"dense_1/kernel is missing.*dense/kernel has shape \(9, 9\)"):
+    with pytest.raises(FormatError, match=r"dense/kernel has shape \(9, 9\).*dense_1/kernel is missing"):
         model.load_weights(tmp_path / "bad.npz")
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -284,12 +284,11 @@ class Layer:
         what = f"{type(self).__name__} {self.name!r}"
         if not args:
             raise InvalidArgumentError(f"{what} was called without an input; give it as the first, positional argument")
-        if self.takes_one_tensor and isinstance(args[0], list | tuple | dict) and flatten(args[0]):
-            kind, count = type(args[0]).__name__, len(flatten(args[0]))
-            if any(isinstance(leaf, SymbolicOperators) for leaf in flatten(args[0])):
-                raise InvalidArgumentError(
-                    f"{what} takes one tensor; received a {kind} of {count}: call it once for each, or merge them first"
-                )
+        if self.takes_one_tensor and isinstance(args[0], list | tuple | dict):
+            raise InvalidArgumentError(
+                f"{what} takes one tensor; received a {type(args[0]).__name__} of {len(args[0])}: call it once for "
+                f"each, or merge them first"
+            )
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs `call`; arguments that it does not have are the caller's mistake, and named."""
@@ -300,7 +299,7 @@ class Layer:
                 inspect.signature(self.call).bind(*args, **kwargs)
             except TypeError as mistake:
                 raise InvalidArgumentError(
-                    f"{type(self).__name__} {self.name!r} cannot be called so: {mistake}"
+                    f"{type(self).__name__} {self.name!r} cannot be called with these arguments: {mistake}"
                 ) from error
             raise
 
@@ -416,7 +415,8 @@ class Layer:
     def read(self, weight: Weight, like: Tensor) -> Tensor:
         """The weight as a constant of the trace that `like` belongs to, in the compute dtype."""
         dtype = self.compute_dtype if weight.dtype.is_float else weight.dtype
-        return like.tracer.weight(weight.name, weight.array, dtype)
+        array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
+        return like.tracer.weight(weight.name, array, dtype)
 
     @property
     def weights(self) -> list[Weight]:
@@ -515,6 +515,11 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def stand_in(shape: tuple[int, ...], dtype: DType) -> Array:
+    """An array that takes no memory, for a trace that only asks for types: no weight is drawn or read for that."""
+    return np.broadcast_to(np.zeros((), dtype.numpy), shape)
 
 
 def first_layer_shape(

@@ -20,7 +20,7 @@ from kir import backend as K
 from kir.arguments import boolean, choice, integer, number, optional_integer
 from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.layers.base import Layer
+from kir.layers.base import Layer, stand_in
 from kir.op import Array, Op
 from kir.ops import recurrent
 from kir.ops.elementwise import Cast, Mul, Sub, Where
@@ -364,6 +364,13 @@ class PackedWeights:
 
     def read(self, layers: Sequence[Recurrent], like: Tensor) -> list[Tensor]:
         """kernel [D, gates·units, features], recurrent_kernel [D, gates·units, units] and bias [D, 2·gates·units]."""
+        names = ("kernel", "recurrent_kernel", "bias")
+        dtype = layers[0].compute_dtype
+        if like.tracer.graph is None:
+            return [
+                like.tracer.weight(name, array, dtype)
+                for name, array in zip(names, self._stand_ins(layers), strict=True)
+            ]
         sources = [weight.array for layer in layers for weight in layer.own_weights]
         if not self._arrays or any(old is not new for old, new in zip(self._sources, sources, strict=True)):
             packers: list[Callable[[Recurrent], Array]] = [
@@ -373,9 +380,12 @@ class PackedWeights:
             ]
             self._sources = sources
             self._arrays = [np.stack([pack(layer) for layer in layers]) for pack in packers]
-        names = ("kernel", "recurrent_kernel", "bias")
-        dtype = layers[0].compute_dtype
         return [like.tracer.weight(name, array, dtype) for name, array in zip(names, self._arrays, strict=True)]
+
+    def _stand_ins(self, layers: Sequence[Recurrent]) -> list[Array]:
+        features, rows = layers[0].kernel.shape
+        shapes = (rows, features), (rows, layers[0].units), (2 * rows,)
+        return [stand_in((len(layers), *shape), layers[0].compute_dtype) for shape in shapes]
 
 
 class Steps:

@@ -46,9 +46,10 @@ class Dense(Op):
 
     def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        result = widen(rows) @ widen(kernel)
-        if bias is not None:
-            result += widen(bias)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = widen(rows) @ widen(kernel)
+            if bias is not None:
+                result += widen(bias)
         result = result.astype(x.dtype, copy=False).reshape(*x.shape[:-1], kernel.shape[1])
         return result if self.activation is None else self.activation.eval(result)
 
@@ -80,7 +81,8 @@ class MatMul(Op):
         return a.with_shape((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *rows, *columns))
 
     def eval(self, a: Array, b: Array) -> Array:
-        return np.asarray(np.matmul(widen(a), widen(b))).astype(a.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.matmul(widen(a), widen(b))).astype(a.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Einsum(Op):
         return operands[0].with_shape(shape)
 
     def eval(self, *operands: Array) -> Array:
-        result = np.einsum(self.equation, *map(widen, operands), optimize=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = np.einsum(self.equation, *map(widen, operands), optimize=True)
         return np.asarray(result).astype(operands[0].dtype)
 
     def _match(self, term: str, operand: TensorType, sizes: dict[str, Dim]) -> Shape:

@@ -66,7 +66,9 @@ def main() -> None:
             print(f"{size} {name}, {sum(times.values()):.2f} s")
             for stage, seconds in times.items():
                 ratio = seconds / size / smallest[stage]
-                print(f"  {stage:<9}{seconds:8.2f} s{1e6 * seconds / size:10.1f} µs each{ratio:8.2f} times the smallest")
+                print(
+                    f"  {stage:<9}{seconds:8.2f} s{1e6 * seconds / size:10.1f} µs each{ratio:8.2f} times the smallest"
+                )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, loaded - begin,
 """
 
 IMPORTS_ONLY = """
-import resource, h5py, kir.importers.keras_file, kir.exporters.pipeline, onnxruntime
+import resource, h5py, kir.importers.keras_file, kir.exporters.pipeline, kir.exporters.onnx_file
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import onnxruntime
 import pytest
-from kir.exporters.onnx_file import to_model_proto
 
 from kir import Input, Model, config, interpreter, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.exporters.onnx_file import to_model_proto
 from kir.layers import (
     ActivityRegularization,
     Dropout,

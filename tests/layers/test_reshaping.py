@@ -59,7 +59,7 @@ def test_unknown_sizes_multiply() -> None:
     assert str(Flatten()(Input(("time", 8))).type) == "f32[batch, 8*time]"
 
 
-def test_flatten_takes_the_data_format_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flatten_takes_the_data_format_that_is_set() -> None:
     config.set_image_data_format("channels_first")
     try:
         assert Flatten().data_format == "channels_first"

@@ -1,0 +1,211 @@
+"""Models of the real Keras, built by a script where Keras is installed.
+
+    keras.Model ── to_json ──> description ── live functions put in ──> config.build_model ── weights copied ──> kir.Model
+
+Keras is asked for all it knows through the model's own methods; it is never imported here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kir.errors import FormatError, KirError, UnsupportedError
+from kir.importers.keras_file.config import Origin, build_model
+from kir.importers.keras_file.document import parse
+from kir.importers.keras_stand_in import PACKAGES
+from kir.importers.rebinding import Rebinder
+from kir.layers.base import Layer
+from kir.model import Model
+
+# Where the layers inside wrappers are, in the config and on the object.
+INNER_LAYERS = ("layer", "forward_layer", "backward_layer")
+# A Lambda's functions: the key in the config, and the attribute.
+LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "mask": "mask"}
+
+
+def is_keras_model(value: Any) -> bool:
+    """Whether this is a model of the real Keras."""
+    return "Model" in _keras_classes(value)
+
+
+def layers_inside(model: Any) -> list[Any]:
+    """All layers that a model of Keras owns, at any depth."""
+    found: list[Any] = []
+    pending = [model]
+    while pending:
+        owned = _owned_layers(pending.pop())
+        found.extend(owned)
+        pending.extend(owned)
+    return found
+
+
+def model_from_keras(model: Any, path: Path) -> Model:
+    """The same model, with its weights, built with kir.
+
+    Args:
+        model: a functional or sequential model of Keras that is built.
+        path: the script that built it. The functions in its folder that Lambdas call are traced; for this they are
+            copied, with kir's functions in place of Keras's.
+
+    Raises:
+        UnsupportedError: it is neither functional nor sequential, or has layers that kir has not; all are listed.
+        FormatError: it has no input shape.
+    """
+    model = _as_functional(model, path)
+    if not model.built or not model.inputs:
+        raise FormatError(
+            f"{path}: the model {model.name!r} has no input shape yet; begin it with keras.Input(shape), or call "
+            f"model.build(shape) in the script"
+        )
+    description = _describe(model, path)
+    _put_live_objects(description, model, Rebinder(path.parent))
+    converted = build_model(description, Origin(path, _keras_version(model)))
+    if not converted.built:
+        converted.ensure_built(model.input_shape)
+    _copy_weights(model, converted, path)
+    return converted
+
+
+def _as_functional(model: Any, path: Path) -> Any:
+    """The model itself, or a plain functional model of the same layers for an object of a class of the user's."""
+    classes = _keras_classes(model)
+    if "Sequential" not in classes and "Functional" not in classes:
+        raise UnsupportedError(
+            f"{path}: {type(model).__name__} {model.name!r} is a subclass of keras.Model whose layers are only known to its call; "
+            f"make it functional: inputs = keras.Input(shape); model = keras.Model(inputs, model.call(inputs))"
+        )
+    if _is_of_keras(type(model)):
+        return model
+    if "Sequential" in classes:
+        return classes["Sequential"](model.layers, name=model.name)
+    return classes["Functional"](model.input, model.output, name=model.name)
+
+
+def _describe(model: Any, path: Path) -> Any:
+    """Keras's own description, as in its files."""
+    try:
+        with warnings.catch_warnings():
+            # About functions that only the description lacks; they are put in from the model.
+            warnings.simplefilter("ignore")
+            text = model.to_json()
+    except Exception as error:
+        raise UnsupportedError(
+            f"{path}: Keras cannot describe the model {model.name!r}: {type(error).__name__}: {error}; a layer of your own "
+            f"needs get_config()"
+        ) from error
+    return parse(text, f"the description of {model.name!r}")
+
+
+def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
+    """Replaces what a description only names, the user's functions and objects, by what the model holds."""
+    pending = [(description, model)]
+    while pending:
+        described, layer = pending.pop()
+        if _is_custom_layer(described, layer):
+            _describe_as_lambda(described, layer, rebinder)
+        elif described["class_name"] == "Lambda":
+            _put_functions(described["config"], layer, rebinder)
+        else:
+            _put_arguments(described["config"], layer, rebinder)
+            pending.extend(_inner_pairs(described["config"], layer))
+
+
+def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]]:
+    """The descriptions inside a description, with the layers that they are of."""
+    if isinstance(config.get("layers"), list):
+        by_name = {inner.name: inner for inner in getattr(layer, "operations", layer.layers)}
+        for inner in config["layers"]:
+            name = inner.get("name") or inner["config"].get("name")
+            if name in by_name:
+                yield inner, by_name[name]
+    for key in INNER_LAYERS:
+        if isinstance(config.get(key), dict) and hasattr(layer, key):
+            yield config[key], getattr(layer, key)
+
+
+def _put_functions(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+    for key, attribute in LAMBDA_FUNCTIONS.items():
+        value = getattr(layer, attribute, None)
+        if callable(value):
+            config[key] = rebinder.value(value)
+
+
+def _put_arguments(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+    """Activations, initializers and the like that are the user's own."""
+    for key, value in config.items():
+        if isinstance(value, dict) and key not in INNER_LAYERS and not _describes_keras(value):
+            live = getattr(layer, key, None)
+            if callable(live):
+                config[key] = rebinder.value(live)
+
+
+def _describes_keras(value: dict[str, Any]) -> bool:
+    return str(value.get("module")).partition(".")[0] in PACKAGES and value.get("registered_name") is None
+
+
+def _is_custom_layer(description: dict[str, Any], layer: Any) -> bool:
+    """Whether this is a layer of the user's own, without layers inside, which need more than one function."""
+    return "Layer" in _keras_classes(layer) and not _is_of_keras(type(layer)) and not _owned_layers(layer)
+
+
+def _describe_as_lambda(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+    """Describes a layer of the user's own as a Lambda of its `call`; its variables become constants."""
+    given = description["config"]
+    config = {key: given[key] for key in ("name", "trainable", "dtype") if key in given} | {"name": layer.name}
+    config["function"] = rebinder.method(type(layer).call, layer)
+    if type(layer).compute_mask.__module__.partition(".")[0] not in PACKAGES:
+        config["mask"] = rebinder.method(type(layer).compute_mask, layer)
+    elif layer.supports_masking:
+        config["mask"] = _same_mask
+    description.update(module="keras.layers", class_name="Lambda", registered_name=None, config=config)
+
+
+def _same_mask(inputs: Any, mask: Any) -> Any:
+    return mask
+
+
+def _copy_weights(model: Any, converted: Model, path: Path) -> None:
+    """Copies layer by layer, by name; layers that were described as Lambdas have theirs in the graph."""
+    pending: list[tuple[Any, Layer]] = [(model, converted)]
+    while pending:
+        source, target = pending.pop()
+        if not isinstance(target, Model):
+            _copy_layer_weights(source, target, path)
+            continue
+        by_name = {layer.name: layer for layer in source.layers}
+        pending.extend((by_name[layer.name], layer) for layer in target.layers if layer.name in by_name)
+
+
+def _copy_layer_weights(source: Any, target: Layer, path: Path) -> None:
+    if not target.weights:
+        return
+    try:
+        target.set_weights(source.get_weights())
+    except KirError as error:
+        raise FormatError(f"{path}: the weights of {source.name!r} do not fit: {error}") from error
+
+
+def _owned_layers(layer: Any) -> list[Any]:
+    """The layers that a layer of Keras owns: tracked as `_layers`, and as attributes by wrappers."""
+    owned = list(getattr(layer, "layers", None) or getattr(layer, "_layers", None) or ())
+    return [inner for inner in owned if inner is not layer]
+
+
+def _keras_classes(value: Any) -> dict[str, type]:
+    """The classes of Keras that an object is of, by name."""
+    return {cls.__name__: cls for cls in reversed(type(value).__mro__) if _is_of_keras(cls)}
+
+
+def _is_of_keras(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in PACKAGES
+
+
+def _keras_version(model: Any) -> str:
+    """The version of the Keras that the model is of, from the description that it gives of itself where it does."""
+    import sys
+
+    package = _keras_classes(model)["Model"].__module__.partition(".")[0]
+    return str(getattr(sys.modules.get(package), "__version__", ""))

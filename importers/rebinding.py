@@ -1,0 +1,146 @@
+"""Live functions that were written with Keras's functions, made to use kir's.
+
+A Lambda's function calls `keras.ops.mean` of the real Keras, which takes the real Keras's tensors. A copy of the function
+whose globals and closure hold kir's functions under the same names takes kir's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from kir.importers.keras_stand_in import PACKAGES, MissingNameError, StandIn
+
+# Where the real libraries keep what they offer under other names, and those names; the longest first.
+_PUBLIC_NAMES = (
+    ("keras._tf_keras.keras", "keras"),
+    ("keras.api", "keras"),
+    ("keras.src.activations", "keras.activations"),
+    ("keras.src.backend", "keras.backend"),
+    ("keras.src.legacy.backend", "keras.backend"),
+    ("keras.src.ops", "keras.ops"),
+    ("tensorflow._api.v2", "tensorflow"),
+)
+
+
+class Rebinder:
+    """Copies functions of the files in one folder, and what they call there.
+
+    Args:
+        folder: where the script is; functions from elsewhere stay as they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._stand_in = StandIn(chosen=True)
+        # By id; the originals are kept, for an id belongs to whatever lives.
+        self._copies: dict[int, tuple[Any, Any]] = {}
+
+    def value(self, value: Any) -> Any:
+        """kir's module or function for one of Keras's, the copy of a function of the script, anything else as it is."""
+        if isinstance(value, ModuleType):
+            return self._module(value)
+        if isinstance(value, FunctionType) and _is_of_keras(value):
+            return self._function(value)
+        if isinstance(value, FunctionType) and self._is_of_script(value):
+            return self._copy(value)
+        if isinstance(value, MethodType):
+            return MethodType(self.value(value.__func__), value.__self__)
+        if isinstance(value, functools.partial):
+            return functools.partial(self.value(value.func), *value.args, **value.keywords)
+        return value
+
+    def method(self, function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+        """A method of a Keras layer that reads the layer's variables as arrays."""
+        return MethodType(self.value(function), _Variables(layer, self))
+
+    def _module(self, module: ModuleType) -> ModuleType:
+        name = _public_name(module.__name__)
+        if name.partition(".")[0] not in PACKAGES:
+            return module
+        try:
+            return self._stand_in.module(name)
+        except MissingNameError:
+            return module
+
+    def _function(self, function: FunctionType) -> Any:
+        """kir's function for one of Keras's, which lies deeper in Keras than the module that offers it."""
+        home = _public_name(function.__module__)
+        places = [home, home.rpartition(".")[0], "keras.ops"] if home.startswith("keras.") else [home, "tensorflow", "tensorflow.nn"]
+        for place in places:
+            try:
+                names = vars(self._stand_in.module(place))
+            except MissingNameError:
+                continue
+            if function.__name__ in names:
+                return names[function.__name__]
+        return function
+
+    def _is_of_script(self, function: FunctionType) -> bool:
+        return Path(function.__code__.co_filename).resolve().is_relative_to(self._folder)
+
+    def _copy(self, function: FunctionType) -> FunctionType:
+        # First, for the function may be copied among them.
+        names = self._globals(function.__globals__)
+        if id(function) in self._copies:
+            return self._copies[id(function)][1]  # type: ignore[no-any-return]
+        cells = tuple(CellType() for _ in function.__closure__ or ())
+        copy = FunctionType(function.__code__, names, function.__name__, None, cells or None)
+        functools.update_wrapper(copy, function)
+        del copy.__wrapped__  # type: ignore[attr-defined]
+        # Before what it refers to, for that may be the function itself.
+        self._copies[id(function)] = (function, copy)
+        copy.__defaults__ = function.__defaults__ and tuple(map(self.value, function.__defaults__))
+        copy.__kwdefaults__ = {key: self.value(value) for key, value in (function.__kwdefaults__ or {}).items()}
+        for cell, original in zip(cells, function.__closure__ or (), strict=True):
+            cell.cell_contents = self.value(original.cell_contents)
+        return copy
+
+    def _globals(self, names: dict[str, Any]) -> dict[str, Any]:
+        """A copy of a module's globals, one for all functions of the module."""
+        if id(names) not in self._copies:
+            copied: dict[str, Any] = {}
+            self._copies[id(names)] = (names, copied)
+            copied.update({name: self.value(value) for name, value in list(names.items())})
+            copied["__builtins__"] = self._stand_in.builtins()
+        return self._copies[id(names)][1]  # type: ignore[no-any-return]
+
+
+class _Variables:
+    """A layer as its own methods see it while they are traced: its variables are arrays, its methods are copies."""
+
+    def __init__(self, layer: Any, rebinder: Rebinder) -> None:
+        self._kir_layer = layer
+        self._kir_rebinder = rebinder
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._kir_layer, name)
+        if isinstance(value, MethodType) and value.__self__ is self._kir_layer:
+            return MethodType(self._kir_rebinder.value(value.__func__), self)
+        return as_array(value) if is_variable(value) else self._kir_rebinder.value(value)
+
+
+def is_variable(value: Any) -> bool:
+    """Whether this is a variable of the real Keras."""
+    return any(cls.__name__ in ("Variable", "KerasVariable") and _is_of_keras(cls) for cls in type(value).__mro__)
+
+
+def as_array(variable: Any) -> np.ndarray[Any, Any]:
+    """The numbers of a variable, whatever library holds them."""
+    return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
+
+
+def _is_of_keras(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] in PACKAGES
+
+
+def _public_name(name: str) -> str:
+    for private, public in _PUBLIC_NAMES:
+        if name == private or name.startswith(f"{private}."):
+            return f"{public}{name[len(private) :]}"
+    return name

@@ -1,0 +1,222 @@
+"""Models built with real Keras, one or more for each layer that kir has, as (name, builder) pairs.
+
+A builder takes the size of the time axis (None for unknown) and gives a Keras model. Names are varied on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers as L  # noqa: N812
+from keras import ops
+
+Builder = Callable[[Any], Any]
+
+
+def chain(shape: tuple[Any, ...], *layers: Callable[[], Any], dtype: str = "float32") -> Builder:
+    """A Sequential; -2 in the shape stands for the time axis."""
+
+    def build(time: Any) -> Any:
+        given = tuple(time if size == -2 else size for size in shape)
+        return keras.Sequential([keras.Input(given, dtype=dtype), *[make() for make in layers]])
+
+    return build
+
+
+def functional(*shapes: Any, dtype: str = "float32") -> Callable[[Callable[..., Any]], Builder]:
+    """A functional model of inputs of these shapes, whose outputs the decorated function gives."""
+
+    def decorate(outputs: Callable[..., Any]) -> Builder:
+        def build(time: Any) -> Any:
+            inputs = [keras.Input(tuple(time if size == -2 else size for size in shape), dtype=dtype) for shape in shapes]
+            return keras.Model(inputs, outputs(*inputs))
+
+        return build
+
+    return decorate
+
+
+CHAINS: dict[str, Builder] = {
+    "dense": chain((8,), lambda: L.Dense(5)),
+    "dense_rank_3": chain((-2, 8), lambda: L.Dense(5, activation="relu", use_bias=False)),
+    "dense_gelu": chain((8,), lambda: L.Dense(5, activation="gelu"), lambda: L.Dense(3, activation="softmax")),
+    "dense_regularized": chain(
+        (8,),
+        lambda: L.Dense(
+            4,
+            kernel_regularizer=keras.regularizers.L1L2(1e-3, 1e-2),
+            bias_regularizer="l2",
+            activity_regularizer="l1",
+            kernel_constraint=keras.constraints.MaxNorm(2),
+            bias_constraint="non_neg",
+            kernel_initializer=keras.initializers.VarianceScaling(2.0),
+            bias_initializer=keras.initializers.RandomNormal(seed=3),
+        ),
+    ),
+    "frozen": chain((8,), lambda: L.Dense(5, trainable=False), lambda: L.Dense(3)),
+    "activation": chain((-2, 8), lambda: L.Activation("tanh"), lambda: L.Activation("hard_sigmoid")),
+    "dropout": chain((8,), lambda: L.Dropout(0.5, noise_shape=(None, 1), seed=1), lambda: L.Dense(3)),
+    "spatial_dropout_1d": chain((-2, 8), lambda: L.SpatialDropout1D(0.3)),
+    "spatial_dropout_2d": chain((4, 5, 6), lambda: L.SpatialDropout2D(0.3, data_format="channels_first")),
+    "spatial_dropout_3d": chain((2, 3, 4, 5), lambda: L.SpatialDropout3D(0.3)),
+    "flatten": chain((4, 3), lambda: L.Flatten(), lambda: L.Dense(2)),
+    "flatten_channels_first": chain((4, 3, 5), lambda: L.Flatten(data_format="channels_first")),
+    "reshape": chain((12,), lambda: L.Reshape((3, -1)), lambda: L.Reshape((2, 6))),
+    "permute": chain((-2, 8), lambda: L.Permute((2, 1))),
+    "repeat_vector": chain((8,), lambda: L.RepeatVector(3)),
+    "identity": chain((-2, 8), lambda: L.Identity(), lambda: L.Dense(2)),
+    "activity_regularization": chain((8,), lambda: L.ActivityRegularization(l1=0.1, l2=0.2)),
+    "masking": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.LSTM(4)),
+    "masking_sequences": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.GRU(4, return_sequences=True), lambda: L.Dense(2)),
+    "simple_rnn": chain((-2, 3), lambda: L.SimpleRNN(4, return_sequences=True)),
+    "lstm": chain((-2, 3), lambda: L.LSTM(4, return_sequences=True), lambda: L.LSTM(3, go_backwards=True)),
+    "gru": chain((-2, 3), lambda: L.GRU(4, reset_after=False), lambda: L.Dense(2)),
+    "gru_reset_after": chain((-2, 3), lambda: L.GRU(4, use_bias=False)),
+    "bidirectional": chain((-2, 3), lambda: L.Bidirectional(L.LSTM(4, return_sequences=True)), lambda: L.Dense(2)),
+    "bidirectional_sum": chain((-2, 3), lambda: L.Bidirectional(L.GRU(4), merge_mode="sum", backward_layer=L.GRU(4, go_backwards=True))),
+    "time_distributed": chain((-2, 6), lambda: L.TimeDistributed(L.Dense(3, name="inner dense"))),
+    "time_distributed_model": chain(
+        (-2, 4, 3), lambda: L.TimeDistributed(keras.Sequential([L.Flatten(), L.Dense(3)], name="each")), lambda: L.LSTM(2)
+    ),
+    "nested_sequential": chain(
+        (8,),
+        lambda: keras.Sequential([L.Dense(4), L.Dense(4)], name="a"),
+        lambda: keras.Sequential([L.Dense(4), keras.Sequential([L.Dense(3)], name="c")], name="b"),
+    ),
+    "names": chain((8,), lambda: L.Dense(4, name="größe: (1) ∑ [x]"), lambda: L.Dense(4, name="dense.kernel:0")),
+    "float64": chain((8,), lambda: L.Dense(4, dtype="float64"), lambda: L.Dense(3, dtype="float64"), dtype="float64"),
+    "mixed_float16": chain((8,), lambda: L.Dense(4, dtype="mixed_float16"), lambda: L.Dense(3, dtype="float32")),
+    "float16": chain((8,), lambda: L.Dense(4, dtype="float16"), lambda: L.Activation("relu", dtype="float16")),
+}
+
+
+@functional((-2, 3))
+def masked_explicitly(x: Any) -> Any:
+    mask = ops.any(ops.not_equal(x, 0.0), axis=-1)
+    return L.LSTM(4)(L.Dense(3)(x), mask=mask)
+
+
+@functional((8,))
+def shared_layer(x: Any) -> Any:
+    dense, other = L.Dense(8, activation="tanh"), L.Dense(8)
+    return [dense(other(dense(x))), other(x)]
+
+
+@functional((8,), (8,))
+def shared_model(x: Any, y: Any) -> Any:
+    given = keras.Input((8,), name="given")
+    inner = keras.Model(given, [L.Dense(4, name="d")(given), L.Dense(2)(given)], name="inner model")
+    a, b = inner(x)
+    c, d = inner(y)
+    return [L.Concatenate()([a, c]), L.Add()([b, d]), inner(x + y)[1]]
+
+
+@functional((8,))
+def nested_output(x: Any) -> Any:
+    given = keras.Input((8,))
+    inner = keras.Model(given, {"b": L.Dense(4)(given), "a": given * 2.0})
+    outputs = inner(x)
+    again = inner(outputs["a"])
+    return {"second": again["b"], "first": outputs["b"]}
+
+
+@functional((8,))
+def same_names(x: Any) -> Any:
+    def make(name: str) -> Any:
+        given = keras.Input((8,), name="x")
+        return keras.Model(given, L.Dense(8, name="d")(L.Dense(8, name="e")(given)), name=name)
+
+    return make("left")(x) - make("right")(L.Dense(8, name="d")(x))
+
+
+@functional((8,))
+def frozen_inside(x: Any) -> Any:
+    inner = keras.Sequential([L.Dense(8, name="p"), L.Dense(8, name="q"), L.Dense(8, name="r")], name="inner")
+    y = inner(x)
+    inner.layers[1].trainable = False
+    return y
+
+
+@functional((-2, 3), (4,), (4,))
+def initial_state(x: Any, h: Any, c: Any) -> Any:
+    sequence, last, cell = L.LSTM(4, return_sequences=True, return_state=True)(x, initial_state=[h, c])
+    return [L.LSTM(4)(sequence, initial_state=[last, cell]), cell]
+
+
+@functional((-2, 4), (-2, 4))
+def merging(x: Any, y: Any) -> Any:
+    merged = [layer()([x, y]) for layer in (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)]
+    return [*merged, L.Concatenate(axis=1)([x, y]), L.Concatenate()([x, y]), L.Dot(axes=2)([x, y])]
+
+
+@functional((4, 3))
+def operators(x: Any) -> Any:
+    return [1 - x, 2.0 / (x * x + 1), -x, abs(x) ** 0.5, x @ ops.transpose(x, (0, 2, 1)), x // 0.5, x % 0.7]
+
+
+@functional((4, 6))
+def indexing(x: Any) -> Any:
+    return [x[:, 0], x[:, 1:3, ::2], x[..., -1], x[:, ::-1], x[:, None, 2, :], x[0:1]]
+
+
+@functional((4, 3))
+def arrays(x: Any) -> Any:
+    table = np.arange(12, dtype="float32").reshape(4, 3)
+    return [x + table, ops.where(x > table / 10, x, 0.0), ops.take(x, np.array([2, 0]), axis=1), ops.matmul(x, table.T)]
+
+
+@functional((3,))
+def by_keyword(x: Any) -> Any:
+    y = L.Dense(3)(inputs=x)
+    return ops.where(condition=ops.greater(x1=y, x2=x), x1=x, x2=y)
+
+
+def dict_inputs(time: Any) -> Any:
+    left, right = keras.Input((time, 3), name="left"), keras.Input((3,), name="right", dtype="int32")
+    total = ops.sum(left, axis=1) + ops.cast(right, "float32")
+    return keras.Model({"z": left, "a": right}, {"out/1": total, "b": L.Dense(2)(total)})
+
+
+def several_inputs(time: Any) -> Any:
+    left, right = keras.Input((time, 3), name="left"), keras.Input((5,), name="right")
+    y = L.Concatenate(name="joined")([L.LSTM(2)(left), right])
+    return keras.Model([left, right], [L.Dense(1, activation="sigmoid", name="score")(y), y])
+
+
+def policy_bfloat16(time: Any) -> Any:
+    given = keras.Input((8,))
+    return keras.Model(given, L.Dense(3, dtype="float32")(L.Dense(4, dtype="bfloat16")(given)))
+
+
+def fixed_batch(time: Any) -> Any:
+    given = keras.Input(batch_shape=(3, 4))
+    return keras.Model(given, L.Dense(2)(given))
+
+
+def deferred(time: Any) -> Any:
+    model = keras.Sequential([L.Dense(4), L.Dense(2)])
+    model.build((None, 8))
+    return model
+
+
+FUNCTIONALS: dict[str, Builder] = {
+    build.__name__: build for build in (dict_inputs, several_inputs, policy_bfloat16, fixed_batch, deferred)
+} | {
+    "masked_explicitly": masked_explicitly,
+    "shared_layer": shared_layer,
+    "shared_model": shared_model,
+    "nested_output": nested_output,
+    "same_names": same_names,
+    "frozen_inside": frozen_inside,
+    "initial_state": initial_state,
+    "merging": merging,
+    "operators": operators,
+    "indexing": indexing,
+    "arrays": arrays,
+    "by_keyword": by_keyword,
+}
+
+CASES = CHAINS | FUNCTIONALS

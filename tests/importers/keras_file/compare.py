@@ -1,0 +1,71 @@
+"""Comparison of a model that kir read with the Keras model that wrote the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.pipeline import ExportOptions, export_model
+
+from kir import Model
+
+Array = np.ndarray[Any, Any]
+
+# Relative to the largest number: a few roundings of each precision.
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 4e-2}
+
+
+def randomize(reference: Any, seed: int = 0) -> None:
+    """Gives a Keras model random weights: those that it draws leave biases at 0, and repeat between runs."""
+    random = np.random.default_rng(seed)
+    weights = [random.normal(scale=0.5, size=weight.shape) for weight in reference.weights]
+    for weight, values in zip(reference.weights, weights, strict=True):
+        weight.assign(values)
+
+
+def make_feeds(reference: Any, batch: int = 3, time: int = 5, seed: int = 1) -> dict[str, Array]:
+    """Random inputs; one step of each sequence is all zero."""
+    random = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    for name, tensor in named_inputs(reference).items():
+        shape = [(batch if axis == 0 else time) if size is None else size for axis, size in enumerate(tensor.shape)]
+        is_integer = "int" in tensor.dtype
+        values = random.integers(0, 3, shape) if is_integer else random.normal(size=shape)
+        if len(shape) == 3 and not is_integer:
+            values[:, 1] = 0
+        feeds[name] = values.astype(tensor.dtype)
+    return feeds
+
+
+def named_inputs(reference: Any) -> dict[str, Any]:
+    """Keras's input tensors under the names that the exported file gives them."""
+    structure = getattr(reference, "_inputs_struct", None)
+    if isinstance(structure, dict):
+        return dict(sorted(structure.items()))
+    return {tensor._keras_history.operation.name: tensor for tensor in reference.inputs}
+
+
+def assert_same_numbers(model: Model, reference: Any, path: Path, time: int = 5) -> None:
+    """The exported file gives Keras's outputs in onnxruntime."""
+    feeds = make_feeds(reference, time=time)
+    structure = getattr(reference, "_inputs_struct", None)
+    given = feeds if isinstance(structure, dict) else list(feeds.values())
+    expected = reference(given if len(feeds) > 1 or isinstance(structure, dict) else given[0])
+    flat = [expected[key] for key in sorted(expected)] if isinstance(expected, dict) else expected
+    flat = list(flat) if isinstance(flat, list | tuple) else [flat]
+    export_model(model, path, ExportOptions(verify=False))
+    computed = run_session(make_session(path), {name: feeds[name] for name in model.input_names})
+    assert list(computed) == model.output_names
+    worst = min(TOLERANCE, key=lambda name: -TOLERANCE[name] * (name in _dtypes(reference)))
+    for name, wanted in zip(model.output_names, flat, strict=True):
+        wanted = np.asarray(wanted)
+        scale = max(1.0, float(np.abs(wanted.astype(np.float64)).max(initial=0)))
+        assert computed[name].shape == wanted.shape
+        difference = np.abs(computed[name].astype(np.float64) - wanted.astype(np.float64)).max(initial=0)
+        assert difference <= TOLERANCE[worst] * scale, f"{name} differs by {difference}"
+
+
+def _dtypes(reference: Any) -> set[str]:
+    return {layer.compute_dtype for layer in reference._flatten_layers()} | {"float64"}
