@@ -15,6 +15,7 @@ import numpy as np
 import kir.layers
 from kir import activations, backend, config, constraints, initializers, regularizers
 from kir.errors import UnsupportedError
+from kir.importers.user_layer import UserLayer
 from kir.keras_tensor import KerasTensor
 from kir.model import Model, Sequential
 from kir.naming import reset_names
@@ -116,7 +117,10 @@ _SETTINGS = {
     "set_image_data_format": config.set_image_data_format,
 }
 _OPS = _functions(backend, "kir.backend")
-_LAYERS = own_names(kir.layers, "kir.layers") | {"InputSpec": inert_class("keras.layers", "InputSpec")}
+_LAYERS = own_names(kir.layers, "kir.layers") | {
+    "InputSpec": inert_class("keras.layers", "InputSpec"),
+    "Layer": UserLayer,
+}
 _MODELS = {"Model": Model, "Sequential": Sequential}
 _SAVING = {
     "CustomObjectScope": contextlib.nullcontext,
@@ -144,15 +148,16 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     | {
         "Input": kir.layers.Input,
         "KerasTensor": KerasTensor,
-        "Layer": kir.layers.Layer,
+        "InputSpec": _LAYERS["InputSpec"],
+        "Layer": UserLayer,
         "Initializer": initializers.Initializer,
         "Regularizer": regularizers.Regularizer,
         "__version__": VERSION,
-        "version": lambda: VERSION,
+        "name_scope": contextlib.nullcontext,
     },
     "activations": activations.ACTIVATIONS
     | {"get": activations.get, "serialize": activations.serialize, "deserialize": activations.deserialize},
-    "backend": _OPS | _SETTINGS | {"clear_session": clear_session},
+    "backend": _OPS | _SETTINGS | {"clear_session": clear_session, "name_scope": contextlib.nullcontext},
     "config": _SETTINGS
     | dict.fromkeys(
         (

@@ -136,7 +136,7 @@ class StandIn(MetaPathFinder, Loader):
         if fullname not in self._modules:
             names = _names_in(fullname)
             if names is None:
-                raise MissingNameError(_describe_missing(fullname, _known_modules(_package(fullname))))
+                raise MissingNameError(_describe_missing(fullname, _known_modules(fullname)))
             self._modules[fullname] = StandInModule(fullname, names, self)
         return self._modules[fullname]
 
@@ -241,15 +241,16 @@ def _tensorflow_namespaces() -> Mapping[str, Mapping[str, Any]]:
     return NAMESPACES_OF_TENSORFLOW
 
 
-def _known_modules(package: str) -> list[str]:
-    return [name for name in NAMESPACES if name] if package != "tensorflow" else list(_tensorflow_namespaces())
+def _known_modules(fullname: str) -> list[str]:
+    library, _ = _located(fullname)
+    namespaces = NAMESPACES if library == "keras" else _tensorflow_namespaces()
+    return sorted(name for name in namespaces if name)
 
 
 def _describe_missing(fullname: str, known: list[str]) -> str:
-    name = fullname.rpartition(".")[2]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"near it: {', '.join(close)}" if close else f"there are {', '.join(sorted(known))}"
-    return f"kir has no {fullname}, and {_package(fullname)} is not installed, so that its names stand for kir's; {hint}"
+    close = difflib.get_close_matches(_located(fullname)[1].rpartition(".")[2], known, n=3, cutoff=0.6)
+    hint = f"near it: {', '.join(close)}" if close else f"there are {', '.join(known)}"
+    return f"kir has no {fullname} (it stands in for Keras and TensorFlow, of which one is not installed); {hint}"
 
 
 def _backend_message(name: str) -> str:

@@ -56,8 +56,14 @@ class Rebinder:
         return value
 
     def method(self, function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
-        """A method of a Keras layer that reads the layer's variables as arrays."""
-        return MethodType(self.value(function), _Variables(layer, self))
+        """A method of a Keras layer, bound, that reads the layer's variables as arrays."""
+        copy, variables = self.value(function), _Variables(layer, self)
+
+        @functools.wraps(copy)
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            return copy(variables, *args, **kwargs)
+
+        return bound
 
     def _module(self, module: ModuleType) -> ModuleType:
         name = _public_name(module.__name__)

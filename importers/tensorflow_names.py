@@ -7,6 +7,7 @@ Source: https://www.tensorflow.org/api_docs/python/tf
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -163,10 +164,13 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
         "Tensor": Tensor,
         "clip_by_value": _clip_by_value,
         "concat": _concat,
+        "device": contextlib.nullcontext,
         "function": decorate,
         "gather": _gather,
         "get_logger": lambda: logging.getLogger("tensorflow"),
         "matmul": _matmul,
+        "name_scope": contextlib.nullcontext,
+        "newaxis": None,
         "norm": _norm,
         "one_hot": _one_hot,
         "pad": _pad,

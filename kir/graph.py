@@ -16,7 +16,7 @@ from typing import Any
 
 import networkx as nx
 
-from kir.dims import Dim, substitute
+from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
 from kir.op import Op
 from kir.ops.structural import Input, Output
@@ -282,17 +282,22 @@ class Graph:
     def specialize(self, sizes: Mapping[str, Dim]) -> Graph:
         """A copy in which symbolic sizes have the given values (or new names). O(nodes + edges).
 
+        A size that only arises inside the graph follows from the values that it arises from.
+
         Raises:
             ShapeError: an operator cannot work with one of the sizes.
         """
         graph = Graph(self.name)
         graph.metadata = dict(self.metadata)
         values: dict[Value, Value] = {}
+        sizes = dict(sizes)
         for node in self.order():
             op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
             inputs = [None if value is None else values[value] for value in node.inputs]
             new = graph.add(op, *inputs, origin=node.origin)
-            values.update(zip(node.outputs, new.outputs, strict=True))
+            for old_value, new_value in zip(node.outputs, new.outputs, strict=True):
+                values[old_value] = new_value
+                _learn_sizes(old_value.type, new_value.type, sizes)
         return graph
 
     def __str__(self) -> str:
@@ -316,6 +321,13 @@ class Graph:
         from kir.serialize import load_graph
 
         return load_graph(Path(path))
+
+
+def _learn_sizes(old: TensorType, new: TensorType, sizes: dict[str, Dim]) -> None:
+    """Adds the values of symbols that stand alone in the old type and are something else in the new one."""
+    for dim, value in zip(old.shape, new.shape, strict=True):
+        if isinstance(dim, Sym) and dim.name is not None and dim != value:
+            sizes.setdefault(dim.name, value)
 
 
 def _bind_input(op: Input, sizes: Mapping[str, Dim]) -> Op:

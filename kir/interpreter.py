@@ -100,9 +100,8 @@ class Plan:
             inputs = tuple([None if slot is None else slots[slot] for slot in step.inputs])
             try:
                 result = function(*inputs)
-            except KirError as error:
-                error.add_note(f"while running {step.node!r}")
-                raise
+            except ValueError as error:
+                raise _explained(error, step.node, inputs) from error
             outputs = result if isinstance(result, tuple) else (result,)
             if observe is not None:
                 outputs = observe(step.node, inputs, outputs)
@@ -179,6 +178,13 @@ def _check_feed(label: str, expected: TensorType, array: Array) -> Array:
     if array.ndim != expected.rank:
         raise ShapeError(f"input {label!r} was fed shape {format_shape(array.shape)}; expected {expected}")
     return array
+
+
+def _explained(error: ValueError, node: Node, inputs: tuple[Array | None, ...]) -> KirError:
+    """An error of NumPy (or of ours) with the node and the shapes at which sizes turned out not to fit."""
+    given = ", ".join("none" if array is None else format_shape(array.shape) for array in inputs)
+    where = f"layer {node.origin}: " if node.origin else ""
+    return ShapeError(f"{where}{node.op.name} cannot run on arrays of shapes {given}: {error}")
 
 
 def _widened(array: Array) -> Array:

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from kir.dims import Dim
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import record_call
 from kir.functional import record_operation as record_operation
 from kir.graph import Graph
@@ -294,6 +294,20 @@ class Model(Layer):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Accepted for the sake of scripts; kir exports and does not train."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Always an error, as are `evaluate` and `train_on_batch`.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            f"{self.name!r} cannot be trained: kir exports models; put fit, evaluate and train_on_batch under "
+            f'if __name__ == "__main__": and load the weights with --weights'
+        )
+
+    evaluate = fit
+    train_on_batch = fit
 
 
 class Sequential(Model):

@@ -40,5 +40,5 @@ def unique(name: str, taken: set[str] | dict[str, object]) -> str:
 
 def symbol_name(text: str) -> str:
     """`text` with everything that a size's name may not hold replaced by underscores."""
-    cleaned = re.sub(r"[^A-Za-z0-9_.:]", "_", text)
+    cleaned = re.sub(r"[^A-Za-z0-9_.]", "_", text)
     return cleaned if cleaned[:1].isalpha() or cleaned[:1] == "_" else f"_{cleaned}"

@@ -12,10 +12,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from kir.dims import Dim, Sym, parse_dim
+from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import InvalidArgumentError, ShapeError
 
 Shape = tuple[Dim, ...]
+
+# Between the names of sizes that met on one axis; `kir.naming.symbol_name` keeps it out of given names.
+JOINT = ":"
 
 
 class DType(enum.Enum):
@@ -147,20 +150,17 @@ def broadcast_dim(a: Dim, b: Dim) -> Dim:
     """The size two sizes broadcast to, as in NumPy.
 
     A symbolic size against a concrete one other than 1 is that concrete size: every other value of the
-    symbol would be an error at run time.
+    symbol would be an error at run time. Two different symbols give a third; see `join_sizes`.
 
     Raises:
-        ShapeError: the sizes contradict, or two different symbolic sizes would have to be guessed equal.
+        ShapeError: the sizes contradict, or cannot be joined.
     """
     if a == b or (isinstance(b, int) and b == 1):
         return a
     if isinstance(a, int) and a == 1:
         return b
     if isinstance(a, Sym) and isinstance(b, Sym):
-        raise ShapeError(
-            f"cannot decide whether the sizes {a} and {b} are equal or one of them is 1; give both the same "
-            f"name (Input(shape=('length', …))) or a concrete size (--input-shapes NAME:1,3,224)"
-        )
+        return join_sizes(a, b)
     if isinstance(a, Sym):
         return b
     if isinstance(b, Sym):
@@ -172,17 +172,38 @@ def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
     """The one size that two sizes must both be; `what` names the place for the message.
 
     A symbolic size against a concrete one is the concrete one: every other value of the symbol would be an error at
-    run time.
+    run time. Two different symbols give a third; see `join_sizes`.
 
     Raises:
-        ShapeError: the sizes contradict, or two different symbolic sizes would have to be guessed equal.
+        ShapeError: the sizes contradict, or cannot be joined; the message opens with `what`.
     """
     if a == b or (isinstance(a, int) and isinstance(b, Sym)):
         return a
     if isinstance(a, Sym) and isinstance(b, int):
         return b
-    advice = "" if isinstance(a, int) else "; give both the same name or a concrete size (--input-shapes NAME:1,3,224)"
-    raise ShapeError(f"{what}: sizes {a} and {b} differ; expected equal sizes{advice}")
+    if isinstance(a, Sym) and isinstance(b, Sym):
+        try:
+            return join_sizes(a, b)
+        except ShapeError as error:
+            raise ShapeError(f"{what}: {error}") from None
+    raise ShapeError(f"{what}: sizes {a} and {b} differ; expected equal sizes")
+
+
+def join_sizes(a: Sym, b: Sym) -> Sym:
+    """The size of an axis on which `a` and `b` meet, known when the graph runs: a symbol named after both.
+
+    Nothing is guessed: joining is commutative, associative and idempotent, as broadcasting is, so that sizes which
+    meet in another order are the same symbol.
+
+    Raises:
+        ShapeError: one of them is a computed size, which has no name to join.
+    """
+    if a.name is None or b.name is None:
+        raise ShapeError(
+            f"cannot decide whether the sizes {a} and {b} fit; give both the same name (Input(shape=('length', …))) or "
+            f"concrete sizes (--input-shapes NAME:1,3,224)"
+        )
+    return symbol(JOINT.join(sorted({*a.name.split(JOINT), *b.name.split(JOINT)})))
 
 
 def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:

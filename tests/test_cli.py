@@ -169,7 +169,7 @@ def test_every_command_prints_one_json_document(kir: Command, command: list[str]
 
 FAILURES: list[tuple[str, list[str], int, str]] = [
     ("no such script", ["export", "missing.py", "-o", "out.onnx"], 2, "there is no file missing.py"),
-    ("another kind of file", ["export", "notes.txt", "-o", "out.onnx"], 2, "expected a Python script"),
+    ("another kind of file", ["export", "notes.txt", "-o", "out.onnx"], 2, "expected a script"),
     ("another ending", ["export", "model.py", "-o", "out.txt"], 2, "ends in .onnx"),
     ("no folder", ["export", "model.py", "-o", "no/out.onnx"], 2, "there is no folder"),
     ("a folder as target", ["export", "model.py", "-o", "folder.onnx"], 2, "it is a folder"),

@@ -19,7 +19,7 @@ from typing import Any
 
 import kir.layers
 from kir.dims import Sym
-from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
+from kir.errors import FormatError, InvalidArgumentError, KirError, ShapeError, TraceError, UnsupportedError
 from kir.functional import Operation, record_call
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
 from kir.importers.keras_file.functions import resolve_function, resolve_functions
@@ -68,7 +68,26 @@ def build_model(description: Any, origin: Origin) -> Model:
         FormatError: the description is not one that Keras writes.
     """
     survey(description, origin)
-    builder = Builder(origin)
+    try:
+        return _build(description, origin)
+    except FormatError as error:
+        # Keras leaves open whether two unknown sizes are equal; what needs to know cannot be built otherwise.
+        if not isinstance(error.__cause__, ShapeError):
+            raise
+        try:
+            model = _build(description, origin, unify=True)
+        except FormatError:
+            raise error from error.__cause__
+    warnings.warn(
+        f"{origin.path}: unknown sizes of different inputs are taken to be equal where they are on the same axis, since "
+        f"the model would not fit together otherwise",
+        stacklevel=2,
+    )
+    return model
+
+
+def _build(description: Any, origin: Origin, unify: bool = False) -> Model:
+    builder = Builder(origin, unify)
     try:
         model = builder.make_layer(description, "")
     except RecursionError:
@@ -170,13 +189,13 @@ def _reason_against_config(name: str, config: Mapping[str, Any], origin: Origin)
 
 
 def _is_operation(description: Mapping[str, Any]) -> bool:
-    """Whether this is a function between layers. Where no module says so: layers have a dtype or `trainable`."""
-    module = description.get("module")
+    """Whether this is a function between layers. Where no module says so: layers have `trainable`, or a dtype."""
+    module, name, config = description.get("module"), description["class_name"], description["config"]
     if isinstance(module, str):
         return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
-    config = description["config"]
-    is_known = description["class_name"] in OPERATIONS and isinstance(config, dict)
-    return is_known and "dtype" not in config and "trainable" not in config
+    if name not in OPERATIONS or "trainable" in config:
+        return False
+    return name not in LAYERS or "dtype" not in config
 
 
 def _is_of_keras(description: Mapping[str, Any]) -> bool:
@@ -204,10 +223,14 @@ def _custom_object(description: Mapping[str, Any], origin: Origin) -> Any:
 
 
 class Builder:
-    """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`."""
+    """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`.
 
-    def __init__(self, origin: Origin) -> None:
+    `unify` gives the unknown sizes of all inputs one name for each axis, and so makes them equal.
+    """
+
+    def __init__(self, origin: Origin, unify: bool = False) -> None:
         self.origin = origin
+        self.unify = unify
         self.problems: list[str] = []
         self._costs: dict[int, int] = {}
         self._warned: set[str] = set()
@@ -254,7 +277,7 @@ class Builder:
         name, config = description["class_name"], description["config"]
         arguments = {key: value for key, value in config.items() if key not in INNER_LAYERS}
         if name == "InputLayer":
-            return _input_arguments(arguments, _name(description))
+            return _input_arguments(arguments, _name(description), self.unify)
         if name == "Lambda":
             return _lambda_arguments(arguments, self.origin.custom_objects)
         if self.is_old:
@@ -545,7 +568,7 @@ def _tensor(leaf: Any, results: Mapping[tuple[str, int], Sequence[KerasTensor]])
     return outputs[leaf.output]
 
 
-def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _input_arguments(config: Mapping[str, Any], name: str, unify: bool) -> dict[str, Any]:
     arguments = {key: value for key, value in config.items() if key not in OLD_KEYS}
     if "batch_input_shape" in config:
         arguments["batch_shape"] = config["batch_input_shape"]
@@ -555,6 +578,8 @@ def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     shape = arguments.get("batch_shape")
     if isinstance(shape, list) and any(isinstance(size, str) for size in shape):
         raise FormatError(f"batch_shape is {shape}; expected sizes and null")
+    if unify and isinstance(shape, list):
+        arguments["batch_shape"] = [f"size_{axis}" if axis and size is None else size for axis, size in enumerate(shape)]
     return arguments | {"name": name}
 
 

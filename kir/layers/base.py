@@ -129,6 +129,9 @@ class Weight:
     def numpy(self) -> Array:
         return self.array
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array, dtype, copy=copy)
+
     def __repr__(self) -> str:
         return f"<Weight {self.name} {self.dtype}{format_shape(self.shape)}>"
 

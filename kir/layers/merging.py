@@ -26,7 +26,7 @@ from kir.arguments import boolean, integer, integers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer
 from kir.trace import Tensor
-from kir.types import format_shape, normalize_axis
+from kir.types import agree_dim, format_shape, normalize_axis
 
 Masks = Sequence[Tensor | None]
 
@@ -163,13 +163,11 @@ class Concatenate(Merge):
         """Equal ranks, with sizes equal but on the axis."""
         rank = len(shapes[0]) if shapes else 0
         axis = normalize_axis(self.axis, rank, "axis") if rank else 0
-        others = {(len(shape), *shape[:axis], *shape[axis + 1 :]) for shape in shapes}
-        if len(others) != 1:
-            raise ShapeError(
-                f"Concatenate needs inputs whose sizes agree but on axis {self.axis}; received the shapes "
-                f"{_list_shapes(shapes)}. Unknown sizes agree if the Inputs name them alike, as in "
-                f"Input(shape=('time', 8))"
-            )
+        what = f"Concatenate needs inputs whose sizes agree but on axis {self.axis}; received {_list_shapes(shapes)}"
+        if len({len(shape) for shape in shapes}) != 1:
+            raise ShapeError(what)
+        for sizes in [sizes for index, sizes in enumerate(zip(*shapes, strict=True)) if index != axis]:
+            reduce(lambda a, b: agree_dim(a, b, what), sizes)
 
     def call(self, inputs: Any) -> Any:
         return K.concatenate(list(inputs), axis=self.axis)
@@ -217,11 +215,7 @@ class Dot(Merge):
         _require_two(self, shapes)
         super().check_shapes(shapes)
         sizes = [shape[axis] for shape, axis in zip(shapes, self._axes_of(shapes), strict=True)]
-        if sizes[0] != sizes[1]:
-            raise ShapeError(
-                f"Dot with axes={self.axes} needs equal sizes there; received {sizes[0]} and {sizes[1]}, in the shapes "
-                f"{_list_shapes(shapes)}"
-            )
+        agree_dim(*sizes, f"Dot with axes={self.axes} needs equal sizes there; received {_list_shapes(shapes)}")
 
     def _axes_of(self, shapes: Sequence[Any]) -> list[int]:
         pair = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)

@@ -204,7 +204,6 @@ def test_one_tensor_is_no_list(make: Any) -> None:
         (Concatenate(), [(5, 4), (3, 4)], ["(batch, 5, 4), (batch, 3, 4)"]),
         (Concatenate(), [(5, 4), (4,)], ["(batch, 5, 4), (batch, 4)"]),
         (Concatenate(axis=3), [(5, 4), (5, 4)], ["axis=3"]),
-        (Concatenate(), [(None, 4), (None, 4)], ["Input(shape=('time', 8))"]),
         (Dot(1), [(4,), (3,)], ["4 and 3"]),
         (Dot(3), [(4,), (4,)], ["axes=3"]),
         (Dot(1), [(4,), (4,), (4,)], ["exactly 2"]),
