@@ -433,11 +433,7 @@ def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, cus
         raise InvalidArgumentError(
             f"--custom-objects is for Keras files; {path} is a script, which can import {custom_objects}"
         )
-    if on_lost_mask is not None:
-        from kir.config import set_on_lost_mask
-
-        set_on_lost_mask(on_lost_mask)
-    model = load_script(path, name)
+    model = load_script(path, name, on_lost_mask)
     if weights is not None:
         model.load_weights(weights)
     return model

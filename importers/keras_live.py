@@ -1,14 +1,17 @@
 """Models of the real Keras, built by a script where Keras is installed.
 
-    keras.Model ── to_json ──> description ── live functions put in ──> config.build_model ── weights copied ──> kir.Model
+    keras.Model ── to_json ──> description, with the live functions ── build_model ──> kir.Model ── weights copied
 
 Keras is asked for all it knows through the model's own methods; it is never imported here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from kir.model import Model
 
 # Where the layers inside wrappers are, in the config and on the object.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer")
+LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 # A Lambda's functions: the key in the config, and the attribute.
 LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "mask": "mask"}
 
@@ -54,49 +58,71 @@ def model_from_keras(model: Any, path: Path) -> Model:
         UnsupportedError: it is neither functional nor sequential, or has layers that kir has not; all are listed.
         FormatError: it has no input shape.
     """
-    model = _as_functional(model, path)
+    _require_functional(model, path)
+    description = _describe(model, path)
+    _put_live_objects(description, model, Rebinder(path.parent))
+    converted = build_model(description, Origin(path, _keras_version(model)))
+    _copy_weights(model, converted, path)
+    return converted
+
+
+def _require_functional(model: Any, path: Path) -> None:
+    if _kind_of_model(model) is None:
+        raise UnsupportedError(
+            f"{path}: {type(model).__name__} {model.name!r} is a subclass of keras.Model, and only its call knows the "
+            f"layers; make it functional: inputs = keras.Input(shape); model = keras.Model(inputs, model.call(inputs))"
+        )
     if not model.built or not model.inputs:
         raise FormatError(
             f"{path}: the model {model.name!r} has no input shape yet; begin it with keras.Input(shape), or call "
             f"model.build(shape) in the script"
         )
-    description = _describe(model, path)
-    _put_live_objects(description, model, Rebinder(path.parent))
-    converted = build_model(description, Origin(path, _keras_version(model)))
-    if not converted.built:
-        converted.ensure_built(model.input_shape)
-    _copy_weights(model, converted, path)
-    return converted
 
 
-def _as_functional(model: Any, path: Path) -> Any:
-    """The model itself, or a plain functional model of the same layers for an object of a class of the user's."""
-    classes = _keras_classes(model)
-    if "Sequential" not in classes and "Functional" not in classes:
-        raise UnsupportedError(
-            f"{path}: {type(model).__name__} {model.name!r} is a subclass of keras.Model whose layers are only known to its call; "
-            f"make it functional: inputs = keras.Input(shape); model = keras.Model(inputs, model.call(inputs))"
-        )
-    if _is_of_keras(type(model)):
-        return model
-    if "Sequential" in classes:
-        return classes["Sequential"](model.layers, name=model.name)
-    return classes["Functional"](model.input, model.output, name=model.name)
+def _kind_of_model(layer: Any) -> str | None:
+    """ "Sequential" or "Functional", also for classes of the user's own; None for everything else."""
+    classes = _keras_classes(layer)
+    return next((kind for kind in ("Sequential", "Functional") if kind in classes), None)
 
 
 def _describe(model: Any, path: Path) -> Any:
     """Keras's own description, as in its files."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _short_configs([model, *layers_inside(model)]):
             # About functions that only the description lacks; they are put in from the model.
             warnings.simplefilter("ignore")
             text = model.to_json()
     except Exception as error:
         raise UnsupportedError(
-            f"{path}: Keras cannot describe the model {model.name!r}: {type(error).__name__}: {error}; a layer of your own "
-            f"needs get_config()"
+            f"{path}: Keras cannot describe the model {model.name!r}: {type(error).__name__}: {error}"
         ) from error
     return parse(text, f"the description of {model.name!r}")
+
+
+@contextlib.contextmanager
+def _short_configs(layers: Sequence[Any]) -> Iterator[None]:
+    """While open, layers whose config is read from the model itself need not be able to describe it."""
+    changed = [(layer, config) for layer in layers if (config := _short_config(layer)) is not None]
+    for layer, config in changed:
+        # Past the layer's own __setattr__, which tracks what is set.
+        object.__setattr__(layer, "get_config", functools.partial(dict, config))
+    try:
+        yield
+    finally:
+        for layer, _ in changed:
+            if "get_config" in vars(layer):
+                object.__delattr__(layer, "get_config")
+
+
+def _short_config(layer: Any) -> dict[str, Any] | None:
+    """What Keras should say about a layer in place of what it would; None to leave it alone."""
+    classes = _keras_classes(layer)
+    if "Functional" in classes and not _is_of_keras(type(layer)):
+        config: dict[str, Any] = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
+        return config
+    if "Lambda" in classes or _is_custom_layer(layer):
+        return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
+    return None
 
 
 def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
@@ -104,10 +130,13 @@ def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
     pending = [(description, model)]
     while pending:
         described, layer = pending.pop()
-        if _is_custom_layer(described, layer):
+        kind = _kind_of_model(layer)
+        if kind is not None:
+            described.update(module="keras", class_name=kind, registered_name=None)
+        if "Lambda" in _keras_classes(layer):
+            _put_functions(described, layer, rebinder)
+        elif _is_custom_layer(layer):
             _describe_as_lambda(described, layer, rebinder)
-        elif described["class_name"] == "Lambda":
-            _put_functions(described["config"], layer, rebinder)
         else:
             _put_arguments(described["config"], layer, rebinder)
             pending.extend(_inner_pairs(described["config"], layer))
@@ -126,11 +155,14 @@ def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]
             yield config[key], getattr(layer, key)
 
 
-def _put_functions(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+def _put_functions(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+    config = description["config"]
+    config["arguments"] = dict(layer.arguments)
     for key, attribute in LAMBDA_FUNCTIONS.items():
         value = getattr(layer, attribute, None)
-        if callable(value):
+        if value is not None:
             config[key] = rebinder.value(value)
+    description.update(LAMBDA)
 
 
 def _put_arguments(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
@@ -146,21 +178,20 @@ def _describes_keras(value: dict[str, Any]) -> bool:
     return str(value.get("module")).partition(".")[0] in PACKAGES and value.get("registered_name") is None
 
 
-def _is_custom_layer(description: dict[str, Any], layer: Any) -> bool:
+def _is_custom_layer(layer: Any) -> bool:
     """Whether this is a layer of the user's own, without layers inside, which need more than one function."""
     return "Layer" in _keras_classes(layer) and not _is_of_keras(type(layer)) and not _owned_layers(layer)
 
 
 def _describe_as_lambda(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
     """Describes a layer of the user's own as a Lambda of its `call`; its variables become constants."""
-    given = description["config"]
-    config = {key: given[key] for key in ("name", "trainable", "dtype") if key in given} | {"name": layer.name}
+    config = description["config"]
     config["function"] = rebinder.method(type(layer).call, layer)
-    if type(layer).compute_mask.__module__.partition(".")[0] not in PACKAGES:
+    if not _is_of_keras(type(layer).compute_mask):
         config["mask"] = rebinder.method(type(layer).compute_mask, layer)
     elif layer.supports_masking:
         config["mask"] = _same_mask
-    description.update(module="keras.layers", class_name="Lambda", registered_name=None, config=config)
+    description.update(LAMBDA)
 
 
 def _same_mask(inputs: Any, mask: Any) -> Any:
@@ -199,13 +230,12 @@ def _keras_classes(value: Any) -> dict[str, type]:
     return {cls.__name__: cls for cls in reversed(type(value).__mro__) if _is_of_keras(cls)}
 
 
-def _is_of_keras(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in PACKAGES
+def _is_of_keras(value: Any) -> bool:
+    """Whether a class or a function was written in Keras."""
+    return str(value.__module__).partition(".")[0] in PACKAGES
 
 
 def _keras_version(model: Any) -> str:
-    """The version of the Keras that the model is of, from the description that it gives of itself where it does."""
-    import sys
-
+    """The version of the Keras that the model is of."""
     package = _keras_classes(model)["Model"].__module__.partition(".")[0]
     return str(getattr(sys.modules.get(package), "__version__", ""))

@@ -102,11 +102,6 @@ def own_names(module: ModuleType, package: str) -> dict[str, Any]:
     }
 
 
-def _functions(module: ModuleType, package: str) -> dict[str, Any]:
-    """The same, without classes."""
-    return {name: value for name, value in own_names(module, package).items() if not isinstance(value, type)}
-
-
 _SETTINGS = {
     "backend": backend_name,
     "epsilon": config.epsilon,
@@ -116,7 +111,16 @@ _SETTINGS = {
     "set_floatx": config.set_floatx,
     "set_image_data_format": config.set_image_data_format,
 }
-_OPS = _functions(backend, "kir.backend")
+_OPS = {
+    name: function
+    for name, function in own_names(backend, "kir.backend").items()
+    if not isinstance(function, type) and function is not backend.operation
+}
+_INITIALIZERS = {
+    name: value
+    for name, value in own_names(initializers, "kir.initializers").items()
+    if value not in (initializers.RandomInitializer, initializers.compute_fans)
+}
 _LAYERS = own_names(kir.layers, "kir.layers") | {
     "InputSpec": inert_class("keras.layers", "InputSpec"),
     "Layer": UserLayer,
@@ -140,7 +144,19 @@ _UTILS = _SAVING | {
 }
 
 # Where Keras 1 and 2 kept the layers, too.
-OLD_LAYER_MODULES = ["advanced_activations", "convolutional", "core", "embeddings", "local", "merge", "noise", "normalization", "pooling", "recurrent", "wrappers"]
+OLD_LAYER_MODULES = [
+    "advanced_activations",
+    "convolutional",
+    "core",
+    "embeddings",
+    "local",
+    "merge",
+    "noise",
+    "normalization",
+    "pooling",
+    "recurrent",
+    "wrappers",
+]
 
 # The names in each module of Keras; "" is Keras itself.
 NAMESPACES: Mapping[str, Mapping[str, Any]] = {
@@ -170,7 +186,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
         accept,
     ),
     "constraints": own_names(constraints, "kir.constraints"),
-    "initializers": own_names(initializers, "kir.initializers"),
+    "initializers": _INITIALIZERS,
     "layers": _LAYERS,
     **{f"layers.{name}": _LAYERS for name in OLD_LAYER_MODULES},
     "models": _MODELS,

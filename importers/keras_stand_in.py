@@ -4,8 +4,8 @@
     model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])     # a kir.Sequential
 
 What is installed is used. One decision holds for the whole script, since layers of two libraries do not mix: a script
-that imports one of `PACKAGES` that cannot be imported gets kir under all of their names. The names exist while the script runs, and in
-the imports inside its own functions, which run again whenever a Lambda is traced; nowhere else.
+that imports one of `PACKAGES` that cannot be imported gets kir under all of their names. The names exist while the
+script runs, and in the imports inside its own functions, which run again whenever a Lambda is traced; nowhere else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KERAS_IN_TENSORFLOW = ("keras", "python.keras")
 
 
 class MissingNameError(UnsupportedError, ImportError):
-    """kir has nothing under a name of Keras. An ImportError, so that scripts which try one name and then another can."""
+    """kir has nothing under a name of Keras. An ImportError, since scripts may try one name and then another."""
 
 
 class StandInModule(ModuleType):
@@ -178,7 +178,7 @@ class StandIn(MetaPathFinder, Loader):
 
 def stand_in_for(script: ast.AST) -> StandIn:
     """The stand-in for a script: chosen at once if the script imports one of `PACKAGES` that is not installed."""
-    return StandIn(True if any(not is_installed(name) for name in _packages_imported(script) & PACKAGES) else None)
+    return StandIn(True if any(not is_installed(name) for name in packages_imported(script)) else None)
 
 
 def is_installed(package: str) -> bool:
@@ -191,15 +191,15 @@ def is_installed(package: str) -> bool:
     return any(spec is not None and spec.origin is not None for spec in specs)
 
 
-def _packages_imported(tree: ast.AST) -> frozenset[str]:
-    """The names of the packages that a script imports, at its top or inside functions."""
+def packages_imported(tree: ast.AST) -> frozenset[str]:
+    """Which of `PACKAGES` a script imports, at its top or inside functions."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(_package(alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(_package(node.module or ""))
-    return frozenset(found)
+    return PACKAGES & found
 
 
 def _package(fullname: str) -> str:
@@ -207,7 +207,7 @@ def _package(fullname: str) -> str:
 
 
 def _located(fullname: str) -> tuple[str, str]:
-    """Which library a module or name belongs to, and its path there: ("keras", "layers") of "tensorflow.keras.layers"."""
+    """The library of a module or name, and its path there: ("keras", "layers") for "tensorflow.keras.layers"."""
     package, _, path = fullname.partition(".")
     if package != "tensorflow":
         return "keras", path

@@ -1,7 +1,7 @@
 """Live functions that were written with Keras's functions, made to use kir's.
 
-A Lambda's function calls `keras.ops.mean` of the real Keras, which takes the real Keras's tensors. A copy of the function
-whose globals and closure hold kir's functions under the same names takes kir's.
+A Lambda's function calls `keras.ops.mean` of the real Keras, which takes the real Keras's tensors. A copy of the
+function whose globals and closure hold kir's functions under the same names takes kir's.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ class Rebinder:
     def _function(self, function: FunctionType) -> Any:
         """kir's function for one of Keras's, which lies deeper in Keras than the module that offers it."""
         home = _public_name(function.__module__)
-        places = [home, home.rpartition(".")[0], "keras.ops"] if home.startswith("keras.") else [home, "tensorflow", "tensorflow.nn"]
+        places = (
+            [home, home.rpartition(".")[0], "keras.ops"]
+            if home.startswith("keras.")
+            else [home, "tensorflow", "tensorflow.nn"]
+        )
         for place in places:
             try:
                 names = vars(self._stand_in.module(place))
@@ -110,10 +114,10 @@ class Rebinder:
     def _globals(self, names: dict[str, Any]) -> dict[str, Any]:
         """A copy of a module's globals, one for all functions of the module."""
         if id(names) not in self._copies:
-            copied: dict[str, Any] = {}
+            # The builtins first: a function takes those that are there when it is made.
+            copied: dict[str, Any] = {"__builtins__": self._stand_in.builtins()}
             self._copies[id(names)] = (names, copied)
-            copied.update({name: self.value(value) for name, value in list(names.items())})
-            copied["__builtins__"] = self._stand_in.builtins()
+            copied.update({name: self.value(value) for name, value in list(names.items()) if name != "__builtins__"})
         return self._copies[id(names)][1]  # type: ignore[no-any-return]
 
 

@@ -19,13 +19,13 @@ from typing import Any
 from kir import config
 from kir.errors import KirError, ScriptError
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
-from kir.importers.keras_stand_in import StandIn, stand_in_for
+from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.layers.base import Layer
 from kir.model import Model
 from kir.naming import reset_names
 
 
-def load_script(path: Path, name: str | None = None) -> Model:
+def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
     """Runs a script and gives the model that it leaves behind.
 
     The script runs under its own file name, not as `__main__`, with its folder importable, its standard output sent
@@ -36,6 +36,8 @@ def load_script(path: Path, name: str | None = None) -> Model:
         path: the script.
         name: a global variable that holds the model, or a function without arguments that returns it. Without a
             name the script must leave one model that is not part of another.
+        on_lost_mask: what happens when a mask reaches a layer that cannot carry it; by default "warn", as in Keras 3, if
+            the script imports Keras, or else what `kir.config.on_lost_mask` says.
 
     Raises:
         ScriptError: the script cannot be read or run, or there is no such model, or several.
@@ -45,7 +47,13 @@ def load_script(path: Path, name: str | None = None) -> Model:
     config.set_random_seed(config.DEFAULT_SEED)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    with _importable(path.parent, module), _keras_names(tree, module), contextlib.redirect_stdout(sys.stderr):
+    on_lost_mask = on_lost_mask or ("warn" if packages_imported(tree) else config.on_lost_mask())
+    with (
+        _importable(path.parent, module),
+        _keras_names(stand_in_for(tree), module),
+        contextlib.redirect_stdout(sys.stderr),
+        config.lost_masks(on_lost_mask),
+    ):
         with _described(path):
             exec(code, module.__dict__)
             model = _named_model(path, module, name) if name else _only_model(path, module)
@@ -55,13 +63,21 @@ def load_script(path: Path, name: str | None = None) -> Model:
 def run_script(path: Path) -> dict[str, Any]:
     """Runs a script, as `load_script` does, and gives the names that it defines without a leading underscore.
 
+    Under Keras's names it gets kir's, even where Keras is installed: what it defines is used in models of kir.
+
     Raises:
         ScriptError: the script cannot be read or run.
     """
-    tree, code = _compile(path)
+    _, code = _compile(path)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    with _importable(path.parent, module), contextlib.redirect_stdout(sys.stderr), _described(path):
+    stand_in = StandIn(chosen=True)
+    with (
+        _importable(path.parent, module),
+        _keras_names(stand_in, module),
+        contextlib.redirect_stdout(sys.stderr),
+        _described(path),
+    ):
         exec(code, module.__dict__)
     return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
@@ -103,9 +119,8 @@ def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _keras_names(tree: ast.Module, module: ModuleType) -> Iterator[None]:
+def _keras_names(stand_in: StandIn, module: ModuleType) -> Iterator[None]:
     """While open, and in the script's own functions later, `keras` can be imported whether or not it is installed."""
-    stand_in: StandIn = stand_in_for(tree)
     vars(module)["__builtins__"] = stand_in.builtins()
     with stand_in.installed():
         yield

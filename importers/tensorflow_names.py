@@ -23,13 +23,129 @@ Function = Callable[..., Any]
 # TensorFlow 2.16 is the first with Keras 3, whose numbers kir computes.
 VERSION = "2.16.0"
 
-DTYPES = ["bfloat16", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
+DTYPES = [
+    "bfloat16",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+]
 
 # The name in TensorFlow and in kir.backend; where it is one word it is the same in both.
 _REDUCTIONS = ["sum", "mean", "max", "min", "prod", "any", "all", "logsumexp", "std", "variance:var"]
-_MATH = ["abs", "acos:arccos", "acosh:arccosh", "add", "argmax", "argmin", "asin:arcsin", "asinh:arcsinh", "atan:arctan", "atan2:arctan2", "atanh:arctanh", "ceil", "cos", "cosh", "cumsum", "divide", "divide_no_nan", "equal", "erf", "exp", "expm1", "floor", "floordiv:floor_divide", "floormod:mod", "greater", "greater_equal", "is_finite:isfinite", "is_inf:isinf", "is_nan:isnan", "less", "less_equal", "log", "log1p", "log_sigmoid", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "negative", "not_equal", "pow", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "truediv:true_divide"]
-_ARRAYS = ["broadcast_to", "cast", "constant", "convert_to_tensor", "einsum", "expand_dims", "eye", "identity", "linspace", "ones", "ones_like", "range:arange", "reshape", "reverse:flip", "shape", "squeeze", "stack", "stop_gradient", "tensordot", "tile", "transpose", "unstack", "where", "zeros", "zeros_like"]
-_NN = ["bias_add", "elu", "leaky_relu", "log_softmax", "moments", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh"]
+_MATH = [
+    "abs",
+    "acos:arccos",
+    "acosh:arccosh",
+    "add",
+    "argmax",
+    "argmin",
+    "asin:arcsin",
+    "asinh:arcsinh",
+    "atan:arctan",
+    "atan2:arctan2",
+    "atanh:arctanh",
+    "ceil",
+    "cos",
+    "cosh",
+    "cumsum",
+    "divide",
+    "divide_no_nan",
+    "equal",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "floordiv:floor_divide",
+    "floormod:mod",
+    "greater",
+    "greater_equal",
+    "is_finite:isfinite",
+    "is_inf:isinf",
+    "is_nan:isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log_sigmoid",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "not_equal",
+    "pow",
+    "reciprocal",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "truediv:true_divide",
+]
+_ARRAYS = [
+    "broadcast_to",
+    "cast",
+    "constant",
+    "convert_to_tensor",
+    "einsum",
+    "expand_dims",
+    "eye",
+    "identity",
+    "linspace",
+    "ones",
+    "ones_like",
+    "range:arange",
+    "reshape",
+    "reverse:flip",
+    "shape",
+    "squeeze",
+    "stack",
+    "stop_gradient",
+    "tensordot",
+    "tile",
+    "transpose",
+    "unstack",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+_NN = [
+    "bias_add",
+    "elu",
+    "leaky_relu",
+    "log_softmax",
+    "moments",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
 
 # Argument names of TensorFlow whose meaning does not depend on the function.
 _RENAMED = {
@@ -152,7 +268,11 @@ def _set_nothing(*args: Any, **kwargs: Any) -> None:
 _REDUCING = _table(_REDUCTIONS, "reduce_")
 _MATHEMATICS = _table(_MATH) | _REDUCING | {"squared_difference": _squared_difference, "l2_normalize": _l2_normalize}
 _LINALG = {"matmul": _matmul, "norm": _norm, "l2_normalize": _l2_normalize}
-_DEVICES = {"list_physical_devices": _list_nothing, "set_visible_devices": _set_nothing, "set_memory_growth": _set_nothing}
+_DEVICES = {
+    "list_physical_devices": _list_nothing,
+    "set_visible_devices": _set_nothing,
+    "set_memory_growth": _set_nothing,
+}
 
 # The names in each module of TensorFlow, but for `keras`.
 NAMESPACES: Mapping[str, Mapping[str, Any]] = {

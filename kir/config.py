@@ -9,13 +9,14 @@ Source: https://keras.io/api/utils/config_utils/
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import os
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -112,6 +113,17 @@ def set_on_lost_mask(action: str) -> None:
     if action not in LOST_MASK_ACTIONS:
         raise InvalidArgumentError(f"on_lost_mask must be one of {_listed(LOST_MASK_ACTIONS)}; received {action!r}")
     _settings().on_lost_mask = action
+
+
+@contextlib.contextmanager
+def lost_masks(action: str) -> Iterator[None]:
+    """While open, what `set_on_lost_mask` says; afterwards, what was set before."""
+    before = on_lost_mask()
+    set_on_lost_mask(action)
+    try:
+        yield
+    finally:
+        set_on_lost_mask(before)
 
 
 def set_random_seed(seed: int) -> None:

@@ -188,8 +188,11 @@ def _candidates(graph: Graph, names: list[str], batch: int, lengths: Sequence[in
     for factor in FACTORS:
         yield make(batch * factor, (length * factor for length in itertools.cycle(lengths)))
     known = {dim for node in graph.nodes() for value in node.outputs for dim in value.type.shape}
-    for size in sorted(dim for dim in known if isinstance(dim, int))[:50]:
+    occurring = sorted(dim for dim in known if isinstance(dim, int))[:50]
+    for size in occurring:
         yield make(batch, itertools.repeat(size))
+    for size in occurring:
+        yield make(size, itertools.cycle(lengths))
 
 
 def _fits(graph: Graph, sizes: Sizes) -> bool:

@@ -30,8 +30,8 @@ from kir.naming import automatic_name, unique
 from kir.op import Array
 from kir.ops.structural import Data, Output
 from kir.ops.structural import Input as InputOp
-from kir.structure import flatten, map_structure
-from kir.trace import Tensor, Tracer
+from kir.structure import flatten, map_structure, only_item
+from kir.trace import SymbolicOperators, Tensor, Tracer
 from kir.types import DType, TensorType, format_shape
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ class Model(Layer):
 
     # Running
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Layer.__call__`; of arrays, a list of one output gives that output, as in Keras and in `predict`."""
+        outputs = super().__call__(*args, **kwargs)
+        return outputs if any(isinstance(x, SymbolicOperators) for x in flatten(outputs)) else only_item(outputs)
+
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
         given = self._flat_inputs(inputs)
@@ -224,6 +229,8 @@ class Model(Layer):
     def predict(self, x: Any) -> Any:
         """The outputs for arrays, by the interpreter, in the structure of the model's outputs.
 
+        As in Keras, a list of one output gives that output.
+
         Raises:
             ShapeError: an array does not fit its input.
         """
@@ -237,7 +244,7 @@ class Model(Layer):
             self._plan, self._planned_arrays = Plan(graph), arrays
         results = self._plan.run(self._feeds(x))
         outputs = iter([results[name] for name in self.output_names])
-        return map_structure(lambda leaf: next(outputs), self.output_structure)
+        return only_item(map_structure(lambda leaf: next(outputs), self.output_structure))
 
     def losses(self, x: Any) -> list[float]:
         """Every regularization term for these inputs: activities in call order, then weights.

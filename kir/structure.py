@@ -27,3 +27,8 @@ def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
     if isinstance(structure, list | tuple):
         return type(structure)(map_structure(function, item) for item in structure)
     return None if structure is None else function(structure)
+
+
+def only_item(structure: Any) -> Any:
+    """The item of a list or tuple of one; anything else as it is."""
+    return structure[0] if isinstance(structure, list | tuple) and len(structure) == 1 else structure

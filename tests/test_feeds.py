@@ -172,3 +172,10 @@ def test_bounds_limit_integers_that_the_graph_says_nothing_about() -> None:
 def test_shapes_for_messages() -> None:
     assert shape_of_feeds({"x": np.zeros((2, 3)), "y": np.zeros(())}) == "x (2, 3), y ()"
     assert shape_of_feeds({}) == "no inputs"
+
+
+def test_a_batch_that_only_a_constant_tells_is_found() -> None:
+    graph, (x,) = graph_of("f32[batch, 4]")
+    three = graph.add(constant(np.ones((3, 4), np.float32))).output
+    graph.add(Output("y"), graph.add(Add(), x, three).output)
+    assert [sizes["batch"] for sizes in choose_sizes(graph)] == [1, 3, 3]

@@ -535,3 +535,12 @@ def test_a_wide_model_builds() -> None:
     x = Input((2,))
     model = Model(x, Concatenate()([Dense(1)(x) for _ in range(2_000)]))
     assert model.output_shape == (None, 2_000)
+
+
+def test_a_list_of_one_output_gives_that_output_as_in_keras() -> None:
+    x = Input((4,))
+    model = Model([x], [Dense(3)(x)])
+    ones = np.ones((2, 4), np.float32)
+    assert model.predict(ones).shape == (2, 3)
+    np.testing.assert_array_equal(model(ones), model.predict([ones]))
+    assert isinstance(model(Input((4,))), list)

@@ -67,6 +67,11 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+# TensorFloat-32 rounds the factors of products to 10 bits, which is no longer the float32 that the model asks for.
+# Source: use_tf32 in onnxruntime's documentation of the CUDA execution provider.
+PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+
+
 def provider_name(provider: str) -> str:
     """onnxruntime's name of an execution provider, from a short name ("cuda") or its own.
 
@@ -123,7 +128,8 @@ def make_session(
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
-    session = _load(onnxruntime, model, options, [name] if name == CPU else [name, CPU])
+    chosen = [(name, PROVIDER_OPTIONS.get(name, {})), *([] if name == CPU else [(CPU, {})])]
+    session = _load(onnxruntime, model, options, chosen)
     if name not in session.get_providers():
         raise ProviderError(
             f"the provider {provider!r} is installed and could not start, so that all nodes would run on "
@@ -132,7 +138,7 @@ def make_session(
     return session
 
 
-def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[str]) -> Any:
+def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
     if isinstance(model, Path) and not model.is_file():
         raise FormatError(f"cannot read {model}: there is no such file; give the path of an ONNX file")
     shown = "the model" if isinstance(model, bytes) else str(model)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def load_keras_model(
     if path.suffix not in SUFFIXES:
         raise FormatError(f"cannot read a model from {path}: expected a name ending in {', '.join(SUFFIXES)}")
     read = {".keras": _read_archive, ".json": _read_config}.get(path.suffix, _read_hdf5)
-    with _lost_masks(on_lost_mask):
+    with settings.lost_masks(on_lost_mask):
         return read(path, custom_objects or {}, weights)
 
 
@@ -100,14 +99,3 @@ def _with_weights(model: Model, weights: Path | None) -> Model:
     if weights is not None:
         load_weights(model, weights)
     return model
-
-
-@contextmanager
-def _lost_masks(action: str) -> Iterator[None]:
-    """While open, a mask that a layer cannot carry is handled so."""
-    before = settings.on_lost_mask()
-    settings.set_on_lost_mask(action)
-    try:
-        yield
-    finally:
-        settings.set_on_lost_mask(before)

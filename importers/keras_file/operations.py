@@ -23,16 +23,16 @@ from kir.naming import snake_case
 
 # Counts that are unrolled or become an array of that size.
 MAX_COUNT = 1 << 24
-COUNTS = frozenset({"num", "num_classes", "indices_or_sections", "n"})
+COUNTS = frozenset({"num_classes", "indices_or_sections", "n"})
 MAX_UNROLLED = 10_000
 
 # Named as in kir.backend, in snake case.
 _SAME = """
 Abs Absolute Add All Amax Amin Any Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argsort
 Array Average BroadcastTo Cast Ceil Celu Clip Concatenate ConvertToTensor Cos Cosh CountNonzero Cumsum Deg2rad Diff
-Divide DivideNoNan Dot Einsum Elu EmptyLike Equal Erf Exp Exp2 ExpandDims Expm1 Flip Floor FloorDivide Fmod Full
+Divide DivideNoNan Dot Einsum Elu EmptyLike Equal Erf Exp Exp2 ExpandDims Expm1 Flip Floor FloorDivide Fmod
 FullLike Gelu GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh Hstack Hypot Inner Isclose
-Isfinite Isinf Isnan LeakyRelu Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp LogicalAnd
+Isfinite Isinf Isnan LeakyRelu Less LessEqual Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp LogicalAnd
 LogicalNot LogicalOr LogicalXor Logsumexp Matmul Max Maximum Mean Min Minimum Mish Mod Moments Moveaxis Multiply
 NanToNum Ndim Negative Norm Normalize NotEqual OneHot OnesLike Outer Pad Power Prod Ptp Rad2deg Ravel Reciprocal Relu
 Relu6 Repeat Reshape Roll Round Rsqrt Selu Sigmoid Sign Silu Sin Sinh Size Slice SliceUpdate SoftShrink Softmax
@@ -95,6 +95,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
     "Fabs": K.absolute,
     "Fliplr": lambda x: K.flip(x, axis=1),
     "Flipud": lambda x: K.flip(x, axis=0),
+    "Full": lambda fill_value, shape, dtype=None: K.full(shape, fill_value, dtype),
     "GetItem": _get_item,
     "Heaviside": _heaviside,
     "Hsplit": lambda x, indices_or_sections: K.split(x, indices_or_sections, axis=1 if len(x.shape) > 1 else 0),
@@ -112,7 +113,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
 _MEANINGLESS: dict[str, tuple[Any, ...]] = {
     "initial": (None,),
     "ragged": (None, False),
-    "retstep": (False,),
     "sparse": (None, False),
     "synchronized": (False,),
 }

@@ -331,9 +331,7 @@ class Layer:
         return output_shape(self, input_shape)
 
     def _autocast(self, x: Any) -> Any:
-        if isinstance(x, Tensor) and x.type.dtype.is_float and x.type.dtype is not self.compute_dtype:
-            return emit(Cast(self.compute_dtype), x).with_mask(x.mask)
-        return x
+        return self.promote(x) if isinstance(x, Tensor) and x.type.dtype.is_float else x
 
     def _lose_mask(self, tracer: Tracer) -> None:
         message = (
@@ -420,6 +418,10 @@ class Layer:
         dtype = self.compute_dtype if weight.dtype.is_float else weight.dtype
         array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
         return like.tracer.weight(weight.name, array, dtype)
+
+    def promote(self, x: Tensor) -> Tensor:
+        """x in the compute dtype, for a product with weights: that promotes the integers which autocasting leaves."""
+        return x if x.type.dtype is self.compute_dtype else emit(Cast(self.compute_dtype), x).with_mask(x.mask)
 
     @property
     def weights(self) -> list[Weight]:

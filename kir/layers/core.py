@@ -81,6 +81,7 @@ class Dense(Layer):
         )
 
     def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
         bias = None if self.bias is None else self.read(self.bias, x)
         return call_function("activation", self.activation, emit(linear.Dense(), x, self.read(self.kernel, x), bias))
 

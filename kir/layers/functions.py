@@ -29,6 +29,12 @@ def call_function(role: str, function: Callable[..., Any], *args: Any, **kwargs:
     except Exception as error:
         if isinstance(error, KirError) and _is_ours(function):
             raise
+        mistake = _binding_mistake(function, args, kwargs)
+        if mistake is not None:
+            raise TraceError(
+                f"{role} {function_name(function)} cannot be called with its inputs alone: {mistake}; wrap it in a "
+                f"function that can, such as lambda x: {function_name(function)}(x, …)"
+            ) from error
         place = _innermost_place(function, error)
         problem = str(error) if isinstance(error, KirError) else f"{type(error).__name__}: {error}; {HINT}"
         raise TraceError(f"{role} {function_name(function)}{place}: {problem}") from error
@@ -56,6 +62,17 @@ def parameter_names(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return frozenset()
+
+
+def _binding_mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Why a function cannot be called with these arguments, or None if it can or Python does not know."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        return None
+    return None
 
 
 def _is_ours(function: Callable[..., Any]) -> bool:

@@ -216,7 +216,7 @@ class Recurrent(Layer):
         self.require_stateless()
         given = self.check_initial_state(initial_state, self.state_count)
         mask = self.check_mask(mask, x, given)
-        x = self.drop_inputs(x, training)
+        x = self.drop_inputs(self.promote(x), training)
         # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
         turned = self.go_backwards and self.return_sequences
         if turned:

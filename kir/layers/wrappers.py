@@ -109,6 +109,7 @@ class Bidirectional(Layer):
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
         mask = self.forward_layer.check_mask(mask, x, initial)
+        x = self.promote(x)
         if self._is_one_operator(mask, training):
             outputs, states = self._run_together(x, initial, mask)
         else:

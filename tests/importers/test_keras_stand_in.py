@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from kir.exporters.pipeline import export_model
-from kir.importers.keras_names import NAMESPACES
-from kir.importers.script import load_script
 
 from kir import Model
 from kir.errors import KirError, ScriptError, UnsupportedError
+from kir.exporters.pipeline import export_model
+from kir.importers.keras_names import NAMESPACES
+from kir.importers.script import load_script
 from kir.structure import flatten
 
 MNIST = """
@@ -291,7 +291,9 @@ def test_a_model_built_by_a_function_is_found_by_its_name(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("no_keras")
 def test_a_module_beside_the_script_finds_the_names_too(tmp_path: Path) -> None:
     write(tmp_path, "from keras import layers\ndef head(x):\n    return layers.Dense(2)(x)\n", "blocks_of_the_model.py")
-    text = "import keras\nfrom blocks_of_the_model import head\nx = keras.Input((3,))\nmodel = keras.Model(x, head(x))\n"
+    text = (
+        "import keras\nfrom blocks_of_the_model import head\nx = keras.Input((3,))\nmodel = keras.Model(x, head(x))\n"
+    )
     assert load_script(write(tmp_path, text)).output_shape == (None, 2)
     del sys.modules["blocks_of_the_model"]
 
@@ -324,7 +326,7 @@ def test_the_names_are_gone_when_the_script_fails(tmp_path: Path) -> None:
         "from tensorflow.python.keras.layers import Dense, Input\nfrom tensorflow.keras import Model\n"
         "x = Input((3,))\nmodel = Model(x, Dense(2)(x))",
         "import tf_keras as keras\nmodel = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])",
-        "try:\n    from keras.layers import CuDNNLSTM as Recurrent\nexcept ImportError:\n    from keras.layers import LSTM\n"
+        "try:\n    from keras.layers import CuDNNLSTM as LSTM\nexcept ImportError:\n    from keras.layers import LSTM\n"
         "import keras\nmodel = keras.Sequential([keras.Input((4, 3)), LSTM(2)])",
         "import keras, numpy as np\nlabels = keras.utils.to_categorical(np.array([[0], [2]]))\n"
         "assert labels.tolist() == [[1, 0, 0], [0, 0, 1]]\n"
@@ -361,9 +363,7 @@ def test_every_way_to_import(tmp_path: Path, text: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_keras")
-def test_what_kir_has_not_is_said_with_the_line(
-    tmp_path: Path, line: str, error: type[KirError], message: str
-) -> None:
+def test_what_kir_has_not_is_said_with_the_line(tmp_path: Path, line: str, error: type[KirError], message: str) -> None:
     path = write(tmp_path, f"import keras\nimport tensorflow as tf\n{line}\n")
     with pytest.raises(error, match=message) as caught:
         load_script(path)
@@ -374,11 +374,11 @@ def test_what_kir_has_not_is_said_with_the_line(
 def test_every_name_is_one_of_keras(module: str) -> None:
     theirs = set(dir(getattr(keras, module)))
     if module == "ops":
-        # Those of keras.backend in TensorFlow, which this Keras does not show.
+        # Those of Keras's backend module under TensorFlow, which does not exist without it; and an activation.
         theirs |= {"batch_dot", "batch_flatten", "bias_add", "cast_to_floatx", "constant", "epsilon", "gather"}
         theirs |= {"floatx", "image_data_format", "int_shape", "is_keras_tensor", "l2_normalize", "permute_dimensions"}
         theirs |= {"pow", "repeat_elements", "reverse", "set_epsilon", "set_floatx", "set_image_data_format"}
-        theirs |= {"spatial_2d_padding", "spatial_3d_padding", "temporal_padding", "variable", "flatten"}
+        theirs |= {"spatial_2d_padding", "spatial_3d_padding", "temporal_padding", "variable", "flatten", "mish"}
     assert set(NAMESPACES[module]) - theirs == set()
 
 

@@ -475,3 +475,8 @@ def test_a_lambda_in_a_sequential_takes_its_input_shape() -> None:
     reference = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)])
     assert model.output_shape == (None, 4)
     assert node_types(assert_matches_keras(model, reference, draw_feeds((4,)))) == ["Add"]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+def test_dense_of_integers_like_keras(dtype: str) -> None:
+    check_layer("Dense", ((6,), dtype), units=3, activation="tanh")

@@ -311,3 +311,12 @@ def test_passes_keep_masked_layers_bit_for_bit_at_level_1() -> None:
     model = Model([x, mask_input], LSTM(UNITS, return_sequences=True)(x, mask=mask_input))
     feeds = dict(zip(model.input_names, [make_x(), np.array(MASKS["holes"], bool)], strict=True))
     passes.run(lower(model), passes.pipeline(1), check=True, feeds=feeds)
+
+
+@each_kind
+def test_integers_like_keras(kind: str) -> None:
+    def build(library: Any, x: Any) -> Any:
+        both = library.Bidirectional(getattr(library, kind)(2))
+        return [getattr(library, kind)(2)(x), both(x)]
+
+    assert_matches_keras(*build_both(build, ((5, 3), "int32")), [np.arange(30, dtype=np.int32).reshape(2, 5, 3) - 15])

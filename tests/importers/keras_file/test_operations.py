@@ -80,7 +80,6 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "Isposinf": lambda x: ops.isposinf(1 / (x * 0)),
     "LayerNorm": lambda x: ops.layer_normalization(x, np.full(6, 2.0, "float32"), np.full(6, 0.5, "float32")),
     "LeakyRelu": lambda x: ops.leaky_relu(x, negative_slope=0.3),
-    "Linspace": lambda x: ops.linspace(x, x + 1, num=3, axis=1),
     "Log": lambda x: ops.log(x * x + 1),
     "Log10": lambda x: ops.log10(x * x + 1),
     "Log1p": lambda x: ops.log1p(x * x),
@@ -92,13 +91,11 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "Max": lambda x: ops.max(x, axis=(1, 2)),
     "Mean": lambda x: ops.mean(x, axis=[1, 2], keepdims=True),
     "Min": lambda x: ops.min(x, axis=-1),
-    "Mish": keras.activations.mish,
     "Moments": lambda x: ops.moments(x, axes=[1, 2])[1],
     "Moveaxis": lambda x: ops.moveaxis(x, [1], [2]),
     "NanToNum": lambda x: ops.nan_to_num(ops.sqrt(x), nan=2.5),
-    "Ndim": lambda x: ops.ndim(x),
     "Negative": lambda x: -x,
-    "Norm": lambda x: ops.norm(x, axis=-1),
+    "Norm": lambda x: ops.norm(x),
     "Normalize": lambda x: ops.normalize(x, axis=-1, order=2),
     "OneHot": lambda x: ops.one_hot(ops.argmax(x, axis=-1), 6, axis=1),
     "OnesLike": lambda x: ops.ones_like(x) + x,
@@ -147,7 +144,7 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "TanhShrink": ops.tanh_shrink,
     "Threshold": lambda x: ops.threshold(x, 0.1, -2.0),
     "Tile": lambda x: ops.tile(x, (1, 2, 3)),
-    "TopK": lambda x: list(ops.top_k(x, 2)),
+    "TopK": lambda x: list(ops.top_k(x + np.arange(6, dtype="float32"), 2)),
     "Transpose": lambda x: ops.transpose(x, (0, 2, 1)),
     "Tril": lambda x: ops.tril(x, k=1),
     "Triu": lambda x: ops.triu(x, k=-1),
@@ -204,21 +201,15 @@ OF_TWO: dict[str, Callable[[Any, Any], Any]] = {
     "Where": lambda x, y: ops.where(x > y, x, 0.0),
 }
 
-# Functions that Keras computes at once, or never writes into a file as an operation of this name.
-NEVER_SAVED = {"Arange", "Size"}
+# What Keras computes at once, and Mish, which fails in Keras on the tensors of a functional model.
+NEVER_SAVED = {"Arange", "Mish", "Ndim", "Size"}
 
 
 @pytest.mark.parametrize("name", [*OF_ONE, *OF_TWO])
 def test_operation(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
     inputs = [keras.Input(batch_shape=(3, 4, 6), name=name) for name in ("x", "y")]
-    try:
-        outputs = OF_ONE[name](inputs[0]) if name in OF_ONE else OF_TWO[name](*inputs)
-    except AttributeError as error:
-        assert f"no attribute '{name.lower()}'" in str(error)  # noqa: PT017 (an older Keras)
-        return
-    if not isinstance(outputs, list | keras.KerasTensor):
-        return
+    outputs = OF_ONE[name](inputs[0]) if name in OF_ONE else OF_TWO[name](*inputs)
     reference = keras.Model(inputs[:1] if name in OF_ONE else inputs, outputs)
     reference.save(tmp_path / "model.keras")
     with np.errstate(all="ignore"):

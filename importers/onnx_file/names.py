@@ -1,0 +1,84 @@
+"""Names from a file: symbolic sizes, layers, and labels of constants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from onnx import NodeProto
+
+from kir.dims import Dim, Sym, is_known, parse_dim, symbol
+from kir.errors import ShapeError
+from kir.exporters.onnx_file.names import Names
+from kir.graph import Origin
+from kir.naming import symbol_name
+
+# What the exporter calls a constant without a label: the path of its layer, then this.
+_UNLABELLED = re.compile(r"(?:(?P<path>.+)/)?constant(?:_\d+)?")
+
+
+class SizeNames:
+    """The size that each `dim_param` of a file stands for; equal texts are equal sizes.
+
+    1. A name that kir can print: that symbol.
+    2. A composite text such as ``2*length + 1``, of names that are sizes of their own in the file: that size. With
+       `any_composite`, of any names.
+    3. Anything else: a symbol of its own, called like the text as far as names allow.
+    """
+
+    def __init__(self, texts: Iterable[str], any_composite: bool) -> None:
+        self._dims: dict[str, Dim] = {}
+        unclear: list[str] = []
+        for text in dict.fromkeys(texts):
+            try:
+                self._dims[text] = symbol(text)
+            except ShapeError:
+                unclear.append(text)
+        plain = frozenset(self._dims)
+        parsed = {text: _parse(text) for text in unclear}
+        used = {name for dim in parsed.values() if any_composite and isinstance(dim, Sym) for name in dim.names()}
+        self._names = Names(plain | used)
+        for text, dim in parsed.items():
+            is_clear = is_known(dim) if not isinstance(dim, Sym) else any_composite or dim.names() <= plain
+            self._dims[text] = dim if dim is not None and is_clear else self.new(text)
+
+    def dim(self, text: str) -> Dim:
+        """The size of a `dim_param`."""
+        if text not in self._dims:
+            self._dims[text] = self.new(text)
+        return self._dims[text]
+
+    def new(self, wanted: str) -> Sym:
+        """A symbol that nothing else is called."""
+        return symbol(self._names.unique(symbol_name(wanted)))
+
+
+def _parse(text: str) -> Dim | None:
+    """The size that a text prints, None if it prints none."""
+    try:
+        dim = parse_dim(text)
+    except ShapeError:
+        return None
+    return None if isinstance(dim, int) and dim < 0 else dim
+
+
+def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
+    """The layer that kir's metadata names; in files of others, what stands before the last slash of the node's name."""
+    metadata = {entry.key: entry.value for entry in node.metadata_props}
+    if "kir.layer" in metadata:
+        return Origin(metadata["kir.layer"], metadata.get("kir.class", node.op_type))
+    if written_by_kir:
+        return None
+    path = node.name.strip("/").rpartition("/")[0] or node.name.strip("/")
+    return Origin(path, node.op_type) if path else None
+
+
+def origin_of_weight(name: str, layers: Mapping[str, str]) -> Origin | None:
+    """The layer whose path the name of an initializer begins with; `layers` gives the classes by path."""
+    path = name.rpartition("/")[0]
+    return Origin(path, layers[path]) if path in layers else None
+
+
+def label_of_weight(name: str, written_by_kir: bool) -> str | None:
+    """The label that the exporter gave this name to, None if it named a constant without one."""
+    return None if written_by_kir and _UNLABELLED.fullmatch(name) else name
