@@ -444,7 +444,9 @@ class _Spread:
     def _floor(self, finite: Array) -> Array:
         info = _finfo(self._first.dtype)
         moved = self._distance[finite & (self._distance > 0)]
-        median = float(np.median(moved)) if moved.size else 0.0
+        # Not np.median, which imports numpy.ma: 30 ms of every cold export.
+        middle = moved.size // 2
+        median = float(np.partition(moved, middle, axis=None)[middle]) if moved.size else 0.0
         magnitude = np.where(finite, np.abs(self._reference), 0)
         return np.asarray(4 * float(info.eps) * magnitude + MULTIPLE / 2 * median + float(info.tiny))
 
