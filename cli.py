@@ -23,6 +23,7 @@ from kir import __version__
 if TYPE_CHECKING:
     from kir.dims import Dim
     from kir.exporters.pipeline import ExportResult
+    from kir.graph import Graph
     from kir.model import Model
     from kir.verify import VerificationReport
 
@@ -35,7 +36,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 provider_option = click.option(
     "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, …"
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the random inputs.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."
+)
 batch_option = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.")
 shapes_option = click.option(
     "--input-shapes",
@@ -71,6 +74,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
     MODEL is a Python script that builds a model, with the variable's name where there are several: model.py:name.
     Or it is a file that Keras wrote: .keras, .h5, .hdf5, or the .json of a model's config, with --weights.
+    Or it is an ONNX file, to make it smaller.
     """
     context.obj = {"debug": debug}
 
@@ -125,14 +129,27 @@ def export(
     given_metadata = _parse_metadata(metadata)
     with _progress() as progress:
         progress("reading the model")
-        model = _load_model(source, weights, on_lost_mask, custom_objects)
-        from kir.exporters.pipeline import ExportOptions, export_model
+        from kir.exporters.pipeline import ExportOptions, export_model, export_reference
 
+        graph = model = None
+        if _is_onnx(source):
+            _refuse_for_onnx(
+                source,
+                {
+                    "--losses": losses,
+                    "--weights": weights,
+                    "--custom-objects": custom_objects,
+                    "--on-lost-mask": on_lost_mask,
+                },
+            )
+            graph = _import_graph(source, batch, input_shapes)
+        else:
+            model = _load_model(source, weights, on_lost_mask, custom_objects)
         options = ExportOptions(
             opset=opset,
             training=training,
             losses=losses,
-            sizes=_parse_sizes(model, batch, input_shapes),
+            sizes={} if model is None else _parse_sizes(model, batch, input_shapes),
             external_data=external_data,
             metadata=given_metadata,
             level=level,
@@ -142,7 +159,14 @@ def export(
             seed=seed,
             bisect=bisect,
         )
-        result = export_model(model, output, options, progress=progress, after_pass=_printer(print_after))
+        printer = _printer(print_after)
+        if model is not None:
+            result = export_model(model, output, options, progress=progress, after_pass=printer)
+        else:
+            # With sizes of its own the graph has another signature than the file it was read from.
+            original = None if batch or input_shapes else Path(source)
+            assert graph is not None
+            result = export_reference(graph, output, options, source=original, progress=progress, after_pass=printer)
     if as_json:
         _print_json(_export_json(result))
     else:
@@ -227,20 +251,78 @@ def summary(
     as_json: bool,
 ) -> None:
     """Print MODEL's layers, or its graph."""
+    if _is_onnx(source):
+        _refuse_for_onnx(
+            source, {"--weights": weights, "--custom-objects": custom_objects, "--on-lost-mask": on_lost_mask}
+        )
+        if not ops:
+            raise click.UsageError(f"{source} has no layers; print its graph (--ops), or see kir inspect")
+        _print_graph(_import_graph(source), level, as_json)
+        return
     model = _load_model(source, weights, on_lost_mask, custom_objects)
     from kir.summary import print_summary, summarize
 
     if ops:
-        from kir import passes
-
-        graph = model.to_graph()
-        passes.run(graph, passes.pipeline(level))
-        text = str(graph)
-        _print_json({"graph": text.splitlines()}) if as_json else click.echo(text)
+        _print_graph(model.to_graph(), level, as_json)
     elif as_json:
         _print_json(summarize(model).to_json())
     else:
         print_summary(model)
+
+
+@cli.command()
+@click.argument("source", metavar="MODEL")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .svg, .png, .html, .dot or .mmd."
+)
+@click.option(
+    "--view", type=click.Choice(["layers", "ops"]), help="Layers, or the graph of operators.  [default: layers]"
+)
+@click.option(
+    "-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="Passes to run on operators."
+)
+@click.option("--passes", metavar="a,b,-c", help="Choose passes by name, or leave some out; see kir passes.")
+@click.option("--before-after", is_flag=True, help="Operators before and after the passes, side by side.")
+@click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True)
+@click.option(
+    "--show", default="types,attributes,weights", show_default=True, help="What boxes and links say, or none."
+)
+@click.option("--expand-nested", is_flag=True, help="Draw the layers of nested models inside their boxes.")
+@weights_option
+@custom_objects_option
+@lost_mask_option
+@json_option
+def plot(
+    source: str,
+    output: Path,
+    view: str | None,
+    level: int,
+    passes: str | None,
+    before_after: bool,
+    direction: str,
+    show: str,
+    expand_nested: bool,
+    weights: Path | None,
+    custom_objects: Path | None,
+    on_lost_mask: str | None,
+    as_json: bool,
+) -> None:
+    """Draw MODEL: a picture, or with .html a page to explore it and what each pass does."""
+    _require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
+    with _progress() as progress:
+        progress("reading the model")
+        model = _load_model(source, weights, on_lost_mask, custom_objects)
+        from kir.exporters.picture import Picture
+
+        progress("drawing")
+        picture = Picture(model, view, level, passes, before_after, direction, show, expand_nested)
+        report = picture.save(output)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        size = f", {report.zoom:.2g} pixels to one of the drawing" if report.zoom is not None else ""
+        tabs = f", tabs {', '.join(report.stages)}" if report.stages else ""
+        click.echo(f"{report.path}: {report.boxes} boxes, {report.links} links{size}{tabs}")
 
 
 @cli.command()
@@ -368,7 +450,8 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     """Says what went wrong, once, and gives the exit code."""
     from kir.errors import KirError
 
-    expected = isinstance(error, KirError | MemoryError)
+    absent = isinstance(error, ModuleNotFoundError) and not (error.name or "kir").startswith("kir")
+    expected = absent or isinstance(error, KirError | MemoryError)
     if debug or not expected:
         import traceback
 
@@ -376,6 +459,8 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     message = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         message = f"out of memory: {message}; --no-verify needs least"
+    elif absent:
+        message = f"{message}, which kir needs; install kir with its dependencies"
     code = error.exit_code if isinstance(error, KirError) else 2 if expected else EXIT_BUG
     prefix = "error" if expected else "bug in kir"
     click.echo(f"{prefix}: {message}", err=True)
@@ -414,12 +499,31 @@ def _progress() -> Iterator[Callable[[str], None]]:
 # Reading arguments
 
 
+def _is_onnx(source: str) -> bool:
+    return Path(source).suffix == ".onnx"
+
+
+def _import_graph(source: str, batch: int | None = None, input_shapes: tuple[str, ...] = ()) -> Graph:
+    from kir.importers.onnx_file import import_graph
+
+    return import_graph(Path(source), shapes=_parse_shapes(input_shapes), batch=batch)
+
+
+def _refuse_for_onnx(source: str, options: dict[str, object]) -> None:
+    """Raises a usage error for options that say something about layers."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is for models of layers; {source} is an ONNX file")
+
+
 def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, custom_objects: Path | None) -> Model:
     from kir.errors import FormatError, InvalidArgumentError
     from kir.importers.script import load_script, run_script, split_name
 
     path, name = split_name(source)
-    expected = "expected a script model.py[:name], or a .keras, .h5, .hdf5 or .json file that Keras wrote"
+    expected = (
+        "expected a script model.py[:name], an .onnx file, or a .keras, .h5, .hdf5 or .json file that Keras wrote"
+    )
     if not path.exists():
         raise FormatError(f"there is no file {path}; {expected}")
     if path.suffix in KERAS_SUFFIXES:
@@ -440,7 +544,7 @@ def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, cus
 
 
 def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...]) -> dict[str, Dim]:
-    from kir.dims import parse_dim
+    """Values for the symbolic sizes, by name, from --batch and --input-shapes."""
     from kir.errors import InvalidArgumentError
     from kir.model import bind_input_shapes
 
@@ -449,11 +553,55 @@ def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...])
         name, colon, sizes = text.rpartition(":")
         if not colon:
             raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
-        shapes[name] = [parse_dim(size.strip()) for size in sizes.split(",") if size.strip()]
+        if name in shapes:
+            raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
+        shapes[name] = [_parse_size(size.strip(), text) for size in sizes.split(",") if size.strip()]
     bound = bind_input_shapes(model, shapes)
-    if batch is not None and bound.setdefault("batch", batch) != batch:
-        raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {bound['batch']}")
+    if batch is not None:
+        _fix_batch(model, batch, bound)
     return bound
+
+
+def _parse_size(size: str, text: str) -> Dim:
+    """A number, or a name for an unknown size; a computed size would be no input's."""
+    from kir.dims import Sym, parse_dim
+    from kir.errors import InvalidArgumentError
+
+    parsed = parse_dim(size)
+    if parsed.name is None if isinstance(parsed, Sym) else parsed < 0:
+        raise InvalidArgumentError(
+            f"--input-shapes expects sizes of at least 0, or names for unknown ones; received {size!r} in {text!r}"
+        )
+    return parsed
+
+
+def _fix_batch(model: Model, batch: int, sizes: dict[str, Dim]) -> None:
+    """Gives every unknown batch size this value."""
+    from kir.dims import Sym
+    from kir.errors import InvalidArgumentError
+    from kir.types import format_shape
+
+    first_sizes = dict.fromkeys(size for x in model.inputs for size in x.type.shape[:1])
+    names = [size.name for size in first_sizes if isinstance(size, Sym) and size.name]
+    if not names:
+        shapes = ", ".join(format_shape(x.type.shape) for x in model.inputs)
+        raise InvalidArgumentError(f"--batch {batch}: no input has an unknown batch size; their shapes are {shapes}")
+    for name in names:
+        if sizes.setdefault(name, batch) != batch:
+            raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {sizes[name]}")
+
+
+def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
+    from kir.dims import parse_dim
+    from kir.errors import InvalidArgumentError
+
+    shapes: dict[str, list[Dim]] = {}
+    for text in input_shapes:
+        name, colon, sizes = text.rpartition(":")
+        if not colon:
+            raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
+        shapes[name] = [parse_dim(size.strip()) for size in sizes.split(",") if size.strip()]
+    return shapes
 
 
 def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
@@ -512,7 +660,16 @@ def _export_json(result: ExportResult) -> dict[str, Any]:
         "outputs": {node.op.label: str(node.output.type) for node in result.graph.outputs},  # type: ignore[attr-defined]
         "passes": {name: count for name, count in result.changes.items() if count},
         "verification": None if result.verification is None else result.verification.to_json(),
+        "source_verification": None if result.source is None else result.source.to_json(),
     }
+
+
+def _print_graph(graph: Graph, level: int, as_json: bool) -> None:
+    from kir import passes
+
+    passes.run(graph, passes.pipeline(level))
+    text = str(graph)
+    _print_json({"graph": text.splitlines()}) if as_json else click.echo(text)
 
 
 def _print_export(result: ExportResult) -> None:
@@ -533,6 +690,8 @@ def _print_export(result: ExportResult) -> None:
         click.echo("not verified")
     else:
         _print_verification(result.verification)
+    if result.source is not None:
+        click.echo(f"the file that was read computes the same, in {result.source.runs} runs")
 
 
 def _print_verification(report: VerificationReport) -> None:

@@ -1,4 +1,4 @@
-"""From a model to a verified file: lower, optimise, write, verify, and only then put in place.
+"""From a model or a graph to a verified file: optimise, write, verify, and only then put in place.
 
 This is what `kir export` and `Model.export` do.
 """
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kir import passes
+from kir.arguments import boolean, integer, optional_integer, text
 from kir.dims import Dim
-from kir.errors import FormatError
+from kir.errors import FormatError, InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file import ExportReport, export_graph
 from kir.graph import Graph
 from kir.model import Model, lower
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export; the fields are the options of `kir export`."""
+    """How to export; the fields are the options of `kir export`.
+
+    Raises:
+        InvalidArgumentError: an option is of another kind than its field says.
+    """
 
     opset: int | None = None
     training: bool = False
@@ -40,15 +45,31 @@ class ExportOptions:
     seed: int = 0
     bisect: bool = False
 
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        optional_integer(owner, "opset", self.opset)
+        integer(owner, "level", self.level)
+        integer(owner, "seed", self.seed, 0)
+        for name in ("training", "losses", "verify", "bisect"):
+            boolean(owner, name, getattr(self, name))
+        for name in ("external_data", "provider"):
+            text(owner, name, getattr(self, name))
+        if not all(isinstance(word, str) for item in self.metadata.items() for word in item):
+            raise InvalidArgumentError(f"{owner}: metadata must map text to text; received metadata={self.metadata!r}")
+
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, what each pass changed, and how it verified (None when it was not)."""
+    """What was written, what each pass changed, and how it verified (None when it was not).
+
+    `source` says how the file that the graph was read from verified, if it was read from one.
+    """
 
     file: ExportReport
     changes: Mapping[str, int]
     verification: VerificationReport | None
     graph: Graph
+    source: VerificationReport | None = None
 
 
 def export_model(
@@ -77,10 +98,38 @@ def export_model(
         FormatError: the target cannot be written.
     """
     options = options or ExportOptions()
-    chosen = passes.select(options.passes or "", options.level, options.training)
-    check_target(path)
+    check_request(path, options)
     progress("lowering")
     reference = lower(model, training=options.training, sizes=options.sizes, losses=options.losses)
+    return export_reference(reference, path, options, progress=progress, after_pass=after_pass)
+
+
+def export_reference(
+    reference: Graph,
+    path: Path,
+    options: ExportOptions | None = None,
+    *,
+    source: Path | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+    after_pass: Callable[[passes.Pass, Graph, int], None] | None = None,
+) -> ExportResult:
+    """Exports a graph as an ONNX file, as `export_model` does a model.
+
+    Args:
+        reference: what the file is to compute; it stays as it is.
+        path: the file to write.
+        options: see `ExportOptions`; `training` only chooses passes here, `sizes` and `losses` say nothing.
+        source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
+        progress: told the name of each stage as it begins.
+        after_pass: called behind each pass with the graph and the number of changes.
+
+    Raises:
+        UnsupportedError: something cannot be expressed; the message lists everything at once.
+        MismatchError: onnxruntime computes something else than the graph, from the new file or from `source`.
+        FormatError: the target cannot be written.
+    """
+    options = options or ExportOptions()
+    chosen = check_request(path, options)
     progress("optimising")
     graph = reference.copy()
     changes = passes.run(graph, chosen, after=after_pass)
@@ -93,12 +142,27 @@ def export_model(
             external_data=options.external_data,
             metadata=options.metadata,
         )
-        verification = None
+        verification = source_verification = None
         if options.verify:
             progress("verifying")
             verification = _verify(reference, graph, written, options)
+            if source is not None:
+                progress("verifying the file that was read")
+                source_verification = _verify_source(reference, source, options)
         _move(Path(folder), path)
-    return ExportResult(_moved(written, path), changes, verification, graph)
+    return ExportResult(_moved(written, path), changes, verification, graph, source_verification)
+
+
+def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]:
+    """The passes to run. Refuses, before any work is done, what could not be done.
+
+    Raises:
+        InvalidArgumentError: a pass or the level is unknown.
+        FormatError: the target cannot be written, see `check_target`.
+    """
+    chosen = passes.select(options.passes or "", options.level, options.training)
+    check_target(path)
+    return chosen
 
 
 def check_target(path: Path) -> None:
@@ -124,6 +188,18 @@ def _verify(reference: Graph, graph: Graph, written: ExportReport, options: Expo
 
         report = report.with_divergence(bisect(graph, written.path, provider=options.provider, seed=options.seed))
     report.raise_if_failed()
+    return report
+
+
+def _verify_source(reference: Graph, source: Path, options: ExportOptions) -> VerificationReport:
+    from kir.verify import verify_file
+
+    report = verify_file(reference, source, provider=options.provider, seed=options.seed)
+    if not report.passed:
+        raise MismatchError(
+            f"onnxruntime ({report.provider}) computes something else from {source} than kir read in it; please report "
+            f"it, with the file:\n{report}"
+        )
     return report
 
 

@@ -75,7 +75,9 @@ def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
         loaded: np.ndarray | np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise FormatError(f"there is no file {path}; expected a .npy or .npz file") from None
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        expected = "a .npy or .npz file without pickled objects"
-        raise FormatError(f"cannot read {path}: {error}; expected {expected}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        # NumPy takes whatever it does not know for a pickle, and says how to trust it.
+        raise FormatError(f"{path} is no .npy or .npz file, or holds pickled objects, which are never read") from None
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}; expected a .npy or .npz file") from None
     return loaded

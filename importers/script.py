@@ -36,8 +36,8 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
         path: the script.
         name: a global variable that holds the model, or a function without arguments that returns it. Without a
             name the script must leave one model that is not part of another.
-        on_lost_mask: what happens when a mask reaches a layer that cannot carry it; by default "warn", as in Keras 3, if
-            the script imports Keras, or else what `kir.config.on_lost_mask` says.
+        on_lost_mask: what happens when a mask reaches a layer that cannot carry it; by default "warn", as in Keras 3,
+            if the script imports Keras, or else what `kir.config.on_lost_mask` says.
 
     Raises:
         ScriptError: the script cannot be read or run, or there is no such model, or several.
@@ -63,6 +63,8 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
 def run_script(path: Path) -> dict[str, Any]:
     """Runs a script, as `load_script` does, and gives the names that it defines without a leading underscore.
 
+    Modules, and what it imports from kir or Keras under its own name, are not among them.
+
     Under Keras's names it gets kir's, even where Keras is installed: what it defines is used in models of kir.
 
     Raises:
@@ -79,7 +81,14 @@ def run_script(path: Path) -> dict[str, Any]:
         _described(path),
     ):
         exec(code, module.__dict__)
-    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    defined = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return {name: value for name, value in defined.items() if not _is_import(name, value)}
+
+
+def _is_import(name: str, value: Any) -> bool:
+    """Whether a global of a script is a module, or a class or function of kir under its own name."""
+    is_ours = str(getattr(value, "__module__", "")).partition(".")[0] == "kir"
+    return isinstance(value, ModuleType) or (is_ours and getattr(value, "__name__", None) == name)
 
 
 def split_name(source: str) -> tuple[Path, str | None]:
@@ -95,7 +104,9 @@ def _compile(path: Path) -> tuple[ast.Module, CodeType]:
         tree = ast.parse(path.read_bytes(), str(path))
         return tree, compile(tree, str(path), "exec")
     except OSError as error:
-        raise ScriptError(f"cannot read {path}: {error.strerror}; expected a Python script that builds a model") from None
+        raise ScriptError(
+            f"cannot read {path}: {error.strerror}; expected a Python script that builds a model"
+        ) from None
     except SyntaxError as error:
         raise ScriptError(f"{path}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except ValueError as error:
@@ -166,7 +177,9 @@ def _only_model(path: Path, module: ModuleType) -> Any:
             f"{path}:NAME with the name of a function that returns one{_hint(module)}"
         )
     names = ", ".join(found.values())
-    raise ScriptError(f"{path} leaves {len(found)} models behind ({names}); choose one: {path}:{next(iter(found.values()))}")
+    raise ScriptError(
+        f"{path} leaves {len(found)} models behind ({names}); choose one: {path}:{next(iter(found.values()))}"
+    )
 
 
 def _is_model(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
     from kir.errors import KirError
+    from kir.exporters.picture import plot
     from kir.graph import Graph
     from kir.model import Input, Model, Sequential
 
@@ -29,6 +30,7 @@ __all__ = [
     "constraints",
     "initializers",
     "layers",
+    "plot",
     "regularizers",
 ]
 
@@ -40,6 +42,7 @@ _HOME_OF_NAME = {
     "KirError": "kir.errors",
     "Model": "kir.model",
     "Sequential": "kir.model",
+    "plot": "kir.exporters.picture",
 }
 
 

@@ -188,5 +188,5 @@ def _named(name: str) -> Activation:
     if name.lower() in ACTIVATIONS:
         return ACTIVATIONS[name.lower()]
     close = difflib.get_close_matches(name.lower(), ACTIVATIONS, n=1)
-    question = f"did you mean {close[0]!r}? " if close else ""
-    raise InvalidArgumentError(f"unknown activation {name!r}; {question}There are {', '.join(ACTIVATIONS)}")
+    question = f"did you mean {close[0]!r}? There" if close else "there"
+    raise InvalidArgumentError(f"unknown activation {name!r}; {question} are {', '.join(ACTIVATIONS)}")

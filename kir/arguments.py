@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from collections.abc import Iterable, Sequence
@@ -35,19 +36,27 @@ def boolean(owner: str, name: str, value: Any) -> bool:
 
 def number(owner: str, name: str, value: Any, minimum: float | None = None, maximum: float | None = None) -> float:
     """`value` as a finite float within the bounds, which belong to the range."""
-    bounds = (
-        "a number"
-        if minimum is None and maximum is None
-        else f"a number of at least {minimum}"
-        if maximum is None
-        else f"a number from {minimum} to {maximum}"
-    )
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise _invalid(owner, name, value, bounds)
-    result = float(value)
-    if not (minimum is None or result >= minimum) or not (maximum is None or result <= maximum) or result != result:
-        raise _invalid(owner, name, value, bounds)
-    return result
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    too_small = is_number and minimum is not None and value < minimum
+    too_large = is_number and maximum is not None and value > maximum
+    if not is_number or too_small or too_large:
+        raise _invalid(owner, name, value, f"a finite number{_range(minimum, maximum)}")
+    return float(value)
+
+
+def ordered(owner: str, low_name: str, low: float, high_name: str, high: float) -> None:
+    """Refuses a range whose lower end lies above the upper."""
+    if low > high:
+        raise InvalidArgumentError(
+            f"{owner}: {low_name} must not exceed {high_name}; received {low_name}={low!r} and {high_name}={high!r}"
+        )
+
+
+def text(owner: str, name: str, value: Any) -> str:
+    """`value`, which must be a string."""
+    if not isinstance(value, str):
+        raise _invalid(owner, name, value, "text")
+    return value
 
 
 def choice(owner: str, name: str, value: Any, allowed: Sequence[Any]) -> Any:
@@ -56,18 +65,28 @@ def choice(owner: str, name: str, value: Any, allowed: Sequence[Any]) -> Any:
     return value
 
 
-def integers(owner: str, name: str, value: Any, minimum: int | None = None) -> tuple[int, ...]:
-    """`value` as a tuple of ints; a single int is a tuple of one."""
-    expected = "integers" if minimum is None else f"integers of at least {minimum}"
-    items = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
+def integers(owner: str, name: str, value: Any, minimum: int | None = None, *, single: bool = True) -> tuple[int, ...]:
+    """`value` as a tuple of ints; with `single`, an int is a tuple of one."""
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    invalid = _invalid(
+        owner, name, value, "a tuple of integers" if minimum is None else f"a tuple of integers of at least {minimum}"
+    )
+    if not is_list and not single:
+        raise invalid
     try:
-        return tuple(integer(owner, name, item, minimum) for item in items)
+        return tuple(integer(owner, name, item, minimum) for item in (value if is_list else (value,)))
     except InvalidArgumentError:
-        raise _invalid(owner, name, value, f"a tuple of {expected}") from None
+        raise invalid from None
 
 
 def _is_numpy_bool(value: Any) -> bool:
     return type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy"
+
+
+def _range(minimum: float | None, maximum: float | None) -> str:
+    if maximum is None:
+        return "" if minimum is None else f" of at least {minimum:g}"
+    return f" of at most {maximum:g}" if minimum is None else f" from {minimum:g} to {maximum:g}"
 
 
 def _invalid(owner: str, name: str, value: Any, expected: str) -> InvalidArgumentError:

@@ -12,20 +12,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import os
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kir.arguments import choice, integer, number
 from kir.errors import InvalidArgumentError
 
+OWNER = "kir.config"  # whose arguments the messages speak of
 DATA_FORMATS = ("channels_first", "channels_last")
 FLOATX_NAMES = ("bfloat16", "float16", "float32", "float64")
 LOST_MASK_ACTIONS = ("error", "warn", "ignore")
@@ -58,13 +58,13 @@ def set_image_data_format(data_format: str) -> None:
     _settings().image_data_format = _checked_data_format(data_format)
 
 
-def standardize_data_format(data_format: str | None) -> str:
-    """The data format that a layer's argument means: itself in lower case, or the default for None.
+def standardize_data_format(data_format: str | None, owner: str = OWNER) -> str:
+    """The data format that an argument of `owner` means: itself in lower case, or the default for None.
 
     Raises:
         InvalidArgumentError: neither None, "channels_first" nor "channels_last".
     """
-    return image_data_format() if data_format is None else _checked_data_format(data_format)
+    return image_data_format() if data_format is None else _checked_data_format(data_format, owner)
 
 
 def floatx() -> str:
@@ -110,9 +110,7 @@ def set_on_lost_mask(action: str) -> None:
     Raises:
         InvalidArgumentError: another action.
     """
-    if action not in LOST_MASK_ACTIONS:
-        raise InvalidArgumentError(f"on_lost_mask must be one of {_listed(LOST_MASK_ACTIONS)}; received {action!r}")
-    _settings().on_lost_mask = action
+    _settings().on_lost_mask = choice(OWNER, "on_lost_mask", action, LOST_MASK_ACTIONS)
 
 
 @contextlib.contextmanager
@@ -132,11 +130,12 @@ def set_random_seed(seed: int) -> None:
     Raises:
         InvalidArgumentError: not an integer from 0 to 2**32 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
-        raise InvalidArgumentError(f"seed must be an integer from 0 to {LARGEST_SEED}, but it is {seed!r}")
-    _settings().seeds = np.random.SeedSequence(int(seed))
-    random.seed(int(seed))
-    np.random.seed(int(seed))
+    checked = integer(OWNER, "seed", seed, 0)
+    if checked > LARGEST_SEED:
+        raise InvalidArgumentError(f"{OWNER}: seed must be at most {LARGEST_SEED}; received seed={seed!r}")
+    _settings().seeds = np.random.SeedSequence(checked)
+    random.seed(checked)
+    np.random.seed(checked)
 
 
 def next_seed() -> int:
@@ -188,27 +187,20 @@ def _take_from_file(settings: _Settings, path: Path, name: str, value: Any) -> N
         warnings.warn(f"{name!r} in {path} is ignored and its default is used: {error}", stacklevel=2)
 
 
-def _checked_data_format(value: Any) -> str:
+def _checked_data_format(value: Any, owner: str = OWNER) -> str:
     lowered = str(value).lower()
-    if lowered not in DATA_FORMATS:
-        raise InvalidArgumentError(f"data_format must be one of {_listed(DATA_FORMATS)}, but it is {value!r}")
-    return lowered
+    return lowered if lowered in DATA_FORMATS else str(choice(owner, "data_format", value, DATA_FORMATS))
 
 
 def _checked_floatx(value: Any) -> str:
-    if value not in FLOATX_NAMES:
-        raise InvalidArgumentError(f"floatx must be one of {_listed(FLOATX_NAMES)}, but it is {value!r}")
-    return str(value)
+    return str(choice(OWNER, "floatx", value, FLOATX_NAMES))
 
 
 def _checked_epsilon(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise InvalidArgumentError(f"epsilon must be a positive finite number, but it is {value!r}")
-    return float(value)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, names))
+    checked = number(OWNER, "epsilon", value, 0)
+    if checked == 0:
+        raise InvalidArgumentError(f"{OWNER}: epsilon must be positive; received epsilon={value!r}")
+    return checked
 
 
 _CHECKS: dict[str, Callable[[Any], str | float]] = {

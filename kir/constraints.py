@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kir import config
-from kir.errors import InvalidArgumentError, ShapeError
-from kir.registry import Configurable, Registry, check_axes, check_number, check_ordered
+from kir.arguments import integers, number, ordered
+from kir.errors import ShapeError
+from kir.registry import Configurable, Registry
 
 Array: TypeAlias = npt.NDArray[Any]
 Axis: TypeAlias = int | Sequence[int]
@@ -42,10 +43,8 @@ class MaxNorm(Constraint):
     """
 
     def __init__(self, max_value: float = 2, axis: Axis = 0) -> None:
-        check_number("MaxNorm", "max_value", max_value, minimum=0)
-        _check_axis("MaxNorm", axis)
-        self.max_value = max_value
-        self.axis = axis
+        self.max_value = number("MaxNorm", "max_value", max_value, 0)
+        self.axis = _checked_axis("MaxNorm", axis)
 
     def __call__(self, w: Array) -> Array:
         norms = _norms(w, self.axis)
@@ -60,8 +59,7 @@ class UnitNorm(Constraint):
     """
 
     def __init__(self, axis: Axis = 0) -> None:
-        _check_axis("UnitNorm", axis)
-        self.axis = axis
+        self.axis = _checked_axis("UnitNorm", axis)
 
     def __call__(self, w: Array) -> Array:
         return _scaled(w, _norms(w, self.axis), 1)
@@ -77,17 +75,11 @@ class MinMaxNorm(Constraint):
     """
 
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Axis = 0) -> None:
-        check_number("MinMaxNorm", "min_value", min_value, minimum=0)
-        check_number("MinMaxNorm", "max_value", max_value, minimum=0)
-        check_ordered("MinMaxNorm", "min_value", min_value, "max_value", max_value)
-        check_number("MinMaxNorm", "rate", rate, minimum=0)
-        if rate > 1:
-            raise InvalidArgumentError(f"MinMaxNorm: rate must be from 0 to 1, but it is {rate!r}")
-        _check_axis("MinMaxNorm", axis)
-        self.min_value = min_value
-        self.max_value = max_value
-        self.rate = rate
-        self.axis = axis
+        self.min_value = number("MinMaxNorm", "min_value", min_value, 0)
+        self.max_value = number("MinMaxNorm", "max_value", max_value, 0)
+        ordered("MinMaxNorm", "min_value", min_value, "max_value", max_value)
+        self.rate = number("MinMaxNorm", "rate", rate, 0, 1)
+        self.axis = _checked_axis("MinMaxNorm", axis)
 
     def __call__(self, w: Array) -> Array:
         norms = _norms(w, self.axis)
@@ -126,8 +118,9 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     return _REGISTRY.deserialize(config, custom_objects)
 
 
-def _check_axis(owner: str, axis: Any) -> None:
-    check_axes(owner, "axis", axis if isinstance(axis, (list, tuple)) else [axis])
+def _checked_axis(owner: str, axis: Axis) -> Axis:
+    integers(owner, "axis", axis)
+    return axis
 
 
 def _norms(w: Array, axis: Axis) -> Array:

@@ -47,6 +47,8 @@ def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     tracer = Tracer(on_lost_mask=config.on_lost_mask())
     traced_args, traced_kwargs = map_structure(lambda leaf: _stand_in(tracer, leaf), (args, kwargs))
     traced = layer.trace(*traced_args, **traced_kwargs)
+    # A copy of the lists: the user may append to one after the call.
+    args, kwargs = map_structure(lambda leaf: leaf, (args, kwargs))
     call = Call(layer, args, kwargs)
     outputs = iter(
         [

@@ -9,7 +9,7 @@ An edge is a reference and never a name: names live on `Input`, `Output` and `Co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,25 @@ class Value:
 class Node:
     """One operator applied to values. `inputs` holds None for an optional input that is absent."""
 
-    __slots__ = ("inputs", "op", "origin", "outputs")
+    __slots__ = ("_inputs", "op", "origin", "outputs")
 
-    def __init__(self, op: Op, inputs: tuple[Value | None, ...], origin: Origin | None = None) -> None:
+    def __init__(self, op: Op, inputs: Iterable[Value | None], origin: Origin | None = None) -> None:
         """Infers the output types.
 
         Raises:
             KirError: the operator refuses the input types.
         """
         self.op = op
-        self.inputs = inputs
+        self._inputs = list(inputs)
         self.origin = origin
-        inferred = op.infer(*[None if value is None else value.type for value in inputs])
+        inferred = op.infer(*[None if value is None else value.type for value in self._inputs])
         types = inferred if isinstance(inferred, tuple) else (inferred,)
         self.outputs = tuple(Value(self, index, type) for index, type in enumerate(types))
+
+    @property
+    def inputs(self) -> Sequence[Value | None]:
+        """What the node reads now. A view, not a copy, so that replacing all of n inputs one by one is O(n)."""
+        return self._inputs
 
     @property
     def output(self) -> Value:
@@ -213,7 +218,7 @@ class Graph:
         return len(uses)
 
     def set_input(self, node: Node, slot: int, value: Value) -> None:
-        """Makes one input slot read another value of the same type. O(inputs).
+        """Makes one input slot read another value of the same type. O(1).
 
         Raises:
             GraphError: the slot is absent or of another type; nothing was changed.
@@ -241,7 +246,7 @@ class Graph:
         if current is not None:
             self._store.remove_edge(current.node, node, key=slot)
         self._store.add_edge(value.node, node, key=slot, index=value.index)
-        node.inputs = (*node.inputs[:slot], value, *node.inputs[slot + 1 :])
+        node._inputs[slot] = value
 
     def _labels_of(self, op: Input | Output) -> dict[str, Node]:
         return self._inputs if isinstance(op, Input) else self._outputs
@@ -304,6 +309,18 @@ class Graph:
         from kir.printer import print_graph
 
         return print_graph(self)
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: see `kir.plot`."""
+        from kir.exporters.picture import Picture
+
+        return Picture(self).svg()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows where it can: the page that answers to clicks."""
+        from kir.exporters.picture import Picture
+
+        return Picture(self)._repr_html_()
 
     def save(self, path: str | Path) -> None:
         """Writes the graph as one file: JSON for the structure, `.npy` members for the arrays."""

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kir import config
+from kir.arguments import choice, integers, number, ordered
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.registry import Configurable, Registry, check_axes, check_choice, check_number, check_ordered
+from kir.registry import Configurable, Registry
 from kir.types import as_dtype
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -88,8 +89,7 @@ class Identity(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        check_number("Identity", "gain", gain)
-        self.gain = gain
+        self.gain = number("Identity", "gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         sizes = _sizes(shape)
@@ -140,10 +140,8 @@ class RandomNormal(RandomInitializer):
     """Independent normal values."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
-        check_number("RandomNormal", "mean", mean)
-        check_number("RandomNormal", "stddev", stddev, minimum=0)
-        self.mean = mean
-        self.stddev = stddev
+        self.mean = number("RandomNormal", "mean", mean)
+        self.stddev = number("RandomNormal", "stddev", stddev, 0)
         super().__init__(seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
@@ -154,10 +152,8 @@ class TruncatedNormal(RandomInitializer):
     """Independent normal values within two `stddev` of the mean; `stddev` is meant before the truncation."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
-        check_number("TruncatedNormal", "mean", mean)
-        check_number("TruncatedNormal", "stddev", stddev, minimum=0)
-        self.mean = mean
-        self.stddev = stddev
+        self.mean = number("TruncatedNormal", "mean", mean)
+        self.stddev = number("TruncatedNormal", "stddev", stddev, 0)
         super().__init__(seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
@@ -168,11 +164,9 @@ class RandomUniform(RandomInitializer):
     """Independent values, uniform from `minval` to `maxval`."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Seed = None) -> None:
-        check_number("RandomUniform", "minval", minval)
-        check_number("RandomUniform", "maxval", maxval)
-        check_ordered("RandomUniform", "minval", minval, "maxval", maxval)
-        self.minval = minval
-        self.maxval = maxval
+        self.minval = number("RandomUniform", "minval", minval)
+        self.maxval = number("RandomUniform", "maxval", maxval)
+        ordered("RandomUniform", "minval", minval, "maxval", maxval)
         super().__init__(seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
@@ -200,19 +194,17 @@ class VarianceScaling(RandomInitializer):
         output_axes: Sequence[int] | None = None,
     ) -> None:
         owner = type(self).__name__
-        check_number(owner, "scale", scale)
-        if scale <= 0:
-            raise InvalidArgumentError(f"{owner}: scale must be positive, but it is {scale!r}")
-        check_choice(owner, "mode", mode, FAN_MODES)
+        self.scale = number(owner, "scale", scale, 0)
+        if self.scale == 0:
+            raise InvalidArgumentError(f"{owner}: scale must be positive; received scale={scale!r}")
+        self.mode = choice(owner, "mode", mode, FAN_MODES)
         lowered = str(distribution).lower()
-        standard_name = "truncated_normal" if lowered == "normal" else lowered
-        check_choice(owner, "distribution", standard_name, DISTRIBUTIONS)
+        self.distribution = choice(
+            owner, "distribution", "truncated_normal" if lowered == "normal" else lowered, DISTRIBUTIONS
+        )
         for name, axes in (("input_axes", input_axes), ("output_axes", output_axes)):
             if axes is not None:
-                check_axes(owner, name, axes)
-        self.scale = scale
-        self.mode = mode
-        self.distribution = standard_name
+                integers(owner, name, axes, single=False)
         self.input_axes = input_axes
         self.output_axes = output_axes
         super().__init__(seed)
@@ -299,8 +291,7 @@ class Orthogonal(RandomInitializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: Seed = None) -> None:
-        check_number("Orthogonal", "gain", gain)
-        self.gain = gain
+        self.gain = number("Orthogonal", "gain", gain)
         super().__init__(seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:

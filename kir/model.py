@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from kir.dims import Dim
+from kir.dims import Dim, Sym
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import record_call
 from kir.functional import record_operation as record_operation
@@ -93,7 +93,7 @@ class Model(Layer):
         self.input_structure = inputs
         self.output_structure = outputs
         self.recorded = calls_between(flatten(inputs), flatten(outputs))
-        self._layers = layers_by_depth(self.recorded, flatten(inputs))
+        self._layers = layers_by_depth(self.recorded, flatten(inputs), flatten(outputs))
         repeated = [name for name, count in Counter(layer.name for layer in self._layers).items() if count > 1]
         if repeated:
             raise InvalidArgumentError(
@@ -126,7 +126,7 @@ class Model(Layer):
         """The layer of this name, or at this index of `layers`.
 
         Raises:
-            InvalidArgumentError: there is none; the message lists the names.
+            InvalidArgumentError: there is none, and the message lists the names; or neither is given.
         """
         layers = self.layers
         if index is not None and -len(layers) <= index < len(layers):
@@ -134,6 +134,8 @@ class Model(Layer):
         for layer in layers:
             if name is not None and layer.name == name:
                 return layer
+        if name is None and index is None:
+            raise InvalidArgumentError(f"get_layer needs the name or the index of a layer of {self.name!r}")
         wanted = f"index {index}" if name is None else f"name {name!r}"
         raise InvalidArgumentError(f"no layer of {wanted} in {self.name!r}; it has {[layer.name for layer in layers]}")
 
@@ -281,6 +283,18 @@ class Model(Layer):
 
         print_summary(self, **kwargs)
 
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: see `kir.plot`. None as long as the input shape is not known."""
+        from kir.exporters.picture import Picture
+
+        return Picture(self).svg() if self.built else None
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows where it can: the page that answers to clicks."""
+        from kir.exporters.picture import Picture
+
+        return Picture(self)._repr_html_() if self.built else None
+
     def save_weights(self, path: str | Path) -> None:
         """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending."""
         from kir.exporters.weights import save_weights
@@ -336,6 +350,10 @@ class Sequential(Model):
         self._first: KerasTensor | None = None
         self._last: KerasTensor | None = None
         self.recorded: list[Call] = []
+        if not isinstance(layers, Iterable | None):
+            raise InvalidArgumentError(
+                f"Sequential {self.name!r}: layers must be a list of layers; received {layers!r}"
+            )
         for layer in layers or ():
             self.add(layer)
 
@@ -465,8 +483,10 @@ def lower(
         losses: adds an output "regularization_loss", the sum of all regularization terms.
 
     Raises:
+        ShapeError: there is no such size, or its value is negative.
         KirError: a layer cannot work with the sizes.
     """
+    _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
@@ -482,6 +502,17 @@ def lower(
     if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
         graph.remove(tracer.training.value.node)
     return graph
+
+
+def _check_sizes(model: Model, sizes: Mapping[str, Dim]) -> None:
+    known = sorted({name for x in model.inputs for dim in x.type.shape if isinstance(dim, Sym) for name in dim.names()})
+    for name, value in sizes.items():
+        if name not in known:
+            raise ShapeError(
+                f"there is no size {name!r} in {model.name!r}; its unknown sizes are {', '.join(known) or 'none'}"
+            )
+        if not isinstance(value, Sym) and (not isinstance(value, int) or value < 0):
+            raise ShapeError(f"size {name!r} must be an integer of at least 0, or a symbolic size; received {value!r}")
 
 
 def bind_input_shapes(model: Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
@@ -566,7 +597,9 @@ def _new_input(type: TensorType) -> KerasTensor:
     return InputLayer(batch_shape=(*batch, *sizes), dtype=type.dtype).tensor
 
 
-def layers_by_depth(calls: Sequence[Call], inputs: Sequence[KerasTensor]) -> list[Layer]:
+def layers_by_depth(
+    calls: Sequence[Call], inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]
+) -> list[Layer]:
     """The layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
 
     The depth of a call is the longest way from it to an output; layers are sorted from the deepest on, and by the
@@ -584,17 +617,16 @@ def layers_by_depth(calls: Sequence[Call], inputs: Sequence[KerasTensor]) -> lis
         for x in call.inputs:
             if id(x.call) in members and id(call) not in input_calls:
                 call_depths[id(x.call)] = max(depth + 1, call_depths.get(id(x.call), 0))
-    order = _preorder(calls, members, set(input_calls))
+    order = _preorder(outputs, members, set(input_calls))
     layers = {id(call.layer): call.layer for call in [*input_calls.values(), *calls]}
     return sorted(layers.values(), key=lambda layer: (-layer_depths[id(layer)], order.get(id(layer), -1)))
 
 
-def _preorder(calls: Sequence[Call], members: set[int], stop: set[int]) -> dict[int, int]:
-    """Each layer's place in a depth-first walk back from the outputs, which are the calls nobody reads."""
-    read = {id(x.call) for call in calls for x in call.inputs}
+def _preorder(outputs: Sequence[KerasTensor], members: set[int], stop: set[int]) -> dict[int, int]:
+    """Each layer's place in a depth-first walk back from the outputs, one after the other."""
     order: dict[int, int] = {}
     seen: set[int] = set()
-    stack = [call for call in reversed(calls) if id(call) not in read]
+    stack = [x.call for x in reversed(outputs)]
     while stack:
         call = stack.pop()
         if id(call) in seen or id(call) not in members:

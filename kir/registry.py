@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from types import FunctionType
 from typing import Any, Self
 
@@ -188,10 +186,8 @@ class Registry:
     def _class_named(self, name: str) -> type[Configurable]:
         if name not in self.by_name:
             close = difflib.get_close_matches(name.lower(), self.by_name, n=1)
-            question = f"did you mean {close[0]!r}? " if close else ""
-            raise InvalidArgumentError(
-                f"unknown {self.kind} {name!r}; {question}There are {', '.join(self.class_names)}"
-            )
+            question = f"did you mean {close[0]!r}? There" if close else "there"
+            raise InvalidArgumentError(f"unknown {self.kind} {name!r}; {question} are {', '.join(self.class_names)}")
         return self.by_name[name]
 
     def _made(self, cls: Any, config: Any) -> Any:
@@ -225,34 +221,6 @@ def argument_names(cls: type) -> list[str]:
     """The names of a constructor's arguments, without `*args` and `**kwargs`."""
     parameters = inspect.signature(cls).parameters.values()
     return [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-
-
-def check_number(owner: str, name: str, value: Any, minimum: float = -math.inf) -> None:
-    """Raises InvalidArgumentError unless the argument is a finite real number of at least `minimum`."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < minimum:
-        expected = "a finite number" if minimum == -math.inf else f"a finite number of at least {minimum:g}"
-        raise InvalidArgumentError(f"{owner}: {name} must be {expected}, but it is {value!r}")
-
-
-def check_ordered(owner: str, low_name: str, low: float, high_name: str, high: float) -> None:
-    """Raises InvalidArgumentError if the lower end of a range lies above the upper."""
-    if low > high:
-        raise InvalidArgumentError(
-            f"{owner}: {low_name} must not exceed {high_name}, but {low_name}={low!r} and {high_name}={high!r}"
-        )
-
-
-def check_choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raises InvalidArgumentError unless the argument is one of the choices."""
-    if value not in choices:
-        raise InvalidArgumentError(f"{owner}: {name} must be one of {', '.join(choices)}, but it is {value!r}")
-
-
-def check_axes(owner: str, name: str, value: Any) -> None:
-    """Raises InvalidArgumentError unless the argument is a list or tuple of integers."""
-    if not isinstance(value, (list, tuple)) or not all(isinstance(axis, (int, np.integer)) for axis in value):
-        raise InvalidArgumentError(f"{owner}: {name} must be a list or tuple of integers, but it is {value!r}")
 
 
 def _instance_of(cls: type) -> Any:

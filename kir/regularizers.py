@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from kir import config
+from kir.arguments import choice, number
 from kir.errors import ShapeError
-from kir.registry import Configurable, Registry, check_choice, check_number
+from kir.registry import Configurable, Registry
 from kir.types import as_dtype
 
 ORTHOGONAL_MODES = ("rows", "columns")
@@ -33,7 +34,7 @@ class L1(Regularizer):
     """The penalty l1·Σ|x|."""
 
     def __init__(self, l1: float | None = 0.01) -> None:
-        self.l1 = _coefficient("L1", "l1", 0.01 if l1 is None else l1)
+        self.l1 = number("L1", "l1", 0.01 if l1 is None else l1, 0)
 
     def __call__(self, x: Any) -> Any:
         return self.l1 * np.sum(np.abs(x))
@@ -43,7 +44,7 @@ class L2(Regularizer):
     """The penalty l2·Σx²."""
 
     def __init__(self, l2: float | None = 0.01) -> None:
-        self.l2 = _coefficient("L2", "l2", 0.01 if l2 is None else l2)
+        self.l2 = number("L2", "l2", 0.01 if l2 is None else l2, 0)
 
     def __call__(self, x: Any) -> Any:
         return self.l2 * np.sum(np.square(x))
@@ -53,8 +54,8 @@ class L1L2(Regularizer):
     """The penalty l1·Σ|x| + l2·Σx²; a term whose coefficient is 0 is not computed."""
 
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0) -> None:
-        self.l1 = _coefficient("L1L2", "l1", 0.0 if l1 is None else l1)
-        self.l2 = _coefficient("L1L2", "l2", 0.0 if l2 is None else l2)
+        self.l1 = number("L1L2", "l1", 0.0 if l1 is None else l1, 0)
+        self.l2 = number("L1L2", "l2", 0.0 if l2 is None else l2, 0)
 
     def __call__(self, x: Any) -> Any:
         penalty: Any = 0.0
@@ -73,9 +74,8 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        check_choice("OrthogonalRegularizer", "mode", mode, ORTHOGONAL_MODES)
-        self.factor = _coefficient("OrthogonalRegularizer", "factor", factor)
-        self.mode = mode
+        self.factor = number("OrthogonalRegularizer", "factor", factor, 0)
+        self.mode = choice("OrthogonalRegularizer", "mode", mode, ORTHOGONAL_MODES)
 
     def __call__(self, x: Any) -> Any:
         if len(x.shape) != 2:
@@ -123,11 +123,6 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
         InvalidArgumentError: the class is unknown, or does not accept the config.
     """
     return _REGISTRY.deserialize(config, custom_objects)
-
-
-def _coefficient(owner: str, name: str, value: Any) -> float:
-    check_number(owner, name, value, minimum=0)
-    return float(value)
 
 
 _REGISTRY = Registry("regularizer", (L1, L1L2, L2, OrthogonalRegularizer, Regularizer), aliases={"l1_l2": L1L2})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kir.keras_tensor import Call, KerasTensor
-from kir.layers.base import Layer, own_arguments
+from kir.layers.base import Layer, constructor_parameters, own_arguments
 from kir.model import Model
 from kir.naming import snake_case
 from kir.op import Array
@@ -108,7 +108,7 @@ def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:
         ", ".join(dict.fromkeys(_shape_text(call.outputs) for call in calls)) or "?",
         layer.count_params(),
         tuple(x.name for call in calls for x in call.inputs),
-        _arguments(layer),
+        shown_arguments(layer),
     )
 
 
@@ -125,11 +125,11 @@ def _shape_text(outputs: Any) -> str:
     return leaves[0] if len(leaves) == 1 else f"[{', '.join(leaves)}]"
 
 
-def _arguments(layer: Layer) -> dict[str, str]:
+def shown_arguments(layer: Layer) -> dict[str, str]:
     """The constructor arguments that are not at their defaults, as text; a model's are its layers."""
     if isinstance(layer, Model):
         return {}
-    defaults = inspect.signature(type(layer).__init__).parameters
+    defaults = constructor_parameters(type(layer))
     config = layer.get_config()
     values = {name: vars(layer).get(name, config[name]) for name in own_arguments(type(layer)) if name in config}
     if "activity_regularizer" in config:
@@ -153,14 +153,15 @@ def _is_default(value: Any, default: Any) -> bool:
 def _argument_text(value: Any) -> str:
     """An argument as one would write it; an object with those of its own arguments that are not at their defaults."""
     if isinstance(value, Configurable):
-        defaults = inspect.signature(type(value).__init__).parameters
+        defaults = constructor_parameters(type(value))
         config = value.get_config()
         shown = [f"{key}={v!r}" for key, v in config.items() if key not in defaults or v != defaults[key].default]
         return f"{type(value).__name__}({', '.join(shown)})"
     if inspect.isfunction(value):
         return value.__name__
     if isinstance(value, dict) and "class_name" in value:
-        return f"{value['class_name']} {value['config']['name']}"
+        config = value["config"]
+        return config if isinstance(config, str) else f"{value['class_name']} {config['name']}"
     return repr(value)
 
 

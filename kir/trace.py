@@ -271,10 +271,8 @@ class Tracer:
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
         """The outputs of a new node."""
         values = [None if tensor is None else tensor.value for tensor in inputs]
-        if self.graph is None:
-            node = Node(op, tuple(values), self.origin)
-        else:
-            node = self.graph.add(op, *values, origin=self.origin)
+        graph, origin = self.graph, self.origin
+        node = Node(op, values, origin) if graph is None else graph.add(op, *values, origin=origin)
         return tuple(Tensor(value, self) for value in node.outputs)
 
     def constant(self, array: Any, label: str | None = None) -> Tensor:

@@ -179,6 +179,17 @@ FAILURES: list[tuple[str, list[str], int, str]] = [
     ("an unknown pass", ["export", "model.py", "-o", "out.onnx", "--passes", "magic"], 2, "fold-constants"),
     ("an unknown input", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "z:1,4"], 2, "inputs are x"),
     ("another size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:1,5"], 2, "only unknown sizes"),
+    ("a negative size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:-1,4"], 2, "received '-1'"),
+    ("a computed size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:a-b,4"], 2, "received 'a-b'"),
+    (
+        "a shape given twice",
+        ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:1,4", "--input-shapes", "x:2,4"],
+        2,
+        "the shape of 'x' twice",
+    ),
+    ("a batch that is fixed", ["export", "fixed.py", "-o", "out.onnx", "--batch", "5"], 2, "their shapes are (3, 4)"),
+    ("a negative seed", ["export", "model.py", "-o", "out.onnx", "--seed", "-1"], 2, "x>=0"),
+    ("no array", ["run", "model.onnx", "notes.txt"], 2, "notes.txt is no .npy or .npz file"),
     ("bad metadata", ["export", "model.py", "-o", "out.onnx", "--metadata", "author"], 2, "KEY=VALUE"),
     ("missing weights", ["export", "model.py", "-o", "out.onnx", "--weights", "w.npz"], 2, "there is no file w.npz"),
     ("an unknown option", ["export", "model.py", "-o", "out.onnx", "--fast"], 2, "--fast"),
@@ -201,6 +212,8 @@ def test_a_failure_says_what_is_wrong_and_leaves_nothing_behind(
     (tmp_path / "branch.py").write_text(
         f"{head}model = Sequential([Input((3,)), Lambda(lambda x: x if x[0, 0] > 0 else -x)])\n"
     )
+    (tmp_path / "fixed.py").write_text(f"{head}model = Sequential([Input((4,), batch_size=3), Dense(2)])\n")
+    kir("export", "model.py", "-o", "model.onnx", "--no-verify")
     (tmp_path / "syntax.py").write_text("x = 1\nmodel = = 2\n")
     (tmp_path / "empty.py").write_text("x = 1\n")
     (tmp_path / "two.py").write_text(f"{head}a, b = Sequential([Input((3,))]), Sequential([Input((3,))])\n")
@@ -291,3 +304,20 @@ def test_version_and_help(kir: Command) -> None:
     assert __version__ in kir("--version").out
     assert "export" in kir("--help").out
     assert kir("nonsense").code == 2
+
+
+def test_batch_fixes_a_batch_of_another_name(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "named.py").write_text(
+        "from kir import Input, Sequential\nfrom kir.layers import Dense\n"
+        "model = Sequential([Input(batch_shape=('rows', 4), name='x'), Dense(2)])\n"
+    )
+    assert "x: f32[5, 4]" in kir("export", "named.py", "-o", "out.onnx", "--batch", "5").out
+
+
+def test_a_missing_package_is_no_bug(kir: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "kir.exporters.onnx_file.inspect", raising=False)
+    result = kir("inspect", "model.onnx")
+    assert result.code == 2
+    assert "onnx" in result.err
+    assert "install kir with its dependencies" in result.err

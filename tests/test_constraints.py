@@ -91,15 +91,23 @@ def test_epsilon_is_the_configured_one() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("MaxNorm", {"max_value": -1}, "max_value must be a finite number of at least 0, but it is -1"),
-        ("MaxNorm", {"max_value": "2"}, "max_value must be a finite number of at least 0, but it is '2'"),
-        ("MaxNorm", {"axis": 1.5}, r"axis must be a list or tuple of integers, but it is \[1.5\]"),
-        ("UnitNorm", {"axis": "0"}, "axis must be a list or tuple of integers"),
-        ("MinMaxNorm", {"min_value": -0.5}, "min_value must be a finite number of at least 0, but it is -0.5"),
-        ("MinMaxNorm", {"max_value": float("inf")}, "max_value must be a finite number of at least 0, but it is inf"),
-        ("MinMaxNorm", {"min_value": 2.0}, r"min_value must not exceed max_value, but min_value=2.0 and max_value=1.0"),
-        ("MinMaxNorm", {"rate": 1.5}, "rate must be from 0 to 1, but it is 1.5"),
-        ("MinMaxNorm", {"rate": None}, "rate must be a finite number of at least 0, but it is None"),
+        ("MaxNorm", {"max_value": -1}, "max_value must be a finite number of at least 0; received max_value=-1"),
+        ("MaxNorm", {"max_value": "2"}, "max_value must be a finite number of at least 0; received max_value='2'"),
+        ("MaxNorm", {"axis": 1.5}, r"axis must be a tuple of integers; received axis=1.5"),
+        ("UnitNorm", {"axis": "0"}, "axis must be a tuple of integers"),
+        ("MinMaxNorm", {"min_value": -0.5}, "min_value must be a finite number of at least 0; received min_value=-0.5"),
+        (
+            "MinMaxNorm",
+            {"max_value": float("inf")},
+            "max_value must be a finite number of at least 0; received max_value=inf",
+        ),
+        (
+            "MinMaxNorm",
+            {"min_value": 2.0},
+            r"min_value must not exceed max_value; received min_value=2.0 and max_value=1.0",
+        ),
+        ("MinMaxNorm", {"rate": 1.5}, "rate must be a finite number from 0 to 1; received rate=1.5"),
+        ("MinMaxNorm", {"rate": None}, "rate must be a finite number from 0 to 1; received rate=None"),
     ],
 )
 def test_a_refused_argument_is_repeated(name: str, arguments: dict[str, Any], message: str) -> None:

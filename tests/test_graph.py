@@ -9,7 +9,7 @@ from kir.dims import symbol
 from kir.errors import GraphError, KirError, ShapeError
 from kir.graph import Graph, Node, Origin, Use, Value
 from kir.ops.elementwise import Add, Neg, Relu
-from kir.ops.shape import Reshape, Split
+from kir.ops.shape import Concat, Reshape, Split
 from kir.ops.structural import Input, Output, constant
 from kir.types import parse_type
 
@@ -79,7 +79,7 @@ def test_replace_redirects_every_use_and_counts_them() -> None:
     total = graph.add(Add(), old, old)
     graph.add(Output("y"), total.output)
     assert graph.replace(old, new) == 2
-    assert total.inputs == (new, new)
+    assert list(total.inputs) == [new, new]
     assert graph.uses(old) == []
     graph.check()
 
@@ -91,7 +91,7 @@ def test_replace_redirects_only_the_uses_of_one_output() -> None:
     a, b = graph.add(Neg(), first), graph.add(Neg(), second)
     graph.replace(first, graph.add(Relu(), second).output)
     assert a.inputs[0] is not first
-    assert b.inputs == (second,)
+    assert list(b.inputs) == [second]
     graph.check()
 
 
@@ -102,7 +102,7 @@ def test_replace_refuses_another_type_and_changes_nothing() -> None:
     other = graph.add(Reshape((BATCH * 4,)), x).output
     with pytest.raises(GraphError, match="differ"):
         graph.replace(x, other)
-    assert relu.inputs == (x,)
+    assert list(relu.inputs) == [x]
 
 
 def test_equal_sizes_are_equal_types_however_they_were_computed() -> None:
@@ -112,7 +112,7 @@ def test_equal_sizes_are_equal_types_however_they_were_computed() -> None:
     back = graph.add(Reshape((BATCH * 4 // 4, 4)), there).output
     relu = graph.add(Relu(), back)
     graph.replace(back, x)
-    assert relu.inputs == (x,)
+    assert list(relu.inputs) == [x]
 
 
 def test_set_input_changes_one_slot() -> None:
@@ -120,7 +120,7 @@ def test_set_input_changes_one_slot() -> None:
     x, y = make_input(graph), make_input(graph, "y")
     total = graph.add(Add(), x, x)
     graph.set_input(total, 1, y)
-    assert total.inputs == (x, y)
+    assert list(total.inputs) == [x, y]
     assert graph.uses(x) == [Use(total, 0)]
     graph.check()
 
@@ -192,7 +192,7 @@ def test_specialize_replaces_sizes_in_types_and_attributes() -> None:
 
 def test_check_finds_a_node_whose_inputs_disagree_with_its_edges() -> None:
     graph, nodes = make_chain(2)
-    nodes[1].inputs = (nodes[0].inputs[0],)
+    nodes[1]._inputs[:] = [nodes[0].inputs[0]]
     with pytest.raises(GraphError, match="disagree"):
         graph.check()
 
@@ -224,3 +224,16 @@ def test_small_constants_are_equal_by_content_and_large_ones_by_identity() -> No
     assert constant([1.0]) != constant([1])
     large = [0.0] * 5000
     assert constant(large) != constant(large)
+
+
+def test_replacing_all_inputs_of_a_wide_node_is_linear() -> None:
+    """Not timed: 20,000 inputs replaced one by one took eight seconds when each replacement copied them all."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[batch, 4]"))).output
+    old = [graph.add(Relu(), x).output for _ in range(20_000)]
+    new = [graph.add(Relu(), x).output for _ in range(20_000)]
+    wide = graph.add(Concat(1), *old)
+    for one, other in zip(old, new, strict=True):
+        graph.replace(one, other)
+    assert list(wide.inputs) == new
+    graph.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -544,3 +545,17 @@ def test_a_list_of_one_output_gives_that_output_as_in_keras() -> None:
     assert model.predict(ones).shape == (2, 3)
     np.testing.assert_array_equal(model(ones), model.predict([ones]))
     assert isinstance(model(Input((4,))), list)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "expected"),
+    [
+        (lambda: Dense(2, name="d")(None), "Dense 'd' was called with None, which holds no tensor"),
+        (lambda: Add(name="a")([]), r"Add 'a' was called with \[\], which holds no tensor"),
+        (lambda: Sequential(3), "layers must be a list of layers; received 3"),
+        (lambda: Sequential([Dense(2)]).get_layer(), "needs the name or the index"),
+    ],
+)
+def test_misuse_is_explained(mistake: Callable[[], Any], expected: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=expected):
+        mistake()

@@ -105,8 +105,8 @@ def test_a_config_without_config_uses_the_defaults() -> None:
     ("given", "message"),
     [
         ("Plane", "unknown activation 'Plane'; did you mean 'plain'[?] There are Plain, Scaled"),
-        ("qqqq", "unknown activation 'qqqq'; There are Plain, Scaled"),
-        ("", "unknown activation ''; There are Plain, Scaled"),
+        ("qqqq", "unknown activation 'qqqq'; there are Plain, Scaled"),
+        ("", "unknown activation ''; there are Plain, Scaled"),
         (3, "cannot use 3 as an activation; expected None, a name"),
         (int, "cannot use <class 'int'> as an activation"),
         (Scaled, "Scaled cannot be made without arguments"),
@@ -185,7 +185,7 @@ def test_the_three_modules_resolve_alike(module: Any, kind: str) -> None:
     assert get(None) is None
     assert module.serialize(None) is None
     assert get(custom) is custom
-    with pytest.raises(InvalidArgumentError, match=f"unknown {kind} 'nothing like it'; .*There are "):
+    with pytest.raises(InvalidArgumentError, match=f"unknown {kind} 'nothing like it'; .*[Tt]here are "):
         get("nothing like it")
     with pytest.raises(InvalidArgumentError, match=rf"cannot use \[1, 2\] as an? {kind}"):
         get([1, 2])

@@ -155,7 +155,7 @@ def test_a_coefficient_must_be_a_finite_number_of_at_least_0(name: str, argument
 
 
 def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="mode must be one of rows, columns, but it is 'diagonal'"):
+    with pytest.raises(InvalidArgumentError, match="mode must be one of 'rows', 'columns'; received mode='diagonal'"):
         regularizers.OrthogonalRegularizer(mode="diagonal")
 
 

@@ -15,6 +15,7 @@ from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph, Node, Value
+from kir.ops.opaque import Opaque
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
 from kir.types import TensorType, as_dtype
@@ -50,16 +51,16 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
         GraphError: names of inputs and outputs collide.
     """
     opset = check_opset(opset)
-    emitter, _ = _emit_nodes(graph, opset)
+    emitter, tensors = _emit_nodes(graph, opset)
     emitter.graph.name = graph.name or "graph"
     head = ModelProto(
         ir_version=max(LOWEST_IR_VERSION, helper.find_min_ir_version_for([helper.make_opsetid("", opset)])),
         producer_name="kir",
         producer_version=kir.__version__,
     )
-    tail = ModelProto(opset_import=[helper.make_opsetid("", opset)])
+    tail = ModelProto(opset_import=[helper.make_opsetid(*entry) for entry in _domains(graph, opset).items()])
     helper.set_model_props(tail, {**graph.metadata, **metadata})
-    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph), tail)
+    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph, tensors), tail)
 
 
 def check_opset(opset: int | None) -> int:
@@ -200,10 +201,24 @@ def _label(node: Node) -> str:
     return node.op.label
 
 
-def _signature(graph: Graph) -> GraphProto:
+def _domains(graph: Graph, opset: int) -> dict[str, int]:
+    """The version of every operator domain in use, ONNX's own first."""
+    opaque = sorted({(n.op.domain, n.op.version) for n in graph.order() if isinstance(n.op, Opaque) and n.op.domain})
+    return {"": opset, **dict(opaque)}
+
+
+def _signature(graph: Graph, tensors: Mapping[Value, Tensor]) -> GraphProto:
+    """Inputs and outputs, and the types of those other values that nobody can infer from the nodes."""
+    labels = {_label(node) for node in graph.outputs}
+    stated = {
+        tensor.name: tensor.type
+        for value, tensor in tensors.items()
+        if isinstance(value.node.op, SparseToDense | Opaque) and tensor.name and tensor.name not in labels
+    }
     return GraphProto(
         input=[_value_info(_label(node), node.output.type) for node in graph.inputs],
         output=[_value_info(_label(node), node.output.type) for node in graph.outputs],
+        value_info=[_value_info(name, type) for name, type in stated.items()],
     )
 
 

@@ -9,12 +9,13 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, defs, helper
 
 from kir.dims import Dim, Sym
 from kir.errors import UnsupportedError
@@ -86,6 +87,7 @@ from kir.ops.elementwise import (
 )
 from kir.ops.linear import ELLIPSIS, Dense, Einsum, MatMul, parse_equation
 from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.opaque import Opaque
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import (
@@ -505,6 +507,34 @@ def reduce(emitter: Emitter, op: Any, x: Tensor) -> Names:
     if emitter.opset >= 18 or isinstance(op, ReduceSum):
         return emitter.node(op.name, [x.name, emitter.constant(op.axes, "axes")], keepdims=op.keepdims)
     return emitter.node(op.name, [x.name], axes=op.axes, keepdims=op.keepdims)
+
+
+# opaque
+
+
+@exports(Opaque)
+def opaque(emitter: Emitter, op: Opaque, *inputs: Tensor | None) -> Names:
+    """The node as it was read; one of ONNX's own operators only where the opset means the same by it."""
+    if not op.domain and _version(op.op_type, emitter.opset) != _version(op.op_type, op.version):
+        raise UnsupportedError(
+            f"ONNX's {op.op_type} is carried through as opset {op.version} defines it, and opset {emitter.opset} "
+            f"defines it otherwise; write that opset (--opset {op.version})"
+        )
+    read = NodeProto.FromString(base64.b64decode(op.encoded))
+    used = [bool(name) for name in read.output]
+    outputs = emitter.nodes(op.op_type, names_of(inputs), len(op.types), used=used)
+    node = emitter.graph.node[-1]
+    node.domain = op.domain
+    node.attribute.extend(read.attribute)
+    return outputs
+
+
+def _version(op_type: str, opset: int) -> int:
+    """The opset that brought the definition of one of ONNX's own operators that holds at an opset; 0 if none did."""
+    try:
+        return int(defs.get_schema(op_type, opset).since_version)
+    except defs.SchemaError:
+        return 0
 
 
 # random

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Neighbours = Sequence[Sequence[int]]
 Segment = tuple[int, int]
@@ -47,7 +48,7 @@ def assign_coordinates(ranked: Ranked) -> list[float]:
 def _conflicts(ranked: Ranked, positions: Sequence[int]) -> set[Segment]:
     """Segments (upper, lower) that cross one between two bends: the long edge shall stay straight, they give way."""
     found: set[Segment] = set()
-    for upper, lower in zip(ranked.layers, ranked.layers[1:], strict=False):
+    for upper, lower in pairwise(ranked.layers):
         first, scanned = 0, 0
         for place, vertex in enumerate(lower):
             inner = ranked.up[vertex][0] if ranked.bends[vertex] and ranked.bends[ranked.up[vertex][0]] else None
@@ -108,7 +109,7 @@ def _place_blocks(
     """Every block as near to the start as its neighbours allow, then as near to the end as those do."""
     distances: dict[Segment, float] = {}
     for layer in layers:
-        for vertex, following in zip(layer, layer[1:], strict=False):
+        for vertex, following in pairwise(layer):
             gap = ranked.bend_gap if ranked.bends[vertex] or ranked.bends[following] else ranked.gap
             needed = after[vertex] + gap + before[following]
             pair = root[vertex], root[following]
@@ -152,7 +153,7 @@ def _balance(ranked: Ranked, candidates: list[list[float]]) -> list[float]:
     shifts = [low - bound[0] if index % 2 == 0 else high - bound[1] for index, bound in enumerate(bounds)]
     balanced = []
     for vertex in range(count):
-        a, b, c, d = sorted([candidate[vertex] + shift for candidate, shift in zip(candidates, shifts, strict=True)])
+        _, b, c, _ = sorted([candidate[vertex] + shift for candidate, shift in zip(candidates, shifts, strict=True)])
         balanced.append((b + c) / 2)
     start = min([place - room for place, room in zip(balanced, ranked.before, strict=True)])
     return [place - start for place in balanced]

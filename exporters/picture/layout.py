@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import NamedTuple
 
 from kir.exporters.picture.coordinates import Ranked, assign_coordinates
@@ -39,11 +40,15 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The room that a box needs: to both sides of its centre line, and along."""
+    """The room that a box needs: to both sides of its centre line, and along.
+
+    `tail` is the end of `length` that is not the box itself: arcs run through it, beside their labels.
+    """
 
     before: float
     after: float
     length: float
+    tail: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ class Arc:
 @dataclass(frozen=True, slots=True)
 class Arrangement:
     """Each box's centre line and where it begins; each arc's points; the size of it all.
+
+    Of several arcs from one port, the first of the longest is drawn in full, and another from where it leaves that
+    one: n arcs along one trunk would have n² points.
 
     Points with the same `across` are joined by a line; others by a curve that starts and ends in the direction
     `along`, which stays inside the rectangle of the two points.
@@ -88,7 +96,7 @@ def arrange(extents: Sequence[Extent], arcs: Sequence[Arc]) -> Arrangement:
         for rank, extent in zip(ranks, extents, strict=True)
     ]
     routes = [
-        _route(line, starts[arc.source] + extents[arc.source].length, starts[arc.target], bands)
+        _route(line, _beginning(arc, line, ranks, starts, extents, bands), starts[arc.target], bands)
         for arc, line in zip(arcs, lines, strict=True)
     ]
     return Arrangement(places[: len(extents)], starts, routes, breadth, bands[-1][1] if bands else 0.0)
@@ -104,7 +112,11 @@ class _Web:
         self.bend_count = 0
 
     def add_arcs(self, arcs: Sequence[Arc]) -> list[list[int] | None]:
-        """For each arc its bends, rank by rank; None for one that runs in a lane. Arcs from one port share bends."""
+        """For each arc the bends that it is drawn through; None for one that runs in a lane.
+
+        Arcs from one port share a trunk of bends: the first of the longest has them all, others the last one that
+        they share.
+        """
         trunks: dict[tuple[int, float], list[int]] = {}
         for index, arc in enumerate(arcs):
             trunks.setdefault((arc.source, arc.port), []).append(index)
@@ -123,14 +135,14 @@ class _Web:
     def _add_trunk(self, arcs: Sequence[Arc], members: list[int], chains: list[list[int] | None]) -> None:
         if not members:
             return
-        source = arcs[members[0]].source
-        trunk = [source]
-        for _ in range(max([self._span(arcs[index]) for index in members]) - 1):
+        trunk = [arcs[members[0]].source]
+        longest = max(members, key=lambda index: self._span(arcs[index]))
+        for _ in range(self._span(arcs[longest]) - 1):
             trunk.append(self._add_bend(trunk[-1]))
         for index in members:
             span = self._span(arcs[index])
             self._join(trunk[span - 1], arcs[index].target)
-            chains[index] = trunk[1:span]
+            chains[index] = trunk[1:] if index == longest else trunk[max(1, span - 1) : span]
 
     def _add_bend(self, above: int) -> int:
         bend = len(self.ranks)
@@ -160,9 +172,12 @@ def _lines(
     lines: list[Line] = []
     in_lanes: list[int] = []
     for index, (arc, chain) in enumerate(zip(arcs, chains, strict=True)):
-        first = ranks[arc.source] + 1
-        between = [(places[bend], first + step) for step, bend in enumerate(chain or ())]
-        lines.append([(places[arc.source] + arc.port, first - 1), *between, (places[arc.target], ranks[arc.target])])
+        first, last = ranks[arc.source] + 1, ranks[arc.target] - 1
+        bends = chain or ()
+        line = [(places[bend], last - len(bends) + 1 + step) for step, bend in enumerate(bends)]
+        if len(bends) == last - first + 1 or chain is None:
+            line.insert(0, (places[arc.source] + arc.port, first - 1))
+        lines.append([*line, (places[arc.target], last + 1)])
         if chain is None:
             in_lanes.append(index)
     lanes, busy = 0, list[tuple[int, int]]()  # (last rank on which the lane is taken, lane)
@@ -185,14 +200,29 @@ def _bands(extents: Sequence[Extent], ranks: Sequence[int], lines: Sequence[Line
     for rank, extent in zip(ranks, extents, strict=True):
         lengths[rank] = max(lengths[rank], extent.length)
     for line in lines:
-        for (across, rank), (next_across, _) in zip(line, line[1:], strict=False):
+        for (across, rank), (next_across, _) in pairwise(line):
             widest[rank] = max(widest[rank], abs(next_across - across))
     bands, end = list[tuple[float, float]](), 0.0
     for rank in range(count):
-        gap = min(LONGEST_GAP, SHORTEST_GAP + SLOPE * widest[rank - 1]) if rank else 0.0
+        gap = min(LONGEST_GAP, SHORTEST_GAP + round(SLOPE * widest[rank - 1])) if rank else 0.0
         bands.append((end + gap, end + gap + lengths[rank]))
         end = bands[-1][1]
     return bands
+
+
+def _beginning(
+    arc: Arc,
+    line: Line,
+    ranks: Sequence[int],
+    starts: Sequence[float],
+    extents: Sequence[Extent],
+    bands: Sequence[tuple[float, float]],
+) -> float:
+    """Where a line begins: at its box, or where it leaves the trunk."""
+    first_rank = line[0][1]
+    at_box = first_rank == ranks[arc.source]
+    extent = extents[arc.source]
+    return starts[arc.source] + extent.length - extent.tail if at_box else bands[first_rank][1]
 
 
 def _route(line: Line, start: float, end: float, bands: Sequence[tuple[float, float]]) -> list[Point]:

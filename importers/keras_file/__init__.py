@@ -1,6 +1,6 @@
 """Reading what Keras writes, without Keras and without running anything found in a file.
 
-    file ── archive, hdf5 ──> description (document) ── config ──> Model ── weights ──> Model
+file ── archive, hdf5 ──> description (document) ── config ──> Model ── weights ──> Model
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path |
         metadata = parse(archive.text(METADATA), f"{path}: {METADATA}") if METADATA in archive else {}
         model = build_model(description, _origin(path, description, metadata, custom_objects))
         if weights is None:
-            load_weights_section(model, archive.section(WEIGHTS))
+            with archive.section(WEIGHTS) as section:
+                load_weights_section(model, section)
     return _with_weights(model, weights)
 
 
@@ -67,8 +68,8 @@ def _read_hdf5(path: Path, custom_objects: Mapping[str, Any], weights: Path | No
         text = opened.text(opened.root, "model_config")
         if text is None:
             raise FormatError(
-                f"{path} holds weights only, as save_weights writes them; export the model's config.json (model.to_json) "
-                f"or script with --weights {path}"
+                f"{path} holds weights only, as save_weights writes them; export the model's script, or its "
+                f"config.json (model.to_json), with --weights {path}"
             )
         description = parse(text, f"{path}: model_config")
         version = {"keras_version": opened.text(opened.root, "keras_version")}

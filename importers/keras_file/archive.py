@@ -113,7 +113,9 @@ class Archive:
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in members:
             if member.filename in self._members:
-                raise FormatError(f"{path} holds {member.filename!r} twice; expected each member once, as Keras writes it")
+                raise FormatError(
+                    f"{path} holds {member.filename!r} twice; expected each member once, as Keras writes it"
+                )
             self._members[member.filename] = member
 
     def __contains__(self, name: str) -> bool:
@@ -133,7 +135,8 @@ class Archive:
             raise FormatError(f"{self.path}: {name} is damaged: its checksum differs; copy the file again")
         return content
 
-    def section(self, name: str) -> Section:
+    @contextmanager
+    def section(self, name: str) -> Iterator[Section]:
         """A large member: where it lies if it is stored, or else a temporary file that it is unpacked to.
 
         Raises:
@@ -142,11 +145,13 @@ class Archive:
         member = self._member(name)
         label = f"{self.path}: {name}"
         if member.compress_type == zipfile.ZIP_STORED:
-            return Section(self._whole.file, self._data_offset(member), member.file_size, label)
-        file = tempfile.TemporaryFile()
-        for chunk in self._unpacked(member):
-            file.write(chunk)
-        return Section(file, 0, member.file_size, label)
+            yield Section(self._whole.file, self._data_offset(member), member.file_size, label)
+            return
+        with tempfile.TemporaryFile() as file:
+            for chunk in self._unpacked(member):
+                file.write(chunk)
+            file.flush()
+            yield Section(file, 0, member.file_size, label)
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         if name not in self._members:
@@ -163,20 +168,26 @@ class Archive:
             raise FormatError(f"{self.path}: {name} is stored, but has the sizes {packed} and {unpacked}")
         if unpacked > max(MAX_UNPACKED_BYTES, packed * MAX_RATIO):
             raise FormatError(
-                f"{self.path}: {name} would unpack from {packed} to {unpacked} bytes; at most {MAX_RATIO} times are read"
+                f"{self.path}: {name} would unpack from {packed} to {unpacked} bytes; "
+                f"at most {MAX_RATIO} times as many are read"
             )
         return member
 
     def _data_offset(self, member: zipfile.ZipInfo) -> int:
         """Where the member's bytes begin, from its local header, which must agree with the directory."""
         window = self._whole.open()
-        window.seek(member.header_offset)
+        window.seek(max(0, member.header_offset))
         header = window.read(LOCAL_HEADER_BYTES)
         name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
         name = window.read(name_length)
         expected = member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437")
         offset = member.header_offset + LOCAL_HEADER_BYTES + name_length + extra_length
-        if header[:4] != b"PK\x03\x04" or name != expected or offset + member.compress_size > self._whole.size:
+        if (
+            member.header_offset < 0
+            or header[:4] != b"PK\x03\x04"
+            or name != expected
+            or offset + member.compress_size > self._whole.size
+        ):
             raise FormatError(f"{self.path}: {member.filename} is not where the directory says; the file is damaged")
         return offset
 
@@ -197,7 +208,9 @@ class Archive:
                 left -= len(chunk)
                 yield chunk
         except zlib.error as error:
-            raise FormatError(f"{self.path}: {member.filename} cannot be unpacked: {error}; copy the file again") from None
+            raise FormatError(
+                f"{self.path}: {member.filename} cannot be unpacked: {error}; copy the file again"
+            ) from None
         if left:
             raise FormatError(f"{self.path}: {member.filename} ends {left} bytes early; copy the file again")
 
@@ -217,8 +230,7 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
         raise FormatError(f"there is no file {path}; expected a .keras, .h5 or .json file that Keras wrote")
     try:
-        file = open(path, "rb", buffering=0)
+        with open(path, "rb", buffering=0) as file:
+            yield file
     except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror}; check its permissions") from None
-    with file:
-        yield file
+        raise FormatError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None

@@ -19,10 +19,10 @@ from typing import Any
 
 import kir.layers
 from kir.dims import Sym
-from kir.errors import FormatError, InvalidArgumentError, KirError, ShapeError, TraceError, UnsupportedError
+from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
 from kir.functional import Operation, record_call
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
-from kir.importers.keras_file.functions import resolve_function, resolve_functions
+from kir.importers.keras_file.functions import known_name, resolve_function, resolve_functions
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, call_parameters
@@ -68,26 +68,7 @@ def build_model(description: Any, origin: Origin) -> Model:
         FormatError: the description is not one that Keras writes.
     """
     survey(description, origin)
-    try:
-        return _build(description, origin)
-    except FormatError as error:
-        # Keras leaves open whether two unknown sizes are equal; what needs to know cannot be built otherwise.
-        if not isinstance(error.__cause__, ShapeError):
-            raise
-        try:
-            model = _build(description, origin, unify=True)
-        except FormatError:
-            raise error from error.__cause__
-    warnings.warn(
-        f"{origin.path}: unknown sizes of different inputs are taken to be equal where they are on the same axis, since "
-        f"the model would not fit together otherwise",
-        stacklevel=2,
-    )
-    return model
-
-
-def _build(description: Any, origin: Origin, unify: bool = False) -> Model:
-    builder = Builder(origin, unify)
+    builder = Builder(origin)
     try:
         model = builder.make_layer(description, "")
     except RecursionError:
@@ -119,7 +100,7 @@ def survey(description: Any, origin: Origin) -> None:
         if reason is not None:
             problems.append(f"{path or layer.get('name') or 'the model'}: {reason}")
             continue
-        pending.extend(reversed(_inner_descriptions(layer, path)))
+        pending.extend(reversed(_inner_descriptions(layer, path, origin)))
     require_none(problems, origin)
 
 
@@ -133,19 +114,21 @@ def require_none(problems: Sequence[str], origin: Origin) -> None:
 
 def _require_layer(description: Any, path: str, origin: Origin) -> None:
     if not isinstance(description, dict) or not isinstance(description.get("class_name"), str):
-        raise FormatError(f"{origin.path}: {path or 'the model'} is no layer with a class_name; received {_short(description)}")
+        raise FormatError(
+            f"{origin.path}: {path or 'the model'} is no layer with a class_name; received {_short(description)}"
+        )
     config = description.get("config")
     if not isinstance(config, dict | list) or (isinstance(config, list) and description["class_name"] != "Sequential"):
         raise FormatError(f"{origin.path}: the config of {path or 'the model'} is {_short(config)}; expected an object")
 
 
-def _inner_descriptions(description: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+def _inner_descriptions(description: Mapping[str, Any], path: str, origin: Origin) -> list[tuple[str, Any]]:
     """The layers inside a model or a wrapper, with their paths."""
     config = description["config"]
     if description["class_name"] in MODEL_NAMES and not _is_operation(description):
         inner = config if isinstance(config, list) else config.get("layers")
         if not isinstance(inner, list):
-            raise FormatError(f"the config of model {path or description['class_name']} has no list of layers")
+            raise FormatError(f"{origin.path}: the config of {path or 'the model'} has no list of layers")
         return [(_join(path, _name(layer)), layer) for layer in inner]
     found = [config[key] for key in INNER_LAYERS if isinstance(config, dict) and isinstance(config.get(key), dict)]
     return [(_join(path, _name(layer)), layer) for layer in found]
@@ -176,7 +159,8 @@ def _reason_against_config(name: str, config: Mapping[str, Any], origin: Origin)
             return _message(error)
     policy = config.get("dtype")
     policy_class = policy.get("class_name") if isinstance(policy, dict) else None
-    policy_name = policy.get("config", {}).get("name") if isinstance(policy, dict) and policy.get("config") else policy
+    policy_config = policy.get("config") if isinstance(policy, dict) else None
+    policy_name = policy_config.get("name") if isinstance(policy_config, dict) else policy
     if config.get("quantization_config") or str(policy_class).startswith("Quantized") or "_from_" in str(policy_name):
         return f"{name} is quantized ({policy_name}); save the model before model.quantize()"
     if policy_class not in (None, "DTypePolicy", "Policy"):
@@ -212,25 +196,18 @@ def _is_of_keras(description: Mapping[str, Any]) -> bool:
 
 def _custom_object(description: Mapping[str, Any], origin: Origin) -> Any:
     """The user's own class for a description, by its registered name or its class name."""
-    for key in ("registered_name", "class_name"):
-        name = description.get(key)
-        if isinstance(name, str) and name in origin.custom_objects:
-            return origin.custom_objects[name]
-    return None
+    name = known_name((description.get("registered_name"), description.get("class_name")), origin.custom_objects)
+    return None if name is None else origin.custom_objects[name]
 
 
 # Making layers and calling them
 
 
 class Builder:
-    """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`.
+    """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`."""
 
-    `unify` gives the unknown sizes of all inputs one name for each axis, and so makes them equal.
-    """
-
-    def __init__(self, origin: Origin, unify: bool = False) -> None:
+    def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self.unify = unify
         self.problems: list[str] = []
         self._costs: dict[int, int] = {}
         self._warned: set[str] = set()
@@ -268,7 +245,8 @@ class Builder:
     def _make_custom(self, custom: Any, description: Mapping[str, Any]) -> Layer:
         if not isinstance(custom, type) or not issubclass(custom, Layer):
             raise InvalidArgumentError(
-                f"the custom object {description['class_name']!r} is {custom!r}; expected a subclass of kir.layers.Layer"
+                f"the custom object {description['class_name']!r} is {custom!r}; "
+                f"expected a subclass of kir.layers.Layer"
             )
         return custom.from_config(resolve_functions(description["config"], self.origin.custom_objects))
 
@@ -277,7 +255,7 @@ class Builder:
         name, config = description["class_name"], description["config"]
         arguments = {key: value for key, value in config.items() if key not in INNER_LAYERS}
         if name == "InputLayer":
-            return _input_arguments(arguments, _name(description), self.unify)
+            return _input_arguments(arguments, _name(description))
         if name == "Lambda":
             return _lambda_arguments(arguments, self.origin.custom_objects)
         if self.is_old:
@@ -363,7 +341,9 @@ class Builder:
         if self.problems:
             return Sequential()
         with self._described(path, "Functional"):
-            inputs, outputs = (self._map_tensors(config.get(key), layers, results) for key in ("input_layers", "output_layers"))
+            inputs, outputs = (
+                self._map_tensors(config.get(key), layers, results) for key in ("input_layers", "output_layers")
+            )
             trainable = config.get("trainable")
             model = Model(inputs, outputs, name=config.get("name"), trainable=trainable is None or trainable)
         self._costs[id(model)] = 0
@@ -432,7 +412,8 @@ class Builder:
                     continue
                 if call in under_way:
                     raise FormatError(
-                        f"{self.origin.path}: layer {_join(path, call[0])} depends on its own output; the file is damaged"
+                        f"{self.origin.path}: layer {_join(path, call[0])} depends on its own output; "
+                        f"the file is damaged"
                     )
                 under_way.add(call)
                 stack.extend(reversed(missing))
@@ -533,14 +514,19 @@ def _counted_from_0(leaf: Any, layers: Mapping[str, Layer]) -> Any:
 def _parse_call(node: Mapping[str, Any]) -> tuple[Any, Any]:
     args, kwargs = revive(node.get("args")), revive(node.get("kwargs"))
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
-        raise FormatError(f"a call has the arguments {_short(args)} and {_short(kwargs)}; expected a list and an object")
+        raise FormatError(
+            f"a call has the arguments {_short(args)} and {_short(kwargs)}; expected a list and an object"
+        )
     return tuple(args), kwargs
 
 
 def _parse_old_call(node: Any, layer: Layer) -> tuple[Any, Any]:
     """Keras 2: `[[layer, call, output, kwargs], …]`; further inputs of a recurrent layer are its initial state."""
     entries = node if isinstance(node, list) else [node]
-    if not all(isinstance(one, list) and len(one) in (3, 4) and is_reference(one[:3]) for one in entries) or not entries:
+    if (
+        not all(isinstance(one, list) and len(one) in (3, 4) and is_reference(one[:3]) for one in entries)
+        or not entries
+    ):
         raise FormatError(f"a call has the inputs {_short(node)}; expected a list of [layer, call, output, kwargs]")
     kwargs: dict[str, Any] = {}
     for one in entries:
@@ -568,7 +554,7 @@ def _tensor(leaf: Any, results: Mapping[tuple[str, int], Sequence[KerasTensor]])
     return outputs[leaf.output]
 
 
-def _input_arguments(config: Mapping[str, Any], name: str, unify: bool) -> dict[str, Any]:
+def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     arguments = {key: value for key, value in config.items() if key not in OLD_KEYS}
     if "batch_input_shape" in config:
         arguments["batch_shape"] = config["batch_input_shape"]
@@ -578,8 +564,6 @@ def _input_arguments(config: Mapping[str, Any], name: str, unify: bool) -> dict[
     shape = arguments.get("batch_shape")
     if isinstance(shape, list) and any(isinstance(size, str) for size in shape):
         raise FormatError(f"batch_shape is {shape}; expected sizes and null")
-    if unify and isinstance(shape, list):
-        arguments["batch_shape"] = [f"size_{axis}" if axis and size is None else size for axis, size in enumerate(shape)]
     return arguments | {"name": name}
 
 

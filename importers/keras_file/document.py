@@ -1,12 +1,12 @@
 """The JSON of a model: read within bounds, so that no document costs more than its size suggests.
 
-    text ── parse ──> lists, dicts, strings, numbers ── revive ──> slices, arrays, Reference to other layers' outputs
+text ── parse ──> lists, dicts, strings, numbers ── revive ──> slices, arrays, Reference to other layers' outputs
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def parse(text: bytes | str, label: str) -> Any:
         if depth > MAX_DEPTH:
             raise FormatError(f"{label} is nested too deeply; at most {MAX_DEPTH} levels are read")
         if isinstance(item, int) and abs(item) >= MAX_INTEGER:
-            raise FormatError(f"{label} holds the integer {item:.3e}, which has more than 64 bits")
+            raise FormatError(f"{label} holds an integer of {item.bit_length()} bits; at most 63 are read")
     return document
 
 
@@ -83,13 +83,14 @@ def revive(value: Any) -> Any:
         return [revive(item) for item in value]
     if not isinstance(value, dict):
         return value
-    special = _SPECIAL.get(value.get("class_name")) if isinstance(value.get("class_name"), str) else None
+    kind = value.get("class_name")
+    special = _SPECIAL.get(kind) if isinstance(kind, str) else None
     if special is None:
         return {key: revive(item) for key, item in value.items()}
     try:
         return special(value)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise FormatError(f"a {value['class_name']} is malformed: {type(error).__name__}: {error}") from None
+        raise FormatError(f"a {kind} is malformed: {type(error).__name__}: {error}") from None
 
 
 def _keras_tensor(value: Mapping[str, Any]) -> Reference:
@@ -132,7 +133,7 @@ def _slice(value: Mapping[str, Any]) -> slice:
     return slice(*bounds)
 
 
-_SPECIAL = {
+_SPECIAL: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "__keras_tensor__": _keras_tensor,
     "__tensor__": _array,
     "__numpy__": _array,

@@ -5,7 +5,7 @@ Keras writes a function by its name, and a lambda as Python bytecode, which is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kir import activations, backend
@@ -15,7 +15,9 @@ from kir.importers.keras_file.operations import OPERATIONS
 from kir.naming import snake_case
 
 # The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
-OPS_FUNCTIONS = {snake_case(name): function for name, function in OPERATIONS.items() if hasattr(backend, snake_case(name))}
+OPS_FUNCTIONS = {
+    snake_case(name): function for name, function in OPERATIONS.items() if hasattr(backend, snake_case(name))
+}
 
 
 def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,14 +32,27 @@ def _resolved(value: Any, custom_objects: Mapping[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     is_function = value.get("class_name") == "function"
-    for name in (value.get("registered_name"), value.get("config") if is_function else value.get("class_name")):
-        if isinstance(name, str) and name in custom_objects:
-            found = custom_objects[name]
-            config = value.get("config")
-            return found(**config) if isinstance(found, type) and isinstance(config, dict) else found
-    if is_function and str(value.get("module")) in ("keras.ops", "keras.activations") and isinstance(value.get("config"), str):
+    own_name = value.get("config") if is_function else value.get("class_name")
+    name = known_name((value.get("registered_name"), own_name), custom_objects)
+    if name is not None:
+        found, config = custom_objects[name], value.get("config")
+        return found(**config) if isinstance(found, type) and isinstance(config, dict) else found
+    if (
+        is_function
+        and str(value.get("module")) in ("keras.ops", "keras.activations")
+        and isinstance(value.get("config"), str)
+    ):
         return OPS_FUNCTIONS.get(value["config"], value)
     return value
+
+
+def known_name(names: Iterable[Any], custom_objects: Mapping[str, Any]) -> str | None:
+    """The first of the names that the user's objects have; "package>name" may be given as "name", too."""
+    for name in names:
+        for one in (name, name.rpartition(">")[2]) if isinstance(name, str) else ():
+            if one in custom_objects:
+                return str(one)
+    return None
 
 
 def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[str, Any]) -> Any:
@@ -55,20 +70,26 @@ def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[s
     if not is_bytecode and not isinstance(name, str):
         return revive(value)
     registered = value.get("registered_name") if isinstance(value, dict) else None
-    wanted = [name, registered, layer] if key == "function" else [name, registered, f"{layer}.{key}"]
-    for one in wanted:
-        if isinstance(one, str) and one in custom_objects:
-            if not callable(custom_objects[one]):
-                raise InvalidArgumentError(f"the custom object {one!r} is {custom_objects[one]!r}; expected a function")
-            return custom_objects[one]
+    layer_name = layer if key == "function" else f"{layer}.{key}"
+    wanted = (name, registered, layer_name)
+    known = known_name(wanted, custom_objects)
+    if known is not None:
+        if not callable(custom_objects[known]):
+            raise InvalidArgumentError(f"the custom object {known!r} is {custom_objects[known]!r}; expected a function")
+        return custom_objects[known]
     if not is_bytecode:
         found = _of_keras(value, str(name))
         if found is not None:
             return found
-    what = "is Python bytecode, which is never run" if is_bytecode else f"is the function {name!r}, of which a file holds the name"
+    own_name = layer_name if is_bytecode else name
+    what = (
+        "is Python bytecode, which is never run"
+        if is_bytecode
+        else f"is the function {name!r}, of which a file holds only the name"
+    )
     raise UnsupportedError(
         f"the {key} of this Lambda {what}; give it with --custom-objects file.py, where it is a function named "
-        f"{wanted[-1] if is_bytecode else name!r} (custom_objects={{{wanted[-1] if is_bytecode else name!r}: function}})"
+        f"{own_name!r} (custom_objects={{{own_name!r}: function}})"
     )
 
 

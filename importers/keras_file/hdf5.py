@@ -6,6 +6,7 @@ contiguous dataset is not read at all: it becomes a view of the memory-mapped fi
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import numpy as np
 
 from kir.errors import FormatError, KirError
 from kir.importers.keras_file.archive import MAX_RATIO, MAX_UNPACKED_BYTES, Section
+from kir.importers.keras_file.attributes import read_texts
 from kir.op import Array
 
 if TYPE_CHECKING:
@@ -92,7 +94,9 @@ class Hdf5File:
         if dataset.chunks is not None:
             return self._read_chunks(dataset, size, stored)
         if stored != size:
-            raise FormatError(f"{self.section.label}: {dataset.name} has {size} bytes, of which {stored} are in the file")
+            raise FormatError(
+                f"{self.section.label}: {dataset.name} has {size} bytes, of which {stored} are in the file"
+            )
         offset = dataset.id.get_offset()
         if offset is None or self.root.userblock_size:
             return np.asarray(dataset[()])
@@ -131,34 +135,33 @@ class Hdf5File:
         Raises:
             FormatError: it is something else.
         """
-        if name not in owner.attrs:
-            return None
-        if owner.attrs.get_id(name).shape == ():
-            value = owner.attrs[name]
-            value = value.decode() if isinstance(value, bytes) else value
-            if isinstance(value, str):
-                return value
-        raise FormatError(f"{self.section.label}: the attribute {name} holds no text, as Keras writes it")
+        texts = self._texts(owner, name)
+        if texts is not None and len(texts) != 1:
+            raise FormatError(f"{self.section.label}: the attribute {name} holds no text, as Keras writes it")
+        return None if texts is None else texts[0]
 
-    def names(self, owner: Any, name: str, limit: int) -> list[str]:
-        """An attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …
+    def names(self, owner: Any, name: str) -> list[str] | None:
+        """An attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …"""
+        found = self._texts(owner, name)
+        if found is not None:
+            return found
+        parts: list[str] = []
+        for index in itertools.count():
+            part = self._texts(owner, f"{name}{index}")
+            if part is None:
+                return parts if index else None
+            parts += part
+        return parts
 
-        Raises:
-            FormatError: it is something else, or has more than `limit` names.
-        """
-        parts = [name] if name in owner.attrs else []
-        while not parts or parts[-1] != name:
-            part = f"{name}{len(parts)}"
-            if part not in owner.attrs:
-                break
-            parts.append(part)
-        found: list[str] = []
-        for part in parts:
-            shape = owner.attrs.get_id(part).shape
-            if shape is None or len(shape) != 1 or len(found) + shape[0] > limit:
-                raise FormatError(f"{self.section.label}: {part} of {owner.name} has shape {shape}; expected {limit} names")
-            found += [value.decode() if isinstance(value, bytes) else str(value) for value in owner.attrs[part]]
-        return found
+    def _texts(self, owner: Any, name: str) -> list[str] | None:
+        import h5py
+
+        if self.root.userblock_size:
+            raise FormatError(f"{self.section.label} begins with a user block, which Keras does not write")
+        try:
+            return read_texts(self.section.open(), h5py.h5o.get_info(owner.id).addr, name)
+        except FormatError as error:
+            raise FormatError(f"{self.section.label}: {error}") from None
 
 
 @contextmanager

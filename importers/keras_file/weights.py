@@ -47,14 +47,16 @@ def load_weights(model: Model, path: Path) -> None:
     elif path.suffix == ".safetensors":
         _assign_named(model, _read_safetensors(path), path)
     else:
-        raise FormatError(f"cannot read weights from {path}: expected a name ending in .weights.h5, .npz or .safetensors")
+        raise FormatError(
+            f"cannot read weights from {path}: expected a name ending in .weights.h5, .npz or .safetensors"
+        )
 
 
 def load_weights_section(model: Model, section: Section) -> None:
     """Sets all weights from HDF5 in a section of a file, in any of the layouts; see `load_weights`."""
     with open_hdf5(section) as file:
-        legacy = file.find("model_weights") or (file.root if "layer_names" in file.root.attrs else None)
-        if legacy is None and "layer_names0" in file.root.attrs:
+        legacy = file.find("model_weights")
+        if legacy is None and file.names(file.root, "layer_names") is not None:
             legacy = file.root
         if legacy is not None:
             load_legacy_weights(model, file, legacy)
@@ -79,7 +81,9 @@ class Assignments:
                 f"{where} has shape {format_shape(tuple(dataset.shape))}, the model's {format_shape(weight.shape)}"
             )
         elif dataset.dtype.kind == "V" and dataset.dtype.itemsize != weight.dtype.numpy.itemsize:
-            self.problems.append(f"{where} has elements of {dataset.dtype.itemsize} bytes, the model's are {weight.dtype}")
+            self.problems.append(
+                f"{where} has elements of {dataset.dtype.itemsize} bytes, the model's are {weight.dtype}"
+            )
         else:
             array = file.read(dataset)
             # bfloat16 lies in HDF5 as two opaque bytes.
@@ -108,7 +112,9 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
         group = saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group
         for index, weight in enumerate(saved.weights):
             name = f"{group}/vars/{index}" if group else f"vars/{index}"
-            found.add(file, weight, file.find_dataset(name), f"{weight.name} of layer {saved.path or saved.name} ({name})")
+            found.add(
+                file, weight, file.find_dataset(name), f"{weight.name} of layer {saved.path or saved.name} ({name})"
+            )
     found.finish()
 
 
@@ -124,7 +130,7 @@ def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:
         if not weights:
             continue
         owner = file.find(layer.name, group) if group is not None else None
-        names = [] if owner is None else file.names(owner, "weight_names", len(weights))
+        names = (None if owner is None else file.names(owner, "weight_names")) or []
         if len(names) != len(weights):
             found.problems.append(f"layer {layer.name} has {len(names)} weights, the model's {len(weights)}")
             continue

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from onnx import NodeProto
 
-from kir.dims import Dim, Sym, is_known, parse_dim, symbol
+from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import ShapeError
 from kir.exporters.onnx_file.names import Names
 from kir.graph import Origin
@@ -29,7 +29,7 @@ class SizeNames:
     def __init__(self, texts: Iterable[str], any_composite: bool) -> None:
         self._dims: dict[str, Dim] = {}
         unclear: list[str] = []
-        for text in dict.fromkeys(texts):
+        for text in dict.fromkeys(map(str, texts)):
             try:
                 self._dims[text] = symbol(text)
             except ShapeError:
@@ -39,11 +39,12 @@ class SizeNames:
         used = {name for dim in parsed.values() if any_composite and isinstance(dim, Sym) for name in dim.names()}
         self._names = Names(plain | used)
         for text, dim in parsed.items():
-            is_clear = is_known(dim) if not isinstance(dim, Sym) else any_composite or dim.names() <= plain
+            is_clear = any_composite or not isinstance(dim, Sym) or dim.names() <= plain
             self._dims[text] = dim if dim is not None and is_clear else self.new(text)
 
     def dim(self, text: str) -> Dim:
-        """The size of a `dim_param`."""
+        """The size of a `dim_param`; one that is no UTF-8 text, which protobuf gives as bytes, is called likewise."""
+        text = str(text)
         if text not in self._dims:
             self._dims[text] = self.new(text)
         return self._dims[text]

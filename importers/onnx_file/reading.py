@@ -48,14 +48,19 @@ def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
 def _check(model: ModelProto, what: str) -> ModelProto:
     if not model.HasField("graph"):
         raise FormatError(f"{what} is not an ONNX model: it has no graph")
-    if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
-        raise FormatError(f"{what} does not say which opset it is written in; expected an opset_import of ai.onnx")
+    if not model.opset_import:
+        raise FormatError(f"{what} does not say which opset it is written in; expected an opset_import")
     return model
 
 
-def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators that the model is written in."""
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+def opset_versions(model: ModelProto) -> dict[str, int]:
+    """The version of every domain of operators that the model imports; ONNX's own is ""."""
+    return {domain_of(entry): entry.version for entry in model.opset_import}
+
+
+def domain_of(entry: Any) -> str:
+    """The domain that a node or an import names; ONNX's own, which has two names, is ""."""
+    return "" if entry.domain == "ai.onnx" else str(entry.domain)
 
 
 def read_dtype(number: int, what: str) -> DType:
@@ -132,7 +137,7 @@ def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Ar
 
 
 def _external_path(location: str, folder: Path | None, what: str) -> Path:
-    """Raises FormatError if the file lies, or is linked to, outside the folder: it could be any file of the reader's."""
+    """Raises FormatError if the file lies, or is linked to, outside the folder: it could be any file at all."""
     if folder is None:
         raise FormatError(f"{what} lies in a file, and the model was not given as one; give its path")
     parts = PureWindowsPath(location).parts  # splits at both kinds of slash, and knows drives
@@ -176,11 +181,11 @@ class Attributes:
     def has(self, name: str) -> bool:
         return name in self._found
 
-    def int(self, name: str, default: int | None = _MISSING) -> Any:
+    def integer(self, name: str, default: int | None = _MISSING) -> Any:
         found = self._get(name, AttributeProto.INT, default)
         return found.i if isinstance(found, AttributeProto) else found
 
-    def float(self, name: str, default: float | None = _MISSING) -> Any:
+    def number(self, name: str, default: float | None = _MISSING) -> Any:
         """A float, as it was meant: see `intended`."""
         found = self._get(name, AttributeProto.FLOAT, default)
         return intended(found.f) if isinstance(found, AttributeProto) else found
@@ -189,11 +194,11 @@ class Attributes:
         found = self._get(name, AttributeProto.STRING, default)
         return found.s.decode("utf-8", "replace") if isinstance(found, AttributeProto) else found
 
-    def ints(self, name: str, default: tuple[int, ...] | None = _MISSING) -> Any:
+    def integers(self, name: str, default: tuple[int, ...] | None = _MISSING) -> Any:
         found = self._get(name, AttributeProto.INTS, default)
         return tuple(found.ints) if isinstance(found, AttributeProto) else found
 
-    def floats(self, name: str, default: tuple[float, ...] | None = _MISSING) -> Any:
+    def numbers(self, name: str, default: tuple[float, ...] | None = _MISSING) -> Any:
         found = self._get(name, AttributeProto.FLOATS, default)
         return tuple(map(intended, found.floats)) if isinstance(found, AttributeProto) else found
 

@@ -15,6 +15,7 @@ layer which says nothing is lost: an error, or a warning (`kir.config.set_on_los
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -180,8 +181,12 @@ class Layer:
     ) -> None:
         owner = type(self).__name__
         if unknown:
-            known = ", ".join(constructor_arguments(type(self)))
-            raise InvalidArgumentError(f"{owner} has no argument {', '.join(sorted(unknown))}; it has {known}")
+            known = constructor_arguments(type(self))
+            close = [match for name in sorted(unknown) for match in difflib.get_close_matches(name, known, n=1)]
+            question = f"did you mean {', '.join(close)}? It" if close else "it"
+            raise InvalidArgumentError(
+                f"{owner} has no argument {', '.join(sorted(unknown))}; {question} has {', '.join(known)}"
+            )
         if name is not None and (not isinstance(name, str) or not name):
             raise InvalidArgumentError(f"{owner}: name must be a non-empty string; received name={name!r}")
         self.name = name if name is not None else automatic_name(owner)
@@ -232,6 +237,11 @@ class Layer:
         """Records, traces or runs the layer, by what it is given; see the head of this module."""
         self._check_arguments(args)
         leaves = flatten((args, list(kwargs.values())))
+        if not leaves:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} {self.name!r} was called with {args[0]!r}, which holds no tensor; give it the "
+                f"output of an Input or of another layer, or an array"
+            )
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return self.trace(*args, **kwargs)
         from kir import functional
@@ -595,15 +605,22 @@ def own_arguments(cls: Any) -> tuple[str, ...]:
     return tuple(name for name in constructor_arguments(cls) if name not in shared)
 
 
-@cached
 def constructor_arguments(cls: Any) -> tuple[str, ...]:
+    """The names of `constructor_parameters`."""
+    return tuple(constructor_parameters(cls))
+
+
+@cached
+def constructor_parameters(cls: Any) -> dict[str, inspect.Parameter]:
     """All named constructor arguments of a layer class and of those it passes further ones on to."""
-    names: dict[str, None] = {}
+    found: dict[str, inspect.Parameter] = {}
     for ancestor in cls.__mro__:
         if "__init__" not in vars(ancestor) or ancestor is object:
             continue
         parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
-        names |= dict.fromkeys(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        for parameter in parameters:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, parameter)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return tuple(names)
+    return found

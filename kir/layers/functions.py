@@ -29,15 +29,10 @@ def call_function(role: str, function: Callable[..., Any], *args: Any, **kwargs:
     except Exception as error:
         if isinstance(error, KirError) and _is_ours(function):
             raise
-        mistake = _binding_mistake(function, args, kwargs)
-        if mistake is not None:
-            raise TraceError(
-                f"{role} {function_name(function)} cannot be called with its inputs alone: {mistake}; wrap it in a "
-                f"function that can, such as lambda x: {function_name(function)}(x, …)"
-            ) from error
-        place = _innermost_place(function, error)
-        problem = str(error) if isinstance(error, KirError) else f"{type(error).__name__}: {error}; {HINT}"
-        raise TraceError(f"{role} {function_name(function)}{place}: {problem}") from error
+        place = "" if _is_ours(function) else _innermost_place(function, error)
+        raise TraceError(
+            f"{role} {function_name(function)}{place}: {_problem(function, args, kwargs, error)}"
+        ) from error
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -64,15 +59,24 @@ def parameter_names(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset()
 
 
-def _binding_mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """Why a function cannot be called with these arguments, or None if it can or Python does not know."""
+def _problem(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> str:
+    if isinstance(error, KirError):
+        return str(error)
+    if _takes(function, args, kwargs):
+        return f"{type(error).__name__}: {error}; {HINT}"
+    name = function_name(function)
+    return f"{error}; it is called with {len(args)} inputs, so wrap it in a function of these: lambda x: {name}(x, …)"
+
+
+def _takes(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function can be called with these arguments, as far as Python knows."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
-    except TypeError as error:
-        return str(error)
+    except TypeError:
+        return False
     except ValueError:
-        return None
-    return None
+        return True
+    return True
 
 
 def _is_ours(function: Callable[..., Any]) -> bool:

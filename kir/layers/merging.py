@@ -214,8 +214,8 @@ class Dot(Merge):
         """Two inputs that agree on the axes."""
         _require_two(self, shapes)
         super().check_shapes(shapes)
-        sizes = [shape[axis] for shape, axis in zip(shapes, self._axes_of(shapes), strict=True)]
-        agree_dim(*sizes, f"Dot with axes={self.axes} needs equal sizes there; received {_list_shapes(shapes)}")
+        first, second = [shape[axis] for shape, axis in zip(shapes, self._axes_of(shapes), strict=True)]
+        agree_dim(first, second, f"Dot with axes={self.axes} needs equal sizes there; received {_list_shapes(shapes)}")
 
     def _axes_of(self, shapes: Sequence[Any]) -> list[int]:
         pair = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)

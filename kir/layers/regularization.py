@@ -115,7 +115,7 @@ class SpatialDropoutOfImages(SpatialDropout):
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed, **kwargs)
-        self.data_format = config.standardize_data_format(data_format)
+        self.data_format = config.standardize_data_format(data_format, f"{type(self).__name__} {self.name!r}")
 
 
 class SpatialDropout1D(SpatialDropout):

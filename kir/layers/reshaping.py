@@ -37,7 +37,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format)
+        self.data_format = config.standardize_data_format(data_format, f"Flatten {self.name!r}")
 
     def call(self, x: Tensor) -> Any:
         if not x.shape:

@@ -85,32 +85,32 @@ class Recurrent(Layer):
 
     def __init__(
         self,
-        *,
         units: int,
-        activation: Any,
-        use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        recurrent_regularizer: Any,
-        bias_regularizer: Any,
-        kernel_constraint: Any,
-        recurrent_constraint: Any,
-        bias_constraint: Any,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int | None,
-        return_sequences: bool,
-        return_state: bool,
-        go_backwards: bool,
-        stateful: bool,
-        unroll: bool,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
         zero_output_for_mask: bool = False,
         implementation: int = 2,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         owner = f"{type(self).__name__} {self.name!r}"
         self.units = integer(owner, "units", units, 1)
         self.activation = activations.get(activation)
@@ -464,67 +464,42 @@ class SimpleRNN(Recurrent):
     gate_order = (0,)
     unsaved = frozenset({"implementation", "seed"})
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units=units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            **kwargs,
-        )
-
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.RNN(self.units, direction, functions)
 
 
-class LSTM(Recurrent):
-    """Long short-term memory; for the arguments see `Recurrent`.
+class GatedRecurrent(Recurrent):
+    """What the layers with gates have in common. Behind `use_bias`, arguments go by name.
 
     Args:
         recurrent_activation: of the gates.
-        unit_forget_bias: 1 is the initial bias of the forget gate.
         use_cudnn: how Keras runs the layer; ignored.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        *,
+        use_cudnn: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, activation, use_bias, **kwargs)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.use_cudnn = choice(f"{type(self).__name__} {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
+
+    def gate_activation(self) -> recurrent.Activation:
+        """The activation of the gates; for the errors see `find_activation`."""
+        return self.find_activation("recurrent_activation", self.recurrent_activation)
+
+
+class LSTM(GatedRecurrent):
+    """Long short-term memory; for the arguments see `GatedRecurrent` and `Recurrent`.
+
+    Args:
+        unit_forget_bias: 1 is the initial bias of the forget gate.
 
     Source: https://keras.io/api/layers/recurrent_layers/lstm/
     """
@@ -538,65 +513,20 @@ class LSTM(Recurrent):
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        *,
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units=units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            **kwargs,
-        )
-        owner = f"LSTM {self.name!r}"
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.unit_forget_bias = boolean(owner, "unit_forget_bias", unit_forget_bias)
-        self.use_cudnn = choice(owner, "use_cudnn", use_cudnn, ("auto", True, False))
+        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+        self.unit_forget_bias = boolean(f"LSTM {self.name!r}", "unit_forget_bias", unit_forget_bias)
 
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.LSTM(self.units, direction, functions)
 
     def cell_activations(self) -> tuple[recurrent.Activation, ...]:
         """Of the gates, of the cell, of the output."""
-        gates = self.find_activation("recurrent_activation", self.recurrent_activation)
         cell = self.find_activation("activation", self.activation)
-        return gates, cell, cell
+        return self.gate_activation(), cell, cell
 
     def make_bias_initializer(self) -> Any:
         """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
@@ -610,13 +540,11 @@ class LSTM(Recurrent):
         return draw_with_open_forget_gate
 
 
-class GRU(Recurrent):
-    """Gated recurrent unit; for the arguments see `Recurrent`.
+class GRU(GatedRecurrent):
+    """Gated recurrent unit; for the arguments see `GatedRecurrent` and `Recurrent`.
 
     Args:
-        recurrent_activation: of the gates.
         reset_after: whether the reset gate multiplies behind the product with the state; there are two biases then.
-        use_cudnn: how Keras runs the layer; ignored.
 
     Source: https://keras.io/api/layers/recurrent_layers/gru/
     """
@@ -629,64 +557,19 @@ class GRU(Recurrent):
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
+        *,
         reset_after: bool = True,
-        use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units=units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            **kwargs,
-        )
-        owner = f"GRU {self.name!r}"
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.reset_after = boolean(owner, "reset_after", reset_after)
-        self.use_cudnn = choice(owner, "use_cudnn", use_cudnn, ("auto", True, False))
+        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+        self.reset_after = boolean(f"GRU {self.name!r}", "reset_after", reset_after)
 
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.GRU(self.units, direction, functions, self.reset_after)
 
     def cell_activations(self) -> tuple[recurrent.Activation, ...]:
         """Of the gates, of the hidden state."""
-        gates = self.find_activation("recurrent_activation", self.recurrent_activation)
-        return gates, self.find_activation("activation", self.activation)
+        return self.gate_activation(), self.find_activation("activation", self.activation)
 
     def bias_shape(self) -> tuple[int, ...]:
         """With `reset_after` one bias for the inputs and one for the state."""

@@ -182,12 +182,8 @@ WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 OPTIONAL = ("sequence_lens", "initial_h", "initial_c")
 
 
-@dataclass(frozen=True)
-class RNN(_Recurrent):
-    """``h = f(x W + h R + b)``, with activations (f,) per direction. ONNX: RNN since opset 14."""
-
-    gates = 1
-    functions = 1
+class _OneState(_Recurrent):
+    """An operator whose only state is what it puts out."""
 
     def infer(
         self,
@@ -212,13 +208,21 @@ class RNN(_Recurrent):
     ) -> tuple[Array, ...]:
         return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h,))
 
+
+@dataclass(frozen=True)
+class RNN(_OneState):
+    """``h = f(x W + h R + b)``, with activations (f,) per direction. ONNX: RNN since opset 14."""
+
+    gates = 1
+    functions = 1
+
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
         (f,) = functions
         return lambda gates, state: (f(gates + (state[0] @ recurrent + bias)),)
 
 
 @dataclass(frozen=True)
-class GRU(_Recurrent):
+class GRU(_OneState):
     """Gates in the order update, reset, hidden; activations (f, g) per direction. ONNX: GRU since opset 14.
 
         z, r = f(x W + h R + b)
@@ -233,29 +237,6 @@ class GRU(_Recurrent):
 
     gates = 3
     functions = 2
-
-    def infer(
-        self,
-        x: TensorType,
-        kernel: TensorType,
-        recurrent_kernel: TensorType,
-        bias: TensorType,
-        sequence_lens: TensorType | None = None,
-        initial_h: TensorType | None = None,
-    ) -> tuple[TensorType, TensorType]:
-        y, y_h = self.infer_outputs(x, (kernel, recurrent_kernel, bias), sequence_lens, initial_h)
-        return y, y_h
-
-    def eval(
-        self,
-        x: Array,
-        kernel: Array,
-        recurrent_kernel: Array,
-        bias: Array,
-        sequence_lens: Array | None = None,
-        initial_h: Array | None = None,
-    ) -> tuple[Array, ...]:
-        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h,))
 
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
         f, g = functions

@@ -88,7 +88,7 @@ LAMBDAS = {
     "an activation": "f = keras.activations.gelu",
     "a function of keras.ops": "f = ops.square",
     "an import inside": "def f(x):\n    from keras import ops as o\n    import numpy\n    return o.exp(numpy.tanh(x))",
-    "a helper": "def g(x):\n    return ops.tanh(x)\ndef f(x):\n    return g(x) + h(x)\ndef h(x):\n    return ops.sin(x)",
+    "a helper": "def g(x):\n    return ops.tanh(x)\ndef f(x):\n    return h(g(x))\ndef h(x):\n    return ops.sin(x)",
     "a closure": "def make(inner):\n    def f(x):\n        return inner(x) ** 3\n    return f\nf = make(ops.sin)",
     "recursion": (
         "def make():\n    def f(x, n=2):\n        return ops.sin(f(x, n - 1)) if n else x\n    return f\nf = make()"

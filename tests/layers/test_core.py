@@ -479,4 +479,14 @@ def test_a_lambda_in_a_sequential_takes_its_input_shape() -> None:
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
 def test_dense_of_integers_like_keras(dtype: str) -> None:
-    check_layer("Dense", ((6,), dtype), units=3, activation="tanh")
+    def build(library: Any, x: Any) -> Any:
+        return library.Dense(3, activation="tanh")(x)
+
+    assert_matches_keras(*build_both(build, ((6,), dtype)), draw_feeds(((6,), dtype)))
+
+
+def test_a_misspelled_argument_is_guessed() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"Dense has no argument activaton; did you mean activation\? It has"
+    ):
+        Dense(3, activaton="relu")

@@ -151,7 +151,7 @@ def test_a_pass_that_rounds_too_much_is_named() -> None:
 def test_a_pass_that_breaks_the_graph_is_named() -> None:
     def forge(graph: Graph) -> int:
         [output] = graph.outputs
-        output.inputs = (graph.inputs[0].output,)
+        output._inputs[:] = [graph.inputs[0].output]
         return 1
 
     with pytest.raises(GraphError, match=r"pass forge broke the graph: .*disagree with its edges"):

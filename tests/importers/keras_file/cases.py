@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers as L  # noqa: N812
+from keras import layers as L
 from keras import ops
 
 Builder = Callable[[Any], Any]
@@ -31,7 +31,9 @@ def functional(*shapes: Any, dtype: str = "float32") -> Callable[[Callable[..., 
 
     def decorate(outputs: Callable[..., Any]) -> Builder:
         def build(time: Any) -> Any:
-            inputs = [keras.Input(tuple(time if size == -2 else size for size in shape), dtype=dtype) for shape in shapes]
+            inputs = [
+                keras.Input(tuple(time if size == -2 else size for size in shape), dtype=dtype) for shape in shapes
+            ]
             return keras.Model(inputs, outputs(*inputs))
 
         return build
@@ -70,16 +72,22 @@ CHAINS: dict[str, Builder] = {
     "identity": chain((-2, 8), lambda: L.Identity(), lambda: L.Dense(2)),
     "activity_regularization": chain((8,), lambda: L.ActivityRegularization(l1=0.1, l2=0.2)),
     "masking": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.LSTM(4)),
-    "masking_sequences": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.GRU(4, return_sequences=True), lambda: L.Dense(2)),
+    "masking_sequences": chain(
+        (-2, 3), lambda: L.Masking(0.0), lambda: L.GRU(4, return_sequences=True), lambda: L.Dense(2)
+    ),
     "simple_rnn": chain((-2, 3), lambda: L.SimpleRNN(4, return_sequences=True)),
     "lstm": chain((-2, 3), lambda: L.LSTM(4, return_sequences=True), lambda: L.LSTM(3, go_backwards=True)),
     "gru": chain((-2, 3), lambda: L.GRU(4, reset_after=False), lambda: L.Dense(2)),
     "gru_reset_after": chain((-2, 3), lambda: L.GRU(4, use_bias=False)),
     "bidirectional": chain((-2, 3), lambda: L.Bidirectional(L.LSTM(4, return_sequences=True)), lambda: L.Dense(2)),
-    "bidirectional_sum": chain((-2, 3), lambda: L.Bidirectional(L.GRU(4), merge_mode="sum", backward_layer=L.GRU(4, go_backwards=True))),
+    "bidirectional_sum": chain(
+        (-2, 3), lambda: L.Bidirectional(L.GRU(4), merge_mode="sum", backward_layer=L.GRU(4, go_backwards=True))
+    ),
     "time_distributed": chain((-2, 6), lambda: L.TimeDistributed(L.Dense(3, name="inner dense"))),
     "time_distributed_model": chain(
-        (-2, 4, 3), lambda: L.TimeDistributed(keras.Sequential([L.Flatten(), L.Dense(3)], name="each")), lambda: L.LSTM(2)
+        (-2, 4, 3),
+        lambda: L.TimeDistributed(keras.Sequential([L.Flatten(), L.Dense(3)], name="each")),
+        lambda: L.LSTM(2),
     ),
     "nested_sequential": chain(
         (8,),

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kir.exporters.onnx_file.session import make_session, run_session
-from kir.exporters.pipeline import ExportOptions, export_model
 
 from kir import Model
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.pipeline import ExportOptions, export_model
 from kir.structure import flatten
 
 Array = np.ndarray[Any, Any]

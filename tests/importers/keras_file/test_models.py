@@ -9,15 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.config import Origin, build_model
 
 import kir.layers
+from kir.importers.keras_file import load_keras_model
+from kir.importers.keras_file.config import Origin, build_model
 from kir.layers import Layer
 from kir.structure import flatten
 from tests.importers.keras_file.cases import CASES
 from tests.importers.keras_file.compare import assert_same_numbers, randomize
-
 
 
 def build(name: str, time: int | None) -> Any:
@@ -104,3 +103,34 @@ def test_ten_thousand_layers() -> None:
     config = {"name": "deep", "layers": layers, "input_layers": ["x", 0, 0], "output_layers": ["d9999", 0, 0]}
     model = build_model({"class_name": "Functional", "config": config, "module": "keras"}, Origin(Path("deep.json")))
     assert len(model.layers) == 10_001
+
+
+def random_model(seed: int) -> Any:
+    """Layers, operations and models, some of them shared, connected at random."""
+    random = np.random.default_rng(seed)
+    keras.utils.clear_session()
+    inputs = [keras.Input((3,)) for _ in range(random.integers(1, 4))]
+    given = keras.Input((3,))
+    inner = keras.Model(given, keras.layers.Dense(3)(given) + keras.layers.Dense(3)(given))
+    shared = [keras.layers.Dense(3) for _ in range(3)]
+    tensors = list(inputs)
+    for _ in range(random.integers(3, 14)):
+        a, b = (tensors[random.integers(len(tensors))] for _ in range(2))
+        choices = [keras.layers.Dense(3), shared[random.integers(3)], inner, keras.layers.Activation("tanh")]
+        kind = random.integers(6)
+        tensors.append(choices[kind](a) if kind < 4 else a + b if kind == 4 else keras.layers.Add()([a, b]))
+    count = min(len(tensors), random.integers(1, 4))
+    reference = keras.Model(inputs, [tensors[i] for i in random.choice(len(tensors), count, replace=False)])
+    randomize(reference, seed)
+    return reference
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_random_models(seed: int, ending: str, tmp_path: Path) -> None:
+    reference = random_model(seed)
+    model = load_keras_model(save(reference, tmp_path / f"model{ending}"))
+    assert [layer.name for layer in model.layers] == [layer.name for layer in reference.layers]
+    feeds = [np.random.default_rng(seed).normal(size=(2, 3)).astype(np.float32) for _ in reference.inputs]
+    for ours, theirs in zip(model.predict(feeds), reference(feeds), strict=True):
+        np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-4, atol=1e-4)

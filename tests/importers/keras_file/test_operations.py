@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.operations import MAX_COUNT, OPERATIONS, make_operation
 from keras import ops
 
 from kir.errors import FormatError, UnsupportedError
+from kir.importers.keras_file import load_keras_model
+from kir.importers.keras_file.operations import MAX_COUNT, OPERATIONS, make_operation
 from tests.importers.keras_file.compare import assert_same_numbers
 
 # Operations on a float x (batch, 4, 6).

@@ -1,0 +1,97 @@
+"""What a picture shows, before anything is placed: boxes with lines of text, and links between them.
+
+`layers_view` and `ops_view` make diagrams; `scene` places them; `dot` and `mermaid` write them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kir.errors import InvalidArgumentError
+
+PARTS = ("types", "attributes", "weights")
+# What happened to a box between two stages of the pipeline.
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line in a box: an attribute, or a weight with its shape."""
+
+    key: str
+    value: str
+    is_weight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """An array that a box uses. `read` gives it; a layer's is only drawn then."""
+
+    name: str
+    type: str
+    key: int
+    read: Callable[[], Any]
+
+
+@dataclass(slots=True)
+class Box:
+    """One layer call or one node.
+
+    `title` is its class, `name` its layer, `kind` the group that colours it. `outputs` are the types of its outputs,
+    each of which links leave as a port. `facts` are what a reader finds when looking closer. `identity` is the same
+    object in two diagrams if the box is. `inner` is the diagram of a nested model that is drawn inside.
+    """
+
+    title: str
+    name: str
+    kind: str
+    outputs: Sequence[str]
+    lines: Sequence[Line] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    weights: Sequence[Weights] = ()
+    identity: object = None
+    inner: Diagram | None = None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From an output (`port`) of a box to another box, both by number. `slots` are the inputs that read it."""
+
+    source: int
+    port: int
+    target: int
+    slots: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Diagram:
+    """Boxes, each behind those that it reads, and links. `shows_types`: whether links carry the type of the value."""
+
+    name: str
+    boxes: list[Box] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    shows_types: bool = True
+
+
+def parse_parts(text: str) -> frozenset[str]:
+    """The parts that a text like "types,weights" names; "none" or nothing names none.
+
+    Raises:
+        InvalidArgumentError: a word is none of the parts.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip() not in ("", "none")]
+    for word in words:
+        if word not in PARTS:
+            raise InvalidArgumentError(f"cannot show {word!r}; expected some of {', '.join(PARTS)}, or none")
+    return frozenset(words)
+
+
+def join_links(reads: Sequence[tuple[int, int, int, int]]) -> list[Link]:
+    """Links from reads (source, port, target, slot), one for all slots of a target that read the same output."""
+    slots: dict[tuple[int, int, int], list[int]] = {}
+    for source, port, target, slot in reads:
+        slots.setdefault((source, port, target), []).append(slot)
+    return [Link(*ends, tuple(found)) for ends, found in slots.items()]

@@ -1,0 +1,173 @@
+"""The page: one HTML file that works offline, with every stage of the pipeline, and what is in each box.
+
+The page loads nothing: its Content-Security-Policy allows the two things inside of it, by their hashes, and nothing
+else. What the model says stands in a block of JSON, in which no name can end the block.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kir.exporters.picture import palette
+from kir.exporters.picture.diagram import Box, Weights
+from kir.exporters.picture.scene import PlacedBox, Scene, make_scene
+from kir.exporters.picture.stages import Stage
+from kir.exporters.picture.statistics import describe_weights
+from kir.exporters.picture.svg import escape
+
+HERE = Path(__file__).parent
+
+
+def write_html(name: str, stages: Sequence[Stage], first: int, direction: str = "TB") -> str:
+    """The text of the page, opened at the stage with the number `first`. O(boxes + links) for each stage."""
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    data = _Data(name, first, direction)
+    for stage in stages:
+        data.add_stage(stage)
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        f"base-uri 'none'; form-action 'none'"
+    )
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(name)} · kir</title>\n<style>{style}</style>\n</head>\n<body>\n{_BODY}"
+        f'<script type="application/json" id="data">{embed(data.document())}</script>\n'
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+_BODY = """<header>
+<h1 id="name"></h1>
+<div id="tabs" role="tablist" aria-label="Stages"></div>
+<div id="tools">
+<input id="search" type="search" placeholder="Search ( / )" aria-label="Search boxes" autocomplete="off">
+<span id="hits" role="status"></span>
+<button id="before" aria-pressed="false" title="Show what this pass was given (b)">Before</button>
+<button id="out" title="Zoom out (-)" aria-label="Zoom out">−</button>
+<button id="in" title="Zoom in (+)" aria-label="Zoom in">+</button>
+<button id="fit" title="Show everything (f)">Fit</button>
+</div>
+</header>
+<main>
+<canvas id="picture" tabindex="0" role="application"></canvas>
+<aside id="panel" aria-live="polite"></aside>
+</main>
+<footer id="status" role="status"></footer>
+"""
+
+
+def embed(document: Any) -> str:
+    """JSON that can stand inside of a script element: no "<" can begin an end tag or a comment there."""
+    return json.dumps(document, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+class _Data:
+    """Collects the JSON document. Boxes and weights that several stages share are written once."""
+
+    def __init__(self, name: str, first: int, direction: str) -> None:
+        self.name = name
+        self.first = first
+        self.direction = direction
+        self.stages: list[dict[str, Any]] = []
+        self.records: dict[str, int] = {}
+        self.weights: dict[tuple[str, int], int] = {}
+        self.weight_records: list[dict[str, Any]] = []
+        self.described: dict[int, dict[str, Any]] = {}
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "first": self.first,
+            "direction": self.direction,
+            "status": {status: list(look) for status, look in palette.STATUS.items()},
+            "stages": self.stages,
+            "records": [json.loads(record) for record in self.records],
+            "weights": self.weight_records,
+        }
+
+    def add_stage(self, stage: Stage) -> None:
+        scene = make_scene(stage.diagram, self.direction)
+        # Nested boxes stand in the scene, but are no part of the comparison of stages.
+        numbers = {id(placed.box): number for number, placed in enumerate(scene.boxes)}
+        places = [numbers[id(box)] for box in stage.diagram.boxes]
+        self.stages.append(
+            {
+                "title": stage.title,
+                "note": stage.note,
+                "step": _step(stage),
+                "width": round(scene.width),
+                "height": round(scene.height),
+                "boxes": [self.box(placed) for placed in scene.boxes],
+                "links": _links(scene),
+                "labels": [[label.x, label.y, label.text] for label in scene.labels],
+                "arrived": _by_place(places, stage.arrived),
+                "leaving": _by_place(places, stage.leaving),
+            }
+        )
+
+    def box(self, placed: PlacedBox) -> list[float]:
+        nests = 1 if placed.box.inner is not None else 0
+        return [self.record(placed), placed.x, placed.y, placed.width, placed.height, nests]
+
+    def record(self, placed: PlacedBox) -> int:
+        """The number of the record of what a box shows."""
+        box = placed.box
+        record = {
+            "title": placed.title,
+            "name": placed.name,
+            "fullName": box.name,
+            "colour": palette.colour(box.kind),
+            "nameX": placed.name_x,
+            "valueX": placed.value_x,
+            "lines": [[line.key, line.value, int(line.is_weight)] for line in placed.lines],
+            "facts": [list(fact) for fact in box.facts],
+            "weights": [self.weight(weights) for weights in box.weights],
+            "key": self.key(box),
+        }
+        return self.records.setdefault(json.dumps(record), len(self.records))
+
+    def key(self, box: Box) -> str:
+        """What a box is found by in another stage."""
+        return f"{box.title} {box.name}"
+
+    def weight(self, weights: Weights) -> int:
+        """The number of the record of an array under this name; its numbers are read once."""
+        place = self.weights.setdefault((weights.name, weights.key), len(self.weights))
+        if place == len(self.weight_records):
+            if weights.key not in self.described:
+                self.described[weights.key] = describe_weights(weights.read())
+            self.weight_records.append({"name": weights.name, "type": weights.type, **self.described[weights.key]})
+        return place
+
+
+def _step(stage: Stage) -> str | None:
+    """What the step to a stage did, such as "+3 −1 ~2"; None for a stage that no step leads to."""
+    if not stage.arrived:
+        return None
+    counts = {**stage.counts(), "removed": stage.removed_count}
+    signs = [f"{sign}{counts[status]}" for status, (_, sign) in palette.STATUS.items() if counts.get(status)]
+    return " ".join(signs) or "="
+
+
+def _links(scene: Scene) -> list[list[Any]]:
+    return [
+        [link.source, link.target, [round(number) for point in link.points for number in point]] for link in scene.links
+    ]
+
+
+def _by_place(places: Sequence[int], statuses: Sequence[str]) -> dict[str, str]:
+    """The statuses that are not empty, by number of the placed box."""
+    return {str(place): status for place, status in zip(places, statuses, strict=False) if status}

@@ -1,0 +1,121 @@
+"""The diagram of a model: one box per layer call, so that a shared layer stands once for each use of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
+from kir.functional import Operation
+from kir.keras_tensor import Call, KerasTensor
+from kir.layers.base import Layer, Weight
+from kir.layers.input import InputLayer
+from kir.model import Model
+from kir.structure import flatten
+from kir.summary import shown_arguments
+
+
+def layers_diagram(model: Model, shown: frozenset[str], expand_nested: bool = False) -> Diagram:
+    """The layers of a model. Nested models are one box, or with `expand_nested` drawn inside theirs. O(calls)."""
+    diagram = _Writer(model, shown).diagram
+    pending = [diagram] if expand_nested else []
+    while pending:
+        for box in pending.pop().boxes:
+            if isinstance(box.identity, Call) and isinstance(box.identity.layer, Model):
+                box.inner = _Writer(box.identity.layer, shown).diagram
+                box.lines = ()
+                pending.append(box.inner)
+    return diagram
+
+
+class _Writer:
+    """Makes the diagram of one model, without those inside."""
+
+    def __init__(self, model: Model, shown: frozenset[str]) -> None:
+        self.shown = shown
+        self.diagram = Diagram(model.name, shows_types="types" in shown)
+        self.places: dict[int, tuple[int, int]] = {}  # of each tensor: its box and port
+        self.reads: list[tuple[int, int, int, int]] = []
+        self.uses = Counter(id(call.layer) for call in model.recorded)
+        self.seen: Counter[int] = Counter()
+        for tensor in model.inputs:
+            self.add_input(tensor)
+        for call in model.recorded:
+            self.add_call(call)
+        for name, tensor in zip(model.output_names, model.outputs, strict=True):
+            self.add_output(name, tensor)
+        self.diagram.links = join_links(self.reads)
+
+    def add_input(self, tensor: KerasTensor) -> None:
+        self.places[id(tensor)] = len(self.diagram.boxes), 0
+        box = Box("Input", tensor.name, "input", [str(tensor.type)], facts=[("type", str(tensor.type))])
+        box.identity = tensor
+        self.diagram.boxes.append(box)
+
+    def add_output(self, name: str, tensor: KerasTensor) -> None:
+        self.read([tensor])
+        facts = [("type", str(tensor.type))]
+        self.diagram.boxes.append(Box("Output", name, "output", [], facts=facts, identity=(name, "output")))
+
+    def add_call(self, call: Call) -> None:
+        if isinstance(call.layer, InputLayer):
+            return
+        self.read(call.inputs)
+        outputs = [x for x in flatten(call.outputs) if isinstance(x, KerasTensor)]
+        for port, tensor in enumerate(outputs):
+            self.places[id(tensor)] = len(self.diagram.boxes), port
+        self.diagram.boxes.append(self.box(call, [str(tensor.type) for tensor in outputs]))
+
+    def read(self, tensors: Sequence[KerasTensor]) -> None:
+        for slot, tensor in enumerate(tensors):
+            self.reads.append((*self.places[id(tensor)], len(self.diagram.boxes), slot))
+
+    def box(self, call: Call, outputs: list[str]) -> Box:
+        layer = call.layer
+        arguments = [Line(key, value) for key, value in shown_arguments(layer).items()]
+        lines = [*self.sharing(layer), *_contents(layer)]
+        lines += arguments if "attributes" in self.shown else []
+        weights = [] if isinstance(layer, Model) else _weights(layer)
+        lines += [Line(one.name, one.type, True) for one in weights] if "weights" in self.shown else []
+        facts = [("layer", layer.name), ("class", type(layer).__name__), ("parameters", f"{layer.count_params():,}")]
+        facts += [(f"input {slot}", str(x.type)) for slot, x in enumerate(call.inputs)]
+        facts += [("output" if len(outputs) == 1 else f"output {port}", type) for port, type in enumerate(outputs)]
+        facts += [(line.key, line.value) for line in arguments]
+        return Box(_class_of(layer), layer.name, kind_of_layer(layer), outputs, lines, facts, weights, identity=call)
+
+    def sharing(self, layer: Layer) -> list[Line]:
+        """That a layer is called again and again, and the how manieth call this is."""
+        self.seen[id(layer)] += 1
+        count = self.uses[id(layer)]
+        return [Line("shared", f"call {self.seen[id(layer)]} of {count}")] if count > 1 else []
+
+
+def kind_of_layer(layer: Layer) -> str:
+    """The group that colours a layer: the module it is defined in; "custom" for a layer of the user's."""
+    if isinstance(layer, Model):
+        return "model"
+    if isinstance(layer, Operation):
+        return "elementwise"
+    package, _, group = type(layer).__module__.rpartition(".")
+    return group if package == "kir.layers" else "custom"
+
+
+def _class_of(layer: Layer) -> str:
+    if isinstance(layer, Operation):
+        return layer.function.__name__
+    return type(layer).__name__
+
+
+def _contents(layer: Layer) -> list[Line]:
+    if not isinstance(layer, Model):
+        return []
+    return [Line("layers", f"{len(layer.layers):,}"), Line("parameters", f"{layer.count_params():,}")]
+
+
+def _weights(layer: Layer) -> list[Weights]:
+    return [_weight(weight) for weight in layer.weights]
+
+
+def _weight(weight: Weight) -> Weights:
+    sizes = ", ".join(map(str, weight.shape))
+    return Weights(weight.name, f"{weight.dtype}[{sizes}]", id(weight), lambda: weight.array)

@@ -1,0 +1,116 @@
+"""The diagram of a graph: one box per node. Constants are lines in the boxes of their readers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
+from kir.graph import Graph, Node, Value
+from kir.op import input_names
+from kir.ops.structural import Constant, Input, Output
+
+# Constants up to this many elements show their numbers instead of their type.
+MAX_SHOWN_ELEMENTS = 4
+
+
+def ops_diagram(graph: Graph, shown: frozenset[str]) -> Diagram:
+    """The live nodes of a graph. O(nodes + edges)."""
+    diagram = Diagram(graph.name, shows_types="types" in shown)
+    numbers: dict[Node, int] = {}
+    reads: list[tuple[int, int, int, int]] = []
+    order = graph.order()
+    read_by_output = {v.node for node in order if isinstance(node.op, Output) for v in node.inputs if v is not None}
+    for node in order:
+        if isinstance(node.op, Constant) and node not in read_by_output:
+            continue
+        numbers[node] = len(diagram.boxes)
+        for slot, value in enumerate(node.inputs):
+            if value is not None and value.node in numbers:
+                reads.append((numbers[value.node], value.index, numbers[node], slot))
+        diagram.boxes.append(_box(node, shown))
+    diagram.links = join_links(reads)
+    return diagram
+
+
+def kind_of_op(node: Node) -> str:
+    """The group that colours a node: the module of its operator, or the role of a structural one."""
+    match node.op:
+        case Input():
+            return "input"
+        case Output():
+            return "output"
+        case _:
+            return type(node.op).__module__.rpartition(".")[2]
+
+
+def _box(node: Node, shown: frozenset[str]) -> Box:
+    outputs = [] if isinstance(node.op, Output) else [str(value.type) for value in node.outputs]
+    attributes = _attributes(node)
+    constants = _constants(node)
+    lines = attributes if "attributes" in shown else []
+    if "weights" in shown:
+        lines = [*lines, *(Line(name, _content(value), True) for name, value in constants)]
+    weights = [_weights(name, value) for name, value in constants]
+    if isinstance(node.op, Constant):
+        weights = [_weights(node.op.label or "value", node.output)]
+    return Box(node.op.name, _name(node), kind_of_op(node), outputs, lines, _facts(node, attributes), weights, node)
+
+
+def _name(node: Node) -> str:
+    match node.op:
+        case Input(label=label) | Output(label=label) | Constant(label=label):
+            return label or ""
+        case _:
+            return node.origin.path if node.origin else ""
+
+
+def _attributes(node: Node) -> list[Line]:
+    if isinstance(node.op, Input | Output | Constant):
+        return []
+    return [Line(name, _attribute(value)) for name, value in node.op.attributes().items() if value is not None]
+
+
+def _attribute(value: Any) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
+
+
+def _constants(node: Node) -> list[tuple[str, Value]]:
+    """The constant inputs with the names of their parameters."""
+    if isinstance(node.op, Output):
+        return []
+    return [
+        (_parameter(node, slot), value)
+        for slot, value in enumerate(node.inputs)
+        if value is not None and isinstance(value.node.op, Constant)
+    ]
+
+
+def _parameter(node: Node, slot: int) -> str:
+    names = input_names(type(node.op))
+    return names[slot] if slot < len(names) and names[slot][0] != "*" else f"{names[-1].lstrip('*')} {slot}"
+
+
+def _content(value: Value) -> str:
+    assert isinstance(value.node.op, Constant)
+    array = value.node.op.value.array
+    return str(array.tolist()) if array.size <= MAX_SHOWN_ELEMENTS else str(value.type)
+
+
+def _weights(name: str, value: Value) -> Weights:
+    assert isinstance(value.node.op, Constant)
+    array = value.node.op.value.array
+    label = value.node.op.label
+    return Weights(f"{name} ({label})" if label else name, str(value.type), id(array), lambda: array)
+
+
+def _facts(node: Node, attributes: list[Line]) -> list[tuple[str, str]]:
+    facts = [("operator", node.op.name)]
+    if node.origin:
+        facts += [("layer", node.origin.path), ("class", node.origin.layer)]
+    for slot, value in enumerate(node.inputs):
+        if value is not None:
+            facts.append((_parameter(node, slot), str(value.type)))
+    facts += [
+        ("output" if len(node.outputs) == 1 else f"output {value.index}", str(value.type)) for value in node.outputs
+    ]
+    return facts + [(line.key, line.value) for line in attributes]

@@ -1,0 +1,62 @@
+"""kir as a backend of ONNX: imported graphs, run by the interpreter.
+
+`prepare(model).run(inputs)` is the interface that ONNX's own suite of tests drives; see `onnx.backend.base`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+from onnx.backend.base import Backend, BackendRep
+
+from kir.errors import InvalidArgumentError
+from kir.graph import Graph
+from kir.importers.onnx_file.build import import_graph
+from kir.interpreter import Plan
+from kir.op import Array
+
+
+class KirModel(BackendRep):
+    """A model that is ready to run."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        self._plan = Plan(graph)
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
+        """The outputs, in order, of inputs in the order of the model.
+
+        Raises:
+            InvalidArgumentError: there are more inputs than the model has.
+            ShapeError: an input does not fit.
+        """
+        arrays: Sequence[Any] = inputs if isinstance(inputs, list | tuple) else [inputs]
+        names = list(self._plan.inputs)
+        if len(arrays) > len(names):
+            raise InvalidArgumentError(f"received {len(arrays)} inputs; the model has {', '.join(names) or 'none'}")
+        return tuple(self._plan.run(dict(zip(names, map(np.asarray, arrays), strict=False))).values())
+
+
+class KirBackend(Backend):
+    """ONNX's interface to whatever runs its models."""
+
+    @classmethod
+    def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> KirModel:
+        """The model, imported.
+
+        Raises:
+            UnsupportedError: kir has no operator for some of its nodes.
+            FormatError: the model is not valid.
+            InvalidArgumentError: the device is not the CPU.
+        """
+        if not cls.supports_device(device):
+            raise InvalidArgumentError(f"received device={device!r}; kir's interpreter runs on the CPU")
+        return KirModel(import_graph(model))
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        return device == "CPU"

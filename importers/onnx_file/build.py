@@ -1,0 +1,307 @@
+"""From an ONNX model to a Graph, node by node."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+from kir.dims import Dim
+from kir.errors import FormatError, KirError, UnsupportedError
+from kir.graph import Graph
+from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
+from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
+from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
+from kir.importers.onnx_file.reading import Attributes, domain_of, load, opset_versions, read_dtype, read_tensor
+from kir.importers.onnx_file.sizes import ELEMENTWISE
+from kir.importers.onnx_file.translate import Call, Operand, Translator
+from kir.ops.structural import Data, Input, Output
+from kir.passes.remove_dead import remove_dead
+from kir.types import DType, TensorType, type_of
+
+OLDEST_OPSET = 7
+
+# Until then every initializer had to be listed as an input too, so that being one says nothing.
+IR_VERSION_OF_DEFAULTS = 4
+
+
+def import_graph(
+    source: Path | ModelProto,
+    *,
+    keep_unknown: bool = False,
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
+    batch: Dim | None = None,
+) -> Graph:
+    """Reads an ONNX model as a graph of kir's operators, one for each node.
+
+    What computes shapes becomes symbolic sizes in attributes; an Identity vanishes; Squeeze, Unsqueeze and Flatten are
+    Reshapes; what the exporter writes as several nodes is put together again. Inputs, outputs and weights keep their
+    names. The file is data that somebody else may have written: nothing in it is run, and weights that lie outside its
+    folder are refused.
+
+    Args:
+        source: the file, of opset 7 or newer; or the model.
+        keep_unknown: carry nodes that kir has no operator for through, as `Opaque`. Such a graph can be optimised and
+            written, and not run.
+        shapes: shapes to give inputs instead of those in the file, by name.
+        batch: the size to give the first axis of all inputs where the file leaves it open.
+
+    Raises:
+        FormatError: the file cannot be read, or is not a valid ONNX model.
+        UnsupportedError: nodes have no operator in kir; the message lists them all.
+    """
+    model, folder = load(source)
+    with _without_garbage_collection():
+        reader = _Reader(model, folder, keep_unknown)
+        reader.add_sources(shapes or {}, batch)
+        for index, node in enumerate(model.graph.node):
+            reader.add_node(index, node)
+        reader.raise_problems()
+        reader.add_outputs()
+        remove_dead(reader.graph)
+    return reader.graph
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """The collector would look through the growing graph again and again, in vain: for a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Reader:
+    """Builds the graph; `operands` holds what each name stands for, None if it comes from a node that failed."""
+
+    def __init__(self, model: ModelProto, folder: Path | None, keep_unknown: bool) -> None:
+        self.versions = opset_versions(model)
+        opset = self.versions.get("", OLDEST_OPSET)
+        if opset < OLDEST_OPSET:
+            raise UnsupportedError(f"the model is written in opset {opset}; kir reads {OLDEST_OPSET} and newer")
+        self.model = model
+        self.folder = folder
+        self.keep_unknown = keep_unknown
+        self.graph = Graph(str(model.graph.name))
+        self.graph.metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
+        self.operands: dict[str, Operand | None] = {}
+        self.problems: dict[str, list[str]] = {}
+        written_by_kir = model.producer_name == "kir"
+        values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+        names = SizeNames((text for value in values for text in _size_texts(value)), written_by_kir)
+        self.translator = Translator(self.graph, opset, written_by_kir, _count_reads(model), names)
+        self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
+        self._inferred: Mapping[str, TensorType] | None = None
+
+    # Inputs and initializers
+
+    def add_sources(self, shapes: Mapping[str, Sequence[Dim]], batch: Dim | None) -> None:
+        """The inputs in the order of the file, and the initializers, which enter the graph when they are read."""
+        graph = self.model.graph
+        if graph.sparse_initializer:
+            raise UnsupportedError("the model has sparse initializers; kir has none")
+        tensors: dict[str, TensorProto] = {}
+        for tensor in graph.initializer:
+            if tensor.name in tensors or not tensor.name or isinstance(tensor.name, bytes):
+                raise FormatError(f"an initializer is named {tensor.name!r}; expected names that are unique texts")
+            tensors[tensor.name] = tensor
+        listed = {value.name for value in graph.input}
+        for name in shapes:
+            if name not in listed:
+                raise FormatError(f"there is no input {name!r}; the model's inputs are {', '.join(sorted(listed))}")
+        for value in graph.input:
+            if value.name not in tensors or self.model.ir_version >= IR_VERSION_OF_DEFAULTS:
+                self._add_input(value, tensors.pop(value.name, None), shapes.get(value.name), batch)
+        layers = _layer_classes(graph.node) if self.translator.written_by_kir else {}
+        for name, tensor in tensors.items():
+            self._add_initializer(name, tensor, layers)
+
+    def _add_input(
+        self, value: ValueInfoProto, default: TensorProto | None, shape: Sequence[Dim] | None, batch: Dim | None
+    ) -> None:
+        what = f"the input {value.name!r}"
+        if not value.name or value.name in self.operands or isinstance(value.name, bytes):
+            raise FormatError(f"an input is named {value.name!r}; expected names that are unique texts")
+        if not value.type.HasField("tensor_type"):
+            raise UnsupportedError(f"{what} is no tensor; kir has tensors only")
+        data = None if default is None else Data(read_tensor(default, self.folder))
+        type = self._input_type(value, shape, batch)
+        if data is not None and type_of(data.array).dtype is not type.dtype:
+            raise FormatError(f"{what} of type {type} has a default of type {type_of(data.array)}")
+        node = self.graph.add(Input(value.name, type, data))
+        self.operands[value.name] = Operand(value.name, node.output)
+
+    def _input_type(self, value: ValueInfoProto, shape: Sequence[Dim] | None, batch: Dim | None) -> TensorType:
+        tensor = value.type.tensor_type
+        what = f"the input {value.name!r}"
+        dtype = read_dtype(tensor.elem_type, what)
+        if shape is None and not tensor.HasField("shape"):
+            raise UnsupportedError(f"{what} has no rank; give its sizes (--input-shapes {value.name}:1,3,224)")
+        names = self.translator.size_names
+        dims: list[Dim] = []
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
+                dims.append(dim.dim_value)
+            elif dim.HasField("dim_value") and dim.dim_value < -1:
+                raise FormatError(f"{what} has the size {dim.dim_value} on axis {axis}; expected 0 or more")
+            else:
+                dims.append(names.dim(dim.dim_param) if dim.dim_param else names.new(f"{value.name}_{axis}"))
+        if batch is not None and dims and not isinstance(dims[0], int):
+            dims[0] = batch
+        if shape is not None:
+            _require_fit(what, dims, shape, tensor.HasField("shape"))
+            dims = list(shape)
+        return TensorType(dtype, tuple(dims))
+
+    def _add_initializer(self, name: str, tensor: TensorProto, layers: Mapping[str, str]) -> None:
+        try:
+            array = read_tensor(tensor, self.folder)
+        except UnsupportedError as error:
+            self._fail(str(error), f"initializer {name}", [name])
+            return
+        written_by_kir = self.translator.written_by_kir
+        label = label_of_weight(name, written_by_kir)
+        self.operands[name] = Operand.of_array(name, array, label, origin_of_weight(name, layers))
+
+    # Nodes
+
+    def add_node(self, index: int, node: NodeProto) -> None:
+        """One node; what kir has no operator for is noted.
+
+        Raises:
+            FormatError: it reads what nothing before it gives, or gives a name twice, or does not fit its inputs.
+        """
+        place = f"node {node.name or index} ({node.op_type})"
+        names = (node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))
+        if any(isinstance(name, bytes) for name in names):
+            raise FormatError(f"{place} has a name that is no UTF-8 text")
+        inputs = self._inputs_of(node, place)
+        for name in node.output:
+            if name and name in self.operands:
+                raise FormatError(f"{place} gives {name!r}, which is given before; names must be unique")
+        if inputs is None:
+            self.operands.update(dict.fromkeys(filter(None, node.output)))
+            return
+        self.translator.origin = origin_of(node, self.translator.written_by_kir)
+        try:
+            results = self._results_of(node, inputs)
+        except UnsupportedError as error:
+            self._fail(str(error), node.name or f"{node.op_type} (node {index})", node.output)
+            return
+        except KirError as error:
+            raise FormatError(f"{place}: {error}") from error
+        if any(node.output[len(results) :]):
+            raise FormatError(f"{place} has {len(node.output)} outputs; expected {len(results)} at most")
+        for name, result in zip(node.output, results, strict=False):
+            if name and result is not None:
+                result.name = result.name or name
+                self.operands[name] = result
+
+    def _inputs_of(self, node: NodeProto, place: str) -> list[Operand | None] | None:
+        """The inputs, without absent ones at the end; None if one comes from a node that failed."""
+        names = list(node.input)
+        while names and not names[-1]:
+            names.pop()
+        missing = [name for name in names if name and name not in self.operands]
+        if missing:
+            raise FormatError(f"{place} reads {missing[0]!r}, which nothing before it gives; expected nodes in order")
+        found = [self.operands[name] if name else None for name in names]
+        return None if any(name and one is None for name, one in zip(names, found, strict=True)) else found
+
+    def _results_of(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand | None]:
+        domain = domain_of(node)
+        if domain not in self.versions:
+            raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
+        if self.keep_unknown and (domain or node.op_type not in IMPORTERS):
+            return self._carry(node, inputs)
+        if domain:
+            raise UnsupportedError(f"kir has no operator for {domain}.{node.op_type}")
+        check_inputs(node.op_type, inputs)
+        call = Call(self.translator, node.op_type, Attributes(node, self.folder), tuple(node.output))
+        folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
+        if folded is None:
+            return translate(call, inputs)
+        # Scalars are calculated with in the graph as well: there a size is a value like any other.
+        stays = any(x is not None and x.is_shape for x in inputs) and node.op_type not in ("Equal", "Cast")
+        if stays and not (folded.is_scalar and node.op_type in ELEMENTWISE):
+            return [Operand("", sizes=folded, origin=self.translator.origin)]
+        results = translate(call, inputs)
+        if results[0] is not None and results[0].type.dtype in (DType.INT64, DType.INT32, DType.BOOL):
+            results[0].sizes = folded
+        return results
+
+    def _carry(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand]:
+        if self._inferred is None:
+            self._inferred = infer_types(self.model, self.translator.size_names)
+        return self.translator.add_all(read_opaque(node, self.versions[domain_of(node)], self._inferred), *inputs)
+
+    # Ends
+
+    def _fail(self, reason: str, place: str, outputs: Sequence[str]) -> None:
+        self.problems.setdefault(reason, []).append(place)
+        self.operands.update(dict.fromkeys(filter(None, outputs)))
+
+    def raise_problems(self) -> None:
+        """Nothing, if every node could be read.
+
+        Raises:
+            UnsupportedError: listing every node that could not, by reason.
+        """
+        if not self.problems:
+            return
+        lines = [f"{reason} ({', '.join(places)})" for reason, places in self.problems.items()]
+        if len(lines) == 1:
+            raise UnsupportedError(f"the model cannot be read: {lines[0]}")
+        raise UnsupportedError("\n  ".join([f"the model cannot be read, for {len(lines)} reasons:", *lines]))
+
+    def add_outputs(self) -> None:
+        """The outputs in the order of the file."""
+        for value in self.model.graph.output:
+            operand = self.operands.get(value.name)
+            if operand is None:
+                raise FormatError(f"the output {value.name!r} is given by no node")
+            try:
+                self.graph.add(Output(value.name), self.translator.value(operand))
+            except UnsupportedError:
+                raise
+            except KirError as error:
+                raise FormatError(f"the output {value.name!r}: {error}") from error
+
+
+def _require_fit(what: str, declared: Sequence[Dim], given: Sequence[Dim], has_rank: bool) -> None:
+    fits = len(declared) == len(given) and all(
+        not isinstance(size, int) or size == wanted for size, wanted in zip(declared, given, strict=True)
+    )
+    if has_rank and not fits:
+        shown = ", ".join(map(str, declared))
+        raise FormatError(f"{what} has the shape ({shown}); that cannot be ({', '.join(map(str, given))})")
+
+
+def _size_texts(value: ValueInfoProto) -> Iterator[str]:
+    return (dim.dim_param for dim in value.type.tensor_type.shape.dim if dim.dim_param)
+
+
+def _layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """The class of every layer, by its path."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        entries = {entry.key: entry.value for entry in node.metadata_props}
+        if "kir.layer" in entries:
+            found[entries["kir.layer"]] = entries.get("kir.class", "")
+    return found
+
+
+def _count_reads(model: ModelProto) -> Counter[str]:
+    """How often each name is read. What an Identity reads counts twice: it has two names then."""
+    counts: Counter[str] = Counter(value.name for value in model.graph.output)
+    for node in model.graph.node:
+        for name in node.input:
+            counts[name] += 2 if node.op_type == "Identity" else 1
+    return counts

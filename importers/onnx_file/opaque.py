@@ -1,0 +1,111 @@
+"""Nodes that kir has no operator for, carried through a graph as they are."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from kir.errors import UnsupportedError
+from kir.importers.onnx_file.names import SizeNames
+from kir.importers.onnx_file.reading import domain_of, read_dtype
+from kir.ops.opaque import Opaque
+from kir.types import DType, TensorType
+
+# Larger initializers are no shapes, and only their type is of use to shape inference.
+MAX_SHAPE_BYTES = 4096
+ABSENT = TensorType(DType.BOOL, ())  # the type of an output that a node leaves out
+
+
+def read_opaque(node: NodeProto, version: int, types: Mapping[str, TensorType]) -> Opaque:
+    """The node as an operator.
+
+    Raises:
+        UnsupportedError: the type of an output is not known, or the node reads values without naming them as inputs.
+    """
+    hidden = _outer_names(node)
+    if hidden:
+        raise UnsupportedError(
+            f"{node.op_type} cannot be carried through: its subgraph reads {', '.join(sorted(hidden))} from outside"
+        )
+    unknown = [name for name in node.output if name and name not in types]
+    if unknown:
+        raise UnsupportedError(
+            f"{node.op_type} cannot be carried through: the file does not say the type and rank of {', '.join(unknown)}"
+        )
+    kept = NodeProto()
+    kept.CopyFrom(node)
+    del kept.input[:], kept.metadata_props[:]
+    kept.ClearField("name")
+    encoded = base64.b64encode(kept.SerializeToString(deterministic=True)).decode()
+    found = tuple(types[name] if name else ABSENT for name in node.output)
+    return Opaque(domain_of(node), node.op_type, version, encoded, found)
+
+
+def _outer_names(node: NodeProto) -> set[str]:
+    """The names that subgraphs of a node read and do not define."""
+    graphs = _subgraphs(node)
+    read: set[str] = set()
+    defined: set[str] = set()
+    while graphs:
+        graph = graphs.pop()
+        defined |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        read |= {value.name for value in graph.output}
+        for inner in graph.node:
+            read.update(name for name in inner.input if name)
+            defined.update(inner.output)
+            graphs += _subgraphs(inner)
+    return {str(name) for name in read - defined}
+
+
+def _subgraphs(node: NodeProto) -> list[GraphProto]:
+    single = [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
+    return single + [graph for attribute in node.attribute for graph in attribute.graphs]
+
+
+def infer_types(model: ModelProto, names: SizeNames) -> dict[str, TensorType]:
+    """What ONNX's own shape inference knows of the values of a model; sizes that it does not know get a name."""
+    try:
+        light = _light(model)
+        inferred = onnx.shape_inference.infer_shapes(light).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise UnsupportedError(f"ONNX's shape inference fails on the model: {error}") from None
+    return stated_types([*inferred.value_info, *inferred.output], names)
+
+
+def _light(model: ModelProto) -> ModelProto:
+    """The model without its larger initializers, which are inputs instead."""
+    graph = GraphProto(name=model.graph.name, node=model.graph.node, output=model.graph.output)
+    graph.input.extend(model.graph.input)
+    graph.value_info.extend(model.graph.value_info)
+    given = {value.name for value in graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() <= MAX_SHAPE_BYTES:
+            graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.CopyFrom(graph)
+    return light
+
+
+def stated_types(values: list[ValueInfoProto], names: SizeNames) -> dict[str, TensorType]:
+    """The types that a file states of values, where they are tensors of known rank that kir can hold."""
+    found: dict[str, TensorType] = {}
+    for value in values:
+        tensor = value.type.tensor_type
+        if not tensor.HasField("shape") or tensor.elem_type == TensorProto.UNDEFINED:
+            continue
+        try:
+            dtype = read_dtype(tensor.elem_type, value.name)
+        except UnsupportedError:
+            continue
+        dims = [
+            dim.dim_value if dim.HasField("dim_value") else names.dim(dim.dim_param or f"{value.name}_{axis}")
+            for axis, dim in enumerate(tensor.shape.dim)
+        ]
+        if all(not isinstance(dim, int) or dim >= 0 for dim in dims):
+            found[value.name] = TensorType(dtype, tuple(dims))
+    return found

@@ -1,0 +1,212 @@
+"""What the functions of `ops.py` read with and write with: operands of a file, and the graph that they become.
+
+An operand enters the graph when something computes with it. A shape, an axis or a ratio that only says how an operator
+works ends up in its attributes, and what computed it is never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kir.dims import Dim, is_known
+from kir.errors import FormatError, UnsupportedError
+from kir.graph import Graph, Origin, Value
+from kir.importers.onnx_file.names import SizeNames
+from kir.importers.onnx_file.reading import Array, Attributes
+from kir.importers.onnx_file.sizes import Sizes, sizes_of_array
+from kir.op import Op
+from kir.ops.shape import Concat, Reshape, Size
+from kir.ops.structural import Constant, Data, constant
+from kir.types import DType, TensorType, normalize_axis, type_of
+
+
+class Pending:
+    """Part of something that the exporter wrote as several nodes, and that is an operator only as a whole."""
+
+    what = "part of an operator"
+
+
+@dataclass(slots=True)
+class Operand:
+    """What a name in the file stands for; at least one field says it.
+
+    value: in the graph, once something computes with it.
+    array: of an initializer or a Constant node.
+    sizes: its elements, where they are known or symbolic.
+    pending: it becomes part of an operator, see `Pending`.
+    """
+
+    name: str
+    value: Value | None = None
+    array: Array | None = None
+    sizes: Sizes | None = None
+    pending: Pending | None = None
+    label: str | None = None
+    origin: Origin | None = None
+
+    @classmethod
+    def of_array(cls, name: str, array: Array, label: str | None, origin: Origin | None) -> Operand:
+        return cls(name, array=array, sizes=sizes_of_array(array), label=label, origin=origin)
+
+    @property
+    def is_shape(self) -> bool:
+        """Whether it was computed from shapes alone, and is not in the graph."""
+        return self.value is None and self.array is None and self.sizes is not None
+
+    @property
+    def type(self) -> TensorType:
+        """Raises UnsupportedError for a part of an operator."""
+        if self.value is not None:
+            return self.value.type
+        if self.array is not None:
+            return type_of(self.array)
+        if self.sizes is None:
+            what = self.pending.what if self.pending else "unknown"
+            raise UnsupportedError(f"{what} is used in a way that kir does not know")
+        return TensorType(DType.INT64, () if self.sizes.is_scalar else (len(self.sizes.items),))
+
+
+@dataclass
+class Translator:
+    """Reads operands and appends to a graph. `origin` is the layer of the node that is being translated.
+
+    Args:
+        graph: what is built.
+        opset: the version of ONNX's operators in the file.
+        written_by_kir: whether this exporter wrote the file.
+        reads: how often each name of the file is read.
+        size_names: the symbols of the file's sizes.
+        hints: types that the file states of values.
+    """
+
+    graph: Graph
+    opset: int
+    written_by_kir: bool
+    reads: Mapping[str, int]
+    size_names: SizeNames
+    hints: Mapping[str, TensorType] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    def value(self, operand: Operand) -> Value:
+        """The operand in the graph, where it now is if it was not.
+
+        Raises:
+            UnsupportedError: it is a part of an operator.
+        """
+        if operand.value is None:
+            operand.value = self._materialize(operand)
+        return operand.value
+
+    def _materialize(self, operand: Operand) -> Value:
+        if operand.array is not None:
+            return self.graph.add(Constant(Data(operand.array), operand.label), origin=operand.origin).output
+        if operand.sizes is None:
+            assert operand.type  # raises
+        assert operand.sizes is not None
+        if operand.sizes.is_scalar:
+            return self._size(operand.sizes.items[0], operand.origin)
+        parts = [self._run_of_sizes(run, operand.origin) for run in _runs(operand.sizes.items)]
+        return parts[0] if len(parts) == 1 else self.graph.add(Concat(0), *parts, origin=operand.origin).output
+
+    def _size(self, dim: Dim, origin: Origin | None) -> Value:
+        op = constant(np.int64(dim)) if is_known(dim) else Size(dim)
+        return self.graph.add(op, origin=origin).output
+
+    def _run_of_sizes(self, run: Sequence[Dim], origin: Origin | None) -> Value:
+        if all(map(is_known, run)):
+            return self.graph.add(constant(np.array(run, np.int64)), origin=origin).output
+        return self.graph.add(Reshape((1,)), self._size(run[0], origin), origin=origin).output
+
+    def add(self, op: Op, *inputs: Operand | None) -> Operand:
+        """The only output of a new node."""
+        (output,) = self.add_all(op, *inputs)
+        return output
+
+    def add_all(self, op: Op, *inputs: Operand | None) -> list[Operand]:
+        """The outputs of a new node."""
+        values = [None if operand is None else self.value(operand) for operand in inputs]
+        return [Operand("", value) for value in self.graph.add(op, *values, origin=self.origin).outputs]
+
+    def constant(self, array: Any, dtype: DType) -> Operand:
+        """A constant that the file does not have."""
+        return Operand("", array=np.asarray(array, dtype.numpy), origin=self.origin)
+
+    def shape(self, items: Sequence[Dim], is_scalar: bool = False) -> Operand:
+        """Sizes that were computed from shapes."""
+        return Operand("", sizes=Sizes(tuple(items), is_scalar), origin=self.origin)
+
+    def is_read_once(self, operand: Operand) -> bool:
+        """Whether the node being translated is the only one in the file that reads this name."""
+        return self.reads.get(operand.name, 0) == 1
+
+
+def _runs(items: Sequence[Dim]) -> list[Sequence[Dim]]:
+    """The items in runs of integers, and symbolic sizes one by one."""
+    runs: list[list[Dim]] = []
+    for item in items:
+        if runs and is_known(item) and is_known(runs[-1][-1]):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return list(runs) or [[]]
+
+
+@dataclass
+class Call:
+    """One node of the file: its attributes, and readers for inputs that say how the operator works."""
+
+    translator: Translator
+    op_type: str
+    attributes: Attributes
+    outputs: tuple[str, ...]
+
+    @property
+    def opset(self) -> int:
+        return self.translator.opset
+
+    def add(self, op: Op, *inputs: Operand | None) -> Operand:
+        """See `Translator.add`."""
+        return self.translator.add(op, *inputs)
+
+    def sizes(self, operand: Operand | None, what: str) -> tuple[Dim, ...]:
+        """The integers of an input.
+
+        Raises:
+            UnsupportedError: they are known only when the model runs.
+        """
+        if operand is None:
+            raise FormatError(f"the {what} is absent")
+        if operand.sizes is None:
+            raise UnsupportedError(f"{self.op_type} takes its {what} from computed values; kir needs them known")
+        return operand.sizes.items
+
+    def known(self, operand: Operand | None, what: str) -> tuple[int, ...]:
+        """The integers of an input that cannot be symbolic, such as axes."""
+        sizes = self.sizes(operand, what)
+        known = tuple(size for size in sizes if isinstance(size, int))
+        if len(known) != len(sizes):
+            raise UnsupportedError(f"{self.op_type} takes its {what} from sizes; kir needs them known")
+        return known
+
+    def array(self, operand: Operand, what: str) -> Array:
+        """The numbers of an input that must be constant."""
+        if operand.array is not None:
+            return operand.array
+        value = operand.value
+        if value is not None and isinstance(value.node.op, Constant):
+            return value.node.op.value.array
+        if operand.sizes is not None and operand.sizes.is_known:
+            return np.array(operand.sizes.items, np.int64).reshape(operand.type.shape)
+        raise UnsupportedError(f"{self.op_type} takes its {what} from what the model computes; kir needs a constant")
+
+    def axes(self, given: Sequence[int], rank: int) -> tuple[int, ...]:
+        """Axes counted from the front, in the order given.
+
+        Raises:
+            ShapeError: one is out of range.
+        """
+        return tuple(normalize_axis(axis, rank) for axis in given)

@@ -1,0 +1,49 @@
+"""An operator of a file that kir does not know, carried through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Self
+
+from kir.dims import Dim, Sym, substitute
+from kir.errors import UnsupportedError
+from kir.op import Op, Types
+from kir.types import TensorType
+
+
+@dataclass(frozen=True)
+class Opaque(Op):
+    """An ONNX node that is written again as it was read; what it computes is not known here.
+
+    `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` is the node without its inputs, as
+    protobuf in base64; `types` are those of its outputs. Only a graph that was read with ``keep_unknown=True`` has one.
+    """
+
+    domain: str
+    op_type: str
+    version: int
+    encoded: str
+    types: tuple[TensorType, ...]
+
+    def infer(self, *values: TensorType | None) -> Types:
+        return self.types if len(self.types) != 1 else self.types[0]
+
+    def eval(self, *values: Any) -> NoReturn:
+        raise UnsupportedError(
+            f"kir does not know what {self.domain or 'ai.onnx'}.{self.op_type} computes; only a runtime does"
+        )
+
+    @property
+    def deterministic(self) -> bool:
+        """Nobody knows, so it is neither merged nor folded."""
+        return False
+
+    def bind(self, sizes: Mapping[str, Dim]) -> Self:
+        shapes = [tuple(substitute(dim, sizes) for dim in type.shape) for type in self.types]
+        types = tuple(type.with_shape(shape) for type, shape in zip(self.types, shapes, strict=True))
+        return replace(self, types=types)
+
+    def symbols(self) -> frozenset[str]:
+        dims = (dim for type in self.types for dim in type.shape)
+        return frozenset[str]().union(*(dim.names() for dim in dims if isinstance(dim, Sym)))
