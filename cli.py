@@ -181,6 +181,13 @@ def export(
 @batch_option
 @shapes_option
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node, and its layer, that differs.")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write a page with the error of every node.",
+)
 @provider_option
 @seed_option
 @weights_option
@@ -195,6 +202,7 @@ def verify(
     batch: int | None,
     input_shapes: tuple[str, ...],
     bisect: bool,
+    page: Path | None,
     provider: str,
     seed: int,
     weights: Path | None,
@@ -205,9 +213,13 @@ def verify(
     """Compare MODEL (a script or an ONNX file) with an ONNX FILE on random inputs."""
     from kir import verify as verification
 
+    if page is not None:
+        _require_suffix(page, ".html")
     with _progress() as progress:
         progress("reading the model")
-        if Path(source).suffix == ".onnx":
+        if _is_onnx(source):
+            if page is not None:
+                raise click.UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
             report = verification.verify_onnx_files(Path(source), file, provider=provider, seed=seed)
         else:
             from kir import passes
@@ -218,10 +230,16 @@ def verify(
             reference = lower(model, training=training, sizes=sizes, losses=losses)
             progress("verifying")
             report = verification.verify_file(reference, file, provider=provider, seed=seed)
+            if page is not None or (bisect and not report.passed):
+                graph = reference.copy()
+                passes.run(graph, passes.pipeline(2, training))
+            if page is not None:
+                from kir.exporters.picture.errors import save_error_page
+
+                progress("measuring every node")
+                save_error_page(page, graph, verification.node_errors(graph, file, provider=provider, seed=seed))
             if bisect and not report.passed:
                 progress("bisecting")
-                graph = reference.copy()
-                passes.run(graph, passes.pipeline(2))
                 report = report.with_divergence(verification.bisect(graph, file, provider=provider, seed=seed))
     if as_json:
         _print_json(report.to_json())
@@ -278,9 +296,7 @@ def summary(
 @click.option(
     "--view", type=click.Choice(["layers", "ops"]), help="Layers, or the graph of operators.  [default: layers]"
 )
-@click.option(
-    "-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="Passes to run on operators."
-)
+@click.option("-O", "level", type=click.IntRange(0, 2), help="Passes to run on operators.  [default: 2; 0 for .onnx]")
 @click.option("--passes", metavar="a,b,-c", help="Choose passes by name, or leave some out; see kir passes.")
 @click.option("--before-after", is_flag=True, help="Operators before and after the passes, side by side.")
 @click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True)
@@ -296,7 +312,7 @@ def plot(
     source: str,
     output: Path,
     view: str | None,
-    level: int,
+    level: int | None,
     passes: str | None,
     before_after: bool,
     direction: str,
@@ -311,11 +327,18 @@ def plot(
     _require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
     with _progress() as progress:
         progress("reading the model")
-        model = _load_model(source, weights, on_lost_mask, custom_objects)
+        subject: Model | Graph
+        if _is_onnx(source):
+            _refuse_for_onnx(
+                source, {"--weights": weights, "--custom-objects": custom_objects, "--on-lost-mask": on_lost_mask}
+            )
+            subject = _import_graph(source)
+        else:
+            subject = _load_model(source, weights, on_lost_mask, custom_objects)
         from kir.exporters.picture import Picture
 
         progress("drawing")
-        picture = Picture(model, view, level, passes, before_after, direction, show, expand_nested)
+        picture = Picture(subject, view, level, passes, before_after, direction, show, expand_nested)
         report = picture.save(output)
     if as_json:
         _print_json(report.to_json())

@@ -5,7 +5,7 @@ Source: https://keras.io/api/layers/constraints/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,37 +87,6 @@ class MinMaxNorm(Constraint):
         return _scaled(w, norms, self.rate * inside + (1 - self.rate) * norms)
 
 
-def get(identifier: Any) -> Callable[..., Any] | None:
-    """The constraint that a layer's argument means.
-
-    Args:
-        identifier: None, a name ("max_norm", "MaxNorm"), a config dict, a `Constraint` or a subclass, or any callable
-            of an array.
-
-    Raises:
-        InvalidArgumentError: nothing of that name exists, or the argument is none of these.
-    """
-    return _REGISTRY.get(identifier)
-
-
-def serialize(constraint: Any) -> dict[str, Any] | None:
-    """The config dict that Keras 3 writes for a constraint; None for None.
-
-    Raises:
-        InvalidArgumentError: the constraint has no `get_config`.
-    """
-    return _REGISTRY.serialize(constraint)
-
-
-def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """The constraint that a config dict describes; `custom_objects` gives the user's own classes by name.
-
-    Raises:
-        InvalidArgumentError: the class is unknown, or does not accept the config.
-    """
-    return _REGISTRY.deserialize(config, custom_objects)
-
-
 def _checked_axis(owner: str, axis: Axis) -> Axis:
     integers(owner, "axis", axis)
     return axis
@@ -137,6 +106,11 @@ def _scaled(w: Array, norms: Array, desired: Array | int) -> Array:
 
 
 _REGISTRY = Registry("constraint", (Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm), aliases={})
+
+# Described at `Registry`.
+get = _REGISTRY.get
+serialize = _REGISTRY.serialize
+deserialize = _REGISTRY.deserialize
 
 # Keras exports each class under a function-like name, too.
 max_norm = MaxNorm

@@ -352,24 +352,6 @@ def get(identifier: Any) -> Callable[..., Any] | None:
     return _REGISTRY.get(identifier)
 
 
-def serialize(initializer: Any) -> dict[str, Any] | None:
-    """The config dict that Keras 3 writes for an initializer; None for None.
-
-    Raises:
-        InvalidArgumentError: the initializer has no `get_config`.
-    """
-    return _REGISTRY.serialize(initializer)
-
-
-def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """The initializer that a config dict describes; `custom_objects` gives the user's own classes by name.
-
-    Raises:
-        InvalidArgumentError: the class is unknown, or does not accept the config.
-    """
-    return _REGISTRY.deserialize(config, custom_objects)
-
-
 def _always(values: Array) -> Callable[..., Array]:
     def given_array(shape: Sequence[int], dtype: Any = None) -> Array:
         if _sizes(shape) != values.shape:
@@ -451,6 +433,10 @@ _REGISTRY = Registry(
     # TensorFlow 1 saved the dtype of the weights with their initializer.
     ignored=frozenset({"dtype"}),
 )
+
+# Described at `Registry`; `get` is above, since it takes arrays too.
+serialize = _REGISTRY.serialize
+deserialize = _REGISTRY.deserialize
 
 # Keras exports each class under a function-like name, too.
 IdentityInitializer = Identity

@@ -7,6 +7,7 @@ verification takes the float64 run as the reference.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,10 +63,12 @@ class Plan:
         }
         self._kept = {value: slots[value] for value in keep}
         pinned = set(self._output_slots.values()) | set(self._kept.values())
+        # Constants lie ready, by reference. Wide ones are computed where they are read and freed behind it, so that
+        # a float64 run of a model that is mapped from disk needs memory for one layer and not for all.
         self._constants = {
-            slots[node.output]: _widened(node.op.value.array) if wide else node.op.value.array
+            slots[node.output]: node.op.value.array
             for node in order
-            if isinstance(node.op, Constant)
+            if isinstance(node.op, Constant) and not _is_widened(node, wide)
         }
         self._steps = _plan_steps(order, slots, pinned | set(self._constants), wide)
 
@@ -103,7 +106,7 @@ class Plan:
             except ValueError as error:
                 raise _explained(error, step.node, inputs) from error
             outputs = result if isinstance(result, tuple) else (result,)
-            if observe is not None:
+            if observe is not None and not isinstance(step.node.op, Constant):
                 outputs = observe(step.node, inputs, outputs)
             if step.introduces_sizes:
                 _bind_outputs(step.node, outputs, sizes)
@@ -194,7 +197,7 @@ def _widened(array: Array) -> Array:
 def _plan_steps(order: list[Node], slots: dict[Value, int], pinned: set[int], wide: bool) -> list[Step]:
     """Steps in order; a slot is freed behind its last reader, or behind its writer when nobody reads it."""
     last_use: dict[int, int] = {}
-    computed = [node for node in order if not isinstance(node.op, Input | Constant)]
+    computed = [node for node in order if not isinstance(node.op, Input | Constant) or _is_widened(node, wide)]
     for position, node in enumerate(computed):
         for value in node.outputs:
             last_use[slots[value]] = position
@@ -220,10 +223,20 @@ def _step(node: Node, slots: dict[Value, int], freed: tuple[int, ...], wide: boo
         tuple(None if value is None else slots[value] for value in node.inputs),
         tuple(slots[value] for value in node.outputs),
         freed,
-        (node.op.widen() if wide else node.op).eval,
+        _function(node, wide),
         bool(node.op.symbols()),
         introduces,
     )
+
+
+def _is_widened(node: Node, wide: bool) -> bool:
+    return wide and isinstance(node.op, Constant) and node.output.type.dtype.is_float
+
+
+def _function(node: Node, wide: bool) -> Callable[..., Any]:
+    if isinstance(node.op, Constant):
+        return functools.partial(_widened, node.op.value.array)
+    return (node.op.widen() if wide else node.op).eval
 
 
 def _size_names(node: Node) -> set[str]:

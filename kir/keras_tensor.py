@@ -6,7 +6,10 @@ arguments.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kir.dims import Dim, Sym, symbol
@@ -69,15 +72,33 @@ class KerasTensor(SymbolicOperators):
 
 
 class Call:
-    """One recorded call of a layer. `arguments` is (args, kwargs) with KerasTensors among the leaves."""
+    """One recorded call of a layer. `arguments` is (args, kwargs) with KerasTensors among the leaves.
 
-    __slots__ = ("arguments", "inputs", "layer", "outputs")
+    `source` is the line of the user's program that made the call, such as "model.py:12"; None for a model that was
+    read from a file.
+    """
+
+    __slots__ = ("arguments", "inputs", "layer", "outputs", "source")
 
     def __init__(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.layer = layer
         self.arguments = (args, kwargs)
         self.inputs: list[KerasTensor] = [x for x in flatten((args, kwargs)) if isinstance(x, KerasTensor)]
         self.outputs: Any = None
+        self.source = calling_line()
+
+
+def calling_line() -> str | None:
+    """The innermost line under way that is not of kir: "model.py:12". None if an importer of kir asked before it."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("kir.importers."):
+            return None
+        if module != "kir" and not module.startswith("kir."):
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
 
 
 def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:

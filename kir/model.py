@@ -82,6 +82,8 @@ class Model(Layer):
         self._connect(inputs, outputs)
 
     def _connect(self, inputs: Any, outputs: Any) -> None:
+        if not flatten(outputs):
+            raise InvalidArgumentError(f"model {self.name!r} needs at least one output; received outputs={outputs!r}")
         for role, structure in (("inputs", inputs), ("outputs", outputs)):
             for leaf in flatten(structure):
                 if not isinstance(leaf, KerasTensor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 
 _counts: Counter[str] = Counter()
 
@@ -28,7 +29,7 @@ def reset_names() -> None:
     _counts.clear()
 
 
-def unique(name: str, taken: set[str] | dict[str, object]) -> str:
+def unique(name: str, taken: Container[str]) -> str:
     """`name`, or `name_1`, `name_2`, … when it is taken already."""
     if name not in taken:
         return name

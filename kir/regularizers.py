@@ -9,7 +9,6 @@ Source: https://keras.io/api/layers/regularizers/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -94,38 +93,12 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * np.sum(np.abs(between_different_rows)) / pairs
 
 
-def get(identifier: Any) -> Callable[..., Any] | None:
-    """The regularizer that a layer's argument means.
-
-    Args:
-        identifier: None, a name ("l2", "L2"), a config dict, a `Regularizer` or a subclass, or any callable of one
-            tensor.
-
-    Raises:
-        InvalidArgumentError: nothing of that name exists, or the argument is none of these.
-    """
-    return _REGISTRY.get(identifier)
-
-
-def serialize(regularizer: Any) -> dict[str, Any] | None:
-    """The config dict that Keras 3 writes for a regularizer; None for None.
-
-    Raises:
-        InvalidArgumentError: the regularizer has no `get_config`.
-    """
-    return _REGISTRY.serialize(regularizer)
-
-
-def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """The regularizer that a config dict describes; `custom_objects` gives the user's own classes by name.
-
-    Raises:
-        InvalidArgumentError: the class is unknown, or does not accept the config.
-    """
-    return _REGISTRY.deserialize(config, custom_objects)
-
-
 _REGISTRY = Registry("regularizer", (L1, L1L2, L2, OrthogonalRegularizer, Regularizer), aliases={"l1_l2": L1L2})
+
+# Described at `Registry`.
+get = _REGISTRY.get
+serialize = _REGISTRY.serialize
+deserialize = _REGISTRY.deserialize
 
 # Keras exports each class under a function-like name, too.
 l1 = L1

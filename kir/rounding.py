@@ -44,6 +44,9 @@ from kir.types import as_dtype
 MULTIPLE = 8.0
 RUNS = 5
 
+# Products whose rounding costs more to size than they cost to compute.
+PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum})
+
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
     {
@@ -93,8 +96,9 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> 
     """
     centers = reference(None)
     spreads: dict[Key, _Spread] = {}
+    product_sizes: dict[Node, Array] = {}
     for index in range(runs):
-        rounding = RandomRounding(np.random.default_rng([seed, index]))
+        rounding = RandomRounding(np.random.default_rng([seed, index]), product_sizes)
         for key, array in own(rounding).items():
             if key not in spreads:
                 spreads[key] = _Spread(centers[key], array)
@@ -103,10 +107,17 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> 
 
 
 class RandomRounding:
-    """An observer of the interpreter that moves every float result by a random rounding; see the module."""
+    """An observer of the interpreter that moves every float result by a random rounding; see the module.
 
-    def __init__(self, generator: np.random.Generator) -> None:
+    Args:
+        generator: of the roundings.
+        product_sizes: the sizes of the roundings of matrix products, which cost more than the products. Runs on the
+            same feeds share them: inputs that differ by roundings give the same sizes but for roundings.
+    """
+
+    def __init__(self, generator: np.random.Generator, product_sizes: dict[Node, Array] | None = None) -> None:
         self._generator = generator
+        self._product_sizes = {} if product_sizes is None else product_sizes
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
@@ -116,8 +127,10 @@ class RandomRounding:
             if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
                 return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
             if isinstance(op, linear.Dense) and op.activation is not None:
-                before = self._move_result(linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
+                before = self._move_product(node, linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
                 return self._move_result(op.activation, before, (op.activation.eval(*before),))
+            if type(op) in PRODUCTS:
+                return self._move_product(node, op, inputs, outputs)
             if type(op) in _SIZES or type(op).__module__ in _PLAIN_MODULES:
                 return self._move_result(op, inputs, outputs)
             return self._move_unknown(node, inputs, outputs)
@@ -143,6 +156,15 @@ class RandomRounding:
         (output,) = outputs
         given = [None if array is None else _widen(array) if _is_float(array) else array for array in inputs]
         return (self.move(output, size(op, _widen(output), *given)),)
+
+    def _move_product(
+        self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        (output,) = outputs
+        if node not in self._product_sizes:
+            given = [None if array is None else _widen(array) for array in inputs]
+            self._product_sizes[node] = _SIZES[type(op)](op, _widen(output), *given)
+        return (self.move(output, self._product_sizes[node]),)
 
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""

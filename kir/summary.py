@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kir.functional import Operation
 from kir.keras_tensor import Call, KerasTensor
 from kir.layers.base import Layer, constructor_parameters, own_arguments
 from kir.model import Model
@@ -126,9 +127,14 @@ def _shape_text(outputs: Any) -> str:
 
 
 def shown_arguments(layer: Layer) -> dict[str, str]:
-    """The constructor arguments that are not at their defaults, as text; a model's are its layers."""
+    """The constructor arguments that are not at their defaults, as text; a model's are its layers.
+
+    A recorded function shows the arguments that were bound to it.
+    """
     if isinstance(layer, Model):
         return {}
+    if isinstance(layer, Operation):
+        return {name: repr(value) for name, value in getattr(layer.function, "keywords", {}).items()}
     defaults = constructor_parameters(type(layer))
     config = layer.get_config()
     values = {name: vars(layer).get(name, config[name]) for name in own_arguments(type(layer)) if name in config}

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kir.dims import Sym
 from kir.errors import TraceError
 from kir.graph import Graph, Node, Origin, Value
 from kir.op import Array, Op
@@ -331,11 +330,6 @@ def _evaluate(op: Op, inputs: tuple[Any, ...]) -> Any:
     arrays = [None if x is None else np.asarray(x) for x in inputs]
     op.infer(*[None if a is None else TensorType(as_dtype(a.dtype), a.shape) for a in arrays])
     return op.eval(*arrays)
-
-
-def is_size(value: Any) -> bool:
-    """Whether a value is a symbolic size, as `x.shape` holds them."""
-    return isinstance(value, Sym)
 
 
 def _backend(name: str, *args: Any, **kwargs: Any) -> Any:

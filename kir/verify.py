@@ -495,6 +495,27 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
     Raises:
         FormatError: the file was not written from this graph.
     """
+    for errors in _errors_by_group(graph, model, provider, seed):
+        for value, report in errors.items():
+            if not report.passed:
+                layer = "" if value.node.origin is None else str(value.node.origin)
+                return Divergence(str(value.node.op), layer, report.name, report.error, report.allowed, value.node)
+    return Divergence()
+
+
+def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> dict[Value, OutputReport]:
+    """How far every value that the file computes is from its bound: what `bisect` looks at, for all nodes.
+
+    Args and errors: as for `bisect`.
+    """
+    found: dict[Value, OutputReport] = {}
+    for errors in _errors_by_group(graph, model, provider, seed):
+        found |= errors
+    return found
+
+
+def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -> Iterator[dict[Value, OutputReport]]:
+    """The reports of one group of values after the other, in the order of the graph."""
     from kir.exporters.onnx_file.build import value_names
     from kir.exporters.onnx_file.probe import computed_names, expose, load_model, opset_of
     from kir.exporters.onnx_file.session import make_session
@@ -514,10 +535,7 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
     for start in range(0, len(values), size):
         group = values[start : start + size]
         session = make_session(expose(proto, list(dict.fromkeys(names[value] for value in group))), provider)
-        found = _find_divergence(graph, group, names, session, runs, seed)
-        if found is not None:
-            return found
-    return Divergence()
+        yield _errors_of_group(graph, group, names, session, runs, seed)
 
 
 def _is_computed(node: Node) -> bool:
@@ -528,14 +546,14 @@ def _input_names(graph: Graph) -> set[str]:
     return {node.op.label for node in graph.inputs if isinstance(node.op, Input)}
 
 
-def _find_divergence(
+def _errors_of_group(
     graph: Graph,
     group: Sequence[Value],
     names: Mapping[Value, str],
     session: Any,
     runs: Sequence[Mapping[str, Array]],
     seed: int,
-) -> Divergence | None:
+) -> dict[Value, OutputReport]:
     reference, own = Plan(graph, wide=True, keep=group), Plan(graph, keep=group)
     worst: dict[Value, OutputReport] = {}
     for index, feeds in enumerate(runs):
@@ -544,12 +562,7 @@ def _find_divergence(
         for value in group:
             report = compare(names[value], expected[value], actual[names[value]])
             worst[value] = _worse(worst[value], report) if value in worst else report
-    for value in group:
-        if not worst[value].passed:
-            layer = "" if value.node.origin is None else str(value.node.origin)
-            report = worst[value]
-            return Divergence(str(value.node.op), layer, report.name, report.error, report.allowed, value.node)
-    return None
+    return worst
 
 
 def _expect_kept(reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int) -> dict[Value, Expected]:

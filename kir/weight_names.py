@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kir.layers.base import Layer, Weight
 from kir.model import Model
-from kir.naming import snake_case
+from kir.naming import snake_case, unique
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def named_weights(model: Model) -> dict[str, Weight]:
             continue
         seen.add(id(layer))
         for weight in layer.own_weights:
-            found[f"{path}/{weight.name}"] = weight
+            # A layer "b" in "a" and a layer "a/b" have one path, and a user's layer may name two weights alike.
+            found[unique(f"{path}/{weight.name}", found)] = weight
         pending.extend((f"{path}/{inner.name}", inner) for inner in reversed(layer.sublayers()))
     return found
 

@@ -552,6 +552,7 @@ def test_a_list_of_one_output_gives_that_output_as_in_keras() -> None:
     [
         (lambda: Dense(2, name="d")(None), "Dense 'd' was called with None, which holds no tensor"),
         (lambda: Add(name="a")([]), r"Add 'a' was called with \[\], which holds no tensor"),
+        (lambda: Model(Input((3,)), []), "needs at least one output"),
         (lambda: Sequential(3), "layers must be a list of layers; received 3"),
         (lambda: Sequential([Dense(2)]).get_layer(), "needs the name or the index"),
     ],
@@ -559,3 +560,45 @@ def test_a_list_of_one_output_gives_that_output_as_in_keras() -> None:
 def test_misuse_is_explained(mistake: Callable[[], Any], expected: str) -> None:
     with pytest.raises(InvalidArgumentError, match=expected):
         mistake()
+
+
+def _frozen(library: Any, x: Any) -> Any:
+    still = library.Dense(3, kernel_regularizer="l2", activity_regularizer="l1", trainable=False)
+    return library.Dense(2, kernel_regularizer="l2", bias_regularizer="l1")(still(library.Flatten()(x)))
+
+
+def _frozen_model(library: Any, x: Any) -> Any:
+    inside = (keras.Sequential if library is keras.layers else Sequential)([library.Dense(3, kernel_regularizer="l2")])
+    inside.trainable = False
+    return library.Dense(2, kernel_regularizer="l1")(inside(x))
+
+
+def _bidirectional(library: Any, x: Any) -> Any:
+    options = {"recurrent_regularizer": "l1", "activity_regularizer": "l1"}
+    return library.Bidirectional(library.LSTM(3, return_sequences=True, **options))(x)
+
+
+def _time_distributed(library: Any, x: Any) -> Any:
+    return library.TimeDistributed(library.Dense(3, kernel_regularizer="l2", activity_regularizer="l1"))(x)
+
+
+def _shared(library: Any, x: Any) -> Any:
+    layer = library.Dense(4, kernel_regularizer="l2", activity_regularizer="l2")
+    return layer(layer(x))
+
+
+@pytest.mark.parametrize("build", [_frozen, _frozen_model, _bidirectional, _time_distributed, _shared])
+def test_losses_and_what_is_trained_are_those_of_keras(build: Callable[..., Any]) -> None:
+    model, reference = build_both(build, (5, 4))
+    (x,) = draw_feeds((5, 4))
+    reference(x)
+    # Keras lists the activities of sublayers in an order of its own.
+    np.testing.assert_allclose(sorted(model.losses(x)), sorted(map(float, reference.losses)), rtol=1e-5)
+    assert [w.shape for w in model.trainable_weights] == [tuple(w.shape) for w in reference.trainable_weights]
+    assert [w.shape for w in model.non_trainable_weights] == [tuple(w.shape) for w in reference.non_trainable_weights]
+
+
+def test_complex_numbers_are_refused() -> None:
+    x = Input((2,), name="x")
+    with pytest.raises(ShapeError, match="input 'x' must be an array of f32"):
+        Model(x, Dense(2)(x)).predict(np.ones((1, 2), np.complex64))

@@ -104,7 +104,9 @@ def test_wheel_holds_every_source_file(built: Built) -> None:
     moved_into_kir = {f"kir/{path.relative_to(ROOT).as_posix()}" for path in beside_kir}
     in_wheel = {name for name in _files(built.wheel) if name.endswith(".py")}
     assert in_wheel == in_kir | moved_into_kir
-    assert "kir/py.typed" in _files(built.wheel)
+    assert {"kir/py.typed", "kir/exporters/picture/page.css", "kir/exporters/picture/page.js"} <= set(
+        _files(built.wheel)
+    )
 
 
 def test_wheel_from_sdist_is_the_same(built: Built) -> None:

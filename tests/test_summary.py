@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 
@@ -11,6 +12,8 @@ from rich.console import Console
 
 import kir
 from kir import Input, Model, Sequential, layers
+from kir import backend as K
+from kir.functional import Operation
 from kir.naming import reset_names
 from kir.summary import format_bytes, print_summary, summarize
 
@@ -79,3 +82,11 @@ def test_the_summary_is_json(model: Model) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0.00 B"), (1023, "1023.00 B"), (1536, "1.50 KB"), (2**40, "1.00 TB")])
 def test_sizes_have_the_unit_that_keeps_them_short(count: int, text: str) -> None:
     assert format_bytes(count) == text
+
+
+def test_a_recorded_function_shows_the_arguments_bound_to_it() -> None:
+    x = Input((3,), name="x")
+    operation = Operation(functools.partial(K.mean, axis=-1, keepdims=True), name="average")
+    row = summarize(Model(x, operation(x))).rows[-1]
+    assert row.path == "average"
+    assert row.arguments == {"axis": "-1", "keepdims": "True"}

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import kir
-from kir import layers
+from kir import Input, Model, layers
 from kir.errors import FormatError
 from kir.importers.script import load_script
+from kir.layers import Dense
 from kir.naming import reset_names
 
 
@@ -128,3 +129,16 @@ def test_another_ending_is_refused_and_a_missing_folder_too(kir_model: kir.Model
     with pytest.raises(FormatError, match="cannot write"):
         kir_model.save_weights(tmp_path / "no" / "m.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "weights.h5"])
+def test_layers_of_one_path_keep_their_weights(tmp_path: Path, ending: str) -> None:
+    inside, x = Input((3,)), Input((3,))
+    model = Model(x, Dense(3, name="a/b")(Model(inside, Dense(3, name="b")(inside), name="a")(x)))
+    weights = [np.full(weight.shape, index, np.float32) for index, weight in enumerate(model.weights)]
+    model.set_weights(weights)
+    model.save_weights(tmp_path / f"w.{ending}")
+    model.set_weights([np.zeros_like(weight) for weight in weights])
+    model.load_weights(tmp_path / f"w.{ending}")
+    for ours, expected in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, expected)

@@ -524,7 +524,8 @@ def opaque(emitter: Emitter, op: Opaque, *inputs: Tensor | None) -> Names:
     used = [bool(name) for name in read.output]
     outputs = emitter.nodes(op.op_type, names_of(inputs), len(op.types), used=used)
     node = emitter.graph.node[-1]
-    node.domain = op.domain
+    if op.domain:
+        node.domain = op.domain
     node.attribute.extend(read.attribute)
     return outputs
 

@@ -28,6 +28,21 @@ def layers_diagram(model: Model, shown: frozenset[str], expand_nested: bool = Fa
     return diagram
 
 
+def source_lines(model: Model) -> dict[str, str]:
+    """The line that first calls each layer, by the layer's path, as far as known. O(calls)."""
+    lines: dict[str, str] = {}
+    pending = [(model, "")]
+    while pending:
+        owner, prefix = pending.pop()
+        for call in owner.recorded:
+            path = f"{prefix}{call.layer.name}"
+            if call.source and path not in lines:
+                lines[path] = call.source
+                if isinstance(call.layer, Model):
+                    pending.append((call.layer, f"{path}/"))
+    return lines
+
+
 class _Writer:
     """Makes the diagram of one model, without those inside."""
 
@@ -81,6 +96,7 @@ class _Writer:
         facts += [(f"input {slot}", str(x.type)) for slot, x in enumerate(call.inputs)]
         facts += [("output" if len(outputs) == 1 else f"output {port}", type) for port, type in enumerate(outputs)]
         facts += [(line.key, line.value) for line in arguments]
+        facts += [("source", call.source)] if call.source else []
         return Box(_class_of(layer), layer.name, kind_of_layer(layer), outputs, lines, facts, weights, identity=call)
 
     def sharing(self, layer: Layer) -> list[Line]:

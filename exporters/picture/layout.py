@@ -27,7 +27,9 @@ from kir.exporters.picture.ranking import assign_ranks
 BOX_GAP = 28.0
 BEND_GAP = 14.0
 # Between bands: room for an arrow, and more where arcs have far to go, so that they do not run flat.
-SHORTEST_GAP, LONGEST_GAP, SLOPE = 24.0, 72.0, 0.14
+SHORTEST_GAP, LONGEST_GAP, SLOPE = 28.0, 76.0, 0.14
+# An arc ends in a straight line of this length, so that its arrow points where the line does.
+ARROW_ROOM = 8.0
 LANE_GAP = 12.0
 # Bends per box and arc. Beyond, the longest arcs (n arcs over n ranks would have n² bends) run in lanes outside.
 BEND_BUDGET, SPARE_BENDS = 6, 5_000
@@ -229,7 +231,7 @@ def _route(line: Line, start: float, end: float, bands: Sequence[tuple[float, fl
     points = [Point(line[0][0], start), Point(line[0][0], bands[line[0][1]][1])]
     for across, rank in line[1:-1]:
         points += [Point(across, bands[rank][0]), Point(across, bands[rank][1])]
-    points += [Point(line[-1][0], bands[line[-1][1]][0]), Point(line[-1][0], end)]
+    points += [Point(line[-1][0], bands[line[-1][1]][0] - ARROW_ROOM), Point(line[-1][0], end)]
     return _without_needless_points(points)
 
 

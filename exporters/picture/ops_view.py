@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
 from kir.graph import Graph, Node, Value
@@ -11,10 +14,11 @@ from kir.ops.structural import Constant, Input, Output
 
 # Constants up to this many elements show their numbers instead of their type.
 MAX_SHOWN_ELEMENTS = 4
+NO_SOURCES: Mapping[str, str] = {}
 
 
-def ops_diagram(graph: Graph, shown: frozenset[str]) -> Diagram:
-    """The live nodes of a graph. O(nodes + edges)."""
+def ops_diagram(graph: Graph, shown: frozenset[str], sources: Mapping[str, str] = NO_SOURCES) -> Diagram:
+    """The live nodes of a graph; `sources` are the lines of the user's program, by layer. O(nodes + edges)."""
     diagram = Diagram(graph.name, shows_types="types" in shown)
     numbers: dict[Node, int] = {}
     reads: list[tuple[int, int, int, int]] = []
@@ -27,7 +31,7 @@ def ops_diagram(graph: Graph, shown: frozenset[str]) -> Diagram:
         for slot, value in enumerate(node.inputs):
             if value is not None and value.node in numbers:
                 reads.append((numbers[value.node], value.index, numbers[node], slot))
-        diagram.boxes.append(_box(node, shown))
+        diagram.boxes.append(_box(node, shown, sources))
     diagram.links = join_links(reads)
     return diagram
 
@@ -43,17 +47,18 @@ def kind_of_op(node: Node) -> str:
             return type(node.op).__module__.rpartition(".")[2]
 
 
-def _box(node: Node, shown: frozenset[str]) -> Box:
+def _box(node: Node, shown: frozenset[str], sources: Mapping[str, str]) -> Box:
     outputs = [] if isinstance(node.op, Output) else [str(value.type) for value in node.outputs]
     attributes = _attributes(node)
     constants = _constants(node)
     lines = attributes if "attributes" in shown else []
     if "weights" in shown:
         lines = [*lines, *(Line(name, _content(value), True) for name, value in constants)]
+    facts = [*_facts(node, attributes), *_source(node, sources)]
     weights = [_weights(name, value) for name, value in constants]
     if isinstance(node.op, Constant):
         weights = [_weights(node.op.label or "value", node.output)]
-    return Box(node.op.name, _name(node), kind_of_op(node), outputs, lines, _facts(node, attributes), weights, node)
+    return Box(node.op.name, _name(node), kind_of_op(node), outputs, lines, facts, weights, node)
 
 
 def _name(node: Node) -> str:
@@ -93,7 +98,10 @@ def _parameter(node: Node, slot: int) -> str:
 def _content(value: Value) -> str:
     assert isinstance(value.node.op, Constant)
     array = value.node.op.value.array
-    return str(array.tolist()) if array.size <= MAX_SHOWN_ELEMENTS else str(value.type)
+    if array.size > MAX_SHOWN_ELEMENTS:
+        return str(value.type)
+    # As short as the dtype allows: 1e-06, and not 9.999999974752427e-07, for a float32.
+    return " ".join(np.array2string(array, separator=", ", formatter={"all": str}).split())
 
 
 def _weights(name: str, value: Value) -> Weights:
@@ -101,6 +109,16 @@ def _weights(name: str, value: Value) -> Weights:
     array = value.node.op.value.array
     label = value.node.op.label
     return Weights(f"{name} ({label})" if label else name, str(value.type), id(array), lambda: array)
+
+
+def _source(node: Node, sources: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The line of the node's layer, or of the nearest layer around it that has one."""
+    path = node.origin.path if node.origin else ""
+    while path:
+        if path in sources:
+            return [("source", sources[path])]
+        path = path.rpartition("/")[0]
+    return []
 
 
 def _facts(node: Node, attributes: list[Line]) -> list[tuple[str, str]]:

@@ -259,10 +259,10 @@ function showStage(stage, before = false) {
 const hasStep = (stage) => stage > 0 && data.stages[stage].step;
 
 function search(text, jump = true) {
-  const wanted = text.trim().toLowerCase();
+  const words = text.toLowerCase().split(/\s+/).filter((word) => word);
   view.hits = [];
-  if (wanted) {
-    shownStage().boxes.forEach((box, index) => { if (textOf(recordOf(box)).includes(wanted)) view.hits.push(index); });
+  if (words.length) {
+    shownStage().boxes.forEach((box, index) => { if (words.every((word) => textOf(recordOf(box)).includes(word))) view.hits.push(index); });
   }
   view.hit = view.hits.length ? 0 : -1;
   showHits();
@@ -317,10 +317,9 @@ function showOverview(panel) {
   make("h2", view.before ? `before ${stage.title}` : stage.title, panel);
   make("p", stage.note, panel);
   table([["boxes", result.boxes.length.toLocaleString("en")], ["links", result.links.length.toLocaleString("en")]], panel);
-  if (hasStep(view.stage)) {
-    listStatus(panel, "removed", data.stages[view.stage - 1], "leaving", true);
-    listStatus(panel, "added", stage, "arrived", false);
-    listStatus(panel, "changed", stage, "arrived", false);
+  for (const status of Object.keys(data.status)) {
+    if (status !== "removed") listStatus(panel, status, stage, "arrived", false);
+    else if (hasStep(view.stage)) listStatus(panel, status, data.stages[view.stage - 1], "leaving", true);
   }
   make("h3", "Keys", panel);
   table([["/", "search"], ["↑ ↓ ← →", "from box to box"], ["[ ]", "stage"], ["b", "before the pass"], ["+ − f", "zoom, fit"], ["Esc", "back"]], panel);
@@ -348,7 +347,7 @@ function nameOf(box) {
 function showBox(panel, index) {
   const stage = shownStage(), box = stage.boxes[index], record = recordOf(box), happened = shownStatus()[index];
   make("h2", nameOf(box), panel, happened);
-  table(happened ? [["in this step", happened], ...record.facts] : record.facts, panel);
+  table(happened ? [["status", happened], ...record.facts] : record.facts, panel);
   const { inputs, outputs } = geometryOf(stage);
   listNeighbours(panel, "reads", inputs[index].map((link) => stage.links[link][0]));
   listNeighbours(panel, "read by", outputs[index].map((link) => stage.links[link][1]));

@@ -33,11 +33,14 @@ COLOURS = {
 }
 OTHER = "#57534e"
 
-# Of what happened to a box: name, colour of its border, sign.
+# What is to be said of a box: what a pass did to it, or its error against the bound. Colour of its border, and a sign.
 STATUS = {
     "added": ("#16a34a", "+"),
     "removed": ("#dc2626", "−"),
     "changed": ("#d97706", "~"),
+    "wrong": ("#dc2626", "!"),
+    "near": ("#d97706", "≈"),
+    "within": ("#16a34a", "✓"),
 }
 
 

@@ -16,7 +16,7 @@ from kir.exporters.files import replacing
 from kir.exporters.picture.diagram import PARTS, Diagram, parse_parts
 from kir.exporters.picture.dot import write_dot
 from kir.exporters.picture.html import write_html
-from kir.exporters.picture.layers_view import layers_diagram
+from kir.exporters.picture.layers_view import layers_diagram, source_lines
 from kir.exporters.picture.mermaid import write_mermaid
 from kir.exporters.picture.ops_view import ops_diagram
 from kir.exporters.picture.png import write_png
@@ -148,7 +148,8 @@ class Picture:
         if isinstance(self.subject, Graph):
             return pipeline_stages(self.subject, self.passes, self.shown)
         layers = Stage("layers", f"the layers of {self.subject.name}", self._layers(self.subject))
-        return [layers, *pipeline_stages(self.subject.to_graph(), self.passes, self.shown)]
+        sources = source_lines(self.subject)
+        return [layers, *pipeline_stages(self.subject.to_graph(), self.passes, self.shown, sources)]
 
     @cached_property
     def diagrams(self) -> list[Diagram]:

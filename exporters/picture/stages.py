@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kir import passes
 from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram
-from kir.exporters.picture.ops_view import ops_diagram
+from kir.exporters.picture.ops_view import NO_SOURCES, ops_diagram
 from kir.graph import Graph
 
 
@@ -32,21 +32,23 @@ class Stage:
         return {status: count for status, count in sorted(Counter(self.arrived).items()) if status}
 
 
-def pipeline_stages(graph: Graph, chosen: Sequence[passes.Pass], shown: frozenset[str]) -> list[Stage]:
+def pipeline_stages(
+    graph: Graph, chosen: Sequence[passes.Pass], shown: frozenset[str], sources: Mapping[str, str] = NO_SOURCES
+) -> list[Stage]:
     """The graph as it is, and behind each pass that changes it; the graph itself is left alone.
 
     O(nodes) for each pass that changes something. A pass that changes something again in a later round is a stage
     again, with a number.
     """
     graph = graph.copy()
-    stages = [Stage("graph", "the operators, before any pass", ops_diagram(graph, shown))]
+    stages = [Stage("graph", "the operators, before any pass", ops_diagram(graph, shown, sources))]
     times: Counter[str] = Counter()
 
     def add_stage(current: passes.Pass, changed: Graph, changes: int) -> None:
         if changes:
             times[current.name] += 1
             title = current.name if times[current.name] == 1 else f"{current.name} ({times[current.name]})"
-            stages.append(Stage(title, current.summary, ops_diagram(changed, shown)))
+            stages.append(Stage(title, current.summary, ops_diagram(changed, shown, sources)))
             link_stages(stages[-2], stages[-1])
 
     passes.run(graph, chosen, after=add_stage)

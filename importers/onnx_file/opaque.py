@@ -38,7 +38,9 @@ def read_opaque(node: NodeProto, version: int, types: Mapping[str, TensorType]) 
     kept = NodeProto()
     kept.CopyFrom(node)
     del kept.input[:], kept.metadata_props[:]
-    kept.ClearField("name")
+    for field in ("name", "domain", "op_type"):
+        kept.ClearField(field)
+    kept.output[:] = ["given" if name else "" for name in node.output]
     encoded = base64.b64encode(kept.SerializeToString(deterministic=True)).decode()
     found = tuple(types[name] if name else ABSENT for name in node.output)
     return Opaque(domain_of(node), node.op_type, version, encoded, found)

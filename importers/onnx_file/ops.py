@@ -513,7 +513,9 @@ def reshape_target(current: Shape, wanted: Sequence[Dim], allow_zero: bool) -> S
     others = product(size for size in sizes if size != -1)
     rest = divide_exactly(product(current), others)
     if len(unknown) > 1 or rest is None:
-        raise ShapeError(f"Reshape of {current} to {tuple(wanted)} leaves a size open; expected one -1 that is exact")
+        raise ShapeError(
+            f"Reshape of {current} to {tuple(wanted)} leaves a size open; give concrete sizes (--input-shapes)"
+        )
     sizes[unknown[0]] = rest
     return tuple(sizes)
 
@@ -755,7 +757,7 @@ def _one(given: Sequence[Item], what: str) -> Item:
 @imports("Range")
 def range_(call: Call, start: Operand, stop: Operand, step: Operand) -> Results:
     dtype = start.type.dtype
-    if dtype is not DType.INT64:
+    if not dtype.is_integer:
         bounds = [_one(call.array(bound, "bounds").ravel().tolist(), "Range's bound") for bound in (start, stop, step)]
         if not bounds[2] or not 0 <= (bounds[1] - bounds[0]) / bounds[2] + 1 <= 1e7:
             raise UnsupportedError(f"Range from {bounds[0]} to {bounds[1]} in steps of {bounds[2]}")
@@ -768,7 +770,7 @@ def range_(call: Call, start: Operand, stop: Operand, step: Operand) -> Results:
     if isinstance(first, int) and isinstance(last, int) and increment:
         items = range(first, last, increment)
         result.sizes = Sizes(tuple(items)) if len(items) <= sizes.MAX_LENGTH else None
-    return result
+    return result if dtype is DType.INT64 else call.add(Cast(dtype), result)
 
 
 @imports("TopK")

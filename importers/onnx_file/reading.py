@@ -99,19 +99,7 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, OverflowError, DecodeError) as error:
         raise FormatError(f"the data of {what} cannot be read: {error}") from None
-    if dtype is DType.STRING:
-        return _decode(np.asarray(array, object), what)
-    return np.asarray(array)
-
-
-def _decode(array: Array, what: str) -> Array:
-    try:
-        items = [item.decode() if isinstance(item, bytes) else str(item) for item in array.flat]
-    except UnicodeDecodeError:
-        raise FormatError(f"{what} has a string that is no UTF-8 text") from None
-    result = np.empty(len(items), object)
-    result[:] = items
-    return result.reshape(array.shape)
+    return np.asarray(array, object) if dtype is DType.STRING else np.asarray(array)
 
 
 def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Array:

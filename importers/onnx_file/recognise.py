@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kir.graph import Value
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.translate import Call, Operand, Pending, Translator
 from kir.op import Op
@@ -16,7 +17,7 @@ from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Reshape
 from kir.ops.structural import Constant
-from kir.types import Shape
+from kir.types import DType, Shape, TensorType
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator
 
@@ -102,13 +103,22 @@ def kept_state(call: Call, condition: Operand, initial: Operand, final: Operand)
     if node is None or not isinstance(node.op, RNN | GRU | LSTM) or final.value is None or test is None:
         return None
     slot = SEQUENCE_LENS + final.value.index
-    is_lens = isinstance(test.node.op, Equal) and test.node.inputs[0] is node.inputs[SEQUENCE_LENS]
+    is_equal = isinstance(test.node.op, Equal) and _number(test.node.inputs[1]) == 0
+    is_lens = is_equal and test.node.inputs[0] is node.inputs[SEQUENCE_LENS]
     states = list(node.inputs[slot : slot + 1]) if slot > SEQUENCE_LENS else []
     is_initial = states == [call.translator.value(initial)]
     return final if is_lens and is_initial else None
 
 
+def _number(value: Value | None) -> float | None:
+    """The element of a constant of one, None of any other value."""
+    op = None if value is None else value.node.op
+    return float(op.value.array.item()) if isinstance(op, Constant) and op.value.array.size == 1 else None
+
+
 # Dropout
+
+SCALE_ERROR = 0.01  # of a scale that was rounded to bfloat16
 
 
 @dataclass(frozen=True)
@@ -139,11 +149,19 @@ class Kept(Pending):
 
 @dataclass(frozen=True)
 class Dropped(Pending):
-    """What a Dropout in training gives."""
+    """What a Dropout gives that is always on."""
 
     x: Operand
     op: Dropout
     what = "a random choice"
+
+    @property
+    def type(self) -> TensorType:
+        return self.x.type
+
+    def complete(self, translator: Translator) -> Value:
+        always = translator.constant(True, DType.BOOL)
+        return translator.value(translator.add(self.op, self.x, always))
 
 
 def compare_random(draw: Uniform, probability: Operand) -> Operand | None:
@@ -158,10 +176,11 @@ def drop(call: Call, kept: Kept, scaled: Operand, zero: Operand) -> Operand | No
     node = None if scaled.value is None else scaled.value.node
     if node is None or not isinstance(node.op, Mul) or node.inputs[0] is None or zero.array is None:
         return None
-    scale = node.inputs[1]
-    if scale is None or not isinstance(scale.node.op, Constant) or zero.array.any():
+    rate = intended(float(np.float32(1 - intended(kept.probability))))
+    scale = _number(node.inputs[1])
+    expected = 1 / (1 - rate) if rate < 1 else 1.0
+    if scale is None or abs(scale - expected) > SCALE_ERROR * expected or zero.array.any() or not 0 <= rate <= 1:
         return None
-    rate = intended(float(np.float32(1 - kept.probability)))
     x = node.inputs[0]
     is_of_x = rate == 1 and kept.draw.shape == x.type.shape
     noise_shape = None if is_of_x else kept.draw.shape

@@ -29,6 +29,15 @@ class Pending:
 
     what = "part of an operator"
 
+    @property
+    def type(self) -> TensorType:
+        """Its type, if it can stand alone."""
+        raise UnsupportedError(f"{self.what} is used in a way that kir does not know")
+
+    def complete(self, translator: Translator) -> Value:
+        """What it is when nothing more comes, if it can stand alone."""
+        raise UnsupportedError(f"{self.what} is used in a way that kir does not know")
+
 
 @dataclass(slots=True)
 class Operand:
@@ -65,8 +74,8 @@ class Operand:
         if self.array is not None:
             return type_of(self.array)
         if self.sizes is None:
-            what = self.pending.what if self.pending else "unknown"
-            raise UnsupportedError(f"{what} is used in a way that kir does not know")
+            assert self.pending is not None
+            return self.pending.type
         return TensorType(DType.INT64, () if self.sizes.is_scalar else (len(self.sizes.items),))
 
 
@@ -105,8 +114,8 @@ class Translator:
         if operand.array is not None:
             return self.graph.add(Constant(Data(operand.array), operand.label), origin=operand.origin).output
         if operand.sizes is None:
-            assert operand.type  # raises
-        assert operand.sizes is not None
+            assert operand.pending is not None
+            return operand.pending.complete(self)
         if operand.sizes.is_scalar:
             return self._size(operand.sizes.items[0], operand.origin)
         parts = [self._run_of_sizes(run, operand.origin) for run in _runs(operand.sizes.items)]

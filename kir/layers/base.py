@@ -143,7 +143,7 @@ class Layer:
     Args:
         name: unique in its model; counted from the class name when absent.
         dtype: a dtype or policy name; see `dtype_policy`.
-        trainable: kept for the config; export ignores it.
+        trainable: whether training changes the weights, and their regularizers count in `model.losses`.
         activity_regularizer: of the output; counts in `model.losses`.
         autocast: whether float inputs are cast to the compute dtype.
         input_shape: sizes without the batch, for the first layer of a Sequential.
@@ -335,7 +335,7 @@ class Layer:
             self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The output shape, with None for unknown sizes, from an input shape written so."""
+        """The output shape, with None for unknown sizes, from an input shape written so. Builds the layer."""
         from kir.functional import output_shape
 
         return output_shape(self, input_shape)
@@ -443,11 +443,19 @@ class Layer:
 
     @property
     def trainable_weights(self) -> list[Weight]:
-        return [weight for weight in self.weights if weight.trainable]
+        """What training changes: nothing of a layer with `trainable=False`, nor of the layers that it owns."""
+        if not self.trainable:
+            return []
+        found = {id(weight): weight for weight in self.own_weights if weight.trainable}
+        for layer in self.sublayers():
+            found.update((id(weight), weight) for weight in layer.trainable_weights)
+        return list(found.values())
 
     @property
     def non_trainable_weights(self) -> list[Weight]:
-        return [weight for weight in self.weights if not weight.trainable]
+        """The other `weights`."""
+        trainable = {id(weight) for weight in self.trainable_weights}
+        return [weight for weight in self.weights if id(weight) not in trainable]
 
     def get_weights(self) -> list[Array]:
         """The arrays of `weights`."""

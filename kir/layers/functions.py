@@ -65,7 +65,8 @@ def _problem(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     if _takes(function, args, kwargs):
         return f"{type(error).__name__}: {error}; {HINT}"
     name = function_name(function)
-    return f"{error}; it is called with {len(args)} inputs, so wrap it in a function of these: lambda x: {name}(x, …)"
+    example = "" if "<" in name else f", such as lambda x: {name}(x, …)"
+    return f"{error}; only the layer's inputs are passed, {len(args)} here: write a function of those{example}"
 
 
 def _takes(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

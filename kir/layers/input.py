@@ -95,7 +95,10 @@ class InputLayer(Layer):
         if self.sparse:
             return sparse_feeds(name, given, self.type)
         try:
-            return {name: np.asarray(given).astype(self.type.dtype.numpy, copy=False)}
+            array = np.asarray(given)
+            if array.dtype.kind == "c":
+                raise TypeError("a complex number has no place in a real input")
+            return {name: array.astype(self.type.dtype.numpy, copy=False)}
         except (TypeError, ValueError) as error:
             raise ShapeError(f"input {name!r} must be an array of {self.type}; received {given!r}") from error
 

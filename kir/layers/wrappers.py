@@ -25,8 +25,8 @@ from kir.layers.rnn import (
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
-from kir.structure import map_structure
-from kir.trace import Tensor, emit
+from kir.structure import flatten, map_structure
+from kir.trace import Tensor, Tracer, emit
 from kir.types import Shape, format_shape
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
@@ -110,7 +110,7 @@ class Bidirectional(Layer):
         initial = self.forward_layer.check_initial_state(initial_state, count)
         mask = self.forward_layer.check_mask(mask, x, initial)
         x = self.promote(x)
-        if self._is_one_operator(mask, training):
+        if self._is_one_operator(mask, training) and not self._collects_activities(x.tracer):
             outputs, states = self._run_together(x, initial, mask)
         else:
             outputs, states = self._run_apart(x.with_mask(None), initial, mask)
@@ -135,6 +135,10 @@ class Bidirectional(Layer):
         drops = training is not None and training is not False and any(_drops(layer) for layer in self.directions)
         repeats = mask is not None and self.return_sequences and (forward.unroll or backward.unroll)
         return alike and not drops and not repeats
+
+    def _collects_activities(self, tracer: Tracer) -> bool:
+        """Whether the output of each direction has to be known, before they are merged, for the losses."""
+        return tracer.collects_losses and any(layer.activity_regularizer is not None for layer in self.directions)
 
     def _run_together(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The outputs, merged, and the states, by one operator."""
@@ -250,7 +254,7 @@ class TimeDistributed(Layer):
                 f"TimeDistributed needs one input of rank 3 or more, (batch, time, …); received {received}"
             )
         if self._works_on_any_rank():
-            return self.layer.trace(x)
+            return self._trace_layer(x)
         batch, time = x.shape[:2]
         folded = _fold(x)
         if mask is not None and self._takes_mask():
@@ -260,8 +264,15 @@ class TimeDistributed(Layer):
                     f"received a mask of shape {format_shape(mask.shape)}"
                 )
             folded = folded.with_mask(_fold(mask))
-        outputs = self.layer.trace(folded)
+        outputs = self._trace_layer(folded)
         return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
+
+    def _trace_layer(self, x: Tensor) -> Any:
+        """The outputs of the layer, which adds no loss of its own, since Keras runs its `call` alone."""
+        outputs = self.layer.trace(x)
+        if x.tracer.collects_losses and self.layer.activity_regularizer is not None:
+            del x.tracer.losses[-len(flatten(outputs)) :]
+        return outputs
 
     def _works_on_any_rank(self) -> bool:
         """Whether the layer treats every axis but the last as a batch; a Dense with an activation of Keras does."""

@@ -16,7 +16,7 @@ from kir.types import TensorType
 class Opaque(Op):
     """An ONNX node that is written again as it was read; what it computes is not known here.
 
-    `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` is the node without its inputs, as
+    `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` is what else the node says, as
     protobuf in base64; `types` are those of its outputs. Only a graph that was read with ``keep_unknown=True`` has one.
     """
 

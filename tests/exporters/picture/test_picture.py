@@ -97,11 +97,12 @@ def page_data(page: str) -> Any:
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
-    page = kir.plot(residual(1)).html()
+    model = residual(1)
+    page = kir.plot(model).html()
     assert "default-src &#39;none&#39;" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
     assert page.count("<script") == 2
-    assert page == kir.plot(residual(1)).html()
+    assert page == kir.plot(model).html()
 
 
 def test_no_name_ends_the_data_of_the_page() -> None:
@@ -206,3 +207,13 @@ def test_expanded_and_chosen_parts_reach_the_picture() -> None:
     picture = Picture(residual(1), show="none", direction="LR")
     assert picture.scene.labels == []
     assert picture.scene.direction == "LR"
+
+
+def test_kir_plot_draws_an_onnx_file_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = residual(1)
+    model.export(tmp_path / "model.onnx")
+    code, out, err = run_kir(capsys, str(tmp_path / "model.onnx"), "-o", str(tmp_path / "model.html"), "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["stages"] == ["graph"]
+    code, _, err = run_kir(capsys, str(tmp_path / "model.onnx"), "-o", str(tmp_path / "a.svg"), "--view", "layers")
+    assert (code, "has no layers to show" in err) == (2, True)

@@ -1,8 +1,18 @@
 """What became of each box from stage to stage."""
 
+import json
+from pathlib import Path
+
+import pytest
+
+import kir
 from kir import passes
+from kir.exporters.picture import Picture
 from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram
+from kir.exporters.picture.layers_view import source_lines
 from kir.exporters.picture.stages import compare, pipeline_stages
+from kir.importers.keras_file import load_keras_model
+from kir.importers.script import load_script
 from tests.exporters.picture.models import residual
 
 ALL = frozenset({"types", "attributes", "weights"})
@@ -55,3 +65,30 @@ def test_each_pass_that_changes_something_is_a_stage() -> None:
 
 def test_without_passes_there_is_one_stage() -> None:
     assert [stage.title for stage in pipeline_stages(residual(1).to_graph(), (), ALL)] == ["graph"]
+
+
+def test_boxes_know_the_line_that_called_their_layer() -> None:
+    model = load_script(Path(kir.__file__).parent.parent / "models" / "nested.py", None)
+    lines = source_lines(model)
+    assert lines["encoder/dense"] == "nested.py:8"
+    assert lines["encoder"] == "nested.py:17"
+    graph = Picture(model).stages[1].diagram
+    found = {dict(box.facts).get("source") for box in graph.boxes if box.name.startswith("encoder/dense")}
+    assert found == {"nested.py:8"}
+
+
+def test_a_model_from_a_graph_has_no_lines() -> None:
+    [stage] = pipeline_stages(residual(1).to_graph(), (), ALL)
+    assert all("source" not in dict(box.facts) for box in stage.diagram.boxes)
+
+
+def test_a_model_from_a_file_of_keras_has_no_lines(tmp_path: Path) -> None:
+    layers = [
+        {"class_name": "InputLayer", "config": {"batch_shape": [None, 3], "name": "x"}},
+        {"class_name": "Dense", "config": {"units": 2, "name": "dense"}},
+    ]
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"class_name": "Sequential", "config": {"name": "file", "layers": layers}}))
+    with pytest.warns(UserWarning, match="holds no weights"):
+        model = load_keras_model(path)
+    assert source_lines(model) == {}

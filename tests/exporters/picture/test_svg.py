@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,10 @@ from kir.exporters.picture.diagram import Box, Diagram, Line, join_links
 from kir.exporters.picture.palette import COLOURS, OTHER, STATUS
 from kir.exporters.picture.scene import Scene, make_scene
 from kir.exporters.picture.svg import escape, write_svg
+from kir.graph import Graph
 from kir.importers.script import load_script
+from kir.ops import elementwise, structural
+from kir.types import type_of
 from tests.exporters.picture.models import HOSTILE, arc_lists, hostile_graph, hostile_model, nested, residual
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -170,6 +174,24 @@ def test_what_is_shown_can_be_chosen(show: str, labels: int, keys: set[str]) -> 
     assert set(texts(svg, "key")) == keys
 
 
+@pytest.mark.parametrize(
+    ("array", "shown"),
+    [
+        (np.float32(1e-6), "1e-06"),
+        (np.array([1, 2], np.int64), "[1, 2]"),
+        (np.array([[0.5], [2.0]], np.float32), "[[0.5], [2.0]]"),
+        (np.zeros(5, np.float32), "f32[5]"),
+    ],
+)
+def test_small_constants_show_their_numbers(array: Any, shown: str) -> None:
+    graph = Graph()
+    x = graph.add(structural.Input("x", type_of(np.asarray(array)))).output
+    graph.add(
+        structural.Output("y"), graph.add(elementwise.Add(), x, graph.add(structural.constant(array)).output).output
+    )
+    assert texts(Picture(graph).svg(), "weight") == [shown]
+
+
 def test_unknown_sizes_stand_by_their_names() -> None:
     assert "f32[batch, frames_1, 20]" in texts(Picture(example("speech")).svg(), "label")
 
@@ -202,7 +224,8 @@ def test_dark_and_light_differ_in_the_style_sheet_alone() -> None:
 
 
 def test_every_status_has_its_own_sign() -> None:
-    assert len({sign for _, sign in STATUS.values()}) == len(STATUS)
+    signs = [sign for _, sign in STATUS.values()]
+    assert len(set(signs)) == len(signs)
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,18 @@ MEGABYTES = 1000
 
 # Loads each file and says what came of it; the parent process sees how much memory that took.
 LOAD = """
-import resource, sys
+import sys
 from pathlib import Path
 from kir.errors import KirError
 from kir.importers.keras_file import load_keras_model
+from tests.importers.keras_file.memory import peak_megabytes
 for path in Path(sys.argv[1]).iterdir():
     try:
         load_keras_model(path)
         print("loaded", path)
     except KirError:
         pass
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print("peak", peak_megabytes())
 """
 
 

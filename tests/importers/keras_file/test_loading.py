@@ -280,18 +280,18 @@ def test_weights_are_views_of_the_file(write: Callable[[str, bytes], Path]) -> N
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from kir.importers.keras_file import load_keras_model
 from kir.exporters.pipeline import ExportOptions, export_model
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.importers.keras_file.memory import peak_megabytes
 export_model(load_keras_model(Path(sys.argv[1])), Path(sys.argv[1] + ".onnx"), ExportOptions(verify=False))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak_megabytes())
 """
 
 
 def test_large_weights_go_from_file_to_file(write: Callable[[str, bytes], Path]) -> None:
-    """256 MB of weights, of which no more than a piece is in memory at once; 100 MB are for everything else."""
+    """256 MB of weights, of which no more than a piece is in memory at once."""
     kernel, bias = np.ones((1 << 13, 1 << 13), np.float32), np.ones(1 << 13, np.float32)
 
     def write_all(file: h5py.File) -> None:
@@ -302,7 +302,7 @@ def test_large_weights_go_from_file_to_file(write: Callable[[str, bytes], Path])
     path = write("large.keras", hostile.archive(hostile.model(given, wide), hostile.weights(write_all)))
     done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
     assert path.stat().st_size > 256 << 20
-    assert int(done.stdout) < 100
+    assert int(done.stdout) < 150
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])

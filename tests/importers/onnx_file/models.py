@@ -22,7 +22,7 @@ def value(name: str, shape: Sequence[int | str | None] | None, dtype: int = FLOA
 def node(op_type: str, inputs: str, outputs: str, **attributes: Any) -> NodeProto:
     """Names are separated by blanks; "_" is an absent input."""
     names = ["" if name == "_" else name for name in inputs.split()]
-    return helper.make_node(op_type, names, outputs.split(), name=f"/{op_type}", **attributes)
+    return helper.make_node(op_type, names, outputs.split(), name=f"/{outputs.split()[0]}/{op_type}", **attributes)
 
 
 def model(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
@@ -34,7 +34,7 @@ def assert_runs_alike(given: ModelProto, **sizes: int) -> None:
         assert array.dtype == expected[name].dtype
 
 
-SHAPE_COMPUTATIONS = {
+SHAPE_COMPUTATIONS: dict[str, tuple[list[NodeProto], dict[str, Any], list[str]]] = {
     "flatten by hand": (
         [
             node("Shape", "x", "s"),
@@ -99,6 +99,17 @@ SHAPE_COMPUTATIONS = {
         ],
         {"zero": np.int64(0), "one": np.int64(1)},
         ["Range(start=0, stop=T, step=1)", "Cast(dtype=f32)"],
+    ),
+    "a range of 32 bits": (
+        [
+            node("Shape", "x", "s", start=1, end=2),
+            node("Squeeze", "s", "t"),
+            node("Cast", "t", "t32", to=TensorProto.INT32),
+            node("Range", "zero t32 one", "steps"),
+            node("Cast", "steps", "y", to=TensorProto.FLOAT),
+        ],
+        {"zero": np.int32(0), "one": np.int32(1)},
+        ["Range(start=0, stop=T, step=1)", "Cast(dtype=i32)", "Cast(dtype=f32)"],
     ),
     "all but the last step": (
         [node("Slice", "x zero last axis", "y")],
@@ -305,8 +316,8 @@ def test_everything_unsupported_is_listed_at_once() -> None:
         import_graph(model(nodes, {"x": [4]}, constants={"s": [1.0]}))
     lines = str(caught.value).splitlines()
     assert lines[1:] == [
-        "  kir has no operator for ONNX's Upsample (/Upsample, /Upsample)",
-        "  kir has no operator for ONNX's Loop (/Loop)",
+        "  kir has no operator for ONNX's Upsample (/a/Upsample, /d/Upsample)",
+        "  kir has no operator for ONNX's Loop (/c/Loop)",
     ]
     assert caught.value.exit_code == 3
 
@@ -334,6 +345,39 @@ def test_malformed_models_are_refused(name: str) -> None:
     nodes, message = MALFORMED[name]
     with pytest.raises(FormatError, match=message):
         import_graph(model(nodes, {"x": [4]}, constants={"s": [3, -1]}))
+
+
+def test_a_state_kept_by_another_test_is_no_state_kept_by_length() -> None:
+    """Where(lens == 1, initial, final) stays, unlike what the exporter writes for lens == 0."""
+    nodes = [
+        node("LSTM", "x w r _ lens h0", "all h c", hidden_size=2),
+        node("Equal", "lens one", "is"),
+        node("Unsqueeze", "is axes", "column"),
+        node("Where", "column h0 h", "y"),
+    ]
+    constants = {
+        "w": np.ones((1, 8, 4), F32),
+        "r": np.ones((1, 8, 2), F32),
+        "lens": np.array([1, 3], np.int32),
+        "h0": np.ones((1, 2, 2), F32),
+        "axes": [1],
+    }
+    for number, expected in ((0, False), (1, True)):
+        given = model(nodes, {"x": [3, 2, 4]}, constants={**constants, "one": np.int32(number)})
+        assert ("Where" in operators(given)) == expected
+
+
+def test_another_scale_is_no_dropout() -> None:
+    nodes = [
+        node("Mul", "x scale", "scaled"),
+        node("RandomUniformLike", "x", "random"),
+        node("Less", "random half", "kept"),
+        node("Where", "kept scaled zero", "y"),
+    ]
+    constants = {"half": F32(0.5), "zero": F32(0), "scale": F32(2)}
+    assert operators(model(nodes, X, constants=constants)) == ["Dropout(rate=0.5, noise_shape=(N, T, 4), seed=None)"]
+    with pytest.raises(UnsupportedError):
+        import_graph(model(nodes, X, constants={**constants, "scale": F32(3)}))
 
 
 def test_integers_are_folded_and_stay_values() -> None:

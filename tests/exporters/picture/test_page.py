@@ -1,0 +1,276 @@
+"""The page in a real browser, without a network: real clicks, keys and typing; nothing in its console is the rule.
+
+Needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+import kir
+from kir import Model
+from tests.exporters.picture.models import HOSTILE, hostile_model, nested, residual
+
+HOW_TO_INSTALL = "install Chromium and its driver: apt-get install chromium chromium-driver"
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # No name resolves: whatever the page asked for beyond itself would be an error in the console.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--window-size=1200,800",
+]
+WAIT = 10
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.fail(f"the page cannot be tested without a browser; {HOW_TO_INSTALL}")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield running
+    running.quit()
+
+
+class Page:
+    """A page of a model, open in the browser."""
+
+    def __init__(self, browser: webdriver.Chrome, model: Model, folder: Path, **options: Any) -> None:
+        self.browser = browser
+        path = folder / "page.html"
+        kir.plot(model, path, **options)
+        browser.get(path.as_uri())
+        self.wait(lambda: self.canvas.get_attribute("data-scale"))
+
+    @property
+    def canvas(self) -> Any:
+        return self.browser.find_element(By.ID, "picture")
+
+    @property
+    def panel(self) -> str:
+        return str(self.browser.find_element(By.ID, "panel").text)
+
+    @property
+    def title(self) -> str:
+        return str(self.browser.find_element(By.CSS_SELECTOR, "#panel h2").text)
+
+    @property
+    def tabs(self) -> list[Any]:
+        return self.browser.find_elements(By.CSS_SELECTOR, "[role=tab]")
+
+    @property
+    def open_tab(self) -> str:
+        [tab] = self.browser.find_elements(By.CSS_SELECTOR, "[role=tab][aria-selected=true]")
+        return str(tab.text)
+
+    def view(self) -> tuple[float, float, float]:
+        """x, y and scale."""
+        x, y, scale = (float(self.canvas.get_attribute(f"data-{name}") or "nan") for name in ("x", "y", "scale"))
+        return x, y, scale
+
+    def wait(self, condition: Any) -> None:
+        WebDriverWait(self.browser, WAIT).until(lambda _: condition())
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def search(self, text: str) -> None:
+        field = self.browser.find_element(By.ID, "search")
+        field.clear()
+        field.send_keys(text)
+
+    def click_middle(self) -> None:
+        """Clicks the middle of the picture, to which a search has moved what it found."""
+        ActionChains(self.browser).move_to_element(self.canvas).click().perform()
+
+    def errors(self) -> list[Any]:
+        return list(self.browser.get_log("browser"))
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Page]:
+    opened = Page(browser, residual(2), tmp_path)
+    yield opened
+    assert opened.errors() == []
+
+
+def test_a_click_on_a_box_shows_what_is_in_it(page: Page) -> None:
+    page.search("second_1")
+    page.click_middle()
+    page.wait(lambda: page.title == "Dense second_1")
+    for text in ("f32[batch, 8]", "72", "units", "kernel", "std", "reads", "Dropout drop_1", "read by", "Add add_1"):
+        assert text in page.panel
+    [histogram, *_] = page.browser.find_elements(By.CSS_SELECTOR, "#panel svg")
+    assert "histogram of kernel" in (histogram.get_attribute("aria-label") or "")
+    assert len(histogram.find_elements(By.TAG_NAME, "rect")) == 32
+
+
+def test_a_click_beside_the_boxes_lets_go(page: Page) -> None:
+    page.search("second_1")
+    page.click_middle()
+    page.wait(lambda: page.title == "Dense second_1")
+    area = page.canvas.size
+    ActionChains(page.browser).move_to_element_with_offset(
+        page.canvas, 4 - area["width"] // 2, 4 - area["height"] // 2
+    ).click().perform()
+    page.wait(lambda: page.title == "layers")
+
+
+def test_search_counts_and_goes_from_hit_to_hit(page: Page) -> None:
+    page.search("first_")
+    hits = page.browser.find_element(By.ID, "hits")
+    page.wait(lambda: hits.text == "1 of 2")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title == "Dense first_0")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title == "Dense first_1")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title == "Dense first_0")
+    page.search("FIRST_1 dense")
+    page.wait(lambda: hits.text == "1 of 1")
+    page.search("no such layer")
+    page.wait(lambda: hits.text == "0 of 0")
+
+
+def test_tabs_show_what_each_pass_did(page: Page) -> None:
+    assert [tab.text for tab in page.tabs] == ["layers", "graph", "strip-inference−2", "fuse-activations−3 ~3"]
+    page.tabs[2].click()
+    page.wait(lambda: page.open_tab.startswith("strip-inference"))
+    assert "removed: 2" in page.panel
+    [first, _] = page.browser.find_elements(By.CSS_SELECTOR, "#panel button.removed")
+    first.click()
+    page.wait(lambda: page.title == "Dropout drop_0")
+    assert "status removed" in page.panel
+    before = page.browser.find_element(By.ID, "before")
+    assert before.get_attribute("aria-pressed") == "true", "what was removed stands in the picture before"
+    before.click()
+    page.wait(lambda: before.get_attribute("aria-pressed") == "false")
+    page.tabs[3].click()
+    page.wait(lambda: "changed: 3" in page.panel)
+
+
+def test_a_box_stays_chosen_from_tab_to_tab(page: Page) -> None:
+    page.tabs[1].click()
+    page.search("first_0")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title == "Dense first_0")
+    page.tabs[3].click()
+    page.wait(lambda: page.open_tab.startswith("fuse-activations"))
+    assert page.title == "Dense first_0"
+    assert "Relu" in page.panel
+
+
+def test_dragging_moves_and_buttons_zoom(page: Page) -> None:
+    x, y, scale = page.view()
+    ActionChains(page.browser).move_to_element(page.canvas).click_and_hold().move_by_offset(60, 40).release().perform()
+    page.wait(lambda: page.view() == pytest.approx((x + 60, y + 40, scale)))
+    assert page.title == "layers", "a drag is no click"
+    page.browser.find_element(By.ID, "in").click()
+    page.wait(lambda: page.view()[2] == pytest.approx(1.25 * scale, rel=1e-3))
+    page.browser.find_element(By.ID, "fit").click()
+    height = page.browser.execute_script("return data.stages[0].height")
+    page.wait(lambda: page.view()[2] == pytest.approx(min(1.5, page.canvas.size["height"] / height), rel=1e-2))
+
+
+def test_the_wheel_scrolls_and_with_control_zooms(page: Page) -> None:
+    x, y, scale = page.view()
+    wheel = webdriver.common.actions.wheel_input.ScrollOrigin.from_element(page.canvas)
+    ActionChains(page.browser).scroll_from_origin(wheel, 0, 120).perform()
+    page.wait(lambda: page.view() == pytest.approx((x, y - 120, scale)))
+    ActionChains(page.browser).key_down(Keys.CONTROL).scroll_from_origin(wheel, 0, -120).key_up(Keys.CONTROL).perform()
+    page.wait(lambda: page.view()[2] > scale)
+
+
+def test_everything_can_be_done_with_keys(page: Page) -> None:
+    page.press("/", "first_0", Keys.ENTER)
+    page.wait(lambda: page.title == "Dense first_0")
+    page.press(Keys.ESCAPE)
+    page.press(Keys.ARROW_DOWN)
+    page.wait(lambda: page.title == "Dropout drop_0")
+    page.press(Keys.ARROW_UP)
+    page.press(Keys.ARROW_UP)
+    page.wait(lambda: page.title == "Input x")
+    page.press("]", "]")
+    page.wait(lambda: page.open_tab.startswith("strip-inference"))
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: page.title == "strip-inference")
+    page.press("b")
+    page.wait(lambda: page.title == "before strip-inference")
+    page.press("[")
+    page.wait(lambda: page.open_tab == "graph")
+    scale = page.view()[2]
+    page.press("+")
+    page.wait(lambda: page.view()[2] > scale)
+
+
+def test_neighbours_in_the_panel_can_be_clicked(page: Page) -> None:
+    page.search("add_0")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title == "Add add_0")
+    page.browser.find_element(By.XPATH, "//aside//button[text()='Dense second_0']").click()
+    page.wait(lambda: page.title == "Dense second_0")
+
+
+def test_names_that_are_markup_are_text(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = Page(browser, hostile_model(), tmp_path)
+    assert browser.find_element(By.ID, "name").text.startswith("</script><script>alert('1')</script>")
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+    page.search("<script>")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.title.startswith("Dense </script>"))
+    assert browser.execute_script("return recordOf(shownStage().boxes[view.selected]).fullName") == HOSTILE
+    assert page.errors() == []
+
+
+def test_boxes_inside_boxes_can_be_clicked(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = Page(browser, nested(), tmp_path, expand_nested=True)
+    page.search("inner_dense")
+    page.click_middle()
+    page.wait(lambda: page.title == "Dense inner_dense")
+    assert page.errors() == []
+
+
+def test_the_policy_of_the_page_forbids_what_is_not_part_of_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = Page(browser, residual(1), tmp_path)
+    browser.execute_script(
+        "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
+        "document.body.append(script);"
+        "const image = new Image(); image.src = 'https://example.com/a.png'; document.body.append(image);"
+    )
+    assert browser.execute_script("return window.ran") is None
+    page.wait(
+        lambda: (
+            len(violations := [json.dumps(entry) for entry in page.errors()]) >= 1
+            and "Content Security" in violations[0]
+        )
+    )
+
+
+def test_thousands_of_boxes_are_drawn_and_found(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = Page(browser, residual(500), tmp_path, level=0)
+    page.press("f")
+    page.search("second_499")
+    page.click_middle()
+    page.wait(lambda: page.title == "Dense second_499")
+    assert page.errors() == []

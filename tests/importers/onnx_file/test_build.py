@@ -1,0 +1,238 @@
+"""From a model to a graph: names, sizes, layers, defaults, what is carried through, and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kir import Model, passes
+from kir.dims import symbol
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.graph import Graph, Origin
+from kir.importers.onnx_file import import_graph
+from kir.importers.script import load_script
+from kir.interpreter import run
+from kir.op import Op, input_names
+from kir.ops.elementwise import Acosh
+from kir.ops.opaque import Opaque
+from kir.ops.structural import Constant, Input
+from kir.passes.fuse_activations import fuse_activations
+from tests.exporters.onnx_file.graphs import graph_of, two_outputs
+from tests.importers.onnx_file.models import FLOAT, INT64, model, node, operators, value
+from tests.test_random_models import models
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "models").glob("*.py"))
+
+# The way back
+
+
+def assert_comes_back(graph: Graph, opset: int | None = None) -> None:
+    """Exported and imported it has the same text; exported again, the same bytes."""
+    written = to_model_proto(graph, opset=opset)
+    imported = import_graph(written)
+    imported.check()
+    difference = difflib.unified_diff(str(graph).splitlines(), str(imported).splitlines(), lineterm="", n=1)
+    assert str(imported) == str(graph), "\n".join(difference)
+    assert to_model_proto(imported, opset=opset).SerializeToString() == written.SerializeToString()
+
+
+@given(models(), st.sampled_from([0, 1, 2]), st.booleans())
+@settings(max_examples=100)
+def test_random_models_come_back(given: Model, level: int, training: bool) -> None:
+    """Dense and its activation are written alike fused or not, and come back fused."""
+    graph = given.to_graph(training=training)
+    passes.run(graph, passes.pipeline(level, training))
+    fuse_activations(graph)
+    assert_comes_back(graph)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_models_come_back(path: Path, training: bool) -> None:
+    graph = load_script(path).to_graph(training=training)
+    passes.run(graph, passes.pipeline(2, training))
+    graph.metadata["author"] = "somebody"
+    assert_comes_back(graph)
+
+
+def test_copies_under_other_names_come_back() -> None:
+    assert_comes_back(two_outputs())
+
+
+@pytest.mark.parametrize("cls", FLOAT64_FORMULAS, ids=lambda cls: cls.__name__)
+def test_formulas_of_float64_come_back_as_formulas(cls: type[Op]) -> None:
+    """They are no single operator then, and compute the same."""
+    op = cls(*(0.25 if field.type == "float" else False for field in dataclasses.fields(cls)))
+    graph = graph_of(op, *["f64[n]"] * len(input_names(cls)))
+    written = to_model_proto(graph)
+    imported = import_graph(written)
+    imported.check()
+    low = 1.0 if cls is Acosh else -1.0
+    feeds = {f"x{i}": np.linspace(low, low + 1.99, 9) for i in range(len(graph.inputs))}
+    expected = run_session(make_session(written.SerializeToString()), feeds)["y0"]
+    np.testing.assert_allclose(run(imported, feeds)["y0"], expected, rtol=1e-12, atol=1e-13)
+
+
+# Names
+
+
+def test_inputs_outputs_and_weights_keep_their_names() -> None:
+    given = model([node("Add", "x w", "y")], {"x": ["N", 2]}, constants={"w": np.ones(2, np.float32)})
+    given.metadata_props.add(key="author", value="somebody")
+    graph = import_graph(given)
+    assert str(graph).splitlines() == [
+        "graph made",
+        "metadata 'author': 'somebody'",
+        "symbols N",
+        "%0: f32[N, 2] = Input(label='x')",
+        "%1: f32[2] = Constant([1.0, 1.0], label='w')",
+        "%2: f32[N, 2] = Add(a=%0, b=%1)  # y (Add)",
+        "%3: f32[N, 2] = Output(label='y')(value=%2)",
+    ]
+    assert graph.order()[2].origin == Origin("y", "Add")
+
+
+def test_sizes_without_a_name_get_their_own() -> None:
+    graph = import_graph(model([node("Relu", "x", "y")], {"x": [None, 3], "z": [None, "a b"]}))
+    shapes = [str(n.output.type) for n in graph.inputs]
+    assert shapes == ["f32[x_0, 3]", "f32[z_0, a_b]"]
+
+
+def test_an_initializer_that_is_an_input_is_its_default() -> None:
+    given = model([node("Relu", "x", "y")], {"x": [2]}, constants={"x": np.ones(2, np.float32)})
+    graph = import_graph(given)
+    assert isinstance(graph.inputs[0].op, Input)
+    assert run(graph, {})["y"].tolist() == [1, 1]
+    given.ir_version = 3  # when every initializer was an input
+    assert import_graph(given).inputs == ()
+
+
+def test_a_default_of_another_type_is_refused() -> None:
+    with pytest.raises(FormatError, match="default of type"):
+        import_graph(model([node("Relu", "x", "y")], {"x": [2]}, constants={"x": [1, 2]}))
+
+
+def test_sizes_can_be_given() -> None:
+    given = model([node("Add", "x z", "y")], {"x": ["N", "T"], "z": ["M", "T"]})
+    with pytest.raises(FormatError, match="sizes 3 and 4"):
+        import_graph(given, shapes={"x": [symbol("N"), 3], "z": [symbol("M"), 4]})
+    graph = import_graph(given, shapes={"z": [symbol("N"), symbol("T")]})
+    assert str(graph.outputs[0].output.type) == "f32[N, T]"
+    assert str(import_graph(given, batch=4).outputs[0].output.type) == "f32[4, T]"
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 5]])
+def test_sizes_that_do_not_fit_are_refused(shape: list[int]) -> None:
+    given = model([node("Relu", "x", "y")], {"x": ["N", 4]})
+    with pytest.raises(FormatError, match=r"has the shape \(N, 4\)"):
+        import_graph(given, shapes={"x": shape})
+    with pytest.raises(FormatError, match="no input 'z'"):
+        import_graph(given, shapes={"z": [1]})
+
+
+def test_an_input_without_a_rank() -> None:
+    given = model([node("Relu", "x", "y")], [value("x", None)])
+    with pytest.raises(UnsupportedError, match="no rank"):
+        import_graph(given)
+    assert str(import_graph(given, shapes={"x": [2]}).outputs[0].output.type) == "f32[2]"
+
+
+def test_only_weights_that_are_read_are_there() -> None:
+    given = model([node("Reshape", "x s", "y")], {"x": [4]}, constants={"s": [2, 2], "unused": [1.0]})
+    assert not [n for n in import_graph(given).nodes() if isinstance(n.op, Constant)]
+
+
+def test_a_chain_of_many_nodes() -> None:
+    """Nothing recurses, and nothing is quadratic, though the sizes double with every node."""
+    count = 20_000
+    nodes = [node("Shape", "x", "s0"), *(node("Add", f"s{i} s{i}", f"s{i + 1}") for i in range(count))]
+    graph = import_graph(model(nodes, {"x": ["N"]}, f"s{count}"))
+    assert graph.get_node_count() > count / 2
+
+
+# Operators that are carried through
+
+
+def test_unknown_operators_are_carried_through() -> None:
+    attribute = {"alpha": 0.5, "text": "ä", "numbers": [1, 2]}
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Magic", "r _ w", "m unused", domain="com.example", **attribute),
+        node("Hardmax", "m", "h", axis=1),
+        node("Relu", "h", "y"),
+    ]
+    given = model(nodes, {"x": ["N", 3]}, constants={"w": [1.0]}, domains={"com.example": 2})
+    given.graph.value_info.extend([value("m", ["N", 3]), value("unused", [1], INT64)])
+    with pytest.raises(UnsupportedError, match=r"com\.example\.Magic"):
+        import_graph(given)
+    graph = import_graph(given, keep_unknown=True)
+    graph.check()
+    passes.run(graph, passes.pipeline(2), check=True)
+    written = to_model_proto(graph, opset=17)
+    magic, hardmax = (n for n in written.graph.node if n.op_type in ("Magic", "Hardmax"))
+    assert list(magic.attribute) == list(nodes[1].attribute)
+    assert magic.domain == "com.example"
+    assert len(magic.input) == 3
+    assert magic.input[1] == ""
+    assert list(hardmax.attribute) == list(nodes[2].attribute)
+    assert {entry.domain: entry.version for entry in written.opset_import} == {"": 17, "com.example": 2}
+    assert str(import_graph(written, keep_unknown=True)) == str(graph)
+
+
+def test_carried_operators_run_in_onnxruntime(tmp_path: Path) -> None:
+    given = model([node("Hardmax", "x", "h"), node("Neg", "h", "y")], {"x": ["N", 3]})
+    graph = import_graph(given, keep_unknown=True)
+    feeds = {"x": np.array([[1, 3, 2], [5, 1, 1]], np.float32)}
+    written = to_model_proto(graph)
+    expected = run_session(make_session(given.SerializeToString()), feeds)
+    assert np.array_equal(run_session(make_session(written.SerializeToString()), feeds)["y"], expected["y"])
+    with pytest.raises(UnsupportedError, match=r"does not know what ai\.onnx\.Hardmax computes"):
+        run(graph, feeds)
+    graph.save(tmp_path / "graph.kir")
+    assert str(Graph.load(tmp_path / "graph.kir")) == str(graph)
+
+
+def test_sizes_of_carried_operators_can_be_bound() -> None:
+    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": ["N", 3]}), keep_unknown=True)
+    assert str(graph.specialize({"N": 2}).outputs[0].output.type) == "f32[2, 3]"
+    (op,) = (n.op for n in graph.order() if isinstance(n.op, Opaque))
+    assert op.symbols() == {"N"}
+
+
+def test_another_definition_of_a_carried_operator_is_refused() -> None:
+    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": [2, 3]}, opset=11), keep_unknown=True)
+    with pytest.raises(UnsupportedError, match="--opset 11"):
+        to_model_proto(graph, opset=17)
+
+
+def test_subgraphs_are_carried_unless_they_read_from_outside() -> None:
+    from onnx import helper
+
+    def branch(name: str, read: str) -> object:
+        inner = [helper.make_node("Constant", [], ["c"], value_float=1.0), helper.make_node("Neg", [read], [name])]
+        return helper.make_graph(inner, name, [], [value(name, [])])
+
+    def given(read: str) -> object:
+        one = node("If", "x", "y", then_branch=branch("a", read), else_branch=branch("b", read))
+        proto = model([one], [value("x", [], 9), value("z", [], FLOAT)])
+        proto.graph.output[0].CopyFrom(value("y", []))
+        return proto
+
+    assert [text.split("(")[0] for text in operators(import_graph(given("c"), keep_unknown=True))] == ["Opaque"]  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedError, match="its subgraph reads z from outside"):
+        import_graph(given("z"), keep_unknown=True)  # type: ignore[arg-type]
+
+
+def test_carrying_needs_to_know_types() -> None:
+    given = model([node("Magic", "x", "y", domain="com.example")], {"x": [2]}, domains={"com.example": 1})
+    with pytest.raises(UnsupportedError, match="does not say the type and rank of y"):
+        import_graph(given, keep_unknown=True)
