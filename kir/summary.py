@@ -165,6 +165,8 @@ def _argument_text(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(shown)})"
     if inspect.isfunction(value):
         return value.__name__
+    if isinstance(value, Layer):
+        return f"{type(value).__name__} {value.name}"
     if isinstance(value, dict) and "class_name" in value:
         config = value["config"]
         return config if isinstance(config, str) else f"{value['class_name']} {config['name']}"

@@ -602,3 +602,12 @@ def test_complex_numbers_are_refused() -> None:
     x = Input((2,), name="x")
     with pytest.raises(ShapeError, match="input 'x' must be an array of f32"):
         Model(x, Dense(2)(x)).predict(np.ones((1, 2), np.complex64))
+
+
+def test_a_list_that_grows_after_the_call_changes_nothing() -> None:
+    """What DenseNet does: features.append(x) after Concatenate()(features)."""
+    x = Input(shape=(2,))
+    features = [x, Dense(3)(x)]
+    joined = Concatenate()(features)
+    features.append(joined)
+    assert Model(x, joined).predict(np.ones((1, 2), np.float32)).shape == (1, 5)
