@@ -108,6 +108,8 @@ def _compile(path: Path) -> tuple[ast.Module, CodeType]:
             f"cannot read {path}: {error.strerror}; expected a Python script that builds a model"
         ) from None
     except SyntaxError as error:
+        if error.lineno is None:
+            raise ScriptError(f"{path} is not a Python script: {error.msg}") from None
         raise ScriptError(f"{path}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except ValueError as error:
         raise ScriptError(f"{path} is not a Python script: {error}") from None

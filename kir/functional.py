@@ -5,6 +5,7 @@ Types come from tracing the layer without a graph, so that they are the ones tha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,10 @@ class Operation(Layer):
     supports_masking = True
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        super().__init__(name=name or automatic_name(function.__name__), autocast=False)
+        inner = function.func if isinstance(function, functools.partial) else function
         self.function = function
+        self.function_name: str = inner.__name__.lstrip("_")
+        super().__init__(name=name or automatic_name(self.function_name), autocast=False)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)

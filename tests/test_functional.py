@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
 import pytest
 
+from kir import backend as K
 from kir import layers
+from kir.functional import Operation
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,8 @@ from kir import layers
 def test_output_shapes_are_those_of_keras(class_name: str, arguments: tuple[Any, ...], shape: Any) -> None:
     ours, theirs = getattr(layers, class_name)(*arguments), getattr(keras.layers, class_name)(*arguments)
     assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
+
+
+def test_an_operation_knows_the_name_of_its_function_whatever_is_bound_to_it() -> None:
+    assert Operation(functools.partial(K.mean, axis=1), name="average").function_name == "mean"
+    assert Operation(K.add).function_name == "add"

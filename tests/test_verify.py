@@ -618,3 +618,9 @@ def test_two_different_files_do_not_agree(tmp_path: Path) -> None:
 def test_two_files_of_other_signatures_are_a_clear_error() -> None:
     with pytest.raises(MismatchError, match="another signature"):
         verify_onnx_files(model_of(mlp()), model_of(_variance()))
+
+
+def test_bisect_and_node_errors_pass_over_outputs_that_nobody_reads(tmp_path: Path) -> None:
+    graph = Sequential([Input(shape=(None, 3)), LSTMLayer(4, return_sequences=True)]).to_graph()
+    export_graph(graph, tmp_path / "m.onnx")
+    assert bisect(graph, tmp_path / "m.onnx").node is None

@@ -90,11 +90,13 @@ def tensor_head(name: str, array: Array) -> TensorProto:
 def value_names(graph: Graph, opset: int) -> dict[Value, str]:
     """What every live value of a graph is called in the file that is written of it. O(nodes).
 
+    An output of an operator that nobody reads has no name, and is left out.
+
     Raises:
         UnsupportedError: an operator has no ONNX form.
     """
     _, tensors = _emit_nodes(graph, opset)
-    return {value: tensor.name for value, tensor in tensors.items()}
+    return {value: tensor.name for value, tensor in tensors.items() if tensor.name}
 
 
 def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]:

@@ -118,7 +118,7 @@ def kind_of_layer(layer: Layer) -> str:
 
 def _class_of(layer: Layer) -> str:
     if isinstance(layer, Operation):
-        return layer.function.__name__
+        return layer.function_name
     return type(layer).__name__
 
 
