@@ -8,11 +8,13 @@ Only click is imported here: `kir --help` must be instant, so every command impo
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -46,23 +48,90 @@ shapes_option = click.option(
     metavar="NAME:1,3,224",
     help="Fix an input's sizes, the batch first; text names an unknown size. Repeatable.",
 )
-weights_option = click.option(
-    "--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first."
-)
-lost_mask_option = click.option(
-    "--on-lost-mask",
-    type=click.Choice(["error", "warn"]),
-    default=None,
-    help="What to do when a mask reaches a layer that cannot carry it.",
-)
 
 
-custom_objects_option = click.option(
-    "--custom-objects",
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="A script, which is run, with the functions and layers that a Keras file only names.",
-)
+@dataclass(frozen=True)
+class Source:
+    """MODEL as the command line names it, with the options that say how to read it."""
+
+    name: str
+    weights: Path | None
+    custom_objects: Path | None
+    on_lost_mask: str | None
+
+    @property
+    def is_onnx(self) -> bool:
+        return Path(self.name).suffix == ".onnx"
+
+    def read(self, batch: int | None = None, input_shapes: tuple[str, ...] = ()) -> Model | Graph:
+        """The model of layers; or the graph of an ONNX file, with its sizes fixed."""
+        if not self.is_onnx:
+            return self.load()
+        self.refuse({})
+        from kir.importers.onnx_file import import_graph
+
+        return import_graph(Path(self.name), shapes=_parse_shapes(input_shapes), batch=batch)
+
+    def refuse(self, options: dict[str, object]) -> None:
+        """Raises a usage error for options, among these and the source's own, that say something about layers."""
+        own = {"--weights": self.weights, "--custom-objects": self.custom_objects, "--on-lost-mask": self.on_lost_mask}
+        given = [name for name, value in {**options, **own}.items() if value]
+        if given:
+            raise click.UsageError(f"{', '.join(given)} is for models of layers; {self.name} is an ONNX file")
+
+    def load(self) -> Model:
+        """The model of layers, with the weights that were asked for."""
+        from kir.errors import FormatError, InvalidArgumentError
+        from kir.importers.script import load_script, run_script, split_name
+
+        path, name = split_name(self.name)
+        expected = (
+            "expected a script model.py[:name], an .onnx file, or a .keras, .h5, .hdf5 or .json file that Keras wrote"
+        )
+        if not path.exists():
+            raise FormatError(f"there is no file {path}; {expected}")
+        if path.suffix in KERAS_SUFFIXES:
+            from kir.importers.keras_file import load_keras_model
+
+            given = {} if self.custom_objects is None else run_script(self.custom_objects)
+            lost = self.on_lost_mask or "warn"
+            return load_keras_model(path, custom_objects=given, weights=self.weights, on_lost_mask=lost)
+        if path.suffix != ".py":
+            raise FormatError(f"cannot read {path}; {expected}")
+        if self.custom_objects is not None:
+            raise InvalidArgumentError(
+                f"--custom-objects is for Keras files; {path} is a script, which can import {self.custom_objects}"
+            )
+        model = load_script(path, name, self.on_lost_mask)
+        if self.weights is not None:
+            model.load_weights(self.weights)
+        return model
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the argument MODEL and the options of `Source`, which it takes as its first parameter."""
+
+    @click.argument("name", metavar="MODEL")
+    @click.option("--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first.")
+    @click.option(
+        "--custom-objects",
+        type=click.Path(path_type=Path),
+        metavar="FILE.py",
+        help="A script, which is run, with the functions and layers that a Keras file only names.",
+    )
+    @click.option(
+        "--on-lost-mask",
+        type=click.Choice(["error", "warn"]),
+        default=None,
+        help="What to do when a mask reaches a layer that cannot carry it.",
+    )
+    @functools.wraps(command)
+    def with_source(
+        name: str, weights: Path | None, custom_objects: Path | None, on_lost_mask: str | None, **options: Any
+    ) -> None:
+        command(Source(name, weights, custom_objects, on_lost_mask), **options)
+
+    return with_source
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +149,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 @cli.command()
-@click.argument("source", metavar="MODEL")
+@source_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
 @click.option("--opset", type=int, help="ONNX opset, 13 or later.  [default: the newest that onnxruntime supports]")
 @click.option("--training", is_flag=True, help="Keep Dropout, switched by the input training_mode.")
@@ -98,75 +167,38 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
 @provider_option
 @seed_option
-@weights_option
-@custom_objects_option
-@lost_mask_option
 @json_option
 def export(
-    source: str,
+    source: Source,
     output: Path,
-    opset: int | None,
-    training: bool,
-    losses: bool,
     batch: int | None,
     input_shapes: tuple[str, ...],
-    external_data: str,
-    metadata: tuple[str, ...],
-    level: int,
-    passes: str | None,
     print_after: str | None,
-    verify: bool,
-    bisect: bool,
-    provider: str,
-    seed: int,
-    weights: Path | None,
-    custom_objects: Path | None,
-    on_lost_mask: str | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Export MODEL as an ONNX file and prove that it computes the same."""
     _require_suffix(output, ".onnx")
-    given_metadata = _parse_metadata(metadata)
+    if source.is_onnx:
+        source.refuse({"--losses": options["losses"]})
+    options["metadata"] = _parse_metadata(options["metadata"])
+    after_pass = _printer(print_after)
     with _progress() as progress:
         progress("reading the model")
+        subject = source.read(batch, input_shapes)
         from kir.exporters.pipeline import ExportOptions, export_model, export_reference
+        from kir.model import Model
 
-        graph = model = None
-        if _is_onnx(source):
-            _refuse_for_onnx(
-                source,
-                {
-                    "--losses": losses,
-                    "--weights": weights,
-                    "--custom-objects": custom_objects,
-                    "--on-lost-mask": on_lost_mask,
-                },
-            )
-            graph = _import_graph(source, batch, input_shapes)
-        else:
-            model = _load_model(source, weights, on_lost_mask, custom_objects)
-        options = ExportOptions(
-            opset=opset,
-            training=training,
-            losses=losses,
-            sizes={} if model is None else _parse_sizes(model, batch, input_shapes),
-            external_data=external_data,
-            metadata=given_metadata,
-            level=level,
-            passes=passes,
-            verify=verify,
-            provider=provider,
-            seed=seed,
-            bisect=bisect,
-        )
-        printer = _printer(print_after)
-        if model is not None:
-            result = export_model(model, output, options, progress=progress, after_pass=printer)
+        if isinstance(subject, Model):
+            chosen = ExportOptions(sizes=_parse_sizes(subject, batch, input_shapes), **options)
+            result = export_model(subject, output, chosen, progress=progress, after_pass=after_pass)
         else:
             # With sizes of its own the graph has another signature than the file it was read from.
-            original = None if batch or input_shapes else Path(source)
-            assert graph is not None
-            result = export_reference(graph, output, options, source=original, progress=progress, after_pass=printer)
+            original = None if batch or input_shapes else Path(source.name)
+            chosen = ExportOptions(**options)
+            result = export_reference(
+                subject, output, chosen, source=original, progress=progress, after_pass=after_pass
+            )
     if as_json:
         _print_json(_export_json(result))
     else:
@@ -174,7 +206,7 @@ def export(
 
 
 @cli.command()
-@click.argument("source", metavar="MODEL")
+@source_options
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--training", is_flag=True, help="MODEL was exported with --training.")
 @click.option("--losses", is_flag=True, help="MODEL was exported with --losses.")
@@ -190,12 +222,9 @@ def export(
 )
 @provider_option
 @seed_option
-@weights_option
-@custom_objects_option
-@lost_mask_option
 @json_option
 def verify(
-    source: str,
+    source: Source,
     file: Path,
     training: bool,
     losses: bool,
@@ -205,9 +234,6 @@ def verify(
     page: Path | None,
     provider: str,
     seed: int,
-    weights: Path | None,
-    custom_objects: Path | None,
-    on_lost_mask: str | None,
     as_json: bool,
 ) -> None:
     """Compare MODEL (a script or an ONNX file) with an ONNX FILE on random inputs."""
@@ -217,15 +243,15 @@ def verify(
         _require_suffix(page, ".html")
     with _progress() as progress:
         progress("reading the model")
-        if _is_onnx(source):
+        if source.is_onnx:
             if page is not None:
                 raise click.UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
-            report = verification.verify_onnx_files(Path(source), file, provider=provider, seed=seed)
+            report = verification.verify_onnx_files(Path(source.name), file, provider=provider, seed=seed)
         else:
             from kir import passes
             from kir.model import lower
 
-            model = _load_model(source, weights, on_lost_mask, custom_objects)
+            model = source.load()
             sizes = _parse_sizes(model, batch, input_shapes)
             reference = lower(model, training=training, sizes=sizes, losses=losses)
             progress("verifying")
@@ -250,46 +276,35 @@ def verify(
 
 
 @cli.command()
-@click.argument("source", metavar="MODEL")
+@source_options
 @click.option("--ops", is_flag=True, help="Print the graph of operators instead of the layers.")
 @click.option(
     "-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops."
 )
-@weights_option
-@custom_objects_option
-@lost_mask_option
 @json_option
 def summary(
-    source: str,
+    source: Source,
     ops: bool,
     level: int,
-    weights: Path | None,
-    custom_objects: Path | None,
-    on_lost_mask: str | None,
     as_json: bool,
 ) -> None:
     """Print MODEL's layers, or its graph."""
-    if _is_onnx(source):
-        _refuse_for_onnx(
-            source, {"--weights": weights, "--custom-objects": custom_objects, "--on-lost-mask": on_lost_mask}
-        )
-        if not ops:
-            raise click.UsageError(f"{source} has no layers; print its graph (--ops), or see kir inspect")
-        _print_graph(_import_graph(source), level, as_json)
-        return
-    model = _load_model(source, weights, on_lost_mask, custom_objects)
+    subject = source.read()
+    from kir.model import Model
     from kir.summary import print_summary, summarize
 
     if ops:
-        _print_graph(model.to_graph(), level, as_json)
+        _print_graph(subject.to_graph() if isinstance(subject, Model) else subject, level, as_json)
+    elif not isinstance(subject, Model):
+        raise click.UsageError(f"{source.name} has no layers; print its graph (--ops), or see kir inspect")
     elif as_json:
-        _print_json(summarize(model).to_json())
+        _print_json(summarize(subject).to_json())
     else:
-        print_summary(model)
+        print_summary(subject)
 
 
 @cli.command()
-@click.argument("source", metavar="MODEL")
+@source_options
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .svg, .png, .html, .dot or .mmd."
 )
@@ -304,12 +319,9 @@ def summary(
     "--show", default="types,attributes,weights", show_default=True, help="What boxes and links say, or none."
 )
 @click.option("--expand-nested", is_flag=True, help="Draw the layers of nested models inside their boxes.")
-@weights_option
-@custom_objects_option
-@lost_mask_option
 @json_option
 def plot(
-    source: str,
+    source: Source,
     output: Path,
     view: str | None,
     level: int | None,
@@ -318,23 +330,13 @@ def plot(
     direction: str,
     show: str,
     expand_nested: bool,
-    weights: Path | None,
-    custom_objects: Path | None,
-    on_lost_mask: str | None,
     as_json: bool,
 ) -> None:
     """Draw MODEL: a picture, or with .html a page to explore it and what each pass does."""
     _require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
     with _progress() as progress:
         progress("reading the model")
-        subject: Model | Graph
-        if _is_onnx(source):
-            _refuse_for_onnx(
-                source, {"--weights": weights, "--custom-objects": custom_objects, "--on-lost-mask": on_lost_mask}
-            )
-            subject = _import_graph(source)
-        else:
-            subject = _load_model(source, weights, on_lost_mask, custom_objects)
+        subject = source.read()
         from kir.exporters.picture import Picture
 
         progress("drawing")
@@ -522,64 +524,11 @@ def _progress() -> Iterator[Callable[[str], None]]:
 # Reading arguments
 
 
-def _is_onnx(source: str) -> bool:
-    return Path(source).suffix == ".onnx"
-
-
-def _import_graph(source: str, batch: int | None = None, input_shapes: tuple[str, ...] = ()) -> Graph:
-    from kir.importers.onnx_file import import_graph
-
-    return import_graph(Path(source), shapes=_parse_shapes(input_shapes), batch=batch)
-
-
-def _refuse_for_onnx(source: str, options: dict[str, object]) -> None:
-    """Raises a usage error for options that say something about layers."""
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise click.UsageError(f"{', '.join(given)} is for models of layers; {source} is an ONNX file")
-
-
-def _load_model(source: str, weights: Path | None, on_lost_mask: str | None, custom_objects: Path | None) -> Model:
-    from kir.errors import FormatError, InvalidArgumentError
-    from kir.importers.script import load_script, run_script, split_name
-
-    path, name = split_name(source)
-    expected = (
-        "expected a script model.py[:name], an .onnx file, or a .keras, .h5, .hdf5 or .json file that Keras wrote"
-    )
-    if not path.exists():
-        raise FormatError(f"there is no file {path}; {expected}")
-    if path.suffix in KERAS_SUFFIXES:
-        from kir.importers.keras_file import load_keras_model
-
-        given = {} if custom_objects is None else run_script(custom_objects)
-        return load_keras_model(path, custom_objects=given, weights=weights, on_lost_mask=on_lost_mask or "warn")
-    if path.suffix != ".py":
-        raise FormatError(f"cannot read {path}; {expected}")
-    if custom_objects is not None:
-        raise InvalidArgumentError(
-            f"--custom-objects is for Keras files; {path} is a script, which can import {custom_objects}"
-        )
-    model = load_script(path, name, on_lost_mask)
-    if weights is not None:
-        model.load_weights(weights)
-    return model
-
-
 def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...]) -> dict[str, Dim]:
     """Values for the symbolic sizes, by name, from --batch and --input-shapes."""
-    from kir.errors import InvalidArgumentError
     from kir.model import bind_input_shapes
 
-    shapes: dict[str, list[Dim]] = {}
-    for text in input_shapes:
-        name, colon, sizes = text.rpartition(":")
-        if not colon:
-            raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
-        if name in shapes:
-            raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
-        shapes[name] = [_parse_size(size.strip(), text) for size in sizes.split(",") if size.strip()]
-    bound = bind_input_shapes(model, shapes)
+    bound = bind_input_shapes(model, _parse_shapes(input_shapes))
     if batch is not None:
         _fix_batch(model, batch, bound)
     return bound
@@ -615,7 +564,7 @@ def _fix_batch(model: Model, batch: int, sizes: dict[str, Dim]) -> None:
 
 
 def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
-    from kir.dims import parse_dim
+    """The sizes that --input-shapes gives, by input."""
     from kir.errors import InvalidArgumentError
 
     shapes: dict[str, list[Dim]] = {}
@@ -623,7 +572,9 @@ def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
         name, colon, sizes = text.rpartition(":")
         if not colon:
             raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
-        shapes[name] = [parse_dim(size.strip()) for size in sizes.split(",") if size.strip()]
+        if name in shapes:
+            raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
+        shapes[name] = [_parse_size(size.strip(), text) for size in sizes.split(",") if size.strip()]
     return shapes
 
 
