@@ -186,6 +186,11 @@ def verify_file(
 
     A training export is compared with its switch off; then its random choices are checked, see `check_training`.
 
+    Memory: at most 8 times the largest weight, beside libraries and activations, if the graph's weights are mapped from
+    disk and the file is large and holds them inline, or as kir writes external data (`lean_model`). That is anonymous
+    memory: pages of mapped files, which the kernel may drop, come on top in what tools show as resident. Weights that
+    onnxruntime converts when it loads (float16 on the CPU) are copies of its own and come on top too.
+
     Args:
         graph: what the file should compute, before any pass.
         model: the file, or a serialized model.
@@ -198,19 +203,21 @@ def verify_file(
         MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
         FormatError: onnxruntime cannot load the file.
     """
-    from kir.exporters.onnx_file.session import fallback_nodes, make_session
+    from kir.exporters.onnx_file.mapped import lean_model
+    from kir.exporters.onnx_file.session import fallback_nodes
 
     model = _as_file(model)
-    session = make_session(model, provider)
-    problems = _signature_problems(graph, session)
-    if problems:
-        raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
     comparison = _Comparison()
-    reference, own = Plan(graph, wide=True), Plan(graph)
     feeds: dict[str, Array] = {}
-    for index, chosen in enumerate(choose_sizes(graph) if sizes is None else sizes):
-        feeds = random_feeds(graph, [seed, index], chosen, feed_defaults=index > 0)
-        comparison.add(_expect_outputs(reference, own, feeds, seed + index), _run(session, feeds))
+    with lean_model(model) as lean:
+        session = lean.session(provider)
+        problems = _signature_problems(graph, session)
+        if problems:
+            raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
+        reference, own = Plan(graph, wide=True), Plan(graph)
+        for index, chosen in enumerate(choose_sizes(graph) if sizes is None else sizes):
+            feeds = random_feeds(graph, [seed, index], chosen, feed_defaults=index > 0)
+            comparison.add(_expect_outputs(reference, own, feeds, seed + index), _run(session, feeds))
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
@@ -406,17 +413,28 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     rates = _dropout_rates(graph)
     if not rates:
         return []
-    from kir.exporters.onnx_file.probe import Draw, expose, find_draws, load_model
-    from kir.exporters.onnx_file.session import make_session
+    from kir.exporters.onnx_file.mapped import lean_model
+    from kir.exporters.onnx_file.probe import Draw, find_draws
 
-    proto = load_model(_as_file(model))
     by_layer: dict[str, list[Draw]] = {}
-    for draw in find_draws(proto):
-        by_layer.setdefault(draw.layer, []).append(draw)
-    problems = [f"nothing is dropped at random in layer {layer}" for layer in rates if layer not in by_layer]
-    draws = [draw for layer in rates for draw in by_layer.get(layer, ())]
-    wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
-    session = make_session(expose(proto, list(dict.fromkeys(wanted))), provider)
+    with lean_model(_as_file(model)) as lean:
+        proto = lean.load()
+        for draw in find_draws(proto):
+            by_layer.setdefault(draw.layer, []).append(draw)
+        draws = [draw for layer in rates for draw in by_layer.get(layer, ())]
+        wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
+        session = lean.session_with(proto, list(dict.fromkeys(wanted)), provider)
+        problems = [f"nothing is dropped at random in layer {layer}" for layer in rates if layer not in by_layer]
+        tallies = _tally_draws(graph, session, draws, rates, seed)
+    for draw, tally in zip(draws, tallies, strict=True):
+        problems += [f"layer {draw.layer}: {problem}" for problem in tally.problems()]
+    return problems
+
+
+def _tally_draws(
+    graph: Graph, session: Any, draws: Sequence[Any], rates: Mapping[str, float], seed: int
+) -> list[_Tally]:
+    """What each place kept, over enough runs with the switch on."""
     feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[1])
     feeds[TRAINING_INPUT] = np.array(True)
     tallies = [_Tally(rates[draw.layer]) for draw in draws]
@@ -426,9 +444,7 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
         values = feeds | _run(session, feeds)
         for draw, tally in zip(draws, tallies, strict=True):
             tally.add(None if draw.source is None else values.get(draw.source), values[draw.result])
-    for draw, tally in zip(draws, tallies, strict=True):
-        problems += [f"layer {draw.layer}: {problem}" for problem in tally.problems()]
-    return problems
+    return tallies
 
 
 def _dropout_rates(graph: Graph) -> dict[str, float]:

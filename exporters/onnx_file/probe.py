@@ -28,14 +28,16 @@ class Draw:
     result: str
 
 
-def load_model(model: Path | bytes) -> ModelProto:
-    """The model with its weights.
+def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
+    """The model with its weights; those in a second file only with `external_data`.
 
     Raises:
         FormatError: it cannot be read.
     """
     try:
-        return onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
+        if isinstance(model, bytes):
+            return onnx.load_model_from_string(model)
+        return onnx.load(str(model), load_external_data=external_data)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
         raise FormatError(f"cannot read {'the model' if isinstance(model, bytes) else model}: {error}") from error
 

@@ -101,6 +101,7 @@ def make_session(
     *,
     threads: int | None = None,
     optimize: bool = True,
+    prepack: bool = True,
     profile_prefix: str | None = None,
 ) -> Any:
     """An `onnxruntime.InferenceSession`; nodes that the provider cannot run fall back to the CPU.
@@ -110,6 +111,7 @@ def make_session(
         provider: a short name such as "cuda", or onnxruntime's own.
         threads: within one operator; None lets onnxruntime choose. One thread adds up in one order at every run.
         optimize: whether onnxruntime rewrites the graph when it loads it.
+        prepack: whether kernels may keep copies of weights in an order of their own.
         profile_prefix: write a profile to a file whose name begins so.
 
     Raises:
@@ -125,6 +127,8 @@ def make_session(
         options.intra_op_num_threads = threads
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix

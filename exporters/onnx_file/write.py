@@ -133,7 +133,7 @@ def _varint(value: int) -> bytes:
     return bytes((*encoded, value))
 
 
-def _field_head(message: type[Any], field: str, length: int) -> bytes:
+def field_head(message: type[Any], field: str, length: int) -> bytes:
     """The tag and the length of a length-delimited field of a message."""
     number = message.DESCRIPTOR.fields_by_name[field].number
     return _varint(number << 3 | LENGTH_DELIMITED) + _varint(length)
@@ -176,12 +176,12 @@ def _layout(parts: Parts, location: str | None) -> _Layout:
 
 
 def _message_field(message: type[Any], field: str, pieces: Sequence[bytes | Array]) -> list[bytes | Array]:
-    return [_field_head(message, field, sum(map(_length, pieces))), *pieces]
+    return [field_head(message, field, sum(map(_length, pieces))), *pieces]
 
 
 def _inline_tensor(name: str, array: Array) -> list[bytes | Array]:
     head = _serialize(tensor_head(name, array))
-    return [head] if array.dtype == object else [head, _field_head(TensorProto, "raw_data", array.nbytes), array]
+    return [head] if array.dtype == object else [head, field_head(TensorProto, "raw_data", array.nbytes), array]
 
 
 def _external_tensor(name: str, array: Array, location: str, offset: int) -> bytes:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/streaming.py [MEGABYTES]
 
-Each export runs in a process of its own, whose peak memory is its largest resident set. Needs Keras for making the
-file.
+Each export runs in a process of its own, whose peak memory is its largest resident set. Of the verified export it is
+the largest anonymous memory, without the pages of mapped files, which the kernel may drop; that needs Linux. Needs
+Keras for making the file.
 """
 
 from __future__ import annotations
@@ -36,6 +37,29 @@ export_model(model, Path(sys.argv[2]), ExportOptions(verify=False))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, loaded - begin, time.perf_counter() - loaded)
 """
 
+EXPORT_VERIFIED = """
+import sys, threading, time
+from pathlib import Path
+from kir.importers.keras_file import load_keras_model
+from kir.exporters.pipeline import export_model
+
+def watch():
+    while not done.wait(0.002):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peaks.append(next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+
+done, peaks = threading.Event(), [0]
+watcher = threading.Thread(target=watch)
+watcher.start()
+begin = time.perf_counter()
+try:
+    export_model(load_keras_model(Path(sys.argv[1])), Path(sys.argv[2]))
+finally:
+    done.set()
+    watcher.join()
+print(max(peaks) / 1024, time.perf_counter() - begin)
+"""
+
 IMPORTS_ONLY = """
 import resource, h5py, kir.importers.keras_file, kir.exporters.pipeline, kir.exporters.onnx_file
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -53,6 +77,8 @@ def main() -> None:
         baseline = float(_run(IMPORTS_ONLY))
         runs = [tuple(map(float, _run(EXPORT, str(source), str(target)).split())) for _ in range(3)]
         peak, loading, exporting = min(runs, key=lambda run: run[1] + run[2])
+        verified_peak, verifying = map(float, _run(EXPORT_VERIFIED, str(source), str(target)).split())
+        layer = UNITS * UNITS * 4 / (1 << 20)
         print(f"file                {size:8.1f} MB")
         print(f"cp                  {copying:8.2f} s")
         print(f"load                {loading:8.2f} s   {loading / copying:6.2f} x cp")
@@ -60,6 +86,8 @@ def main() -> None:
         print(f"both                {loading + exporting:8.2f} s   {(loading + exporting) / copying:6.2f} x cp")
         print(f"peak memory         {peak:8.1f} MB  {peak / size:6.2f} x the file")
         print(f"  of that, imports  {baseline:8.1f} MB")
+        print(f"both, verified      {verifying:8.2f} s   {verifying / copying:6.2f} x cp")
+        print(f"peak, anonymous     {verified_peak:8.1f} MB  {verified_peak / layer:6.2f} x the largest layer")
 
 
 def _run(code: str, *arguments: str) -> str:

@@ -1,0 +1,322 @@
+"""Running large ONNX files in little memory: their weights are moved where onnxruntime maps them from disk.
+
+onnxruntime reads a model file whole, parses it and copies every weight, and copies again the weights that its kernels
+want in another order: three times the file. Weights in a second file it maps into memory, and the kernel may drop their
+pages. So a large file is rewritten: the wire format is walked without being loaded, and the bytes of large weights go
+to a second file.
+
+Wire format: https://protobuf.dev/programming-guides/encoding/. Fields: `ModelProto`, `GraphProto` and `TensorProto` of
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
+
+from kir.errors import FormatError
+from kir.exporters.onnx_file.probe import expose, load_model
+from kir.exporters.onnx_file.session import make_session
+from kir.exporters.onnx_file.write import CHUNK_BYTES, field_head
+
+# Smaller files run fast as they are.
+MIN_MAPPED_BYTES = 64 << 20
+MIN_WEIGHT_BYTES = 1 << 20
+
+# Every system can map memory at multiples of this.
+ALIGNMENT = 64 << 10
+
+MODEL, EXPOSED, WEIGHTS = "model.onnx", "exposed.onnx", "weights"
+
+VARINT, FIXED_64, DELIMITED, FIXED_32 = 0, 1, 2, 5
+MAX_VARINT_BYTES = 10
+
+
+@dataclass(frozen=True)
+class LeanModel:
+    """A model to run in little memory, see `lean_model`; `file` is what onnxruntime loads instead of `original`."""
+
+    original: Path | bytes
+    file: Path | bytes
+    is_large: bool
+
+    def session(self, provider: str = "cpu") -> Any:
+        """A session as of `make_session`, with the same errors."""
+        try:
+            return make_session(self.file, provider, prepack=not self.is_large)
+        except FormatError as error:
+            raise FormatError(str(error).replace(str(self.file), str(self.original))) from error
+
+    def load(self) -> ModelProto:
+        """The model, without the weights that were moved.
+
+        Raises:
+            FormatError: it cannot be read.
+        """
+        return load_model(self.file, external_data=self.file is self.original)
+
+    def session_with(self, model: ModelProto, outputs: Sequence[str], provider: str = "cpu") -> Any:
+        """A session of what `load` gave, with more outputs. Errors as of `make_session`."""
+        exposed = expose(model, outputs)
+        if self.file is self.original or isinstance(self.file, bytes):
+            return make_session(exposed, provider, prepack=not self.is_large)
+        path = self.file.with_name(EXPOSED)
+        path.write_bytes(exposed)
+        return make_session(path, provider, prepack=False)
+
+
+@contextmanager
+def lean_model(
+    model: Path | bytes, min_bytes: int = MIN_MAPPED_BYTES, min_weight: int = MIN_WEIGHT_BYTES
+) -> Iterator[LeanModel]:
+    """The model with the weights of a large file mapped from disk.
+
+    Anonymous memory stays far below the file then; pages of mapped files, which the kernel may drop, do not count.
+    Kernels do not reorder the weights of a large model, which makes a run slower. The copy lies beside the model while
+    the context is open (in the system's temporary folder if it cannot), and needs as much disk as the model. Sessions
+    may outlive it.
+
+    Args:
+        model: a file, or a serialized model, which is run as it is.
+        min_bytes: how large a file, with its external data, counts as large.
+        min_weight: how many bytes a weight has, at least, that is moved.
+
+    Raises:
+        FormatError: as `mapped_copy`.
+    """
+    if isinstance(model, bytes) or _size_with_data(model) < min_bytes:
+        yield LeanModel(model, model, is_large=False)
+        return
+    parent = model.resolve().parent
+    beside = parent if os.access(parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{model.name}-", ignore_cleanup_errors=True) as folder:
+        yield LeanModel(model, mapped_copy(model, Path(folder), min_bytes, min_weight), is_large=True)
+
+
+def _size_with_data(model: Path) -> int:
+    """The bytes of a file and of the data that kir writes beside it; 0 if there is no such file."""
+    files = (model, model.with_name(f"{model.name}.data"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def mapped_copy(
+    model: Path, folder: Path, min_bytes: int = MIN_MAPPED_BYTES, min_weight: int = MIN_WEIGHT_BYTES
+) -> Path:
+    """A file that computes the same and whose large weights lie in a second file. Memory: 1 MiB, and mapped pages.
+
+    Weights are moved if they are initializers with `raw_data`. Everything else is copied byte by byte.
+
+    Args:
+        model: an ONNX file.
+        folder: where to write; it must be empty.
+        min_bytes: how many bytes all weights to move must have together.
+        min_weight: how many bytes a weight must have to be moved.
+
+    Returns:
+        The copy in `folder`; or `model` itself, if it has less to move, or already has external data.
+
+    Raises:
+        FormatError: the file is no protobuf message, or cannot be read, or the copy cannot be written.
+    """
+    try:
+        with open(model, "rb") as file, _mapping(file, model) as data:
+            pieces = _plan_model(_Reader(data, str(model)), min_weight)
+            weights = sum(piece.length for piece in pieces if isinstance(piece, _Weight))
+            if weights < min_bytes or weights == 0 or _has_external_data(data, pieces):
+                return model
+            return _write_copy(file, pieces, folder / MODEL)
+    except OSError as error:
+        raise FormatError(f"cannot copy {model} to {folder}: {error.strerror or error}; check the disk") from error
+
+
+@contextmanager
+def _mapping(file: IO[bytes], model: Path) -> Iterator[mmap.mmap]:
+    if os.fstat(file.fileno()).st_size == 0:
+        raise FormatError(f"{model} is not an ONNX file: it is empty")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+# What the copy consists of
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Bytes of the original."""
+
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class _Weight(_Span):
+    """The raw data of a weight, which moves to the second file, at `offset`."""
+
+    offset: int
+
+
+_Piece = _Span | bytes
+
+
+def _plan_model(reader: _Reader, min_weight: int) -> list[_Piece]:
+    """The pieces of the copied model. A `_Weight` stands behind the initializer that it belongs to."""
+    pieces: list[_Piece] = []
+    offset = 0
+    for field in reader.fields(0, reader.size):
+        if field.is_message(_number(ModelProto, "graph")):
+            graph, offset = _plan_graph(reader, field, min_weight, offset)
+            pieces += [field_head(ModelProto, "graph", _length(graph)), *graph]
+        else:
+            pieces.append(field.whole)
+    return pieces
+
+
+def _plan_graph(reader: _Reader, graph: _Field, min_weight: int, offset: int) -> tuple[list[_Piece], int]:
+    """The pieces of a graph, and where in the second file the next weight begins."""
+    pieces: list[_Piece] = []
+    for field in reader.fields(graph.start, graph.end):
+        raw = None
+        if field.is_message(_number(GraphProto, "initializer")) and field.end - field.start >= min_weight:
+            raw = _movable(reader, field, min_weight)
+        if raw is None:
+            pieces.append(field.whole)
+        else:
+            moved = _Weight(raw.start, raw.end - raw.start, offset)
+            before, behind = _Span(field.start, raw.begin - field.start), _Span(raw.end, field.end - raw.end)
+            tensor: list[_Piece] = [before, _reference(moved), behind]
+            pieces += [field_head(GraphProto, "initializer", _length(tensor)), *tensor, moved]
+            offset = -(-(offset + moved.length) // ALIGNMENT) * ALIGNMENT
+    return pieces, offset
+
+
+def _movable(reader: _Reader, tensor: _Field, min_weight: int) -> _Field | None:
+    """The raw data of a tensor if it is large enough, and given once."""
+    number = _number(TensorProto, "raw_data")
+    found = [field for field in reader.fields(tensor.start, tensor.end) if field.is_message(number)]
+    return found[0] if len(found) == 1 and found[0].end - found[0].start >= min_weight else None
+
+
+def _reference(weight: _Weight) -> bytes:
+    """The fields of a TensorProto that say where its data lies."""
+    tensor = TensorProto(data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", WEIGHTS), ("offset", weight.offset), ("length", weight.length)):
+        tensor.external_data.append(StringStringEntryProto(key=key, value=str(value)))
+    return bytes(tensor.SerializeToString(deterministic=True))
+
+
+def _has_external_data(data: mmap.mmap, pieces: list[_Piece]) -> bool:
+    """Whether what stays may refer to files, which are not in the folder of the copy: in any tensor, however deep."""
+    key = StringStringEntryProto(key="location").SerializeToString()
+    spans = [piece for piece in pieces if isinstance(piece, _Span) and not isinstance(piece, _Weight)]
+    return any(data.find(key, span.start, span.start + span.length) >= 0 for span in spans)
+
+
+def _length(pieces: list[Any]) -> int:
+    """How many bytes the pieces take in the model file."""
+    return sum(
+        len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces if not isinstance(piece, _Weight)
+    )
+
+
+def _write_copy(source: IO[bytes], pieces: list[_Piece], target: Path) -> Path:
+    with open(target, "xb") as model, open(target.with_name(WEIGHTS), "xb") as weights:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                model.write(piece)
+            elif isinstance(piece, _Weight):
+                weights.seek(piece.offset)
+                _stream(source, piece, weights)
+            else:
+                _stream(source, piece, model)
+    return target
+
+
+def _stream(source: IO[bytes], span: _Span, target: IO[bytes]) -> None:
+    source.seek(span.start)
+    for done in range(0, span.length, CHUNK_BYTES):
+        target.write(source.read(min(CHUNK_BYTES, span.length - done)))
+
+
+# Wire format
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a message: its tag is at `begin`; its value, behind the length, lies from `start` to `end`."""
+
+    number: int
+    kind: int
+    begin: int
+    start: int
+    end: int
+
+    def is_message(self, number: int) -> bool:
+        """Whether it is the delimited field of this number."""
+        return self.number == number and self.kind == DELIMITED
+
+    @property
+    def whole(self) -> _Span:
+        return _Span(self.begin, self.end - self.begin)
+
+
+class _Reader:
+    """Walks the fields of messages. Every position is checked before it is read."""
+
+    def __init__(self, data: mmap.mmap, name: str) -> None:
+        self._data = data
+        self._name = name
+        self.size = len(data)
+
+    def fields(self, start: int, end: int) -> Iterator[_Field]:
+        """The fields of the message between two positions.
+
+        Raises:
+            FormatError: a field is cut off, or of a kind that does not exist.
+        """
+        while start < end:
+            tag, after = self._varint(start, end)
+            kind = tag & 7
+            value, stop = self._value(kind, after, end)
+            if stop > end or tag >> 3 == 0:
+                raise self._malformed(start)
+            yield _Field(tag >> 3, kind, start, value, stop)
+            start = stop
+
+    def _value(self, kind: int, start: int, end: int) -> tuple[int, int]:
+        """Where the value of a field begins and ends; the end is not checked."""
+        if kind == VARINT:
+            return start, self._varint(start, end)[1]
+        if kind == DELIMITED:
+            length, start = self._varint(start, end)
+            return start, start + length
+        if kind in (FIXED_32, FIXED_64):
+            return start, start + (4 if kind == FIXED_32 else 8)
+        raise self._malformed(start)
+
+    def _varint(self, start: int, end: int) -> tuple[int, int]:
+        """A number of 7 bits per byte, and the position behind it."""
+        number = 0
+        for index, position in enumerate(range(start, min(end, start + MAX_VARINT_BYTES))):
+            byte = self._data[position]
+            number |= (byte & 0x7F) << 7 * index
+            if byte < 0x80:
+                return number, position + 1
+        raise self._malformed(start)
+
+    def _malformed(self, position: int) -> FormatError:
+        return FormatError(
+            f"{self._name} is not an ONNX file: the field at byte {position} of {self.size} is cut off or of no known "
+            "kind; expected a protobuf message, complete"
+        )
+
+
+def _number(message: Any, field: str) -> int:
+    return int(message.DESCRIPTOR.fields_by_name[field].number)
