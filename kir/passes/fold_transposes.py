@@ -18,10 +18,12 @@ def fold_transposes(graph: Graph) -> int:
     3. Transpose that only moves axes of size 1: Reshape(x).
     4. Transpose(Reshape(Transpose(x))) where the second puts back what the first moved, in merged or split axes:
        Reshape(x).
+    5. Transpose(Reshape(Transpose(x))) where they do not cancel, but no merged or split axes are taken apart:
+       Reshape(Transpose(x)), if nobody else reads what is between.
 
     Exact: nothing is computed; in 3 and 4 the elements keep their order in memory.
     """
-    return rewrite(graph, (drop_transpose, join_transposes, transpose_as_reshape, cancel_around_reshape))
+    return rewrite(graph, (drop_transpose, join_transposes, transpose_as_reshape, join_around_reshape))
 
 
 def permutation_of(node: Node) -> tuple[int, ...]:
@@ -58,7 +60,7 @@ def transpose_as_reshape(graph: Graph, node: Node) -> Value | None:
 
 
 @rule(Transpose)
-def cancel_around_reshape(graph: Graph, node: Node) -> Value | None:
+def join_around_reshape(graph: Graph, node: Node) -> Value | None:
     middle = producer(node, Reshape)
     first = producer(middle, Transpose) if middle else None
     if middle is None or first is None:
@@ -66,8 +68,15 @@ def cancel_around_reshape(graph: Graph, node: Node) -> Value | None:
     x = given(first.inputs[0])
     groups = match_axes(first.output.type.shape, middle.output.type.shape)
     order = _read_groups(permutation_of(node), groups, middle.output.type.shape) if groups else None
-    if order is None or not _is_in_order([permutation_of(first)[axis] for axis in order], x.type.shape):
+    if order is None:
         return None
+    axes = [permutation_of(first)[axis] for axis in order]
+    if not _is_in_order(axes, x.type.shape):
+        if not graph.is_read_once(first) or not graph.is_read_once(middle):
+            return None
+        # Axes of size 1 are not among those that are read, and may stand anywhere.
+        others = [axis for axis in range(x.type.rank) if axis not in axes]
+        x = add_for(graph, node, Transpose((*others, *axes)), x)
     return add_for(graph, node, Reshape(node.output.type.shape), x)
 
 

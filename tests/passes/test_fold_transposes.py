@@ -1,8 +1,11 @@
 import pytest
 
 from kir.dims import symbol
+from kir.graph import Graph
 from kir.ops.shape import Reshape, Transpose
+from kir.ops.structural import Input, Output
 from kir.passes.fold_transposes import fold_transposes, match_axes
+from kir.types import parse_type
 from tests.passes.building import left
 
 BATCH, TIME = symbol("batch"), symbol("time")
@@ -32,10 +35,12 @@ CASES = {
     "4 split": (steps((0, 2, 1), [BATCH, 4, 2, 3], (0, 2, 3, 1)), "f32[batch, 6, 4]", ["Reshape"]),
     "4 with axes of size 1": (steps((0, 2, 1), [BATCH, 1, 4, 6], (0, 3, 1, 2)), "f32[batch, 6, 4]", ["Reshape"]),
     "4 symbolic": (steps((1, 0, 2), [TIME, BATCH, 2, 2], (1, 0, 2, 3)), "f32[batch, time, 4]", ["Reshape"]),
-    "4 not if they do not cancel": (
-        steps((0, 3, 1, 2), [BATCH, 4, 6], (2, 0, 1)),
-        IMAGE,
-        ["Transpose", "Reshape", "Transpose"],
+    "5": (steps((0, 3, 1, 2), [BATCH, 4, 6], (2, 0, 1)), IMAGE, ["Transpose", "Reshape"]),
+    "5 split": (steps((2, 0, 1), [4, BATCH, 2, 3], (1, 0, 2, 3)), "f32[batch, 6, 4]", ["Transpose", "Reshape"]),
+    "5 with axes of size 1": (
+        steps((3, 0, 1, 2), [4, BATCH, 6], (2, 0, 1)),
+        "f32[batch, 1, 6, 4]",
+        ["Transpose", "Reshape"],
     ),
     "4 not if a run is taken apart": (
         steps((0, 2, 1), [BATCH, 2, 2, 6], (0, 1, 3, 2)),
@@ -70,3 +75,12 @@ def test_case(case: str) -> None:
 )
 def test_match_axes(before, after, groups) -> None:  # type: ignore[no-untyped-def]
     assert match_axes(before, after) == groups
+
+
+def test_5_not_if_somebody_else_reads_what_is_between() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type(IMAGE))).output
+    middle = graph.add(Reshape((BATCH, 4, 6)), graph.add(Transpose((0, 3, 1, 2)), x).output).output
+    graph.add(Output("y"), graph.add(Transpose((2, 0, 1)), middle).output)
+    graph.add(Output("z"), middle)
+    assert fold_transposes(graph) == 0
