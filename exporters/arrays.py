@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kir.errors import FormatError
-from kir.exporters.files import replacing
+from kir.files import replacing
 from kir.op import Array
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kir.errors import FormatError
-from kir.exporters.files import replacing
+from kir.files import replacing
 from kir.model import Model
 from kir.weight_names import named_weights, saved_layers
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any, Self
@@ -19,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from kir.errors import InvalidArgumentError
+from kir.naming import snake_case
 from kir.types import as_dtype
 
 # A class from another package is the user's own, even if it has the name of one of Keras's.
@@ -75,7 +75,7 @@ class Registry:
         self.kind = kind
         self.class_names = sorted(cls.__name__ for cls in classes)
         self.by_name = {cls.__name__: cls for cls in classes}
-        self.by_name |= {_snake_case(cls.__name__): cls for cls in classes}
+        self.by_name |= {snake_case(cls.__name__): cls for cls in classes}
         self.by_name |= aliases
         self.ignored = ignored
 
@@ -234,12 +234,6 @@ def _instance_of(cls: type) -> Any:
 
 def _is_of_keras(module: str) -> bool:
     return module.split(".")[0] in KERAS_PACKAGES
-
-
-def _snake_case(name: str) -> str:
-    """Keras's rule: "GlorotUniform" is "glorot_uniform", and "L1L2" is "l1l2"."""
-    apart = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", apart).lower()
 
 
 def to_plain(value: Any) -> Any:

@@ -20,24 +20,22 @@ How attributes are written, where JSON has no form of its own:
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
-import os
-import secrets
 import types
 import typing
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from kir.dims import Sym, parse_dim
 from kir.errors import FormatError, KirError
+from kir.files import replacing
 from kir.graph import Graph, Node, Origin, Value
 from kir.op import Op, all_ops, field_names
 from kir.ops.structural import Data
@@ -61,14 +59,11 @@ def save_graph(graph: Graph, path: Path) -> None:
     Raises:
         FormatError: the file cannot be written.
     """
-    try:
-        with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            writer = _Writer(archive)
-            structure = writer.graph(graph)
-            text = json.dumps(structure, allow_nan=False, separators=(",", ":"))
-            archive.writestr(_member(STRUCTURE), text.encode("ascii"))
-    except OSError as error:
-        raise FormatError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    with replacing(path) as written, zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
+        writer = _Writer(archive)
+        structure = writer.graph(graph)
+        text = json.dumps(structure, allow_nan=False, separators=(",", ":"))
+        archive.writestr(_member(STRUCTURE), text.encode("ascii"))
 
 
 def load_graph(path: Path) -> Graph:
@@ -89,23 +84,6 @@ def load_graph(path: Path) -> Graph:
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}; expected a file of Graph.save") from error
     return graph
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when all went well, and is removed otherwise."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(temporary, "xb") as file:
-        try:
-            yield file
-        except BaseException:
-            temporary.unlink()
-            raise
-    try:
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink()
-        raise
 
 
 def _member(name: str) -> zipfile.ZipInfo:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kir.exporters.files import replacing
 from kir.exporters.picture.diagram import PARTS
 from kir.exporters.picture.html import write_html
 from kir.exporters.picture.ops_view import ops_diagram
 from kir.exporters.picture.stages import Stage
+from kir.files import replacing
 from kir.graph import Graph, Node, Value
 from kir.verify import OutputReport
 

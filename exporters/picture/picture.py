@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from kir import passes as all_passes
 from kir.errors import InvalidArgumentError
-from kir.exporters.files import replacing
 from kir.exporters.picture.diagram import PARTS, Diagram, parse_parts
 from kir.exporters.picture.dot import write_dot
 from kir.exporters.picture.html import write_html
@@ -23,6 +22,7 @@ from kir.exporters.picture.png import write_png
 from kir.exporters.picture.scene import Scene, beside, make_scene
 from kir.exporters.picture.stages import Stage, compare, pipeline_stages
 from kir.exporters.picture.svg import write_svg
+from kir.files import replacing
 from kir.graph import Graph
 from kir.model import Model
 

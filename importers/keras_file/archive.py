@@ -109,6 +109,7 @@ class Archive:
             with zipfile.ZipFile(Window(self._whole, MAX_DIRECTORY_BYTES)) as directory:
                 members = directory.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+            # zipfile raises NotImplementedError for a version of the format that it does not know.
             raise FormatError(f"{path} is not a .keras file: {error}; expected a zip file that Keras wrote") from None
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in members:
