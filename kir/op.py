@@ -4,7 +4,7 @@ An operator is a frozen dataclass in `kir/ops/<group>.py`. Its fields are the at
 `infer` and `eval` are the inputs, and their names are the printed and exported input names. An input whose
 parameter has a default of None is optional.
 
-No exporter and no pass may hang a method here: ONNX names live in `exporters/onnx_file/ops.py`, algebra in
+No exporter and no pass may hang a method here: ONNX names live in `exporters/onnx_file/ops/`, algebra in
 `kir/passes`.
 """
 

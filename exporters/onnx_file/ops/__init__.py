@@ -1,0 +1,17 @@
+"""How each operator is written in ONNX: one module for each group of `kir/ops`, and the tables that they fill.
+
+What must never be added here: a rewrite that makes the graph better. That is a pass.
+"""
+
+from kir.exporters.onnx_file.ops import elementwise as elementwise
+from kir.exporters.onnx_file.ops import linear as linear
+from kir.exporters.onnx_file.ops import nn as nn
+from kir.exporters.onnx_file.ops import opaque as opaque
+from kir.exporters.onnx_file.ops import random as random
+from kir.exporters.onnx_file.ops import recurrent as recurrent
+from kir.exporters.onnx_file.ops import reduce as reduce
+from kir.exporters.onnx_file.ops import shape as shape
+from kir.exporters.onnx_file.ops import sparse as sparse
+from kir.exporters.onnx_file.ops.table import EXPORTERS, SAME, STRUCTURAL, Same, emit, supported_ops
+
+__all__ = ["EXPORTERS", "SAME", "STRUCTURAL", "Same", "emit", "supported_ops"]

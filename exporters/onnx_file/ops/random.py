@@ -1,0 +1,45 @@
+"""Dropout, and random choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import TensorProto
+
+from kir.dims import Dim
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like
+from kir.ops.random import Dropout
+from kir.types import DType
+
+
+@exports(Dropout)
+def dropout(emitter: Emitter, op: Dropout, x: Tensor, training: Tensor | None = None) -> Names:
+    """Dropout; with a noise shape, or a rate of 1, which ONNX excludes, a random choice written out."""
+    if training is None or (op.noise_shape is None and op.rate < 1):
+        # In float16 the ratio, and with it the scale, would be too coarse.
+        dtype = np.float64 if x.type.dtype is DType.FLOAT64 else np.float32
+        ratio = emitter.constant(op.rate, "ratio", dtype) if op.rate < 1 else ""
+        return emitter.node("Dropout", [x.name, ratio, *names_of([training])], seed=op.seed)
+    scale = 1 / (1 - op.rate) if op.rate < 1 else 1.0
+    scaled = emitter.node("Mul", [x.name, scalar_like(emitter, scale, x)])
+    kept = _draw(emitter, 1 - op.rate, x.type.shape if op.noise_shape is None else op.noise_shape, op.seed)
+    dropped = emitter.node("Where", [kept, scaled, scalar_like(emitter, 0, x)])
+    if training.value is not None and training.value.item():
+        return dropped
+    return emitter.node("Where", [training.name, dropped, x.name])
+
+
+def _draw(emitter: Emitter, probability: float, shape: Sequence[Dim], seed: int | None) -> str:
+    """Booleans of a shape, each true with the given probability.
+
+    Neither a Dropout of ones, which onnxruntime folds into a constant, nor Bernoulli: onnxruntime runs the function
+    that defines it in the ONNX standard, and that is true with the probability that it should be false with.
+    """
+    chance = emitter.constant(probability, "probability", np.float32)
+    template = emitter.node("Expand", [chance, emitter.sizes(shape)])
+    uniform = emitter.node(
+        "RandomUniformLike", [template], dtype=TensorProto.FLOAT, seed=None if seed is None else float(seed)
+    )
+    return emitter.node("Less", [uniform, chance])

@@ -1,0 +1,59 @@
+"""RNN, GRU and LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import Names, exports, names_of
+from kir.ops.recurrent import GRU, LSTM, RNN
+
+
+@exports(RNN)
+def rnn(emitter: Emitter, op: RNN, *inputs: Tensor | None) -> Names:
+    return _recurrent(emitter, op, inputs)
+
+
+@exports(LSTM)
+def lstm(emitter: Emitter, op: LSTM, *inputs: Tensor | None) -> Names:
+    return _recurrent(emitter, op, inputs)
+
+
+@exports(GRU)
+def gru(emitter: Emitter, op: GRU, *inputs: Tensor | None) -> Names:
+    return _recurrent(emitter, op, inputs, linear_before_reset=op.linear_before_reset)
+
+
+# Which of alpha and beta an activation of a recurrent operator takes; ONNX lists only those taken, in order.
+TAKES_ALPHA = frozenset({"Affine", "Elu", "HardSigmoid", "LeakyRelu", "ScaledTanh", "ThresholdedRelu"})
+TAKES_BETA = frozenset({"Affine", "HardSigmoid", "ScaledTanh"})
+
+
+def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor | None], **attributes: Any) -> Names:
+    """One node, without the outputs that nobody reads."""
+    outputs = emitter.nodes(
+        op.name,
+        names_of(inputs),
+        op.states + 1,
+        used=emitter.used,
+        hidden_size=op.units,
+        direction=op.direction,
+        activations=[name for name, _, _ in op.activations],
+        activation_alpha=[alpha for name, alpha, _ in op.activations if name in TAKES_ALPHA] or None,
+        activation_beta=[beta for name, _, beta in op.activations if name in TAKES_BETA] or None,
+        **attributes,
+    )
+    lens, *initial = (*inputs[4:], None, None, None)[:3]
+    return (outputs[0], *(_keep_state(emitter, lens, *pair) for pair in zip(initial, outputs[1:], strict=False)))
+
+
+def _keep_state(emitter: Emitter, lens: Tensor | None, initial: Tensor | None, final: str) -> str:
+    """The state after a sequence of no steps is the initial one; onnxruntime says 0."""
+    if lens is None or initial is None or not final or (initial.value is not None and not initial.value.any()):
+        return final
+    is_empty = emitter.node("Equal", [lens.name, emitter.constant(0, "zero", np.int32)])
+    column = emitter.node("Unsqueeze", [is_empty, emitter.constant([1], "axes")])
+    return emitter.node("Where", [column, initial.name, final])

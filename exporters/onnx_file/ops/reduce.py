@@ -1,0 +1,38 @@
+"""Operators that reduce over axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import SAME, Names, Same, exports
+from kir.ops.reduce import (
+    ArgMax,
+    ArgMin,
+    ReduceL1,
+    ReduceL2,
+    ReduceLogSumExp,
+    ReduceMax,
+    ReduceMean,
+    ReduceMin,
+    ReduceProd,
+    ReduceSum,
+    ReduceSumSquare,
+)
+
+SAME.update(
+    {
+        ArgMax: Same("ArgMax"),
+        ArgMin: Same("ArgMin"),
+    }
+)
+
+
+@exports(ReduceL1, ReduceL2, ReduceLogSumExp, ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
+def reduce(emitter: Emitter, op: Any, x: Tensor) -> Names:
+    """The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none: all of none."""
+    if not op.axes:
+        return emitter.node(op.name, [x.name], keepdims=op.keepdims)
+    if emitter.opset >= 18 or isinstance(op, ReduceSum):
+        return emitter.node(op.name, [x.name, emitter.constant(op.axes, "axes")], keepdims=op.keepdims)
+    return emitter.node(op.name, [x.name], axes=op.axes, keepdims=op.keepdims)

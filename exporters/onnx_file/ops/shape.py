@@ -1,0 +1,174 @@
+"""Operators that move, repeat, join and choose elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kir.dims import Dim, Sym
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import SAME, Names, Same, exports, names_of, scalar_like, zero_tensor
+from kir.ops.shape import (
+    Concat,
+    CumSum,
+    Expand,
+    Gather,
+    GatherElements,
+    GatherND,
+    OneHot,
+    Pad,
+    Range,
+    Reshape,
+    ScatterND,
+    Size,
+    Slice,
+    Split,
+    Tile,
+    TopK,
+    Transpose,
+    Trilu,
+)
+from kir.types import DType
+
+PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the first element is included
+
+SAME.update(
+    {
+        Concat: Same("Concat"),
+        Gather: Same("Gather"),
+        GatherElements: Same("GatherElements"),
+        GatherND: Same("GatherND"),
+        ScatterND: Same("ScatterND"),
+        Transpose: Same("Transpose", renamed={"permutation": "perm"}),
+    }
+)
+
+
+@exports(Reshape)
+def reshape(emitter: Emitter, op: Reshape, x: Tensor) -> Names:
+    """One node and a constant shape unless two unknown sizes are new.
+
+    1. A literal 0 in the target: the exact sizes, with 0 meaning 0.
+    2. A symbolic size that stands at the same place in x: 0, "as it was".
+    3. One other symbolic size: -1, "the rest".
+    4. Any further ones are computed from the shapes of other values.
+
+    A tensor without elements (a batch of 0) is reshaped too, except by a shape with both 0 and -1: of nothing, ONNX
+    finds no rest. To compute that size would cost every model nodes for it, and its constant shape.
+    """
+    if 0 in op.shape:
+        return _reshape_to_zero(emitter, op, x)
+    new = [axis for axis, dim in enumerate(op.shape) if isinstance(dim, Sym) and not _stays(x, axis, dim)]
+    # A composite size costs the most to compute, so it is the one to leave to -1.
+    rest = next((axis for axis in new if _is_composite(op.shape[axis])), new[-1] if new else -1)
+    shape: list[Dim] = [
+        0 if _stays(x, axis, dim) and isinstance(dim, Sym) else -1 if axis == rest else dim
+        for axis, dim in enumerate(op.shape)
+    ]
+    return emitter.node("Reshape", [x.name, emitter.sizes(shape)])
+
+
+def _stays(x: Tensor, axis: int, dim: Dim) -> bool:
+    return axis < x.type.rank and x.type.shape[axis] == dim
+
+
+def _is_composite(dim: Dim) -> bool:
+    return isinstance(dim, Sym) and dim.name is None
+
+
+def _reshape_to_zero(emitter: Emitter, op: Reshape, x: Tensor) -> str:
+    if emitter.opset >= 14:
+        return emitter.node("Reshape", [x.name, emitter.sizes(op.shape)], allowzero=1)
+    # Opset 13 cannot say 0; nothing is lost by making a new value of no elements.
+    return _fill(emitter, op.shape, x.type.dtype)
+
+
+def _fill(emitter: Emitter, shape: Sequence[Dim], dtype: DType) -> str:
+    return emitter.node("ConstantOfShape", [emitter.sizes(shape)], value=zero_tensor(dtype))
+
+
+@exports(Expand)
+def expand(emitter: Emitter, op: Expand, x: Tensor) -> Names:
+    """Sizes that x already has are asked for as 1, so that unknown ones need not be computed."""
+    offset = len(op.shape) - x.type.rank
+    current = (None,) * offset + x.type.shape
+    shape = [1 if size == wanted else wanted for size, wanted in zip(current, op.shape, strict=True)]
+    return emitter.node("Expand", [x.name, emitter.sizes(shape)])
+
+
+@exports(Slice)
+def slice_(emitter: Emitter, op: Slice, x: Tensor) -> Names:
+    starts, ends = [], []
+    for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
+        bounds = (start, end) if step > 0 else _falling_bounds(start, end, x.type.shape[axis])
+        starts.append(bounds[0])
+        ends.append(bounds[1])
+    axes, steps = emitter.constant(op.axes, "axes"), emitter.constant(op.steps, "steps")
+    return emitter.node("Slice", [x.name, emitter.sizes(starts), emitter.sizes(ends), axes, steps])
+
+
+def _falling_bounds(start: Dim, end: Dim, size: Dim) -> tuple[Dim, Dim]:
+    """Bounds of a negative step. To ONNX -1 is the last element; counted from the end, every bound is unmistakable."""
+    below = PAST_THE_FRONT if end == -1 else end if isinstance(end, int) else end - size
+    return start if isinstance(start, int) else start - size, below
+
+
+@exports(Split)
+def split(emitter: Emitter, op: Split, x: Tensor) -> Names:
+    return emitter.nodes("Split", [x.name, emitter.sizes(op.sizes)], len(op.sizes), axis=op.axis)
+
+
+@exports(Pad)
+def pad(emitter: Emitter, op: Pad, x: Tensor, value: Tensor | None = None) -> Names:
+    pads = emitter.sizes((*op.before, *op.after))
+    return emitter.node("Pad", [x.name, pads, *names_of([value])], mode=op.mode)
+
+
+@exports(Tile)
+def tile(emitter: Emitter, op: Tile, x: Tensor) -> Names:
+    return emitter.node("Tile", [x.name, emitter.sizes(op.repeats)])
+
+
+@exports(OneHot)
+def one_hot(emitter: Emitter, op: OneHot, indices: Tensor, values: Tensor) -> Names:
+    """onnxruntime has kernels for float32 and int64; of other values, the places are looked up among the two."""
+    is_direct = values.type.dtype in (DType.FLOAT32, DType.INT64)
+    choices = values.name if is_direct else emitter.constant([0, 1], "choices")
+    places = emitter.node("OneHot", [indices.name, emitter.size(op.depth), choices], axis=op.axis)
+    return places if is_direct else emitter.node("Gather", [values.name, places])
+
+
+@exports(Range)
+def range_(emitter: Emitter, op: Range) -> Names:
+    return emitter.node("Range", [emitter.scalar(bound) for bound in (op.start, op.stop, op.step)])
+
+
+@exports(Size)
+def size(emitter: Emitter, op: Size) -> Names:
+    return emitter.scalar(op.dim)
+
+
+@exports(TopK)
+def top_k(emitter: Emitter, op: TopK, x: Tensor) -> Names:
+    inputs = [x.name, emitter.size(op.k)]
+    return emitter.nodes("TopK", inputs, 2, axis=op.axis, largest=op.largest, sorted=op.sorted)
+
+
+@exports(CumSum)
+def cum_sum(emitter: Emitter, op: CumSum, x: Tensor) -> Names:
+    axis = emitter.constant(op.axis, "axis")
+    return emitter.node("CumSum", [x.name, axis], exclusive=op.exclusive, reverse=op.reverse)
+
+
+@exports(Trilu)
+def trilu(emitter: Emitter, op: Trilu, x: Tensor) -> Names:
+    if emitter.opset >= 14:
+        return emitter.node("Trilu", [x.name, emitter.constant(op.k, "k")], upper=op.upper)
+    rows, columns = (
+        emitter.node("Range", [emitter.scalar(bound) for bound in (0, dim, 1)]) for dim in x.type.shape[-2:]
+    )
+    column_of_rows = emitter.node("Unsqueeze", [rows, emitter.constant([1], "axes")])
+    first = emitter.node("Add", [column_of_rows, emitter.constant(op.k, "k")])
+    kept = emitter.node("GreaterOrEqual" if op.upper else "LessOrEqual", [columns, first])
+    return emitter.node("Where", [kept, x.name, scalar_like(emitter, 0, x)])

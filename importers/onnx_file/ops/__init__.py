@@ -1,0 +1,17 @@
+"""How each ONNX operator is read: the mirror of `kir.exporters.onnx_file.ops`, one module for each group of operators.
+
+What must never be added here: a rewrite that makes the graph better. That is a pass.
+"""
+
+from kir.importers.onnx_file.ops import elementwise as elementwise
+from kir.importers.onnx_file.ops import folding as folding
+from kir.importers.onnx_file.ops import linear as linear
+from kir.importers.onnx_file.ops import nn as nn
+from kir.importers.onnx_file.ops import random as random
+from kir.importers.onnx_file.ops import recurrent as recurrent
+from kir.importers.onnx_file.ops import reduce as reduce
+from kir.importers.onnx_file.ops import shape as shape
+from kir.importers.onnx_file.ops.folding import FOLDED, fold_sizes
+from kir.importers.onnx_file.ops.table import IMPORTERS, check_inputs, translate
+
+__all__ = ["FOLDED", "IMPORTERS", "check_inputs", "fold_sizes", "translate"]

@@ -1,0 +1,48 @@
+"""Arithmetic on sizes: nodes that compute integers from known ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from kir.importers.onnx_file import sizes
+from kir.importers.onnx_file.reading import read_dtype
+from kir.importers.onnx_file.sizes import Sizes
+from kir.importers.onnx_file.translate import Call, Operand
+from kir.types import DType
+
+
+def fold_sizes(call: Call, inputs: Sequence[Operand | None]) -> Sizes | None:
+    """What a node that computes integers from known ones gives; None if it is none, or that depends on the sizes."""
+    given = [None if operand is None else operand.sizes for operand in inputs]
+    if not given or any(one is None for one, operand in zip(given, inputs, strict=True) if operand is not None):
+        return None
+    rule = FOLDED.get(call.op_type)
+    return None if rule is None else sizes.safely(lambda: rule(call, *given))
+
+
+def _fold_slice(call: Call, data: Sizes, *bounds: Sizes | None) -> Sizes | None:
+    if bounds:
+        starts, ends, axes, steps = (*bounds, None, None, None)[:4]
+        return None if starts is None or ends is None else sizes.slice_(data, starts, ends, axes, steps)
+    return sizes.slice_(data, *(Sizes(call.attributes.integers(name, ())) for name in ("starts", "ends")))
+
+
+def _fold_cast(call: Call, data: Sizes) -> Sizes | None:
+    dtype = read_dtype(call.attributes.integer("to"), "the target of Cast")
+    return data if dtype in (DType.INT64, DType.INT32) else None
+
+
+def _fold_product(call: Call, data: Sizes, axes: Sizes | None = None) -> Sizes | None:
+    total = sizes.total(data)
+    return None if total is None or data.is_scalar else Sizes((total,), not call.attributes.integer("keepdims", 1))
+
+
+FOLDED: dict[str, Callable[..., Sizes | None]] = {
+    **{name: partial(lambda rule, call, *given: rule(*given), rule) for name, rule in sizes.ELEMENTWISE.items()},
+    "Concat": lambda call, *given: sizes.concat(*given),
+    "Gather": lambda call, data, indices: sizes.gather(data, indices),
+    "Slice": _fold_slice,
+    "Cast": _fold_cast,
+    "ReduceProd": _fold_product,
+}

@@ -1,0 +1,41 @@
+"""Dropout, and random choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kir.errors import ShapeError, UnsupportedError
+from kir.importers.onnx_file import recognise
+from kir.importers.onnx_file.numbers import intended
+from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.random import Dropout
+
+
+@imports("Dropout")
+def dropout(call: Call, x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> Results:
+    """The mask, its second output, is none of kir's."""
+    if len(call.outputs) > 1 and call.outputs[1] and call.translator.reads.get(call.outputs[1]):
+        raise UnsupportedError("the mask of a Dropout is used; kir has none")
+    seed = call.attributes.integer("seed", None)
+    if call.opset < 12:
+        rate = call.attributes.number("ratio", 0.5)
+    else:
+        rate = 0.5 if ratio is None else _rate(call.array(ratio, "ratio"))
+    return [call.add(Dropout(rate, None, seed), x, *([] if training is None else [training])), None]
+
+
+def _rate(ratio: Any) -> float:
+    if ratio.size != 1:
+        raise ShapeError(f"the ratio of a Dropout has {ratio.size} elements; expected one")
+    return intended(float(ratio.item()))
+
+
+@imports("RandomUniformLike")
+def random_uniform_like(call: Call, template: Operand) -> Results:
+    attributes = call.attributes
+    low, high, seed = attributes.number("low", 0.0), attributes.number("high", 1.0), attributes.number("seed", None)
+    attributes.integer("dtype", 1)
+    if (low, high) != (0, 1):
+        raise UnsupportedError("RandomUniformLike outside a Dropout")
+    return Operand("", pending=recognise.Uniform(template.type.shape, None if seed is None else int(seed)))

@@ -1,0 +1,92 @@
+"""RNN, GRU and LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kir.errors import ShapeError, UnsupportedError
+from kir.exporters.onnx_file.ops.recurrent import TAKES_ALPHA, TAKES_BETA
+from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.recurrent import GRU, LSTM, RNN, Activation
+from kir.ops.shape import Transpose
+
+ACTIVATION_DEFAULTS: dict[str, tuple[float, float]] = {
+    "Affine": (1.0, 0.0),
+    "Elu": (1.0, 0.0),
+    "HardSigmoid": (0.2, 0.5),
+    "LeakyRelu": (0.01, 0.0),
+    "ScaledTanh": (1.0, 1.0),
+    "ThresholdedRelu": (1.0, 0.0),
+}
+
+
+def _recurrent(cls: Any, defaults: tuple[str, ...], call: Call, inputs: Sequence[Operand | None]) -> Results:
+    filled = [*inputs, *[None] * (8 - len(inputs))]
+    (x, kernel, recurrent, bias, lens), initial = filled[:5], filled[5:]
+    assert x is not None
+    assert kernel is not None
+    assert recurrent is not None
+    if initial[2] is not None or (initial[1] is not None and cls is not LSTM):
+        raise UnsupportedError(f"kir has no {cls.__name__} with peephole weights")
+    for name in ("clip", "input_forget"):
+        if call.attributes.has(name):
+            raise UnsupportedError(f"kir has no {cls.__name__} with {name}")
+    batch_first = bool(call.attributes.integer("layout", 0))
+    direction = call.attributes.text("direction", "forward")
+    if recurrent.type.rank != 3 or kernel.type.rank != 3:
+        raise ShapeError(f"{cls.__name__} received weights {kernel.type} and {recurrent.type}; expected rank 3")
+    units = call.attributes.integer("hidden_size", None) or recurrent.type.shape[-1]
+    fields: dict[str, Any] = {"units": units, "direction": direction}
+    fields["activations"] = _activations(call, defaults * (2 if direction == "bidirectional" else 1))
+    if cls is GRU:
+        fields["linear_before_reset"] = bool(call.attributes.integer("linear_before_reset", 0))
+    if bias is None:
+        shape = (*kernel.type.shape[:1], 2 * kernel.type.shape[1])
+        if not all(isinstance(size, int) and size <= 1 << 24 for size in shape):
+            raise UnsupportedError(f"{cls.__name__} without a bias has a kernel {kernel.type} of unknown size")
+        bias = call.translator.constant(np.zeros(shape), x.type.dtype)
+    states = [state and _turn(call, state, (1, 0, 2)) if batch_first else state for state in initial[: cls.states]]
+    given = [_turn(call, x, (1, 0, 2)) if batch_first else x, kernel, recurrent, bias, lens, *states]
+    while given[-1] is None:
+        given.pop()
+    results = call.translator.add_all(cls(**fields), *given)
+    if not batch_first:
+        return results
+    return [_turn(call, results[0], (2, 0, 1, 3)), *(_turn(call, state, (1, 0, 2)) for state in results[1:])]
+
+
+def _turn(call: Call, x: Operand, permutation: tuple[int, ...]) -> Operand:
+    return call.add(Transpose(permutation), x)
+
+
+def _activations(call: Call, defaults: tuple[str, ...]) -> tuple[Activation, ...]:
+    """ONNX lists alpha and beta of those activations that take one, in order."""
+    names = call.attributes.texts("activations", defaults)
+    alphas = iter(call.attributes.numbers("activation_alpha", ()))
+    betas = iter(call.attributes.numbers("activation_beta", ()))
+    result: list[Activation] = []
+    for name in names:
+        alpha, beta = ACTIVATION_DEFAULTS.get(name, (0.0, 0.0))
+        alpha = next(alphas, alpha) if name in TAKES_ALPHA else 0.0
+        beta = next(betas, beta) if name in TAKES_BETA else 0.0
+        result.append((name, alpha, beta))
+    return tuple(result)
+
+
+@imports("RNN")
+def rnn(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+    return _recurrent(RNN, ("Tanh",), call, (x, kernel, recurrent, *others[:5]))
+
+
+@imports("GRU")
+def gru(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+    return _recurrent(GRU, ("Sigmoid", "Tanh"), call, (x, kernel, recurrent, *others[:5]))
+
+
+@imports("LSTM")
+def lstm(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+    return _recurrent(LSTM, ("Sigmoid", "Tanh", "Tanh"), call, (x, kernel, recurrent, *others[:5]))

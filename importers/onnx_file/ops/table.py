@@ -1,0 +1,128 @@
+"""The table of how ONNX's operators are read, which the modules beside this one fill, and what they share.
+
+An operator that means the same, without attributes, is read by the exporter's own table, `SAME`. Each of the others has
+one function, registered with `imports`, for all its versions since opset 7. An operator without a function is unknown.
+
+A function is called with the `Call` and the node's inputs (None for an absent one), and returns its outputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file.ops import SAME
+from kir.importers.onnx_file import recognise
+from kir.importers.onnx_file.translate import Call, Operand
+from kir.op import Op, field_names, input_names
+from kir.ops.elementwise import ACTIVATIONS, Mul
+from kir.ops.nn import LogSoftmax, Softmax
+
+Results = Operand | Sequence[Operand | None]
+Importer = Callable[..., Results]
+
+IMPORTERS: dict[str, Importer] = {}
+
+
+def imports(*op_types: str) -> Callable[[Importer], Importer]:
+    """Registers a function that reads these operators."""
+
+    def register(function: Importer) -> Importer:
+        IMPORTERS.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def translate(call: Call, inputs: Sequence[Operand | None]) -> Sequence[Operand | None]:
+    """The outputs of a node.
+
+    The operator is one of `IMPORTERS`, and the inputs have passed `check_inputs`.
+
+    Raises:
+        UnsupportedError: kir cannot say it.
+        FormatError: the node is not as ONNX defines its operator.
+        KirError: the operator refuses its inputs.
+    """
+    results = IMPORTERS[call.op_type](call, *inputs)
+    unread = sorted(call.attributes.unread())
+    if unread:
+        raise UnsupportedError(f"kir does not know the attribute {', '.join(unread)} of ONNX's {call.op_type}")
+    return [results] if isinstance(results, Operand) else results
+
+
+def check_inputs(op_type: str, inputs: Sequence[Operand | None]) -> None:
+    """Whether a node has as many inputs as its operator, and those that must not be absent.
+
+    Raises:
+        UnsupportedError: kir has no such operator.
+        FormatError: it has not.
+    """
+    importer = IMPORTERS.get(op_type)
+    if importer is None:
+        raise UnsupportedError(f"kir has no operator for ONNX's {op_type}")
+    least, most, required = _arity(importer)
+    if not least <= len(inputs) <= most:
+        expected = f"{least}" if least == most else f"{least} or more" if most == ANY_NUMBER else f"{least} to {most}"
+        raise FormatError(f"{op_type} received {len(inputs)} inputs; expected {expected}")
+    if None in inputs[:required]:
+        raise FormatError(f"input {inputs.index(None)} of {op_type} is absent; expected a value")
+
+
+ANY_NUMBER = 1 << 31
+
+
+@cache
+def _arity(importer: Importer) -> tuple[int, int, int]:
+    """Of a function of this module: the least and the largest number of inputs, and how many must not be absent."""
+    parameters = list(inspect.signature(importer).parameters.values())[1:]
+    required = len([p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL])
+    variadic = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    if variadic is None:
+        return required, len(parameters), required
+    may_be_absent = variadic.annotation == "Operand | None"
+    return max(required, 1), ANY_NUMBER, required if may_be_absent else ANY_NUMBER
+
+
+# What a Dense may have as its activation.
+FUSED: frozenset[type[Op]] = ACTIVATIONS | {Softmax, LogSoftmax}
+
+
+# Operators that mean the same
+
+
+def _unary(cls: type[Op]) -> Importer:
+    def importer(call: Call, x: Operand) -> Results:
+        return activation(call, cls(), x)
+
+    return importer
+
+
+def _binary(cls: type[Op]) -> Importer:
+    def importer(call: Call, a: Operand, b: Operand) -> Results:
+        return call.add(cls(), a, b)
+
+    return importer
+
+
+def activation(call: Call, op: Op, x: Operand) -> Operand:
+    """An operator of one input, which may be the activation of a Dense."""
+    if type(op) in FUSED:
+        fused = recognise.activate(call.translator, op, x)
+        if fused is not None:
+            return fused
+    return call.add(op, x)
+
+
+for _cls, _same in SAME.items():
+    if not field_names(_cls):
+        _count = len(input_names(_cls))
+        if _count <= 2:
+            IMPORTERS[_same.name] = _unary(_cls) if _count == 1 else _binary(_cls)
+
+
+def scaled(call: Call, x: Operand, factor: float) -> Operand:
+    """x times a number."""
+    return call.add(Mul(), x, call.translator.constant(factor, x.type.dtype))
