@@ -11,6 +11,7 @@ import numpy as np
 
 from kir.backend.dispatch import (
     TensorLike,
+    axes_of,
     axis_of,
     dtype_of,
     floating,
@@ -39,6 +40,7 @@ from kir.backend.elementwise import (
 )
 from kir.backend.reduce import max, norm, sum
 from kir.backend.shapes import cumsum, reshape, split
+from kir.dims import product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops import elementwise as ops
 from kir.ops import nn
@@ -254,10 +256,17 @@ def glu(x: TensorLike, axis: int = -1) -> Any:
 def softmax(x: TensorLike, axis: Any = -1) -> Any:
     """``exp(x) / sum(exp(x))`` along an axis, or over several together."""
     x = floating(x)
-    if not isinstance(axis, (list, tuple)):
-        return emit(nn.Softmax(axis_of(x, axis)), x)
-    powers = exp(subtract(x, max(x, axis, keepdims=True)))
-    return divide(powers, sum(powers, axis, keepdims=True))
+    axes = axes_of(x, axis)
+    if not axes or axes[-1] - axes[0] + 1 != len(axes):
+        powers = exp(subtract(x, max(x, axis, keepdims=True)))
+        return divide(powers, sum(powers, axis, keepdims=True))
+    first, last = axes[0], axes[-1]
+    if first == last:
+        return emit(nn.Softmax(first), x)
+    # Neighbouring axes are one axis for the time being.
+    sizes = shape_of(x)
+    joined = reshape(x, (*sizes[:first], product(sizes[first : last + 1]), *sizes[last + 1 :]))
+    return reshape(emit(nn.Softmax(first), joined), sizes)
 
 
 @operation

@@ -1,6 +1,11 @@
 """The layers, one class per Keras layer."""
 
+from kir.layers.activations import ELU as ELU
 from kir.layers.activations import Activation as Activation
+from kir.layers.activations import LeakyReLU as LeakyReLU
+from kir.layers.activations import PReLU as PReLU
+from kir.layers.activations import ReLU as ReLU
+from kir.layers.activations import Softmax as Softmax
 from kir.layers.base import Layer as Layer
 from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity

@@ -60,6 +60,13 @@ CHAINS: dict[str, Builder] = {
     ),
     "frozen": chain((8,), lambda: L.Dense(5, trainable=False), lambda: L.Dense(3)),
     "activation": chain((-2, 8), lambda: L.Activation("tanh"), lambda: L.Activation("hard_sigmoid")),
+    "relu": chain(
+        (-2, 8), lambda: L.ReLU(), lambda: L.ReLU(max_value=6.0), lambda: L.ReLU(1.0, negative_slope=0.1, threshold=0.2)
+    ),
+    "leaky_relu": chain((-2, 8), lambda: L.LeakyReLU(0.1), lambda: L.ELU(0.5)),
+    "prelu": chain((3, 4), lambda: L.PReLU(), lambda: L.PReLU(shared_axes=[1], alpha_regularizer="l2")),
+    "prelu_shared": chain((-2, 8), lambda: L.PReLU(shared_axes=[1])),
+    "softmax": chain((-2, 3, 4), lambda: L.Softmax(axis=(2, 3)), lambda: L.Softmax(axis=2)),
     "dropout": chain((8,), lambda: L.Dropout(0.5, noise_shape=(None, 1), seed=1), lambda: L.Dense(3)),
     "spatial_dropout_1d": chain((-2, 8), lambda: L.SpatialDropout1D(0.3)),
     "spatial_dropout_2d": chain((4, 5, 6), lambda: L.SpatialDropout2D(0.3, data_format="channels_first")),
@@ -105,6 +112,11 @@ CHAINS: dict[str, Builder] = {
 def masked_explicitly(x: Any) -> Any:
     mask = ops.any(ops.not_equal(x, 0.0), axis=-1)
     return L.LSTM(4)(L.Dense(3)(x), mask=mask)
+
+
+@functional((-2, 4), (-2, 4))
+def softmax_masked(x: Any, y: Any) -> Any:
+    return L.Softmax()(x, mask=ops.greater(y, 0.0))
 
 
 @functional((8,))
@@ -214,6 +226,7 @@ FUNCTIONALS: dict[str, Builder] = {
     build.__name__: build for build in (dict_inputs, several_inputs, policy_bfloat16, fixed_batch, deferred)
 } | {
     "masked_explicitly": masked_explicitly,
+    "softmax_masked": softmax_masked,
     "shared_layer": shared_layer,
     "shared_model": shared_model,
     "nested_output": nested_output,
