@@ -36,7 +36,7 @@ import numpy as np
 from kir.graph import Node
 from kir.interpreter import Observer
 from kir.op import Array, Op
-from kir.ops import elementwise, linear, nn, random, recurrent, reduce, shape, sparse, structural
+from kir.ops import elementwise, linear, nn, normalization, random, recurrent, reduce, shape, sparse, structural
 from kir.types import as_dtype
 
 # How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
@@ -315,6 +315,16 @@ def _log_softmax_size(op: Any, y: Array, x: Array) -> Array:
     return np.abs(y) + math.sqrt(x.shape[op.axis])
 
 
+def _batch_normalization_size(
+    op: Any, y: Array, x: Array, scale: Array, bias: Array, mean: Array, variance: Array
+) -> Array:
+    # Usually written as x * factor + shift, where the two may cancel.
+    column = (-1, *(1,) * (x.ndim - 2))
+    factor = np.abs(scale) / np.sqrt(variance + x.dtype.type(op.epsilon))
+    shift = np.abs(mean) * factor + np.abs(bias)
+    return np.abs(x) * factor.reshape(column) + shift.reshape(column) + np.abs(y)
+
+
 def _at_least_one(op: Op, y: Array, x: Array) -> Array:
     return np.maximum(np.abs(y), 1)
 
@@ -349,6 +359,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     shape.CumSum: _cumulative_size,
     nn.Softmax: _softmax_size,
     nn.LogSoftmax: _log_softmax_size,
+    normalization.BatchNormalization: _batch_normalization_size,
     elementwise.Sigmoid: _at_least_one,
     elementwise.Softplus: _at_least_one,
     elementwise.Sin: _at_least_one,

@@ -35,10 +35,18 @@ def build_both(build: Callable[..., Any], *specs: InputSpec, seed: int = 0) -> t
     model = Model(ours, build(layers, *ours))
     reference = keras.Model(theirs, build(keras.layers, *theirs))
     random = np.random.default_rng(seed)
-    weights = [random.normal(scale=0.5, size=weight.shape).astype(weight.dtype) for weight in reference.get_weights()]
+    weights = [_draw_weight(weight, random) for weight in reference.weights]
     reference.set_weights(weights)
     model.set_weights(weights)
     return model, reference
+
+
+def _draw_weight(weight: Any, random: np.random.Generator) -> Array:
+    """Normal; positive where it stands for a variance or a deviation."""
+    drawn = random.normal(scale=0.5, size=weight.shape)
+    if weight.name.endswith(("variance", "stddev")):
+        drawn = np.abs(drawn) + 0.1
+    return np.asarray(drawn, weight.numpy().dtype)
 
 
 def assert_matches_keras(

@@ -29,6 +29,7 @@ from kir.layers.merging import maximum as maximum
 from kir.layers.merging import minimum as minimum
 from kir.layers.merging import multiply as multiply
 from kir.layers.merging import subtract as subtract
+from kir.layers.normalization import BatchNormalization as BatchNormalization
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
 from kir.layers.regularization import Dropout as Dropout
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D

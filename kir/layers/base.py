@@ -423,9 +423,9 @@ class Layer:
         self._own_weights.append(weight)
         return weight
 
-    def read(self, weight: Weight, like: Tensor) -> Tensor:
-        """The weight as a constant of the trace that `like` belongs to, in the compute dtype."""
-        dtype = self.compute_dtype if weight.dtype.is_float else weight.dtype
+    def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
+        """The weight as a constant of the trace that `like` belongs to, in the compute dtype unless one is given."""
+        dtype = dtype or (self.compute_dtype if weight.dtype.is_float else weight.dtype)
         array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
         return like.tracer.weight(weight.name, array, dtype)
 

@@ -3,6 +3,7 @@
 from kir.ops import elementwise as elementwise
 from kir.ops import linear as linear
 from kir.ops import nn as nn
+from kir.ops import normalization as normalization
 from kir.ops import opaque as opaque
 from kir.ops import random as random
 from kir.ops import recurrent as recurrent

@@ -1,4 +1,4 @@
-"""Scales, shifts and linear Dense layers around a Dense, folded into its weights."""
+"""Scales, shifts, BatchNormalizations and linear Dense layers around a Dense, folded into its weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kir.graph import Graph, Node, Value
 from kir.op import Array
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
+from kir.ops.normalization import BatchNormalization
 from kir.ops.structural import Constant
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
 
@@ -21,7 +22,7 @@ MAX_MULTIPLICATIONS = 2**31
 def fold_affine(graph: Graph) -> int:
     """Dense(x, kernel, bias) * c → Dense(x, kernel * c, bias * c)
 
-    A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit, or Neg.
+    A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit, or Neg, or a BatchNormalization.
 
     1. A scale or shift behind a Dense without activation that nothing else reads.
     2. A scale or shift in front of a Dense, which nothing else reads.
@@ -46,6 +47,8 @@ class Affine:
 
 def find_affine(node: Node | None) -> Affine | None:
     """What a node computes, if that is a scale or a shift of one float value that keeps its type."""
+    if node is not None and isinstance(node.op, BatchNormalization):
+        return _affine_of_statistics(node) if node.output.type.rank == 2 else None
     if node is None or not isinstance(node.op, Add | Sub | Mul | Div | Neg):
         return None
     if isinstance(node.op, Neg):
@@ -67,6 +70,18 @@ def _affine_of(node: Node, x: Value, operand: Value, swapped: bool) -> Affine | 
         return Affine(x, -1.0, c) if swapped else Affine(x, 1.0, -c)
     with np.errstate(all="ignore"):
         return Affine(x, c if isinstance(node.op, Mul) else 1.0 / c, 0.0)
+
+
+def _affine_of_statistics(node: Node) -> Affine | None:
+    """What a BatchNormalization with constant statistics computes along its axis."""
+    assert isinstance(node.op, BatchNormalization)
+    vectors = [_read_vector(given(value)) for value in node.inputs[1:]]
+    scale, bias, mean, variance = vectors
+    if scale is None or bias is None or mean is None or variance is None:
+        return None
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + node.op.epsilon)
+        return Affine(given(node.inputs[0]), factor, bias - mean * factor)
 
 
 def _read_vector(value: Value) -> Array | None:
@@ -101,7 +116,7 @@ def find_weights(node: Node | None) -> Weights | None:
     return Weights(node, kernel, bias)
 
 
-@rule(Mul, Div, Add, Sub, Neg)
+@rule(Mul, Div, Add, Sub, Neg, BatchNormalization)
 def fold_behind(graph: Graph, node: Node) -> Value | None:
     affine = find_affine(node)
     weights = find_weights(affine.x.node) if affine else None

@@ -3,9 +3,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from kir.dims import symbol
 from kir.graph import Graph
 from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sub
 from kir.ops.linear import Dense
+from kir.ops.normalization import BatchNormalization
+from kir.ops.reduce import ReduceMean
+from kir.ops.shape import Reshape
 from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
 from tests.passes.building import f32, left, optimize, weights
@@ -20,6 +24,10 @@ def dense(b, x):  # type: ignore[no-untyped-def]
 
 def bare(b, x):  # type: ignore[no-untyped-def]
     return b(Dense(), x, K)
+
+
+def normalized(b, x):  # type: ignore[no-untyped-def]
+    return b(BatchNormalization(0.1), x, C3, weights(3, seed=5), weights(3, seed=6), np.abs(weights(3, seed=7)))
 
 
 def read_twice(b, x):  # type: ignore[no-untyped-def]
@@ -61,6 +69,15 @@ CASES = {
     "1 subtract from": (lambda b, x: b(Sub(), C3, dense(b, x)), ["Dense"]),
     "1 negate": (lambda b, x: b(Neg(), dense(b, x)), ["Dense"]),
     "1 several": (lambda b, x: b(Div(), b(Add(), b(Mul(), dense(b, x), C3), f32(1)), f32(3)), ["Dense"]),
+    "1 batch normalization": (lambda b, x: normalized(b, dense(b, x)), ["Dense"]),
+    "1 not a batch normalization of another axis": (
+        lambda b, x: normalized(b, b(Reshape((symbol("batch"), 3, 1)), dense(b, x))),
+        ["Dense", "Reshape", "BatchNormalization"],
+    ),
+    "1 not of statistics that are computed": (
+        lambda b, x: b(BatchNormalization(0.1), dense(b, x), C3, C3, C3, b(ReduceMean((0,), False), dense(b, x))),
+        ["Dense", "Dense", "ReduceMean", "BatchNormalization"],
+    ),
     "1 not if read twice": (read_twice, ["Dense", "Mul"]),
     "1 not behind an activation": (lambda b, x: b(Mul(), b(Dense(Relu()), x, K), f32(2)), ["Dense", "Mul"]),
     "1 not a quotient": (lambda b, x: b(Div(), C3, dense(b, x)), ["Dense", "Div"]),

@@ -6,6 +6,7 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 from kir.exporters.onnx_file.ops import elementwise as elementwise
 from kir.exporters.onnx_file.ops import linear as linear
 from kir.exporters.onnx_file.ops import nn as nn
+from kir.exporters.onnx_file.ops import normalization as normalization
 from kir.exporters.onnx_file.ops import opaque as opaque
 from kir.exporters.onnx_file.ops import random as random
 from kir.exporters.onnx_file.ops import recurrent as recurrent

@@ -7,6 +7,7 @@ from kir.importers.onnx_file.ops import elementwise as elementwise
 from kir.importers.onnx_file.ops import folding as folding
 from kir.importers.onnx_file.ops import linear as linear
 from kir.importers.onnx_file.ops import nn as nn
+from kir.importers.onnx_file.ops import normalization as normalization
 from kir.importers.onnx_file.ops import random as random
 from kir.importers.onnx_file.ops import recurrent as recurrent
 from kir.importers.onnx_file.ops import reduce as reduce

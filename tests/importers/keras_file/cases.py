@@ -101,6 +101,10 @@ CHAINS: dict[str, Builder] = {
         lambda: keras.Sequential([L.Dense(4), L.Dense(4)], name="a"),
         lambda: keras.Sequential([L.Dense(4), keras.Sequential([L.Dense(3)], name="c")], name="b"),
     ),
+    "batch_normalization": chain((-2, 5), lambda: L.BatchNormalization(epsilon=0.1), lambda: L.Dense(2)),
+    "batch_normalization_renorm": chain(
+        (3, 4), lambda: L.BatchNormalization(axis=1, renorm=True, center=False), lambda: L.BatchNormalization()
+    ),
     "names": chain((8,), lambda: L.Dense(4, name="größe: (1) ∑ [x]"), lambda: L.Dense(4, name="dense.kernel:0")),
     "float64": chain((8,), lambda: L.Dense(4, dtype="float64"), lambda: L.Dense(3, dtype="float64"), dtype="float64"),
     "mixed_float16": chain((8,), lambda: L.Dense(4, dtype="mixed_float16"), lambda: L.Dense(3, dtype="float32")),

@@ -36,6 +36,7 @@ REFUSED = {
     r"select_last_index=1": "the last of equals; Keras takes the first",
     r"ScatterND with reduction": "kir has the one of sparse tensors only",
     r"the mask of a Dropout": "Keras has no such output",
+    r"BatchNormalization in training mode": "its results are statistics, and Keras's inference computes none",
     r"peephole": "Keras's LSTM has none",
     r"Mod of floats": "the sign of the divisor is defined for integers only in kir",
     r"Equal of strings": "strings are inputs of lookups only",

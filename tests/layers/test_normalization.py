@@ -1,0 +1,126 @@
+"""The normalization layers against real Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kir import Input, Model
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers import BatchNormalization
+from kir.model import lower
+from tests.oracle import assert_matches_keras, build_both, check_layer, draw_feeds, node_types, show_mask
+
+INITIALIZER = {"class_name": "RandomUniform", "config": {"minval": 0.1, "maxval": 1.0, "seed": 3}}
+
+BATCH: dict[str, dict[str, Any]] = {
+    "default": {},
+    "momentum": {"momentum": 0.5},
+    "epsilon": {"epsilon": 0.25},
+    "no beta": {"center": False},
+    "no gamma": {"scale": False},
+    "neither": {"center": False, "scale": False},
+    "initializers": {
+        "beta_initializer": INITIALIZER,
+        "gamma_initializer": "zeros",
+        "moving_mean_initializer": INITIALIZER,
+        "moving_variance_initializer": INITIALIZER,
+    },
+    "regularized": {
+        "beta_regularizer": {"class_name": "L1", "config": {"l1": 0.25}},
+        "gamma_regularizer": {"class_name": "L2", "config": {"l2": 0.5}},
+        "beta_constraint": "non_neg",
+        "gamma_constraint": "unit_norm",
+    },
+    "renorm": {"renorm": True, "renorm_momentum": 0.9, "renorm_clipping": {"rmax": 3.0, "rmin": 0.3, "dmax": 5.0}},
+    "frozen": {"trainable": False},
+}
+
+
+@pytest.mark.parametrize("options", BATCH.values(), ids=BATCH)
+def test_batch_normalization_is_one_node(options: Any) -> None:
+    assert node_types(check_layer("BatchNormalization", (5,), **options)) == ["BatchNormalization"]
+
+
+@pytest.mark.parametrize("shape", [(5,), (None, 5), (4, None, 5), (2, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "mixed_float16"])
+def test_batch_normalization_of_any_rank(shape: Any, dtype: str) -> None:
+    rtol = 4e-3 if "float16" in dtype else 1e-5
+    check_layer("BatchNormalization", (shape, dtype.removeprefix("mixed_")), dtype=dtype, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, -2, -3])
+def test_batch_normalization_along_any_axis(axis: int) -> None:
+    nodes = node_types(check_layer("BatchNormalization", (3, 4, 5), axis=axis))
+    assert nodes.count("BatchNormalization") == 1
+    assert (len(nodes) == 1) == (axis in (1, -3))
+
+
+def test_batch_normalization_along_the_batch() -> None:
+    random = np.random.default_rng(0)
+    for shape in ((4,), (4, 3), (4, 3, 2)):
+        x = random.normal(size=shape).astype(np.float32)
+        ours, theirs = BatchNormalization(axis=0), keras.layers.BatchNormalization(axis=0)
+        theirs.build(shape)
+        statistics = [random.uniform(0.5, 2, 4).astype(np.float32) for _ in range(4)]
+        theirs.set_weights(statistics)
+        ours(x)
+        ours.set_weights(statistics)
+        np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_list_of_one_axis_is_that_axis() -> None:
+    assert BatchNormalization(axis=[3]).get_config()["axis"] == 3
+
+
+def test_training_keeps_the_moving_statistics() -> None:
+    x = Input((5,))
+    graph = lower(Model(x, BatchNormalization()(x)), training=True)
+    assert [node.op.name for node in graph.order()][-2:] == ["BatchNormalization", "Output"]
+
+
+def test_batch_normalization_folds_into_dense() -> None:
+    def build(library: Any, x: Any) -> Any:
+        return library.BatchNormalization()(library.Dense(4)(library.BatchNormalization()(x)))
+
+    both = build_both(build, (5,))
+    assert node_types(assert_matches_keras(*both, draw_feeds((5,)))) == ["Gemm"]
+
+
+def test_masks_pass() -> None:
+    x = draw_feeds((5, 4))[0]
+    x[0, 1] = x[1, 3:] = 0
+
+    def build(library: Any, x: Any) -> Any:
+        return show_mask(library, library.BatchNormalization()(library.Masking()(x)))
+
+    assert_matches_keras(*build_both(build, (5, 4)), [x], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axis": [1, 2]}, r"axis must be an integer; received axis=\[1, 2\]"),
+        ({"epsilon": "small"}, "epsilon must be a finite number; received epsilon='small'"),
+        ({"renorm": True, "renorm_clipping": {"max": 1}}, r"dict of rmax, rmin and dmax; received .*'max': 1"),
+        ({"renorm": True, "renorm_clipping": {"rmax": 1, "rmin": 2}}, "rmin must not exceed rmax"),
+        ({"renorm": True, "renorm_clipping": {"dmax": -1}}, "dmax.*at least 0; received .*=-1"),
+        ({"center": "yes"}, "center must be True or False; received center='yes'"),
+    ],
+)
+def test_bad_arguments_are_repeated(options: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        BatchNormalization(**options)
+
+
+def test_inputs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"axis=3 is out of range for a tensor of rank 2"):
+        BatchNormalization(axis=3)(Input((4,)))
+    with pytest.raises(ShapeError, match="every size of a weight must be known"):
+        BatchNormalization()(Input((4, None)))
+    x = Input((4, 3))
+    with pytest.raises(ShapeError, match="mask with one axis less than its input"):
+        BatchNormalization()(x, mask=Input((4, 3), dtype="bool"))

@@ -1,0 +1,27 @@
+"""Cases of the operators that normalize."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kir.ops.normalization import BatchNormalization
+from kir.types import parse_type
+from tests.ops.cases import Array, Case
+
+
+def vectors(count: int, dtype: str = "float32") -> tuple[Array, ...]:
+    """A scale, a bias, a mean, and a variance, which is positive."""
+    random = np.random.default_rng(count)
+    scale, bias, mean = random.normal(size=(3, count)).astype(dtype)
+    return scale, bias, mean, random.uniform(0.1, 2, count).astype(dtype)
+
+
+NORMALIZATION_CASES: list[Case] = [
+    *(
+        Case(BatchNormalization(1e-3), (parse_type(f"f32{shape}"), *vectors(3)))
+        for shape in ("[2, 3]", "[batch, 3]", "[batch, 3, length]", "[2, 3, 4, 5]", "[batch, 3, 1, n, 2]")
+    ),
+    Case(BatchNormalization(0.1), (parse_type("f64[2, 3, 4]"), *vectors(3, "float64"))),
+    Case(BatchNormalization(0.1), (parse_type("f16[2, 3, 4]"), *vectors(3, "float16"))),
+    Case(BatchNormalization(0.5), tuple(parse_type(f"f32{shape}") for shape in ("[batch, 4]", *["[4]"] * 4)), low=0.1),
+]
