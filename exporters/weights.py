@@ -41,7 +41,7 @@ def _write_h5(model: Model, path: Path) -> None:
     with h5py.File(path, "w") as file:
         for saved in saved_layers(model):
             group = file.create_group(f"{saved.group}/vars" if saved.group else "vars")
-            group.attrs["name"] = saved.name
+            group.attrs["name"] = saved.layer.name
             for index, weight in enumerate(saved.weights):
                 group.create_dataset(str(index), data=weight.array, track_times=False)
 

@@ -22,6 +22,7 @@ from kir.keras_tensor import BATCH
 from kir.model import TRAINING_INPUT
 from kir.op import Array
 from kir.ops.elementwise import Cast, Div, Equal, Mod, Pow
+from kir.ops.lookup import Lookup
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Concat, Expand, Gather, GatherElements, GatherND, OneHot, Reshape, Slice, Split, Transpose
 from kir.ops.sparse import SparseToDense
@@ -41,6 +42,7 @@ MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
 
+KNOWN_SHARE = 0.7  # of what is looked up in a table: the rest is most likely unknown there
 WORDS = ("", "a", "zebra", "ΑΩ", "two words")
 
 
@@ -49,11 +51,12 @@ class InputUse:
     """What a graph does with the elements of an input.
 
     `indexed` holds sizes that integers must stay below (and not be negative), `compared` the constants that elements
-    are compared with, `divides` says that integers must not be 0.
+    are compared with, `keys` those of tables that they are looked up in, `divides` says that integers must not be 0.
     """
 
     indexed: list[Dim] = field(default_factory=list)
     compared: list[Any] = field(default_factory=list)
+    keys: list[Any] = field(default_factory=list)
     divides: bool = False
 
 
@@ -130,6 +133,8 @@ def find_use(graph: Graph, node: Node) -> InputUse:
             if isinstance(op, MOVEMENTS) or (isinstance(op, Gather) and reader.slot == 0):
                 pending += [output for output in reader.node.outputs if output not in seen]
                 seen.update(reader.node.outputs)
+            elif isinstance(op, Lookup):
+                use.keys.extend(op.keys)
             elif isinstance(op, Equal):
                 use.compared.extend(_constant_scalar(reader.node.inputs[1 - reader.slot]))
             else:
@@ -221,6 +226,9 @@ def _random_array(
 ) -> Array:
     array = _plain_array(dtype, shape, bound, generator)
     special = use.compared
+    if use.keys:
+        keys = np.asarray(use.keys, array.dtype)
+        array = np.where(generator.random(shape) < KNOWN_SHARE, generator.choice(keys, size=shape), array)
     if use.divides and dtype.is_integer:
         array = np.where(array == 0, 1, array)
     if special and array.ndim:

@@ -18,9 +18,12 @@ class SavedLayer:
     """
 
     group: str
-    name: str
     path: str
-    weights: tuple[Weight, ...]
+    layer: Layer
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.own_weights
 
 
 def named_weights(model: Model) -> dict[str, Weight]:
@@ -55,7 +58,7 @@ def saved_layers(model: Model) -> list[SavedLayer]:
         if id(layer) in seen:
             continue
         seen.add(id(layer))
-        found.append(SavedLayer(_join(group, layer.saved_group), layer.name, path, tuple(layer.own_weights)))
+        found.append(SavedLayer(_join(group, layer.saved_group), path, layer))
         pending.extend(
             (_join(group, inner), _join(path, owned.name), owned) for inner, owned in reversed(_inner_groups(layer))
         )

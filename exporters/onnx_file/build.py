@@ -58,7 +58,9 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
         producer_name="kir",
         producer_version=kir.__version__,
     )
-    tail = ModelProto(opset_import=[helper.make_opsetid(*entry) for entry in _domains(graph, opset).items()])
+    tail = ModelProto(
+        opset_import=[helper.make_opsetid(*entry) for entry in [("", opset), *sorted(emitter.domains.items())]]
+    )
     helper.set_model_props(tail, {**graph.metadata, **metadata})
     return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph, tensors), tail)
 
@@ -201,12 +203,6 @@ def _read_value(output: Node) -> Value:
 def _label(node: Node) -> str:
     assert isinstance(node.op, Input | Output)
     return node.op.label
-
-
-def _domains(graph: Graph, opset: int) -> dict[str, int]:
-    """The version of every operator domain in use, ONNX's own first."""
-    opaque = sorted({(n.op.domain, n.op.version) for n in graph.order() if isinstance(n.op, Opaque) and n.op.domain})
-    return {"": opset, **dict(opaque)}
 
 
 def _signature(graph: Graph, tensors: Mapping[Value, Tensor]) -> GraphProto:

@@ -1,4 +1,4 @@
-"""What the functions of `ops.py` write with: nodes, initializers, and sizes that are known only at run time."""
+"""What the functions of `ops/` write with: nodes, initializers, and sizes that are known only at run time."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Emitter:
     def __init__(self, opset: int, names: Names) -> None:
         self.opset = opset
         self.graph = GraphProto()
+        self.domains: dict[str, int] = {}  # the version of every domain of operators in use but ONNX's own
         self.initializers: list[tuple[str, Array]] = []
         self.used: tuple[bool, ...] = ()
         self._names = names
@@ -58,20 +59,31 @@ class Emitter:
         self.used = used
         self._first_node = len(self.graph.node)
 
-    def node(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+    def node(
+        self, op_type: str, inputs: Sequence[str], domain: tuple[str, int] | None = None, **attributes: Any
+    ) -> str:
         """A new node with one output, whose name is returned."""
-        return self.nodes(op_type, inputs, 1, **attributes)[0]
+        return self.nodes(op_type, inputs, 1, domain=domain, **attributes)[0]
 
     def nodes(
-        self, op_type: str, inputs: Sequence[str], n_outputs: int, used: Sequence[bool] = (), **attributes: Any
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        n_outputs: int,
+        used: Sequence[bool] = (),
+        domain: tuple[str, int] | None = None,
+        **attributes: Any,
     ) -> tuple[str, ...]:
         """A new node with several outputs, whose names are returned.
 
         An absent input is "", and absent inputs at the end are dropped; so are attributes of None. A bool is written
-        as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that.
+        as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that. `domain` is that of
+        the operator with its version, if it is not one of ONNX's own.
         """
         node: NodeProto = self.graph.node.add()
         node.op_type = op_type
+        if domain is not None:
+            node.domain, self.domains[domain[0]] = domain
         node.name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]

@@ -13,6 +13,7 @@ from typing import Any
 from kir import config as settings
 from kir.errors import FormatError
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file, whole_file
+from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
@@ -60,6 +61,7 @@ def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path |
         if weights is None:
             with archive.section(WEIGHTS) as section:
                 load_weights_section(model, section)
+        load_vocabularies(model, archive)
     return _with_weights(model, weights)
 
 

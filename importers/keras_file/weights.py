@@ -113,7 +113,10 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
         for index, weight in enumerate(saved.weights):
             name = f"{group}/vars/{index}" if group else f"vars/{index}"
             found.add(
-                file, weight, file.find_dataset(name), f"{weight.name} of layer {saved.path or saved.name} ({name})"
+                file,
+                weight,
+                file.find_dataset(name),
+                f"{weight.name} of layer {saved.path or saved.layer.name} ({name})",
             )
     found.finish()
 

@@ -219,12 +219,11 @@ class _Reader:
         domain = domain_of(node)
         if domain not in self.versions:
             raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
-        if self.keep_unknown and (domain or node.op_type not in IMPORTERS):
+        op_type = f"{domain}.{node.op_type}" if domain else node.op_type
+        if self.keep_unknown and op_type not in IMPORTERS:
             return self._carry(node, inputs)
-        if domain:
-            raise UnsupportedError(f"kir has no operator for {domain}.{node.op_type}")
-        check_inputs(node.op_type, inputs)
-        call = Call(self.translator, node.op_type, Attributes(node, self.folder), tuple(node.output))
+        check_inputs(op_type, inputs)
+        call = Call(self.translator, op_type, Attributes(node, self.folder), tuple(node.output))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
         if folded is None:
             return translate(call, inputs)

@@ -7,6 +7,10 @@ from kir.layers.activations import PReLU as PReLU
 from kir.layers.activations import ReLU as ReLU
 from kir.layers.activations import Softmax as Softmax
 from kir.layers.base import Layer as Layer
+from kir.layers.categorical import CategoryEncoding as CategoryEncoding
+from kir.layers.categorical import Discretization as Discretization
+from kir.layers.categorical import IntegerLookup as IntegerLookup
+from kir.layers.categorical import StringLookup as StringLookup
 from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda

@@ -2,6 +2,7 @@
 
 from kir.ops import elementwise as elementwise
 from kir.ops import linear as linear
+from kir.ops import lookup as lookup
 from kir.ops import nn as nn
 from kir.ops import normalization as normalization
 from kir.ops import opaque as opaque

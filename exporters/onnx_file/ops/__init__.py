@@ -5,6 +5,7 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 
 from kir.exporters.onnx_file.ops import elementwise as elementwise
 from kir.exporters.onnx_file.ops import linear as linear
+from kir.exporters.onnx_file.ops import lookup as lookup
 from kir.exporters.onnx_file.ops import nn as nn
 from kir.exporters.onnx_file.ops import normalization as normalization
 from kir.exporters.onnx_file.ops import opaque as opaque

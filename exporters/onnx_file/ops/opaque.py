@@ -22,11 +22,9 @@ def opaque(emitter: Emitter, op: Opaque, *inputs: Tensor | None) -> Names:
         )
     read = NodeProto.FromString(base64.b64decode(op.encoded))
     used = [bool(name) for name in read.output]
-    outputs = emitter.nodes(op.op_type, names_of(inputs), len(op.types), used=used)
-    node = emitter.graph.node[-1]
-    if op.domain:
-        node.domain = op.domain
-    node.attribute.extend(read.attribute)
+    domain = (op.domain, op.version) if op.domain else None
+    outputs = emitter.nodes(op.op_type, names_of(inputs), len(op.types), used=used, domain=domain)
+    emitter.graph.node[-1].attribute.extend(read.attribute)
     return outputs
 
 

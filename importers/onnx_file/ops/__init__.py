@@ -6,6 +6,7 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 from kir.importers.onnx_file.ops import elementwise as elementwise
 from kir.importers.onnx_file.ops import folding as folding
 from kir.importers.onnx_file.ops import linear as linear
+from kir.importers.onnx_file.ops import lookup as lookup
 from kir.importers.onnx_file.ops import nn as nn
 from kir.importers.onnx_file.ops import normalization as normalization
 from kir.importers.onnx_file.ops import random as random

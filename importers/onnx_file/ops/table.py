@@ -27,7 +27,7 @@ IMPORTERS: dict[str, Importer] = {}
 
 
 def imports(*op_types: str) -> Callable[[Importer], Importer]:
-    """Registers a function that reads these operators."""
+    """Registers a function that reads these operators; those of another domain than ONNX's own with its name."""
 
     def register(function: Importer) -> Importer:
         IMPORTERS.update(dict.fromkeys(op_types, function))
@@ -62,7 +62,8 @@ def check_inputs(op_type: str, inputs: Sequence[Operand | None]) -> None:
     """
     importer = IMPORTERS.get(op_type)
     if importer is None:
-        raise UnsupportedError(f"kir has no operator for ONNX's {op_type}")
+        name = op_type if "." in op_type else f"ONNX's {op_type}"
+        raise UnsupportedError(f"kir has no operator for {name}")
     least, most, required = _arity(importer)
     if not least <= len(inputs) <= most:
         expected = f"{least}" if least == most else f"{least} or more" if most == ANY_NUMBER else f"{least} to {most}"

@@ -78,6 +78,8 @@ CHAINS: dict[str, Builder] = {
     "repeat_vector": chain((8,), lambda: L.RepeatVector(3)),
     "identity": chain((-2, 8), lambda: L.Identity(), lambda: L.Dense(2)),
     "activity_regularization": chain((8,), lambda: L.ActivityRegularization(l1=0.1, l2=0.2)),
+    "category_encoding": chain((-2,), lambda: L.CategoryEncoding(5), lambda: L.Dense(2), dtype="int32"),
+    "discretization": chain((-2, 3), lambda: L.Discretization([-0.5, 0.5], output_mode="one_hot")),
     "masking": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.LSTM(4)),
     "masking_sequences": chain(
         (-2, 3), lambda: L.Masking(0.0), lambda: L.GRU(4, return_sequences=True), lambda: L.Dense(2)

@@ -79,7 +79,8 @@ def test_every_layer_has_a_case(tmp_path: Path) -> None:
             used.add(type(layer))
             pending.extend(layer.operations if hasattr(layer, "operations") else layer.sublayers())
     known = {cls for cls in vars(kir.layers).values() if isinstance(cls, type) and issubclass(cls, Layer)}
-    assert known - used - {Layer} <= {kir.layers.Lambda}
+    # A Lambda is bytecode, and Keras makes lookups with TensorFlow only: test_assets.py.
+    assert known - used - {Layer} <= {kir.layers.Lambda, kir.layers.IntegerLookup, kir.layers.StringLookup}
 
 
 def test_three_hundred_layers(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""Tables."""
+
+from __future__ import annotations
+
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import Names, exports
+from kir.ops.lookup import Lookup
+
+DOMAIN = "ai.onnx.ml"
+VERSION = 2  # the first in which LabelEncoder takes any keys and values; onnxruntime runs it in all later ones
+
+
+@exports(Lookup)
+def lookup(emitter: Emitter, op: Lookup, x: Tensor) -> Names:
+    keys, values = (f"{side}_{'strings' if isinstance(items[0], str) else 'int64s'}" for side, items in _sides(op))
+    default = "default_string" if isinstance(op.default, str) else "default_int64"
+    attributes = {keys: op.keys, values: op.values, default: op.default}
+    return emitter.node("LabelEncoder", [x.name], domain=(DOMAIN, VERSION), **attributes)
+
+
+def _sides(op: Lookup) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
+    return ("keys", op.keys), ("values", op.values)

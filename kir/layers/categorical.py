@@ -1,0 +1,409 @@
+"""Keras's preprocessing layers for categories: from numbers and texts to indices, and from indices to vectors.
+
+Source: https://keras.io/api/layers/preprocessing_layers/categorical/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kir import backend as K
+from kir.arguments import boolean, choice, integer, number, optional_integer
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.layers.base import Layer
+from kir.op import Array
+from kir.ops.lookup import Lookup
+from kir.trace import Tensor, emit
+from kir.types import format_shape
+
+OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
+
+
+class CategoryEncoding(Layer):
+    """Indices below num_tokens as vectors of that length.
+
+    | output_mode | shape                                            | what it holds                           |
+    |-------------|--------------------------------------------------|-----------------------------------------|
+    | one_hot     | (…,) → (…, num_tokens); (…, 1) → (…, num_tokens) | 1 at each index                         |
+    | multi_hot   | (batch, n) → (batch, num_tokens)                 | 1 at every index that occurs in a row   |
+    | count       | (batch, n) → (batch, num_tokens)                 | how often each occurs, or its weights   |
+
+    An index that is negative or too large counts nowhere.
+
+    Args:
+        num_tokens: at least 1.
+        output_mode: see the table.
+        sparse: only False; ONNX models here have dense outputs.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        UnsupportedError: `sparse` is True.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/categorical/category_encoding/
+    """
+
+    takes_one_tensor = True
+    ignored_config = frozenset({"sparse"})
+
+    def __init__(
+        self, num_tokens: Any = None, output_mode: str = "multi_hot", sparse: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"CategoryEncoding {self.name!r}"
+        self.num_tokens = integer(owner, "num_tokens", num_tokens, 1)
+        self.output_mode = _output_mode(owner, output_mode, ("one_hot", "multi_hot", "count"))
+        self.sparse = _dense(owner, sparse)
+
+    def call(self, inputs: Tensor, count_weights: Any = None) -> Any:
+        if count_weights is not None and self.output_mode != "count":
+            raise InvalidArgumentError(
+                f"CategoryEncoding takes count_weights with output_mode='count' only; received "
+                f"output_mode={self.output_mode!r}"
+            )
+        return encode(inputs, self.output_mode, self.num_tokens, self.compute_dtype.keras_name, count_weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Without `sparse`, as Keras writes it."""
+        return {key: value for key, value in super().get_config().items() if key != "sparse"}
+
+
+class Discretization(Layer):
+    """For each number how many of the boundaries it has reached: (…,) → (…,) of int32, or encoded.
+
+    Args:
+        bin_boundaries: numbers in rising order; n of them make n + 1 bins.
+        num_bins: how many bins `adapt` was to find, of a layer that was saved with what it found.
+        epsilon: the error that `adapt` was allowed; kept only.
+        output_mode: "int", or one of those of `CategoryEncoding`.
+        sparse: only False.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these, or there are no boundaries.
+        UnsupportedError: `sparse` is True.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/numerical/discretization/
+    """
+
+    takes_one_tensor = True
+
+    def __init__(
+        self,
+        bin_boundaries: Any = None,
+        num_bins: int | None = None,
+        epsilon: float = 0.01,
+        output_mode: str = "int",
+        sparse: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"Discretization {self.name!r}"
+        if bin_boundaries is None and num_bins is None:
+            raise InvalidArgumentError(f"{owner}: give bin_boundaries or num_bins; received neither")
+        self.bin_boundaries = (
+            None if bin_boundaries is None else [number(owner, "a boundary", b) for b in bin_boundaries]
+        )
+        if self.bin_boundaries is not None and sorted(self.bin_boundaries) != self.bin_boundaries:
+            raise InvalidArgumentError(f"{owner}: bin_boundaries must rise; received bin_boundaries={bin_boundaries!r}")
+        self.num_bins = optional_integer(owner, "num_bins", num_bins, 0)
+        self.epsilon = number(owner, "epsilon", epsilon, 0)
+        self.output_mode = _output_mode(owner, output_mode, ("int", "one_hot", "multi_hot", "count"))
+        self.sparse = _dense(owner, sparse)
+
+    def call(self, inputs: Tensor) -> Any:
+        if self.bin_boundaries is None:
+            raise InvalidArgumentError(
+                "Discretization has no bin_boundaries; kir does not adapt to data: give them, or a saved model"
+            )
+        x = self.promote(inputs)
+        # Not those that x is less than: NaN is less than none, and belongs in the last bin, as in NumPy.
+        reached = K.logical_not(K.less(K.expand_dims(x, -1), np.asarray(self.bin_boundaries, x.type.dtype.numpy)))
+        indices = K.sum(K.cast(reached, "int32"), axis=-1)
+        if self.output_mode == "int":
+            return indices
+        return encode(indices, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype.keras_name)
+
+    def get_config(self) -> dict[str, Any]:
+        """With the plain name of the dtype, and not `trainable`, as Keras writes it."""
+        config = super().get_config()
+        del config["trainable"]
+        return config | {"dtype": self.dtype_policy.name}
+
+
+class IndexLookup(Layer):
+    """Tokens to indices and back. The vocabulary is [mask_token,] oov_token × num_oov_indices, tokens …
+
+    Args:
+        max_tokens: the size of the vocabulary at most, with the special tokens.
+        num_oov_indices: how many indices unknown tokens are spread over.
+        mask_token: the token with index 0 (in mode "int"; the others leave it out), or None for none.
+        oov_token: what indices without a token stand for, when `invert`.
+        vocabulary: the tokens, with or without the special ones at their front.
+        idf_weights: for "tf_idf", a weight for each token of `vocabulary`.
+        invert: from indices to tokens.
+        output_mode: "int", "one_hot", "multi_hot", "count" or "tf_idf".
+        pad_to_max_tokens: vectors of length `max_tokens`, not of that of the vocabulary.
+        sparse: only False.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these, or the vocabulary repeats a token.
+        UnsupportedError: `sparse` is True, or unknown tokens would be hashed (texts, or oov_method="farmhash").
+    """
+
+    takes_one_tensor = True
+    ignored_config: ClassVar[frozenset[str]] = frozenset({"vocabulary_dtype", "has_input_vocabulary"})
+
+    # The kind of the tokens, and the dtype of an Input for them.
+    token_type: ClassVar[type[int] | type[str]]
+    token_dtype: ClassVar[str]
+
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        num_oov_indices: int = 1,
+        mask_token: Any = None,
+        oov_token: Any = None,
+        vocabulary: Any = None,
+        idf_weights: Any = None,
+        invert: bool = False,
+        output_mode: str = "int",
+        pad_to_max_tokens: bool = False,
+        sparse: bool = False,
+        oov_method: str = "floormod",
+        salt: Any = None,
+        vocabulary_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.max_tokens = optional_integer(owner, "max_tokens", max_tokens, 2)
+        self.num_oov_indices = integer(owner, "num_oov_indices", num_oov_indices, 0)
+        self.mask_token = mask_token
+        self.oov_token = oov_token
+        self.invert = boolean(owner, "invert", invert)
+        self.output_mode = _output_mode(owner, output_mode, ("int", "one_hot", "multi_hot", "count", "tf_idf"))
+        self.pad_to_max_tokens = boolean(owner, "pad_to_max_tokens", pad_to_max_tokens)
+        self.sparse = _dense(owner, sparse)
+        self.oov_method = choice(owner, "oov_method", oov_method, ("floormod", "farmhash"))
+        self.salt = salt
+        self.vocabulary_size = optional_integer(owner, "vocabulary_size", vocabulary_size, 0)
+        if self.invert and self.output_mode != "int":
+            raise InvalidArgumentError(f"{owner}: invert goes with output_mode='int'; received {output_mode!r}")
+        if self.pad_to_max_tokens and self.max_tokens is None:
+            raise InvalidArgumentError(f"{owner}: pad_to_max_tokens needs max_tokens; received max_tokens=None")
+        hashes = self.token_type is str or oov_method == "farmhash"
+        if self.num_oov_indices > 1 and hashes and not self.invert:
+            raise UnsupportedError(
+                f"{owner} spreads unknown tokens over {num_oov_indices} indices by a hash, for which ONNX has no "
+                f"operator; use num_oov_indices=1"
+            )
+        self.vocabulary: list[Any] | None = None
+        self.idf_weights: list[float] | None = None
+        self._tokens: tuple[Any, ...] = ()
+        self._weights: Array | None = None
+        if vocabulary is not None:
+            self.set_vocabulary(vocabulary, idf_weights)
+
+    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+        """Gives the tokens, with or without the special ones at their front, and for "tf_idf" a weight for each.
+
+        Raises:
+            InvalidArgumentError: they repeat, are none, too many, or of the wrong kind, or the weights do not fit them.
+        """
+        owner = f"{type(self).__name__} {self.name!r}"
+        if isinstance(vocabulary, str):
+            raise InvalidArgumentError(
+                f"{owner}: vocabulary must be a list of tokens; received vocabulary={vocabulary!r}: read the file and "
+                f"give its lines"
+            )
+        given = [self._token(owner, token) for token in np.asarray(vocabulary, object).ravel().tolist()]
+        special = [self.mask_token] * self._oov_start + [self.oov_token] * self.num_oov_indices
+        has_special = given[: len(special)] == special
+        tokens = given[len(special) :] if has_special else given
+        if not tokens or len(set(tokens)) != len(tokens):
+            raise InvalidArgumentError(f"{owner}: a vocabulary must have tokens, each once; received {_short(given)}")
+        if self.max_tokens is not None and len(special) + len(tokens) > self.max_tokens:
+            raise InvalidArgumentError(
+                f"{owner}: a vocabulary of {len(special) + len(tokens)} tokens, the special ones counted, is larger "
+                f"than max_tokens={self.max_tokens}"
+            )
+        if (self.output_mode == "tf_idf") != (idf_weights is not None):
+            raise InvalidArgumentError(f"{owner}: idf_weights go with output_mode='tf_idf', and are needed for it")
+        if idf_weights is not None:
+            self._weights = self._padded(owner, np.asarray(idf_weights, np.float64).ravel(), len(given), has_special)
+            self.idf_weights = np.asarray(idf_weights).tolist()
+        self.vocabulary = given
+        self._tokens = tuple(tokens)
+        self.vocabulary_size = len(special) + len(tokens)
+
+    def _padded(self, owner: str, weights: Array, expected: int, has_special: bool) -> Array:
+        """A weight for every index: the average of all for special tokens without one, and 0 behind the last."""
+        if len(weights) != expected:
+            raise InvalidArgumentError(f"{owner}: received {len(weights)} idf_weights for {expected} tokens")
+        front = 0 if has_special else self._token_start
+        padded = np.concatenate([np.full(front, weights.mean()), weights])
+        return np.pad(padded, (0, max(self.max_tokens or 0, len(padded)) - len(padded))) if self._is_padded else padded
+
+    def _token(self, owner: str, token: Any) -> Any:
+        token = token.decode() if isinstance(token, bytes) else token
+        if self.token_type is int and isinstance(token, int | np.integer) and not isinstance(token, bool):
+            return int(token)
+        if not isinstance(token, self.token_type) or isinstance(token, bool):
+            raise InvalidArgumentError(
+                f"{owner}: a token must be {'text' if self.token_type is str else 'an integer'}; received {token!r}"
+            )
+        return token
+
+    @property
+    def _oov_start(self) -> int:
+        return 1 if self.mask_token is not None and self.output_mode == "int" else 0
+
+    @property
+    def _token_start(self) -> int:
+        return self._oov_start + self.num_oov_indices
+
+    @property
+    def _is_padded(self) -> bool:
+        return self.pad_to_max_tokens and self.max_tokens is not None
+
+    @property
+    def input_dtype(self) -> str:
+        return "int64" if self.invert else self.token_dtype
+
+    def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
+        """The tokens in the order of their indices."""
+        special = [self.mask_token] * self._oov_start + [self.oov_token] * self.num_oov_indices
+        return [*(special if include_special_tokens else []), *self._tokens]
+
+    def call(self, inputs: Tensor) -> Any:
+        depth = self.max_tokens if self._is_padded else self.vocabulary_size
+        if depth is None or (not self._tokens and inputs.tracer.graph is not None):
+            raise InvalidArgumentError(
+                f"{type(self).__name__} has no vocabulary; kir does not adapt to data: give vocabulary=, call "
+                f"set_vocabulary, or export a saved model"
+            )
+        if self.invert:
+            return emit(self._inverse(), inputs)
+        found = self._found(inputs, depth)
+        if self.output_mode == "int":
+            return found
+        if self.output_mode != "tf_idf":
+            return encode(found, self.output_mode, depth, K.floatx())
+        weights = np.zeros(depth) if self._weights is None else self._weights
+        return encode(found, "count", depth, K.floatx()) * weights.astype(K.floatx())
+
+    def _found(self, inputs: Tensor, depth: int) -> Any:
+        """The index of every token. What is to be left out has the first index that is too large."""
+        keys = [*self._tokens] or [self.token_type()]
+        values = list(range(self._token_start, self._token_start + len(keys)))
+        if self.mask_token is not None:
+            keys.append(self._token(self.name, self.mask_token))
+            values.append(0 if self.output_mode == "int" else depth)
+        unknown = self._oov_start if self.num_oov_indices == 1 else -1
+        x = inputs if self.token_type is str else K.cast(inputs, "int64")
+        found = emit(Lookup(tuple(keys), tuple(values), unknown), x)
+        if self.num_oov_indices < 2:
+            return found
+        spread = K.mod(x, self.num_oov_indices) + self._oov_start
+        return K.where(K.equal(found, -1), spread, found)
+
+    def _inverse(self) -> Lookup:
+        tokens = self._tokens or (self.token_type(),)
+        keys = tuple(range(self._token_start, self._token_start + len(tokens)))
+        oov = self._token(self.name, self.oov_token)
+        if self.mask_token is None:
+            return Lookup(keys, tokens, oov)
+        return Lookup((0, *keys), (self._token(self.name, self.mask_token), *tokens), oov)
+
+
+class IntegerLookup(IndexLookup):
+    """Integers to indices of a vocabulary, (…,) → (…,) of int64, or encoded; or back. See `IndexLookup`.
+
+    Unknown integers have `num_oov_indices` indices; integer i that of i mod num_oov_indices. Without any, Keras stops
+    at an unknown one, and here its index is -1.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/categorical/integer_lookup/
+    """
+
+    ignored_config = frozenset({"has_input_vocabulary"})
+    token_type = int
+    token_dtype = "int64"
+
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        num_oov_indices: int = 1,
+        mask_token: int | None = None,
+        oov_token: int = -1,
+        vocabulary: Any = None,
+        vocabulary_dtype: str = "int64",
+        idf_weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        choice("IntegerLookup", "vocabulary_dtype", vocabulary_dtype, ("int64",))
+        super().__init__(max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, **kwargs)
+        self.vocabulary_dtype = vocabulary_dtype
+
+
+class StringLookup(IndexLookup):
+    """Texts to indices of a vocabulary, (…,) → (…,) of int64, or encoded; or back. See `IndexLookup`.
+
+    All unknown texts have one index: more would take a hash that ONNX has no operator for. Without any, Keras stops at
+    an unknown one, and here its index is -1.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/categorical/string_lookup/
+    """
+
+    token_type = str
+    token_dtype = "string"
+
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        num_oov_indices: int = 1,
+        mask_token: str | None = None,
+        oov_token: str = "[UNK]",
+        vocabulary: Any = None,
+        idf_weights: Any = None,
+        encoding: str = "utf-8",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, **kwargs)
+        self.encoding = choice(f"StringLookup {self.name!r}", "encoding", encoding, ("utf-8",))
+
+
+def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Any = None) -> Any:
+    """Indices as vectors of length `depth`, as the table of `CategoryEncoding` says."""
+    rank = len(indices.shape)
+    if rank == 0:
+        indices = K.expand_dims(indices, -1)
+    if mode == "one_hot":
+        return K.one_hot(K.squeeze(indices, -1) if rank > 1 and indices.shape[-1] == 1 else indices, depth, dtype=dtype)
+    marks = K.one_hot(indices, depth, dtype=dtype)
+    axis = 1 if rank > 1 else 0
+    if mode == "multi_hot":
+        return K.max(marks, axis=axis)
+    if weights is not None:
+        if tuple(weights.shape) != tuple(indices.shape):
+            raise ShapeError(
+                f"count_weights must have the shape of the indices, {format_shape(indices.shape)}; received "
+                f"{format_shape(weights.shape)}"
+            )
+        marks = marks * K.expand_dims(K.cast(weights, dtype), -1)
+    return K.sum(marks, axis=axis)
+
+
+def _output_mode(owner: str, mode: Any, allowed: Sequence[str]) -> str:
+    return str(choice(owner, "output_mode", OLD_MODES.get(mode, mode), allowed))
+
+
+def _dense(owner: str, sparse: Any) -> bool:
+    if boolean(owner, "sparse", sparse):
+        raise UnsupportedError(f"{owner} has sparse=True; kir writes dense outputs: use sparse=False")
+    return False
+
+
+def _short(items: list[Any]) -> str:
+    return repr(items) if len(items) <= 8 else f"{len(items)} tokens, {items[:8]} …"

@@ -1,0 +1,76 @@
+"""Vocabularies that layers learned, in archives as Keras writes them with TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from kir.errors import FormatError
+from kir.importers.keras_file import load_keras_model
+from tests.importers.keras_file import hostile
+
+WORDS = np.array([["b", "zebra", ""]], object)
+
+
+def archive(path: Path, config: dict[str, Any], *, weights: Any = None, **assets: bytes) -> Path:
+    """A `.keras` file of an input of texts and a StringLookup."""
+    given = hostile.layer("InputLayer", "x", {"batch_shape": [None, 3], "dtype": "string"})
+    lookup = hostile.layer("StringLookup", "d", config, hostile.tensor("x"))
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        opened.create_group("layers/string_lookup/vars")
+        if weights is not None:
+            opened["layers/string_lookup/vars/idf_weights"] = weights
+    with zipfile.ZipFile(path, "w") as written:
+        written.writestr("metadata.json", json.dumps(hostile.KERAS_3))
+        written.writestr("config.json", json.dumps(hostile.model(given, lookup)))
+        written.writestr("model.weights.h5", file.getvalue())
+        for name, content in assets.items():
+            written.writestr(f"assets/layers/{name}/vocabulary.txt", content)
+    return path
+
+
+def test_a_learned_vocabulary_is_read(tmp_path: Path) -> None:
+    path = archive(tmp_path / "m.keras", {"vocabulary_size": 4}, string_lookup=b"[UNK]\nzebra\na\nb")
+    assert load_keras_model(path).predict(WORDS).tolist() == [[3, 1, 0]]
+
+
+def test_a_mask_is_the_empty_first_line(tmp_path: Path) -> None:
+    config = {"vocabulary_size": 4, "mask_token": ""}
+    path = archive(tmp_path / "m.keras", config, string_lookup=b"\n[UNK]\nzebra\nb")
+    assert load_keras_model(path).predict(WORDS).tolist() == [[3, 2, 0]]
+
+
+def test_learned_weights_are_read(tmp_path: Path) -> None:
+    config = {"vocabulary_size": 3, "output_mode": "tf_idf", "max_tokens": 4, "pad_to_max_tokens": True}
+    path = archive(
+        tmp_path / "m.keras", config, weights=np.array([2, 3, 5, 0], np.float32), string_lookup=b"[UNK]\nzebra\nb"
+    )
+    assert load_keras_model(path).predict(WORDS).tolist() == [[2, 3, 5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("config", "content", "message"),
+    [
+        ({}, b"a\na", "each once"),
+        ({}, b"\xff\xfe", "decode"),
+        ({}, b"", "must have tokens"),
+        ({"output_mode": "tf_idf"}, b"a\nb", "no idf_weights for its 2 tokens"),
+    ],
+)
+def test_vocabularies_that_are_none(tmp_path: Path, config: dict[str, Any], content: bytes, message: str) -> None:
+    path = archive(tmp_path / "m.keras", {"vocabulary_size": 3, **config}, string_lookup=content)
+    with pytest.raises(FormatError, match=f"the vocabulary of layer d: .*{message}"):
+        load_keras_model(path)
+
+
+def test_a_missing_vocabulary_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"the vocabulary of layer d: .*has no assets/layers/string_lookup"):
+        load_keras_model(archive(tmp_path / "m.keras", {"vocabulary_size": 3}))
