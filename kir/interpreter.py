@@ -1,15 +1,15 @@
 """The interpreter: runs a graph with NumPy, in the model's own precision or in float64.
 
-`compile(graph)` builds a plan once (slots instead of dictionaries, bound functions, the last use of every value);
-`run` is the short form. The interpreter defines what a graph means: constant folding calls the same `eval`, and
-verification takes the float64 run as the reference.
+A `Plan` is built once (slots instead of dictionaries, prepared functions, the last use of every value); `run` is the
+short form. The interpreter defines what a graph means: constant folding calls the same `eval`, and verification takes
+the float64 run as the reference.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,25 +19,31 @@ from kir.errors import KirError, ShapeError
 from kir.graph import Graph, Node, Value
 from kir.op import Array, Op
 from kir.ops.structural import Constant, Input, Output
-from kir.types import TensorType, as_dtype, format_shape
+from kir.types import DType, TensorType, as_dtype, format_shape
 
 # Called with a node, its input and its output arrays, behind every node; what it returns flows on as its outputs.
 Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]
+
+ABSENT = None  # among the inputs of a node: an optional one that is not there
+
+# A plan remembers what so many different shapes of its inputs come to.
+MAX_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One node of a plan: which slots it reads and writes, and which are free behind it.
 
-    `introduces_sizes` says that a symbolic size appears in its outputs that no input and no earlier node has.
+    `function` computes it; None if that takes sizes, of which `bind` makes the function. `introduces_sizes` says that a
+    symbolic size appears in its outputs that no input and no earlier node has.
     """
 
     node: Node
-    inputs: tuple[int | None, ...]
+    inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     freed: tuple[int, ...]
-    function: Callable[..., Any]
-    has_symbols: bool
+    function: Callable[..., Any] | None
+    bind: Callable[[Mapping[str, int]], Callable[..., Any]]
     introduces_sizes: bool
 
 
@@ -55,8 +61,7 @@ class Plan:
         self.inputs = {node.op.label: node.op for node in graph.inputs if isinstance(node.op, Input)}
         self.wide = wide
         order = graph.order()
-        slots = {value: slot for slot, value in enumerate(v for node in order for v in node.outputs)}
-        self._slot_count = len(slots)
+        slots = _assign_slots(order)
         self._input_slots = {node.op.label: slots[node.output] for node in graph.inputs if isinstance(node.op, Input)}
         self._output_slots = {
             node.op.label: slots[node.output] for node in graph.outputs if isinstance(node.op, Output)
@@ -65,12 +70,20 @@ class Plan:
         pinned = set(self._output_slots.values()) | set(self._kept.values())
         # Constants lie ready, by reference. Wide ones are computed where they are read and freed behind it, so that
         # a float64 run of a model that is mapped from disk needs memory for one layer and not for all.
-        self._constants = {
+        constants = {
             slots[node.output]: node.op.value.array
             for node in order
             if isinstance(node.op, Constant) and not _is_widened(node, wide)
         }
-        self._steps = _plan_steps(order, slots, pinned | set(self._constants), wide)
+        defaults = {
+            self._input_slots[label]: _widened(op.default.array) if wide else op.default.array
+            for label, op in self.inputs.items()
+            if op.default is not None
+        }
+        filled = constants | defaults
+        self._start = [filled.get(slot) for slot in range(slots[ABSENT] + 1)]  # what the slots hold before a run
+        self._steps = _plan_steps(order, slots, pinned | set(constants), wide)
+        self._sizes_of_feeds: dict[Hashable, dict[str, int]] = {}
 
     def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
         """The output arrays by name.
@@ -90,35 +103,43 @@ class Plan:
         slots = self._run(feeds, observe)
         return {value: slots[slot] for value, slot in self._kept.items()}
 
-    def _run(self, feeds: Mapping[str, Any], observe: Observer | None) -> list[Array]:
-        arrays = check_feeds(self.inputs, feeds)
-        sizes = bind_sizes(self.inputs, arrays)
-        slots: list[Any] = [None] * self._slot_count
-        for slot, array in self._constants.items():
-            slots[slot] = array
+    def _run(self, feeds: Mapping[str, Any], observe: Observer | None) -> list[Any]:
+        arrays = {label: _as_array(given) for label, given in feeds.items()}
+        sizes = self._bind_sizes(arrays)
+        slots: list[Any] = self._start.copy()
         for label, array in arrays.items():
             slots[self._input_slots[label]] = _widened(array) if self.wide else array
-        for step in self._steps:
-            function = self._bound(step.node.op, sizes).eval if step.has_symbols else step.function
-            inputs = tuple([None if slot is None else slots[slot] for slot in step.inputs])
-            try:
-                result = function(*inputs)
-            except ValueError as error:
-                raise _explained(error, step.node, inputs) from error
-            outputs = result if isinstance(result, tuple) else (result,)
-            if observe is not None and not isinstance(step.node.op, Constant):
-                outputs = observe(step.node, inputs, outputs)
-            if step.introduces_sizes:
-                _bind_outputs(step.node, outputs, sizes)
-            for slot, array in zip(step.outputs, outputs, strict=True):
-                slots[slot] = array
-            for slot in step.freed:
-                slots[slot] = None
+        read = slots.__getitem__
+        for label, array in arrays.items():
+            slots[self._input_slots[label]] = _widened(array) if self.wide else array
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                function = step.function or step.bind(sizes)
+                try:
+                    result = function(*map(read, step.inputs))
+                except ValueError as error:
+                    raise _explained(error, step.node, tuple(map(read, step.inputs))) from error
+                if observe is not None and not isinstance(step.node.op, Constant):
+                    result = observe(step.node, tuple(map(read, step.inputs)), _as_tuple(result))
+                if step.introduces_sizes:
+                    _bind_outputs(step.node, _as_tuple(result), sizes)
+                if isinstance(result, tuple):
+                    for slot, array in zip(step.outputs, result, strict=True):
+                        slots[slot] = array
+                else:
+                    slots[step.outputs[0]] = result
+                for slot in step.freed:
+                    slots[slot] = None
         return slots
 
-    def _bound(self, op: Op, sizes: Mapping[str, int]) -> Op:
-        bound = op.bind(sizes)
-        return bound.widen() if self.wide else bound
+    def _bind_sizes(self, arrays: Mapping[str, Array]) -> dict[str, int]:
+        """The value of every symbolic size, once the feeds are checked; what was fed before needs no second look."""
+        signature = tuple([(label, array.dtype, array.shape) for label, array in arrays.items()])
+        if signature not in self._sizes_of_feeds:
+            if len(self._sizes_of_feeds) >= MAX_REMEMBERED:
+                self._sizes_of_feeds.clear()
+            self._sizes_of_feeds[signature] = bind_sizes(self.inputs, check_feeds(self.inputs, arrays))
+        return self._sizes_of_feeds[signature].copy()
 
 
 def run(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[str, Array]:
@@ -138,18 +159,17 @@ def check_feeds(inputs: Mapping[str, Input], feeds: Mapping[str, Any]) -> dict[s
     Raises:
         ShapeError: a feed is missing, unknown, or of another dtype or rank; the message lists the inputs.
     """
-    listed = ", ".join(f"{label}: {op.type}" for label, op in inputs.items()) or "none"
     for label in feeds:
         if label not in inputs:
-            raise ShapeError(f"there is no input {label!r}; the model's inputs are {listed}")
+            raise ShapeError(f"there is no input {label!r}; the model's inputs are {_listed(inputs)}")
     arrays: dict[str, Array] = {}
     for label, op in inputs.items():
         if label in feeds:
-            arrays[label] = _check_feed(label, op.type, np.asarray(feeds[label]))
+            arrays[label] = _check_feed(label, op.type, _as_array(feeds[label]))
         elif op.default is not None:
             arrays[label] = op.default.array
         else:
-            raise ShapeError(f"input {label!r} is missing; the model's inputs are {listed}")
+            raise ShapeError(f"input {label!r} is missing; the model's inputs are {_listed(inputs)}")
     return arrays
 
 
@@ -170,9 +190,16 @@ def bind_sizes(inputs: Mapping[str, Input], arrays: Mapping[str, Array]) -> dict
     return sizes
 
 
+def _as_array(given: Any) -> Array:
+    array = np.asarray(given)
+    return array.astype(object) if array.dtype.kind in "US" else array
+
+
+def _listed(inputs: Mapping[str, Input]) -> str:
+    return ", ".join(f"{label}: {op.type}" for label, op in inputs.items()) or "none"
+
+
 def _check_feed(label: str, expected: TensorType, array: Array) -> Array:
-    if array.dtype.kind in "US":
-        array = array.astype(object)
     if as_dtype(array.dtype) is not expected.dtype:
         raise ShapeError(
             f"input {label!r} was fed {array.dtype}; expected {expected.dtype.keras_name}: convert it with "
@@ -183,26 +210,40 @@ def _check_feed(label: str, expected: TensorType, array: Array) -> Array:
     return array
 
 
-def _explained(error: ValueError, node: Node, inputs: tuple[Array | None, ...]) -> KirError:
+def _explained(error: ValueError, node: Node, inputs: Sequence[Array | None]) -> KirError:
     """An error of NumPy (or of ours) with the node and the shapes at which sizes turned out not to fit."""
     given = ", ".join("none" if array is None else format_shape(array.shape) for array in inputs)
     where = f"layer {node.origin}: " if node.origin else ""
     return ShapeError(f"{where}{node.op.name} cannot run on arrays of shapes {given}: {error}")
 
 
+def _as_tuple(result: Any) -> tuple[Array, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
 def _widened(array: Array) -> Array:
     return array.astype(np.float64) if as_dtype(array.dtype).is_float else array
 
 
-def _plan_steps(order: list[Node], slots: dict[Value, int], pinned: set[int], wide: bool) -> list[Step]:
+def _assign_slots(order: list[Node]) -> dict[Value | None, int]:
+    """A slot for every value. An Output has that of what it reads; the last one is that of all absent inputs."""
+    slots: dict[Value | None, int] = {}
+    for node in order:
+        for value in node.outputs:
+            slots[value] = slots[node.inputs[0]] if isinstance(node.op, Output) else len(slots)
+    slots[ABSENT] = len(slots)
+    return slots
+
+
+def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[int], wide: bool) -> list[Step]:
     """Steps in order; a slot is freed behind its last reader, or behind its writer when nobody reads it."""
     last_use: dict[int, int] = {}
-    computed = [node for node in order if not isinstance(node.op, Input | Constant) or _is_widened(node, wide)]
+    computed = [node for node in order if not isinstance(node.op, Input | Constant | Output) or _is_widened(node, wide)]
     for position, node in enumerate(computed):
         for value in node.outputs:
             last_use[slots[value]] = position
         for read in node.inputs:
-            if read is not None:
+            if read is not ABSENT:
                 last_use[slots[read]] = position
     freed: list[list[int]] = [[] for _ in computed]
     for slot, position in last_use.items():
@@ -217,14 +258,21 @@ def _plan_steps(order: list[Node], slots: dict[Value, int], pinned: set[int], wi
     return steps
 
 
-def _step(node: Node, slots: dict[Value, int], freed: tuple[int, ...], wide: bool, introduces: bool) -> Step:
+def _step(node: Node, slots: Mapping[Value | None, int], freed: tuple[int, ...], wide: bool, introduces: bool) -> Step:
+    names = sorted(node.op.symbols())
+
+    @lru_cache(MAX_REMEMBERED)
+    def function_for(values: tuple[int | None, ...]) -> Callable[..., Any]:
+        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        return _function(node, node.op.bind(known), wide)
+
     return Step(
         node,
-        tuple(None if value is None else slots[value] for value in node.inputs),
+        tuple(slots[value] for value in node.inputs),
         tuple(slots[value] for value in node.outputs),
         freed,
-        _function(node, wide),
-        bool(node.op.symbols()),
+        None if names else _function(node, node.op, wide),
+        lambda sizes: function_for(tuple(map(sizes.get, names))),
         introduces,
     )
 
@@ -233,10 +281,16 @@ def _is_widened(node: Node, wide: bool) -> bool:
     return wide and isinstance(node.op, Constant) and node.output.type.dtype.is_float
 
 
-def _function(node: Node, wide: bool) -> Callable[..., Any]:
-    if isinstance(node.op, Constant):
-        return functools.partial(_widened, node.op.value.array)
-    return (node.op.widen() if wide else node.op).eval
+def _function(node: Node, op: Op, wide: bool) -> Callable[..., Any]:
+    """What computes a node whose operator's sizes are known."""
+    if isinstance(op, Constant):
+        return partial(_widened, op.value.array)
+    types = [None if value is None else value.type for value in node.inputs]
+    return op.widen().prepare(*map(_widened_type, types)) if wide else op.prepare(*types)
+
+
+def _widened_type(type: TensorType | None) -> TensorType | None:
+    return type.with_dtype(DType.FLOAT64) if type and type.dtype.is_float else type
 
 
 def _size_names(node: Node) -> set[str]:

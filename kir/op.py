@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from kir.caching import cached
@@ -45,6 +45,13 @@ class Op:
         All symbolic attributes are bound before (see `bind`). Float results have the input's float dtype.
         """
         raise TypeError(f"{type(self).__name__} must define eval")
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        """What a plan calls on arrays of these types: `eval`, or what gives the same bits with less ado.
+
+        Its caller binds symbolic attributes before, and silences NumPy's warnings, as `eval` does by itself.
+        """
+        return self.eval
 
     @property
     def deterministic(self) -> bool:

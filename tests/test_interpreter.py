@@ -111,6 +111,24 @@ def test_feeds_that_do_not_fit_are_named(feeds: dict[str, Any], message: str) ->
         run(make_graph(), feeds)
 
 
+def test_feeds_are_checked_again_when_another_shape_comes() -> None:
+    plan = Plan(make_graph())
+    for batch in (2, 3, 2):
+        assert plan.run({"x": np.zeros((batch, 2), np.float32)})["y"].shape == (2 * batch,)
+        with pytest.raises(ShapeError, match="expected"):
+            plan.run({"x": np.zeros((batch, 3), np.float32)})
+
+
+def test_an_input_may_be_an_output_twice() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[2]"))).output
+    for name in ("a", "b"):
+        graph.add(Output(name), x)
+    graph.add(Output("c"), graph.add(Neg(), x).output)
+    result = run(graph, {"x": np.ones(2, np.float32)})
+    assert {name: array.tolist() for name, array in result.items()} == {"a": [1, 1], "b": [1, 1], "c": [-1, -1]}
+
+
 def test_inputs_that_share_a_size_must_agree() -> None:
     graph = Graph()
     for name in ("a", "b"):

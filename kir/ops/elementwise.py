@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,15 @@ _HALF_PRECISION = frozenset({DType.FLOAT16.numpy, DType.BFLOAT16.numpy})
 def widen(x: Array) -> Array:
     """A float16 or bfloat16 array as float32, to compute in and round once; any other array itself."""
     return x.astype(np.float32) if x.dtype in _HALF_PRECISION else x
+
+
+def is_plain(*types: TensorType | None) -> bool:
+    """Whether NumPy's own functions give, on arrays of these types, arrays of the dtype that they are to have.
+
+    They would compute 16 bits in 16 bits, and of scalars they make numbers that are no arrays.
+    """
+    present = [type for type in types if type is not None]
+    return all(type.dtype.numpy not in _HALF_PRECISION for type in present) and any(type.rank for type in present)
 
 
 def require_dtype(op: Op, name: str, given: TensorType, accepted: frozenset[DType]) -> None:
@@ -69,6 +79,9 @@ class _Unary(Op):
     def eval(self, x: Array) -> Array:
         with np.errstate(all="ignore"):
             return np.asarray(self.compute(widen(x))).astype(x.dtype, copy=False)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return self.compute if is_plain(*types) else self.eval
 
     @abstractmethod
     def compute(self, x: Array) -> Array:
@@ -262,8 +275,10 @@ class Sigmoid(_Activation):
     """``1 / (1 + exp(-x))``, accurate in both tails. ONNX: Sigmoid since opset 13."""
 
     def compute(self, x: Array) -> Array:
-        decay = np.exp(-np.abs(x))
-        return np.where(x >= 0, 1, decay).astype(x.dtype, copy=False) / (1 + decay)
+        one = _scalar(1, x.dtype)
+        decay = np.exp(np.copysign(x, -one))
+        # 1 from 0 on, below it the decay, which is no larger than 1.
+        return np.maximum(decay, x >= 0) / (decay + one)
 
 
 class Relu(_Activation):
@@ -272,7 +287,13 @@ class Relu(_Activation):
     accepted = FLOATS | SIGNED_INTEGERS
 
     def compute(self, x: Array) -> Array:
-        return np.maximum(x, 0)
+        return np.maximum(x, _scalar(0, x.dtype))
+
+
+@cache
+def _scalar(number: int, dtype: np.dtype[Any]) -> Array:
+    """A number that NumPy need not convert, as it would one of Python on every call."""
+    return np.array(number, dtype)
 
 
 SELU_ALPHA = 1.6732632423543772
@@ -445,6 +466,9 @@ class Cast(_Unary):
         with np.errstate(all="ignore"):
             return self.compute(x)
 
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return self.compute
+
     def compute(self, x: Array) -> Array:
         return x.astype(self.dtype.numpy, copy=False)
 
@@ -466,6 +490,9 @@ class _Binary(Op):
     def eval(self, a: Array, b: Array) -> Array:
         with np.errstate(all="ignore"):
             return np.asarray(self.compute(widen(a), widen(b))).astype(a.dtype, copy=False)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return self.compute if is_plain(*types) else self.eval
 
     @abstractmethod
     def compute(self, a: Array, b: Array) -> Array:
@@ -659,6 +686,9 @@ class Where(Op):
     def eval(self, condition: Array, a: Array, b: Array) -> Array:
         return np.where(condition, a, b)
 
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return np.where
+
 
 @dataclass(frozen=True)
 class Clip(Op):
@@ -804,12 +834,11 @@ def _erf_far(x: Array) -> Array:
 
 
 def _rational(coefficients: tuple[Sequence[float], Sequence[float]], x: Array) -> Array:
-    numerator, denominator = coefficients
-    return _polynomial(numerator, x) / _polynomial(denominator, x)
-
-
-def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
-    result = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        result = result * x + coefficient
-    return result
+    """The quotient of two polynomials of one degree, whose values are computed side by side."""
+    first, *others = np.array(coefficients).T[..., None]
+    values = np.empty((2, len(x)))
+    values[...] = first
+    for pair in others:
+        values *= x
+        values += pair
+    return values[0] / values[1]

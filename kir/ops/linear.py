@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from kir.dims import Dim
 from kir.errors import ShapeError
 from kir.op import Array, Op
-from kir.ops.elementwise import ACTIVATIONS, require_dtype, require_same_dtype, widen
+from kir.ops.elementwise import ACTIVATIONS, is_plain, require_dtype, require_same_dtype, widen
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.types import FLOATS, DType, Shape, TensorType, agree_dim, broadcast_shapes
 
@@ -45,13 +47,18 @@ class Dense(Op):
         return result
 
     def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         with np.errstate(over="ignore", invalid="ignore"):
-            result = widen(rows) @ widen(kernel)
-            if bias is not None:
-                result += widen(bias)
-        result = result.astype(x.dtype, copy=False).reshape(*x.shape[:-1], kernel.shape[1])
+            result = _affine(widen(x), widen(kernel), None if bias is None else widen(bias))
+        result = result.astype(x.dtype, copy=False)
         return result if self.activation is None else self.activation.eval(result)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        if not is_plain(*types):
+            return self.eval
+        if self.activation is None:
+            return _affine
+        activate = self.activation.prepare(types[0])
+        return lambda *inputs: activate(_affine(*inputs))
 
     def _check_activation(self, type: TensorType) -> None:
         activation = self.activation
@@ -62,6 +69,15 @@ class Dense(Op):
             raise ShapeError(f"Dense cannot fuse the activation {activation}; expected one of {known}")
         if activation.axis != type.rank - 1:
             raise ShapeError(f"Dense cannot fuse {activation} into a result {type}; expected axis={type.rank - 1}")
+
+
+def _affine(x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    # More axes than two would keep NumPy from multiplying with BLAS.
+    rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    result: Array = np.dot(rows, kernel)
+    if bias is not None:
+        result += bias
+    return result if x.ndim == 2 else result.reshape(*x.shape[:-1], kernel.shape[1])
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,10 @@ class MatMul(Op):
     def eval(self, a: Array, b: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(np.matmul(widen(a), widen(b))).astype(a.dtype, copy=False)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        # Two vectors give a scalar.
+        return np.matmul if all(type and type.rank > 1 for type in types) and is_plain(*types) else self.eval
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from kir.errors import ShapeError
 from kir.op import Array, Op
-from kir.ops.elementwise import require_dtype, widen
+from kir.ops.elementwise import is_plain, require_dtype, widen
 from kir.types import FLOATS, TensorType
 
 
@@ -29,25 +31,33 @@ class _Normalization(Op):
     def eval(self, x: Array) -> Array:
         wide = widen(x)
         with np.errstate(all="ignore"):
-            # The largest exponential is then 1: none overflows, and their sum is no less than 1.
-            shifted = wide - np.max(wide, axis=self.axis, keepdims=True, initial=-np.inf)
-            return self.compute(shifted).astype(x.dtype, copy=False)
+            return self.compute(wide).astype(x.dtype, copy=False)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return self.compute if is_plain(*types) else self.eval
+
+    def shift(self, x: Array) -> Array:
+        """`x` minus its largest element along the axis."""
+        # The largest exponential is then 1: none overflows, and their sum is no less than 1.
+        return x - np.maximum.reduce(x, axis=self.axis, keepdims=True, initial=-np.inf)
 
     @abstractmethod
-    def compute(self, shifted: Array) -> Array:
-        """The result for an array whose largest element along the axis is 0."""
+    def compute(self, x: Array) -> Array:
+        """The result for an array of 32 bits or more."""
 
 
 class Softmax(_Normalization):
     """``exp(x) / sum(exp(x))`` along `axis`. ONNX: Softmax since opset 13."""
 
-    def compute(self, shifted: Array) -> Array:
-        exponentials = np.exp(shifted)
-        return exponentials / np.sum(exponentials, axis=self.axis, keepdims=True)
+    def compute(self, x: Array) -> Array:
+        exponentials = np.exp(self.shift(x))
+        exponentials /= np.add.reduce(exponentials, axis=self.axis, keepdims=True)
+        return exponentials
 
 
 class LogSoftmax(_Normalization):
     """``log(softmax(x))`` along `axis`. ONNX: LogSoftmax since opset 13."""
 
-    def compute(self, shifted: Array) -> Array:
+    def compute(self, x: Array) -> Array:
+        shifted = self.shift(x)
         return shifted - np.log(np.sum(np.exp(shifted), axis=self.axis, keepdims=True))

@@ -44,18 +44,18 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 Activation = tuple[str, float, float]  # an ONNX name, alpha and beta; 0.0 for a parameter that it has not
 Function = Callable[[Array], Array]
 # From x's share of the gates at one step and the state (the tensors that are carried along) to the next state.
-Step = Callable[[Array, tuple[Array, ...]], tuple[Array, ...]]
+Step = Callable[[Array, Sequence[Array]], tuple[Array, ...]]
 
 FUNCTIONS: dict[str, Callable[[float, float], Function]] = {
-    "Tanh": lambda alpha, beta: Tanh().eval,
-    "Sigmoid": lambda alpha, beta: Sigmoid().eval,
-    "Relu": lambda alpha, beta: Relu().eval,
-    "Softsign": lambda alpha, beta: Softsign().eval,
-    "Softplus": lambda alpha, beta: Softplus().eval,
-    "Elu": lambda alpha, beta: Elu(alpha).eval,
-    "LeakyRelu": lambda alpha, beta: LeakyRelu(alpha).eval,
-    "ThresholdedRelu": lambda alpha, beta: ThresholdedRelu(alpha).eval,
-    "HardSigmoid": lambda alpha, beta: HardSigmoid(alpha, beta).eval,
+    "Tanh": lambda alpha, beta: Tanh().compute,
+    "Sigmoid": lambda alpha, beta: Sigmoid().compute,
+    "Relu": lambda alpha, beta: Relu().compute,
+    "Softsign": lambda alpha, beta: Softsign().compute,
+    "Softplus": lambda alpha, beta: Softplus().compute,
+    "Elu": lambda alpha, beta: Elu(alpha).compute,
+    "LeakyRelu": lambda alpha, beta: LeakyRelu(alpha).compute,
+    "ThresholdedRelu": lambda alpha, beta: ThresholdedRelu(alpha).compute,
+    "HardSigmoid": lambda alpha, beta: HardSigmoid(alpha, beta).compute,
     "Affine": lambda alpha, beta: lambda x: x * x.dtype.type(alpha) + x.dtype.type(beta),
     "ScaledTanh": lambda alpha, beta: lambda x: x.dtype.type(alpha) * np.tanh(x * x.dtype.type(beta)),
 }
@@ -118,45 +118,59 @@ class _Recurrent(Op):
         lengths = np.full(batch, time) if lens is None else _check_lengths(self, lens, time)
         zeros = np.zeros((self.direction_count, batch, self.units), wide.dtype)
         states = [zeros if state is None else widen(state) for state in initial]
-        results = [
-            self._run_direction(
-                direction,
-                wide,
-                [widen(weight[direction]) for weight in weights],
-                lengths,
-                tuple(state[direction] for state in states),
-            )
-            for direction in range(self.direction_count)
-        ]
+        with np.errstate(all="ignore"):
+            results = [
+                self._run_direction(
+                    direction,
+                    wide,
+                    [widen(weight[direction]) for weight in weights],
+                    lengths,
+                    [state[direction] for state in states],
+                )
+                for direction in range(self.direction_count)
+            ]
         y = np.stack([y for y, _ in results], axis=1)
         finals = [np.stack(final) for final in zip(*(final for _, final in results), strict=True)]
         return tuple(array.astype(x.dtype, copy=False) for array in (y, *finals))
 
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
-        """The program of one step; `recurrent` is [units, gates*units], `bias` that of the state's product."""
+        """The program of one step, on arrays [features, batch]; `bias` [gates*units, 1] is of the state's product."""
         raise TypeError(f"{self.name} must define make_step")
 
+    def added_bias(self, bias: Array) -> Array:
+        """What of the bias of the state's product is only added, so that it may as well be part of x's share."""
+        return bias
+
     def _run_direction(
-        self, direction: int, x: Array, weights: Sequence[Array], lengths: Array, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
-        kernel, recurrent, bias = weights
+        self, direction: int, x: Array, weights: Sequence[Array], lengths: Array, initial: Sequence[Array]
+    ) -> tuple[Array, list[Array]]:
+        kernel, recurrent, bias = weights[0], weights[1], weights[2][:, None]
         backwards = self.direction == "reverse" or direction == 1
-        time, batch, features = x.shape
-        source = _reading_order(time, lengths, backwards)
-        sequences = np.arange(batch)
+        time, batch, _ = x.shape
+        # The longest sequence comes first: the sequences that have a step t are then the first few. Features come
+        # before sequences, so that each kind of gate is one block of memory.
+        longest_first = np.argsort(-lengths, kind="stable")
+        source = _reading_order(time, lengths[longest_first], backwards)
+        counts = np.count_nonzero(np.arange(time)[:, None] < lengths, axis=1).tolist()
         # One product for all steps; only the product with the state has to wait for the step before.
-        products = x.reshape(time * batch, features) @ kernel.T + bias[: len(kernel)]
-        gates = products.reshape(time, batch, len(kernel))[source, sequences]
+        gates = np.matmul(kernel, x[source, longest_first].transpose(0, 2, 1))
+        gates += bias[: len(kernel)] + self.added_bias(bias[len(kernel) :])
         chosen = self.activations[direction * self.functions : (direction + 1) * self.functions]
         functions = [FUNCTIONS[name](alpha, beta) for name, alpha, beta in chosen]
-        step = self.make_step(functions, np.ascontiguousarray(recurrent.T), bias[len(kernel) :])
-        y = np.zeros((time, batch, self.units), x.dtype)
-        for t in range(int(lengths.max(initial=0))):
-            valid = (t < lengths)[:, None]
-            state = tuple(np.where(valid, new, old) for new, old in zip(step(gates[t], state), state, strict=True))
-            y[t] = np.where(valid, state[0], 0)
-        # The order of reading is its own inverse.
-        return y[source, sequences], state
+        step = self.make_step(functions, recurrent, bias[len(kernel) :])
+        finals = [state[longest_first].T for state in initial]
+        outputs = np.zeros((time, self.units, batch), x.dtype)
+        running: Sequence[Array] = finals
+        for t, count in enumerate(counts[: lengths.max(initial=0)]):
+            if count < running[0].shape[1]:
+                _keep(running, finals)
+                running = [state[:, :count] for state in running]
+            running = step(gates[t, :, :count], running)
+            outputs[t, :, :count] = running[0]
+        _keep(running, finals)
+        y = np.empty((time, batch, self.units), x.dtype)
+        y[source, longest_first] = outputs.transpose(0, 2, 1)
+        return y, [_scattered(state.T, longest_first) for state in finals]
 
     def _check_attributes(self) -> None:
         if self.units < 1:
@@ -218,7 +232,7 @@ class RNN(_OneState):
 
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
         (f,) = functions
-        return lambda gates, state: (f(gates + (state[0] @ recurrent + bias)),)
+        return lambda gates, state: (f(np.dot(recurrent, state[0]) + gates),)
 
 
 @dataclass(frozen=True)
@@ -241,16 +255,25 @@ class GRU(_OneState):
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
         f, g = functions
         split = 2 * self.units
-        recurrent_zr, recurrent_n = map(np.ascontiguousarray, np.split(recurrent, [split], axis=1))
-        bias_zr, bias_n = bias[:split], bias[split:]
 
-        def step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        def step(gates: Array, state: Sequence[Array]) -> tuple[Array, ...]:
             (h,) = state
-            z, r = np.split(f(gates[:, :split] + (h @ recurrent_zr + bias_zr)), 2, axis=1)
-            hidden = r * (h @ recurrent_n + bias_n) if self.linear_before_reset else (r * h) @ recurrent_n + bias_n
-            return ((1 - z) * g(gates[:, split:] + hidden) + z * h,)
+            product = np.dot(recurrent if self.linear_before_reset else recurrent[:split], h)
+            opened = f(product[:split] + gates[:split])
+            z, r = opened[: self.units], opened[self.units :]
+            if self.linear_before_reset:
+                hidden = (product[split:] + bias[split:]) * r
+            else:
+                hidden = np.dot(recurrent[split:], r * h)
+            hidden += gates[split:]
+            n = g(hidden)
+            return (n + z * (h - n),)
 
         return step
+
+    def added_bias(self, bias: Array) -> Array:
+        is_added = np.arange(len(bias)) < 2 * self.units
+        return np.where(is_added[:, None], bias, 0) if self.linear_before_reset else bias
 
 
 @dataclass(frozen=True)
@@ -298,14 +321,29 @@ class LSTM(_Recurrent):
         f, g, h = functions
         units = self.units
 
-        def step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        def step(gates: Array, state: Sequence[Array]) -> tuple[Array, ...]:
             output, cell = state
-            total = gates + (output @ recurrent + bias)
-            input_gate, output_gate, forget_gate = np.split(f(total[:, : 3 * units]), 3, axis=1)
-            cell = forget_gate * cell + input_gate * g(total[:, 3 * units :])
+            total = np.dot(recurrent, output)
+            total += gates
+            opened = f(total[: 3 * units])
+            input_gate, output_gate, forget_gate = opened[:units], opened[units : 2 * units], opened[2 * units :]
+            cell = forget_gate * cell + input_gate * g(total[3 * units :])
             return output_gate * h(cell), cell
 
         return step
+
+
+def _keep(states: Sequence[Array], finals: Sequence[Array]) -> None:
+    """Writes the states of the first sequences, those that are still running, into those of all."""
+    for state, final in zip(states, finals, strict=True):
+        final[:, : state.shape[1]] = state
+
+
+def _scattered(array: Array, places: Array) -> Array:
+    """Row i of the array at row ``places[i]``, which are all rows."""
+    result = np.empty_like(array)
+    result[places] = array
+    return result
 
 
 def _check_lengths(op: Op, lengths: Array, time: int) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import numpy as np
 from kir.dims import Dim
 from kir.errors import ShapeError
 from kir.op import Array, Op
-from kir.ops.elementwise import NUMBERS, require_dtype, widen
+from kir.ops.elementwise import NUMBERS, is_plain, require_dtype, widen
 from kir.types import FLOATS, DType, TensorType
 
 SUMMABLE = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # the element types of ONNX's ReduceSum
@@ -43,7 +44,13 @@ class _Reduce(Op):
 
     def eval(self, x: Array) -> Array:
         with np.errstate(all="ignore"):
-            result = np.asarray(self.compute(widen(x))).astype(x.dtype, copy=False)
+            return self._reduce(widen(x)).astype(x.dtype, copy=False)
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        return self._reduce if is_plain(*types) else self.eval
+
+    def _reduce(self, x: Array) -> Array:
+        result = np.asarray(self.compute(x))
         return result if self.keepdims else result.squeeze(self.axes)
 
     @abstractmethod
@@ -51,7 +58,7 @@ class _Reduce(Op):
         """The result for an array of 32 bits or more, with every reduced axis kept as 1."""
 
     def _sum(self, x: Array) -> Array:
-        return np.sum(x, axis=self.axes, keepdims=True, dtype=x.dtype)
+        return np.add.reduce(x, axis=self.axes, keepdims=True, dtype=x.dtype)
 
 
 class ReduceSum(_Reduce):
@@ -79,7 +86,7 @@ class ReduceMax(_Reduce):
     accepted = ORDERED
 
     def compute(self, x: Array) -> Array:
-        return np.max(x, axis=self.axes, keepdims=True, initial=_lowest(x.dtype))
+        return np.maximum.reduce(x, axis=self.axes, keepdims=True, initial=_lowest(x.dtype))
 
 
 class ReduceMin(_Reduce):
@@ -91,7 +98,7 @@ class ReduceMin(_Reduce):
     accepted = ORDERED
 
     def compute(self, x: Array) -> Array:
-        return np.min(x, axis=self.axes, keepdims=True, initial=_highest(x.dtype))
+        return np.minimum.reduce(x, axis=self.axes, keepdims=True, initial=_highest(x.dtype))
 
 
 class ReduceProd(_Reduce):

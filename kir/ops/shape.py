@@ -6,7 +6,7 @@ Every size is exact and symbolic: there is no -1 and no 0-for-the-same. Axes are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,10 @@ class Reshape(Op):
 
     def eval(self, x: Array) -> Array:
         return x.reshape(_known(self, self.shape))
+
+    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
+        shape = _known(self, self.shape)
+        return lambda x: x.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -502,8 +506,9 @@ def _require_sizes(op: Op, sizes: Iterable[Dim]) -> None:
 
 def _known(op: Op, sizes: Iterable[Dim]) -> tuple[int, ...]:
     """The sizes as integers, once those of the run are bound (see `Op.bind`)."""
-    known = tuple(size for size in sizes if isinstance(size, int))
-    if op.symbols():
+    wanted = tuple(sizes)
+    known = tuple(size for size in wanted if isinstance(size, int))
+    if len(known) < len(wanted):
         raise ShapeError(f"{op} cannot run: the size of {', '.join(sorted(op.symbols()))} is unknown; bind it first")
     return known
 

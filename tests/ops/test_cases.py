@@ -80,6 +80,8 @@ def test_eval_returns_arrays_and_leaves_its_inputs_alone(case: Case, sizes: Size
 def test_interpreter_agrees_with_eval(case: Case, sizes: Sizes) -> None:
     outputs = run(case.graph(), case.feeds(sizes))
     for output, expected in zip(outputs.values(), evaluate(case, sizes), strict=True):
+        assert isinstance(output, np.ndarray)
+        assert output.dtype == expected.dtype
         np.testing.assert_array_equal(output, expected)
 
 
