@@ -79,6 +79,20 @@ def integers(owner: str, name: str, value: Any, minimum: int | None = None, *, s
         raise invalid from None
 
 
+def per_axis(owner: str, name: str, value: Any, axes: int, minimum: int = 1) -> tuple[int, ...]:
+    """`value` as one int for each of `axes` axes; a single int counts for all of them."""
+    try:
+        given = integers(owner, name, value, minimum)
+    except InvalidArgumentError:
+        given = ()
+    if len(given) == 1 and not isinstance(value, Iterable):
+        return given * axes
+    if len(given) != axes:
+        expected = f"an integer of at least {minimum}" + (f", or {axes} of them" if axes > 1 else "")
+        raise _invalid(owner, name, value, expected)
+    return given
+
+
 def _is_numpy_bool(value: Any) -> bool:
     return type(value).__name__ in ("bool", "bool_") and type(value).__module__ == "numpy"
 

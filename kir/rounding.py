@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,7 +36,19 @@ import numpy as np
 from kir.graph import Node
 from kir.interpreter import Observer
 from kir.op import Array, Op
-from kir.ops import elementwise, linear, nn, normalization, random, recurrent, reduce, shape, sparse, structural
+from kir.ops import (
+    convolution,
+    elementwise,
+    linear,
+    nn,
+    normalization,
+    random,
+    recurrent,
+    reduce,
+    shape,
+    sparse,
+    structural,
+)
 from kir.types import as_dtype
 
 # How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
@@ -45,7 +57,7 @@ MULTIPLE = 8.0
 RUNS = 5
 
 # Products whose rounding costs more to size than they cost to compute.
-PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum})
+PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv})
 
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
@@ -199,20 +211,33 @@ def _finfo(dtype: np.dtype[Any]) -> Any:
 
 
 def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
-    """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p].
+    """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p]; see `sum_blocks`."""
 
-    The terms are added in order from block to block, and in random order within a block. There a block of k terms
-    with sum s and squared sum q begins at the partial sum S, and the expectation of its share is
+    def block(start: int, end: int) -> tuple[int, Array, Array]:
+        left, right = a[..., start:end], b[..., start:end, :]
+        return end - start, left @ right, np.square(left) @ np.square(right)
+
+    return sum_blocks(itertools.starmap(block, cut(a.shape[-1], blocks)))
+
+
+def cut(count: int, blocks: int) -> list[tuple[int, int]]:
+    """0 to `count` in that many ranges of about the same length, or in fewer of 1."""
+    bounds = np.linspace(0, count, min(count, blocks) + 1).astype(int)
+    return list(itertools.pairwise(bounds.tolist()))
+
+
+def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
+    """Σ Sₖ² over the partial sums Sₖ of a sum of terms, of which each block has k, with sum s and squared sum q.
+
+    The terms are added in order from block to block, and in random order within a block. There a block begins at the
+    partial sum S, and the expectation of its share is
 
         k S² + (k + 1) S s + (k + 1)(2k + 1) / 6k · s² + (k + 1)/6 · (q - s²/k)
     """
-    count = a.shape[-1]
-    bounds = np.linspace(0, count, min(count, blocks) + 1).astype(int)
-    before: Any = a.dtype.type(0)
-    total: Any = a.dtype.type(0)
-    for start, end in itertools.pairwise(bounds.tolist()):
-        left, right, k = a[..., start:end], b[..., start:end, :], float(end - start)
-        s, q = left @ right, np.square(left) @ np.square(right)
+    before: Any = np.float32(0)
+    total: Any = np.float32(0)
+    for count, s, q in blocks:
+        k = float(count)
         total = total + k * before * before + (k + 1) * before * s + (k + 1) * (2 * k + 1) / (6 * k) * s * s
         total = total + (k + 1) / 6 * np.maximum(q - s * s / k, 0)
         before = before + s
@@ -249,6 +274,22 @@ def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = 
     return (
         _matmul_size(op, y, x, kernel) + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
     )
+
+
+def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    """As of Dense; the channels are cut into few blocks, for each costs a pass over the result."""
+    (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
+    terms = math.prod(kernel.shape[2:])
+    grouped = x.reshape(x.shape[0], op.groups, kernel.shape[1], *x.shape[2:])
+
+    def block(start: int, end: int) -> tuple[int, Array, Array]:
+        left, right = grouped[:, :, start:end].reshape(x.shape[0], -1, *x.shape[2:]), kernel[:, start:end]
+        return (end - start) * terms, op.eval(left, right), op.eval(np.square(left), np.square(right))
+
+    size = np.sqrt(sum_blocks(itertools.starmap(block, cut(kernel.shape[1], 4)))) * (x_scale * kernel_scale)
+    if bias is not None:
+        size = size + (np.abs(bias) * math.sqrt(kernel[0].size)).reshape(-1, *[1] * (x.ndim - 2))
+    return np.asarray(size + np.abs(y))
 
 
 def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:
@@ -349,6 +390,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     linear.MatMul: _matmul_size,
     linear.Dense: _dense_size,
     linear.Einsum: _einsum_size,
+    convolution.Conv: _conv_size,
     reduce.ReduceSum: _sum_size,
     reduce.ReduceMean: _mean_size,
     reduce.ReduceL1: _sum_of_absolutes_size,

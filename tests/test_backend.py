@@ -103,6 +103,15 @@ def case(name: str, function: Callable[..., Any], *arrays: np.ndarray) -> None:
     CASES[name] = Case(function, arrays)
 
 
+PIXELS = floats(2, 9, 8, 4, low=-1, high=1)
+KERNEL = floats(3, 2, 4, 6, low=-0.5, high=0.5)
+case("conv", lambda k, x: k.conv(x, KERNEL), PIXELS)
+case("conv of steps", lambda k, x: k.conv(x, KERNEL[0], 2), PIXELS[:, 0])
+case("conv same", lambda k, x: k.conv(x, KERNEL, strides=2, padding="same"), PIXELS)
+case("conv groups", lambda k, x: k.conv(x, KERNEL[..., :3, :], (2, 1), data_format="channels_first"), PIXELS)
+case("conv dilated", lambda k, x: k.conv(x, KERNEL, dilation_rate=2), PIXELS)
+case("depthwise_conv", lambda k, x: k.depthwise_conv(x, KERNEL, 2, "same"), PIXELS)
+
 UNARY = [
     "abs", "absolute", "negative", "sign", "square", "exp", "exp2", "expm1", "sin", "cos", "tan", "arctan", "sinh",
     "cosh", "tanh", "arcsinh", "erf", "floor", "ceil", "round", "trunc", "isnan", "isinf", "isfinite",

@@ -11,11 +11,21 @@ import pytest
 from kir.graph import Graph, Node
 from kir.interpreter import Plan
 from kir.op import Array, Op, all_ops
+from kir.ops.convolution import Conv
 from kir.ops.elementwise import Exp, Mul, Relu, Sigmoid
 from kir.ops.linear import MatMul
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.structural import Input, Output, constant
-from kir.rounding import EXACT, MULTIPLE, Expected, RandomRounding, epsilon, measure, sum_of_squared_partial_sums
+from kir.rounding import (
+    _SIZES,
+    EXACT,
+    MULTIPLE,
+    Expected,
+    RandomRounding,
+    epsilon,
+    measure,
+    sum_of_squared_partial_sums,
+)
 from kir.types import TensorType, parse_type
 
 
@@ -58,6 +68,29 @@ def test_partial_sums_cover_the_rounding_of_a_long_product() -> None:
     size = np.sqrt(sum_of_squared_partial_sums(a, b)) * epsilon(np.dtype(np.float32))
     assert (errors < 3 * size).all()
     assert errors.max() > size.max() / 100
+
+
+def test_a_convolution_is_rounded_as_the_product_that_it_is() -> None:
+    """One window that covers x: a Dense of everything in it."""
+    generator = np.random.default_rng(0)
+    x, kernel = generator.standard_normal((2, 6, 4, 5)), generator.standard_normal((3, 6, 4, 5))
+    op = Conv((1, 1), (1, 1), 1, (0,) * 4)
+    size = _SIZES[Conv](op, op.eval(x, kernel), x, kernel).reshape(2, 3)
+    rows, columns = x.reshape(2, -1), kernel.reshape(3, -1).T
+    expected = np.sqrt(sum_of_squared_partial_sums(rows, columns, blocks=4)) + np.abs(rows @ columns)
+    ratio = size / expected
+    assert 0.8 < np.median(ratio) < 1.25
+
+
+def test_groups_of_a_convolution_are_rounded_on_their_own() -> None:
+    generator = np.random.default_rng(0)
+    x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 4, 6), (6, 2, 3), (6,)))
+    both = Conv((1,), (1,), 2, (1, 1))
+    size = _SIZES[Conv](both, both.eval(x, kernel, bias), x, kernel, bias)
+    alone = Conv((1,), (1,), 1, (1, 1))
+    parts = [(x[:, :2], kernel[:3], bias[:3]), (x[:, 2:], kernel[3:], bias[3:])]
+    expected = [_SIZES[Conv](alone, alone.eval(*part), *part) for part in parts]
+    np.testing.assert_allclose(size, np.concatenate(expected, axis=1))
 
 
 @pytest.mark.parametrize("op", [Relu(), ArgMax(1, False)], ids=str)

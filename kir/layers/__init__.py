@@ -11,6 +11,9 @@ from kir.layers.categorical import CategoryEncoding as CategoryEncoding
 from kir.layers.categorical import Discretization as Discretization
 from kir.layers.categorical import IntegerLookup as IntegerLookup
 from kir.layers.categorical import StringLookup as StringLookup
+from kir.layers.convolutional import Conv1D as Conv1D
+from kir.layers.convolutional import Conv2D as Conv2D
+from kir.layers.convolutional import Conv3D as Conv3D
 from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
@@ -48,3 +51,8 @@ from kir.layers.rnn import LSTM as LSTM
 from kir.layers.rnn import SimpleRNN as SimpleRNN
 from kir.layers.wrappers import Bidirectional as Bidirectional
 from kir.layers.wrappers import TimeDistributed as TimeDistributed
+
+# Keras's other names.
+Convolution1D = Conv1D
+Convolution2D = Conv2D
+Convolution3D = Conv3D

@@ -98,6 +98,14 @@ CHAINS: dict[str, Builder] = {
         lambda: L.TimeDistributed(keras.Sequential([L.Flatten(), L.Dense(3)], name="each")),
         lambda: L.LSTM(2),
     ),
+    "conv_1d": chain((-2, 3), lambda: L.Conv1D(4, 3, padding="causal"), lambda: L.Conv1D(2, 2, activation="relu")),
+    "conv_2d": chain(
+        (-2, 6, 4),
+        lambda: L.Conv2D(4, 3, strides=2, padding="same", groups=2),
+        lambda: L.Conv2D(2, (1, 2), use_bias=False, activation="relu"),
+    ),
+    "conv_2d_channels_first": chain((2, -2, 6), lambda: L.Conv2D(4, 3, padding="same", data_format="channels_first")),
+    "conv_3d": chain((-2, 4, 5, 2), lambda: L.Conv3D(3, 2, dilation_rate=(1, 2, 1))),
     "nested_sequential": chain(
         (8,),
         lambda: keras.Sequential([L.Dense(4), L.Dense(4)], name="a"),

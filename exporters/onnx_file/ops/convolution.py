@@ -1,0 +1,54 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kir.dims import Dim
+from kir.errors import UnsupportedError
+from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.ops.table import Names, exports, names_of
+from kir.ops.convolution import Conv
+from kir.ops.windows import SAME, Padding, Window, settle_padding
+
+
+@exports(Conv)
+def conv(emitter: Emitter, op: Conv, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Names:
+    """onnxruntime refuses auto_pad with dilations: there the zeros are put around x before."""
+    windows = op.windows(kernel.type.shape[2:])
+    data = x.name
+    padding = op.padding
+    if padding == SAME and max(op.dilations) > 1:
+        padding = settle_padding(windows, x.type.shape[2:], padding)
+        if padding == SAME:
+            data, padding = _pad_same(emitter, op, x, windows), (0,) * (2 * len(windows))
+    return emitter.node(
+        "Conv",
+        [data, *names_of([kernel, bias])],
+        kernel_shape=[window.size for window in windows],
+        strides=op.strides,
+        dilations=op.dilations,
+        group=op.groups,
+        **padding_attributes(padding),
+    )
+
+
+def padding_attributes(padding: Padding) -> dict[str, Any]:
+    """How ONNX says a padding."""
+    return {"auto_pad": "SAME_UPPER"} if padding == SAME else {"pads": padding}
+
+
+def _pad_same(emitter: Emitter, op: Conv, x: Tensor, windows: list[Window]) -> str:
+    """x with as many zeros around as "same" asks for, which is only known when the model runs."""
+    before: list[Dim] = [0, 0]
+    after: list[Dim] = [0, 0]
+    for window, size in zip(windows, x.type.shape[2:], strict=True):
+        if window.extent < window.stride:
+            raise UnsupportedError(
+                f"{op} of {x.type} leaves elements out between its windows; give the input concrete sizes "
+                f"(--input-shapes)"
+            )
+        total = (-(-size // window.stride) - 1) * window.stride + window.extent - size
+        before.append(total // 2)
+        after.append(total - total // 2)
+    return emitter.node("Pad", [x.name, emitter.sizes([*before, *after])])

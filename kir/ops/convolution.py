@@ -1,0 +1,154 @@
+"""Convolutions. Floats of 16 bits are multiplied in float32 and rounded once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from kir.dims import is_known
+from kir.errors import ShapeError
+from kir.op import Array, Op
+from kir.ops.elementwise import require_dtype, require_same_dtype, widen
+from kir.ops.windows import (
+    Padding,
+    Window,
+    check_spatial,
+    count_windows,
+    explicit_padding,
+    offsets,
+    padded,
+)
+from kir.types import FLOATS, TensorType, agree_dim, type_of
+
+# How many elements are spread out at once: of columns for a matrix product, which is slow when small; of a product of
+# two arrays, which is fast while it stays in the cache.
+COLUMN_ELEMENTS = 1 << 21
+CACHED_ELEMENTS = 1 << 15
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """Sums of windows of x[N, C, *spatial] times kernel[M, C/groups, *k], plus bias[M]: [N, M, *windows].
+
+    Args:
+        strides: by how much the window moves along each of 1 to 3 spatial axes.
+        dilations: how far its elements are apart.
+        groups: the channels of x and of the result are divided into as many, which have nothing to do with each other.
+        padding: zeros before each spatial axis, then behind each; or "same": as many as give ceil(size / stride)
+            windows, the odd one behind.
+
+    ONNX: Conv since opset 11; "same" is SAME_UPPER. Keras: `ops.conv`, `ops.depthwise_conv`.
+    """
+
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    groups: int
+    padding: Padding
+
+    def infer(self, x: TensorType, kernel: TensorType, bias: TensorType | None = None) -> TensorType:
+        check_spatial(self, x, self.padding, strides=self.strides, dilations=self.dilations)
+        if kernel.rank != x.rank or (bias is not None and bias.rank != 1):
+            given = f"x {x}, kernel {kernel}" + (f", bias {bias}" if bias else "")
+            raise ShapeError(f"Conv received {given}; expected x[N, C, *spatial], kernel[M, C/groups, *k] and bias[M]")
+        require_same_dtype(self, x=x, kernel=kernel, **({"bias": bias} if bias else {}))
+        require_dtype(self, "x", x, FLOATS)
+        units, channels, *sizes = kernel.shape
+        known = tuple(size for size in (units, *sizes) if is_known(size) and size > 0)
+        if len(known) != kernel.rank - 1:
+            raise ShapeError(f"Conv received the kernel {kernel}; expected known sizes of 1 or more")
+        if self.groups < 1 or known[0] % self.groups:
+            raise ShapeError(f"Conv received groups={self.groups} for {known[0]} filters; expected a divisor")
+        agree_dim(x.shape[1], channels * self.groups, f"{self} of x {x} and kernel {kernel}, channels")
+        if bias is not None:
+            agree_dim(units, bias.shape[0], f"Conv of kernel {kernel} and bias {bias}, filters")
+        counts = count_windows(self, x, self.windows(known[1:]), self.padding)
+        return x.with_shape((x.shape[0], units, *counts))
+
+    def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+        windows = self.windows(kernel.shape[2:])
+        pads = explicit_padding(windows, x.shape[2:], self.padding)
+        counts = count_windows(self, type_of(x), windows, self.padding)
+        known = tuple(count for count in counts if is_known(count))
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = _convolve(padded(widen(x), pads), widen(kernel), windows, known, self.groups)
+            if bias is not None:
+                result += widen(bias).reshape(-1, *[1] * len(windows))
+        return result.astype(x.dtype, copy=False)
+
+    def windows(self, sizes: tuple[Any, ...]) -> list[Window]:
+        """The window along each spatial axis of a kernel of these sizes."""
+        return [Window(*each) for each in zip(sizes, self.strides, self.dilations, strict=True)]
+
+
+def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int, ...], groups: int) -> Array:
+    result = np.empty((x.shape[0], kernel.shape[0], *counts), x.dtype)
+    if not result.size:
+        return result
+    if kernel.shape[1] == 1 and groups > 1:
+        _convolve_depthwise(x, kernel, windows, result)
+    elif all(window.size == 1 for window in windows):
+        _convolve_points(x, kernel, windows, groups, result)
+    else:
+        # Rows of a transposed array lie apart, and are read once for each element of the kernel.
+        x = np.ascontiguousarray(x)
+        for sample, target in zip(x, result, strict=True):
+            _convolve_sample(sample, kernel, windows, groups, target)
+    return result
+
+
+def _convolve_points(x: Array, kernel: Array, windows: list[Window], groups: int, result: Array) -> None:
+    """A kernel of one element: a matrix product at each place."""
+    places = x[(slice(None), slice(None), *(slice(None, None, window.stride) for window in windows))]
+    columns = places.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
+    rows = kernel.reshape(groups, -1, kernel.shape[1])
+    np.matmul(rows, columns, out=result.reshape(x.shape[0], groups, rows.shape[1], -1))
+
+
+def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: Array) -> None:
+    """Channels on their own: a product and a sum for each element of the kernel, few channels at a time."""
+    samples, channels, *_ = x.shape
+    multiplier = kernel.shape[0] // channels
+    weights = kernel.reshape(channels, multiplier, *kernel.shape[2:])
+    target = result.reshape(samples, channels, multiplier, *result.shape[2:])
+    step = max(1, CACHED_ELEMENTS // math.prod(target.shape[2:]))
+    counts = result.shape[2:]
+    scratch = np.empty((min(step, channels), *target.shape[2:]), x.dtype)
+    for sample in range(samples):
+        for start in range(0, channels, step):
+            block = slice(start, min(start + step, channels))
+            total, product = target[sample, block], scratch[: block.stop - start]
+            for number, (index, places) in enumerate(offsets(windows, counts)):
+                factor = weights[(block, slice(None), *index)].reshape(*product.shape[:2], *[1] * len(windows))
+                np.multiply(x[(sample, block, None, *places)], factor, out=product if number else total)
+                if number:
+                    total += product
+
+
+def _convolve_sample(x: Array, kernel: Array, windows: list[Window], groups: int, result: Array) -> None:
+    """One sample: its windows, spread out as columns, a few rows of the result at a time, times the kernel."""
+    rows = kernel.reshape(groups, kernel.shape[0] // groups, -1)
+    channels, counts = x.shape[0], result.shape[1:]
+    sizes = kernel.shape[2:]
+    per_row = channels * math.prod(sizes) * math.prod(counts[1:])
+    step = max(1, COLUMN_ELEMENTS // per_row)
+    # Every window as a view: [C, *k, *counts].
+    view = as_strided(
+        x,
+        (channels, *sizes, *counts),
+        (
+            x.strides[0],
+            *(stride * w.dilation for stride, w in zip(x.strides[1:], windows, strict=True)),
+            *(stride * w.stride for stride, w in zip(x.strides[1:], windows, strict=True)),
+        ),
+        writeable=False,
+    )
+    first = 1 + len(sizes)
+    for start in range(0, counts[0], step):
+        part = view[(slice(None),) * first + (slice(start, start + step),)]
+        columns = part.reshape(groups, rows.shape[2], -1)
+        product = np.matmul(rows, columns)
+        result[:, start : start + step] = product.reshape(result.shape[0], -1, *counts[1:])

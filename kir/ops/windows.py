@@ -1,0 +1,139 @@
+"""Windows that slide over the spatial axes of [N, C, *spatial]: what convolutions and pooling have in common."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kir.dims import Dim, is_known
+from kir.errors import ShapeError
+from kir.op import Array, Op
+from kir.types import Shape, TensorType
+
+SAME = "same"
+
+# "same", or how much to add before each spatial axis, and then behind each.
+Padding = str | tuple[int, ...]
+
+MAX_SPATIAL = 3
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window along one axis: `size` elements, `dilation` apart, moved by `stride`."""
+
+    size: int
+    stride: int
+    dilation: int
+
+    @property
+    def extent(self) -> int:
+        """From the first element to the last, both included."""
+        return (self.size - 1) * self.dilation + 1
+
+    def same_padding(self, length: int) -> tuple[int, int]:
+        """What gives ceil(length / stride) windows; the odd element goes behind."""
+        total = max((-(-length // self.stride) - 1) * self.stride + self.extent - length, 0)
+        return total // 2, total - total // 2
+
+    def count(self, length: Dim, padding: tuple[int, int] | None, ceil: bool = False) -> Dim:
+        """How many windows there are; padding None is that of `same_padding`.
+
+        With `ceil`, a last window may reach over the end, but must not start in the padding behind.
+        """
+        if padding is None:
+            return -(-length // self.stride)
+        before, after = padding
+        room = length + before + after - self.extent
+        if not ceil:
+            return room // self.stride + 1
+        count = -(-room // self.stride) + 1
+        # Where the stride is no longer than what may follow the last element, no window starts behind it.
+        if is_known(count) and is_known(length) and (count - 1) * self.stride >= length + before:
+            return count - 1
+        return count
+
+
+def check_spatial(op: Op, x: TensorType, padding: Padding, **attributes: tuple[int, ...]) -> int:
+    """The number of spatial axes of x[N, C, *spatial].
+
+    Raises:
+        ShapeError: it is not 1 to 3, an attribute has not one number of 1 or more for each, or the padding is none.
+    """
+    rank = x.rank - 2
+    if not 1 <= rank <= MAX_SPATIAL:
+        raise ShapeError(f"{op.name} received {x}; expected [N, C, *spatial] with 1 to {MAX_SPATIAL} spatial axes")
+    for name, numbers in attributes.items():
+        if len(numbers) != rank or min(numbers) < 1:
+            raise ShapeError(f"{op.name} received {name}={numbers} for {x}; expected {rank} numbers of 1 or more")
+    if padding != SAME and (isinstance(padding, str) or len(padding) != 2 * rank or min(padding) < 0):
+        raise ShapeError(
+            f"{op.name} received padding={padding!r} for {x}; expected {SAME!r}, or {2 * rank} numbers of 0 or more: "
+            f"before each spatial axis, then behind each"
+        )
+    return rank
+
+
+def split_padding(padding: Padding, rank: int) -> list[tuple[int, int] | None]:
+    """Before and behind each spatial axis; None where that is "same"."""
+    if isinstance(padding, str):
+        return [None] * rank
+    return list(zip(padding[:rank], padding[rank:], strict=True))
+
+
+def count_windows(op: Op, x: TensorType, windows: list[Window], padding: Padding, ceil: bool = False) -> Shape:
+    """How many windows there are along each spatial axis.
+
+    Raises:
+        ShapeError: one is known to be none.
+    """
+    pads = split_padding(padding, len(windows))
+    counts = [w.count(size, pad, ceil) for w, size, pad in zip(windows, x.shape[2:], pads, strict=True)]
+    for axis, count in enumerate(counts):
+        if is_known(count) and count < 1 and x.shape[2 + axis] != 0:
+            raise ShapeError(
+                f"{op.name} received {x}, too small along spatial axis {axis} for a window that spans "
+                f"{windows[axis].extent}; expected more, or padding: {op}"
+            )
+    return tuple(counts)
+
+
+def settle_padding(windows: list[Window], sizes: Shape, padding: Padding) -> Padding:
+    """The padding in numbers, where it is "same" and does not depend on unknown sizes."""
+    if padding != SAME or not all(w.stride == 1 or is_known(size) for w, size in zip(windows, sizes, strict=True)):
+        return padding
+    before, after = zip(*explicit_padding(windows, tuple(s if is_known(s) else 1 for s in sizes), SAME), strict=True)
+    return (*before, *after)
+
+
+def explicit_padding(windows: list[Window], sizes: tuple[int, ...], padding: Padding) -> list[tuple[int, int]]:
+    """Before and behind each spatial axis, in numbers."""
+    pads = split_padding(padding, len(windows))
+    return [w.same_padding(size) if pad is None else pad for w, size, pad in zip(windows, sizes, pads, strict=True)]
+
+
+def padded(x: Array, pads: list[tuple[int, int]], value: Any = 0) -> Array:
+    """x with elements put around its spatial axes; x itself where there are none."""
+    if not any(map(any, pads)):
+        return x
+    sizes = [before + size + after for size, (before, after) in zip(x.shape[2:], pads, strict=True)]
+    result = np.full((*x.shape[:2], *sizes), value, x.dtype)
+    inner = [slice(before, before + size) for size, (before, _) in zip(x.shape[2:], pads, strict=True)]
+    result[(slice(None), slice(None), *inner)] = x
+    return result
+
+
+def offsets(windows: list[Window], counts: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """For each element of the window: its index, and where it is in all windows, as slices of the spatial axes."""
+    for index in itertools.product(*(range(w.size) for w in windows)):
+        yield (
+            index,
+            tuple(
+                slice(i * w.dilation, i * w.dilation + (count - 1) * w.stride + 1, w.stride)
+                for i, w, count in zip(index, windows, counts, strict=True)
+            ),
+        )

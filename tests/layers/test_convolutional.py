@@ -1,0 +1,177 @@
+"""The convolution layers against Keras's: every argument, known and unknown sizes, channels last and first."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import kir.layers
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers import Conv1D, Conv2D
+from tests.oracle import build_both, check_layer, draw_feeds, node_types
+
+# Sums of products round once per term.
+ATOL, RTOL = 2e-5, 2e-5
+
+SHAPES: dict[int, tuple[Any, ...]] = {1: (11, 4), 2: (9, 8, 4), 3: (7, 6, 5, 4)}
+UNKNOWN: dict[int, tuple[Any, ...]] = {1: (None, 4), 2: ("height", "width", 4), 3: ("x", 6, "z", 4)}
+
+CONV_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "same": {"padding": "same"},
+    "strides": {"strides": 2},
+    "strides_same": {"strides": 3, "padding": "SAME"},
+    "kernel_2_same": {"kernel_size": 2, "padding": "same", "strides": 2},
+    "points": {"kernel_size": 1, "strides": 2},
+    "dilated": {"dilation_rate": 2},
+    "dilated_same": {"dilation_rate": 2, "padding": "same"},
+    "groups": {"groups": 2},
+    "depthwise": {"groups": 4, "filters": 8, "padding": "same"},
+    "activation": {"activation": "relu"},
+    "softmax": {"activation": "softmax"},
+    "no_bias": {"use_bias": False},
+    "others": {
+        "kernel_initializer": "he_normal",
+        "bias_initializer": "ones",
+        "kernel_regularizer": "l2",
+        "bias_regularizer": "l2",
+        "activity_regularizer": "l2",
+        "kernel_constraint": "max_norm",
+        "bias_constraint": "non_neg",
+        "trainable": False,
+    },
+}
+
+
+def conv_options(name: str) -> dict[str, Any]:
+    return {"filters": 6, "kernel_size": 3, **CONV_OPTIONS[name]}
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", CONV_OPTIONS)
+def test_conv(name: str, rank: int) -> None:
+    check_layer(f"Conv{rank}D", SHAPES[rank], atol=ATOL, rtol=RTOL, **conv_options(name))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", ["plain", "same", "strides", "strides_same", "kernel_2_same", "dilated_same"])
+def test_conv_of_unknown_sizes(name: str, rank: int) -> None:
+    check_layer(f"Conv{rank}D", UNKNOWN[rank], atol=ATOL, rtol=RTOL, **conv_options(name))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", ["plain", "strides_same", "groups", "softmax"])
+def test_conv_with_the_channels_first(name: str, rank: int) -> None:
+    shape = (SHAPES[rank][-1], *SHAPES[rank][:-1])
+    check_layer(f"Conv{rank}D", shape, atol=ATOL, rtol=RTOL, data_format="channels_first", **conv_options(name))
+
+
+@pytest.mark.parametrize("options", [{}, {"strides": 2}, {"dilation_rate": 3}, {"groups": 2, "activation": "tanh"}])
+@pytest.mark.parametrize("shape", [(11, 4), (None, 4)])
+def test_causal_conv(shape: tuple[Any, ...], options: dict[str, Any]) -> None:
+    check_layer("Conv1D", shape, filters=6, kernel_size=3, padding="causal", atol=ATOL, rtol=RTOL, **options)
+
+
+def test_sizes_for_each_axis() -> None:
+    check_layer("Conv2D", (9, 8, 4), filters=3, kernel_size=(3, 2), strides=[2, 1], atol=ATOL, rtol=RTOL)
+    check_layer("Conv2D", (9, 8, 4), filters=3, kernel_size=(3, 2), dilation_rate=(1, 3), atol=ATOL, rtol=RTOL)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+def test_other_dtypes(dtype: str) -> None:
+    tolerance = ATOL if dtype == "float64" else 4e-2  # jax, which computes for Keras here, has float32 at most
+    spec = ((9, 8, 4), "float64" if dtype == "float64" else "float32")
+    check_layer("Conv2D", spec, filters=3, kernel_size=3, dtype=dtype, atol=tolerance, rtol=tolerance)
+
+
+def test_known_sizes_are_padded_in_numbers() -> None:
+    proto = check_layer("Conv2D", (9, 8, 4), filters=3, kernel_size=3, padding="same", atol=ATOL, rtol=RTOL)
+    (conv,) = [node for node in proto.graph.node if node.op_type == "Conv"]
+    attributes = {attribute.name: attribute for attribute in conv.attribute}
+    assert list(attributes["pads"].ints) == [1, 1, 1, 1]
+    assert "auto_pad" not in attributes
+
+
+def test_a_kernel_is_transposed_at_export() -> None:
+    proto = check_layer("Conv2D", (9, 8, 4), filters=3, kernel_size=3, atol=ATOL, rtol=RTOL)
+    assert node_types(proto) == ["Transpose", "Conv", "Transpose"]
+    assert [list(tensor.dims) for tensor in proto.graph.initializer] == [[3, 4, 3, 3], [3]]
+
+
+def test_output_shape() -> None:
+    assert Conv2D(5, 3, strides=2, padding="same").compute_output_shape((None, 9, 8, 4)) == (None, 5, 4, 5)
+    assert Conv1D(5, 3, padding="causal").compute_output_shape((None, 9, 4)) == (None, 9, 5)
+
+
+@pytest.mark.parametrize("name", ["Convolution1D", "Convolution2D", "Convolution3D"])
+def test_other_names(name: str) -> None:
+    assert getattr(kir.layers, name).__name__ == getattr(keras.layers, name).__name__
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in dir(kir.layers) if "Conv" in n and inspect.isclass(getattr(kir.layers, n)))
+)
+def test_arguments_are_in_the_order_of_keras(name: str) -> None:
+    def positional(cls: Any) -> list[str]:
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    assert positional(getattr(kir.layers, name)) == positional(getattr(keras.layers, name))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"filters": 0}, "filters must be an integer of at least 1"),
+        ({"kernel_size": (3,)}, "kernel_size must be an integer of at least 1, or 2 of them"),
+        ({"kernel_size": 0}, "kernel_size must be"),
+        ({"strides": (1, 0)}, "strides must be"),
+        ({"padding": "causal"}, "padding must be one of 'valid', 'same'"),
+        ({"groups": 4}, "filters must be a multiple of groups"),
+        ({"strides": 2, "dilation_rate": 2}, "strides and dilation_rate must not both be more than 1"),
+        ({"data_format": "NCHW"}, "data_format must be one of"),
+    ],
+)
+def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        Conv2D(**{"filters": 6, "kernel_size": 3, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({}, (None, 9, 4), "needs an input of rank 4"),
+        ({}, (None, 9, 8, None), "needs a known number of channels"),
+        ({"groups": 3}, (None, 9, 8, 4), "needs a multiple of as many channels; received 4"),
+        ({}, (None, 2, 8, 4), "too small along spatial axis 0 for a window that spans 3"),
+    ],
+)
+def test_inputs_that_do_not_fit(options: dict[str, Any], shape: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Conv2D(6, 3, **options).compute_output_shape(shape)
+
+
+def test_too_small_when_it_runs() -> None:
+    model, _ = build_both(lambda library, x: library.Conv1D(2, 5)(x), (None, 3))
+    with pytest.raises(ShapeError, match="too small"):
+        model.predict(draw_feeds((None, 3), unknown=4))
+
+
+def test_a_mask_is_lost() -> None:
+    x = kir.Input((5, 3))
+    with pytest.raises(InvalidArgumentError, match="cannot carry"):
+        Conv1D(2, 3)(kir.layers.Masking()(x))
+
+
+def test_one_kernel_for_two_calls() -> None:
+    def twice(library: Any, x: Any) -> Any:
+        layer = library.Conv2D(4, 3, padding="same")
+        return layer(layer(x))
+
+    model, reference = build_both(twice, (6, 5, 4))
+    (feed,) = draw_feeds((6, 5, 4))
+    np.testing.assert_allclose(model.predict(feed), np.asarray(reference(feed)), atol=1e-4)
