@@ -24,6 +24,7 @@ from kir.passes.fold_constants import fold_constants
 from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
+from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.merge_common import merge_common
 from kir.passes.move_reshapes import move_reshapes
 from kir.passes.move_transposes import move_transposes
@@ -50,6 +51,8 @@ PASSES: tuple[Pass, ...] = (
     fold_transposes,
     move_reshapes,
     move_transposes,
+    # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
+    fuse_formulas,
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,

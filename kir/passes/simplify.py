@@ -61,7 +61,8 @@ def simplify(graph: Graph) -> int:
     2. Neg(Neg(x)), Not(Not(x)): x.
     3. Abs(Abs(x)), Abs(Neg(x)): Abs(x). Roundings of a rounding: the inner one.
     4. Relu(f(x)): f(x), where f gives nothing below 0.
-    5. Clip(Clip(x)) with constant bounds: one Clip, where the two ranges overlap.
+    5. Clip(Clip(x)) with constant bounds: one Clip, where the two ranges overlap. Minimum(Maximum(x, low), high) and
+       Maximum(Minimum(x, high), low) with constant numbers: Clip.
     6. Where with a condition that is all true or all false: that operand; where both are one value: it.
        Where(Not(c), a, b): Where(c, b, a).
     7. And, Or, Xor with a constant that decides or does nothing; And, Or, Maximum, Minimum of one value twice: it.
@@ -150,6 +151,29 @@ def join_clips(graph: Graph, node: Node) -> Value | None:
         for bound, limit in zip(joined, unbounded, strict=True)
     ]
     return add_for(graph, node, Clip(), inner.inputs[0], *bounds)
+
+
+@rule(Maximum, Minimum)
+def join_bounds(graph: Graph, node: Node) -> Value | None:
+    outer = _find_bound(node)
+    inner = _find_bound(outer[0].node) if outer else None
+    if outer is None or inner is None or type(outer[0].node.op) is type(node.op):
+        return None
+    (_, second), (x, first) = outer, inner
+    low, high = (first, second) if isinstance(node.op, Minimum) else (second, first)
+    # Between 0.0 and -0.0 the order of operands decides, and that of operators: this one is Clip's.
+    is_order_of_clip = isinstance(node.op, Minimum) and node.inputs[0] is outer[0] and outer[0].node.inputs[0] is x
+    if not low < high or (not is_order_of_clip and (low == 0 or high == 0)) or x.type != node.output.type:
+        return None
+    return add_for(graph, node, Clip(), x, add_constant(graph, node, low), add_constant(graph, node, high))
+
+
+def _find_bound(node: Node) -> tuple[Value, Array] | None:
+    """x and the number, of a Maximum or Minimum of the two."""
+    if not isinstance(node.op, Maximum | Minimum):
+        return None
+    a, b = map(given, node.inputs)
+    return next(((x, number) for x, bound in ((a, b), (b, a)) if (number := uniform(bound)) is not None), None)
 
 
 def _find_range(node: Node) -> tuple[Array, Array] | None:
@@ -281,6 +305,7 @@ RULES = (
     drop_second_rounding,
     drop_relu,
     join_clips,
+    join_bounds,
     choose,
     swap_negated,
     decide_logic,

@@ -43,6 +43,12 @@ def clip(low, high):  # type: ignore[no-untyped-def]
     return lambda b, x: b(Clip(), x, None if low is None else f32(low), None if high is None else f32(high))
 
 
+def bounds(outer, second, first):  # type: ignore[no-untyped-def]
+    """A Maximum behind a Minimum, or the other way round, of numbers."""
+    inner = Maximum if outer is Minimum else Minimum
+    return lambda b, x: b(outer(), b(inner(), x, f32(first)), f32(second))
+
+
 def clips(first, second):  # type: ignore[no-untyped-def]
     return lambda b, x: clip(*second)(b, clip(*first)(b, x))
 
@@ -90,6 +96,11 @@ CASES = {
     "5 not contradicting": (clips((3, 1), (0, 5)), F32, ["Clip", "Clip"]),
     "5 not zeros of both signs": (clips((0.0, 3), (-0.0, 5)), F32, ["Clip", "Clip"]),
     "5 not nan": (clips((np.nan, 3), (0, 5)), F32, ["Clip", "Clip"]),
+    "5 minimum of maximum": (bounds(Minimum, 6, 0), F32, ["Clip"]),
+    "5 maximum of minimum": (bounds(Maximum, -1, 1), F32, ["Clip"]),
+    "5 not with zero inside out": (bounds(Maximum, 0, 1), F32, ["Minimum", "Maximum"]),
+    "5 not maximum apart": (bounds(Maximum, 2, 1), F32, ["Minimum", "Maximum"]),
+    "5 not twice the same": (lambda b, x: b(Minimum(), b(Minimum(), x, f32(2)), f32(1)), F32, ["Minimum", "Minimum"]),
     "6 true": (lambda b, x: b(Where(), TRUE, x, b(Neg(), x)), F32, []),
     "6 false": (lambda b, x: b(Where(), FALSE, x, b(Neg(), x)), F32, ["Neg"]),
     "6 expanded": (lambda b, x: b(Where(), b(Expand((3, 4)), TRUE), x, b(Neg(), x)), "f32[3, 4]", []),

@@ -1,0 +1,179 @@
+"""Activations that somebody wrote as a formula, or that an exporter without the operator did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from kir.graph import Graph, Node, Value
+from kir.op import Array
+from kir.ops.elementwise import (
+    Abs,
+    Add,
+    Clip,
+    Div,
+    Erf,
+    Gelu,
+    Greater,
+    HardSigmoid,
+    HardSwish,
+    Mish,
+    Mul,
+    Pow,
+    Softplus,
+    Softsign,
+    Tanh,
+    Where,
+)
+from kir.passes.rewrite import add_for, given, producer, rewrite, rounding_pass, rule, uniform
+from kir.types import SIGNIFICAND_BITS
+
+# The longest formula here is a product of six factors; looking on would be quadratic in a long product.
+MAX_FACTORS = 8
+
+
+@rounding_pass(tolerance=64)
+def fuse_formulas(graph: Graph) -> int:
+    """x * tanh(softplus(x)) → Mish(x)
+
+    Factors may stand in any order, and be divisors that are numbers. Numbers count as those meant if they are that,
+    rounded to the dtype.
+
+    1. x * tanh(softplus(x)): Mish.
+    2. x / (1 + |x|): Softsign.
+    3. x * (1 + erf(x / sqrt(2))) / 2: Gelu; x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2: its
+       approximation.
+    4. clip(x + 3, 0, 6) / 6: HardSigmoid; x times that: HardSwish.
+    5. Where(x > c, x, softplus(x)), if log(1 + exp(x)) is x from c on, rounded: Softplus.
+
+    Rounding: the operator rounds where its formula does not, and the other way round.
+    """
+    return rewrite(graph, (fuse_product, fuse_softsign, drop_branch))
+
+
+@rule(Mul, Div)
+def fuse_product(graph: Graph, node: Node) -> Value | None:
+    factors = _find_factors(node.output)
+    if factors is None or not node.output.type.dtype.is_float:
+        return None
+    scale, values = factors
+    dtype = node.output.type.dtype
+    error = 2.0 ** (2 - SIGNIFICAND_BITS[dtype])
+    if len(values) == 1 and math.isclose(scale, 1 / 6, rel_tol=error):
+        x = _find_clipped(values[0])
+        return _activate(graph, node, HardSigmoid(1 / 6, 0.5), x)
+    if len(values) != 2:
+        return None
+    for x, gate in (values, values[::-1]):
+        op = _find_gated(x, gate, scale, error)
+        if op is not None:
+            return _activate(graph, node, op, x)
+    return None
+
+
+@rule(Div)
+def fuse_softsign(graph: Graph, node: Node) -> Value | None:
+    x, below = map(given, node.inputs)
+    size = _without_one(below)
+    is_size = size is not None and isinstance(size.node.op, Abs) and size.node.inputs[0] is x
+    return _activate(graph, node, Softsign(), x) if is_size and x.type.dtype.is_float else None
+
+
+@rule(Where)
+def drop_branch(graph: Graph, node: Node) -> Value | None:
+    test, x, softplus = (given(value) for value in node.inputs)
+    if softplus.node.op != Softplus() or softplus.node.inputs[0] is not x or softplus.type != node.output.type:
+        return None
+    bound = uniform(test.node.inputs[1]) if isinstance(test.node.op, Greater) and test.node.inputs[0] is x else None
+    # What softplus adds to x is at most exp(-c) from c on, which is lost if it is less than half of the last place.
+    half_place = 2.0 ** -(SIGNIFICAND_BITS[x.type.dtype] + 1)
+    is_lost = bound is not None and bound > 0 and math.exp(-bound) < bound * half_place
+    return softplus if is_lost else None
+
+
+def _activate(
+    graph: Graph, node: Node, op: Mish | Softsign | Gelu | HardSigmoid | HardSwish, x: Value | None
+) -> Value | None:
+    """The operator, if nothing in the formula broadcast."""
+    return add_for(graph, node, op, x) if x is not None and x.type == node.output.type else None
+
+
+def _find_gated(x: Value, gate: Value, scale: float, error: float) -> Mish | Gelu | HardSwish | None:
+    """The activation that is ``scale * x * gate``, where the gate is a function of x."""
+    if math.isclose(scale, 1, rel_tol=error):
+        plus = producer(gate.node, Softplus) if isinstance(gate.node.op, Tanh) else None
+        if plus is not None and plus.inputs[0] is x:
+            return Mish()
+        return HardSwish() if gate.node.op == HardSigmoid(1 / 6, 0.5) and gate.node.inputs[0] is x else None
+    if math.isclose(scale, 1 / 6, rel_tol=error) and _find_clipped(gate) is x:
+        return HardSwish()
+    curve = _without_one(gate) if math.isclose(scale, 0.5, rel_tol=error) else None
+    if curve is None or not isinstance(curve.node.op, Erf | Tanh):
+        return None
+    inner = _find_factors(given(curve.node.inputs[0]))
+    if inner is None or len(inner[1]) != 1:
+        return None
+    if isinstance(curve.node.op, Erf):
+        return Gelu(False) if inner[1][0] is x and math.isclose(inner[0], math.sqrt(0.5), rel_tol=error) else None
+    is_scaled = math.isclose(inner[0], math.sqrt(2 / math.pi), rel_tol=error)
+    return Gelu(True) if is_scaled and _is_cubic(inner[1][0], x, error) else None
+
+
+def _find_factors(value: Value) -> tuple[float, Sequence[Value]] | None:
+    """The factors of a product: the product of those that are numbers, and the others; None if there are many."""
+    scale, values, pending = 1.0, list[Value](), [(value, 1)]
+    while pending:
+        if len(pending) + len(values) > MAX_FACTORS:
+            return None
+        factor, sign = pending.pop()
+        number = uniform(factor)
+        node = factor.node
+        if number is not None and number != 0:
+            scale *= float(number) ** sign
+        elif isinstance(node.op, Mul):
+            pending += [(given(node.inputs[1]), 1), (given(node.inputs[0]), 1)]
+        elif isinstance(node.op, Div) and uniform(node.inputs[1]) is not None:
+            pending += [(given(node.inputs[1]), -1), (given(node.inputs[0]), 1)]
+        elif isinstance(node.op, Pow) and uniform(node.inputs[1]) in (2, 3):
+            exponent = int(uniform(node.inputs[1]) or 0)
+            values += [given(node.inputs[0])] * exponent
+        else:
+            values.append(factor)
+    return scale, values
+
+
+def _without_one(total: Value) -> Value | None:
+    """y, of 1 + y."""
+    return _without_number(total, 1.0)
+
+
+def _without_number(total: Value, number: float) -> Value | None:
+    if not isinstance(total.node.op, Add):
+        return None
+    a, b = map(given, total.node.inputs)
+    return next((y for one, y in ((a, b), (b, a)) if _is_number(uniform(one), number)), None)
+
+
+def _is_number(found: Array | None, number: float) -> bool:
+    return found is not None and bool(found == number)
+
+
+def _find_clipped(value: Value) -> Value | None:
+    """x, of clip(x + 3, 0, 6)."""
+    if not isinstance(value.node.op, Clip):
+        return None
+    total, low, high = (*value.node.inputs, None, None)[:3]
+    is_range = _is_number(uniform(low), 0) and _is_number(uniform(high), 6)
+    return _without_number(given(total), 3.0) if is_range else None
+
+
+def _is_cubic(value: Value, x: Value, error: float) -> bool:
+    """Whether a value is x + 0.044715 * x ** 3."""
+    if not isinstance(value.node.op, Add):
+        return False
+    a, b = map(given, value.node.inputs)
+    cube = b if a is x else a if b is x else None
+    factors = None if cube is None else _find_factors(cube)
+    if factors is None:
+        return False
+    return math.isclose(factors[0], 0.044715, rel_tol=error) and list(factors[1]) == [x] * 3
