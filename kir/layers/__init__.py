@@ -37,6 +37,13 @@ from kir.layers.merging import minimum as minimum
 from kir.layers.merging import multiply as multiply
 from kir.layers.merging import subtract as subtract
 from kir.layers.normalization import BatchNormalization as BatchNormalization
+from kir.layers.normalization import GroupNormalization as GroupNormalization
+from kir.layers.normalization import LayerNormalization as LayerNormalization
+from kir.layers.normalization import RMSNormalization as RMSNormalization
+from kir.layers.normalization import SpectralNormalization as SpectralNormalization
+from kir.layers.normalization import UnitNormalization as UnitNormalization
+from kir.layers.preprocessing import Normalization as Normalization
+from kir.layers.preprocessing import Rescaling as Rescaling
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
 from kir.layers.regularization import Dropout as Dropout
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D
