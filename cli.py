@@ -8,6 +8,7 @@ Only click is imported here: `kir --help` must be instant, so every command impo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -63,14 +64,21 @@ class Source:
     def is_onnx(self) -> bool:
         return Path(self.name).suffix == ".onnx"
 
-    def read(self, batch: int | None = None, input_shapes: tuple[str, ...] = ()) -> Model | Graph:
+    @property
+    def is_keras_file(self) -> bool:
+        return Path(self.name).suffix in KERAS_SUFFIXES
+
+    def read(
+        self, batch: int | None = None, input_shapes: tuple[str, ...] = (), keep_unknown: bool = False
+    ) -> Model | Graph:
         """The model of layers; or the graph of an ONNX file, with its sizes fixed."""
         if not self.is_onnx:
             return self.load()
         self.refuse({})
         from kir.importers.onnx_file import import_graph
 
-        return import_graph(Path(self.name), shapes=_parse_shapes(input_shapes), batch=batch)
+        shapes = _parse_shapes(input_shapes)
+        return import_graph(Path(self.name), keep_unknown=keep_unknown, shapes=shapes, batch=batch)
 
     def refuse(self, options: dict[str, object]) -> None:
         """Raises a usage error for options, among these and the source's own, that say something about layers."""
@@ -90,7 +98,7 @@ class Source:
         )
         if not path.exists():
             raise FormatError(f"there is no file {path}; {expected}")
-        if path.suffix in KERAS_SUFFIXES:
+        if self.is_keras_file:
             from kir.importers.keras_file import load_keras_model
 
             given = {} if self.custom_objects is None else run_script(self.custom_objects)
@@ -108,23 +116,27 @@ class Source:
         return model
 
 
+objects_option = click.option(
+    "--custom-objects",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A script, which is run, with the functions and layers that a Keras file only names.",
+)
+lost_mask_option = click.option(
+    "--on-lost-mask",
+    type=click.Choice(["error", "warn"]),
+    default=None,
+    help="What to do when a mask reaches a layer that cannot carry it.",
+)
+
+
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the argument MODEL and the options of `Source`, which it takes as its first parameter."""
 
     @click.argument("name", metavar="MODEL")
     @click.option("--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first.")
-    @click.option(
-        "--custom-objects",
-        type=click.Path(path_type=Path),
-        metavar="FILE.py",
-        help="A script, which is run, with the functions and layers that a Keras file only names.",
-    )
-    @click.option(
-        "--on-lost-mask",
-        type=click.Choice(["error", "warn"]),
-        default=None,
-        help="What to do when a mask reaches a layer that cannot carry it.",
-    )
+    @objects_option
+    @lost_mask_option
     @functools.wraps(command)
     def with_source(
         name: str, weights: Path | None, custom_objects: Path | None, on_lost_mask: str | None, **options: Any
@@ -132,6 +144,42 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         command(Source(name, weights, custom_objects, on_lost_mask), **options)
 
     return with_source
+
+
+def source_pair_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the arguments A and B and the options of `Source`, which it takes as its first two parameters.
+
+    Weights are for one of them; the other options are for each that can use them.
+    """
+
+    @click.argument("a", metavar="A")
+    @click.argument("b", metavar="B")
+    @click.option("--weights-a", type=click.Path(path_type=Path), help="Load these weights into A first.")
+    @click.option("--weights-b", type=click.Path(path_type=Path), help="Load these weights into B first.")
+    @objects_option
+    @lost_mask_option
+    @functools.wraps(command)
+    def with_sources(
+        a: str,
+        b: str,
+        weights_a: Path | None,
+        weights_b: Path | None,
+        custom_objects: Path | None,
+        on_lost_mask: str | None,
+        **options: Any,
+    ) -> None:
+        sources = [
+            Source(a, weights_a, custom_objects, on_lost_mask),
+            Source(b, weights_b, custom_objects, on_lost_mask),
+        ]
+        # If none can use an option, each says why.
+        if any(source.is_keras_file for source in sources):
+            sources = [s if s.is_keras_file else dataclasses.replace(s, custom_objects=None) for s in sources]
+        if not all(source.is_onnx for source in sources):
+            sources = [dataclasses.replace(s, on_lost_mask=None) if s.is_onnx else s for s in sources]
+        command(*sources, **options)
+
+    return with_sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -362,6 +410,74 @@ def inspect(file: Path, as_json: bool) -> None:
         _print_json(inspection.to_json())
     else:
         print_inspection(inspection)
+
+
+@cli.command()
+@source_pair_options
+@click.option("-O", "level", type=click.IntRange(0, 2), help="Passes to run on both first.  [default: see above]")
+@click.option("--training", is_flag=True, help="Keep Dropout in models of layers, as in a file exported so.")
+@click.option("--losses", is_flag=True, help="Add the regularization terms as an output of models of layers, likewise.")
+@batch_option
+@shapes_option
+@click.option("--run/--no-run", default=True, show_default=True, help="Compare what both compute.")
+@click.option("--all", "everything", is_flag=True, help="Show every difference; long lists are cut otherwise.")
+@seed_option
+@json_option
+def diff(
+    a: Source,
+    b: Source,
+    level: int | None,
+    training: bool,
+    losses: bool,
+    batch: int | None,
+    input_shapes: tuple[str, ...],
+    run: bool,
+    everything: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Say what differs between A and B, each a script, a Keras file or an ONNX file: signature, structure, weights,
+    and the numbers that they compute from the same random inputs. Exit code 1 if anything does.
+
+    Operators are compared, so a model of layers is lowered first. If one side has layers and the other is an ONNX file,
+    the passes of -O2 run on both before: kir export ran them when it wrote the file, and what it wrote has then no
+    differences. Otherwise no passes run, so that nothing is hidden.
+
+    Names of layers and sizes are no differences; layers that are called otherwise are listed. The numbers are those of
+    kir's interpreter; kir verify runs a file in onnxruntime.
+    """
+    with _progress() as progress:
+        progress("reading A")
+        subject_a = a.read(batch, input_shapes, keep_unknown=True)
+        progress("reading B")
+        subject_b = b.read(batch, input_shapes, keep_unknown=True)
+        from kir.diff import compare_graphs, default_level
+        from kir.model import Model, lower
+
+        def graph_of(subject: Model | Graph) -> Graph:
+            if not isinstance(subject, Model):
+                return subject
+            sizes = _parse_sizes(subject, batch, input_shapes)
+            return lower(subject, training=training, sizes=sizes, losses=losses)
+
+        comparison = compare_graphs(
+            graph_of(subject_a),
+            graph_of(subject_b),
+            level=default_level(subject_a, subject_b) if level is None else level,
+            training=training,
+            metadata=a.is_onnx and b.is_onnx,
+            run=run,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        _print_json({"a": a.name, "b": b.name, **comparison.to_json()})
+    else:
+        from kir.diff.text import print_comparison
+
+        print_comparison(comparison, (a.name, b.name), everything)
+    if not comparison.same:
+        sys.exit(1)
 
 
 @cli.command()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
+    from kir.diff import compare
     from kir.errors import KirError
     from kir.exporters.picture import plot
     from kir.graph import Graph
@@ -26,6 +27,7 @@ __all__ = [
     "Sequential",
     "activations",
     "backend",
+    "compare",
     "config",
     "constraints",
     "initializers",
@@ -42,6 +44,7 @@ _HOME_OF_NAME = {
     "KirError": "kir.errors",
     "Model": "kir.model",
     "Sequential": "kir.model",
+    "compare": "kir.diff",
     "plot": "kir.exporters.picture",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Container
@@ -9,6 +10,7 @@ from collections.abc import Container
 _counts: Counter[str] = Counter()
 
 
+@functools.cache
 def snake_case(name: str) -> str:
     """Keras's `to_snake_case`: "LSTM" → "lstm", "Conv2D" → "conv2d", "MaxPooling1D" → "max_pooling1d"."""
     name = re.sub(r"\W+", "", name)
@@ -22,6 +24,12 @@ def automatic_name(class_name: str) -> str:
     count = _counts[prefix]
     _counts[prefix] += 1
     return f"{prefix}_{count}" if count else prefix
+
+
+def is_automatic_name(name: str, class_name: str) -> bool:
+    """Whether a layer of this class would be called that without being asked: "dense_3" of a Dense."""
+    prefix = snake_case(class_name)
+    return name == prefix or (name.startswith(f"{prefix}_") and name[len(prefix) + 1 :].isdecimal())
 
 
 def reset_names() -> None:

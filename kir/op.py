@@ -95,7 +95,7 @@ class Op:
         return frozenset(found)
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={_format_attribute(value)}" for name, value in self.attributes().items())
+        shown = ", ".join(f"{name}={format_attribute(value)}" for name, value in self.attributes().items())
         return f"{self.name}({shown})" if shown else self.name
 
 
@@ -120,11 +120,12 @@ def _substitute_attribute(value: Any, sizes: Mapping[str, Dim]) -> Any:
     return value
 
 
-def _format_attribute(value: Any) -> str:
+def format_attribute(value: Any) -> str:
+    """An attribute's value as the printed graph shows it."""
     if isinstance(value, Op | DType | Sym | TensorType):
         return str(value)
     if isinstance(value, tuple):
-        items = ", ".join(_format_attribute(item) for item in value)
+        items = ", ".join(format_attribute(item) for item in value)
         return f"({items},)" if len(value) == 1 else f"({items})"
     return repr(value)
 

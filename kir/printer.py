@@ -46,21 +46,23 @@ def _line(node: Node, names: Mapping[Value, str]) -> str:
     results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
     arguments = ", ".join(_arguments(node, names))
     origin = f"  # {node.origin}" if node.origin else ""
-    return f"{results} = {_operator(node)}{f'({arguments})' if arguments else ''}{origin}"
+    return f"{results} = {format_operator(node)}{f'({arguments})' if arguments else ''}{origin}"
 
 
-def _operator(node: Node) -> str:
+def format_operator(node: Node) -> str:
+    """A node's operator with its attributes; of a large array the type and label only."""
     op = node.op
     if isinstance(op, Input):
-        default = f", default={_content(op.default)}" if op.default else ""
+        default = f", default={format_content(op.default)}" if op.default else ""
         return f"Input(label={op.label!r}{default})"
     if isinstance(op, Constant):
-        shown = [_content(op.value)] if op.value.array.size <= MAX_SHOWN_ELEMENTS else []
+        shown = [format_content(op.value)] if op.value.array.size <= MAX_SHOWN_ELEMENTS else []
         return f"Constant({', '.join(shown + ([f'label={op.label!r}'] if op.label else []))})"
     return str(op)
 
 
-def _content(data: Data) -> str:
+def format_content(data: Data) -> str:
+    """The elements of an array of up to 8."""
     small = data.array.size <= MAX_SHOWN_ELEMENTS
     return repr(data.array.tolist()) if small else "…"
 

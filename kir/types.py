@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,11 @@ _FROM_NUMPY = {numpy_dtype: dtype for dtype, numpy_dtype in _NUMPY.items()}
 
 
 @cache
+def rounding_unit(dtype: DType) -> float:
+    """The largest relative error of rounding to a float dtype: half the spacing of floats at 1."""
+    return math.ldexp(1.0, -SIGNIFICAND_BITS[dtype])
+
+
 def as_dtype(given: Any) -> DType:
     """The DType for a DType, a Keras name ("float32"), a short name ("f32") or a NumPy dtype.
 

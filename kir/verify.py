@@ -44,6 +44,8 @@ MAX_TRAINING_RUNS = 32
 BISECT_GROUPS = 16
 MIN_GROUP = 64
 
+INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs"
+
 ModelFile = Path | str | bytes
 
 
@@ -102,8 +104,8 @@ class Divergence:
         return {
             "found": self.node is not None,
             **fields,
-            "error": _finite(self.error),
-            "allowed": _finite(self.allowed),
+            "error": json_number(self.error),
+            "allowed": json_number(self.allowed),
         }
 
 
@@ -164,11 +166,14 @@ class VerificationReport:
 
 
 def _output_json(output: OutputReport) -> dict[str, Any]:
-    numbers = {name: _finite(getattr(output, name)) for name in ("max_abs", "max_rel", "max_ulp", "error", "allowed")}
-    return {**dataclasses.asdict(output), **numbers, "ratio": _finite(output.ratio)}
+    numbers = {
+        name: json_number(getattr(output, name)) for name in ("max_abs", "max_rel", "max_ulp", "error", "allowed")
+    }
+    return {**dataclasses.asdict(output), **numbers, "ratio": json_number(output.ratio)}
 
 
-def _finite(number: float) -> float | str:
+def json_number(number: float) -> float | str:
+    """A number for JSON, which has no infinities and no NaN: those as text."""
     return number if math.isfinite(number) else str(number)
 
 
@@ -223,7 +228,7 @@ def verify_file(
         comparison.runs,
         provider,
         seed,
-        f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs",
+        INTERPRETER_METHOD,
         tuple(fallback_nodes(model, feeds, provider)),
         tuple(check_training(graph, model, provider, seed)),
     )
@@ -585,6 +590,37 @@ def _expect_kept(reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: i
     return measure(
         lambda observe: reference.run_kept(feeds, observe), lambda observe: own.run_kept(feeds, observe), seed
     )
+
+
+# Two graphs
+
+
+def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
+    """Compares what the interpreter computes from the second graph with the first one in float64.
+
+    Args:
+        a: the reference, which says how much rounding is allowed.
+        b: a graph with the same inputs and outputs.
+        seed: of inputs and roundings.
+
+    Raises:
+        MismatchError: the second graph fails on inputs that the first takes.
+        ShapeError: no sizes were found with which the first works.
+        UnsupportedError: a graph has an operator that only a runtime knows.
+    """
+    comparison = _Comparison()
+    reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
+    for index, sizes in enumerate(choose_sizes(a)):
+        feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
+        expected = _expect_outputs(reference, own, feeds, seed + index)
+        try:
+            actual = other.run(feeds)
+        except ShapeError as error:
+            raise MismatchError(
+                f"the second model fails on inputs that the first takes ({shape_of_feeds(feeds)}): {error}"
+            ) from error
+        comparison.add(expected, actual)
+    return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
 
 
 # Two files

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kir import passes as all_passes
+from kir.collector import without_garbage_collection
 from kir.errors import InvalidArgumentError
 from kir.exporters.picture.diagram import PARTS, Diagram, parse_parts
 from kir.exporters.picture.dot import write_dot
@@ -25,25 +25,6 @@ from kir.exporters.picture.svg import write_svg
 from kir.files import replacing
 from kir.graph import Graph
 from kir.model import Model
-
-Result = TypeVar("Result")
-
-
-def _without_collector(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Runs a function with the garbage collector off: it would search a million new objects, none of them garbage."""
-
-    @wraps(function)
-    def run(*args: Any) -> Result:
-        was_on = gc.isenabled()
-        gc.disable()
-        try:
-            return function(*args)
-        finally:
-            if was_on:
-                gc.enable()
-
-    return run
-
 
 VIEWS = ("layers", "ops")
 DIRECTIONS = ("TB", "LR")
@@ -179,7 +160,7 @@ class Picture:
 
     # Forms
 
-    @_without_collector
+    @without_garbage_collection()
     def svg(self) -> str:
         """The text of an SVG file, light or dark as the reader's system is."""
         return write_svg(self.scene)
@@ -192,18 +173,18 @@ class Picture:
         """
         return self._png()[0]
 
-    @_without_collector
+    @without_garbage_collection()
     def html(self) -> str:
         """The text of a page that works offline, with a tab for each stage."""
         first = 0 if self.view == "layers" else len(self.stages) - 1
         return write_html(self.subject.name, self.stages, first, self.direction)
 
-    @_without_collector
+    @without_garbage_collection()
     def dot(self) -> str:
         """The text of a DOT file, for Graphviz."""
         return write_dot(self._only_diagram("DOT"), self.direction)
 
-    @_without_collector
+    @without_garbage_collection()
     def mermaid(self) -> str:
         """The text of a Mermaid flowchart."""
         return write_mermaid(self._only_diagram("Mermaid"), self.direction)
@@ -238,7 +219,7 @@ class Picture:
             raise InvalidArgumentError(f"cannot draw {path}: expected a name that ends in {', '.join(SUFFIXES)}")
         return forms[path.suffix]
 
-    @_without_collector
+    @without_garbage_collection()
     def _png(self) -> tuple[bytes, float]:
         return write_png(write_svg(self.scene, themes="light"), self.scene.width, self.scene.height)
 

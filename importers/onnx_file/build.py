@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+from kir.collector import without_garbage_collection
 from kir.dims import Dim
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.graph import Graph
@@ -55,7 +54,7 @@ def import_graph(
         UnsupportedError: nodes have no operator in kir; the message lists them all.
     """
     model, folder = load(source)
-    with _without_garbage_collection():
+    with without_garbage_collection():
         reader = _Reader(model, folder, keep_unknown)
         reader.add_sources(shapes or {}, batch)
         for index, node in enumerate(model.graph.node):
@@ -64,18 +63,6 @@ def import_graph(
         reader.add_outputs()
         remove_dead(reader.graph)
     return reader.graph
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """The collector would look through the growing graph again and again, in vain: for a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Reader:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from kir.op import Array
-from kir.types import SIGNIFICAND_BITS, as_dtype
+from kir.types import as_dtype, rounding_unit
 
 
 def find_difference(
@@ -43,7 +42,7 @@ def _find_wrong(old: Array, new: Array, exact: bool, tolerance: float) -> Array:
     if exact:
         signs = np.signbit(old) != np.signbit(new)
         return np.asarray(((old != new) | signs) & ~both_nan)
-    old, new, unit = old.astype(np.float64), new.astype(np.float64), _rounding_unit(old)
+    old, new, unit = old.astype(np.float64), new.astype(np.float64), rounding_unit(as_dtype(old.dtype))
     finite = np.isfinite(old) & np.isfinite(new)
     scale = float(np.abs(old[finite]).max()) if finite.any() else 0.0
     with np.errstate(invalid="ignore"):
@@ -53,7 +52,3 @@ def _find_wrong(old: Array, new: Array, exact: bool, tolerance: float) -> Array:
 
 def _is_float(array: Array) -> bool:
     return as_dtype(array.dtype).is_float
-
-
-def _rounding_unit(array: Array) -> float:
-    return math.ldexp(1.0, -SIGNIFICAND_BITS[as_dtype(array.dtype)])

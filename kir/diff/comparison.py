@@ -1,0 +1,189 @@
+"""The whole comparison: what `kir diff` and `kir.compare` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kir import passes
+from kir.collector import without_garbage_collection
+from kir.diff.features import Numbering, Side
+from kir.diff.matching import Matching
+from kir.diff.numbers import Numbers, compare_numbers
+from kir.diff.signature import Signature, compare_signatures, with_sizes_of
+from kir.diff.structure import Structure, compare_structures
+from kir.diff.weights import OwnWeight, WeightChange, Weights, compare_weights
+from kir.graph import Graph, Node
+from kir.model import Model
+from kir.ops.structural import Input, Output
+from kir.verify import json_number
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two models. `level` is that of the passes that ran on both graphs before."""
+
+    level: int
+    signature: Signature
+    structure: Structure
+    weights: Weights
+    numbers: Numbers
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Which of "signature", "structure", "weights" and "numbers" differ. Names inside the graphs do not count."""
+        found = {
+            "signature": bool(self.signature.changes),
+            "structure": self.structure.differs,
+            "weights": self.weights.differs,
+            "numbers": self.numbers.differs,
+        }
+        return tuple(name for name, differs in found.items() if differs)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; infinities and NaN as text."""
+        signature, structure, weights = self.signature, self.structure, self.weights
+        return {
+            "same": self.same,
+            "differences": list(self.differences),
+            "level": self.level,
+            "signature": {
+                "inputs": dict(signature.inputs),
+                "outputs": dict(signature.outputs),
+                "compatible": signature.is_compatible,
+                "changes": [asdict(change) for change in signature.changes],
+            },
+            "structure": asdict(structure),
+            "weights": {
+                "equal": weights.equal,
+                "rounding_only": weights.is_rounding,
+                "changed": [_change_json(change) for change in weights.changed],
+                "added": [_own_json(weight) for weight in weights.added],
+                "removed": [_own_json(weight) for weight in weights.removed],
+            },
+            "numbers": self.numbers.to_json(),
+        }
+
+
+def compare(
+    a: Model | Graph, b: Model | Graph, *, level: int | None = None, run: bool = True, seed: int = 0
+) -> Comparison:
+    """Compares two models, or graphs, such as `kir.importers.onnx_file.import_graph` reads.
+
+    Args:
+        a: the first.
+        b: the second.
+        level: of the passes to run on both graphs before they are compared; by default see `default_level`.
+        run: also compare what they compute from random inputs.
+        seed: of the random inputs.
+
+    Raises:
+        InvalidArgumentError: the level is not 0, 1 or 2.
+    """
+    graphs = [subject.to_graph() if isinstance(subject, Model) else subject for subject in (a, b)]
+    metadata = not isinstance(a, Model) and not isinstance(b, Model)
+    level = default_level(a, b) if level is None else level
+    return compare_graphs(*graphs, level=level, metadata=metadata, run=run, seed=seed)
+
+
+def default_level(a: Model | Graph, b: Model | Graph) -> int:
+    """The passes to run before a comparison: all of them, if one side is made of layers and the other may have been
+    exported from such; none, if both are of one kind, so that nothing is hidden."""
+    return 0 if isinstance(a, Model) is isinstance(b, Model) else passes.DEFAULT_LEVEL
+
+
+def compare_graphs(
+    a: Graph,
+    b: Graph,
+    *,
+    level: int = 0,
+    training: bool = False,
+    metadata: bool = True,
+    run: bool = True,
+    seed: int = 0,
+    progress: Progress = lambda stage: None,
+) -> Comparison:
+    """Compares two graphs; neither is changed. Near-linear in their nodes, whose weights are read once.
+
+    Numbers are those of the graphs as they are given. Graphs in which nothing differs are not run: they compute the
+    same.
+
+    Args:
+        a: the first graph.
+        b: the second graph.
+        level: of the passes to run on copies of both, before structure and weights are compared.
+        training: leave out passes that put weights together.
+        metadata: whether metadata counts.
+        run: compare numbers.
+        seed: of the random inputs.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        InvalidArgumentError: the level is not 0, 1 or 2.
+    """
+    b = with_sizes_of(a, b)
+    signature = compare_signatures(a, b, metadata)
+    chosen = passes.pipeline(level, training)
+    progress("matching nodes")
+    with without_garbage_collection():
+        matching = _match(_optimized(a, chosen), _optimized(b, chosen), signature)
+        structure = compare_structures(matching)
+    progress("comparing weights")
+    weights = compare_weights(matching)
+    if not run:
+        numbers = Numbers(reason="not run, as asked")
+    elif not (structure.differs or weights.differs or any(change.role != "metadata" for change in signature.changes)):
+        numbers = Numbers(reason="not run: equal graphs with equal weights compute the same")
+    else:
+        progress("running both")
+        numbers = compare_numbers(a, b, signature, seed)
+    return Comparison(level, signature, structure, weights, numbers)
+
+
+def _optimized(graph: Graph, chosen: tuple[passes.Pass, ...]) -> Graph:
+    if not chosen:
+        return graph
+    graph = graph.copy()
+    passes.run(graph, chosen)
+    return graph
+
+
+def _match(a: Graph, b: Graph, signature: Signature) -> Matching:
+    ends = [
+        *_end_pairs(a.inputs, b.inputs, signature.inputs),
+        *_end_pairs(a.outputs, b.outputs, signature.outputs),
+    ]
+    kinds_a: dict[Node, Hashable] = {node: ("alone in a", node.op) for node in (*a.inputs, *a.outputs)}
+    kinds_b: dict[Node, Hashable] = {node: ("alone in b", node.op) for node in (*b.inputs, *b.outputs)}
+    for place, (end_a, end_b) in enumerate(ends):
+        kinds_a[end_a] = kinds_b[end_b] = place
+    number = Numbering()
+    return Matching(Side(a, kinds_a, number), Side(b, kinds_b, number), ends)
+
+
+def _end_pairs(a: tuple[Node, ...], b: tuple[Node, ...], names: Mapping[str, str]) -> list[tuple[Node, Node]]:
+    others = {_label(node): node for node in b}
+    return [(node, others[names[_label(node)]]) for node in a if _label(node) in names]
+
+
+def _label(node: Node) -> str:
+    assert isinstance(node.op, Input | Output)
+    return node.op.label
+
+
+def _change_json(change: WeightChange) -> dict[str, Any]:
+    numbers = {"max_abs": json_number(change.max_abs), "max_rel": json_number(change.max_rel)}
+    values = None if change.values is None else list(change.values)
+    return {**asdict(change), "type_a": str(change.type_a), "type_b": str(change.type_b), **numbers, "values": values}
+
+
+def _own_json(weight: OwnWeight) -> dict[str, str]:
+    return {"name": weight.name, "type": str(weight.type)}

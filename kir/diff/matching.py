@@ -1,0 +1,188 @@
+"""Which node of one graph is which of the other.
+
+1. Inputs and outputs are given (`kir.diff.signature`).
+2. Each of `STRATEGIES`, strong evidence before weak, matches the nodes that are still alone and agree in what it looks
+   at: if as many agree in both graphs, they are the same ones, in order.
+3. From every pair the matching spreads to neighbours of one kind.
+4. What is left of a layer, or between two pairs, was replaced: the operator itself changed.
+
+Each step looks at every node and edge once: O(nodes + edges). Nothing is compared pair by pair.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+from kir.diff.features import Evidence, Side, source
+from kir.graph import Node
+from kir.ops.structural import Constant, Input, Output
+
+Strategy = Callable[[Side], tuple[Evidence, ...]]
+
+# What Keras made up (dense_3) says little: it shifts when a layer is added in front. So structure comes before such
+# names, and behind names that somebody chose.
+STRATEGIES: tuple[Strategy, ...] = (
+    # With the numbers of the weights:
+    lambda side: (side.layers, side.values),
+    lambda side: (side.layers, side.futures),
+    lambda side: (side.given_names, side.contents),
+    lambda side: (side.values,),
+    lambda side: (side.futures,),
+    lambda side: (side.weights,),
+    # Retrained: with the types of the weights alone.
+    lambda side: (side.layers, side.value_forms),
+    lambda side: (side.layers, side.future_forms),
+    lambda side: (side.given_names, side.forms),
+    lambda side: (side.given_names, side.kinds),
+    lambda side: (side.value_forms,),
+    lambda side: (side.future_forms,),
+    lambda side: (side.layers, side.forms),
+    lambda side: (side.layers, side.kinds),
+)
+
+
+class Matching:
+    """Pairs of nodes: `partners` leads from either graph to the other."""
+
+    def __init__(self, a: Side, b: Side, ends: Iterable[tuple[Node, Node]]) -> None:
+        """Matches what can be matched; see the module.
+
+        Args:
+            a: the first graph.
+            b: the second.
+            ends: the inputs and outputs that are the same.
+        """
+        self.a, self.b = a, b
+        self.partners: dict[Node, Node] = {}
+        for pair in ends:
+            self._join(*pair)
+        for strategy in STRATEGIES:
+            if not self._match_by(strategy):
+                break
+        self._spread()
+        self._match_by(lambda side: (side.layers,))
+        self._match_by(lambda side: (self._neighbours(side),))
+        self._match_constants()
+
+    def alone(self, side: Side) -> list[Node]:
+        """The nodes of one graph that the other does not have, in order; no inputs, outputs and constants."""
+        return [node for node in side.order if node not in self.partners and not isinstance(node.op, Input | Output)]
+
+    def pairs(self) -> list[tuple[Node, Node]]:
+        """The matched nodes, in the order of the first graph; no inputs and constants."""
+        matched = (node for node in self.a.order if node in self.partners)
+        return [(node, self.partners[node]) for node in matched if not isinstance(node.op, Input)]
+
+    def _join(self, a: Node, b: Node) -> None:
+        self.partners[a] = b
+        self.partners[b] = a
+
+    def _match_by(self, strategy: Strategy) -> bool:
+        """Matches the nodes that agree in everything a strategy looks at; whether both graphs have others left."""
+        alone_a, alone_b = self.alone(self.a), self.alone(self.b)
+        if not alone_a or not alone_b:
+            return False
+        groups_b = _groups(alone_b, strategy(self.b))
+        for key, nodes in _groups(alone_a, strategy(self.a)).items():
+            others = groups_b.get(key, ())
+            if len(nodes) == len(others):
+                for pair in zip(nodes, others, strict=True):
+                    self._join(*pair)
+        return True
+
+    # Spreading
+
+    def _spread(self) -> None:
+        """Matches neighbours of pairs that are of one kind and stand in the same place, and theirs."""
+        pending = deque((a, self.partners[a]) for a in self.a.order if a in self.partners)
+        while pending:
+            for a, b in self._candidates(*pending.popleft()):
+                if a not in self.partners and b not in self.partners:
+                    self._join(a, b)
+                    pending.append((a, b))
+
+    def _candidates(self, a: Node, b: Node) -> Iterable[tuple[Node, Node]]:
+        for value_a, value_b in zip(a.inputs, b.inputs, strict=False):
+            read_a, read_b = source(value_a), source(value_b)
+            if read_a is not None and read_b is not None and self._is_alike(read_a, read_b):
+                yield read_a, read_b
+        readers_a, readers_b = self._places(self.a, a), self._places(self.b, b)
+        for place, reader in readers_a.items():
+            other = readers_b.get(place)
+            if reader is not None and other is not None:
+                yield reader, other
+
+    def _is_alike(self, a: Node, b: Node) -> bool:
+        return a.op.name == b.op.name and not isinstance(a.op, Input | Output)
+
+    def _places(self, side: Side, node: Node) -> dict[Hashable, Node | None]:
+        """The readers that are still alone, by how they read the node; None where several read it likewise."""
+        found: dict[Hashable, Node | None] = {}
+        for reader in side.readers[node]:
+            if reader.node not in self.partners and not isinstance(reader.node.op, Output):
+                place = (reader.node.op.name, reader.slot, reader.index)
+                found[place] = None if place in found else reader.node
+        return found
+
+    # The rest
+
+    def _neighbours(self, side: Side) -> Evidence:
+        """The pairs that a node stands between; None if one of its neighbours is alone itself."""
+        return {node: self._between(side, node) for node in self.alone(side)}
+
+    def _between(self, side: Side, node: Node) -> Hashable | None:
+        inputs = [one for one in map(source, node.inputs) if one is not None]
+        readers = side.readers[node]
+        if not readers or not all(one in self.partners for one in (*inputs, *(reader.node for reader in readers))):
+            return None
+
+        def number(one: Node) -> int:
+            return id(one if side is self.a else self.partners[one])
+
+        places = sorted((number(reader.node), reader.slot, reader.index) for reader in readers)
+        return tuple(map(number, inputs)), tuple(places)
+
+    def _match_constants(self) -> None:
+        """A constant is the one that its reader's partner reads in the same slot; then by its name."""
+        for a, b in self.pairs():
+            for value_a, value_b in zip(a.inputs, b.inputs, strict=False):
+                if value_a is not None and value_b is not None:
+                    self._join_constants(value_a.node, value_b.node)
+        named = {_label(node): node for node in self.b.constants if node not in self.partners}
+        for node in self.a.constants:
+            if node not in self.partners and _label(node) in named:
+                self._join_constants(node, named[_label(node)])
+
+    def _join_constants(self, a: Node, b: Node) -> None:
+        are_constants = isinstance(a.op, Constant) and isinstance(b.op, Constant)
+        if are_constants and a not in self.partners and b not in self.partners:
+            self._join(a, b)
+
+
+def _groups(nodes: Iterable[Node], evidence: tuple[Evidence, ...]) -> dict[Hashable, list[Node]]:
+    """The nodes by what is known about them; those about which something is not are left out."""
+    groups: dict[Hashable, list[Node]] = {}
+    for node in nodes:
+        key = tuple([known[node] for known in evidence])
+        if None not in key:
+            groups.setdefault(key, []).append(node)
+    return groups
+
+
+def _label(node: Node) -> Hashable:
+    assert isinstance(node.op, Constant)
+    return node.op.label or node
+
+
+def resolve(side: Side, partners: Mapping[Node, Node]) -> dict[Node, Node]:
+    """For each node the one that stands for it once those that the other graph does not have are taken out.
+
+    A node that is alone gives its place to the first one that it reads.
+    """
+    found: dict[Node, Node] = {}
+    for node in side.order:
+        inputs = [source(value) for value in node.inputs]
+        first = next((one for one in inputs if one is not None), None)
+        found[node] = node if node in partners or first is None else found[first]
+    return found
