@@ -366,26 +366,6 @@ def _batch_normalization_size(
     return np.abs(x) * factor.reshape(column) + shift.reshape(column) + np.abs(y)
 
 
-def _layer_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array | None = None) -> Array:
-    return _standardized_size(op, y, x, tuple(range(op.axis, x.ndim)), scale, bias)
-
-
-def _instance_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array) -> Array:
-    column = (-1, *(1,) * (x.ndim - 2))
-    return _standardized_size(op, y, x, tuple(range(2, x.ndim)), scale.reshape(column), bias.reshape(column))
-
-
-def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale: Array, bias: Array | None) -> Array:
-    """The variance may be computed as the mean of squares less the squared mean, which cancel."""
-    root = math.sqrt(math.prod(x.shape[axis] for axis in axes))
-    squares = np.mean(np.square(x), axis=axes, keepdims=True)
-    centered = x - np.mean(x, axis=axes, keepdims=True)
-    variance = np.mean(np.square(centered), axis=axes, keepdims=True) + x.dtype.type(op.epsilon)
-    length = np.abs(centered) * (1 + squares / variance * root) + np.sqrt(squares) * root + np.abs(x)
-    size = length / np.sqrt(variance) * np.abs(scale) + np.abs(y)
-    return np.asarray(size if bias is None else size + np.abs(bias))
-
-
 def _at_least_one(op: Op, y: Array, x: Array) -> Array:
     return np.maximum(np.abs(y), 1)
 
@@ -422,8 +402,6 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     nn.Softmax: _softmax_size,
     nn.LogSoftmax: _log_softmax_size,
     normalization.BatchNormalization: _batch_normalization_size,
-    normalization.LayerNormalization: _layer_normalization_size,
-    normalization.InstanceNormalization: _instance_normalization_size,
     elementwise.Sigmoid: _at_least_one,
     elementwise.Softplus: _at_least_one,
     elementwise.Sin: _at_least_one,
@@ -461,12 +439,12 @@ class _RoundedSteps:
         """The step of the operator, with roundings in the products, the functions and the state."""
         move = self.rounding.move
         step = super().make_step([self._rounded_function(f) for f in functions], recurrent, bias)  # type: ignore[misc]
-        squares, units = np.square(recurrent), recurrent.shape[1]
+        squares, units = np.square(recurrent), len(recurrent)
 
         def rounded_step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
             h = state[0]
             # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
-            product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
+            product = np.sqrt(np.square(h @ recurrent) * (units / 3) + np.square(h) @ squares * (units / 6))
             size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
             return tuple(move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
 

@@ -1,4 +1,4 @@
-"""The parts of the README that are made from the code: `python -m tests.readme` writes them anew."""
+"""What of the documentation is made from the code: `python -m tests.readme` writes it anew."""
 
 from __future__ import annotations
 
@@ -12,25 +12,56 @@ from pathlib import Path
 
 import kir.layers
 from kir.layers.base import Layer, own_arguments
+from kir.layers.unsupported import UNSUPPORTED
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "layers.md"
+
+PAGE_HEAD = """# The layers of Keras in kir
+
+Arguments, defaults and numbers are those of Keras 3. Every layer also takes `name`, `dtype`, `trainable` and
+`activity_regularizer`, and as the first of a Sequential `input_shape`, `batch_input_shape`, `input_dim` and
+`batch_size`. A mask that is lost is an error in a model written with kir's layers, and as in Keras a warning in one
+that was read from a file (`--on-lost-mask`). This page is made from the code: `python -m tests.readme`.
+"""
+
+
+def layer_page() -> str:
+    """The page of all layers, by group: arguments, masks and limits; and those that kir has not."""
+    parts = [PAGE_HEAD]
+    for group, classes in grouped_layers().items():
+        parts.append(f"## {group.capitalize()}\n")
+        parts.append("| layer | arguments | a mask that reaches it | limits |\n|---|---|---|---|")
+        parts += [row(cls.__name__, own_arguments(cls), mask_behaviour(cls), cls.limits) for cls in classes]
+        if group == "core":
+            parts.append(row("Input", tuple(inspect.signature(kir.layers.Input).parameters), "has none", ""))
+        parts.append("")
+    parts.append("## Not supported\n\n| layer | why |\n|---|---|")
+    parts += [f"| {name} | {reason} |" for name, reason in sorted(UNSUPPORTED.items())]
+    return "\n".join(parts) + "\n"
+
+
+def row(name: str, arguments: tuple[str, ...], mask: str, limits: str) -> str:
+    return f"| {name} | {' '.join(arguments) or 'none of its own'} | {mask} | {limits} |"
 
 
 def layer_table() -> str:
-    """Every public layer with its arguments, by group."""
-    rows = [("Input", tuple(inspect.signature(kir.layers.Input).parameters), "has none")]
-    rows += [(cls.__name__, own_arguments(cls), mask_behaviour(cls)) for cls in public_layers()]
-    lines = ["| layer | arguments | a mask that reaches it |", "|---|---|---|"]
-    lines += [f"| {name} | {' '.join(arguments) or 'none of its own'} | {mask} |" for name, arguments, mask in rows]
-    return "\n".join(lines)
+    """The names of all layers, by group."""
+    rows = [
+        f"| {group} | {', '.join(cls.__name__ for cls in classes)} |" for group, classes in grouped_layers().items()
+    ]
+    return "\n".join(["| group | layers |", "|---|---|", *rows])
 
 
-def public_layers() -> list[type[Layer]]:
-    """The layer classes that `kir.layers` exports, grouped as they are there."""
+def grouped_layers() -> dict[str, list[type[Layer]]]:
+    """The layer classes that `kir.layers` exports, by the module that they are in."""
     hidden = (Layer, kir.layers.InputLayer)
-    classes = [v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v not in hidden]
-    return sorted(set(classes), key=lambda cls: (cls.__module__, cls.__name__))
+    classes = {v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v not in hidden}
+    groups: dict[str, list[type[Layer]]] = {}
+    for cls in sorted(classes, key=lambda cls: (cls.__module__, cls.__name__)):
+        groups.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
+    return groups
 
 
 def mask_behaviour(cls: type[Layer]) -> str:
@@ -70,3 +101,4 @@ def generated_readme() -> str:
 
 if __name__ == "__main__":
     README.write_text(generated_readme())
+    PAGE.write_text(layer_page())

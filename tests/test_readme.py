@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.readme import README, export_transcript, layer_table, with_part
+from tests.readme import PAGE, README, export_transcript, layer_page, layer_table, with_part
 
 NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]\d+)?")
 
@@ -12,6 +12,10 @@ NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]\d+)?")
 def test_the_table_of_layers_is_current() -> None:
     text = README.read_text()
     assert with_part(text, "table", layer_table()) == text, "run python -m tests.readme"
+
+
+def test_the_page_of_layers_is_current() -> None:
+    assert PAGE.read_text() == layer_page(), "run python -m tests.readme"
 
 
 def test_the_export_prints_what_the_readme_shows_but_for_numbers() -> None:

@@ -27,6 +27,7 @@ from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, call_parameters
 from kir.layers.input import InputLayer
+from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
 from kir.registry import KERAS_PACKAGES
 from kir.structure import flatten, map_structure
@@ -147,7 +148,7 @@ def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | Non
             f"with --custom-objects file.py (custom_objects={{{name!r}: the class}})"
         )
     if name not in LAYERS and name not in MODEL_NAMES:
-        return f"there is no layer {name}"
+        return f"{name} {UNSUPPORTED[name]}" if name in UNSUPPORTED else f"there is no layer {name}"
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
 
 

@@ -155,6 +155,8 @@ class Layer:
     """
 
     supports_masking: bool = False
+    # What of Keras's layer this one does not do, for the table of layers.
+    limits: ClassVar[str] = ""
     # Config keys of Keras that mean nothing for inference and are accepted unread.
     ignored_config: ClassVar[frozenset[str]] = frozenset()
     # Where Keras keeps the layer's own weights in a `.weights.h5` file, inside the layer's group.

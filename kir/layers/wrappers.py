@@ -205,7 +205,7 @@ class Bidirectional(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        config = wrapper_config(self)
+        config = _shared_config(self)
         return config | {
             "merge_mode": self.merge_mode,
             "layer": to_config(self.forward_layer),
@@ -215,7 +215,7 @@ class Bidirectional(Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
-        return cls(**{**config, **{name: as_layer(config.get(name)) for name in ("layer", "backward_layer")}})
+        return cls(**{**config, **{name: _as_layer(config.get(name)) for name in ("layer", "backward_layer")}})
 
 
 class TimeDistributed(Layer):
@@ -283,12 +283,12 @@ class TimeDistributed(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        return wrapper_config(self) | {"layer": to_config(self.layer)}
+        return _shared_config(self) | {"layer": to_config(self.layer)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
-        return cls(**{**config, "layer": as_layer(config.get("layer"))})
+        return cls(**{**config, "layer": _as_layer(config.get("layer"))})
 
 
 def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrent:
@@ -326,7 +326,7 @@ def _fold(x: Tensor) -> Tensor:
     return result
 
 
-def wrapper_config(layer: Layer) -> dict[str, Any]:
+def _shared_config(layer: Layer) -> dict[str, Any]:
     """The part of a wrapper's config that every layer has."""
     config = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.get_config()}
     if layer.activity_regularizer is not None:
@@ -334,7 +334,7 @@ def wrapper_config(layer: Layer) -> dict[str, Any]:
     return config
 
 
-def as_layer(given: Any) -> Any:
+def _as_layer(given: Any) -> Any:
     """A layer from a saved config; a layer, or None, as it is.
 
     Raises:

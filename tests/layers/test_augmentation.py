@@ -1,0 +1,98 @@
+"""The layers that change images in training only, against real Keras at inference."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kir import Input, Model, layers
+from kir.errors import InvalidArgumentError
+from kir.importers.keras_file import load_keras_model
+from kir.layers.augmentation import Augmentation
+
+CLASSES = sorted(
+    (cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Augmentation)),
+    key=lambda cls: cls.__name__,
+)
+# What has no default, and something of every kind that is not the default.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "RandomBrightness": {"factor": 0.2, "value_range": (0, 1)},
+    "RandomColorDegeneration": {"factor": 0.2},
+    "RandomContrast": {"factor": [0.1, 0.2], "seed": 3},
+    "RandomHue": {"factor": 0.2},
+    "RandomPosterization": {"factor": 4},
+    "RandomRotation": {"factor": 0.2, "fill_mode": "nearest"},
+    "RandomSaturation": {"factor": 0.2},
+    "RandomSharpness": {"factor": 0.2},
+    "RandomTranslation": {"height_factor": 0.1, "width_factor": (0.2, 0.3)},
+    "RandomZoom": {"height_factor": 0.1, "interpolation": "nearest"},
+    "RandomFlip": {"mode": "horizontal", "data_format": "channels_first"},
+    "MixUp": {"alpha": 0.3},
+}
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 3))
+ONE_COLOUR = np.full((1, 6, 5, 3), 7)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_configs_go_to_and_fro(cls: type[Augmentation]) -> None:
+    options = OPTIONS.get(cls.__name__, {})
+    ours, theirs = cls(**options), getattr(keras.layers, cls.__name__)(**options)
+    assert set(ours.get_config()) >= set(theirs.get_config())
+    config = json.loads(json.dumps(theirs.get_config()))
+    assert cls.from_config(config).get_config().items() >= config.items()
+    type(theirs).from_config(cls.from_config(config).get_config() | config)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_images_as_keras_gives_them_at_inference(cls: type[Augmentation], dtype: str) -> None:
+    options = OPTIONS.get(cls.__name__, {})
+    x = Input((6, 5, 3), dtype=dtype)
+    model = Model(x, cls(**options)(x))
+    theirs = getattr(keras.layers, cls.__name__)(**options)
+    for images in (IMAGES.astype(dtype), ONE_COLOUR.astype(dtype)):
+        wanted = np.asarray(theirs(images, training=False))
+        np.testing.assert_allclose(model.predict(images), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value_range", [(0, 255), (0, 1), (-1, 1)])
+def test_auto_contrast_in_other_ranges(value_range: tuple[int, int], tmp_path: Any) -> None:
+    images = np.random.default_rng(1).uniform(*value_range, (2, 6, 5, 3)).astype(np.float32)
+    x = Input((6, 5, 3))
+    model = Model(x, layers.AutoContrast(value_range)(x))
+    wanted = np.asarray(keras.layers.AutoContrast(value_range)(images))
+    np.testing.assert_allclose(model.predict(images), wanted, rtol=1e-5, atol=1e-6)
+    assert model.export(tmp_path / "m.onnx").verification.passed
+
+
+def test_an_augmentation_leaves_no_node(tmp_path: Any) -> None:
+    x = Input((6, 5, 3), name="image")
+    model = Model(x, layers.Dense(2)(layers.RandomZoom(0.1)(layers.RandomFlip()(x))))
+    assert model.export(tmp_path / "m.onnx").file.node_count == 2
+
+
+@pytest.mark.parametrize("cls", [c for c in CLASSES if c is not layers.Equalization], ids=lambda cls: cls.__name__)
+def test_archives(cls: type[Augmentation], tmp_path: Any) -> None:
+    """Of all but Equalization, which Keras cannot call on a symbolic tensor."""
+    layer = getattr(keras.layers, cls.__name__)(**OPTIONS.get(cls.__name__, {}))
+    keras.Sequential([keras.Input((6, 5, 3)), layer]).save(tmp_path / "m.keras")
+    (read,) = load_keras_model(tmp_path / "m.keras").layers[-1:]
+    assert type(read) is cls
+
+
+def test_of_a_dict_the_images_are_meant() -> None:
+    x, labels = Input((6, 5, 3), dtype="uint8"), Input((2,))
+    result = layers.RandomFlip()({"images": x, "labels": labels})
+    assert result["images"].dtype == "float32"
+    assert result["labels"].shape == (None, 2)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="data_format"):
+        layers.RandomFlip(data_format="channels_middle")
+    with pytest.raises(InvalidArgumentError, match="RandomFlip has no argument factor"):
+        layers.RandomFlip(factor=3)
