@@ -26,6 +26,7 @@ from kir import __version__
 if TYPE_CHECKING:
     from kir.dims import Dim
     from kir.exporters.pipeline import ExportResult
+    from kir.exporters.script import ScriptReport
     from kir.graph import Graph
     from kir.model import Model
     from kir.verify import VerificationReport
@@ -198,7 +199,9 @@ def cli(context: click.Context, debug: bool) -> None:
 
 @cli.command()
 @source_options
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write, or .py script."
+)
 @click.option("--opset", type=int, help="ONNX opset, 13 or later.  [default: the newest that onnxruntime supports]")
 @click.option("--training", is_flag=True, help="Keep Dropout, switched by the input training_mode.")
 @click.option("--losses", is_flag=True, help="Add the sum of all regularization terms as an output.")
@@ -216,7 +219,10 @@ def cli(context: click.Context, debug: bool) -> None:
 @provider_option
 @seed_option
 @json_option
+@click.pass_context
 def export(
+    context: click.Context,
+    /,
     source: Source,
     output: Path,
     batch: int | None,
@@ -225,8 +231,12 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Export MODEL as an ONNX file and prove that it computes the same."""
-    _require_suffix(output, ".onnx")
+    """Export MODEL as an ONNX file, or as a script (.py), and prove that it computes the same."""
+    _require_suffix(output, ".onnx", ".py")
+    if output.suffix == ".py":
+        _refuse_onnx_options(context, output)
+        _export_script(source, output, batch, input_shapes, as_json, options)
+        return
     if source.is_onnx:
         source.refuse({"--losses": options["losses"]})
     options["metadata"] = _parse_metadata(options["metadata"])
@@ -251,6 +261,56 @@ def export(
         _print_json(_export_json(result))
     else:
         _print_export(result)
+
+
+# What `kir export` can say about a script, beside how to read MODEL.
+SCRIPT_OPTIONS = frozenset({"name", "output", "verify", "provider", "seed", "as_json", "batch", "input_shapes"})
+
+
+def _refuse_onnx_options(context: click.Context, output: Path) -> None:
+    """Raises a usage error for options that say how an ONNX file is to be written."""
+    own = SCRIPT_OPTIONS | {"weights", "custom_objects", "on_lost_mask"}
+    given = [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name not in own
+        and context.get_parameter_source(str(parameter.name)) is not click.core.ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is for ONNX files; {output} is a script")
+
+
+def _export_script(
+    source: Source, output: Path, batch: int | None, input_shapes: tuple[str, ...], as_json: bool, options: Any
+) -> None:
+    from kir.importers.script import split_name
+
+    path, _ = split_name(source.name)
+    if path.exists() and output.exists() and output.samefile(path):
+        raise click.UsageError(f"{output} is the script that would be read; write to another file")
+    if not source.is_onnx and (batch or input_shapes):
+        raise click.UsageError(
+            f"--batch and --input-shapes are for ONNX files; give the sizes in {source.name}, or when {output} is read"
+        )
+    with _progress() as progress:
+        progress("reading the model")
+        subject = source.read(batch, input_shapes)
+        from kir.exporters.script import export_script
+
+        original = Path(source.name) if source.is_onnx and not (batch or input_shapes) else None
+        report = export_script(
+            subject,
+            output,
+            source=original,
+            verify=options["verify"],
+            provider=options["provider"],
+            seed=options["seed"],
+            progress=progress,
+        )
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        _print_script(report)
 
 
 @cli.command()
@@ -782,6 +842,21 @@ def _print_export(result: ExportResult) -> None:
         _print_verification(result.verification)
     if result.source is not None:
         click.echo(f"the file that was read computes the same, in {result.source.runs} runs")
+
+
+def _print_script(report: ScriptReport) -> None:
+    from kir.summary import format_bytes
+
+    weights = f", weights in {report.weights_path}" if report.weights_path else ""
+    click.echo(f"{report.path}: {report.lines} lines, {format_bytes(report.size_bytes)}{weights}")
+    if report.verification is None:
+        click.echo("not verified")
+        return
+    same = "the same ONNX file, byte for byte" if report.same_bytes else "an ONNX file that computes the same"
+    click.echo(f"the script was run, and exports to {same}")
+    _print_verification(report.verification)
+    if report.source is not None:
+        click.echo(f"the file that was read computes the same, in {report.source.runs} runs")
 
 
 def _print_verification(report: VerificationReport) -> None:

@@ -148,7 +148,7 @@ def export_reference(
             verification = _verify(reference, graph, written, options)
             if source is not None:
                 progress("verifying the file that was read")
-                source_verification = _verify_source(reference, source, options)
+                source_verification = verify_source(reference, source, options.provider, options.seed)
         _move(Path(folder), path)
     return ExportResult(_moved(written, path), changes, verification, graph, source_verification)
 
@@ -191,10 +191,15 @@ def _verify(reference: Graph, graph: Graph, written: ExportReport, options: Expo
     return report
 
 
-def _verify_source(reference: Graph, source: Path, options: ExportOptions) -> VerificationReport:
+def verify_source(reference: Graph, source: Path, provider: str, seed: int) -> VerificationReport:
+    """Whether onnxruntime computes from an ONNX file what kir read in it.
+
+    Raises:
+        MismatchError: it does not.
+    """
     from kir.verify import verify_file
 
-    report = verify_file(reference, source, provider=options.provider, seed=options.seed)
+    report = verify_file(reference, source, provider=provider, seed=seed)
     if not report.passed:
         raise MismatchError(
             f"onnxruntime ({report.provider}) computes something else from {source} than kir read in it; please report "

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kir.errors import FormatError
 from kir.files import replacing
+from kir.importers.arrays import SAFETENSORS_DTYPES
 from kir.model import Model
+from kir.op import Array
+from kir.types import as_dtype
 from kir.weight_names import named_weights, saved_layers
 
 
@@ -52,6 +58,35 @@ def _write_npz(model: Model, path: Path) -> None:
 
 
 def _write_safetensors(model: Model, path: Path) -> None:
-    from safetensors.numpy import save_file
+    write_safetensors(path, {name: weight.array for name, weight in named_weights(model).items()})
 
-    save_file({name: np.ascontiguousarray(weight.array) for name, weight in named_weights(model).items()}, path)
+
+def write_safetensors(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Writes named arrays, one after the other: a memory-mapped one goes from file to file, in pieces.
+
+    Those with the largest elements come first, so that every array is aligned. The same arrays give the same bytes.
+
+    Source: https://huggingface.co/docs/safetensors
+    """
+    from kir.exporters.onnx_file.write import write_piece
+
+    names = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+    ordered = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, array in ordered:
+        dtype = as_dtype(array.dtype)
+        if dtype not in names:
+            raise FormatError(f"a .safetensors file cannot hold {name}, an array of {dtype}; write a .npz file")
+        header[name] = {
+            "dtype": names[dtype],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in ordered:
+            write_piece(file, array)

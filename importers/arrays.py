@@ -1,15 +1,38 @@
-"""Reading arrays from `.npz` and `.npy` files, which are untrusted: nothing is unpickled."""
+"""Reading arrays from `.npz`, `.npy` and `.safetensors` files, which are untrusted: nothing is unpickled."""
 
 from __future__ import annotations
 
+import json
+import math
+import mmap
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kir.errors import FormatError
 from kir.op import Array
+from kir.types import DType
+
+# The element types of safetensors.
+SAFETENSORS_DTYPES = {
+    "BOOL": DType.BOOL,
+    "I8": DType.INT8,
+    "I16": DType.INT16,
+    "I32": DType.INT32,
+    "I64": DType.INT64,
+    "U8": DType.UINT8,
+    "U16": DType.UINT16,
+    "U32": DType.UINT32,
+    "U64": DType.UINT64,
+    "F16": DType.FLOAT16,
+    "BF16": DType.BFLOAT16,
+    "F32": DType.FLOAT32,
+    "F64": DType.FLOAT64,
+}
+MAX_HEADER_BYTES = 100_000_000
 
 
 def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
@@ -57,6 +80,42 @@ def load_npz(path: Path) -> dict[str, Array]:
             return {name: loaded[name] for name in loaded.files}
         except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
             raise FormatError(f"cannot read the arrays of {path}: {error}") from None
+
+
+def load_safetensors(path: Path) -> dict[str, Array]:
+    """The arrays of a `.safetensors` file, by name; they stay on disk until they are read, and cannot be written to.
+
+    Raises:
+        FormatError: the file cannot be read, or is not one.
+
+    Source: https://huggingface.co/docs/safetensors
+    """
+    try:
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot read {path}: {error}; expected a safetensors file") from None
+    try:
+        length = int.from_bytes(data[:8], "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
+            raise ValueError(f"its header has {length} bytes, the file {len(data)}")
+        header = json.loads(data[8 : 8 + length].decode())
+        return {
+            name: _mapped_array(data, 8 + length, entry) for name, entry in header.items() if name != "__metadata__"
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FormatError(f"cannot read {path}: {error}; expected a safetensors file") from None
+
+
+def _mapped_array(data: mmap.mmap, start: int, entry: dict[str, Any]) -> Array:
+    dtype = SAFETENSORS_DTYPES[entry["dtype"]].numpy
+    begin, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    integers = all(isinstance(number, int) and number >= 0 for number in (*shape, begin, end))
+    if not integers or math.prod(shape) * dtype.itemsize != end - begin or start + end > len(data):
+        raise ValueError(f"an array of {entry['dtype']}{list(shape)} cannot lie at {entry['data_offsets']}")
+    array = np.frombuffer(data, dtype.newbyteorder("<"), math.prod(shape), start + begin)
+    return array.astype(dtype, copy=False).reshape(shape)
 
 
 def _read_source(source: str, names: Sequence[str]) -> dict[str, Array]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from kir import config
 from kir.errors import InvalidArgumentError
-from kir.graph import Graph
+from kir.graph import Graph, Origin
 from kir.keras_tensor import Call, KerasTensor, input_type, shape_with_none
 from kir.layers.base import Layer
+from kir.layers.functions import call_function
 from kir.naming import automatic_name
 from kir.op import Array
 from kir.ops.structural import Input, Output, constant
@@ -39,6 +40,30 @@ class Operation(Layer):
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """None: operations drop masks without a word, as in Keras."""
         return None
+
+
+class Traced(Operation):
+    """A function whose nodes say that they come from another layer, or from none.
+
+    It carries what is left of a layer in a graph, once passes have changed or joined its nodes, so that they keep their
+    origin. `kir export model.onnx -o model.py` writes it.
+
+    Args:
+        function: of tensors, traced like that of a Lambda.
+        origin: what the nodes come from.
+        name: of the recorded call.
+    """
+
+    def __init__(self, function: Callable[..., Any], origin: Origin | None = None, name: str | None = None) -> None:
+        super().__init__(function, name)
+        self.node_origin = origin
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's result; nodes that it adds get the origin."""
+        tracer = next(leaf.tracer for leaf in flatten((args, kwargs)) if isinstance(leaf, Tensor))
+        with tracer.from_origin(self.node_origin):
+            outputs = call_function("function", self.function, *args, **kwargs)
+            return map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
 
 
 def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

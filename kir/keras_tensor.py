@@ -104,7 +104,7 @@ def calling_line() -> str | None:
 def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
     """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
 
-    Text names an unknown size, so that two inputs may share it.
+    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is.
     """
     dims: list[Dim] = []
     for axis, size in enumerate(shape):

@@ -10,6 +10,7 @@ import functools
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -56,6 +57,8 @@ class Model(Layer):
     """
 
     supports_masking = True
+    # What `output_names` was set to.
+    given_output_names: list[str] | None = None
 
     def __init__(
         self,
@@ -80,6 +83,11 @@ class Model(Layer):
                 f"Model(inputs, outputs)"
             )
         self._connect(inputs, outputs)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Entries for the metadata of exported files."""
+        return {}
 
     def _connect(self, inputs: Any, outputs: Any) -> None:
         if not flatten(outputs):
@@ -164,12 +172,25 @@ class Model(Layer):
     @property
     def input_names(self) -> list[str]:
         """The names of the inputs in the exported file, which are those of Keras."""
-        return _unique_names(self.inputs, self.input_structure, set())
+        return unique_names(self.inputs, self.input_structure, set())
 
     @property
     def output_names(self) -> list[str]:
-        """The names of the outputs in the exported file: of the layers, or the keys of a dict."""
-        return _unique_names(self.outputs, self.output_structure, set(self.input_names))
+        """The names of the outputs in the exported file: of the layers, or the keys of a dict; others may be set."""
+        if self.given_output_names is not None:
+            return list(self.given_output_names)
+        return unique_names(self.outputs, self.output_structure, set(self.input_names))
+
+    @output_names.setter
+    def output_names(self, names: Sequence[str]) -> None:
+        """Raises InvalidArgumentError unless there is one name for each output, all of them different."""
+        given = list(names)
+        is_fitting = len(given) == len(self.outputs) == len(set(given)) and all(given)
+        if not is_fitting or not all(isinstance(name, str) for name in given):
+            raise InvalidArgumentError(
+                f"{self.name!r} has {len(self.outputs)} outputs, which need as many different names; received {given!r}"
+            )
+        self.given_output_names = given
 
     @property
     def input_shape(self) -> Any:
@@ -490,6 +511,7 @@ def lower(
     """
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
+    graph.metadata.update(model.metadata)
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
     inputs = _add_inputs(model, tracer, sizes or {})
@@ -504,6 +526,17 @@ def lower(
     if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
         graph.remove(tracer.training.value.node)
     return graph
+
+
+def load_arrays(path: str | Path) -> dict[str, Array]:
+    """The arrays of a `.safetensors` file, by name; they stay on disk until they are read.
+
+    Raises:
+        FormatError: the file cannot be read.
+    """
+    from kir.importers.arrays import load_safetensors
+
+    return load_safetensors(Path(path))
 
 
 def _check_sizes(model: Model, sizes: Mapping[str, Dim]) -> None:
@@ -698,7 +731,7 @@ def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
         raise ShapeError(f"size {dim.name!r} of input {name!r} cannot be both {sizes[dim.name]} and {size}")
 
 
-def _unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:
+def unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:
     wanted = sorted(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in tensors]
     if len(wanted) != len(tensors):
         wanted = [tensor.name for tensor in tensors]

@@ -23,7 +23,8 @@ import numpy as np
 from kir.errors import TraceError
 from kir.graph import Graph, Node, Origin, Value
 from kir.op import Array, Op
-from kir.ops.structural import Constant, Data, constant
+from kir.ops.structural import Constant, Data
+from kir.ops.structural import constant as constant_op
 from kir.types import DType, Shape, TensorType, as_dtype
 
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
@@ -276,7 +277,16 @@ class Tracer:
 
     def constant(self, array: Any, label: str | None = None) -> Tensor:
         """A constant of NumPy's dtype for the array."""
-        return self.add(constant(array, label))[0]
+        return self.add(constant_op(array, label))[0]
+
+    def shared_constant(self, array: Array, label: str | None = None, origin: Origin | None = None) -> Tensor:
+        """One constant however often it is asked for; see `constant`."""
+        key = (id(array), as_dtype(array.dtype))
+        if key not in self._weights:
+            op = constant_op(array, label)
+            value = Node(op, [], origin) if self.graph is None else self.graph.add(op, origin=origin)
+            self._weights[key] = Tensor(value.output, self)
+        return self._weights[key]
 
     def weight(self, name: str, array: Array, dtype: DType) -> Tensor:
         """A layer's weight in the dtype it computes in. One constant however often the layer is called."""
@@ -305,10 +315,38 @@ class Tracer:
             self.path, self.origin, self.training = saved
             _current.reset(token)
 
+    @contextmanager
+    def from_origin(self, origin: Origin | None) -> Iterator[None]:
+        """While open, new nodes come from there, inside the model that is open."""
+        saved = self.origin
+        outer = self.path[:-1]
+        self.origin = origin and Origin("/".join((*outer, origin.path)), origin.layer)
+        try:
+            yield
+        finally:
+            self.origin = saved
+
 
 def current_tracer() -> Tracer | None:
     """The tracer whose layer is open, if any."""
     return _current.get()
+
+
+def constant(array: Any, label: str | None = None, origin: Origin | None = None) -> Tensor:
+    """An array as a constant of the trace that is open: one, however many functions use it.
+
+    Args:
+        array: what it holds, in its own dtype.
+        label: the name of the weight that it is.
+        origin: the layer it comes from; by default the one that is open.
+
+    Raises:
+        TraceError: no trace is open.
+    """
+    tracer = current_tracer()
+    if tracer is None:
+        raise TraceError("constant(…) belongs to a trace; use it inside a Lambda, or use the array itself")
+    return tracer.shared_constant(np.asarray(array), label, origin or tracer.origin)
 
 
 def emit(op: Op, *inputs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kir.layers.base import Layer, Weight
@@ -28,9 +29,14 @@ class SavedLayer:
 
 def named_weights(model: Model) -> dict[str, Weight]:
     """The weights by layer path and name, such as "encoder/dense_1/kernel". Each is listed once."""
+    return named_weights_of(model.layers)
+
+
+def named_weights_of(layers: Sequence[Layer]) -> dict[str, Weight]:
+    """The weights of the layers of a model, see `named_weights`."""
     found: dict[str, Weight] = {}
     seen: set[int] = set()
-    pending: list[tuple[str, Layer]] = [(layer.name, layer) for layer in reversed(model.layers)]
+    pending: list[tuple[str, Layer]] = [(layer.name, layer) for layer in reversed(layers)]
     while pending:
         path, layer = pending.pop()
         if id(layer) in seen:

@@ -230,7 +230,7 @@ def _write_files(path: Path, layout: _Layout, data_path: Path | None) -> None:
         with _temporary(target) as written:
             with open(written, "xb") as file:
                 for piece in layout.pieces:
-                    _write_piece(file, piece)
+                    write_piece(file, piece)
             if data_path is None:
                 os.replace(written, target)
                 return
@@ -238,14 +238,15 @@ def _write_files(path: Path, layout: _Layout, data_path: Path | None) -> None:
                 with open(data_written, "xb") as file:
                     for offset, array in layout.external:
                         file.write(bytes(offset - file.tell()))
-                        _write_piece(file, array)
-                _replace_both(written, target, data_written, data_path)
+                        write_piece(file, array)
+                replace_both(written, target, data_written, data_path)
     except OSError as error:
         reason = error.strerror or error
         raise FormatError(f"cannot write {path}: {reason}; check the disk and the permissions") from error
 
 
-def _write_piece(file: IO[bytes], piece: bytes | Array) -> None:
+def write_piece(file: IO[bytes], piece: bytes | Array) -> None:
+    """Writes bytes, or the little-endian elements of an array a piece at a time."""
     if isinstance(piece, bytes):
         file.write(piece)
     else:
@@ -272,7 +273,7 @@ def _forget(chunk: memoryview | bytes) -> None:
         owner.madvise(mmap.MADV_DONTNEED, page, start + len(chunk) - page)
 
 
-def _replace_both(model: Path, target: Path, data: Path, data_target: Path) -> None:
+def replace_both(model: Path, target: Path, data: Path, data_target: Path) -> None:
     """Puts a model and its data in place of the old ones; if that fails, the old ones are there as before.
 
     Two renames are not one. 1. The old data steps aside under another name. 2. The new data takes its place. 3. The new

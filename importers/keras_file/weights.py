@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kir.errors import FormatError
-from kir.importers.arrays import load_npz
+from kir.importers.arrays import load_npz, load_safetensors
 from kir.importers.keras_file.archive import Section, open_file, whole_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
 from kir.layers.base import Layer, Weight
@@ -45,7 +45,7 @@ def load_weights(model: Model, path: Path) -> None:
     elif path.suffix == ".npz":
         _assign_named(model, load_npz(path), path)
     elif path.suffix == ".safetensors":
-        _assign_named(model, _read_safetensors(path), path)
+        _assign_named(model, load_safetensors(path), path)
     else:
         raise FormatError(
             f"cannot read weights from {path}: expected a name ending in .weights.h5, .npz or .safetensors"
@@ -176,13 +176,3 @@ def _assign_named(model: Model, arrays: Mapping[str, Array], path: Path) -> None
         else:
             found.arrays.append((weight, arrays[name]))
     found.finish()
-
-
-def _read_safetensors(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FormatError(f"cannot read {path}: {error}; expected a safetensors file") from None

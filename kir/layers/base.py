@@ -27,7 +27,7 @@ import numpy as np
 from kir import config, constraints, initializers, regularizers
 from kir.arguments import boolean, integers, optional_integer
 from kir.caching import cached
-from kir.dims import Dim
+from kir.dims import Dim, Sym
 from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.layers.functions import function_config
 from kir.naming import automatic_name
@@ -562,14 +562,15 @@ def first_layer_shape(
 
 
 def check_shape(owner: str, name: str, shape: Any) -> tuple[Any, ...]:
-    """A shape as given by a user: sizes, None for unknown ones, text for unknown ones with a name.
+    """A shape as given by a user: sizes, None for unknown ones, text (or a symbolic size) for those with a name.
 
     Raises:
         InvalidArgumentError: it is not a tuple or list of those.
     """
     items = (shape,) if isinstance(shape, int) else shape
     if not isinstance(items, list | tuple) or not all(
-        size is None or isinstance(size, str) or (isinstance(size, int | np.integer) and size >= 0) for size in items
+        size is None or isinstance(size, str | Sym) or (isinstance(size, int | np.integer) and size >= 0)
+        for size in items
     ):
         raise InvalidArgumentError(
             f"{owner}: {name} must be a tuple of sizes, with None for an unknown one; received {name}={shape!r}"

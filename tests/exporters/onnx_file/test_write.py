@@ -221,7 +221,7 @@ def test_a_failure_between_two_renames_leaves_what_was_there(
 
 
 def test_a_failure_of_the_first_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "_replace_both", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(write, "replace_both", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         export_graph(big(), tmp_path / "m.onnx", external_data="yes")
     assert not list(tmp_path.iterdir())

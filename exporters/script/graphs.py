@@ -1,0 +1,405 @@
+"""From a graph to a script: nodes become layers again where they are one, and functions where they are none.
+
+order of nodes ── recognise ──> units: the nodes of one layer's call, or single nodes
+               ── schedule ───> units in an order in which each finds its inputs
+               ── write ──────> a line for each layer; a function for each run of other nodes of one origin
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from kir.dims import Sym
+from kir.errors import UnsupportedError
+from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
+from kir.exporters.script.models import input_piece, write_facts, write_settings
+from kir.exporters.script.recognise import Recognised, Recogniser
+from kir.exporters.script.script import MODEL, Script, applied
+from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
+from kir.exporters.script.values import Values
+from kir.graph import Graph, Node, Origin, Value
+from kir.layers.base import Layer
+from kir.layers.input import InputLayer
+from kir.model import unique_names
+from kir.naming import unique
+from kir.op import Array
+from kir.ops.sparse import SparseToDense
+from kir.ops.structural import Constant, Input, Output
+from kir.weight_names import named_weights_of
+
+
+def write_graph(script: Script, graph: Graph) -> dict[str, Array]:
+    """Writes a graph as a model; gives the arrays of its layers' weights, by their names in the weights file.
+
+    Raises:
+        UnsupportedError: the graph has no inputs.
+    """
+    return _GraphWriter(script, graph).write()
+
+
+@dataclass
+class Unit:
+    """What becomes one call in the script: a recognised layer, or nodes of one origin that become a function."""
+
+    nodes: list[Node]
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+    layer: Layer | None = None
+    found: Recognised | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        return self.nodes[0].origin
+
+
+class _GraphWriter:
+    def __init__(self, script: Script, graph: Graph) -> None:
+        if not graph.inputs:
+            raise UnsupportedError(f"the graph {graph.name!r} has no inputs; a model needs one")
+        self.script = script
+        self.graph = graph
+        self.order = graph.order()
+        self.index = {node: index for index, node in enumerate(self.order)}
+        self.reads: Counter[Value] = Counter(v for node in self.order for v in node.inputs if v is not None)
+        self.values = Values(script, self._no_layer)
+        self.texts: dict[Value, str] = {}
+        self.inputs: list[InputLayer] = []
+        self.producer: dict[Value, str] = {}  # the name of the layer or call that gives a value
+        self.taken: set[str] = set()
+        self.layers: dict[
+            str, tuple[Layer, str]
+        ] = {}  # the layer of a name that is called more than once, its variable
+
+    def write(self) -> dict[str, Array]:
+        """Writes everything."""
+        sparse = self._sparse_inputs()
+        write_settings(self.script)
+        self._make_inputs(sparse)
+        units = self._units(sparse)
+        names = self._choose_names(units)
+        outputs = [_read(node) for node in self.graph.outputs]
+        if self._is_chain(units, outputs):
+            self._write_chain(units, names)
+        else:
+            self._write_calls(units, names, outputs)
+        self._write_facts(outputs)
+        layers = list({id(unit.layer): unit.layer for unit in units if unit.layer is not None}.values())
+        weights = {name: weight.array for name, weight in named_weights_of(layers).items()}
+        self.script.has_weights = bool(weights)
+        return weights
+
+    # Inputs
+
+    def _sparse_inputs(self) -> dict[Node, str]:
+        """The nodes that make a sparse input dense, with the input's name."""
+        found: dict[Node, str] = {}
+        inputs = list(self.graph.inputs)
+        for node in self.order:
+            if not isinstance(node.op, SparseToDense) or node.origin is not None:
+                continue
+            sources = [value.node for value in node.inputs if value is not None]
+            if not all(isinstance(one.op, Input) and self.reads[one.output] == 1 for one in sources):
+                continue
+            name = _label(sources[1]).removesuffix(".values")
+            start = inputs.index(sources[0])
+            layer = InputLayer(
+                batch_shape=node.op.shape, dtype=sources[1].output.type.dtype, sparse=True, name=name or None
+            )
+            made = _input_ops(layer)
+            if inputs[start : start + 3] == sources and made == [one.op for one in sources]:
+                found[node] = name
+        return found
+
+    def _make_inputs(self, sparse: Mapping[Node, str]) -> None:
+        parts = {value.node for node in sparse for value in node.inputs if value is not None}
+        dense = {value.node: node for node in sparse for value in node.inputs[:1] if value is not None}
+        for node in self.graph.inputs:
+            assert isinstance(node.op, Input)
+            if node in dense:
+                shape = dense[node].output.type
+                layer = InputLayer(batch_shape=shape.shape, dtype=shape.dtype, sparse=True, name=sparse[dense[node]])
+                self._add_input(layer, dense[node].output)
+            elif node not in parts:
+                given = None if node.op.default is None else node.op.default.array
+                type = node.op.type
+                self._add_input(
+                    InputLayer(batch_shape=type.shape, dtype=type.dtype, input_tensor=given, name=node.op.label),
+                    node.output,
+                )
+
+    def _add_input(self, layer: InputLayer, value: Value) -> None:
+        self.inputs.append(layer)
+        self.taken.add(layer.name)
+        self.producer[value] = layer.name
+        self.texts[value] = self.script.names.new(layer.name)
+
+    # Units
+
+    def _units(self, sparse: Mapping[Node, str]) -> list[Unit]:
+        """All that computes, in an order in which everything finds its inputs."""
+        skipped = {node for node in self.order if isinstance(node.op, Input | Output | Constant)} | set(sparse)
+        recognised = Recogniser(self.graph, self.order, skipped, self.reads).recognise()
+        recognised = self._without_conflicts(recognised)
+        claimed = {node: found for found in recognised for node in found.nodes}
+        units: list[Unit] = []
+        for node in self.order:
+            if node in skipped:
+                continue
+            found = claimed.get(node)
+            if found is None:
+                self._extend(units, node)
+            elif node is found.nodes[-1]:
+                units.append(Unit(list(found.nodes), list(found.inputs), list(found.outputs), found.layer, found))
+        for output in self.graph.outputs:
+            value = _read(output)
+            if isinstance(value.node.op, Constant) and not any(value in unit.outputs for unit in units):
+                units.append(Unit([value.node], [], [value]))
+        for unit in units:
+            if unit.layer is None and not isinstance(unit.nodes[0].op, Constant):
+                self._close(unit)
+        return units
+
+    def _extend(self, units: list[Unit], node: Node) -> None:
+        """Puts a node into the function before it, if it comes from the same layer."""
+        if units and units[-1].layer is None and units[-1].origin == node.origin:
+            units[-1].nodes.append(node)
+        else:
+            units.append(Unit([node]))
+
+    def _close(self, unit: Unit) -> None:
+        """Finds what the nodes of a function read from outside, and what of theirs is read there."""
+        inside = set(unit.nodes)
+        read = [value for node in unit.nodes for value in node.inputs if value is not None]
+        unit.inputs = list(
+            dict.fromkeys(v for v in read if v.node not in inside and not isinstance(v.node.op, Constant))
+        )
+        unit.inputs += self._givers_of_sizes(unit)
+        counts = Counter(value for value in read if value.node in inside)
+        unit.outputs = [v for node in unit.nodes for v in node.outputs if self.reads[v] > counts[v]]
+
+    def _givers_of_sizes(self, unit: Unit) -> list[Value]:
+        """Inputs of the model that have the sizes which operators name and nothing in the function has."""
+        seen = [value for node in unit.nodes for value in (*node.inputs, *node.outputs) if value is not None]
+        known = {dim.name for value in seen for dim in value.type.shape if isinstance(dim, Sym)}
+        missing = {name for node in unit.nodes for name in node.op.symbols()} - known
+        found: list[Value] = []
+        for value in self.texts:
+            names = {dim.name for dim in value.type.shape if isinstance(dim, Sym)}
+            if names & missing:
+                found.append(value)
+                missing -= names
+        return found
+
+    def _without_conflicts(self, recognised: list[Recognised]) -> list[Recognised]:
+        """Those that can be: whose outputs come last, and whose weights nobody else reads."""
+        changed = True
+        while changed:
+            owner = {node: found for found in recognised for node in found.nodes}
+            kept = [found for found in recognised if self._is_in_order(found, owner) and self._owns(found, owner)]
+            changed = len(kept) < len(recognised)
+            recognised = kept
+        return recognised
+
+    def _is_in_order(self, found: Recognised, owner: Mapping[Node, Recognised]) -> bool:
+        """Whether everything that reads an output of the nodes comes behind all of them."""
+        last = self.index[found.nodes[-1]]
+        for value in found.outputs:
+            for use in self.graph.uses(value):
+                reader = owner.get(use.node)
+                place = self.index.get(use.node if reader is None else reader.nodes[-1], last + 1)
+                if reader is not found and place <= last:
+                    return False
+        return True
+
+    def _owns(self, found: Recognised, owner: Mapping[Node, Recognised]) -> bool:
+        """Whether all readers of its weights are calls of the same layer."""
+        return all(
+            use.node in owner and owner[use.node].layer is found.layer
+            for constant in found.weights
+            for use in self.graph.uses(constant)
+            if use.node in self.index
+        )
+
+    # Names
+
+    def _choose_names(self, units: Sequence[Unit]) -> dict[int, str]:
+        """A name for each unit's call, by its id; recognised layers keep theirs, since weights are found by it."""
+        names: dict[int, str] = {}
+        for unit in units:
+            if unit.layer is not None:
+                self.taken.add(unit.layer.name)
+                names[id(unit)] = unit.layer.name
+        for unit in units:
+            if unit.layer is None:
+                origin = unit.origin
+                wanted = origin.path if origin is not None and origin.path else identifier(unit.nodes[0].op.name)
+                names[id(unit)] = unique(wanted, self.taken)
+                self.taken.add(names[id(unit)])
+        return names
+
+    # Writing
+
+    def _is_chain(self, units: Sequence[Unit], outputs: Sequence[Value]) -> bool:
+        """Whether each unit reads what the one before gives, and nothing else."""
+        if len(self.inputs) != 1 or len(outputs) != 1 or not units:
+            return False
+        seen: set[int] = set()
+        (last,) = self.texts
+        for unit in units:
+            if unit.inputs != [last] or len(unit.outputs) != 1 or (unit.layer is not None and id(unit.layer) in seen):
+                return False
+            if unit.found is not None and not unit.found.takes_one:
+                return False
+            seen.add(id(unit.layer))
+            last = unit.outputs[0]
+        return last is outputs[0]
+
+    def _write_chain(self, units: Sequence[Unit], names: Mapping[int, str]) -> None:
+        self.script.use("kir", "Sequential")
+        layers = [
+            input_piece(self.script, self.inputs[0]),
+            *[self._constructor(unit, names[id(unit)]) for unit in units],
+        ]
+        for unit in units:
+            self.producer[unit.outputs[0]] = names[id(unit)]
+        self._add_model("Sequential", [sequence(layers)])
+
+    def _write_calls(self, units: Sequence[Unit], names: Mapping[int, str], outputs: Sequence[Value]) -> None:
+        self.script.use("kir", "Model")
+        texts = list(self.texts.values())
+        for layer, text in zip(self.inputs, texts, strict=True):
+            self.script.add(f"{text} = ", input_piece(self.script, layer))
+        calls = Counter(id(unit.layer) for unit in units if unit.layer is not None)
+        variables: dict[int, str] = {}
+        for unit in units:
+            name = names[id(unit)]
+            arguments = self._arguments(unit)
+            if unit.layer is not None and (calls[id(unit.layer)] > 1 or len(arguments.flat) > 50):
+                if id(unit.layer) not in variables:
+                    constructor = self._constructor(unit, name)
+                    variables[id(unit.layer)] = self.script.names.new(f"{name}_layer")
+                    self.script.add(f"{variables[id(unit.layer)]} = ", constructor)
+                piece: Piece = Group(f"{variables[id(unit.layer)]}(", arguments.items, ")")
+            elif len(arguments.flat) > 50:
+                constructor = self._constructor(unit, name)
+                variable = self.script.names.new(f"{name}_layer")
+                self.script.add(f"{variable} = ", constructor)
+                piece = Group(f"{variable}(", arguments.items, ")")
+            else:
+                piece = applied(self._constructor(unit, name), arguments)
+            self._assign(unit, name, piece)
+        results = [self.texts[value] for value in outputs]
+        inputs = texts if len(texts) > 1 else texts[0]
+        labels = [_label(node) for node in self.graph.outputs]
+        is_dict = len(results) > 1 and labels != self._usual_names(outputs) and labels == sorted(set(labels))
+        if is_dict:
+            given: Piece = mapping([(quote(label), text) for label, text in zip(labels, results, strict=True)])
+        else:
+            given = results[0] if len(results) == 1 else sequence(results)
+        self._add_model("Model", [sequence(inputs) if isinstance(inputs, list) else inputs, given])
+        self.names_given = is_dict
+
+    names_given = False
+
+    def _add_model(self, kind: str, arguments: list[Piece]) -> None:
+        name = self.graph.name or "graph"
+        self.script.add(f"{MODEL} = ", call(kind, arguments, [("name", quote(name))]))
+
+    def _write_facts(self, outputs: Sequence[Value]) -> None:
+        labels = [_label(node) for node in self.graph.outputs]
+        is_usual = self.names_given or labels == self._usual_names(outputs)
+        write_facts(self.script, self.graph.metadata, None if is_usual else labels)
+
+    def _usual_names(self, outputs: Sequence[Value]) -> list[str]:
+        """What the outputs would be called without a word."""
+        tensors: Any = [SimpleNamespace(name=self.producer[value]) for value in outputs]
+        return unique_names(tensors, None, {layer.name for layer in self.inputs})
+
+    def _arguments(self, unit: Unit) -> Group:
+        inputs = unit.inputs or [next(iter(self.texts))]
+        texts = [self.texts[value] for value in inputs]
+        if unit.found is None or unit.found.takes_one:
+            return call("", texts)
+        return call("", [sequence(texts)])
+
+    def _constructor(self, unit: Unit, name: str) -> Group:
+        if unit.layer is not None:
+            return self.values.constructor(unit.layer)
+        function = self._function(unit)
+        origin = unit.origin
+        if origin is not None and origin.layer == "Lambda" and origin.path == name and len(unit.inputs) == 1:
+            self.script.use("kir.layers", "Lambda")
+            return call("Lambda", [function], [("name", quote(name))])
+        self.script.use("kir.functional", "Traced")
+        source: list[tuple[str, Piece]] = [] if origin is None else [("origin", origin_piece(self.script, origin))]
+        return call("Traced", [function], [*source, ("name", quote(name))])
+
+    def _function(self, unit: Unit) -> str:
+        """Writes the function of a unit."""
+        wanted = unit.origin.path if unit.origin is not None else unit.nodes[0].op.name
+        name = self.script.names.new(f"compute_{identifier(wanted)}")
+        writer = FunctionWriter(self.script, self.reads, self.bound)
+        for value in unit.inputs or [next(iter(self.texts))]:
+            writer.parameter(value, "x")
+        for node in unit.nodes:
+            writer.add(node)
+        writer.finish(name, unit.outputs[0] if len(unit.outputs) == 1 else tuple(unit.outputs))
+        return name
+
+    @property
+    def bound(self) -> frozenset[Value]:
+        """Constants without a label that come from another layer than the first node that reads them."""
+        if self._bound is None:
+            first: dict[Value, Node] = {}
+            for node in self.order:
+                for value in node.inputs:
+                    if value is not None:
+                        first.setdefault(value, node)
+            self._bound = frozenset(
+                value
+                for value, node in first.items()
+                if isinstance(value.node.op, Constant) and value.node.op.label is None
+                if value.node.origin != node.origin and not isinstance(node.op, Output)
+            )
+        return self._bound
+
+    _bound: frozenset[Value] | None = None
+
+    def _assign(self, unit: Unit, name: str, piece: Piece) -> None:
+        for value in unit.outputs:
+            self.producer[value] = name
+        outputs = unit.outputs if unit.found is None else unit.found.results
+        if len(outputs) > MAX_UNPACKED:
+            variable = self.script.names.new(name)
+            self.script.add(f"{variable} = ", piece)
+            self.texts.update((value, f"{variable}[{i}]") for i, value in enumerate(outputs) if value is not None)
+            return
+        variables = [self.script.names.new(name) if value in self.reads else "_" for value in outputs]
+        self.texts.update(zip(outputs, variables, strict=True))
+        self.script.add(f"{', '.join(variables)} = ", piece)
+
+    def _no_layer(self, layer: Layer) -> Piece:
+        return self.values.constructor(layer)
+
+
+def _input_ops(layer: InputLayer) -> list[Any]:
+    from kir.trace import Tracer
+
+    graph = Graph()
+    layer.add_input(Tracer(graph), layer.name, {})
+    return [node.op for node in graph.inputs]
+
+
+def _label(node: Node) -> str:
+    assert isinstance(node.op, Input | Output)
+    return node.op.label
+
+
+def _read(output: Node) -> Value:
+    (value,) = output.inputs
+    assert value is not None
+    return value

@@ -1,0 +1,415 @@
+"""From a model of layers to a script: layers as they are, a Sequential where the model is a chain.
+
+Functions, of a Lambda or given as an activation, are written as what they did to symbolic tensors.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from kir import backend as K
+from kir import config
+from kir.errors import KirError, UnsupportedError
+from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter
+from kir.exporters.script.script import MODEL, Script, applied
+from kir.exporters.script.text import Group, Piece, call, flat, mapping, number, quote, sequence
+from kir.exporters.script.values import Values
+from kir.functional import Operation
+from kir.graph import Graph, Value
+from kir.keras_tensor import BATCH, Call, KerasTensor, input_type
+from kir.layers.base import Layer
+from kir.layers.core import Lambda
+from kir.layers.input import InputLayer
+from kir.model import Model, Sequential
+from kir.naming import snake_case
+from kir.ops.structural import Input as InputOp
+from kir.ops.structural import Output
+from kir.structure import flatten, map_structure
+from kir.trace import Tensor, Tracer
+from kir.types import DType
+
+
+def write_model(script: Script, model: Model) -> None:
+    """Writes a model, and the models inside it before it.
+
+    Raises:
+        UnsupportedError: a layer, or an argument of one, cannot be written; the message lists all of them.
+    """
+    writer = _ModelWriter(script, model)
+    write_settings(script, loses_masks=_loses_masks(model))
+    for inner in writer.inner_models():
+        writer.write(inner, script.names.new(inner.name))
+    writer.write(model, MODEL)
+    writer.finish()
+
+
+class _ModelWriter:
+    def __init__(self, script: Script, model: Model) -> None:
+        self.script = script
+        self.model = model
+        self.values = Values(script, self._inner_layer)
+        self.problems: list[str] = []
+        self.variables: dict[int, str] = {}  # of tensors and of layers, by their ids
+        models = [*self.inner_models(), model]
+        self.calls = Counter(id(one.layer) for owner in models for one in owner.recorded)
+        self.counted: Counter[str] = Counter()  # how the script's process counts automatic names
+
+    def inner_models(self) -> list[Model]:
+        """The models inside the model at any depth, each behind those inside it."""
+        found: dict[int, Model] = {}
+        pending: list[Layer] = [self.model]
+        while pending:
+            layer = pending.pop()
+            if isinstance(layer, Model) and layer is not self.model:
+                found.pop(id(layer), None)
+                found[id(layer)] = layer
+            owned = layer.operations if isinstance(layer, Model) else layer.sublayers()
+            pending += [inner for inner in owned if inner.sublayers()]
+        return list(reversed(found.values()))
+
+    # Models
+
+    def write(self, model: Model, variable: str) -> None:
+        """The statements that build one model."""
+        self.variables[id(model)] = variable
+        if type(model) not in (Model, Sequential):
+            self.problems.append(f"{model.name}: {type(model).__name__} is a class of its own")
+        if _is_chain(model):
+            layers = [self._input(model.inputs[0].call.layer), *[self._layer(one.layer, one) for one in model.recorded]]
+            self._add_model(model, variable, "Sequential", [sequence(layers)])
+        else:
+            for x in model.inputs:
+                self._assign(x, self._input(x.call.layer))
+            for recorded in model.recorded:
+                self._write_call(recorded)
+            structures = [self._structure(model.input_structure), self._structure(model.output_structure)]
+            self._add_model(model, variable, "Model", structures)
+
+    def _add_model(self, model: Model, variable: str, kind: str, arguments: list[Piece]) -> None:
+        self.script.use("kir", kind)
+        frozen: list[tuple[str, Piece]] = [] if model.trainable else [("trainable", "False")]
+        self.script.add(f"{variable} = ", call(kind, arguments, [("name", quote(model.name)), *frozen]))
+
+    def finish(self) -> None:
+        """What the model says beside its layers, and the errors."""
+        model = self.model
+        write_facts(self.script, model.metadata, model.given_output_names)
+        self.script.has_weights = bool(model.weights)
+        if self.problems:
+            listed = "\n".join(f"  {one}" for one in dict.fromkeys(self.problems))
+            raise UnsupportedError(f"{model.name} cannot be written as a script of its layers:\n{listed}")
+
+    # Inputs
+
+    def _input(self, layer: Layer) -> Piece:
+        if not isinstance(layer, InputLayer):
+            self.problems.append(f"{layer.name}: an input that is no Input")
+            return "None"
+        return input_piece(self.script, layer)
+
+    # Calls
+
+    def _write_call(self, recorded: Call) -> None:
+        layer = recorded.layer
+        args, kwargs = recorded.arguments
+        arguments = Group(
+            "(",
+            tuple(
+                [("", self._structure(one, layer.name)) for one in args]
+                + [(f"{name}=", self._structure(one, layer.name)) for name, one in sorted(kwargs.items())]
+            ),
+            ")",
+        )
+        if isinstance(layer, Operation):
+            self._assign(recorded.outputs, self._operation(layer, recorded, args, kwargs, arguments))
+            return
+        if self.calls[id(layer)] > 1 or isinstance(layer, Model) or len(arguments.flat) > 50:
+            if id(layer) not in self.variables:
+                constructor = self._layer(layer, recorded)
+                self.variables[id(layer)] = self.script.names.new(f"{layer.name}_layer")
+                self.script.add(f"{self.variables[id(layer)]} = ", constructor)
+            self._assign(recorded.outputs, Group(f"{self.variables[id(layer)]}(", arguments.items, ")"))
+            return
+        constructor = self._layer(layer, recorded)
+        assert isinstance(constructor, Group)
+        self._assign(recorded.outputs, applied(constructor, arguments))
+
+    def _assign(self, outputs: Any, piece: Piece) -> None:
+        """A statement that names the outputs of a call."""
+        leaves = flatten(outputs)
+        if isinstance(outputs, KerasTensor):
+            self.variables[id(outputs)] = self.script.names.new(outputs.name)
+            self.script.add(f"{self.variables[id(outputs)]} = ", piece)
+            return
+        if isinstance(outputs, list | tuple) and len(outputs) == len(leaves) <= MAX_UNPACKED:
+            names = [self.script.names.new(leaf.name) for leaf in leaves]
+            self.variables.update((id(leaf), name) for leaf, name in zip(leaves, names, strict=True))
+            self.script.add(f"{', '.join(names)}{',' * (len(names) == 1)} = ", piece)
+            return
+        name = self.script.names.new(leaves[0].name)
+        self.script.add(f"{name} = ", piece)
+        self._name_items(outputs, name)
+
+    def _name_items(self, outputs: Any, text: str) -> None:
+        if isinstance(outputs, KerasTensor):
+            self.variables[id(outputs)] = text
+        elif isinstance(outputs, Mapping):
+            for key, item in outputs.items():
+                self._name_items(item, f"{text}[{flat(self.values.piece(key, 'key'))}]")
+        else:
+            for index, item in enumerate(outputs):
+                self._name_items(item, f"{text}[{index}]")
+
+    def _operation(self, layer: Operation, recorded: Call, args: Any, kwargs: Any, arguments: Group) -> Piece:
+        """A call of a function of the backend; with its name where the script would count another one."""
+        function: Any = layer.function
+        bound: dict[str, Any] = {}
+        if isinstance(function, functools.partial):
+            if function.args:
+                return self._traced_operation(layer, recorded)
+            function, bound = function.func, dict(function.keywords)
+        name = getattr(function, "__name__", "")
+        if getattr(K, name, None) is not function or bound.keys() & kwargs.keys():
+            return self._traced_operation(layer, recorded)
+        extra = tuple((f"{key}=", self._structure(value, layer.name)) for key, value in bound.items())
+        items = (*arguments.items, *extra)
+        prefix = snake_case(layer.function_name)
+        count = self.counted[prefix]
+        if layer.name == (f"{prefix}_{count}" if count else prefix):
+            self.counted[prefix] += 1
+            return Group(f"{self.script.backend(name)}(", items, ")")
+        self.script.use("kir.functional", "Operation")
+        made = call("Operation", [self.script.backend(name)], [("name", quote(layer.name))])
+        return applied(made, Group("(", items, ")"))
+
+    def _traced_operation(self, layer: Operation, recorded: Call) -> Piece:
+        """An operation that is no function of the backend, as a function of its tensors."""
+        trace = _Trace(recorded)
+        with trace.tracer.layer(layer.name, "Operation"):
+            outputs = layer.call(*trace.args, **trace.kwargs)
+        name = self.script.names.new(layer.function_name if layer.function_name.isidentifier() else layer.name)
+        writer = FunctionWriter(self.script, trace.reads(outputs))
+        for tensor in flatten((trace.args, trace.kwargs)):
+            if isinstance(tensor, Tensor) and tensor.value not in writer.texts:
+                writer.parameter(tensor.value, "x")
+        trace.write(writer, outputs, name)
+        self.script.use("kir.functional", "Operation")
+        tensors = dict.fromkeys(self.variables[id(x)] for x in recorded.inputs)
+        return applied(call("Operation", [name], [("name", quote(layer.name))]), call("", tensors))
+
+    # Layers
+
+    def _layer(self, layer: Layer, recorded: Call | None = None) -> Piece:
+        """The constructor call of a layer, or the variable of one that has its statement already."""
+        if id(layer) in self.variables:
+            return self.variables[id(layer)]
+        try:
+            if isinstance(layer, Lambda):
+                return self._lambda(layer, recorded)
+            return self.values.constructor(layer)
+        except UnsupportedError as error:
+            self.problems.append(f"{layer.name}: {error}")
+            return call("None")
+
+    def _inner_layer(self, layer: Layer) -> Piece:
+        """A layer inside the arguments of another."""
+        return self._layer(layer)
+
+    def _lambda(self, layer: Lambda, recorded: Call | None) -> Piece:
+        """A Lambda of a function that is written as what it does to tensors of the types of its call."""
+        if recorded is None:
+            raise UnsupportedError("a Lambda inside another layer has no inputs to be traced with")
+        name = self.script.names.new(_function_name(layer))
+        self._function(layer, recorded, name)
+        keywords: list[tuple[str, Piece]] = []
+        if layer.mask is not None:
+            keywords.append(("mask", self._mask(layer, recorded, name)))
+        policy = [("dtype", quote(layer.dtype_policy.name))] if layer.dtype_policy.name != "float32" else []
+        frozen = [] if layer.trainable else [("trainable", "False")]
+        self.script.use("kir.layers", "Lambda")
+        return call("Lambda", [name], [*keywords, *policy, *frozen, ("name", quote(layer.name))])
+
+    def _function(self, layer: Lambda, recorded: Call, name: str) -> None:
+        trace = _Trace(recorded)
+        mask = trace.masks if layer.uses_mask else None
+        with trace.tracer.layer(layer.name, "Lambda"):
+            args = map_structure(lambda x: layer._autocast(x) if layer.autocast else x, trace.args)
+            outputs = layer.call(args[0], mask=mask)
+        writer = FunctionWriter(self.script, trace.reads(outputs))
+        writer.parameter(trace.values(args[0]), "x" if isinstance(args[0], Tensor) else "inputs")
+        if layer.uses_mask:
+            writer.optional(None if mask is None else mask.value, "mask")
+        trace.write(writer, outputs, name)
+
+    def _mask(self, layer: Lambda, recorded: Call, name: str) -> Piece:
+        if not callable(layer.mask):
+            return self.values.piece(layer.mask, f"{layer.name}/mask")
+        trace = _Trace(recorded)
+        with trace.tracer.layer(layer.name, "Lambda"):
+            outputs = layer.compute_mask(trace.args[0], trace.masks)
+        function = self.script.names.new(f"{name}_mask")
+        writer = FunctionWriter(self.script, trace.reads(outputs))
+        writer.parameter(trace.values(trace.args[0]), "x")
+        writer.parameter(None if trace.masks is None else trace.values(trace.masks), "mask")
+        trace.write(writer, outputs, function)
+        return function
+
+    # Structures of tensors
+
+    def _structure(self, structure: Any, what: str = "argument") -> Piece:
+        match structure:
+            case KerasTensor():
+                return self.variables[id(structure)]
+            case Mapping():
+                return mapping(
+                    [(self.values.piece(key, what), self._structure(v, what)) for key, v in structure.items()]
+                )
+            case list():
+                return sequence([self._structure(item, what) for item in structure])
+            case tuple():
+                return sequence([self._structure(item, what) for item in structure], "()")
+        try:
+            return self.values.piece(structure, what)
+        except UnsupportedError as error:
+            self.problems.append(f"{what}: {error}")
+            return "None"
+
+
+class _Trace:
+    """A recorded call of a Lambda, traced into a graph of its own."""
+
+    def __init__(self, recorded: Call) -> None:
+        self.graph = Graph()
+        self.tracer = Tracer(self.graph, on_lost_mask="ignore")
+        args, kwargs = recorded.arguments
+        self._tensors: dict[int, Tensor] = {}
+        self.args = map_structure(self._input, args)
+        self.kwargs = map_structure(self._input, kwargs)
+        masks = map_structure(lambda x: getattr(x, "mask", None), self.args[0])
+        self.masks = masks if flatten(masks) else None
+
+    def _input(self, leaf: Any) -> Any:
+        if not isinstance(leaf, KerasTensor):
+            return leaf
+        if id(leaf) not in self._tensors:
+            number = len(self.graph.inputs)
+            tensor = self.tracer.add(InputOp(str(number), leaf.type))[0]
+            if leaf.mask_type is not None:
+                tensor = tensor.with_mask(self.tracer.add(InputOp(f"mask_{number}", leaf.mask_type))[0])
+            self._tensors[id(leaf)] = tensor
+        return self._tensors[id(leaf)]
+
+    def values(self, structure: Any) -> Any:
+        return map_structure(lambda x: x.value, structure)
+
+    def reads(self, outputs: Any) -> Mapping[Value, int]:
+        counts: Counter[Value] = Counter(tensor.value for tensor in flatten(outputs))
+        counts.update(value for node in self.graph.nodes() for value in node.inputs if value is not None)
+        return counts
+
+    def write(self, writer: FunctionWriter, outputs: Any, name: str) -> None:
+        for index, tensor in enumerate(flatten(outputs)):
+            self.graph.add(Output(str(index)), tensor.value)
+        for node in self.graph.order():
+            if not isinstance(node.op, InputOp | Output):
+                writer.add(node)
+        writer.finish(name, self.values(outputs))
+
+
+def input_piece(script: Script, layer: InputLayer) -> Piece:
+    """The call of `Input` that makes an input layer."""
+    script.use("kir", "Input")
+    sizes = _sizes(script, layer)
+    keywords: list[tuple[str, Piece]] = []
+    batch, rest = layer.type.shape[:1], sizes[1:]
+    if batch == (BATCH,):
+        keywords.append(("shape", sequence(rest, "()")))
+    else:
+        keywords.append(("batch_shape", sequence(sizes, "()")))
+    if layer.type.dtype is not DType.FLOAT32:
+        keywords.append(("dtype", quote(layer.type.dtype.keras_name)))
+    if layer.sparse:
+        keywords.append(("sparse", "True"))
+    if layer.optional:
+        keywords.append(("optional", "True"))
+    if layer.given is not None:
+        keywords.append(("tensor", script.array(layer.given, layer.name)))
+    return call("Input", keywords=[*keywords, ("name", quote(layer.name))])
+
+
+def _sizes(script: Script, layer: InputLayer) -> list[Piece]:
+    """The sizes as `Input` takes them: None where it would choose the size's name itself."""
+    shape = layer.type.shape
+    default = input_type(layer.name, [None] * len(shape), layer.type.dtype).shape
+    return [_size(script, dim, usual) for dim, usual in zip(shape, default, strict=True)]
+
+
+def _size(script: Script, dim: Any, usual: Any) -> Piece:
+    if isinstance(dim, int):
+        return str(dim)
+    if dim == usual:
+        return "None"
+    named = None if dim.name is None else input_type("", [dim.name], DType.FLOAT32).shape[0]
+    if named == dim:
+        return quote(dim.name)
+    return call(script.use("kir.dims", "parse_dim"), [quote(str(dim))])
+
+
+def write_settings(script: Script, *, loses_masks: bool = False) -> None:
+    """Statements for settings that differ from those that a script starts with."""
+    usual = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    chosen = {name: getattr(config, name)() for name in usual}
+    changed = {name: value for name, value in chosen.items() if value != usual[name]}
+    if loses_masks:
+        changed["on_lost_mask"] = "warn"
+    for name, value in changed.items():
+        script.use("kir", "config")
+        script.add("", call(f"config.set_{name}", [quote(value) if isinstance(value, str) else number(value)]))
+
+
+def _loses_masks(model: Model) -> bool:
+    """Whether a mask reaches a layer that cannot carry it, which a model read from a Keras file may do."""
+    tracer = Tracer(on_lost_mask="error")
+    inputs = [tracer.add(InputOp(str(index), x.type))[0] for index, x in enumerate(model.inputs)]
+    try:
+        model.call(inputs)
+    except KirError:
+        return True
+    return False
+
+
+def write_facts(script: Script, metadata: Mapping[str, str], output_names: list[str] | None) -> None:
+    """Statements for what a model says beside its layers."""
+    if output_names is not None:
+        script.add(f"{MODEL}.output_names = ", sequence(map(quote, output_names)))
+    if metadata:
+        entries = mapping([(quote(key), quote(text)) for key, text in metadata.items()])
+        script.add("", call(f"{MODEL}.metadata.update", [entries]))
+
+
+def _is_chain(model: Model) -> bool:
+    """Whether every layer is called once, on what the one before gave and nothing else."""
+    structure = [model.input_structure, model.output_structure]
+    if not all(isinstance(x, KerasTensor) for x in structure):
+        return False
+    last = model.input_structure
+    if not isinstance(last.call.layer, InputLayer):
+        return False
+    seen: set[int] = set()
+    for recorded in model.recorded:
+        args, kwargs = recorded.arguments
+        is_next = len(args) == 1 and args[0] is last and not kwargs and isinstance(recorded.outputs, KerasTensor)
+        if not is_next or not recorded.layer.is_layer or id(recorded.layer) in seen:
+            return False
+        seen.add(id(recorded.layer))
+        last = recorded.outputs
+    return last is model.output_structure
+
+
+def _function_name(layer: Lambda) -> str:
+    """What to call the function of a Lambda: as its author did, or for one without a name like the layer."""
+    name = getattr(layer.function, "__name__", "")
+    return name if name.isidentifier() else layer.name

@@ -1,0 +1,324 @@
+"""Which layers nodes of one origin may be, with the arguments that their operators tell.
+
+A proposal may be wrong: `recognise` tries it. A layer without a proposal here is written as a function, under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from kir import activations, layers
+from kir.dims import Dim
+from kir.errors import KirError
+from kir.graph import Graph, Node, Value
+from kir.layers.base import Layer
+from kir.layers.rnn import RECURRENT_ACTIVATIONS, Recurrent
+from kir.op import Array, Op
+from kir.ops import linear, nn, random, recurrent
+from kir.ops import shape as shaping
+from kir.ops.elementwise import ACTIVATIONS
+from kir.ops.structural import Constant, Input
+from kir.trace import Tensor, Tracer
+from kir.types import DType, TensorType
+
+
+@dataclass
+class Component:
+    """Nodes of one origin that hang together, in the graph's order, and what they read of others."""
+
+    nodes: list[Node]
+    inputs: list[Value]
+
+    @property
+    def path(self) -> str:
+        origin = self.nodes[0].origin
+        assert origin is not None
+        return origin.path
+
+    @property
+    def layer_class(self) -> str:
+        """The class of the layer; empty if the file that the nodes are of names none of kir's."""
+        origin = self.nodes[0].origin
+        assert origin is not None
+        return origin.layer if is_layer_class(origin.layer) else ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the nodes are of a file that names no layers: then names and labels need not stay."""
+        return not self.layer_class
+
+
+@dataclass
+class Proposal:
+    """A layer to try on the nodes of a component: `layer` called on the inputs, one or a list of them."""
+
+    component: Component
+    layer: Layer
+    inputs: list[Value]
+    takes_one: bool = True
+    set_weights: Callable[[Layer], None] = field(default=lambda layer: None)
+
+
+def is_layer_class(name: str) -> bool:
+    """Whether kir's exporter may have named a node's layer so."""
+    found = getattr(layers, name, None)
+    return name in ("Operation", "Functional", "Model", "Sequential") or (
+        isinstance(found, type) and issubclass(found, Layer)
+    )
+
+
+def propose(component: Component) -> Iterator[Proposal]:
+    """Layers that the first nodes of a component may be a call of, the likeliest first."""
+    if not component.path:
+        return
+    makers = [component.layer_class] if component.layer_class else _classes_by_operator(component.nodes[0])
+    for name in makers:
+        if name in MAKERS:
+            yield from MAKERS[name](component)
+
+
+def _classes_by_operator(node: Node) -> list[str]:
+    """The layers that an operator of a file of somebody else's may be."""
+    match node.op:
+        case linear.Dense():
+            return ["Dense"]
+        case shaping.Reshape():
+            return ["Flatten", "Reshape"]
+        case shaping.Transpose():
+            return ["Permute"]
+        case recurrent.LSTM() | recurrent.GRU() | recurrent.RNN():
+            return []
+        case shaping.Concat():
+            return ["Concatenate"]
+    if isinstance(node.op, (*ACTIVATIONS, nn.Softmax, nn.LogSoftmax)):
+        return ["Activation"]
+    merging = {"Add": "Add", "Sub": "Subtract", "Mul": "Multiply", "Maximum": "Maximum", "Minimum": "Minimum"}
+    return [merging[node.op.name]] if node.op.name in merging else []
+
+
+Maker = Callable[[Component], Iterator[Proposal]]
+MAKERS: dict[str, Maker] = {}
+
+
+def makes(*names: str) -> Callable[[Maker], Maker]:
+    """Registers a function that proposes layers of these classes."""
+
+    def register(maker: Maker) -> Maker:
+        MAKERS.update(dict.fromkeys(names, maker))
+        return maker
+
+    return register
+
+
+def _inputs_of(node: Node) -> list[Value]:
+    """What a node reads, constants left out."""
+    return [value for value in node.inputs if value is not None and not isinstance(value.node.op, Constant)]
+
+
+def _constants_of(node: Node) -> list[Array]:
+    return [value.node.op.value.array for value in node.inputs if value is not None and _is_constant(value)]  # type: ignore[attr-defined]
+
+
+def _is_constant(value: Value) -> bool:
+    return isinstance(value.node.op, Constant)
+
+
+# Dense and activations
+
+
+@makes("Dense")
+def _dense(component: Component) -> Iterator[Proposal]:
+    node = component.nodes[0]
+    if not isinstance(node.op, linear.Dense) or len(_inputs_of(node)) != 1:
+        return
+    arrays = _constants_of(node)
+    if len(arrays) != len(node.inputs) - 1:
+        return
+    units, use_bias = arrays[0].shape[1], len(arrays) > 1
+    type = linear.Dense().infer(*[value.type for value in node.inputs if value is not None])
+    following = [node.op.activation] if node.op.activation is not None else _operators_behind(component)
+    for activation in [*_activations(type, following), *([] if node.op.activation is not None else ["linear"])]:
+        layer = layers.Dense(units, activation, use_bias, dtype=node.output.type.dtype.keras_name, name=component.path)
+        yield Proposal(component, layer, _inputs_of(node), set_weights=lambda layer: layer.set_weights(arrays))
+
+
+@makes("Activation")
+def _activation(component: Component) -> Iterator[Proposal]:
+    node = component.nodes[0]
+    for source in _inputs_of(node)[:1]:
+        for name in _activations(source.type, [node.op]):
+            layer = layers.Activation(name, dtype=_dtype_of(source), name=component.path)
+            yield Proposal(component, layer, [source])
+
+
+def _operators_behind(component: Component) -> list[Op]:
+    """The operators of a component behind the first, of which an activation may begin with any that reads it."""
+    first = component.nodes[0].output
+    return [node.op for node in component.nodes[1:] if first in node.inputs]
+
+
+def _activations(type: TensorType, operators: Sequence[Op]) -> list[str]:
+    """The names of activations that begin with one of the operators."""
+    return [name for name, op in _first_operators(type) if op in operators]
+
+
+@cache
+def _first_operators(type: TensorType) -> list[tuple[str, Op]]:
+    """The activations that work on a type, each with the operators that read its input; those of most nodes first."""
+    found: list[tuple[int, str, Op]] = []
+    for name, function in activations.ACTIVATIONS.items():
+        graph = Graph()
+        x = Tracer(graph).add(Input("x", type))[0]
+        try:
+            if isinstance(function(x), Tensor):
+                readers = [node for node in graph.nodes() if x.value in node.inputs]
+                found += [(-len(graph.nodes()), name, node.op) for node in readers]
+        except (KirError, TypeError):  # it needs more arguments, or cannot work on such a tensor
+            continue
+    return [(name, op) for _, name, op in sorted(found, key=lambda one: one[0])]
+
+
+def _dtype_of(value: Value) -> str:
+    dtype = value.type.dtype
+    return dtype.keras_name if dtype.is_float else DType.FLOAT32.keras_name
+
+
+# Shapes
+
+
+@makes("Flatten", "Reshape", "Permute", "RepeatVector")
+def _shape(component: Component) -> Iterator[Proposal]:
+    node = component.nodes[0]
+    sources = _inputs_of(node)
+    if len(sources) != 1:
+        return
+    options: dict[str, Any] = {"dtype": _dtype_of(sources[0]), "name": component.path}
+    name = component.layer_class
+    last = component.nodes[-1].outputs[0].type.shape
+    if name in ("Flatten", "") and isinstance(component.nodes[-1].op, shaping.Reshape):
+        for data_format in ("channels_last", "channels_first"):
+            yield Proposal(component, layers.Flatten(data_format, **options), sources)
+    if name in ("Reshape", "") and isinstance(node.op, shaping.Reshape) and last[:1] == sources[0].type.shape[:1]:
+        target = _target(last[1:])
+        if target is not None:
+            yield Proposal(component, layers.Reshape(target, **options), sources)
+    if name in ("Permute", "") and isinstance(node.op, shaping.Transpose) and node.op.permutation[:1] == (0,):
+        yield Proposal(component, layers.Permute(node.op.permutation[1:], **options), sources)
+    if name == "RepeatVector" and len(last) == 3 and isinstance(last[1], int):
+        yield Proposal(component, layers.RepeatVector(last[1], **options), sources)
+
+
+def _target(shape: Sequence[Dim]) -> tuple[int, ...] | None:
+    """A target shape for Reshape, in which one size may be -1."""
+    unknown = [size for size in shape if not isinstance(size, int)]
+    return None if len(unknown) > 1 else tuple(size if isinstance(size, int) else -1 for size in shape)
+
+
+# Merging
+
+
+@makes("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
+def _merge(component: Component) -> Iterator[Proposal]:
+    name = component.layer_class or _classes_by_operator(component.nodes[0])[0]
+    yield from _merges(component, getattr(layers, name)(dtype=_dtype_of(component.inputs[0]), name=component.path))
+
+
+@makes("Concatenate")
+def _concatenate(component: Component) -> Iterator[Proposal]:
+    op = component.nodes[0].op
+    if isinstance(op, shaping.Concat):
+        rank = component.nodes[0].output.type.rank
+        axis = -1 if op.axis == rank - 1 else op.axis
+        yield from _merges(
+            component, layers.Concatenate(axis, dtype=_dtype_of(component.inputs[0]), name=component.path)
+        )
+
+
+@makes("Dot")
+def _dot(component: Component) -> Iterator[Proposal]:
+    if len(component.inputs) != 2:
+        return
+    ranks = [value.type.rank for value in component.inputs]
+    for a, b in product(range(1, ranks[0]), range(1, ranks[1])):
+        for normalize in (False, True):
+            axes: Any = a if a == b else (a, b)
+            layer = layers.Dot(axes, normalize, dtype=_dtype_of(component.inputs[0]), name=component.path)
+            yield from _merges(component, layer)
+
+
+def _merges(component: Component, layer: Layer) -> Iterator[Proposal]:
+    """The layer on all that the component reads, in the order in which it does; a value may be read twice."""
+    first = component.nodes[0]
+    for inputs in (_inputs_of(first), component.inputs):
+        if len(inputs) > 1 and len(inputs) == len(first.inputs if inputs is not component.inputs else inputs):
+            yield Proposal(component, layer, list(inputs), takes_one=False)
+
+
+# Dropout
+
+
+@makes("Dropout")
+def _dropout(component: Component) -> Iterator[Proposal]:
+    op = component.nodes[0].op
+    if isinstance(op, random.Dropout):
+        layer = layers.Dropout(op.rate, seed=op.seed, dtype=_dtype_of(component.inputs[0]), name=component.path)
+        yield Proposal(component, layer, component.inputs[:1])
+
+
+# Recurrent layers
+
+
+@makes("LSTM", "GRU", "SimpleRNN")
+def _recurrent(component: Component) -> Iterator[Proposal]:
+    """A layer without a mask or initial states."""
+    nodes = [node for node in component.nodes if isinstance(node.op, recurrent.LSTM | recurrent.GRU | recurrent.RNN)]
+    if len(nodes) != 1 or len(component.inputs) != 1:
+        return
+    op: Any = nodes[0].op
+    arrays = _constants_of(nodes[0])
+    names = {known: name.__name__ for name, known in RECURRENT_ACTIVATIONS.items()}
+    used = [names.get(one) for one in op.activations]
+    if len(arrays) != 3 or None in used:
+        return
+    cls: Any = getattr(layers, component.layer_class)
+    options: dict[str, Any] = {"activation": used[-1], "dtype": _dtype_of(component.inputs[0]), "name": component.path}
+    if component.layer_class != "SimpleRNN":
+        options["recurrent_activation"] = used[0]
+    if component.layer_class == "GRU":
+        options["reset_after"] = op.linear_before_reset
+    use_bias = bool(arrays[2].any())
+    for sequences, states, backwards in product((False, True), repeat=3):
+        layer = cls(
+            op.units,
+            use_bias=use_bias,
+            return_sequences=sequences,
+            return_state=states,
+            go_backwards=backwards,
+            **options,
+        )
+        yield Proposal(component, layer, component.inputs, set_weights=lambda layer: _unpack(layer, arrays))
+
+
+def _unpack(layer: Layer, arrays: Sequence[Array]) -> None:
+    """Sets Keras's weights from W, R and B of ONNX, of one direction."""
+    assert isinstance(layer, Recurrent)
+    kernel, recurrent_kernel, bias = (array[0] for array in arrays)
+    layer.kernel.assign(np.ascontiguousarray(_keras_order(layer, kernel).T))
+    layer.recurrent_kernel.assign(np.ascontiguousarray(_keras_order(layer, recurrent_kernel).T))
+    if layer.bias is not None:
+        halves = [_keras_order(layer, half) for half in np.split(bias, 2)]
+        layer.bias.assign(np.stack(halves) if len(layer.bias.shape) == 2 else halves[0])
+
+
+def _keras_order(layer: Recurrent, rows: Array) -> Array:
+    gates = np.split(rows, len(layer.gate_order))
+    ordered: list[Array] = [None] * len(gates)
+    for place, gate in enumerate(layer.gate_order):
+        ordered[gate] = gates[place]
+    return np.concatenate(ordered)

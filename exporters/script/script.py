@@ -1,0 +1,117 @@
+"""A script being written: its imports, functions and statements, and the arrays that go into the file beside it."""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+
+from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
+from kir.op import Array
+
+WEIGHTS_SUFFIX = ".safetensors"
+
+# What the scripts import under names in lower case, and their own variables: no layer's variable is called so.
+IMPORTED = (
+    "config",
+    "constraints",
+    "constant",
+    "emit",
+    "emit_source",
+    "initializers",
+    "load_arrays",
+    "parse_dim",
+    "parse_type",
+    "regularizers",
+    "symbol",
+)
+ARRAYS, MODEL = "arrays", "model"
+
+DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in the .safetensors file of its name."""'
+
+
+def reserved_names() -> list[str]:
+    """What no variable of a layer, and none in a function, may be called."""
+    import kir.ops
+
+    groups = [info.name for info in pkgutil.iter_modules(kir.ops.__path__)]
+    return [*IMPORTED, *groups, ARRAYS, MODEL]
+
+
+class Script:
+    """Collects the parts of a script, and puts them together in `text`.
+
+    Nothing reaches the text but identifiers of `names`, literals, and what is spelled out in this folder: names that
+    come from files are attacker-controlled, and a script is code.
+    """
+
+    def __init__(self) -> None:
+        self.names = Identifiers(reserved_names())
+        self.arrays: dict[str, Array] = {}
+        self.has_weights = False
+        self._imports: set[tuple[str, str]] = set()
+        self._functions: list[list[str]] = []
+        self._lines: list[str] = []
+        self._keys: dict[int, str] = {}
+        self._last_number: dict[str, int] = {}
+
+    def use(self, module: str, name: str) -> str:
+        """Imports a name from a module of kir, and gives it back."""
+        self._imports.add((module, name))
+        return name
+
+    def backend(self, name: str) -> str:
+        """A function of `kir.backend`, which scripts call K."""
+        self.use("kir", "backend as K")
+        return f"K.{name}"
+
+    def add(self, lead: str, piece: Piece) -> None:
+        """A statement of the module."""
+        self._lines += statement(lead, piece)
+
+    def add_function(self, lines: list[str]) -> None:
+        """A function; it stands before all statements."""
+        self._functions.append(lines)
+
+    def array(self, array: Array, name: str) -> str:
+        """What stands for an array that is kept in the weights file; one array has one place there."""
+        if id(array) not in self._keys:
+            key = self._free_key(f"constants/{name}")
+            self._keys[id(array)] = key
+            self.arrays[key] = array
+        return f"{ARRAYS}[{quote(self._keys[id(array)])}]"
+
+    def _free_key(self, wanted: str) -> str:
+        key = wanted
+        while key in self.arrays:
+            self._last_number[wanted] = self._last_number.get(wanted, 0) + 1
+            key = f"{wanted}_{self._last_number[wanted]}"
+        return key
+
+    def text(self) -> str:
+        """The whole script."""
+        needs_file = self.has_weights or bool(self.arrays)
+        here = f'Path(__file__).with_suffix("{WEIGHTS_SUFFIX}")'
+        if needs_file:
+            self._imports.add(("pathlib", "Path"))
+        if self.arrays:
+            self.use("kir.model", "load_arrays")
+        lines = [DOCSTRING, "", *import_lines(self._imports), ""]
+        if self.arrays:
+            lines += [f"{ARRAYS} = load_arrays({here})", ""]
+        for function in self._functions:
+            lines += ["", *function, ""]
+        lines += [""] * bool(self._functions)
+        lines += self._lines
+        if self.has_weights:
+            lines += statement("", call(f"{MODEL}.load_weights", [here]))
+        return "\n".join(lines) + "\n"
+
+
+def weights_file(script: Path) -> Path:
+    """The file beside a script that holds its arrays."""
+    return script.with_suffix(WEIGHTS_SUFFIX)
+
+
+def applied(constructor: Group, arguments: Group) -> Piece:
+    """``Dense(64)(x)``: a call of what a call gives; its arguments stand on one line."""
+    return Group(constructor.head, constructor.items, f"){arguments.flat}")

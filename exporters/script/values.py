@@ -1,0 +1,163 @@
+"""Arguments of layers as Python source: numbers, texts, structures, Keras's objects, other layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kir import activations
+from kir.dims import Sym
+from kir.errors import KirError, UnsupportedError
+from kir.exporters.script.script import Script
+from kir.exporters.script.text import Group, Piece, call, mapping, number, quote, sequence
+from kir.layers.base import DTypePolicy, Layer, constructor_parameters, to_config
+from kir.naming import snake_case
+from kir.registry import Configurable, argument_names, to_plain
+from kir.types import DType, TensorType
+
+REGISTRIES = ("initializers", "regularizers", "constraints")
+NOT_GIVEN = object()
+
+
+class Values:
+    """Writes values into a script; `layer` writes a layer that stands inside another value."""
+
+    def __init__(self, script: Script, layer: Callable[[Layer], Piece]) -> None:
+        self.script = script
+        self.layer = layer
+
+    def piece(self, value: Any, what: str) -> Piece:
+        """The source of a value; arrays go to the weights file under the name `what`.
+
+        Raises:
+            UnsupportedError: it is of a kind that no literal or constructor gives.
+        """
+        match value:
+            case None | bool() | int() | float():
+                return "None" if value is None else number(value)
+            case str():
+                return quote(value)
+            case np.generic():
+                return self.piece(value.item(), what)
+            case np.ndarray():
+                return self.script.array(value, what)
+            case Layer():
+                return self.layer(value)
+            case Configurable():
+                return self._configurable(value)
+            case DTypePolicy():
+                return quote(value.name)
+            case DType():
+                return f"{self.script.use('kir.types', 'DType')}.{value.name}"
+            case TensorType():
+                return call(self.script.use("kir.types", "parse_type"), [quote(str(value))])
+            case Sym():
+                return call(self.script.use("kir.dims", "parse_dim"), [quote(str(value))])
+            case list():
+                return sequence([self.piece(item, what) for item in value])
+            case tuple():
+                return sequence([self.piece(item, what) for item in value], "()")
+            case Mapping():
+                return mapping([(self.piece(key, what), self.piece(item, what)) for key, item in value.items()])
+        if callable(value) and value in activations.ACTIVATIONS.values():
+            return quote(activations.serialize(value))
+        raise UnsupportedError(f"{what}={value!r} cannot be written as Python source")
+
+    def _configurable(self, value: Configurable) -> Piece:
+        cls = type(value)
+        module = cls.__module__.removeprefix("kir.")
+        if module not in REGISTRIES:
+            raise UnsupportedError(f"{cls.__name__} of {cls.__module__} is not one of Keras's {', '.join(REGISTRIES)}")
+        given = _given_arguments(value)
+        if not given:
+            return quote(snake_case(cls.__name__))
+        self.script.use("kir", module)
+        keywords = [(name, self.piece(item, f"{cls.__name__}.{name}")) for name, item in given.items()]
+        return call(f"{module}.{cls.__name__}", keywords=keywords)
+
+    def constructor(self, layer: Layer) -> Group:
+        """The call that makes a layer: arguments without a default in front, then those that differ from theirs.
+
+        Raises:
+            UnsupportedError: the class is not one of kir's, or an argument cannot be written.
+        """
+        cls = type(layer)
+        found = _public_class(cls)
+        if found is None:
+            raise UnsupportedError(f"{cls.__name__} of {cls.__module__} is not a layer of kir")
+        try:
+            config = layer.get_config()
+            required = {name: config[name] for name in _required(cls) if name in config}
+            default = cls.from_config({**required, "name": layer.name}).get_config()
+        except (KirError, TypeError) as error:
+            raise UnsupportedError(f"{cls.__name__} {layer.name!r} cannot be described: {error}") from error
+        self.script.use(*found)
+        positional = [self._argument(layer, name, value) for name, value in required.items()]
+        changed = {
+            name: value
+            for name, value in config.items()
+            if name not in required and name != "name" and not _is_equal(value, default.get(name, NOT_GIVEN))
+        }
+        keywords = [(name, self._argument(layer, name, value)) for name, value in changed.items()]
+        return call(cls.__name__, positional, [*keywords, ("name", quote(layer.name))])
+
+    def _argument(self, layer: Layer, name: str, config: Any) -> Piece:
+        """An argument by the object that the layer holds, or by its config where it holds none under that name."""
+        what = f"{layer.name}/{name}"
+        if name == "dtype":
+            return quote(layer.dtype_policy.name)
+        held = vars(layer).get(name, NOT_GIVEN)
+        if held is not NOT_GIVEN and _is_equal(_config_of(held), config):
+            return self.piece(held, what)
+        if isinstance(config, Mapping) and "class_name" in config:
+            return self.piece(_described_layer(config), what)
+        return self.piece(config, what)
+
+
+def _given_arguments(value: Configurable) -> dict[str, Any]:
+    """The arguments of an object that differ from those of one made without any."""
+    try:
+        default: Any = vars(type(value)())
+    except TypeError:
+        default = {}
+    stored = vars(value)
+    return {
+        name: stored[name]
+        for name in argument_names(type(value))
+        if name in stored and not _is_equal(to_plain(stored[name]), to_plain(default.get(name, NOT_GIVEN)))
+    }
+
+
+def _config_of(value: Any) -> Any:
+    try:
+        return to_plain(to_config(value))
+    except KirError:
+        return NOT_GIVEN
+
+
+def _described_layer(config: Mapping[str, Any]) -> Layer:
+    from kir import layers
+
+    found = getattr(layers, str(config["class_name"]), None)
+    if not (isinstance(found, type) and issubclass(found, Layer)):
+        raise UnsupportedError(f"kir has no layer {config['class_name']!r}")
+    return found.from_config(config["config"])
+
+
+def _public_class(cls: type[Layer]) -> tuple[str, str] | None:
+    """The module and the name that a layer class is imported by; None for a class of somebody else's."""
+    from kir import layers
+
+    return ("kir.layers", cls.__name__) if getattr(layers, cls.__name__, None) is cls else None
+
+
+def _required(cls: type[Layer]) -> list[str]:
+    """The constructor's arguments that have no default."""
+    return [name for name, one in constructor_parameters(cls).items() if one.default is one.empty]
+
+
+def _is_equal(a: Any, b: Any) -> bool:
+    """Whether two configs are equal, numbers of different types apart."""
+    return repr(a) == repr(b) if a is not b else True

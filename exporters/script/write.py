@@ -1,0 +1,173 @@
+"""From a model or a graph to a script that is proved to build the same, with its weights beside it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kir import passes
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file import export_graph
+from kir.exporters.onnx_file.build import build
+from kir.exporters.onnx_file.write import replace_both
+from kir.exporters.pipeline import check_target
+from kir.exporters.script.calls import is_same_array
+from kir.exporters.script.graphs import write_graph
+from kir.exporters.script.models import write_model
+from kir.exporters.script.script import Script, weights_file
+from kir.exporters.weights import write_safetensors
+from kir.graph import Graph
+from kir.importers.script import load_script
+from kir.model import Model, lower
+from kir.op import Array
+from kir.weight_names import named_weights
+
+if TYPE_CHECKING:
+    from kir.verify import VerificationReport
+
+
+@dataclass(frozen=True)
+class ScriptReport:
+    """What was written, and how it verified (None when it was not).
+
+    `same_bytes` says whether the script exports to the same ONNX file as what it was written from, byte for byte.
+    `source` says how the file that the graph was read from verified, if it was read from one.
+    """
+
+    path: Path
+    weights_path: Path | None
+    lines: int
+    size_bytes: int
+    same_bytes: bool | None
+    verification: VerificationReport | None
+    source: VerificationReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for `--json`."""
+        return {
+            "file": str(self.path),
+            "weights": None if self.weights_path is None else str(self.weights_path),
+            "lines": self.lines,
+            "bytes": self.size_bytes,
+            "same_onnx_bytes": self.same_bytes,
+            "verification": None if self.verification is None else self.verification.to_json(),
+            "source_verification": None if self.source is None else self.source.to_json(),
+        }
+
+
+def export_script(
+    subject: Model | Graph,
+    path: Path,
+    *,
+    source: Path | None = None,
+    verify: bool = True,
+    provider: str = "cpu",
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> ScriptReport:
+    """Writes a model, or a graph, as a Python script that builds it with kir's layers.
+
+    The script, and a .safetensors file of the same name for its weights, are written and verified in a folder beside
+    the target and moved there last: whatever fails, what was there stays as it was.
+
+    Args:
+        subject: what to write. Of a model the layers are written as they are; if it has some of somebody else's, its
+            graph is.
+        path: the script to write.
+        source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
+        verify: run the script, export what it builds, and compare that in onnxruntime with the subject.
+        provider: onnxruntime's execution provider.
+        seed: of the random inputs.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        UnsupportedError: something cannot be written as Python.
+        MismatchError: what the script builds computes something else.
+        FormatError: the target cannot be written.
+    """
+    check_target(path)
+    progress("writing")
+    script = Script()
+    arrays = _write(script, subject)
+    text = script.text()
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        written = Path(folder) / path.name
+        written.write_text(text, encoding="utf-8")
+        if arrays:
+            write_safetensors(weights_file(written), arrays)
+        same_bytes = verification = source_verification = None
+        if verify:
+            reference = lower(subject) if isinstance(subject, Model) else subject
+            same_bytes, verification = _verify(reference, written, provider, seed, progress)
+            if source is not None:
+                from kir.exporters.pipeline import verify_source
+
+                source_verification = verify_source(reference, source, provider, seed)
+        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
+        _move(written, path, has_weights=bool(arrays))
+    weights_path = weights_file(path) if arrays else None
+    lines = text.count("\n")
+    return ScriptReport(path, weights_path, lines, size, same_bytes, verification, source_verification)
+
+
+def _write(script: Script, subject: Model | Graph) -> dict[str, Array]:
+    """Writes the script; gives the arrays of the file beside it."""
+    if isinstance(subject, Graph):
+        return script.arrays | write_graph(script, subject)
+    attempt = Script()
+    try:
+        write_model(attempt, subject)
+    except UnsupportedError:
+        # Layers of somebody else's, or functions where no function can be written: what the graph has of them.
+        return _write(script, lower(subject))
+    vars(script).update(vars(attempt))
+    return script.arrays | {name: weight.array for name, weight in named_weights(subject).items()}
+
+
+def _verify(
+    reference: Graph, script: Path, provider: str, seed: int, progress: Callable[[str], None]
+) -> tuple[bool, VerificationReport]:
+    from kir.verify import verify_file
+
+    progress("running the script")
+    graph, expected = lower(load_script(script)), reference.copy()
+    for one in (graph, expected):
+        passes.run(one, passes.pipeline())
+    progress("verifying")
+    with tempfile.TemporaryDirectory(dir=script.parent) as folder:
+        written = export_graph(graph, Path(folder) / "model.onnx")
+        report = verify_file(reference, written.path, provider=provider, seed=seed)
+    report.raise_if_failed()
+    return writes_same_bytes(graph, expected), report
+
+
+def writes_same_bytes(a: Graph, b: Graph) -> bool:
+    """Whether two graphs give the same ONNX file, byte for byte. Neither is written."""
+    parts = [build(graph, None, {}) for graph in (a, b)]
+    heads = [
+        [
+            message.SerializeToString(deterministic=True)
+            for message in (one.model_head, one.graph_head, one.graph_tail, one.model_tail)
+        ]
+        for one in parts
+    ]
+    weights = [one.initializers for one in parts]
+    return (
+        heads[0] == heads[1]
+        and len(weights[0]) == len(weights[1])
+        and all(x[0] == y[0] and is_same_array(x[1], y[1]) for x, y in zip(*weights, strict=True))
+    )
+
+
+def _move(written: Path, path: Path, *, has_weights: bool) -> None:
+    try:
+        if has_weights:
+            replace_both(written, path, weights_file(written), weights_file(path))
+        else:
+            os.replace(written, path)
+    except OSError as error:
+        raise FormatError(f"cannot write {path}: {error.strerror or error}") from error

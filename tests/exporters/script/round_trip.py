@@ -1,0 +1,63 @@
+"""Scripts of graphs and models, run and exported again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from kir.exporters.onnx_file import export_graph
+from kir.exporters.pipeline import ExportOptions, export_model
+from kir.exporters.script import export_script
+from kir.graph import Graph
+from kir.importers.onnx_file import import_graph
+from kir.importers.script import load_script
+from kir.model import Model
+
+ROOT = Path(__file__).parents[3]
+
+
+def export_bytes(model: Model, folder: Path, **options: object) -> bytes:
+    """The ONNX file of a model."""
+    path = folder / "exported.onnx"
+    export_model(model, path, ExportOptions(verify=False, **options))  # type: ignore[arg-type]
+    return path.read_bytes()
+
+
+def graph_bytes(graph: Graph, folder: Path) -> bytes:
+    """The ONNX file of a graph, as it is."""
+    path = folder / "graph.onnx"
+    export_graph(graph, path)
+    return path.read_bytes()
+
+
+def through_script(subject: Model | Graph, folder: Path) -> tuple[Model, str]:
+    """The model that the script of a subject builds, and the script."""
+    path = folder / "written.py"
+    export_script(subject, path, verify=False)
+    return load_script(path), path.read_text(encoding="utf-8")
+
+
+def read(data: bytes, folder: Path) -> Graph:
+    """The graph of an ONNX file."""
+    path = folder / "read.onnx"
+    path.write_bytes(data)
+    return import_graph(path)
+
+
+def complaints(scripts: Iterable[Path], *, width: int = 88) -> str:
+    """What linter and formatter have to say about scripts; nothing, if all is well."""
+    files = [path.resolve() for path in scripts]
+    settings = ["--isolated", "--no-cache", "--line-length", str(width), *map(str, files)]
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *settings],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=files[0].parent,
+        )
+        for command in (["check", "--quiet", "--extend-select", "I,RET,UP,SIM,RUF"], ["format", "--diff", "--quiet"])
+    ]
+    return "".join(one.stdout + one.stderr for one in said)

@@ -1,0 +1,61 @@
+"""model.py → ONNX → model.py → ONNX gives the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from kir.errors import UnsupportedError
+from kir.graph import Graph
+from kir.importers.script import load_script
+from kir.model import Model
+from tests.exporters.onnx_file.graphs import mlp, two_outputs
+from tests.exporters.script.round_trip import ROOT, complaints, export_bytes, graph_bytes, read, through_script
+from tests.ops.cases import Case, all_cases
+from tests.test_random_models import models
+
+SCRIPTS = sorted((ROOT / "models").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("options", [{}, {"level": 0}, {"level": 1}, {"losses": True}, {"opset": 16}], ids=str)
+def test_an_example_survives(script: Path, options: dict[str, object], tmp_path: Path) -> None:
+    first = export_bytes(load_script(script), tmp_path, **options)
+    model, _ = through_script(read(first, tmp_path), tmp_path)
+    again = {name: value for name, value in options.items() if name != "losses"}
+    assert export_bytes(model, tmp_path, **again) == first
+    assert complaints([tmp_path / "written.py"]) == ""
+    assert complaints([tmp_path / "written.py"], width=120) == ""
+
+
+@given(models())
+@settings(max_examples=150)
+def test_random_models_survive(model: Model) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = export_bytes(model, folder)
+        again, text = through_script(read(first, folder), folder)
+        assert export_bytes(again, folder) == first, text
+
+
+@pytest.mark.parametrize("graph", [mlp(), two_outputs()], ids=["mlp", "two_outputs"])
+def test_a_graph_survives(graph: Graph, tmp_path: Path) -> None:
+    first = graph_bytes(graph, tmp_path)
+    model, text = through_script(read(first, tmp_path), tmp_path)
+    assert export_bytes(model, tmp_path, level=0) == first, text
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_every_operator_survives(case: Case, tmp_path: Path) -> None:
+    """An operator of which no row passes here cannot be written as a script."""
+    graph = read(graph_bytes(case.graph(), tmp_path), tmp_path)
+    if not graph.inputs:
+        with pytest.raises(UnsupportedError, match="has no inputs"):
+            through_script(graph, tmp_path)
+        return
+    first = graph_bytes(graph, tmp_path)
+    model, text = through_script(graph, tmp_path)
+    assert export_bytes(model, tmp_path, level=0) == first, text
