@@ -44,6 +44,9 @@ from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
 from kir.layers.core import Masking as Masking
+from kir.layers.einsum_dense import EinsumDense as EinsumDense
+from kir.layers.embedding import Embedding as Embedding
+from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer as InputLayer
 from kir.layers.merging import Add as Add
@@ -64,7 +67,10 @@ from kir.layers.merging import multiply as multiply
 from kir.layers.merging import subtract as subtract
 from kir.layers.normalization import BatchNormalization as BatchNormalization
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
+from kir.layers.regularization import AlphaDropout as AlphaDropout
 from kir.layers.regularization import Dropout as Dropout
+from kir.layers.regularization import GaussianDropout as GaussianDropout
+from kir.layers.regularization import GaussianNoise as GaussianNoise
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D
 from kir.layers.regularization import SpatialDropout2D as SpatialDropout2D
 from kir.layers.regularization import SpatialDropout3D as SpatialDropout3D
