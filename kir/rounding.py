@@ -42,6 +42,7 @@ from kir.ops import (
     linear,
     nn,
     normalization,
+    pooling,
     random,
     recurrent,
     reduce,
@@ -69,7 +70,7 @@ EXACT: frozenset[Any] = frozenset(
         *(elementwise.And, elementwise.Or, elementwise.Xor, *elementwise.COMPARISONS),
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
-        *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin),
+        *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
     }
 )
 
@@ -307,6 +308,14 @@ def _mean_size(op: Any, y: Array, x: Array) -> Array:
     return _sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y)
 
 
+def _average_pool_size(op: Any, y: Array, x: Array) -> Array:
+    """As the mean of n terms in random order, whose partial sums have Σ Sₖ² = n/3 S² + n/6 Σ tₖ² (see `sum_blocks`)."""
+    counts = y.shape[2:]
+    n = np.asarray(op.divisors(x, counts))
+    sums = n / 3 * np.square(y * n) + n / 6 * op.eval(np.square(x)) * n
+    return np.asarray(np.sqrt(sums) / n + np.abs(y))
+
+
 def _sum_of_absolutes_size(op: Any, y: Array, x: Array) -> Array:
     return _sums_of(op, np.abs(x), y)
 
@@ -391,6 +400,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     linear.Dense: _dense_size,
     linear.Einsum: _einsum_size,
     convolution.Conv: _conv_size,
+    pooling.AveragePool: _average_pool_size,
     reduce.ReduceSum: _sum_size,
     reduce.ReduceMean: _mean_size,
     reduce.ReduceL1: _sum_of_absolutes_size,

@@ -112,6 +112,13 @@ case("conv groups", lambda k, x: k.conv(x, KERNEL[..., :3, :], (2, 1), data_form
 case("conv dilated", lambda k, x: k.conv(x, KERNEL, dilation_rate=2), PIXELS)
 case("depthwise_conv", lambda k, x: k.depthwise_conv(x, KERNEL, 2, "same"), PIXELS)
 
+case("max_pool", lambda k, x: k.max_pool(x, 2, 2), PIXELS)
+case("max_pool same", lambda k, x: k.max_pool(x, (3, 2), 2, "same"), PIXELS)
+case("average_pool", lambda k, x: k.average_pool(x, 3, 3, data_format="channels_first"), PIXELS)
+case("average_pool same", lambda k, x: k.average_pool(x, 3, (1, 2), padding="same"), PIXELS)
+case("adaptive_max_pool", lambda k, x: k.adaptive_max_pool(x, (3, 5)), PIXELS)
+case("adaptive_average_pool", lambda k, x: k.adaptive_average_pool(x, (5, 1)), PIXELS)
+
 UNARY = [
     "abs", "absolute", "negative", "sign", "square", "exp", "exp2", "expm1", "sin", "cos", "tan", "arctan", "sinh",
     "cosh", "tanh", "arcsinh", "erf", "floor", "ceil", "round", "trunc", "isnan", "isinf", "isfinite",

@@ -27,6 +27,7 @@ from kir.backend.elementwise import *  # noqa: F403
 from kir.backend.linear import *  # noqa: F403
 from kir.backend.nn import *  # noqa: F403
 from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS
+from kir.backend.pooling import *  # noqa: F403
 from kir.backend.reduce import *  # noqa: F403
 from kir.backend.shapes import *  # noqa: F403
 from kir.config import epsilon as epsilon

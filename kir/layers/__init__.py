@@ -44,9 +44,6 @@ from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
 from kir.layers.core import Masking as Masking
-from kir.layers.einsum_dense import EinsumDense as EinsumDense
-from kir.layers.embedding import Embedding as Embedding
-from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer as InputLayer
 from kir.layers.merging import Add as Add
@@ -66,11 +63,26 @@ from kir.layers.merging import minimum as minimum
 from kir.layers.merging import multiply as multiply
 from kir.layers.merging import subtract as subtract
 from kir.layers.normalization import BatchNormalization as BatchNormalization
+from kir.layers.pooling import AdaptiveAveragePooling1D as AdaptiveAveragePooling1D
+from kir.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
+from kir.layers.pooling import AdaptiveAveragePooling3D as AdaptiveAveragePooling3D
+from kir.layers.pooling import AdaptiveMaxPooling1D as AdaptiveMaxPooling1D
+from kir.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
+from kir.layers.pooling import AdaptiveMaxPooling3D as AdaptiveMaxPooling3D
+from kir.layers.pooling import AveragePooling1D as AveragePooling1D
+from kir.layers.pooling import AveragePooling2D as AveragePooling2D
+from kir.layers.pooling import AveragePooling3D as AveragePooling3D
+from kir.layers.pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
+from kir.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
+from kir.layers.pooling import GlobalAveragePooling3D as GlobalAveragePooling3D
+from kir.layers.pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
+from kir.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
+from kir.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
+from kir.layers.pooling import MaxPooling1D as MaxPooling1D
+from kir.layers.pooling import MaxPooling2D as MaxPooling2D
+from kir.layers.pooling import MaxPooling3D as MaxPooling3D
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
-from kir.layers.regularization import AlphaDropout as AlphaDropout
 from kir.layers.regularization import Dropout as Dropout
-from kir.layers.regularization import GaussianDropout as GaussianDropout
-from kir.layers.regularization import GaussianNoise as GaussianNoise
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D
 from kir.layers.regularization import SpatialDropout2D as SpatialDropout2D
 from kir.layers.regularization import SpatialDropout3D as SpatialDropout3D
@@ -88,3 +100,15 @@ from kir.layers.wrappers import TimeDistributed as TimeDistributed
 Convolution1D = Conv1D
 Convolution2D = Conv2D
 Convolution3D = Conv3D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalMaxPool3D = GlobalMaxPooling3D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D

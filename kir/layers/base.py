@@ -491,14 +491,10 @@ class Layer:
         """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
         result = self.shared_config()
         for name in own_arguments(type(self)):
-            result[name] = to_config(self.argument(name))
+            result[name] = to_config(getattr(self, name))
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = to_config(self.activity_regularizer)
         return result
-
-    def argument(self, name: str) -> Any:
-        """What a constructor argument is: the attribute of that name, unless a layer keeps it under another."""
-        return getattr(self, name)
 
     def shared_config(self) -> dict[str, Any]:
         """The part of the config that all layers have."""
@@ -615,13 +611,9 @@ def call_parameters(cls: Any) -> frozenset[str]:
 
 @cached
 def own_arguments(cls: Any) -> tuple[str, ...]:
-    """The constructor arguments of a layer class, without those that all layers share.
-
-    None of those is required: a required `input_dim` is an Embedding's own.
-    """
+    """The constructor arguments of a layer class, without those that all layers share."""
     shared = set(inspect.signature(Layer.__init__).parameters)
-    parameters = constructor_parameters(cls).items()
-    return tuple(name for name, parameter in parameters if name not in shared or parameter.default is parameter.empty)
+    return tuple(name for name in constructor_arguments(cls) if name not in shared)
 
 
 def constructor_arguments(cls: Any) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from kir.ops import lookup as lookup
 from kir.ops import nn as nn
 from kir.ops import normalization as normalization
 from kir.ops import opaque as opaque
+from kir.ops import pooling as pooling
 from kir.ops import random as random
 from kir.ops import recurrent as recurrent
 from kir.ops import reduce as reduce

@@ -52,10 +52,15 @@ class Window:
         if not ceil:
             return room // self.stride + 1
         count = -(-room // self.stride) + 1
-        # Where the stride is no longer than what may follow the last element, no window starts behind it.
-        if is_known(count) and is_known(length) and (count - 1) * self.stride >= length + before:
-            return count - 1
-        return count
+        # The last window starts at most at length + before + after - extent + stride - 1.
+        if self.stride <= self.extent - after:
+            return count
+        if not is_known(count) or not is_known(length):
+            raise ShapeError(
+                f"cannot decide whether a window of {self.extent} moved by {self.stride} starts behind an axis of "
+                f"size {length} rounded up with ceil_mode; give a concrete size (--input-shapes)"
+            )
+        return count - 1 if (count - 1) * self.stride >= length + before else count
 
 
 def check_spatial(op: Op, x: TensorType, padding: Padding, **attributes: tuple[int, ...]) -> int:

@@ -80,30 +80,6 @@ CHAINS: dict[str, Builder] = {
     "prelu": chain((3, 4), lambda: L.PReLU(), lambda: L.PReLU(shared_axes=[1], alpha_regularizer="l2")),
     "prelu_shared": chain((-2, 8), lambda: L.PReLU(shared_axes=[1])),
     "softmax": chain((-2, 3, 4), lambda: L.Softmax(axis=(2, 3)), lambda: L.Softmax(axis=2)),
-    "embedding": chain(
-        (-2,),
-        lambda: L.Embedding(3, 4, embeddings_initializer="glorot_normal", embeddings_regularizer="l2"),
-        lambda: L.Dense(2),
-        dtype="int32",
-    ),
-    "embedding_mask": chain((-2,), lambda: L.Embedding(3, 4, mask_zero=True), lambda: L.LSTM(2), dtype="int32"),
-    "embedding_of_floats": chain((4,), lambda: L.Embedding(4, 2, weights=np.eye(4, 2)), lambda: L.Flatten()),
-    "einsum_dense": chain(
-        (-2, 4),
-        lambda: L.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de", activation="relu"),
-        lambda: L.EinsumDense("abde,dec->abc", (None, 4), bias_axes="c"),
-        lambda: L.EinsumDense("...x,xy->...y", 3),
-    ),
-    "noise": chain(
-        (-2, 4),
-        lambda: L.GaussianNoise(0.1, seed=1),
-        lambda: L.GaussianDropout(0.2),
-        lambda: L.AlphaDropout(0.3, noise_shape=(None, 1, 4), seed=2),
-        lambda: L.Dense(2),
-    ),
-    "layers_as_activations": chain(
-        (8,), lambda: L.Dense(4, activation=L.LeakyReLU(0.1)), lambda: L.Activation(L.ReLU(6))
-    ),
     "dropout": chain((8,), lambda: L.Dropout(0.5, noise_shape=(None, 1), seed=1), lambda: L.Dense(3)),
     "spatial_dropout_1d": chain((-2, 8), lambda: L.SpatialDropout1D(0.3)),
     "spatial_dropout_2d": chain((4, 5, 6), lambda: L.SpatialDropout2D(0.3, data_format="channels_first")),
@@ -147,6 +123,19 @@ CHAINS: dict[str, Builder] = {
     ),
     "conv_2d_channels_first": chain((2, -2, 6), lambda: L.Conv2D(4, 3, padding="same", data_format="channels_first")),
     "conv_3d": chain((-2, 4, 5, 2), lambda: L.Conv3D(3, 2, dilation_rate=(1, 2, 1))),
+    "max_pooling_1d": chain((-2, 3), lambda: L.MaxPooling1D(2), lambda: L.GlobalMaxPooling1D()),
+    "max_pooling_2d": chain((-2, 6, 4), lambda: L.MaxPooling2D((2, 3), 2, "same"), lambda: L.GlobalMaxPooling2D()),
+    "max_pooling_3d": chain((-2, 4, 5, 2), lambda: L.MaxPooling3D(2, 1), lambda: L.GlobalMaxPooling3D(keepdims=True)),
+    "average_pooling_1d": chain((-2, 3), lambda: L.AveragePooling1D(2, padding="same")),
+    "average_pooling_2d": chain((4, -2, 6), lambda: L.AveragePooling2D(3, 2, data_format="channels_first")),
+    "average_pooling_3d": chain((-2, 4, 5, 2), lambda: L.AveragePooling3D(2), lambda: L.GlobalAveragePooling3D()),
+    "global_average_pooling_1d": chain((-2, 3), lambda: L.Masking(), lambda: L.GlobalAveragePooling1D()),
+    "global_average_pooling_2d": chain((-2, 6, 4), lambda: L.GlobalAveragePooling2D(keepdims=True)),
+    "adaptive_pooling_1d": chain((7, 3), lambda: L.AdaptiveAveragePooling1D(5), lambda: L.AdaptiveMaxPooling1D(2)),
+    "adaptive_pooling_2d": chain((7, 6, 3), lambda: L.AdaptiveAveragePooling2D(5), lambda: L.AdaptiveMaxPooling2D(2)),
+    "adaptive_pooling_3d": chain(
+        (7, 6, 5, 3), lambda: L.AdaptiveAveragePooling3D(5), lambda: L.AdaptiveMaxPooling3D((2, 1, 3))
+    ),
     "nested_sequential": chain(
         (8,),
         lambda: keras.Sequential([L.Dense(4), L.Dense(4)], name="a"),
@@ -172,12 +161,6 @@ def masked_explicitly(x: Any) -> Any:
 @functional((-2, 4), (-2, 4))
 def softmax_masked(x: Any, y: Any) -> Any:
     return L.Softmax()(x, mask=ops.greater(y, 0.0))
-
-
-@functional((-2,), dtype="int32")
-def reversible_embedding(x: Any) -> Any:
-    tied, untied = L.ReversibleEmbedding(4, 3), L.ReversibleEmbedding(5, 3, tie_weights=False, logit_soft_cap=2.0)
-    return [tied(L.Dense(3)(tied(x)), reverse=True), untied(untied(x), reverse=True)]
 
 
 @functional((8,))
@@ -288,7 +271,6 @@ FUNCTIONALS: dict[str, Builder] = {
 } | {
     "masked_explicitly": masked_explicitly,
     "softmax_masked": softmax_masked,
-    "reversible_embedding": reversible_embedding,
     "shared_layer": shared_layer,
     "shared_model": shared_model,
     "nested_output": nested_output,

@@ -18,6 +18,10 @@ from tests.importers.keras_file.compare import assert_same_numbers
 
 # Operations on a float x (batch, 4, 6).
 OF_ONE: dict[str, Callable[[Any], Any]] = {
+    "AdaptiveAveragePool": lambda x: ops.adaptive_average_pool(x, (3,)),
+    "AdaptiveMaxPool": lambda x: ops.adaptive_max_pool(x, (2,)),
+    "AveragePool": lambda x: ops.average_pool(x, 3, 2, "same"),
+    "MaxPool": lambda x: ops.max_pool(x, 2, 2, data_format="channels_first"),
     "Abs": lambda x: abs(x),
     "Absolute": ops.absolute,
     "All": lambda x: ops.all(x > -1, axis=(1, 2), keepdims=True),

@@ -37,6 +37,7 @@ REFUSED = {
     r"ScatterND with reduction": "kir has the one of sparse tensors only",
     r"the mask of a Dropout": "Keras has no such output",
     r"BatchNormalization in training mode": "its results are statistics, and Keras's inference computes none",
+    r"indices of the largest": "Keras's MaxPooling has no such output",
     r"peephole": "Keras's LSTM has none",
     r"Mod of floats": "the sign of the divisor is defined for integers only in kir",
     r"Equal of strings": "strings are inputs of lookups only",

@@ -1,0 +1,157 @@
+"""Pooling, with the names of `keras.ops`. Operators have the channels in front: channels_last is transposed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kir import config
+from kir.arguments import choice, per_axis
+from kir.backend.convolution import (
+    channel_axis,
+    from_channels_first,
+    make_padding,
+    make_windows,
+    spatial_rank,
+    to_channels_first,
+)
+from kir.backend.dispatch import TensorLike, floating, operation, shape_of, tensor
+from kir.backend.reduce import max, mean
+from kir.backend.shapes import concatenate, take
+from kir.dims import is_known
+from kir.errors import ShapeError
+from kir.ops.pooling import AveragePool, MaxPool
+from kir.ops.windows import Padding, Window
+from kir.trace import emit
+from kir.types import format_shape
+
+__all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool", "pool2d", "pool3d"]
+
+
+@operation
+def max_pool(
+    inputs: TensorLike,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    """The largest element of each window over 1 to 3 spatial axes.
+
+    Args:
+        strides: as `pool_size` if None.
+        padding: "valid", or "same": ceil(size / stride) windows, of which only what lies in the input counts.
+        data_format: "channels_last", (batch, *spatial, channels), or "channels_first"; `image_data_format()` if None.
+
+    Source: https://keras.io/api/ops/nn/
+    """
+    return _pool(tensor(inputs), "max", pool_size, strides, padding, data_format)
+
+
+@operation
+def average_pool(
+    inputs: TensorLike,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    """The mean of each window over 1 to 3 spatial axes; see `max_pool`."""
+    return _pool(floating(inputs), "avg", pool_size, strides, padding, data_format)
+
+
+@operation
+def pool2d(
+    x: TensorLike,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+) -> Any:
+    """`max_pool`, or `average_pool` if `pool_mode` is "avg"."""
+    mode = choice("pool2d", "pool_mode", pool_mode, ("max", "avg"))
+    return (max_pool if mode == "max" else average_pool)(x, pool_size, strides, padding, data_format)
+
+
+pool3d = pool2d
+
+
+@operation
+def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Any:
+    """The largest element of each of `output_size` windows along each spatial axis, which cover it evenly.
+
+    Raises:
+        ShapeError: a spatial size is unknown where the output has more than one element.
+    """
+    return _adaptive_pool(tensor(inputs), "max", output_size, data_format)
+
+
+@operation
+def adaptive_average_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Any:
+    """The mean of each of the windows of `adaptive_max_pool`."""
+    return _adaptive_pool(floating(inputs), "avg", output_size, data_format)
+
+
+def _pool(x: Any, mode: str, pool_size: Any, strides: Any, padding: str, data_format: str | None) -> Any:
+    rank = spatial_rank("pool", x)
+    data_format = config.standardize_data_format(data_format, "pool")
+    sizes = per_axis("pool", "pool_size", pool_size, rank)
+    windows = make_windows("pool", sizes, sizes if strides is None else strides)
+    x = to_channels_first(x, data_format)
+    settled = make_padding("pool", padding, windows, shape_of(x)[2:])
+    return from_channels_first(_emit_pool(x, mode, windows, settled), data_format)
+
+
+def _emit_pool(x: Any, mode: str, windows: list[Window], padding: Padding) -> Any:
+    sizes = tuple(window.size for window in windows)
+    strides = tuple(window.stride for window in windows)
+    ones = (1,) * len(windows)
+    if mode == "max":
+        return emit(MaxPool(sizes, strides, ones, padding, ceil_mode=False), x)
+    return emit(AveragePool(sizes, strides, ones, padding, ceil_mode=False, count_include_pad=False), x)
+
+
+def _adaptive_pool(x: Any, mode: str, output_size: Any, data_format: str | None) -> Any:
+    """Axis by axis: a mean of means of equally many elements is their mean."""
+    rank = spatial_rank("adaptive_pool", x)
+    data_format = config.standardize_data_format(data_format, "adaptive_pool")
+    counts = per_axis("adaptive_pool", "output_size", output_size, rank)
+    first = 2 if channel_axis(rank, data_format) == 1 else 1
+    single = [first + axis for axis, count in enumerate(counts) if count == 1]
+    if single:
+        x = max(x, axis=single, keepdims=True) if mode == "max" else mean(x, axis=single, keepdims=True)
+    if len(single) == rank:
+        return x
+    x = to_channels_first(x, data_format)
+    for axis, count in enumerate(counts):
+        if count > 1:
+            x = _adapt(x, mode, axis, count)
+    return from_channels_first(x, data_format)
+
+
+def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
+    """One spatial axis divided into windows, of which some may have one element more than the others."""
+    size = shape_of(x)[2 + axis]
+    if not is_known(size) or size < 1:
+        raise ShapeError(
+            f"adaptive pooling to {count} elements received {format_shape(shape_of(x))}, in which spatial axis {axis} "
+            f"is unknown or empty; give the input a concrete size there"
+        )
+    starts = np.arange(count) * size // count
+    lengths = -(-np.arange(1, count + 1) * size // count) - starts
+    small = int(lengths.min())
+    if size % count == 0:
+        return _pool_axis(x, mode, axis, small, small)
+    pooled = [_pool_axis(x, mode, axis, length, 1) for length in range(small, int(lengths.max()) + 1)]
+    # Of all windows of each length, those that are wanted.
+    places = np.where(lengths == small, starts, starts + size - small + 1)
+    return take(concatenate(pooled, axis=2 + axis) if len(pooled) > 1 else pooled[0], places, axis=2 + axis)
+
+
+def _pool_axis(x: Any, mode: str, axis: int, size: int, stride: int) -> Any:
+    rank = len(shape_of(x)) - 2
+    windows = [Window(size, stride, 1) if each == axis else Window(1, 1, 1) for each in range(rank)]
+    return _emit_pool(x, mode, windows, (0,) * (2 * rank))

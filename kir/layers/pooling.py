@@ -1,0 +1,342 @@
+"""Keras's pooling layers.
+
+Windows are pooled with the channels in front, as in ONNX: an input with the channels last is transposed there and
+back. Pooling over everything needs no transposition.
+
+Source: https://keras.io/api/layers/pooling_layers/
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from kir import backend as K
+from kir import config
+from kir.arguments import boolean, choice, per_axis
+from kir.errors import ShapeError
+from kir.layers.base import Layer
+from kir.trace import Tensor
+from kir.types import format_shape
+
+
+class Spatial(Layer):
+    """What all poolings of (batch, *spatial, channels) share: how many spatial axes, and where the channels are."""
+
+    rank: ClassVar[int]
+    takes_one_tensor = True
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = config.standardize_data_format(data_format, self.owner)
+
+    @property
+    def owner(self) -> str:
+        """How messages call the layer."""
+        return f"{type(self).__name__} {self.name!r}"
+
+    @property
+    def spatial_axes(self) -> list[int]:
+        first = 2 if self.data_format == "channels_first" else 1
+        return list(range(first, first + self.rank))
+
+    def build(self, input_shape: Any) -> None:
+        """Checks the rank.
+
+        Raises:
+            ShapeError: it is another.
+        """
+        if len(input_shape) != self.rank + 2:
+            layout = "channels, *spatial" if self.data_format == "channels_first" else "*spatial, channels"
+            raise ShapeError(
+                f"{type(self).__name__} needs an input of rank {self.rank + 2}, (batch, {layout}); received "
+                f"{format_shape(input_shape)}"
+            )
+
+
+class Pooling(Spatial):
+    """What the poolings of windows share."""
+
+    def __init__(
+        self,
+        pool_size: Any,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format, **kwargs)
+        self.pool_size = per_axis(self.owner, "pool_size", pool_size, self.rank)
+        self.strides = self.pool_size if strides is None else per_axis(self.owner, "strides", strides, self.rank)
+        lowered = padding.lower() if isinstance(padding, str) else padding
+        self.padding: str = choice(self.owner, "padding", lowered, ("valid", "same"))
+
+
+class MaxPooling(Pooling):
+    """What the poolings to the largest element share."""
+
+    def __init__(
+        self,
+        pool_size: Any = 2,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+
+    def call(self, x: Tensor) -> Any:
+        return K.max_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
+
+
+class AveragePooling(Pooling):
+    """What the poolings to the mean share."""
+
+    def call(self, x: Tensor) -> Any:
+        return K.average_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
+
+
+class GlobalPooling(Spatial):
+    """What the poolings of everything share."""
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(data_format, **kwargs)
+        self.keepdims = boolean(self.owner, "keepdims", keepdims)
+
+
+class GlobalMaxPooling(GlobalPooling):
+    """What the poolings of everything to the largest element share."""
+
+    def call(self, x: Tensor) -> Any:
+        return K.max(x, axis=self.spatial_axes, keepdims=self.keepdims)
+
+
+class GlobalAveragePooling(GlobalPooling):
+    """What the poolings of everything to the mean share."""
+
+    def call(self, x: Tensor) -> Any:
+        return K.mean(x, axis=self.spatial_axes, keepdims=self.keepdims)
+
+
+class AdaptivePooling(Spatial):
+    """What the poolings to an output of a given size share."""
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(data_format, **kwargs)
+        self.output_size = per_axis(self.owner, "output_size", output_size, self.rank)
+
+
+class AdaptiveMaxPooling(AdaptivePooling):
+    """What the poolings to largest elements of an output of a given size share."""
+
+    def call(self, x: Tensor) -> Any:
+        return K.adaptive_max_pool(x, self.output_size, self.data_format)
+
+
+class AdaptiveAveragePooling(AdaptivePooling):
+    """What the poolings to means of an output of a given size share."""
+
+    def call(self, x: Tensor) -> Any:
+        return K.adaptive_average_pool(x, self.output_size, self.data_format)
+
+
+class MaxPooling1D(MaxPooling):
+    """The largest element of each window of (batch, steps, channels): (batch, new steps, channels).
+
+    Args:
+        pool_size: how many elements the window has.
+        strides: by how much it moves; `pool_size` if None.
+        padding: "valid", or "same": ceil(steps / strides) windows, of which only what lies in the input counts.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input has another rank, or too few elements.
+
+    Source: https://keras.io/api/layers/pooling_layers/max_pooling1d/
+    """
+
+    rank = 1
+
+
+class MaxPooling2D(MaxPooling):
+    """The largest element of each window of (batch, rows, columns, channels); see `MaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/max_pooling2d/
+    """
+
+    rank = 2
+
+
+class MaxPooling3D(MaxPooling):
+    """The largest element of each window of (batch, x, y, z, channels); see `MaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/max_pooling3d/
+    """
+
+    rank = 3
+
+
+class AveragePooling1D(AveragePooling):
+    """The mean of each window of (batch, steps, channels); see `MaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/average_pooling1d/
+    """
+
+    rank = 1
+
+
+class AveragePooling2D(AveragePooling):
+    """The mean of each window of (batch, rows, columns, channels); see `MaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/average_pooling2d/
+    """
+
+    rank = 2
+
+
+class AveragePooling3D(AveragePooling):
+    """The mean of each window of (batch, x, y, z, channels); see `MaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/average_pooling3d/
+    """
+
+    rank = 3
+
+
+class GlobalMaxPooling1D(GlobalMaxPooling):
+    """The largest element of all steps: (batch, steps, channels) → (batch, channels).
+
+    Args:
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        keepdims: whether the axes stay, with size 1.
+
+    Raises:
+        ShapeError: the input has another rank.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_max_pooling1d/
+    """
+
+    rank = 1
+
+
+class GlobalMaxPooling2D(GlobalMaxPooling):
+    """The largest element of (batch, rows, columns, channels); see `GlobalMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_max_pooling2d/
+    """
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(GlobalMaxPooling):
+    """The largest element of (batch, x, y, z, channels); see `GlobalMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_max_pooling3d/
+    """
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(GlobalAveragePooling):
+    """The mean of all steps that are not masked: (batch, steps, channels) → (batch, channels).
+
+    The arguments are those of `GlobalMaxPooling1D`. The mask ends here. Where all steps are masked the mean is NaN, as
+    in Keras.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_average_pooling1d/
+    """
+
+    rank = 1
+    supports_masking = True
+
+    def call(self, x: Tensor, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(x)
+        (axis,) = self.spatial_axes
+        valid = K.expand_dims(mask, 2 if axis == 1 else 1)
+        total = K.sum(K.where(valid, x, 0), axis=axis, keepdims=self.keepdims)
+        return total / K.sum(K.cast(valid, x.dtype), axis=axis, keepdims=self.keepdims)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """None: there are no steps any more."""
+        return None
+
+
+class GlobalAveragePooling2D(GlobalAveragePooling):
+    """The mean of (batch, rows, columns, channels) over rows and columns; see `GlobalMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_average_pooling2d/
+    """
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(GlobalAveragePooling):
+    """The mean of (batch, x, y, z, channels) over x, y and z; see `GlobalMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/global_average_pooling3d/
+    """
+
+    rank = 3
+
+
+class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
+    """The largest element of each of `output_size` windows that cover (batch, steps, channels) evenly.
+
+    Args:
+        output_size: how many windows there are.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input has another rank, or an unknown size where there is more than one window.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(AdaptiveMaxPooling):
+    """The largest element of each window of (batch, rows, columns, channels); see `AdaptiveMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(AdaptiveMaxPooling):
+    """The largest element of each window of (batch, x, y, z, channels); see `AdaptiveMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 3
+
+
+class AdaptiveAveragePooling1D(AdaptiveAveragePooling):
+    """The mean of each window of (batch, steps, channels); see `AdaptiveMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(AdaptiveAveragePooling):
+    """The mean of each window of (batch, rows, columns, channels); see `AdaptiveMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(AdaptiveAveragePooling):
+    """The mean of each window of (batch, x, y, z, channels); see `AdaptiveMaxPooling1D`.
+
+    Source: https://keras.io/api/layers/pooling_layers/
+    """
+
+    rank = 3
