@@ -3,7 +3,7 @@
 1. Inputs and outputs are given (`kir.diff.signature`).
 2. Each of `STRATEGIES`, strong evidence before weak, matches the nodes that are still alone and agree in what it looks
    at: if as many agree in both graphs, they are the same ones, in order.
-3. From every pair the matching spreads to neighbours of one kind.
+3. From every pair the matching spreads to neighbours of one kind, past a single operator that differs.
 4. What is left of a layer, or between two pairs, was replaced: the operator itself changed.
 
 Each step looks at every node and edge once: O(nodes + edges). Nothing is compared pair by pair.
@@ -12,7 +12,7 @@ Each step looks at every node and edge once: O(nodes + edges). Nothing is compar
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from kir.diff.features import Evidence, Side, source
 from kir.graph import Node
@@ -102,7 +102,7 @@ class Matching:
                     self._join(a, b)
                     pending.append((a, b))
 
-    def _candidates(self, a: Node, b: Node) -> Iterable[tuple[Node, Node]]:
+    def _candidates(self, a: Node, b: Node) -> Iterator[tuple[Node, Node]]:
         for value_a, value_b in zip(a.inputs, b.inputs, strict=False):
             read_a, read_b = source(value_a), source(value_b)
             if read_a is not None and read_b is not None and self._is_alike(read_a, read_b):
@@ -112,6 +112,26 @@ class Matching:
             other = readers_b.get(place)
             if reader is not None and other is not None:
                 yield reader, other
+        yield from self._past_a_change(self._next(self.a, a), self._next(self.b, b))
+
+    def _past_a_change(self, a: Node | None, b: Node | None) -> Iterator[tuple[Node, Node]]:
+        """Looks one node further where a chain goes on with another operator: added, removed, or replaced?"""
+        if a is None or b is None or self._is_alike(a, b):
+            return
+        after_a, after_b = self._next(self.a, a), self._next(self.b, b)
+        if after_b is not None and self._is_alike(a, after_b):
+            yield a, after_b
+        elif after_a is not None and self._is_alike(after_a, b):
+            yield after_a, b
+        elif after_a is not None and after_b is not None and self._is_alike(after_a, after_b):
+            yield a, b
+
+    def _next(self, side: Side, node: Node) -> Node | None:
+        """The only reader of a node, if it is still alone."""
+        readers = [reader.node for reader in side.readers[node][:2]]
+        if len(readers) != 1 or readers[0] in self.partners or isinstance(readers[0].op, Output):
+            return None
+        return readers[0]
 
     def _is_alike(self, a: Node, b: Node) -> bool:
         return a.op.name == b.op.name and not isinstance(a.op, Input | Output)

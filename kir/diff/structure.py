@@ -38,13 +38,15 @@ class NodeChange:
 
 @dataclass(frozen=True)
 class Part:
-    """Nodes that one graph has alone: those of one layer, or a single node.
+    """Nodes that one graph has alone: those of one layer, or a single node that belongs to none.
 
-    `operators` are in order, `after` says what they read, by layer.
+    `whole` says that the other graph has nothing of the layer. `operators` are in order, `after` says what they read,
+    by layer.
     """
 
     place: str
     layer: str
+    whole: bool
     operators: tuple[str, ...]
     after: tuple[str, ...]
 
@@ -175,23 +177,20 @@ def _read_text(value: Value | None) -> str:
 
 
 def _parts(matching: Matching, side: Side) -> tuple[Part, ...]:
-    """What one graph has alone: by layer where the other has nothing of it, else node by node."""
-    alone = matching.alone(side)
+    """What one graph has alone, by layer."""
     shared = {node.origin.path for node in side.order if node in matching.partners and node.origin}
     groups: dict[object, list[Node]] = {}
-    for node in alone:
-        whole = node.origin is not None and node.origin.path not in shared
-        groups.setdefault(node.origin.path if whole and node.origin else node, []).append(node)
-    return tuple(_part(key, nodes) for key, nodes in groups.items())
+    for node in matching.alone(side):
+        groups.setdefault(node.origin.path if node.origin else node, []).append(node)
+    return tuple(_part(nodes, key not in shared) for key, nodes in groups.items())
 
 
-def _part(key: object, nodes: Sequence[Node]) -> Part:
-    inside = set(nodes)
+def _part(nodes: Sequence[Node], whole: bool) -> Part:
+    place = _path(nodes[0])
     read = (source(value) for node in nodes for value in node.inputs)
-    before = (node for node in read if node is not None and node not in inside)
-    after = dict.fromkeys(node.origin.path if node.origin else place_of(node) for node in before)
-    place = key if isinstance(key, str) else place_of(nodes[0])
-    return Part(place, layer_of(nodes[0]), tuple(format_operator(node) for node in nodes), tuple(after))
+    names = [node.origin.path if node.origin else place_of(node) for node in read if node is not None]
+    after = dict.fromkeys(name for name in names if name != place or nodes[0].origin is None)
+    return Part(place, layer_of(nodes[0]), whole, tuple(format_operator(node) for node in nodes), tuple(after))
 
 
 # Names

@@ -61,6 +61,8 @@ def describe(comparison: Comparison, names: tuple[str, str], everything: bool = 
         yield f"  allowed difference: {report.method}"
         yield f"  {'output':<24} {'max abs':>9} {'max rel':>9} {'allowed':>9}  result"
         yield from _cut([_output_line(output) for output in report.outputs], shown)
+    if structure.differs and comparison.level < 2 and report is not None and report.passed:
+        yield "-O2 compares what the passes leave of both"
     yield from _section("names", [_renaming_line(renaming) for renaming in structure.renamed], shown)
 
 
@@ -148,10 +150,11 @@ def _signature_line(change: SignatureChange) -> str:
 
 def _part_line(mark: str, part: Part) -> str:
     after = f" after {_enumerate(part.after)}" if part.after else ""
+    where = f"{'' if part.whole else 'in '}{part.layer or part.place}{after}"
     if len(part.operators) == 1:
-        return f"  {mark} {part.layer or part.place}{after}: {part.operators[0]}"
+        return f"  {mark} {where}: {part.operators[0]}"
     counts = ", ".join(f"{name} {count}" for name, count in count_operators(part.operators).items())
-    return f"  {mark} {part.layer or part.place}{after}: {_count(len(part.operators), 'node')}: {counts}"
+    return f"  {mark} {where}: {_count(len(part.operators), 'node')}: {counts}"
 
 
 def _node_line(change: NodeChange) -> str:
@@ -163,7 +166,9 @@ def _node_line(change: NodeChange) -> str:
 
 
 def _change_text(change: Change) -> str:
-    return f"{change.a} -> {change.b}" if change.what == OPERATOR else f"{change.what} {change.a} -> {change.b}"
+    if change.what == OPERATOR:
+        return f"{change.a} -> {change.b}"
+    return f"{change.what}{':' if change.what.startswith('input ') else ''} {change.a} -> {change.b}"
 
 
 def _weight_line(change: WeightChange) -> str:

@@ -16,7 +16,7 @@ from kir.errors import InvalidArgumentError
 from kir.graph import Graph
 from kir.layers import Dense, Dropout, Input
 from kir.model import Sequential
-from kir.ops.elementwise import Gelu, Relu
+from kir.ops.elementwise import Add, Gelu, Mul, Relu
 from tests.diff.graphs import Layers, automatic, chain
 
 
@@ -76,11 +76,12 @@ def keys(document: Any) -> Any:
 
 
 def test_the_json_document_is_stable() -> None:
-    a = Layers().dense("first", 0).dense("second", 1).dense("third", 2).finish()
-    b = Layers("z").dense("first", 9, activation=Gelu(False)).dense("new", 5).dense("again", 2, units=5)
-    b.layer("last", Relu())
-    document = json.loads(json.dumps(compare_graphs(a, b.finish()).to_json(), allow_nan=False))
-    part = {"place": None, "layer": None, "operators": [None], "after": [None]}
+    a, b = Layers(), Layers("z")
+    a.dense("first", 0).layer("scale", Mul(), a.weight(np.ones(4, np.float32), "scale", "factor")).dense("second", 1)
+    b.dense("first", 9, activation=Gelu(False)).dense("again", 1)
+    b.layer("shift", Add(), b.weight(np.ones(4, np.float32), "shift", "offset"))
+    document = json.loads(json.dumps(compare_graphs(a.finish(), b.finish(), run=False).to_json(), allow_nan=False))
+    part = {"place": None, "layer": None, "whole": None, "operators": [None], "after": [None]}
     assert keys(document) == {
         "same": None,
         "differences": [None],
@@ -173,7 +174,10 @@ def test_the_text_of_results() -> None:
     assert found[-1].startswith("  y ")
     assert "different in" in found[-1]
     again = Layers().dense("a", 0).layer("again", Relu()).finish()
-    assert lines(chain(["a"]), again)[-1].endswith("same")
+    found = lines(chain(["a"]), again)
+    assert found[-2].endswith("same")
+    assert found[-1] == "-O2 compares what the passes leave of both"
+    assert lines(chain(["a"]), again, level=2)[-1].startswith("  numbers    not run")
 
 
 def test_the_text_of_rounding() -> None:

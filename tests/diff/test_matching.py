@@ -8,6 +8,7 @@ import pytest
 from kir.diff import compare_graphs
 from kir.diff.comparison import Comparison
 from kir.graph import Graph
+from kir.op import Op
 from kir.ops.elementwise import Add, Exp, Gelu, Mul, Relu, Sub, Tanh
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat
@@ -103,6 +104,38 @@ def test_other_names_are_no_difference(seed: int) -> None:
     comparison = diff(chain(automatic(6)), chain(NAMES, seed=seed))
     assert comparison.differences == (("weights",) if seed else ())
     assert renamed(comparison) == dict(zip(automatic(6), NAMES, strict=True))
+
+
+def test_other_names_and_weights_and_both_ends_changed_leave_neighbours() -> None:
+    ends: dict[int, Op] = {0: Tanh(), 5: Tanh()}
+    comparison = diff(chain(automatic(6)), chain(NAMES, seed=1, activations=ends))
+    assert renamed(comparison) == dict(zip(automatic(6), NAMES, strict=True))
+    assert [change.place_a for change in comparison.structure.changed] == ["dense/Relu", "dense_5/Relu"]
+    assert comparison.structure.same == 10
+
+
+def test_an_operator_added_to_a_chain_that_is_otherwise_new() -> None:
+    a, b = Layers(), Layers(seed=1)
+    for place in range(4):
+        a.dense(f"a{place}", place, activation=Tanh() if place in (0, 3) else None)
+        b.dense(f"b{place}", place)
+        if place == 1:
+            b.layer("drop", Dropout(0.5, None, None))
+    comparison = diff(a.finish(), b.finish())
+    assert places(comparison.structure.added) == ["drop"]
+    assert [change.place_a for change in comparison.structure.changed] == ["a0/Tanh", "a3/Tanh"]
+
+
+def test_what_one_graph_has_alone_is_told_by_layer() -> None:
+    def graph(more: bool) -> Graph:
+        layers = Layers().dense("first", 0)
+        if more:
+            layers.layer("first", Exp()).layer("first", Tanh()).layer("new", Exp()).layer("new", Gelu(False))
+        return layers.dense("last", 1).finish()
+
+    partial, whole = diff(graph(False), graph(True)).structure.added
+    assert (partial.place, partial.whole, partial.operators, partial.after) == ("first", False, ("Exp", "Tanh"), ())
+    assert (whole.place, whole.whole, whole.after) == ("new", True, ("first",))
 
 
 def branches(order: list[int], seed: int = 0) -> Graph:
