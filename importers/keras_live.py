@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.importers.keras_file.config import Origin, build_model
+from kir.importers.keras_file.config import INNER_LAYERS, Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import Rebinder
 from kir.layers.base import Layer
 from kir.model import Model
 
-# Where the layers inside wrappers are, in the config and on the object.
-INNER_LAYERS = ("layer", "forward_layer", "backward_layer")
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 # A Lambda's functions: the key in the config, and the attribute.
 LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "mask": "mask"}
@@ -151,8 +149,9 @@ def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]
             if name in by_name:
                 yield inner, by_name[name]
     for key in INNER_LAYERS:
-        if isinstance(config.get(key), dict) and hasattr(layer, key):
-            yield config[key], getattr(layer, key)
+        described, live = config.get(key), getattr(layer, key, None)
+        pairs = zip(described, live, strict=True) if isinstance(described, list) and live else [(described, live)]
+        yield from ((one, inner) for one, inner in pairs if isinstance(one, dict) and inner is not None)
 
 
 def _put_functions(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:

@@ -16,10 +16,9 @@ from kir.keras_tensor import Call, KerasTensor, input_type, shape_with_none
 from kir.layers.base import Layer
 from kir.layers.functions import call_function
 from kir.naming import automatic_name
-from kir.op import Array
 from kir.ops.structural import Input, Output, constant
 from kir.structure import flatten, map_structure
-from kir.trace import Tensor, Tracer
+from kir.trace import CarriedState, Tensor, Tracer, feed_states, store_states
 
 
 class Operation(Layer):
@@ -105,8 +104,14 @@ def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     tracer = Tracer(graph, on_lost_mask=config.on_lost_mask())
     args = map_structure(lambda leaf: _constant_input(tracer, leaf), args)
     outputs = layer.trace(*args, **kwargs)
-    results = iter(_run_outputs(graph, flatten(outputs), run))
-    return map_structure(lambda leaf: next(results), outputs)
+    count = len(flatten(outputs))
+    for index, tensor in enumerate(flatten(outputs)):
+        graph.add(Output(str(index)), tensor.value)
+    states = add_state_outputs(graph, tracer)
+    results = run(graph, feed_states(states))
+    store_states(states, results)
+    arrays = iter([results[str(index)] for index in range(count)])
+    return map_structure(lambda leaf: next(arrays), outputs)
 
 
 def output_shape(layer: Layer, input_shape: Any) -> Any:
@@ -139,8 +144,9 @@ def _constant_input(tracer: Tracer, leaf: Any) -> Any:
     return tracer.add(constant(leaf))[0]
 
 
-def _run_outputs(graph: Graph, tensors: list[Tensor], run: Callable[..., dict[str, Array]]) -> list[Array]:
-    for index, tensor in enumerate(tensors):
-        graph.add(Output(str(index)), tensor.value)
-    results = run(graph, {})
-    return [results[str(index)] for index in range(len(tensors))]
+def add_state_outputs(graph: Graph, tracer: Tracer) -> list[CarriedState]:
+    """Makes outputs of the graph of the states that stateful layers ended with."""
+    states = list(tracer.states.values())
+    for state in states:
+        graph.add(Output(state.new_label), state.value.value)
+    return states

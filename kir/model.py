@@ -19,7 +19,7 @@ import numpy as np
 
 from kir.dims import Dim, Sym
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.functional import record_call
+from kir.functional import add_state_outputs, record_call
 from kir.functional import record_operation as record_operation
 from kir.graph import Graph
 from kir.keras_tensor import Call, shape_with_none
@@ -32,7 +32,7 @@ from kir.op import Array
 from kir.ops.structural import Data, Output
 from kir.ops.structural import Input as InputOp
 from kir.structure import flatten, map_structure, only_item
-from kir.trace import SymbolicOperators, Tensor, Tracer
+from kir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
 from kir.types import DType, TensorType, format_shape
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ class Model(Layer):
     ) -> None:
         super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
-        # What `predict` runs, and the weights that are folded into it.
+        # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
         self._plan: Plan | None = None
         self._planned_arrays: list[Array] = []
+        self._states: list[CarriedState] = []
         if inputs is None or outputs is None:
             raise InvalidArgumentError(
                 f"{type(self).__name__} needs inputs and outputs; received inputs={inputs!r}, outputs={outputs!r}. "
@@ -254,7 +255,7 @@ class Model(Layer):
     def predict(self, x: Any) -> Any:
         """The outputs for arrays, by the interpreter, in the structure of the model's outputs.
 
-        As in Keras, a list of one output gives that output.
+        As in Keras, a list of one output gives that output. Stateful layers keep their states; see `reset_states`.
 
         Raises:
             ShapeError: an array does not fit its input.
@@ -264,10 +265,11 @@ class Model(Layer):
 
         arrays = self.get_weights()
         if self._plan is None or any(a is not b for a, b in zip_longest(arrays, self._planned_arrays)):
-            graph = self.to_graph()
+            graph, self._states = lower_with_states(self)
             passes.run(graph, passes.pipeline(1))
             self._plan, self._planned_arrays = Plan(graph), arrays
-        results = self._plan.run(self._feeds(x))
+        results = self._plan.run(self._feeds(x) | feed_states(self._states))
+        store_states(self._states, results)
         outputs = iter([results[name] for name in self.output_names])
         return only_item(map_structure(lambda leaf: next(outputs), self.output_structure))
 
@@ -365,9 +367,10 @@ class Sequential(Model):
 
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
         Layer.__init__(self, name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False)
-        # What `predict` runs, and the weights that are folded into it.
+        # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
         self._plan: Plan | None = None
         self._planned_arrays: list[Array] = []
+        self._states: list[CarriedState] = []
         self._chain: list[Layer] = []
         self._names: set[str] = set()
         self._first: KerasTensor | None = None
@@ -499,6 +502,9 @@ def lower(
 ) -> Graph:
     """The graph of a model: its recorded calls run in order, every node with the layer it comes from.
 
+    The states of a stateful layer "memory" are inputs "memory.state_0", …, which are zeros unless fed, and outputs
+    "memory.new_state_0", …, behind those of the model.
+
     Args:
         model: what to lower.
         training: Dropout stays, switched by a boolean input "training_mode" that is true unless fed.
@@ -509,6 +515,13 @@ def lower(
         ShapeError: there is no such size, or its value is negative.
         KirError: a layer cannot work with the sizes.
     """
+    return lower_with_states(model, training=training, sizes=sizes, losses=losses)[0]
+
+
+def lower_with_states(
+    model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
+) -> tuple[Graph, list[CarriedState]]:
+    """As `lower`, and which inputs and outputs of the graph are the states of which layer."""
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     graph.metadata.update(model.metadata)
@@ -521,11 +534,12 @@ def lower(
     outputs = model.call(inputs)
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
+    states = add_state_outputs(graph, tracer)
     if losses:
         _add_loss_output(model, tracer)
     if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
         graph.remove(tracer.training.value.node)
-    return graph
+    return graph, states
 
 
 def load_arrays(path: str | Path) -> dict[str, Array]:

@@ -13,19 +13,21 @@ shape is found when it is called).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from kir.errors import TraceError
 from kir.graph import Graph, Node, Origin, Value
+from kir.naming import unique
 from kir.op import Array, Op
-from kir.ops.structural import Constant, Data
+from kir.ops.structural import Constant, Data, Input
 from kir.ops.structural import constant as constant_op
-from kir.types import DType, Shape, TensorType, as_dtype
+from kir.types import DType, Shape, TensorType, as_dtype, type_of
 
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
@@ -251,6 +253,44 @@ class Tensor(SymbolicOperators):
         return f"<symbolic {self.value.type}>"
 
 
+class StatefulLayer(Protocol):
+    """A layer that keeps states between runs; None stands for zeros."""
+
+    states: list[Array] | None
+
+
+@dataclass(slots=True, eq=False)
+class CarriedState:
+    """A state that a stateful layer carries from one run of a graph to the next.
+
+    It is the input `label` of the graph, unless the layer was given a state to begin with, and the output `new_label`.
+    """
+
+    owner: StatefulLayer
+    index: int
+    label: str
+    is_read: bool
+    value: Tensor = field(init=False)
+
+    @property
+    def new_label(self) -> str:
+        """The name of the output."""
+        return self.label.replace(".state_", ".new_state_")
+
+
+def feed_states(states: Iterable[CarriedState]) -> dict[str, Array]:
+    """What the run before left in the layers, for the inputs of a graph; where it left nothing their defaults count."""
+    return {state.label: state.owner.states[state.index] for state in states if state.is_read and state.owner.states}
+
+
+def store_states(states: Iterable[CarriedState], results: Mapping[str, Array]) -> None:
+    """Puts the states at the end of a run into the layers."""
+    found: dict[int, list[Array]] = {}
+    for state in states:
+        found.setdefault(id(state.owner), []).append(results[state.new_label])
+        state.owner.states = found[id(state.owner)]
+
+
 class Tracer:
     """Collects the nodes of a trace, with the layer they come from and the inference or training mode.
 
@@ -266,6 +306,7 @@ class Tracer:
         self.origin: Origin | None = None
         self.losses: list[Any] = []
         self.collects_losses = False
+        self.states: dict[tuple[int, int], CarriedState] = {}
         self._weights: dict[tuple[int, DType], Tensor] = {}
 
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -296,6 +337,26 @@ class Tracer:
             label = "/".join((*self.path, name))
             self._weights[key] = self.add(Constant(Data(cast), label))[0]
         return self._weights[key]
+
+    def read_states(self, owner: StatefulLayer, defaults: Sequence[Array]) -> list[Tensor]:
+        """The states that a stateful layer begins with: what a call before left, or inputs with these defaults."""
+        for index, default in enumerate(defaults):
+            if (id(owner), index) not in self.states:
+                state = self._carried(owner, index, is_read=True)
+                state.value = self.add(Input(state.label, type_of(default), Data(default)))[0]
+        return [self.states[id(owner), index].value for index in range(len(defaults))]
+
+    def keep_states(self, owner: StatefulLayer, states: Sequence[Tensor]) -> None:
+        """Notes the states that a stateful layer ended with."""
+        for index, state in enumerate(states):
+            found = self.states.get((id(owner), index)) or self._carried(owner, index, is_read=False)
+            found.value = state
+
+    def _carried(self, owner: StatefulLayer, index: int, is_read: bool) -> CarriedState:
+        label = unique(f"{'/'.join(self.path)}.state_{index}", {state.label for state in self.states.values()})
+        state = CarriedState(owner, index, label, is_read)
+        self.states[id(owner), index] = state
+        return state
 
     @contextmanager
     def layer(self, name: str, class_name: str, training: bool | Tensor | None = None) -> Iterator[None]:

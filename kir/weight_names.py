@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer, Weight, numbered
 from kir.model import Model
-from kir.naming import snake_case, unique
+from kir.naming import unique
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,7 @@ def saved_layers(model: Model) -> list[SavedLayer]:
 def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
     if not isinstance(layer, Model):
         return list(layer.owned_layers().items())
-    counts: Counter[str] = Counter()
-    groups: list[tuple[str, Layer]] = []
-    for inner in layer.layers:
-        name = snake_case(inner.keras_class_name)
-        groups.append((f"layers/{name}_{counts[name]}" if counts[name] else f"layers/{name}", inner))
-        counts[name] += 1
-    return groups
+    return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
 
 
 def _join(*parts: str) -> str:

@@ -18,7 +18,8 @@ from kir.dims import Dim
 from kir.errors import KirError
 from kir.graph import Graph, Node, Value
 from kir.layers.base import Layer
-from kir.layers.rnn import RECURRENT_ACTIVATIONS, Recurrent
+from kir.layers.rnn import CellLayer
+from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
 from kir.op import Array, Op
 from kir.ops import linear, nn, random, recurrent
 from kir.ops import shape as shaping
@@ -307,18 +308,20 @@ def _recurrent(component: Component) -> Iterator[Proposal]:
 
 def _unpack(layer: Layer, arrays: Sequence[Array]) -> None:
     """Sets Keras's weights from W, R and B of ONNX, of one direction."""
-    assert isinstance(layer, Recurrent)
+    assert isinstance(layer, CellLayer)
+    cell = layer.cell
+    assert isinstance(cell, DenseCell)
     kernel, recurrent_kernel, bias = (array[0] for array in arrays)
-    layer.kernel.assign(np.ascontiguousarray(_keras_order(layer, kernel).T))
-    layer.recurrent_kernel.assign(np.ascontiguousarray(_keras_order(layer, recurrent_kernel).T))
-    if layer.bias is not None:
-        halves = [_keras_order(layer, half) for half in np.split(bias, 2)]
-        layer.bias.assign(np.stack(halves) if len(layer.bias.shape) == 2 else halves[0])
+    cell.kernel.assign(np.ascontiguousarray(_keras_order(cell, kernel).T))
+    cell.recurrent_kernel.assign(np.ascontiguousarray(_keras_order(cell, recurrent_kernel).T))
+    if cell.bias is not None:
+        halves = [_keras_order(cell, half) for half in np.split(bias, 2)]
+        cell.bias.assign(np.stack(halves) if len(cell.bias.shape) == 2 else halves[0])
 
 
-def _keras_order(layer: Recurrent, rows: Array) -> Array:
-    gates = np.split(rows, len(layer.gate_order))
+def _keras_order(cell: DenseCell, rows: Array) -> Array:
+    gates = np.split(rows, len(cell.gate_order))
     ordered: list[Array] = [None] * len(gates)
-    for place, gate in enumerate(layer.gate_order):
+    for place, gate in enumerate(cell.gate_order):
         ordered[gate] = gates[place]
     return np.concatenate(ordered)

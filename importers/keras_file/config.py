@@ -39,8 +39,8 @@ LAYERS: dict[str, type[Layer]] = {
     for name, cls in vars(kir.layers).items()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
 }
-# Where the configs of wrappers keep the layers inside.
-INNER_LAYERS = ("layer", "forward_layer", "backward_layer")
+# Where the configs of wrappers keep a layer inside, or a list of them.
+INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells")
 
 # Calls count as often as they are made: a model called twice in a model that is called twice counts four times.
 MAX_CALLS = 50_000
@@ -131,8 +131,7 @@ def _inner_descriptions(description: Mapping[str, Any], path: str, origin: Origi
         if not isinstance(inner, list):
             raise FormatError(f"{origin.path}: the config of {path or 'the model'} has no list of layers")
         return [(_join(path, _name(layer)), layer) for layer in inner]
-    found = [config[key] for key in INNER_LAYERS if isinstance(config, dict) and isinstance(config.get(key), dict)]
-    return [(_join(path, _name(layer)), layer) for layer in found]
+    return [(_join(path, _name(layer)), layer) for key in INNER_LAYERS for layer in _layers_at(config, key)]
 
 
 def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | None:
@@ -235,11 +234,11 @@ class Builder:
             return self._make_sequential(config, path)
         if name in FUNCTIONAL_NAMES:
             return self._make_functional(config, path)
-        inner = {
-            key: self.make_layer(config[key], _join(path, _name(config[key])))
-            for key in INNER_LAYERS
-            if isinstance(config.get(key), dict)
-        }
+        inner: dict[str, Any] = {}
+        for key in INNER_LAYERS:
+            made = [self.make_layer(layer, _join(path, _name(layer))) for layer in _layers_at(config, key)]
+            if made:
+                inner[key] = made if isinstance(config[key], list) else made[0]
         with self._described(path, name):
             return LAYERS[name].from_config(self._arguments(description, path) | inner)
 
@@ -265,7 +264,7 @@ class Builder:
 
     def _modern_arguments(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What Keras 2 wrote, in the words of Keras 3."""
-        if name == "GRU":
+        if name in ("GRU", "GRUCell"):
             arguments.setdefault("reset_after", False)
         if "hard_sigmoid" in [value for value in arguments.values() if isinstance(value, str)]:
             self._warn_once(
@@ -577,6 +576,12 @@ def _lambda_arguments(config: Mapping[str, Any], custom_objects: Mapping[str, An
     if "arguments" in arguments:
         arguments["arguments"] = revive(arguments["arguments"])
     return arguments
+
+
+def _layers_at(config: Any, key: str) -> list[Any]:
+    """The descriptions of the layers that a wrapper's config has at a key."""
+    found = config.get(key) if isinstance(config, dict) else None
+    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
 
 
 def _name(description: Any) -> str:

@@ -92,7 +92,12 @@ from kir.layers.reshaping import RepeatVector as RepeatVector
 from kir.layers.reshaping import Reshape as Reshape
 from kir.layers.rnn import GRU as GRU
 from kir.layers.rnn import LSTM as LSTM
+from kir.layers.rnn import RNN as RNN
 from kir.layers.rnn import SimpleRNN as SimpleRNN
+from kir.layers.rnn_cells import GRUCell as GRUCell
+from kir.layers.rnn_cells import LSTMCell as LSTMCell
+from kir.layers.rnn_cells import SimpleRNNCell as SimpleRNNCell
+from kir.layers.rnn_cells import StackedRNNCells as StackedRNNCells
 from kir.layers.wrappers import Bidirectional as Bidirectional
 from kir.layers.wrappers import TimeDistributed as TimeDistributed
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -30,7 +31,7 @@ from kir.caching import cached
 from kir.dims import Dim, Sym
 from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.layers.functions import function_config
-from kir.naming import automatic_name
+from kir.naming import automatic_name, snake_case
 from kir.op import Array
 from kir.ops.elementwise import Cast
 from kir.registry import Configurable
@@ -163,6 +164,8 @@ class Layer:
     saved_group: ClassVar[str] = ""
     # Whether a list or dict of inputs is a mistake, and not something that `call` handles.
     takes_one_tensor: ClassVar[bool] = False
+    # What a stateful layer ended its last run with; None for zeros.
+    states: list[Array] | None = None
     # False for what a functional model records without being a layer, such as `x + 1`.
     is_layer: ClassVar[bool] = True
 
@@ -325,10 +328,18 @@ class Layer:
             # As in Keras, a single mask belongs to the first output.
             computed = list(computed) if isinstance(computed, list | tuple) else [computed]
             computed += [None] * (len(outputs) - len(computed))
-            return type(outputs)(x.with_mask(mask) for x, mask in zip(outputs, computed, strict=True))
-        if isinstance(outputs, Tensor):
-            return outputs.with_mask(computed)
-        return map_structure(lambda x: x.with_mask(None), outputs)
+            return type(outputs)(_with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True))
+        return _with_mask(outputs, computed if isinstance(outputs, Tensor) else None)
+
+    def reset_states(self) -> None:
+        """Lets the stateful layers, this one and those inside it, begin with zeros again."""
+        pending: list[Layer] = [self]
+        while pending:
+            layer = pending.pop()
+            layer.states = None
+            pending.extend(layer.sublayers())
+
+    reset_state = reset_states
 
     def ensure_built(self, input_shape: Any) -> None:
         """Builds on the first call only."""
@@ -542,6 +553,10 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}>"
 
 
+def _with_mask(outputs: Any, mask: Tensor | None) -> Any:
+    return map_structure(lambda x: x.with_mask(mask), outputs)
+
+
 def stand_in(shape: tuple[int, ...], dtype: DType) -> Array:
     """An array that takes no memory, for a trace that only asks for types: no weight is drawn or read for that."""
     return np.broadcast_to(np.zeros((), dtype.numpy), shape)
@@ -601,6 +616,36 @@ def to_config(value: Any) -> Any:
         # A lambda has no name to be found by, but it can be shown.
         return function_config(value) if "<" in value.__qualname__ else activations.serialize(value)
     return value
+
+
+def layer_from_config(given: Any) -> Any:
+    """A layer from a saved config; a layer, or None, as it is.
+
+    Raises:
+        InvalidArgumentError: kir has no layer of that class.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    from kir import layers, model
+
+    name = given.get("class_name")
+    found = getattr(layers, str(name), None) or getattr(model, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, Layer)):
+        raise InvalidArgumentError(
+            f"kir.layers has no class {name!r}; give the inner layer itself instead of its config"
+        )
+    return found.from_config(given.get("config", {}))
+
+
+def numbered(layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
+    """Layers with the names that Keras's files give them in a list: the class, and which one of that class it is."""
+    counts: Counter[str] = Counter()
+    found: list[tuple[str, Layer]] = []
+    for layer in layers:
+        name = snake_case(layer.keras_class_name)
+        found.append((f"{name}_{counts[name]}" if counts[name] else name, layer))
+        counts[name] += 1
+    return found
 
 
 @cached

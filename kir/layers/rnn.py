@@ -1,283 +1,153 @@
-"""Keras's recurrent layers: SimpleRNN, LSTM and GRU. Each becomes one operator that runs over the whole sequence.
+"""Keras's recurrent layers: RNN, which runs a cell over sequences, and SimpleRNN, LSTM and GRU, which make their own.
 
-Masks are arbitrary: a masked step keeps the state, and its output repeats the one before. No loop is needed for that,
-since a masked step changes nothing: `Steps` gathers the valid steps to the front, the operator runs over that many
-(`sequence_lens`), and a sequence of outputs is gathered back.
+A cell that ONNX has an operator for becomes that operator, over the whole sequence. Masks are arbitrary: a masked step
+keeps the state, and its output repeats the one before. No loop is needed for that, since a masked step changes nothing:
+`Steps` gathers the valid steps to the front, the operator runs over that many (`sequence_lens`), and a sequence of
+outputs is gathered back. Every other cell is unrolled: each step becomes nodes of its own.
 
 Source: https://keras.io/api/layers/recurrent_layers/
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
-from kir.arguments import boolean, choice, integer, number, optional_integer
+from kir.arguments import boolean, choice, passed_on
 from kir.dims import Dim
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.layers.base import Layer, stand_in
-from kir.op import Array, Op
-from kir.ops import recurrent
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer, Weight, layer_from_config, own_arguments, to_config
+from kir.layers.rnn_cells import (
+    Cell,
+    GRUCell,
+    LSTMCell,
+    SimpleRNNCell,
+    Step,
+    entered,
+    initial_states,
+    leaf_cells,
+    require_cell,
+    require_known_length,
+    start_steps,
+    state_count,
+    state_size,
+    why_not_operator,
+)
+from kir.naming import snake_case
+from kir.op import Op
 from kir.ops.elementwise import Cast, Mul, Sub, Where
-from kir.ops.random import Dropout
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, Gather, GatherND, Reshape, Slice, TopK, Transpose
+from kir.structure import flatten
 from kir.trace import Tensor, emit
 from kir.types import DType, format_shape
-
-# Keras's activations that an ONNX recurrent operator computes itself, with Keras's parameters.
-RECURRENT_ACTIVATIONS: dict[Any, recurrent.Activation] = {
-    activations.tanh: ("Tanh", 0.0, 0.0),
-    activations.sigmoid: ("Sigmoid", 0.0, 0.0),
-    activations.relu: ("Relu", 0.0, 0.0),
-    activations.linear: ("Affine", 1.0, 0.0),
-    activations.hard_sigmoid: ("HardSigmoid", 1 / 6, 0.5),
-    activations.elu: ("Elu", 1.0, 0.0),
-    activations.leaky_relu: ("LeakyRelu", 0.2, 0.0),
-    activations.softplus: ("Softplus", 0.0, 0.0),
-    activations.softsign: ("Softsign", 0.0, 0.0),
-}
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 
 
-class Recurrent(Layer):
-    """What the three layers have in common: (batch, time, features) → (batch, units), or (batch, time, units).
+class Recurrence(Layer):
+    """A cell run over sequences: (batch, time, features) → (batch, units), or (batch, time, units).
 
     Args:
-        units: the size of the state.
-        activation: of the new state; tanh by default.
-        use_bias: whether there are biases.
-        kernel_initializer: of the weights that multiply the inputs.
-        recurrent_initializer: of the weights that multiply the state.
-        bias_initializer: of the biases.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: count in `model.losses`.
-        kernel_constraint, recurrent_constraint, bias_constraint: kept for the config; export ignores them.
-        dropout: the rate at which input features are dropped in training, the same ones at every step.
-        recurrent_dropout: the rate for the state; the identity at inference, and not possible in a training export.
-        seed: of the dropout.
         return_sequences: gives the outputs of all steps, otherwise that of the last.
-        return_state: gives (outputs, *states), each state of shape (batch, units).
+        return_state: gives (outputs, *states), the states in the structure of the cell's `state_size`.
         go_backwards: reads the sequence from its end; a sequence of outputs is in the order of reading.
-        stateful: refused when the layer is called; states cannot be kept in a file.
+        stateful: begins with the states that the run before ended with. In a graph they are further inputs, which are
+            zeros unless fed, and further outputs; `predict` keeps them in the layer until `reset_states`.
         unroll: how Keras runs the layer; see `zero_output_for_mask`.
         zero_output_for_mask: the output of a masked step is 0. An unrolled layer does not heed it, as in Keras.
-        implementation: how Keras runs the layer; ignored.
 
     Raises:
-        UnsupportedError: at a call, for what one ONNX operator cannot compute.
+        UnsupportedError: at a call, if the cell has to be unrolled and the number of steps is not known.
+        ShapeError: at a call, if the layer is stateful and the batch size is not known.
     """
 
     supports_masking = True
-    saved_group = "cell"
     ignored_config = frozenset({"time_major"})
 
-    # Where ONNX's first, second, ... gate stands among Keras's.
-    gate_order: ClassVar[tuple[int, ...]]
-    state_count: ClassVar[int] = 1
-    # Constructor arguments that Keras does not save.
-    unsaved: ClassVar[frozenset[str]] = frozenset({"implementation", "use_cudnn"})
+    cell: Any
 
     def __init__(
         self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
+        *,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
-        seed: int | None = None,
         zero_output_for_mask: bool = False,
-        implementation: int = 2,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(**kwargs)
         owner = f"{type(self).__name__} {self.name!r}"
-        self.units = integer(owner, "units", units, 1)
-        self.activation = activations.get(activation)
-        self.use_bias = boolean(owner, "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = number(owner, "dropout", dropout, 0, 1)
-        self.recurrent_dropout = number(owner, "recurrent_dropout", recurrent_dropout, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
         self.return_sequences = boolean(owner, "return_sequences", return_sequences)
         self.return_state = boolean(owner, "return_state", return_state)
         self.go_backwards = boolean(owner, "go_backwards", go_backwards)
         self.stateful = boolean(owner, "stateful", stateful)
         self.unroll = boolean(owner, "unroll", unroll)
         self.zero_output_for_mask = boolean(owner, "zero_output_for_mask", zero_output_for_mask)
-        self.implementation = choice(owner, "implementation", implementation, (0, 1, 2))
-        self.packed = PackedWeights()
 
-    # What the three layers define
+    @property
+    def state_size(self) -> list[Any]:
+        """The size of each state of the cell; of a stack, those of each of its cells."""
+        sizes = state_size(self.cell)
+        return list(sizes) if isinstance(sizes, list | tuple) else [sizes]
 
-    @abstractmethod
-    def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
-        """The operator; `functions` are those of `cell_activations`, for each direction."""
+    @property
+    def state_count(self) -> int:
+        """How many tensors the states are."""
+        return sum(state_count(cell) for *_, cell in leaf_cells(self.cell))
 
-    def cell_activations(self) -> tuple[recurrent.Activation, ...]:
-        """The activations of one direction, in the operator's order.
-
-        Raises:
-            UnsupportedError: ONNX has no such activation inside a recurrent operator.
-        """
-        return (self.find_activation("activation", self.activation),)
-
-    def bias_shape(self) -> tuple[int, ...]:
-        """The shape of Keras's bias."""
-        return (len(self.gate_order) * self.units,)
-
-    def make_bias_initializer(self) -> Any:
-        """What draws the bias."""
-        return self.bias_initializer
-
-    # Weights
+    def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
+        """The cells that compute, each with the layers whose path its nodes have."""
+        return [(path[-1], path) for path in leaf_cells(self.cell)]
 
     def build(self, input_shape: Any) -> None:
-        """kernel (features, gates·units), recurrent_kernel (units, gates·units) and the bias."""
-        if len(input_shape) != 3:
+        """Builds the cell, for the input of one step."""
+        axes = self.cell.input_axes if isinstance(self.cell, Cell) else ()
+        if len(input_shape) < 3 or (axes and len(input_shape) != len(axes) + 1):
+            rank, features = (len(axes) + 1, ", ".join(axes[1:])) if axes else ("3 or more", "…")
             raise ShapeError(
-                f"{type(self).__name__} needs an input of rank 3, (batch, time, features); "
+                f"{type(self).__name__} needs an input of rank {rank}, (batch, time, {features}); "
                 f"received {format_shape(input_shape)}"
             )
-        columns = len(self.gate_order) * self.units
-        self.kernel = self.add_weight(
-            "kernel",
-            (input_shape[-1], columns),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        self.recurrent_kernel = self.add_weight(
-            "recurrent_kernel",
-            (self.units, columns),
-            self.recurrent_initializer,
-            self.recurrent_regularizer,
-            self.recurrent_constraint,
-        )
-        self.bias = (
-            self.add_weight(
-                "bias", self.bias_shape(), self.make_bias_initializer(), self.bias_regularizer, self.bias_constraint
-            )
-            if self.use_bias
-            else None
-        )
-
-    def pack_kernel(self) -> Array:
-        """ONNX's W without its axis of directions: [gates·units, features]."""
-        return self._reorder(self.kernel.array.T)
-
-    def pack_recurrent_kernel(self) -> Array:
-        """ONNX's R without its axis of directions: [gates·units, units]."""
-        return self._reorder(self.recurrent_kernel.array.T)
-
-    def pack_bias(self) -> Array:
-        """ONNX's B without its axis of directions, [2·gates·units]: the inputs' biases, then the state's."""
-        rows = len(self.gate_order) * self.units
-        zeros = np.zeros(rows, self.dtype_policy.variable.numpy)
-        given = zeros if self.bias is None else self.bias.array
-        pair = given if given.ndim == 2 else (given, zeros)
-        return np.concatenate([self._reorder(vector) for vector in pair])
-
-    def _reorder(self, rows: Array) -> Array:
-        gates = np.split(rows, len(self.gate_order))
-        return np.concatenate([gates[gate] for gate in self.gate_order])
+        self.cell.ensure_built((input_shape[0], *input_shape[2:]))
 
     # Calling
 
     def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
-        self.require_stateless()
         given = self.check_initial_state(initial_state, self.state_count)
         mask = self.check_mask(mask, x, given)
-        x = self.drop_inputs(self.promote(x), training)
-        # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
-        turned = self.go_backwards and self.return_sequences
-        if turned:
-            x, mask = reverse_time(x), None if mask is None else reverse_time(mask)
-        op = self.make_op("reverse" if self.go_backwards and not turned else "forward", self.cell_activations())
-        steps = None if mask is None else Steps(mask)
-        batch = x.shape[0]
-        initial = [emit(Reshape((1, *state.shape)), state) for state in given]
-        y, *finals = run(op, x, self.packed.read((self,), x), steps, initial)
-        if self.return_sequences:
-            output = self._spread_sequence(emit(Reshape((x.shape[1], batch, self.units)), y), steps, initial)
+        initial = self._read_states(x) if self.stateful and not given else given
+        reason = next((why for cell, _ in self.cells() if (why := why_not_operator(cell, training))), None)
+        if reason is None:
+            output, finals = self._run_operators(x, initial, mask, training)
         else:
-            output = self._zero_if_masked(emit(Reshape((batch, self.units)), finals[0]), mask, initial)
+            time = require_known_length(x.shape[1], reason)
+            output, finals = self._run_steps(x, time, initial, mask, training)
+        if self.stateful:
+            x.tracer.keep_states(self, finals)
+        output, *finals = (self.promote(result) for result in (output, *finals))
         if not self.return_state:
             return output
-        return output, *[emit(Reshape((batch, self.units)), final) for final in finals]
+        states = iter(finals)
+        return output, *[_packed(size, states) for size in self.state_size]
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask of a sequence of outputs is that of the inputs; a single output and the states have none."""
         output_mask = mask if self.return_sequences else None
-        return [output_mask] + [None] * self.state_count if self.return_state else output_mask
-
-    def drop_inputs(self, x: Tensor, training: Any) -> Tensor:
-        """In training x with features dropped, the same ones at every step; x otherwise.
-
-        Raises:
-            UnsupportedError: the state would have to be dropped too.
-        """
-        if training is None or training is False:
-            return x
-        if 0 < self.recurrent_dropout < 1:
-            raise UnsupportedError(
-                f"recurrent_dropout={self.recurrent_dropout} drops parts of the state between steps, which one ONNX "
-                f"operator cannot do in training; set recurrent_dropout=0 or export for inference"
-            )
-        # Keras drops nothing at a rate of 1.
-        if not 0 < self.dropout < 1:
-            return x
-        switch = training if isinstance(training, Tensor) else np.asarray(bool(training))
-        result: Tensor = emit(Dropout(self.dropout, (x.shape[0], 1, x.shape[2]), self.seed), x, switch)
-        return result
-
-    def require_stateless(self) -> None:
-        """Refuses `stateful=True`.
-
-        Raises:
-            UnsupportedError: the layer is stateful.
-        """
-        if self.stateful:
-            raise UnsupportedError(
-                f"{type(self).__name__} {self.name!r} has stateful=True, but an exported model keeps nothing between "
-                f"calls; set stateful=False, feed the state with initial_state and read it with return_state=True"
-            )
+        return [output_mask] + [None] * len(self.state_size) if self.return_state else output_mask
 
     def check_initial_state(self, given: Any, count: int) -> list[Any]:
-        """The initial states as a list of `count` tensors in the compute dtype, or an empty one.
+        """The initial states as a flat list of `count` tensors in the compute dtype, or an empty one.
 
         Raises:
             InvalidArgumentError: there are more or fewer.
         """
-        states = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+        states = flatten(given)
         if states and len(states) != count:
             raise InvalidArgumentError(
                 f"{type(self).__name__} {self.name!r} has {count} states; received initial_state with {len(states)}"
@@ -304,20 +174,28 @@ class Recurrent(Layer):
             )
         return K.cast(given, "bool")
 
-    def find_activation(self, argument: str, function: Any) -> recurrent.Activation:
-        """ONNX's name and parameters for one of Keras's activations.
+    # One operator for each cell
 
-        Raises:
-            UnsupportedError: it has none.
-        """
-        found = RECURRENT_ACTIVATIONS.get(function) if callable(function) else None
-        if found is None:
-            possible = ", ".join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))
-            raise UnsupportedError(
-                f"{argument}={getattr(function, '__name__', function)!r} of {type(self).__name__} {self.name!r} is not "
-                f"among the activations of ONNX's recurrent operators; use one of {possible}"
-            )
-        return found
+    def _run_operators(
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
+        turned = self.go_backwards and self.return_sequences
+        if turned:
+            x, mask = reverse_time(x), None if mask is None else reverse_time(mask)
+        direction = "reverse" if self.go_backwards and not turned else "forward"
+        steps = None if mask is None else Steps(mask)
+        y = emit(BATCH_AND_TIME, x if steps is None else steps.gather(x))
+        finals: list[Tensor] = []
+        for cell, path in self.cells():
+            given = initial[len(finals) : len(finals) + cell.state_count]
+            with entered(path, x.tracer):
+                y, ends = cell.run(y, direction, None if steps is None else steps.lens, given, training)
+            finals += ends
+        last, before = finals[-cell.state_count], initial[-cell.state_count :]
+        if self.return_sequences:
+            return self._spread_sequence(y, steps, before), finals
+        return self._zero_if_masked(last, mask, before), finals
 
     def _spread_sequence(self, y: Tensor, steps: Steps | None, initial: Sequence[Tensor]) -> Tensor:
         """The outputs [time, batch, units] of the valid steps as (batch, time, units) of all steps."""
@@ -327,7 +205,9 @@ class Recurrent(Layer):
         if self.zero_output_for_mask and not self.unroll:
             return steps.spread(y, zero_masked=True)
         # Before the first valid step Keras's output is the initial state, or 0 in an unrolled layer.
-        return steps.spread(y, before=initial[0] if initial and not self.unroll else None)
+        if not initial or self.unroll:
+            return steps.spread(y)
+        return steps.spread(y, before=emit(Reshape((1, *initial[0].shape)), initial[0]))
 
     def _zero_if_masked(self, output: Tensor, mask: Any, initial: Sequence[Tensor]) -> Tensor:
         """The last output, 0 where Keras's is.
@@ -339,10 +219,152 @@ class Recurrent(Layer):
             return output
         last: Dim = 0 if self.go_backwards else mask.shape[1] - 1
         valid = K.any(mask, 1, True) if self.unroll else emit(Slice((1,), (last,), (last + 1,), (1,)), mask)
-        result: Tensor = emit(Where(), valid, output, K.zeros((), output.dtype))
+        result: Tensor = emit(Where(), _as_column(valid, output), output, K.zeros((), output.dtype))
         return result
 
-    # Configuration
+    # One step after the other
+
+    def _run_steps(
+        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        masks = [None] * time if mask is None else K.split(mask, time, 1)
+        backwards = self.go_backwards
+        if backwards:
+            masks = masks[::-1]
+        finals: list[Tensor] = []
+        outputs: list[Tensor] = []
+        for cell, path in self.cells():
+            with entered(path, x.tracer):
+                if outputs:
+                    x = _joined(outputs)
+                parts, step = start_steps(cell, x, training)
+                pieces = [_cut(part) for part in parts]
+                if backwards:
+                    pieces, backwards = [piece[::-1] for piece in pieces], False
+                given = list(initial[len(finals) : len(finals) + state_count(cell)])
+                states = given or (cell.zero_states() if isinstance(cell, Cell) else initial_states(cell, x.shape[0]))
+                outputs, ends = self._run_cell(step, list(zip(*pieces, strict=True)), masks, states)
+            finals += ends
+        if not self.return_sequences:
+            return self._zero_if_masked(outputs[-1], mask, given), finals
+        return self._zero_sequence(_joined(outputs), mask, given), finals
+
+    def _run_cell(
+        self, step: Step, parts: Sequence[Sequence[Tensor]], masks: Sequence[Any], states: list[Any]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs of all steps, and the states behind the last. A masked step repeats those before it."""
+        outputs: list[Any] = []
+        for part, mask in zip(parts, masks, strict=True):
+            output, new = step(part, states)
+            if mask is not None:
+                output, new = self._repeat_masked(mask, output, new, states, outputs)
+            outputs.append(output)
+            states = new
+        return outputs, states
+
+    def _repeat_masked(
+        self, mask: Tensor, output: Tensor, new: list[Any], states: list[Any], outputs: list[Any]
+    ) -> tuple[Tensor, list[Any]]:
+        kept = [emit(Where(), _as_column(mask, state), state, old) for state, old in zip(new, states, strict=True)]
+        if output is new[0]:
+            return kept[0], kept
+        # As in Keras, what is repeated is the first state, or the output before in an unrolled layer.
+        before = (outputs[-1] if outputs else np.zeros((), output.type.dtype.numpy)) if self.unroll else states[0]
+        return emit(Where(), _as_column(mask, output), output, before), kept
+
+    def _zero_sequence(self, outputs: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
+        """The sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""
+        if mask is None or not (initial if self.unroll else self.zero_output_for_mask):
+            return outputs
+        valid = reverse_time(mask) if self.go_backwards else mask
+        if self.unroll:
+            valid = emit(CumSum(1), emit(Cast(DType.INT32), valid)) > 0
+        result: Tensor = emit(Where(), _as_column(valid, outputs), outputs, K.zeros((), outputs.dtype))
+        return result
+
+    # Keeping states
+
+    def _read_states(self, x: Tensor) -> list[Tensor]:
+        batch = x.shape[0]
+        if not isinstance(batch, int):
+            raise ShapeError(
+                f"{type(self).__name__} {self.name!r} has stateful=True, which needs a known batch size; received "
+                f"{format_shape(x.shape)}: say Input(…, batch_size=…)"
+            )
+        sizes = flatten(self.state_size)
+        return x.tracer.read_states(self, [np.zeros((batch, size), self.compute_dtype.numpy) for size in sizes])
+
+
+class RNN(Recurrence):
+    """A cell, or a list of cells on top of each other, run over sequences; for the other arguments see `Recurrence`.
+
+    Args:
+        cell: a SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells, a list of such cells, or any layer that has
+            `state_size` and `call(inputs, states)`.
+
+    Raises:
+        InvalidArgumentError: it is no cell.
+
+    Source: https://keras.io/api/layers/recurrent_layers/rnn/
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        arguments = passed_on(locals())
+        del arguments["cell"]
+        super().__init__(**arguments)
+        self.cell = require_cell(f"RNN {self.name!r}", cell)
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The cell."""
+        return {"cell": self.cell}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments under Keras's keys."""
+        return super().get_config() | {"cell": to_config(self.cell)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; the cell may be a config dict or a layer."""
+        return super().from_config({**config, "cell": layer_from_config(config.get("cell"))})
+
+
+class CellLayer(Recurrence):
+    """A layer that makes its own cell, and has the cell's arguments, attributes and weights as if they were its own.
+
+    `activity_regularizer` is that of the output.
+    """
+
+    saved_group = "cell"
+
+    cell: Cell
+    cell_class: ClassVar[type[Cell]]
+    # Constructor arguments that Keras does not save.
+    unsaved: ClassVar[frozenset[str]] = frozenset({"implementation", "use_cudnn"})
+
+    def __init__(self, **arguments: Any) -> None:
+        of_cell = {name: arguments.pop(name) for name in own_arguments(self.cell_class) if name in arguments}
+        super().__init__(**arguments)
+        self.cell = self.cell_class(name=snake_case(self.cell_class.__name__), dtype=self.dtype_policy, **of_cell)
+        vars(self).update({name: getattr(self.cell, name) for name in own_arguments(self.cell_class)})
+
+    @property
+    def own_weights(self) -> list[Weight]:
+        """The weights of the cell."""
+        return self.cell.own_weights
+
+    def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
+        """The cell, whose nodes are the layer's own."""
+        return [(self.cell, ())]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
@@ -351,41 +373,134 @@ class Recurrent(Layer):
         return config
 
 
-class PackedWeights:
-    """The weights of one or two directions in ONNX's layout.
+class SimpleRNN(CellLayer):
+    """The layer of a `SimpleRNNCell`; for the arguments see there, and `Recurrence`.
 
-    Packed anew only when a weight was set anew: a trace makes one constant of one array, however often a layer is
-    called.
+    Source: https://keras.io/api/layers/recurrent_layers/simple_rnn/
     """
 
-    def __init__(self) -> None:
-        self._sources: list[Array] = []
-        self._arrays: list[Array] = []
+    cell_class = SimpleRNNCell
+    ignored_config = frozenset({"time_major", "implementation"})
+    unsaved = frozenset({"seed"})
 
-    def read(self, layers: Sequence[Recurrent], like: Tensor) -> list[Tensor]:
-        """kernel [D, gates·units, features], recurrent_kernel [D, gates·units, units] and bias [D, 2·gates·units]."""
-        names = ("kernel", "recurrent_kernel", "bias")
-        dtype = layers[0].compute_dtype
-        if like.tracer.graph is None:
-            return [
-                like.tracer.weight(name, array, dtype)
-                for name, array in zip(names, self._stand_ins(layers), strict=True)
-            ]
-        sources = [weight.array for layer in layers for weight in layer.own_weights]
-        if not self._arrays or any(old is not new for old, new in zip(self._sources, sources, strict=True)):
-            packers: list[Callable[[Recurrent], Array]] = [
-                Recurrent.pack_kernel,
-                Recurrent.pack_recurrent_kernel,
-                Recurrent.pack_bias,
-            ]
-            self._sources = sources
-            self._arrays = [np.stack([pack(layer) for layer in layers]) for pack in packers]
-        return [like.tracer.weight(name, array, dtype) for name, array in zip(names, self._arrays, strict=True)]
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**passed_on(locals()))
 
-    def _stand_ins(self, layers: Sequence[Recurrent]) -> list[Array]:
-        features, rows = layers[0].kernel.shape
-        shapes = (rows, features), (rows, layers[0].units), (2 * rows,)
-        return [stand_in((len(layers), *shape), layers[0].compute_dtype) for shape in shapes]
+
+class LSTM(CellLayer):
+    """The layer of an `LSTMCell`; for the arguments see there, and `Recurrence`.
+
+    Args:
+        use_cudnn: how Keras runs the layer; ignored.
+
+    Source: https://keras.io/api/layers/recurrent_layers/lstm/
+    """
+
+    cell_class = LSTMCell
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: bool | str = "auto",
+        implementation: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        arguments = passed_on(locals())
+        del arguments["use_cudnn"]
+        super().__init__(**arguments)
+        self.use_cudnn = choice(f"LSTM {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
+
+
+class GRU(CellLayer):
+    """The layer of a `GRUCell`; for the arguments see there, and `Recurrence`.
+
+    Args:
+        use_cudnn: how Keras runs the layer; ignored.
+
+    Source: https://keras.io/api/layers/recurrent_layers/gru/
+    """
+
+    cell_class = GRUCell
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: bool | str = "auto",
+        implementation: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        arguments = passed_on(locals())
+        del arguments["use_cudnn"]
+        super().__init__(**arguments)
+        self.use_cudnn = choice(f"GRU {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
 
 
 class Steps:
@@ -455,122 +570,28 @@ def select_direction(x: Tensor, direction: int, axis: int = 0) -> Tensor:
     return result
 
 
-class SimpleRNN(Recurrent):
-    """``h = activation(x · kernel + h · recurrent_kernel + bias)``; for the arguments see `Recurrent`.
-
-    Source: https://keras.io/api/layers/recurrent_layers/simple_rnn/
-    """
-
-    gate_order = (0,)
-    unsaved = frozenset({"implementation", "seed"})
-
-    def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
-        return recurrent.RNN(self.units, direction, functions)
+def _packed(size: Any, states: Iterator[Tensor]) -> Any:
+    """The next states in the structure of a `state_size`."""
+    return [_packed(one, states) for one in size] if isinstance(size, list | tuple) else next(states)
 
 
-class GatedRecurrent(Recurrent):
-    """What the layers with gates have in common. Behind `use_bias`, arguments go by name.
-
-    Args:
-        recurrent_activation: of the gates.
-        use_cudnn: how Keras runs the layer; ignored.
-    """
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        *,
-        use_cudnn: bool | str = "auto",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(units, activation, use_bias, **kwargs)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.use_cudnn = choice(f"{type(self).__name__} {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
-
-    def gate_activation(self) -> recurrent.Activation:
-        """The activation of the gates; for the errors see `find_activation`."""
-        return self.find_activation("recurrent_activation", self.recurrent_activation)
+def _cut(x: Tensor) -> list[Tensor]:
+    """x (batch, time, …) step by step, each (batch, …). One node cuts them all, with time folded into the next axis."""
+    batch, time, *sizes = x.shape
+    folded = emit(Reshape((batch, time * sizes[0], *sizes[1:])), x)
+    return K.split(folded, time, 1)
 
 
-class LSTM(GatedRecurrent):
-    """Long short-term memory; for the arguments see `GatedRecurrent` and `Recurrent`.
-
-    Args:
-        unit_forget_bias: 1 is the initial bias of the forget gate.
-
-    Source: https://keras.io/api/layers/recurrent_layers/lstm/
-    """
-
-    gate_order = (0, 3, 1, 2)  # Keras: input, forget, cell, output; ONNX: input, output, forget, cell
-    state_count = 2
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        *,
-        unit_forget_bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
-        self.unit_forget_bias = boolean(f"LSTM {self.name!r}", "unit_forget_bias", unit_forget_bias)
-
-    def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
-        return recurrent.LSTM(self.units, direction, functions)
-
-    def cell_activations(self) -> tuple[recurrent.Activation, ...]:
-        """Of the gates, of the cell, of the output."""
-        cell = self.find_activation("activation", self.activation)
-        return self.gate_activation(), cell, cell
-
-    def make_bias_initializer(self) -> Any:
-        """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
-        draw, units = self.bias_initializer, self.units
-        if draw is None or not self.unit_forget_bias:
-            return draw
-
-        def draw_with_open_forget_gate(shape: Any, dtype: Any = None) -> Array:
-            return np.concatenate([draw((units,), dtype=dtype), np.ones(units), draw((2 * units,), dtype=dtype)])
-
-        return draw_with_open_forget_gate
+def _joined(steps: Sequence[Tensor]) -> Tensor:
+    """The inverse of `_cut`."""
+    batch, *sizes = steps[0].shape
+    joined = steps[0] if len(steps) == 1 else emit(Concat(1), *steps)
+    result: Tensor = emit(Reshape((batch, len(steps), *sizes)), joined)
+    return result
 
 
-class GRU(GatedRecurrent):
-    """Gated recurrent unit; for the arguments see `GatedRecurrent` and `Recurrent`.
-
-    Args:
-        reset_after: whether the reset gate multiplies behind the product with the state; there are two biases then.
-
-    Source: https://keras.io/api/layers/recurrent_layers/gru/
-    """
-
-    gate_order = (0, 1, 2)  # update, reset, hidden, in Keras and in ONNX
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        *,
-        reset_after: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
-        self.reset_after = boolean(f"GRU {self.name!r}", "reset_after", reset_after)
-
-    def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
-        return recurrent.GRU(self.units, direction, functions, self.reset_after)
-
-    def cell_activations(self) -> tuple[recurrent.Activation, ...]:
-        """Of the gates, of the hidden state."""
-        return self.gate_activation(), self.find_activation("activation", self.activation)
-
-    def bias_shape(self) -> tuple[int, ...]:
-        """With `reset_after` one bias for the inputs and one for the state."""
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+def _as_column(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask with as many axes as `like` has, to broadcast over its further ones."""
+    missing = len(like.shape) - len(mask.shape)
+    result: Tensor = emit(Reshape((*mask.shape, *[1] * missing)), mask) if missing else mask
+    return result

@@ -11,17 +11,10 @@ from typing import Any, Self
 from kir import activations
 from kir.arguments import choice
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, call_parameters, to_config
+from kir.layers.base import Layer, call_parameters, layer_from_config, to_config
 from kir.layers.core import Dense
-from kir.layers.rnn import (
-    BATCH_AND_TIME,
-    PackedWeights,
-    Recurrent,
-    Steps,
-    reverse_time,
-    run,
-    select_direction,
-)
+from kir.layers.rnn import BATCH_AND_TIME, RNN, Recurrence, Steps, reverse_time, run, select_direction
+from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, why_not_operator
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
@@ -39,7 +32,7 @@ class Bidirectional(Layer):
     Both directions are one operator where they can be: layers of one class and size, the first reading forwards.
 
     Args:
-        layer: a SimpleRNN, LSTM or GRU; what is used is a copy of it, without its weights.
+        layer: a recurrent layer; what is used is a copy of it, without its weights.
         merge_mode: "concat" over the last axis, "sum", "mul", "ave"; None gives both results.
         weights: arrays to begin with, the forward layer's and then the backward layer's.
         backward_layer: the layer for the other direction; by default a copy of `layer` that reads backwards.
@@ -88,7 +81,7 @@ class Bidirectional(Layer):
         return self.forward_layer.return_state
 
     @property
-    def directions(self) -> list[Recurrent]:
+    def directions(self) -> list[Recurrence]:
         """The forward and the backward layer."""
         return [self.forward_layer, self.backward_layer]
 
@@ -104,8 +97,6 @@ class Bidirectional(Layer):
             self.set_weights(self.initial_weights)
 
     def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
-        for layer in self.directions:
-            layer.require_stateless()
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
         mask = self.forward_layer.check_mask(mask, x, initial)
@@ -120,21 +111,30 @@ class Bidirectional(Layer):
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
         outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
-        states = [None] * sum(layer.state_count for layer in self.directions) if self.return_state else []
+        states = [None] * sum(len(layer.state_size) for layer in self.directions) if self.return_state else []
         return outputs + states if len(outputs + states) > 1 else outputs[0]
 
     def _is_one_operator(self, mask: Tensor | None, training: Any) -> bool:
-        forward, backward = self.directions
+        cells = self._operator_cells(training)
+        if cells is None or self.forward_layer.stateful or self.forward_layer.go_backwards:
+            return False
+        forward, backward = cells
         alike = (
             type(forward) is type(backward)
             and forward.make_op("forward", ()) == backward.make_op("forward", ())
             and forward.compute_dtype is backward.compute_dtype
-            and not forward.go_backwards
         )
         # Each direction drops inputs of its own; and unrolled layers repeat outputs at masked steps, each its own way.
-        drops = training is not None and training is not False and any(_drops(layer) for layer in self.directions)
-        repeats = mask is not None and self.return_sequences and (forward.unroll or backward.unroll)
+        drops = training is not None and training is not False and any(cell.dropout > 0 for cell in cells)
+        repeats = mask is not None and self.return_sequences and any(layer.unroll for layer in self.directions)
         return alike and not drops and not repeats
+
+    def _operator_cells(self, training: Any) -> list[DenseCell] | None:
+        """The cells of the two directions, if each has one that can be an operator."""
+        cells = [layer.cells() for layer in self.directions]
+        if any(len(one) != 1 or why_not_operator(one[0][0], training) for one in cells):
+            return None
+        return [one[0][0] for one in cells]
 
     def _collects_activities(self, tracer: Tracer) -> bool:
         """Whether the output of each direction has to be known, before they are merged, for the losses."""
@@ -142,12 +142,13 @@ class Bidirectional(Layer):
 
     def _run_together(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The outputs, merged, and the states, by one operator."""
-        forward, backward = self.directions
-        op = forward.make_op("bidirectional", forward.cell_activations() + backward.cell_activations())
+        cells = [layer.cells()[0][0] for layer in self.directions]
+        functions = [activation for cell in cells for activation in cell.operator_activations()]
+        op = cells[0].make_op("bidirectional", tuple(functions))
         steps = None if mask is None else Steps(mask)
         half = len(initial) // 2
         pairs = zip(initial[:half], initial[half:], strict=True)
-        y, *finals = run(op, x, self.packed.read(self.directions, x), steps, [_stack_states(*pair) for pair in pairs])
+        y, *finals = run(op, x, self.packed.read(cells, x), steps, [_stack_states(*pair) for pair in pairs])
         if self.return_sequences:
             outputs = [_in_batches(output, steps) for output in self._merge_stacked(y, 1)]
         else:
@@ -174,7 +175,7 @@ class Bidirectional(Layer):
             return [emit(REDUCTIONS[self.merge_mode]((axis,), False), y)]
         leading = tuple(range(axis))
         side_by_side = emit(Transpose((*leading, axis + 1, axis, axis + 2)), y)
-        shape: Shape = (*side_by_side.shape[: axis + 1], 2 * self.forward_layer.units)
+        shape: Shape = (*side_by_side.shape[: axis + 1], 2 * y.shape[-1])
         return [emit(Reshape(shape), side_by_side)]
 
     def _merge_pair(self, forward: Tensor, backward: Tensor) -> list[Tensor]:
@@ -205,8 +206,7 @@ class Bidirectional(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        config = _shared_config(self)
-        return config | {
+        return _shared_config(self) | {
             "merge_mode": self.merge_mode,
             "layer": to_config(self.forward_layer),
             "backward_layer": to_config(self.backward_layer),
@@ -215,7 +215,7 @@ class Bidirectional(Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
-        return cls(**{**config, **{name: _as_layer(config.get(name)) for name in ("layer", "backward_layer")}})
+        return cls(**{**config, **{name: layer_from_config(config.get(name)) for name in ("layer", "backward_layer")}})
 
 
 class TimeDistributed(Layer):
@@ -288,23 +288,23 @@ class TimeDistributed(Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
-        return cls(**{**config, "layer": _as_layer(config.get("layer"))})
+        return cls(**{**config, "layer": layer_from_config(config.get("layer"))})
 
 
-def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrent:
-    if not isinstance(layer, Recurrent):
-        raise InvalidArgumentError(f"{owner}: {name} must be a SimpleRNN, LSTM or GRU; received {name}={layer!r}")
+def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrence:
+    if not isinstance(layer, Recurrence):
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a recurrent layer, such as SimpleRNN, LSTM, GRU or RNN; received {name}={layer!r}"
+        )
     return layer
 
 
-def _copy(layer: Recurrent, prefix: str, go_backwards: bool) -> Recurrent:
+def _copy(layer: Recurrence, prefix: str, go_backwards: bool) -> Recurrence:
     """A layer of the same configuration, named for its direction."""
-    name = prefix + layer.name.removeprefix(prefix)
-    return type(layer).from_config({**layer.get_config(), "name": name, "go_backwards": go_backwards})
-
-
-def _drops(layer: Recurrent) -> bool:
-    return layer.dropout > 0 or layer.recurrent_dropout > 0
+    config = layer.get_config() | {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
+    if isinstance(layer, RNN):
+        config["cell"] = copied_cell(layer.cell)
+    return type(layer).from_config(config)
 
 
 def _stack_states(forward: Tensor, backward: Tensor) -> Any:
@@ -332,22 +332,3 @@ def _shared_config(layer: Layer) -> dict[str, Any]:
     if layer.activity_regularizer is not None:
         config["activity_regularizer"] = to_config(layer.activity_regularizer)
     return config
-
-
-def _as_layer(given: Any) -> Any:
-    """A layer from a saved config; a layer, or None, as it is.
-
-    Raises:
-        InvalidArgumentError: kir has no layer of that class.
-    """
-    if not isinstance(given, Mapping):
-        return given
-    from kir import layers, model
-
-    name = given.get("class_name")
-    found = getattr(layers, str(name), None) or getattr(model, str(name), None)
-    if not (isinstance(found, type) and issubclass(found, Layer)):
-        raise InvalidArgumentError(
-            f"kir.layers has no class {name!r}; give the inner layer itself instead of its config"
-        )
-    return found.from_config(given.get("config", {}))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kir import Model, Sequential, layers
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import GRU, LSTM, Bidirectional, Dense, Input, SimpleRNN, TimeDistributed
 from kir.model import lower
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
@@ -145,18 +145,18 @@ def test_bidirectional_layers_that_do_not_go_together() -> None:
     for backward, message in (
         (LSTM(UNITS), "different directions; received go_backwards=False"),
         (LSTM(UNITS, go_backwards=True, return_state=True), "same return_state; received False and True"),
-        (Dense(3), "backward_layer must be a SimpleRNN, LSTM or GRU"),
+        (Dense(3), "backward_layer must be a recurrent layer"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             Bidirectional(LSTM(UNITS), backward_layer=backward)
     with pytest.raises(InvalidArgumentError, match="merge_mode='max'"):
         Bidirectional(LSTM(UNITS), merge_mode="max")
-    with pytest.raises(InvalidArgumentError, match="layer must be a SimpleRNN"):
+    with pytest.raises(InvalidArgumentError, match="layer must be a recurrent layer"):
         Bidirectional(Dense(3))
 
 
-def test_bidirectional_cannot_be_stateful() -> None:
-    with pytest.raises(UnsupportedError, match="stateful=True"):
+def test_bidirectional_that_is_stateful_needs_a_known_batch() -> None:
+    with pytest.raises(ShapeError, match="stateful=True"):
         Bidirectional(GRU(UNITS, stateful=True))(Input((None, FEATURES)))
 
 

@@ -109,6 +109,20 @@ CHAINS: dict[str, Builder] = {
     "bidirectional_sum": chain(
         (-2, 3), lambda: L.Bidirectional(L.GRU(4), merge_mode="sum", backward_layer=L.GRU(4, go_backwards=True))
     ),
+    "rnn": chain((-2, 3), lambda: L.RNN(L.LSTMCell(4, name="the cell"), return_sequences=True), lambda: L.Dense(2)),
+    "rnn_gru_cell": chain((-2, 3), lambda: L.Masking(), lambda: L.RNN(L.GRUCell(4, reset_after=False))),
+    "rnn_stacked": chain(
+        (-2, 3),
+        lambda: L.Masking(),
+        lambda: L.RNN([L.LSTMCell(4), L.SimpleRNNCell(3), L.LSTMCell(2), L.GRUCell(4)], go_backwards=True),
+    ),
+    "rnn_stacked_twice": chain(
+        (-2, 3), lambda: L.RNN(L.StackedRNNCells([L.GRUCell(4), L.StackedRNNCells([L.GRUCell(2), L.GRUCell(3)])]))
+    ),
+    "bidirectional_rnn": chain(
+        (-2, 3), lambda: L.Bidirectional(L.RNN([L.LSTMCell(4), L.GRUCell(2)], return_sequences=True))
+    ),
+    "unrolled": chain((5, 3), lambda: L.LSTM(4, activation="gelu"), lambda: L.Dense(2)),
     "time_distributed": chain((-2, 6), lambda: L.TimeDistributed(L.Dense(3, name="inner dense"))),
     "time_distributed_model": chain(
         (-2, 4, 3),
@@ -238,6 +252,18 @@ def by_keyword(x: Any) -> Any:
     return ops.where(condition=ops.greater(x1=y, x2=x), x1=x, x2=y)
 
 
+@functional((3,), (4,), (4,))
+def cells_alone(x: Any, h: Any, c: Any) -> Any:
+    output, [h, c] = L.LSTMCell(4)(x, [h, c])
+    output, [state] = L.GRUCell(4)(output, [h])
+    return [L.SimpleRNNCell(4)(output, [state])[0], c]
+
+
+def stateful(time: Any) -> Any:
+    given = keras.Input(batch_shape=(3, time, 3))
+    return keras.Model(given, L.GRU(2, stateful=True)(L.LSTM(4, stateful=True, return_sequences=True)(given)))
+
+
 def dict_inputs(time: Any) -> Any:
     left, right = keras.Input((time, 3), name="left"), keras.Input((3,), name="right", dtype="int32")
     total = ops.sum(left, axis=1) + ops.cast(right, "float32")
@@ -267,7 +293,7 @@ def deferred(time: Any) -> Any:
 
 
 FUNCTIONALS: dict[str, Builder] = {
-    build.__name__: build for build in (dict_inputs, several_inputs, policy_bfloat16, fixed_batch, deferred)
+    build.__name__: build for build in (dict_inputs, stateful, several_inputs, policy_bfloat16, fixed_batch, deferred)
 } | {
     "masked_explicitly": masked_explicitly,
     "softmax_masked": softmax_masked,
@@ -277,6 +303,7 @@ FUNCTIONALS: dict[str, Builder] = {
     "same_names": same_names,
     "frozen_inside": frozen_inside,
     "initial_state": initial_state,
+    "cells_alone": cells_alone,
     "merging": merging,
     "operators": operators,
     "indexing": indexing,
