@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kir import config
-from kir.arguments import choice, integers, number, ordered
+from kir.arguments import boolean, choice, integers, number, ordered
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.registry import Configurable, Registry
 from kir.types import as_dtype
+from kir.windows import make_window
 
 Array: TypeAlias = npt.NDArray[Any]
 Seed: TypeAlias = int | Mapping[str, Any] | None
@@ -100,6 +101,46 @@ class Identity(Initializer):
     def get_config(self) -> dict[str, Any]:
         # Keras 3 loses `gain` when it saves an Identity, but accepts it when it loads one.
         return {} if self.gain == 1.0 else super().get_config()
+
+
+class STFT(Initializer):
+    """Kernels of (frame_length, 1, frequencies) that transform frames of a signal into their spectrum.
+
+    Args:
+        side: "real" or "imag".
+        window: a window's name, frame_length numbers, or None; see `kir.windows`.
+        scaling: "density" or "spectrum", by the window's L2 or L1 norm, or None.
+        periodic: whether a named window is one period.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+
+    Raises, when called:
+        ShapeError: the shape is not of rank 3.
+    """
+
+    def __init__(
+        self, side: str = "real", window: Any = "hann", scaling: str | None = "density", periodic: bool = False
+    ) -> None:
+        self.side = choice("STFT", "side", side, ("real", "imag"))
+        self.window = window
+        self.scaling = choice("STFT", "scaling", scaling, ("density", "spectrum", None))
+        self.periodic = boolean("STFT", "periodic", periodic)
+        make_window("STFT", window if isinstance(window, str) else None, 1, self.periodic)
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
+        sizes = _sizes(shape)
+        if len(sizes) != 3:
+            raise ShapeError(f"STFT: the shape must be of rank 3, (frame_length, 1, frequencies), but it is {sizes}")
+        length, _, frequencies = sizes
+        fft_length = max(2 * (frequencies - 1), 1)
+        angle = -2 * np.pi * np.outer(np.arange(length), np.arange(frequencies) / fft_length)
+        kernel = np.cos(angle) if self.side == "real" else np.sin(angle)
+        if self.window is not None:
+            window = make_window("STFT", self.window, length, self.periodic)
+            norm = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.sum(np.abs(window))}.get(self.scaling, 1.0)
+            kernel = kernel * window[:, None] / norm
+        return kernel[:, None].astype(_numpy_dtype(dtype))
 
 
 class RandomInitializer(Initializer):
@@ -414,6 +455,7 @@ _CLASSES: tuple[type[Initializer], ...] = (
     Orthogonal,
     RandomNormal,
     RandomUniform,
+    STFT,
     TruncatedNormal,
     VarianceScaling,
     Zeros,
@@ -425,6 +467,7 @@ _REGISTRY = Registry(
     aliases={
         "IdentityInitializer": Identity,
         "OrthogonalInitializer": Orthogonal,
+        "STFTInitializer": STFT,
         "normal": RandomNormal,
         "uniform": RandomUniform,
         "one": Ones,
@@ -451,6 +494,8 @@ lecun_normal = LecunNormal
 lecun_uniform = LecunUniform
 ones = Ones
 orthogonal = Orthogonal
+stft = STFT
+STFTInitializer = STFT
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal

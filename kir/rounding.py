@@ -48,6 +48,7 @@ from kir.ops import (
     reduce,
     shape,
     sparse,
+    spectral,
     structural,
 )
 from kir.types import as_dtype
@@ -293,6 +294,14 @@ def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = 
     return np.asarray(size + np.abs(y))
 
 
+def _stft_size(op: Any, y: Array, x: Array, window: Array) -> Array:
+    # A fast transform has log₂ n rounds, and in each the errors are as large as all of the frame.
+    length = len(window)
+    frames = np.lib.stride_tricks.sliding_window_view(x[..., 0], length, axis=1)[:, :: op.step] * window
+    size = np.linalg.norm(frames, axis=-1) * math.log2(max(length, 2))
+    return np.broadcast_to(size[..., None, None], y.shape)
+
+
 def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:
     # The order of summation is anyone's: the bound √n |a|·|b| of Higham and Mary.
     terms = op.eval(*[np.ones_like(operand) for operand in operands])
@@ -401,6 +410,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     linear.Einsum: _einsum_size,
     convolution.Conv: _conv_size,
     pooling.AveragePool: _average_pool_size,
+    spectral.STFT: _stft_size,
     reduce.ReduceSum: _sum_size,
     reduce.ReduceMean: _mean_size,
     reduce.ReduceL1: _sum_of_absolutes_size,

@@ -235,16 +235,29 @@ def test_the_dtype_in_a_config_of_tensorflow_1_is_ignored() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(KERAS_NAMES) - {"Initializer", "initializer"}))
 def test_every_keras_name_makes_keras_class(name: str) -> None:
-    if KERAS_NAMES[name].__name__ == "STFT":
-        with pytest.raises(InvalidArgumentError, match=f"unknown initializer '{name}'"):
-            initializers.get(name)
-    else:
-        assert type(initializers.get(name)).__name__ == KERAS_NAMES[name].__name__
+    assert type(initializers.get(name)).__name__ == KERAS_NAMES[name].__name__
 
 
-def test_every_public_keras_name_but_stft_is_here() -> None:
-    public = {name for name in vars(keras.initializers) if not name.startswith("_")}
-    assert {name for name in public - set(vars(initializers)) if "stft" not in name.lower()} == set()
+def test_every_public_keras_name_is_here() -> None:
+    assert {name for name in vars(keras.initializers) if not name.startswith("_")} <= set(vars(initializers))
+
+
+@pytest.mark.parametrize("side", ["real", "imag"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"window": "hamming", "periodic": True}, {"window": None}, {"window": [1, 2, 3, 2, 1], "scaling": "spectrum"}],
+)
+def test_stft_is_that_of_keras(side: str, options: dict[str, Any]) -> None:
+    ours, theirs = initializers.STFT(side, **options), keras.initializers.STFT(side, **options)
+    np.testing.assert_allclose(ours((5, 1, 5)), np.asarray(theirs((5, 1, 5))), atol=1e-6)
+    assert ours.get_config() == theirs.get_config()
+
+
+def test_stft_is_for_known_windows_and_rank_3() -> None:
+    with pytest.raises(InvalidArgumentError, match="window must be one of boxcar, hann"):
+        initializers.STFT(window="round")
+    with pytest.raises(ShapeError, match="rank 3"):
+        initializers.STFT()((3, 4))
 
 
 def test_a_misspelt_name_is_corrected() -> None:

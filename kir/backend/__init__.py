@@ -30,6 +30,7 @@ from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS
 from kir.backend.pooling import *  # noqa: F403
 from kir.backend.reduce import *  # noqa: F403
 from kir.backend.shapes import *  # noqa: F403
+from kir.backend.spectral import *  # noqa: F403
 from kir.config import epsilon as epsilon
 from kir.config import floatx as floatx
 from kir.config import image_data_format as image_data_format

@@ -13,4 +13,5 @@ from kir.ops import recurrent as recurrent
 from kir.ops import reduce as reduce
 from kir.ops import shape as shape
 from kir.ops import sparse as sparse
+from kir.ops import spectral as spectral
 from kir.ops import structural as structural

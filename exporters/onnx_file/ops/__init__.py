@@ -16,6 +16,7 @@ from kir.exporters.onnx_file.ops import recurrent as recurrent
 from kir.exporters.onnx_file.ops import reduce as reduce
 from kir.exporters.onnx_file.ops import shape as shape
 from kir.exporters.onnx_file.ops import sparse as sparse
+from kir.exporters.onnx_file.ops import spectral as spectral
 from kir.exporters.onnx_file.ops.table import EXPORTERS, SAME, STRUCTURAL, Same, emit, supported_ops
 
 __all__ = ["EXPORTERS", "SAME", "STRUCTURAL", "Same", "emit", "supported_ops"]

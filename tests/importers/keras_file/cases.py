@@ -95,6 +95,8 @@ CHAINS: dict[str, Builder] = {
         (6, 5, 3),
         *[augmentation(cls.__name__) for cls in AUGMENTATIONS if cls.__name__ not in NOT_SAVED],
     ),
+    "stft_spectrogram": chain((40, 2), lambda: L.STFTSpectrogram("psd", frame_length=8), lambda: L.Dense(2)),
+    "mel_spectrogram": chain((100,), lambda: L.MelSpectrogram(fft_length=32, sequence_stride=8, num_mel_bins=5)),
     "category_encoding": chain((-2,), lambda: L.CategoryEncoding(5), lambda: L.Dense(2), dtype="int32"),
     "discretization": chain((-2, 3), lambda: L.Discretization([-0.5, 0.5], output_mode="one_hot")),
     "masking": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.LSTM(4)),

@@ -1,0 +1,249 @@
+"""Keras's preprocessing layers for sounds.
+
+Source: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kir import backend as K
+from kir import config
+from kir.arguments import boolean, choice, integer, number, optional_integer
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.initializers import STFT
+from kir.layers.base import Layer, Weight
+from kir.op import Array
+from kir.ops.convolution import Conv
+from kir.ops.shape import Concat, Transpose
+from kir.trace import Tensor, emit
+from kir.types import format_shape
+
+MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
+
+# The mel scale: 1127 ln(1 + f / 700), as the Hidden Markov Model Toolkit has it.
+MEL_BREAK_HERTZ = 700.0
+MEL_HIGH_QUOTIENT = 1127.0
+
+
+class STFTSpectrogram(Layer):
+    """The spectrum of every frame of a signal: (batch, time, channels) → (batch, frames, channels · frequencies).
+
+    The transform is a convolution whose kernels are weights, and may have been trained. All channels have the same.
+
+    Args:
+        mode: "log" or "magnitude" of the amplitude; "psd", the power spectral density; "real", "imag" or "stft" for the
+            parts, the last for both; "angle".
+        frame_length: samples in a frame.
+        frame_step: how far frames are apart; half of the length if None.
+        fft_length: the samples of a frame with the zeros behind it; the next power of two if None.
+        window: a window's name, its numbers, or None.
+        periodic: see `kir.windows.make_window`.
+        scaling: "density", "spectrum" or None.
+        padding: "valid" or "same".
+        expand_dims: (batch, frames, frequencies, channels) instead.
+        data_format: "channels_first" for (batch, channels, time) → (batch, channels · frequencies, frames), or
+            expanded (batch, channels, frames, frequencies).
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 3, or its number of channels is unknown.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/stft_spectrogram/
+    """
+
+    takes_one_tensor = True
+
+    def __init__(
+        self,
+        mode: str = "log",
+        frame_length: int = 256,
+        frame_step: int | None = None,
+        fft_length: int | None = None,
+        window: Any = "hann",
+        periodic: bool = False,
+        scaling: str | None = "density",
+        padding: str = "valid",
+        expand_dims: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"STFTSpectrogram {self.name!r}"
+        self.mode = choice(owner, "mode", mode, MODES)
+        self.frame_length = integer(owner, "frame_length", frame_length, 1)
+        self.frame_step = optional_integer(owner, "frame_step", frame_step, 1)
+        self.fft_length = optional_integer(owner, "fft_length", fft_length, self.frame_length)
+        self.window = window
+        self.periodic = boolean(owner, "periodic", periodic)
+        self.scaling = choice(owner, "scaling", scaling, ("density", "spectrum", None))
+        self.padding = choice(owner, "padding", padding, ("valid", "same"))
+        self.expand_dims = boolean(owner, "expand_dims", expand_dims)
+        self.data_format = config.standardize_data_format(data_format, owner)
+        if self.step > self.frame_length:
+            raise InvalidArgumentError(
+                f"{owner}: frame_step must not exceed frame_length={frame_length}; received frame_step={frame_step}"
+            )
+
+    @property
+    def step(self) -> int:
+        """How far frames are apart."""
+        return self.frame_step or self.frame_length // 2
+
+    @property
+    def frequencies(self) -> int:
+        """How many there are, from 0 to half of the sampling rate."""
+        return (self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
+
+    def build(self, input_shape: Any) -> None:
+        """Kernels of (frame_length, 1, frequencies), for the real and the imaginary part."""
+        shape = (self.frame_length, 1, self.frequencies)
+
+        def add(side: str) -> Weight:
+            initializer = STFT(side, self.window, self.scaling, self.periodic)
+            return self.add_weight(f"{side}_kernel", shape, initializer)
+
+        self.real_kernel = None if self.mode == "imag" else add("real")
+        self.imag_kernel = None if self.mode == "real" else add("imag")
+
+    def call(self, x: Tensor) -> Any:
+        if len(x.shape) != 3:
+            raise ShapeError(f"STFTSpectrogram needs (batch, time, channels); received {format_shape(x.shape)}")
+        signal = x if self.data_format == "channels_first" else emit(Transpose((0, 2, 1)), x)
+        channels = signal.shape[1]
+        if not isinstance(channels, int):
+            raise ShapeError(f"STFTSpectrogram needs a known number of channels; received {format_shape(x.shape)}")
+        return self._arranged(self._result(self._parts(signal, channels), channels), channels)
+
+    def _parts(self, signal: Tensor, channels: int) -> Tensor:
+        """Real and imaginary parts, as far as they are needed: (batch, channels, parts · frequencies, frames)."""
+        kernels = [self.read(weight, signal) for weight in (self.real_kernel, self.imag_kernel) if weight is not None]
+        kernel = emit(Concat(2), *kernels) if len(kernels) > 1 else kernels[0]
+        alone = K.reshape(signal, (signal.shape[0] * channels, 1, signal.shape[2]))
+        padding = "same" if self.padding == "same" else (0, 0)
+        found = emit(Conv((self.step,), (1,), 1, padding), alone, emit(Transpose((2, 1, 0)), kernel))
+        result: Tensor = K.reshape(found, (signal.shape[0], channels, *found.shape[1:]))
+        return result
+
+    def _result(self, parts: Tensor, channels: int) -> Any:
+        if self.mode in ("real", "imag", "stft"):
+            return parts
+        batch, _, _, frames = parts.shape
+        apart = K.reshape(parts, (batch, channels, 2, self.frequencies, frames))
+        if self.mode == "angle":
+            return K.arctan2(apart[:, :, 1], apart[:, :, 0])
+        power = K.sum(K.square(apart), axis=2)
+        if self.mode == "psd":
+            # The frequencies that a real signal has twice: all but the first and the last.
+            return power + K.pad(power[:, :, 1:-1], [(0, 0), (0, 0), (1, 1), (0, 0)])
+        magnitude = K.sqrt(K.maximum(power, config.epsilon()))
+        return magnitude if self.mode == "magnitude" else K.log(K.maximum(magnitude, config.epsilon()))
+
+    def _arranged(self, result: Tensor, channels: int) -> Any:
+        """From (batch, channels, frequencies, frames) to the axes that were asked for."""
+        batch, _, count, frames = result.shape
+        if self.expand_dims:
+            return emit(Transpose((0, 1, 3, 2) if self.data_format == "channels_first" else (0, 3, 2, 1)), result)
+        joined = K.reshape(result, (batch, channels * count, frames))
+        return joined if self.data_format == "channels_first" else emit(Transpose((0, 2, 1)), joined)
+
+
+class MelSpectrogram(Layer):
+    """How loud a sound is in each band of frequencies, over time: (batch, samples) → (batch, num_mel_bins, frames).
+
+    Bands are equally wide on the mel scale. A signal without a batch is taken too. As in Keras, with `power_to_db` the
+    loudest element of the whole batch says how quiet an element can be.
+
+    Args:
+        fft_length: samples of a frame with the zeros at its ends.
+        sequence_stride: how far frames are apart.
+        sequence_length: samples in a frame; fft_length if None.
+        window: "hann" or another window's name, or its numbers.
+        sampling_rate: samples in a second.
+        num_mel_bins: how many bands.
+        min_freq, max_freq: where they begin and end, in Hertz; max_freq is half of the sampling rate if None.
+        power_to_db: decibels instead of powers.
+        top_db: how many decibels below the loudest element all quieter ones are cut off.
+        mag_exp: the power that magnitudes are raised to.
+        min_power: the least power that counts, so that its logarithm is finite.
+        ref_power: the power of 0 decibels.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind, or fft_length is less than sequence_length.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/mel_spectrogram/
+    """
+
+    takes_one_tensor = True
+
+    def __init__(
+        self,
+        fft_length: int = 2048,
+        sequence_stride: int = 512,
+        sequence_length: int | None = None,
+        window: Any = "hann",
+        sampling_rate: int = 16000,
+        num_mel_bins: int = 128,
+        min_freq: float = 20.0,
+        max_freq: float | None = None,
+        power_to_db: bool = True,
+        top_db: float = 80.0,
+        mag_exp: float = 2.0,
+        min_power: float = 1e-10,
+        ref_power: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"MelSpectrogram {self.name!r}"
+        self.fft_length = integer(owner, "fft_length", fft_length, 1)
+        self.sequence_stride = integer(owner, "sequence_stride", sequence_stride, 1)
+        self.sequence_length = integer(owner, "sequence_length", sequence_length or fft_length, 1)
+        if self.fft_length < self.sequence_length:
+            raise InvalidArgumentError(
+                f"{owner}: fft_length must not be less than sequence_length; received {fft_length}, {sequence_length}"
+            )
+        self.window = window
+        self.sampling_rate = integer(owner, "sampling_rate", sampling_rate, 1)
+        self.num_mel_bins = integer(owner, "num_mel_bins", num_mel_bins, 1)
+        self.min_freq = number(owner, "min_freq", min_freq, 0)
+        self.max_freq = number(owner, "max_freq", max_freq or int(sampling_rate / 2), 0)
+        self.power_to_db = boolean(owner, "power_to_db", power_to_db)
+        self.top_db = number(owner, "top_db", top_db)
+        self.mag_exp = number(owner, "mag_exp", mag_exp)
+        self.min_power = number(owner, "min_power", min_power)
+        self.ref_power = number(owner, "ref_power", ref_power)
+
+    def call(self, x: Tensor) -> Any:
+        # Fourier transforms are of f32 and f64 only.
+        dtype = self.dtype_policy.compute.keras_name
+        signal = K.cast(x, dtype if dtype == "float64" else "float32")
+        real, imag = K.stft(signal, self.sequence_length, self.sequence_stride, self.fft_length, self.window)
+        power = K.square(real) + K.square(imag)
+        bands = K.matmul(power if self.mag_exp == 2 else power ** (self.mag_exp / 2), self._mel_matrix(signal.dtype))
+        result = self._decibels(bands) if self.power_to_db else bands
+        return K.cast(K.swapaxes(result, -1, -2), dtype)
+
+    def _decibels(self, bands: Any) -> Any:
+        # One factor for the natural logarithm, and the decibels of the reference power.
+        reference = 10 * math.log10(max(abs(self.ref_power), self.min_power))
+        loudness = 10.0 * K.log10(K.maximum(bands, self.min_power)) - reference
+        return K.maximum(loudness, K.max(loudness) - self.top_db)
+
+    def _mel_matrix(self, dtype: str) -> Array:
+        """What each of fft_length // 2 + 1 frequencies adds to each band: triangles that rise to 1 and fall.
+
+        Source: `linear_to_mel_weight_matrix` of Keras, after the Hidden Markov Model Toolkit.
+        """
+        frequencies = _to_mel(np.linspace(0, self.sampling_rate / 2, self.fft_length // 2 + 1)[1:])[:, None]
+        edges = np.linspace(_to_mel(self.min_freq), _to_mel(self.max_freq), self.num_mel_bins + 2)
+        low, center, high = edges[:-2], edges[1:-1], edges[2:]
+        rising, falling = (frequencies - low) / (center - low), (high - frequencies) / (high - center)
+        # The first frequency, 0, is in no band.
+        return np.pad(np.maximum(0, np.minimum(rising, falling)), [(1, 0), (0, 0)]).astype(dtype)
+
+
+def _to_mel(hertz: Any) -> Any:
+    return MEL_HIGH_QUOTIENT * np.log(1 + hertz / MEL_BREAK_HERTZ)
