@@ -25,12 +25,15 @@ from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_formulas import fuse_formulas
+from kir.passes.join_slices import join_slices
+from kir.passes.keep_axes import keep_axes
 from kir.passes.merge_common import merge_common
 from kir.passes.move_reshapes import move_reshapes
 from kir.passes.move_transposes import move_transposes
 from kir.passes.remove_dead import remove_dead
 from kir.passes.rewrite import Pass
 from kir.passes.simplify import simplify
+from kir.passes.simplify_recurrent import simplify_recurrent
 from kir.passes.strip_inference import strip_inference
 
 __all__ = ["PASSES", "Pass", "pipeline", "run", "select"]
@@ -45,12 +48,16 @@ PASSES: tuple[Pass, ...] = (
     merge_common,
     # Once the layers that share a mask share its order too, and before anything moves that it looks for.
     cancel_step_gathers,
+    # Before it: a last step that is read as a state is no slice like the others.
+    join_slices,
+    simplify_recurrent,
     expand_constants,
     # Joined before moved: moving looks for a partner across elementwise operators only.
     fold_reshapes,
     fold_transposes,
     move_reshapes,
     move_transposes,
+    keep_axes,
     # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
     fuse_formulas,
     expand_powers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kir.errors import ShapeError
 from kir.graph import Graph, Node, Value
 from kir.ops.elementwise import BINARY, UNARY, Cast, Where
-from kir.ops.shape import Expand, Reshape, Transpose
+from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, producer, rewrite, rule
 
 
@@ -18,10 +18,12 @@ def expand_constants(graph: Graph) -> int:
        if nothing else reads the Expand.
     3. Expand(Expand(x)): Expand(x).
     4. Reshape or Transpose of an Expand of one constant number: an Expand of it.
+    5. Tile of axes of size 1: Expand.
+    6. Reshape(Expand(Reshape(x))) whose outer Reshape only adds axes of size 1, or takes them away: Expand(Reshape(x)).
 
     Exact: Expand and broadcasting both repeat elements.
     """
-    return rewrite(graph, (drop_expand, sink_expand, join_expands, move_uniform))
+    return rewrite(graph, (drop_expand, sink_expand, join_expands, move_uniform, tile_as_expand, expand_last))
 
 
 @rule(*BINARY, Where)
@@ -64,3 +66,26 @@ def move_uniform(graph: Graph, node: Node) -> Value | None:
         return None
     number = add_constant(graph, given(expand.inputs[0]).node, array.reshape(()))
     return add_for(graph, node, Expand(node.output.type.shape), number)
+
+
+@rule(Tile)
+def tile_as_expand(graph: Graph, node: Node) -> Value | None:
+    assert isinstance(node.op, Tile)
+    x = given(node.inputs[0])
+    is_expand = all(size == 1 or count == 1 for size, count in zip(x.type.shape, node.op.repeats, strict=True))
+    return add_for(graph, node, Expand(node.output.type.shape), x) if is_expand else None
+
+
+@rule(Reshape)
+def expand_last(graph: Graph, node: Node) -> Value | None:
+    expand = producer(node, Expand)
+    inner = producer(expand, Reshape) if expand else None
+    if expand is None or inner is None or not graph.is_read_once(expand) or not graph.is_read_once(inner):
+        return None
+    expanded, wanted = expand.output.type.shape, node.output.type.shape
+    if [size for size in expanded if size != 1] != [size for size in wanted if size != 1]:
+        return None
+    before = (1,) * (len(expanded) - inner.output.type.rank) + inner.output.type.shape
+    sizes = iter([old for old, new in zip(before, expanded, strict=True) if new != 1])
+    shape = tuple(1 if size == 1 else next(sizes) for size in wanted)
+    return add_for(graph, node, Expand(wanted), add_for(graph, inner, Reshape(shape), inner.inputs[0]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kir.dims import product
 from kir.graph import Graph, Node, Value
-from kir.ops.shape import Expand, Reshape
-from kir.passes.rewrite import add_for, exact_pass, given, producer, rewrite, rule
+from kir.ops.shape import Expand, Gather, Reshape, Slice
+from kir.passes.rewrite import add_constant, add_for, exact_pass, given, producer, rewrite, rule
 
 
 @exact_pass
@@ -15,10 +17,11 @@ def fold_reshapes(graph: Graph) -> int:
     1. Reshape to the shape that x has: x.
     2. Reshape(Reshape(x)): Reshape(x). The inner one stays if something else reads it.
     3. Expand that adds no element, only axes of size 1: Reshape(x).
+    4. Reshape that takes away the axis of which a Slice leaves one element: Gather of that element.
 
     Exact: elements keep their order, and nothing is computed.
     """
-    return rewrite(graph, (drop_reshape, join_reshapes, expand_as_reshape))
+    return rewrite(graph, (drop_reshape, join_reshapes, expand_as_reshape, slice_as_gather))
 
 
 @rule(Reshape)
@@ -39,3 +42,20 @@ def expand_as_reshape(graph: Graph, node: Node) -> Value | None:
     shape = node.output.type.shape
     # Where no element is added, every axis that grew grew from 1 to 1; sizes are positive or the tensor is empty.
     return add_for(graph, node, Reshape(shape), x) if product(x.type.shape) == product(shape) else None
+
+
+@rule(Reshape)
+def slice_as_gather(graph: Graph, node: Node) -> Value | None:
+    inner = producer(node, Slice)
+    if inner is None or not graph.is_read_once(inner):
+        return None
+    assert isinstance(inner.op, Slice)
+    x = given(inner.inputs[0])
+    (axis, *others), (start, *_), (end, *_) = inner.op.axes, inner.op.starts, inner.op.ends
+    is_one = not others and inner.op.steps == (1,) and end - start == 1
+    if not is_one or node.output.type.shape != (*x.type.shape[:axis], *x.type.shape[axis + 1 :]):
+        return None
+    index = start if isinstance(start, int) else start - x.type.shape[axis]
+    if not isinstance(index, int):
+        return None
+    return add_for(graph, node, Gather(axis), x, add_constant(graph, node, np.asarray(index, np.int64)))

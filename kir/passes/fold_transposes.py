@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir.dims import Dim, divide_exactly
 from kir.graph import Graph, Node, Value
-from kir.ops.shape import Reshape, Transpose
+from kir.ops.shape import Gather, Reshape, Transpose
 from kir.passes.rewrite import add_for, exact_pass, given, producer, rewrite, rule
 from kir.types import Shape
 
@@ -20,10 +20,11 @@ def fold_transposes(graph: Graph) -> int:
        Reshape(x).
     5. Transpose(Reshape(Transpose(x))) where they do not cancel, but no merged or split axes are taken apart:
        Reshape(Transpose(x)), if nobody else reads what is between.
+    6. Gather(Transpose(x)) of one index that takes the only moved axis away: Gather(x).
 
     Exact: nothing is computed; in 3 and 4 the elements keep their order in memory.
     """
-    return rewrite(graph, (drop_transpose, join_transposes, transpose_as_reshape, join_around_reshape))
+    return rewrite(graph, (drop_transpose, join_transposes, transpose_as_reshape, join_around_reshape, gather_before))
 
 
 def permutation_of(node: Node) -> tuple[int, ...]:
@@ -78,6 +79,18 @@ def join_around_reshape(graph: Graph, node: Node) -> Value | None:
         others = [axis for axis in range(x.type.rank) if axis not in axes]
         x = add_for(graph, node, Transpose((*others, *axes)), x)
     return add_for(graph, node, Reshape(node.output.type.shape), x)
+
+
+@rule(Gather)
+def gather_before(graph: Graph, node: Node) -> Value | None:
+    turned = producer(node, Transpose)
+    index = given(node.inputs[1])
+    if turned is None or index.type.rank != 0:
+        return None
+    assert isinstance(node.op, Gather)
+    permutation = list(permutation_of(turned))
+    axis = permutation.pop(node.op.axis)
+    return add_for(graph, node, Gather(axis), turned.inputs[0], index) if permutation == sorted(permutation) else None
 
 
 def _is_in_order(axes: tuple[int, ...] | list[int], shape: Shape) -> bool:

@@ -1,4 +1,4 @@
-"""Activations that somebody wrote as a formula, or that an exporter without the operator did."""
+"""Operators that somebody wrote as a formula, or that an exporter without the operator did."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from kir.ops.elementwise import (
     Greater,
     HardSigmoid,
     HardSwish,
+    Maximum,
+    Minimum,
     Mish,
     Mul,
     Pow,
+    Reciprocal,
     Softplus,
     Softsign,
+    Sqrt,
     Tanh,
     Where,
 )
-from kir.passes.rewrite import add_for, given, producer, rewrite, rounding_pass, rule, uniform
+from kir.ops.reduce import ReduceL2, ReduceSum, ReduceSumSquare
+from kir.passes.rewrite import add_constant, add_for, given, producer, rewrite, rounding_pass, rule, uniform
 from kir.types import SIGNIFICAND_BITS
 
 # The longest formula here is a product of six factors; looking on would be quadratic in a long product.
@@ -45,10 +50,11 @@ def fuse_formulas(graph: Graph) -> int:
        approximation.
     4. clip(x + 3, 0, 6) / 6: HardSigmoid; x times that: HardSwish.
     5. Where(x > c, x, softplus(x)), if log(1 + exp(x)) is x from c on, rounded: Softplus.
+    6. sqrt(sum(x * x)): ReduceL2. y * min(1 / sqrt(z), c): y / max(sqrt(z), 1 / c).
 
     Rounding: the operator rounds where its formula does not, and the other way round.
     """
-    return rewrite(graph, (fuse_product, fuse_softsign, drop_branch))
+    return rewrite(graph, (fuse_product, fuse_softsign, drop_branch, fuse_length, divide_once))
 
 
 @rule(Mul, Div)
@@ -89,6 +95,53 @@ def drop_branch(graph: Graph, node: Node) -> Value | None:
     half_place = 2.0 ** -(SIGNIFICAND_BITS[x.type.dtype] + 1)
     is_lost = bound is not None and bound > 0 and math.exp(-bound) < bound * half_place
     return softplus if is_lost else None
+
+
+@rule(Sqrt)
+def fuse_length(graph: Graph, node: Node) -> Value | None:
+    total = producer(node, ReduceSum, ReduceSumSquare)
+    if total is None or not node.output.type.dtype.is_float:
+        return None
+    assert isinstance(total.op, ReduceSum | ReduceSumSquare)
+    x = given(total.inputs[0])
+    if isinstance(total.op, ReduceSum):
+        factors = _find_factors(x)
+        if factors is None or factors[0] != 1 or len(factors[1]) != 2 or factors[1][0] is not factors[1][1]:
+            return None
+        x = factors[1][0]
+        if x.type != given(total.inputs[0]).type:
+            return None
+    return add_for(graph, node, ReduceL2(total.op.axes, total.op.keepdims), x)
+
+
+@rule(Mul)
+def divide_once(graph: Graph, node: Node) -> Value | None:
+    for slot in (0, 1):
+        bounded = producer(node, Minimum, slot=slot)
+        found = _find_inverse(bounded) if bounded else None
+        if bounded is not None and found is not None and graph.is_read_once(bounded):
+            length, most = found
+            least = add_constant(graph, bounded, (1 / most).astype(most.dtype))
+            return add_for(graph, node, Div(), node.inputs[1 - slot], add_for(graph, bounded, Maximum(), length, least))
+    return None
+
+
+def _find_inverse(bounded: Node) -> tuple[Value, Array] | None:
+    """The length and the positive number, of min(1 / length, number); a length is no negative number."""
+    for x, bound in (bounded.inputs, bounded.inputs[::-1]):
+        most = uniform(bound)
+        inverse = given(x).node
+        if most is None or not most > 0 or not _is_inverse(inverse):
+            continue
+        length = given(inverse.inputs[-1])
+        if isinstance(length.node.op, Sqrt | ReduceL2):
+            return length, most
+    return None
+
+
+def _is_inverse(node: Node) -> bool:
+    """Whether a node is 1 / x."""
+    return isinstance(node.op, Reciprocal) or (isinstance(node.op, Div) and _is_number(uniform(node.inputs[0]), 1))
 
 
 def _activate(

@@ -6,7 +6,7 @@ from kir.graph import Graph, Node, Value
 from kir.ops.elementwise import Cast, Clip
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile
-from kir.passes.rewrite import constant_array, exact_pass, given, rewrite, rule
+from kir.passes.rewrite import add_for, constant_array, exact_pass, given, rewrite, rule
 
 
 @exact_pass
@@ -18,7 +18,7 @@ def strip_inference(graph: Graph) -> int:
     2. Cast to the dtype that x has: x.
     3. Clip without bounds: x.
     4. Expand to the shape that x has, Tile by ones, Pad by nothing, Concat and Split into one part: x.
-    5. Slice of everything, forwards: x.
+    5. Slice of everything, forwards: x. Of everything on some of its axes: without those.
 
     Exact: each is the identity, NaN, -0.0 and integers included.
     """
@@ -57,7 +57,16 @@ def strip_shape(graph: Graph, node: Node) -> Value | None:
 def strip_slice(graph: Graph, node: Node) -> Value | None:
     # A slice as long as its axis with step 1 can only start at 0.
     forwards = isinstance(node.op, Slice) and all(step == 1 for step in node.op.steps)
-    return _same_type(node) if forwards else None
+    if forwards and _same_type(node) is not None:
+        return _same_type(node)
+    assert isinstance(node.op, Slice)
+    x, op = given(node.inputs[0]), node.op
+    columns = list(zip(op.axes, op.starts, op.ends, op.steps, strict=True))
+    kept = [c for c in columns if c[1:] != (0, x.type.shape[c[0]], 1)]
+    if len(kept) in (0, len(columns)):
+        return None
+    axes, starts, ends, steps = zip(*kept, strict=True)
+    return add_for(graph, node, Slice(axes, starts, ends, steps), x)
 
 
 def _same_type(node: Node) -> Value | None:

@@ -3,7 +3,7 @@ import pytest
 
 from kir.dims import symbol
 from kir.ops.elementwise import Add, Cast, Less, Neg, Not, Sin, Where
-from kir.ops.shape import Expand, Reshape, Transpose
+from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes import pipeline
 from kir.passes.expand_constants import expand_constants
 from kir.types import DType
@@ -11,6 +11,11 @@ from tests.passes.building import f32, left
 
 BATCH = symbol("batch")
 WIDE = Expand((BATCH, 4))
+
+
+def repeated(expand, last):  # type: ignore[no-untyped-def]
+    return lambda b, x: b(last, b(expand, b(Reshape((BATCH, 1, 1, 4)), x)))
+
 
 CASES = {
     "1 constant": (lambda b, x: b(Add(), x, b(WIDE, f32(1))), ["Add"]),
@@ -27,6 +32,18 @@ CASES = {
     "3": (lambda b, x: b(Expand((2, BATCH, 4)), b(WIDE, f32(1))), ["Expand"]),
     "4 reshape": (lambda b, x: b(Reshape((4 * BATCH,)), b(WIDE, f32(1))), ["Expand"]),
     "4 transpose": (lambda b, x: b(Transpose((1, 0)), b(WIDE, f32([[1]]))), ["Expand"]),
+    "5": (lambda b, x: b(Tile((1, 3, 1)), b(Reshape((BATCH, 1, 4)), x)), ["Reshape", "Expand"]),
+    "5 not of longer axes": (lambda b, x: b(Tile((1, 3)), x), ["Tile"]),
+    "6": (repeated(Expand((BATCH, 1, 3, 4)), Reshape((BATCH, 3, 4))), ["Reshape", "Expand"]),
+    "6 with more axes": (repeated(Expand((BATCH, 1, 3, 4)), Reshape((BATCH, 3, 1, 4, 1))), ["Reshape", "Expand"]),
+    "6 not if merged": (
+        repeated(Expand((BATCH, 1, 3, 4)), Reshape((BATCH, 12))),
+        ["Reshape", "Expand", "Reshape"],
+    ),
+    "6 not without an inner one": (
+        lambda b, x: b(Reshape((3, BATCH, 1, 4)), b(Expand((3, BATCH, 4)), x)),
+        ["Expand", "Reshape"],
+    ),
     "4 not of several numbers": (
         lambda b, x: b(Transpose((1, 0)), b(WIDE, f32([1, 2, 3, 4]))),
         ["Expand", "Transpose"],

@@ -2,11 +2,11 @@ import pytest
 
 from kir.dims import symbol
 from kir.ops.elementwise import Sin
-from kir.ops.shape import Expand, Reshape
+from kir.ops.shape import Expand, Reshape, Slice
 from kir.passes.fold_reshapes import fold_reshapes
 from tests.passes.building import left
 
-BATCH = symbol("batch")
+BATCH, TIME = symbol("batch"), symbol("time")
 
 
 def reshapes(*shapes):  # type: ignore[no-untyped-def]
@@ -23,6 +23,15 @@ def read_twice(b, x):  # type: ignore[no-untyped-def]
     return b(Sin(), inner), b(Reshape((4 * BATCH,)), inner)
 
 
+ROWS = Reshape((BATCH, 4))
+
+
+def sliced(start, end, last=ROWS, step: int = 1):  # type: ignore[no-untyped-def]
+    """One element of the axis of time."""
+    bounds = ((start,), (end,)) if step > 0 else ((start,), (start - 1,))
+    return lambda b, x: b(last, b(Slice((1,), *bounds, (step,)), x))
+
+
 CASES = {
     "1": (reshapes((BATCH, 4)), []),
     "2": (reshapes((BATCH, 2, 2), (4 * BATCH,)), ["Reshape"]),
@@ -31,6 +40,11 @@ CASES = {
     "2 read twice": (read_twice, ["Reshape", "Sin", "Reshape"]),
     "3": (lambda b, x: b(Expand((1, BATCH, 4)), x), ["Reshape"]),
     "3 and 2": (lambda b, x: b(Reshape((BATCH, 4)), b(Expand((1, BATCH, 4)), x)), []),
+    "4": (sliced(1, 2), ["Gather"]),
+    "4 last": (sliced(TIME - 1, TIME), ["Gather"]),
+    "4 not of two": (sliced(1, 3, Reshape((BATCH, 8))), ["Slice", "Reshape"]),
+    "4 not if the axis stays": (sliced(1, 2, Reshape((BATCH, 1, 2, 2))), ["Slice", "Reshape"]),
+    "4 not backwards": (sliced(TIME - 2, TIME - 1, step=-1), ["Slice", "Reshape"]),
     "not 3": (lambda b, x: b(Reshape((8 * BATCH,)), b(Expand((2, BATCH, 4)), x)), ["Expand", "Reshape"]),
 }
 
@@ -38,4 +52,5 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_case(case: str) -> None:
     build, expected = CASES[case]
-    assert left(fold_reshapes, build) == expected
+    type = "f32[batch, time, 4]" if case.startswith("4") else "f32[batch, 4]"
+    assert left(fold_reshapes, build, type) == expected

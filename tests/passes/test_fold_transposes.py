@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 
 from kir.dims import symbol
 from kir.graph import Graph
-from kir.ops.shape import Reshape, Transpose
+from kir.ops.shape import Gather, Reshape, Transpose
 from kir.ops.structural import Input, Output
 from kir.passes.fold_transposes import fold_transposes, match_axes
 from kir.types import parse_type
@@ -52,6 +53,17 @@ CASES = {
         "f32[4, 6]",
         ["Transpose", "Reshape", "Transpose"],
     ),
+}
+
+
+def gathered(permutation, axis: int):  # type: ignore[no-untyped-def]
+    return lambda b, x: b(Gather(axis), b(Transpose(permutation), x), np.asarray(-1, np.int64))
+
+
+CASES |= {
+    "6": (gathered((1, 0, 2), 0), "f32[batch, time, 4]", ["Gather"]),
+    "6 last": (gathered((0, 2, 1), 2), "f32[batch, time, 4]", ["Gather"]),
+    "6 not if others move": (gathered((2, 1, 0), 0), "f32[batch, time, 4]", ["Transpose", "Gather"]),
 }
 
 

@@ -12,12 +12,16 @@ from kir.ops.elementwise import (
     Gelu,
     Greater,
     HardSigmoid,
+    Minimum,
     Mul,
     Pow,
+    Reciprocal,
     Softplus,
+    Sqrt,
     Tanh,
     Where,
 )
+from kir.ops.reduce import ReduceL2, ReduceSum, ReduceSumSquare
 from kir.passes.fuse_formulas import fuse_formulas
 from tests.passes.building import f32, left, optimize
 
@@ -43,6 +47,14 @@ def approximate_gelu(b, x, cube=lambda b, x: b(Pow(), x, f32(3))):  # type: igno
     inner = b(Add(), x, b(Mul(), f32(0.044715), cube(b, x)))
     curve = b(Add(), b(Tanh(), b(Mul(), f32(math.sqrt(2 / math.pi)), inner)), f32(1))
     return b(Mul(), x, b(Mul(), f32(0.5), curve))
+
+
+def length(b, squares):  # type: ignore[no-untyped-def]
+    return b(Sqrt(), b(ReduceSum((1,), True), squares))
+
+
+def normalized(b, x, invert):  # type: ignore[no-untyped-def]
+    return b(Mul(), x, b(Minimum(), invert(b(ReduceL2((1,), True), x)), f32(1e6)))
 
 
 def guarded(b, x, bound: float = 20):  # type: ignore[no-untyped-def]
@@ -78,6 +90,20 @@ CASES = {
     "4 x times that": (lambda b, x: b(Mul(), x, b(HardSigmoid(1 / 6, 0.5), x)), ["HardSwish"]),
     "5": (guarded, ["Softplus"]),
     "5 not of a low bound": (lambda b, x: guarded(b, x, 5), ["Greater", "Softplus", "Where"]),
+    "6": (lambda b, x: length(b, b(Mul(), x, x)), ["ReduceL2"]),
+    "6 of a power": (lambda b, x: length(b, b(Pow(), x, f32(2))), ["ReduceL2"]),
+    "6 of a sum of squares": (lambda b, x: b(Sqrt(), b(ReduceSumSquare((1,), True), x)), ["ReduceL2"]),
+    "6 not of another product": (lambda b, x: length(b, b(Mul(), x, b(Abs(), x))), ["Abs", "Mul", "ReduceSum", "Sqrt"]),
+    "6 inverse": (lambda b, x: normalized(b, x, lambda y: b(Reciprocal(), y)), ["ReduceL2", "Maximum", "Div"]),
+    "6 one divided": (lambda b, x: normalized(b, x, lambda y: b(Div(), f32(1), y)), ["ReduceL2", "Maximum", "Div"]),
+    "6 not two divided": (
+        lambda b, x: normalized(b, x, lambda y: b(Div(), f32(2), y)),
+        ["ReduceL2", "Div", "Minimum", "Mul"],
+    ),
+    "6 not of negative numbers": (
+        lambda b, x: b(Mul(), x, b(Minimum(), b(Reciprocal(), x), f32(9))),
+        ["Reciprocal", "Minimum", "Mul"],
+    ),
     "not in a long product": (
         lambda b, x: b(Mul(), b(Mul(), b(Mul(), mish(b, b(Abs(), x)), x), x), x),
         ["Abs", "Mish", "Mul", "Mul", "Mul"],

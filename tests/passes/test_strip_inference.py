@@ -40,6 +40,13 @@ def test_goes(case: str) -> None:
     assert left(strip_inference, GONE[case]) == []
 
 
+def test_5_axes_that_are_taken_whole() -> None:
+    b = Build("f32[batch, 4]")
+    graph = b.finish(b(Slice((0, 1), (0, 1), (BATCH, 3), (1, 1)), b.inputs[0]))
+    assert strip_inference(graph) == 1
+    assert Slice((1,), (1,), (3,), (1,)) in [node.op for node in graph.order()]
+
+
 @pytest.mark.parametrize("case", STAYS)
 def test_stays(case: str) -> None:
     build, expected = STAYS[case]

@@ -32,9 +32,10 @@ def _recurrent(cls: Any, defaults: tuple[str, ...], call: Call, inputs: Sequence
     assert recurrent is not None
     if initial[2] is not None or (initial[1] is not None and cls is not LSTM):
         raise UnsupportedError(f"kir has no {cls.__name__} with peephole weights")
-    for name in ("clip", "input_forget"):
-        if call.attributes.has(name):
-            raise UnsupportedError(f"kir has no {cls.__name__} with {name}")
+    if call.attributes.has("clip"):
+        raise UnsupportedError(f"kir has no {cls.__name__} with clip")
+    if call.attributes.integer("input_forget", 0):
+        raise UnsupportedError(f"kir has no {cls.__name__} with input_forget=1")
     batch_first = bool(call.attributes.integer("layout", 0))
     direction = call.attributes.text("direction", "forward")
     if recurrent.type.rank != 3 or kernel.type.rank != 3:
