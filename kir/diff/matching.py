@@ -3,7 +3,8 @@
 1. Inputs and outputs are given (`kir.diff.signature`).
 2. Each of `STRATEGIES`, strong evidence before weak, matches the nodes that are still alone and agree in what it looks
    at: if as many agree in both graphs, they are the same ones, in order.
-3. From every pair the matching spreads to neighbours of one kind, past a single operator that differs.
+3. From every pair the matching spreads to neighbours, past a single operator that differs; then come the strategies
+   that know less, and it spreads again.
 4. What is left of a layer, or between two pairs, was replaced: the operator itself changed.
 
 Each step looks at every node and edge once: O(nodes + edges). Nothing is compared pair by pair.
@@ -30,13 +31,20 @@ STRATEGIES: tuple[Strategy, ...] = (
     lambda side: (side.values,),
     lambda side: (side.futures,),
     lambda side: (side.weights,),
-    # Retrained: with the types of the weights alone.
+)
+
+# Retrained: with the types of the weights alone.
+FORM_STRATEGIES: tuple[Strategy, ...] = (
     lambda side: (side.layers, side.value_forms),
     lambda side: (side.layers, side.future_forms),
     lambda side: (side.given_names, side.forms),
     lambda side: (side.given_names, side.kinds),
     lambda side: (side.value_forms,),
     lambda side: (side.future_forms,),
+)
+
+# Behind what the neighbours of pairs say: names that Keras made up, and what is left of a layer.
+WEAK_STRATEGIES: tuple[Strategy, ...] = (
     lambda side: (side.layers, side.forms),
     lambda side: (side.layers, side.kinds),
 )
@@ -57,10 +65,13 @@ class Matching:
         self.partners: dict[Node, Node] = {}
         for pair in ends:
             self._join(*pair)
-        for strategy in STRATEGIES:
-            if not self._match_by(strategy):
-                break
-        self._spread()
+        self._match_by_each(STRATEGIES)
+        # An activation belongs to the weights in front of it, wherever chains of one form place it.
+        self._spread(self._is_same_without_weights)
+        self._match_by_each(FORM_STRATEGIES)
+        self._spread(self._is_alike)
+        self._match_by_each(WEAK_STRATEGIES)
+        self._spread(self._is_alike)
         self._match_by(lambda side: (side.layers,))
         self._match_by(lambda side: (self._neighbours(side),))
         self._match_constants()
@@ -78,6 +89,11 @@ class Matching:
         self.partners[a] = b
         self.partners[b] = a
 
+    def _match_by_each(self, strategies: Iterable[Strategy]) -> None:
+        for strategy in strategies:
+            if not self._match_by(strategy):
+                break
+
     def _match_by(self, strategy: Strategy) -> bool:
         """Matches the nodes that agree in everything a strategy looks at; whether both graphs have others left."""
         alone_a, alone_b = self.alone(self.a), self.alone(self.b)
@@ -93,19 +109,19 @@ class Matching:
 
     # Spreading
 
-    def _spread(self) -> None:
-        """Matches neighbours of pairs that are of one kind and stand in the same place, and theirs."""
+    def _spread(self, fits: Callable[[Node, Node], bool]) -> None:
+        """Matches neighbours of pairs that fit and stand in the same place, and theirs."""
         pending = deque((a, self.partners[a]) for a in self.a.order if a in self.partners)
         while pending:
             for a, b in self._candidates(*pending.popleft()):
-                if a not in self.partners and b not in self.partners:
+                if a not in self.partners and b not in self.partners and fits(a, b):
                     self._join(a, b)
                     pending.append((a, b))
 
     def _candidates(self, a: Node, b: Node) -> Iterator[tuple[Node, Node]]:
         for value_a, value_b in zip(a.inputs, b.inputs, strict=False):
             read_a, read_b = source(value_a), source(value_b)
-            if read_a is not None and read_b is not None and self._is_alike(read_a, read_b):
+            if read_a is not None and read_b is not None:
                 yield read_a, read_b
         readers_a, readers_b = self._places(self.a, a), self._places(self.b, b)
         for place, reader in readers_a.items():
@@ -113,6 +129,9 @@ class Matching:
             if reader is not None and other is not None:
                 yield reader, other
         yield from self._past_a_change(self._next(self.a, a), self._next(self.b, b))
+
+    def _is_same_without_weights(self, a: Node, b: Node) -> bool:
+        return self.a.operators[a] == self.b.operators[b] and self.a.weights[a] is self.b.weights[b] is None
 
     def _past_a_change(self, a: Node | None, b: Node | None) -> Iterator[tuple[Node, Node]]:
         """Looks one node further where a chain goes on with another operator: added, removed, or replaced?"""
@@ -124,7 +143,7 @@ class Matching:
         elif after_a is not None and self._is_alike(after_a, b):
             yield after_a, b
         elif after_a is not None and after_b is not None and self._is_alike(after_a, after_b):
-            yield a, b
+            yield after_a, after_b
 
     def _next(self, side: Side, node: Node) -> Node | None:
         """The only reader of a node, if it is still alone."""

@@ -41,7 +41,7 @@ def compare_numbers(a: Graph, b: Graph, signature: Signature, seed: int = 0) -> 
     Nothing is run if arrays for the one would be none for the other.
     """
     if not signature.is_compatible:
-        return Numbers(reason="not run: the inputs or outputs differ")
+        return Numbers(reason="not run: the inputs or outputs differ; fix what one leaves open (--batch)")
     inputs = {name_b: name_a for name_a, name_b in signature.inputs.items()}
     outputs = {name_b: name_a for name_a, name_b in signature.outputs.items()}
     try:

@@ -79,6 +79,15 @@ def test_shapes_tell_it_when_all_weights_changed() -> None:
     assert {change.kind for change in comparison.weights.changed} == {"values"}
 
 
+def test_operators_between_two_changes_follow_their_layers_and_not_shifted_names() -> None:
+    """The activations between the added layer and the changed one have no weights that tell which they are."""
+    numbers = [0, 1, 100, 2, 3, 4, 5, 6, 7]
+    comparison = diff(chain(automatic(8)), chain(automatic(9), numbers, activations={6: Tanh()}))
+    assert places(comparison.structure.added) == ["dense_2"]
+    assert [change.place_a for change in comparison.structure.changed] == ["dense_5/Relu"]
+    assert comparison.structure.same == 15
+
+
 def test_an_operator_added_in_the_middle_explains_what_is_read_behind_it() -> None:
     a = Layers().dense("first", 0).dense("second", 1)
     b = Layers().dense("first", 0).layer("drop", Dropout(0.5, None, None)).dense("second", 1)
