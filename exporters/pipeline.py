@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kir import passes
 from kir.arguments import boolean, integer, optional_integer, text
+from kir.collector import without_garbage_collection
 from kir.dims import Dim
 from kir.errors import FormatError, InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file import ExportReport, export_graph
@@ -116,7 +117,7 @@ def export_reference(
     """Exports a graph as an ONNX file, as `export_model` does a model.
 
     Args:
-        reference: what the file is to compute; it stays as it is.
+        reference: what the file is to compute. It stays as it is if the file is to be verified; else it is optimised.
         path: the file to write.
         options: see `ExportOptions`; `training` only chooses passes here, `sizes` and `losses` say nothing.
         source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
@@ -130,18 +131,19 @@ def export_reference(
     """
     options = options or ExportOptions()
     chosen = check_request(path, options)
-    progress("optimising")
-    graph = reference.copy()
-    changes = passes.run(graph, chosen, after=after_pass)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        progress("writing")
-        written = export_graph(
-            graph,
-            Path(folder) / path.name,
-            opset=options.opset,
-            external_data=options.external_data,
-            metadata=options.metadata,
-        )
+        with without_garbage_collection():
+            progress("optimising")
+            graph = reference.copy() if options.verify else reference
+            changes = passes.run(graph, chosen, after=after_pass)
+            progress("writing")
+            written = export_graph(
+                graph,
+                Path(folder) / path.name,
+                opset=options.opset,
+                external_data=options.external_data,
+                metadata=options.metadata,
+            )
         verification = source_verification = None
         if options.verify:
             progress("verifying")

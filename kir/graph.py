@@ -108,6 +108,7 @@ class Graph:
         self._store: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
         self._inputs: dict[str, Node] = {}
         self._outputs: dict[str, Node] = {}
+        self._known_order: list[Node] | None = None  # until what the outputs reach changes
 
     # Reading
 
@@ -156,7 +157,8 @@ class Graph:
     def order(self) -> list[Node]:
         """The live nodes, each behind those it reads: a depth-first walk back from the inputs and outputs.
 
-        Deterministic whatever the history of edits. O(nodes + edges). Equivalent to this recursive program:
+        Deterministic whatever the history of edits. O(nodes + edges), and a copy while nothing live has changed.
+        Equivalent to this recursive program:
 
             def visit(node):
                 if node not in seen:
@@ -164,6 +166,11 @@ class Graph:
                     for value in node.inputs: visit(value.node)
                     result.append(node)
         """
+        if self._known_order is None:
+            self._known_order = self._find_order()
+        return self._known_order.copy()
+
+    def _find_order(self) -> list[Node]:
         result = list(self._inputs.values())
         seen: set[Node] = set(result)
         for root in self._outputs.values():
@@ -201,6 +208,7 @@ class Graph:
                 self._store.add_edge(value.node, node, key=slot, index=value.index)
         if isinstance(op, Input | Output):
             self._labels_of(op)[op.label] = node
+            self._known_order = None
         return node
 
     def replace(self, old: Value, new: Value) -> int:
@@ -240,6 +248,7 @@ class Graph:
         self._store.remove_node(node)
         if isinstance(node.op, Input | Output):
             del self._labels_of(node.op)[node.op.label]
+            self._known_order = None
 
     def _set_input(self, node: Node, slot: int, value: Value) -> None:
         current = node.inputs[slot]
@@ -247,6 +256,7 @@ class Graph:
             self._store.remove_edge(current.node, node, key=slot)
         self._store.add_edge(value.node, node, key=slot, index=value.index)
         node._inputs[slot] = value
+        self._known_order = None
 
     def _labels_of(self, op: Input | Output) -> dict[str, Node]:
         return self._inputs if isinstance(op, Input) else self._outputs

@@ -218,6 +218,8 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
     Raises:
         ShapeError: see `broadcast_dim`; the message names all the shapes.
     """
+    if all(shape == shapes[0] for shape in shapes[1:]) and shapes:
+        return tuple(shapes[0])
     result: list[Dim] = []
     for shape in shapes:
         result = [*(1 for _ in range(len(shape) - len(result))), *result]

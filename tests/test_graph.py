@@ -237,3 +237,18 @@ def test_replacing_all_inputs_of_a_wide_node_is_linear() -> None:
         graph.replace(one, other)
     assert list(wide.inputs) == new
     graph.check()
+
+
+def test_the_order_follows_every_edit_and_is_the_callers_own() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[2]"))).output
+    first, second = (graph.add(op, x) for op in (Relu(), Neg()))
+    output = graph.add(Output("y"), first.output)
+    graph.order().clear()
+    assert graph.order() == [x.node, first, output]
+    graph.set_input(output, 0, second.output)
+    assert graph.order() == [x.node, second, output]
+    graph.replace(second.output, first.output)
+    assert graph.order() == [x.node, first, output]
+    graph.remove(output)
+    assert graph.order() == [x.node]

@@ -165,14 +165,13 @@ class _Reader:
         Raises:
             FormatError: it reads what nothing before it gives, or gives a name twice, or does not fit its inputs.
         """
-        place = f"node {node.name or index} ({node.op_type})"
         names = (node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))
-        if any(isinstance(name, bytes) for name in names):
-            raise FormatError(f"{place} has a name that is no UTF-8 text")
-        inputs = self._inputs_of(node, place)
+        if bytes in map(type, names):
+            raise FormatError(f"{_place(index, node)} has a name that is no UTF-8 text")
+        inputs = self._inputs_of(index, node)
         for name in node.output:
             if name and name in self.operands:
-                raise FormatError(f"{place} gives {name!r}, which is given before; names must be unique")
+                raise FormatError(f"{_place(index, node)} gives {name!r}, which is given before; names must be unique")
         if inputs is None:
             self.operands.update(dict.fromkeys(filter(None, node.output)))
             return
@@ -183,21 +182,22 @@ class _Reader:
             self._fail(str(error), node.name or f"{node.op_type} (node {index})", node.output)
             return
         except KirError as error:
-            raise FormatError(f"{place}: {error}") from error
+            raise FormatError(f"{_place(index, node)}: {error}") from error
         if any(node.output[len(results) :]):
-            raise FormatError(f"{place} has {len(node.output)} outputs; expected {len(results)} at most")
+            raise FormatError(f"{_place(index, node)} has {len(node.output)} outputs; expected {len(results)} at most")
         for name, result in zip(node.output, results, strict=False):
             if name and result is not None:
                 result.name = result.name or name
                 self.operands[name] = result
 
-    def _inputs_of(self, node: NodeProto, place: str) -> list[Operand | None] | None:
+    def _inputs_of(self, index: int, node: NodeProto) -> list[Operand | None] | None:
         """The inputs, without absent ones at the end; None if one comes from a node that failed."""
         names = list(node.input)
         while names and not names[-1]:
             names.pop()
         missing = [name for name in names if name and name not in self.operands]
         if missing:
+            place = _place(index, node)
             raise FormatError(f"{place} reads {missing[0]!r}, which nothing before it gives; expected nodes in order")
         found = [self.operands[name] if name else None for name in names]
         return None if any(name and one is None for name, one in zip(names, found, strict=True)) else found
@@ -259,6 +259,10 @@ class _Reader:
                 raise
             except KirError as error:
                 raise FormatError(f"the output {value.name!r}: {error}") from error
+
+
+def _place(index: int, node: NodeProto) -> str:
+    return f"node {node.name or index} ({node.op_type})"
 
 
 def _require_fit(what: str, declared: Sequence[Dim], given: Sequence[Dim], has_rank: bool) -> None:

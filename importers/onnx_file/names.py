@@ -70,7 +70,8 @@ def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
         return Origin(metadata["kir.layer"], metadata.get("kir.class", node.op_type))
     if written_by_kir:
         return None
-    path = node.name.strip("/").rpartition("/")[0] or node.name.strip("/")
+    name = node.name.strip("/")
+    path = name.rpartition("/")[0] or name
     return Origin(path, node.op_type) if path else None
 
 

@@ -154,13 +154,17 @@ class Attributes:
 
     def __init__(self, node: NodeProto, folder: Path | None) -> None:
         self._folder = folder
-        self._what = f"node {node.name!r} ({node.op_type})"
+        self._node = node
         self._found: dict[str, AttributeProto] = {}
         for attribute in node.attribute:
             if attribute.name in self._found:
                 raise FormatError(f"{self._what} has the attribute {attribute.name!r} twice")
             self._found[attribute.name] = attribute
         self._read: set[str] = set()
+
+    @property
+    def _what(self) -> str:
+        return f"node {self._node.name!r} ({self._node.op_type})"
 
     def unread(self) -> Iterator[str]:
         """The names of attributes that nobody asked for."""

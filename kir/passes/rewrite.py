@@ -136,17 +136,18 @@ class _Worklist:
 
     def enqueue(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
-            if node not in self.queued and self.find_rules(type(node.op)):
+            cls = type(node.op)
+            if cls not in self.rules_of:
+                self.rules_of[cls] = self.find_rules(cls)
+            if self.rules_of[cls] and node not in self.queued:
                 self.queued.add(node)
                 self.pending.append(node)
 
     def find_rules(self, cls: type[Op]) -> tuple[Rule, ...]:
-        if cls not in self.rules_of:
-            self.rules_of[cls] = tuple(rule for rule in self.rules if not rule.ops or issubclass(cls, rule.ops))
-        return self.rules_of[cls]
+        return tuple(rule for rule in self.rules if not rule.ops or issubclass(cls, rule.ops))
 
     def match(self, node: Node) -> Replacement:
-        for candidate in self.find_rules(type(node.op)):
+        for candidate in self.rules_of[type(node.op)]:
             replacement = candidate.apply(self.graph, node)
             if replacement is not None:
                 return replacement
