@@ -384,6 +384,26 @@ def _batch_normalization_size(
     return np.abs(x) * factor.reshape(column) + shift.reshape(column) + np.abs(y)
 
 
+def _layer_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array | None = None) -> Array:
+    return _standardized_size(op, y, x, tuple(range(op.axis, x.ndim)), scale, bias)
+
+
+def _instance_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array) -> Array:
+    column = (-1, *(1,) * (x.ndim - 2))
+    return _standardized_size(op, y, x, tuple(range(2, x.ndim)), scale.reshape(column), bias.reshape(column))
+
+
+def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale: Array, bias: Array | None) -> Array:
+    """The variance may be computed as the mean of squares less the squared mean, which cancel."""
+    root = math.sqrt(math.prod(x.shape[axis] for axis in axes))
+    squares = np.mean(np.square(x), axis=axes, keepdims=True)
+    centered = x - np.mean(x, axis=axes, keepdims=True)
+    variance = np.mean(np.square(centered), axis=axes, keepdims=True) + x.dtype.type(op.epsilon)
+    length = np.abs(centered) * (1 + squares / variance * root) + np.sqrt(squares) * root + np.abs(x)
+    size = length / np.sqrt(variance) * np.abs(scale) + np.abs(y)
+    return np.asarray(size if bias is None else size + np.abs(bias))
+
+
 def _at_least_one(op: Op, y: Array, x: Array) -> Array:
     return np.maximum(np.abs(y), 1)
 
@@ -422,6 +442,8 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     nn.Softmax: _softmax_size,
     nn.LogSoftmax: _log_softmax_size,
     normalization.BatchNormalization: _batch_normalization_size,
+    normalization.LayerNormalization: _layer_normalization_size,
+    normalization.InstanceNormalization: _instance_normalization_size,
     elementwise.Sigmoid: _at_least_one,
     elementwise.Softplus: _at_least_one,
     elementwise.Sin: _at_least_one,

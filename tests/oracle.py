@@ -34,19 +34,20 @@ def build_both(build: Callable[..., Any], *specs: InputSpec, seed: int = 0) -> t
         theirs.append(keras.Input(tuple(None if isinstance(size, str) else size for size in shape), dtype=dtype))
     model = Model(ours, build(layers, *ours))
     reference = keras.Model(theirs, build(keras.layers, *theirs))
-    random = np.random.default_rng(seed)
-    weights = [_draw_weight(weight, random) for weight in reference.weights]
-    reference.set_weights(weights)
-    model.set_weights(weights)
+    randomize(reference, seed)
+    model.set_weights(reference.get_weights())
     return model, reference
 
 
-def _draw_weight(weight: Any, random: np.random.Generator) -> Array:
-    """Normal; positive where it stands for a variance or a deviation."""
-    drawn = random.normal(scale=0.5, size=weight.shape)
-    if weight.name.endswith(("variance", "stddev")):
-        drawn = np.abs(drawn) + 0.1
-    return np.asarray(drawn, weight.numpy().dtype)
+def randomize(reference: Any, seed: int = 0) -> None:
+    """Gives a Keras model random weights, positive ones where they stand for a variance or a deviation."""
+    random = np.random.default_rng(seed)
+    for weight in reference.weights:
+        drawn = random.normal(scale=0.5, size=weight.shape)
+        weight.assign(np.abs(drawn) + 0.1 if weight.name.endswith(("variance", "stddev")) else drawn)
+    for layer in reference._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def assert_matches_keras(

@@ -83,6 +83,13 @@ from kir.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from kir.layers.pooling import MaxPooling1D as MaxPooling1D
 from kir.layers.pooling import MaxPooling2D as MaxPooling2D
 from kir.layers.pooling import MaxPooling3D as MaxPooling3D
+from kir.layers.normalization import GroupNormalization as GroupNormalization
+from kir.layers.normalization import LayerNormalization as LayerNormalization
+from kir.layers.normalization import RMSNormalization as RMSNormalization
+from kir.layers.normalization import SpectralNormalization as SpectralNormalization
+from kir.layers.normalization import UnitNormalization as UnitNormalization
+from kir.layers.preprocessing import Normalization as Normalization
+from kir.layers.preprocessing import Rescaling as Rescaling
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
 from kir.layers.regularization import Dropout as Dropout
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D

@@ -5,20 +5,25 @@ Source: https://keras.io/api/layers/normalization_layers/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 
+from kir import backend as K
 from kir import constraints, initializers, regularizers
-from kir.arguments import boolean, integer, number, ordered
+from kir.arguments import boolean, integer, integers, number, ordered
+from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, Weight
+from kir.layers.wrappers import wrapper_config
 from kir.ops import normalization
 from kir.ops.elementwise import Cast
+from kir.ops.reduce import ReduceSumSquare
 from kir.ops.shape import Reshape, Transpose
 from kir.trace import Tensor, emit
-from kir.types import DType, format_shape, normalize_axis
+from kir.types import DType, format_shape, normalize_axes, normalize_axis
 
 
 class ScaledNormalization(Layer):
@@ -65,14 +70,9 @@ class ScaledNormalization(Layer):
                 "beta", shape, self.beta_initializer, self.beta_regularizer, self.beta_constraint
             )
 
-    def widen(self, x: Tensor) -> Tensor:
-        """x in float32 if it has 16 bits, as Keras computes."""
-        x = self.promote(x)
-        return emit(Cast(DType.FLOAT32), x) if x.type.dtype.itemsize < 4 else x
-
-    def narrow(self, y: Tensor) -> Tensor:
-        """y in the dtype that the layer computes in."""
-        return self.promote(y)
+    def narrow(self, y: Tensor, x: Tensor) -> Tensor:
+        """y in the dtype of x, as Keras rounds it, and then in the one that the layer computes in."""
+        return self.promote(y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y))
 
 
 class BatchNormalization(ScaledNormalization):
@@ -163,28 +163,357 @@ class BatchNormalization(ScaledNormalization):
                 f"BatchNormalization needs a mask with one axis less than its input; received a mask of shape "
                 f"{format_shape(mask.shape)} and an input of shape {format_shape(x.shape)}"
             )
-        x = self.widen(x)
+        x = _widen(self.promote(x))
         channels, dtype = self.moving_mean.shape[0], x.type.dtype
         scale = np.ones(channels, dtype.numpy) if self.gamma is None else self.read(self.gamma, x, dtype)
         bias = np.zeros(channels, dtype.numpy) if self.beta is None else self.read(self.beta, x, dtype)
         statistics = [self.read(weight, x, dtype) for weight in (self.moving_mean, self.moving_variance)]
         op = normalization.BatchNormalization(self.epsilon)
-        return self.narrow(_with_axis_second(x, self.axis, lambda x: emit(op, x, scale, bias, *statistics)))
+        return self.promote(_with_axis_second(x, self.axis, lambda x: emit(op, x, scale, bias, *statistics)))
 
 
-def _with_axis_second(x: Tensor, axis: int, function: Any) -> Tensor:
+class LayerNormalization(ScaledNormalization):
+    """Mean 0 and variance 1 along axes, for each sample by itself, then `· gamma + beta`.
+
+    Args:
+        axis: one or several; their sizes are those of `gamma` and `beta`.
+        epsilon: added to the variance.
+        center: whether there is a `beta`.
+        scale: whether there is a `gamma`.
+        rms_scaling: of Keras before 3.10: the input is divided by its deviation without being centered, and there is
+            no `beta`.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: at a call, the input has no such axis, or the size of one with weights is not known.
+
+    Source: https://keras.io/api/layers/normalization_layers/layer_normalization/
+    """
+
+    def __init__(
+        self,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        rms_scaling: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            autocast=False,
+            **kwargs,
+        )
+        owner = f"LayerNormalization {self.name!r}"
+        self.axis = _checked_axes(owner, axis)
+        self.rms_scaling = boolean(owner, "rms_scaling", rms_scaling)
+
+    def build(self, input_shape: Any) -> None:
+        """`gamma` and `beta`, of the sizes of the axes."""
+        self.axis = _listed(self.axis)
+        self._axes = normalize_axes(self.axis, len(input_shape))
+        if self.scale or self.center or self.rms_scaling:
+            # As in Keras, of the axes as they were given: -1 comes before 1.
+            shape = tuple(input_shape[axis] for axis in self.axis)
+            self.add_scale_and_shift(
+                shape, scale=self.scale or self.rms_scaling, center=self.center and not self.rms_scaling
+            )
+
+    def call(self, x: Tensor) -> Any:
+        wide = _widen(x)
+        axes = self._axes
+        if self.rms_scaling:
+            result = wide * K.rsqrt(K.var(wide, axes, keepdims=True) + self.epsilon) * self._placed(self.gamma, wide)
+        elif any(isinstance(wide.shape[axis], Sym) for axis in axes):
+            # Nothing says how many ones ONNX's scale would have; there are no weights then.
+            centered = wide - K.mean(wide, axes, keepdims=True)
+            result = centered / K.sqrt(K.mean(centered * centered, axes, keepdims=True) + self.epsilon)
+        else:
+            result = self._normalize(wide)
+        return self.narrow(result, x)
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        """LayerNormalization, of the axes moved to the end."""
+        rank, axes = len(x.shape), self._axes
+        permutation = (*(axis for axis in range(rank) if axis not in axes), *axes)
+        sizes = tuple(x.shape[axis] for axis in axes)
+        scale, bias = (
+            None if weight is None else emit(Reshape(sizes), self._placed(weight, x))
+            for weight in (self.gamma, self.beta)
+        )
+        if scale is None:
+            scale = np.ones(sizes, x.type.dtype.numpy)
+        op = normalization.LayerNormalization(rank - len(axes), self.epsilon)
+        return _transposed(x, permutation, lambda x: emit(op, x, scale, *([] if bias is None else [bias])))
+
+    def _placed(self, weight: Weight | None, x: Tensor) -> Any:
+        """A weight in a shape that broadcasts to that of x."""
+        if weight is None:
+            return 1.0
+        shape = tuple(size if axis in self._axes else 1 for axis, size in enumerate(x.shape))
+        return emit(Reshape(shape), self.read(weight, x, x.type.dtype))
+
+
+class GroupNormalization(ScaledNormalization):
+    """Mean 0 and variance 1 for each group of channels of each sample, then `· gamma + beta` for each channel.
+
+    Args:
+        groups: how many, a divisor of the number of channels; -1 makes every channel a group.
+        axis: of the channels.
+        epsilon: added to the variance.
+        center: whether there is a `beta`.
+        scale: whether there is a `gamma`.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range or of the wrong kind.
+        ShapeError: at a call, the input has no such axis, or the groups do not divide it.
+
+    Source: https://keras.io/api/layers/normalization_layers/group_normalization/
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            autocast=False,
+            **kwargs,
+        )
+        owner = f"GroupNormalization {self.name!r}"
+        self.groups = integer(owner, "groups", groups, -1)
+        if self.groups == 0:
+            raise InvalidArgumentError(
+                f"{owner}: groups must be at least 1, or -1 for one per channel; received groups=0"
+            )
+        self.axis = integer(owner, "axis", axis)
+
+    def build(self, input_shape: Any) -> None:
+        """`gamma` and `beta`, of one number for each channel."""
+        axis = normalize_axis(self.axis, len(input_shape))
+        channels = input_shape[axis]
+        if axis == 0 or not isinstance(channels, int):
+            raise ShapeError(
+                f"GroupNormalization needs channels of a known number behind the batch; received axis={self.axis} and "
+                f"an input of shape {format_shape(input_shape)}"
+            )
+        self.groups = channels if self.groups == -1 else self.groups
+        if channels % self.groups or not channels:
+            raise ShapeError(
+                f"GroupNormalization cannot make {self.groups} groups of {channels} channels; expected a divisor of "
+                f"{channels}, or -1 for one group per channel"
+            )
+        self.channels = channels
+        self.add_scale_and_shift((channels,), scale=self.scale, center=self.center)
+
+    def call(self, x: Tensor) -> Any:
+        return self.narrow(_with_axis_second(_widen(x), self.axis, self._normalize), x)
+
+    def _normalize(self, x: Tensor) -> Any:
+        """Of channels in the second place: what onnxruntime is fastest with, InstanceNormalization of the groups."""
+        batch, _, *sizes = x.shape
+        channels, dtype = self.channels, x.type.dtype
+        gamma, beta = (None if weight is None else self.read(weight, x, dtype) for weight in (self.gamma, self.beta))
+        op = normalization.InstanceNormalization(self.epsilon)
+        if self.groups == channels and sizes:
+            scale = np.ones(channels, dtype.numpy) if gamma is None else gamma
+            return emit(op, x, scale, np.zeros(channels, dtype.numpy) if beta is None else beta)
+        each = self.channels // self.groups
+        ones, zeros = np.ones(self.groups, dtype.numpy), np.zeros(self.groups, dtype.numpy)
+        y = emit(op, emit(Reshape((batch, self.groups, product((each, *sizes)))), x), ones, zeros)
+        y = emit(Reshape(x.shape), y)
+        column = (channels, *(1,) * len(sizes))
+        y = y if gamma is None else y * emit(Reshape(column), gamma)
+        return y if beta is None else y + emit(Reshape(column), beta)
+
+
+class RMSNormalization(Layer):
+    """`x / sqrt(mean(x²) + epsilon) * scale`, with the mean along axes.
+
+    Args:
+        axis: one or several.
+        epsilon: added to the mean.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: at a call, the input has no such axis, its size is not known, or the scale does not broadcast.
+
+    Source: https://keras.io/api/layers/normalization_layers/rms_normalization/
+    """
+
+    takes_one_tensor = True
+
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"RMSNormalization {self.name!r}"
+        self.axis = _checked_axes(owner, axis)
+        self.epsilon = number(owner, "epsilon", epsilon)
+
+    def build(self, input_shape: Any) -> None:
+        """The scale, of the sizes of the axes."""
+        self.axis = _listed(self.axis)
+        self._axes = normalize_axes(self.axis, len(input_shape))
+        self.scale = self.add_weight("scale", tuple(input_shape[axis] for axis in self.axis), "ones")
+
+    def call(self, x: Tensor) -> Any:
+        """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
+        x = self.promote(x)
+        wide = _widen(x)
+        count = self.scale.size
+        total = emit(ReduceSumSquare(self._axes, True), wide)
+        root = np.asarray(math.sqrt(count), wide.type.dtype.numpy)
+        scale = self.read(self.scale, x, wide.type.dtype) * root
+        return self.promote(wide / K.sqrt(total + self.epsilon * count) * scale)
+
+
+class UnitNormalization(Layer):
+    """The input divided by its Euclidean norm along axes.
+
+    Args:
+        axis: one or several.
+
+    Raises:
+        InvalidArgumentError: axis is no integer, nor a list of such.
+        ShapeError: at a call, the input has no such axis.
+
+    Source: https://keras.io/api/layers/normalization_layers/unit_normalization/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = _checked_axes(f"UnitNormalization {self.name!r}", axis)
+
+    def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
+        return K.normalize(x, normalize_axes(_listed(self.axis), len(x.shape)), epsilon=1e-12)
+
+
+class SpectralNormalization(Layer):
+    """A layer whose kernel training keeps at spectral norm 1.
+
+    Training divides the kernel itself, so that at inference the layer is the one inside. A training export has it as
+    it is, too: the division changes weights, and a file changes none.
+
+    Args:
+        layer: a layer with a kernel, or with embeddings.
+        power_iterations: how often training refines its estimate of the norm.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+
+    Source: https://keras.io/api/layers/normalization_layers/spectral_normalization/
+    """
+
+    def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"SpectralNormalization {self.name!r}"
+        if not isinstance(layer, Layer):
+            raise InvalidArgumentError(f"{owner}: layer must be a layer; received layer={layer!r}")
+        self.layer = layer
+        self.power_iterations = integer(owner, "power_iterations", power_iterations, 1)
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The layer inside."""
+        return {"layer": self.layer}
+
+    def build(self, input_shape: Any) -> None:
+        """The vector that training multiplies the kernel with, once the layer inside is built."""
+        self.layer.ensure_built(input_shape)
+        kernel = getattr(self.layer, "kernel", None) or getattr(self.layer, "embeddings", None)
+        if not isinstance(kernel, Weight):
+            raise InvalidArgumentError(
+                f"SpectralNormalization needs a layer with a kernel or with embeddings; received "
+                f"{type(self.layer).__name__} {self.layer.name!r}, which has neither"
+            )
+        # Keras counts the kernel among the weights of both layers, and files have it twice.
+        self._own_weights.append(kernel)
+        initializer = initializers.TruncatedNormal(stddev=0.02)
+        self.vector_u = self.add_weight(
+            "vector_u", (1, kernel.shape[-1]), initializer, trainable=False, dtype=kernel.dtype
+        )
+
+    def call(self, x: Tensor) -> Any:
+        y = self.layer.trace(x)
+        return y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments that Keras saves."""
+        return wrapper_config(self) | {"power_iterations": self.power_iterations}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
+        return cls(**{**config, "layer": layer_from_config(config.get("layer"))})
+
+
+def _widen(x: Tensor) -> Tensor:
+    """x in float32 if it has 16 bits, or is no float, as Keras computes."""
+    is_wide = x.type.dtype.is_float and x.type.dtype.itemsize >= 4
+    return x if is_wide else emit(Cast(DType.FLOAT32), x)
+
+
+def _with_axis_second(x: Tensor, axis: int, function: Callable[[Tensor], Tensor]) -> Tensor:
     """What a function computes of x with an axis in the second place, where ONNX has the channels; moved back."""
-    rank = len(x.shape)
-    if rank == 1:
+    if len(x.shape) == 1:
         return emit(Reshape(x.shape), function(emit(Reshape((1, *x.shape)), x)))  # type: ignore[no-any-return]
-    place = normalize_axis(axis, rank)
-    first, *others = (other for other in range(rank) if other != place)
-    permutation = (first, place, *others)
-    if place == 1:
-        return function(x)  # type: ignore[no-any-return]
+    place = normalize_axis(axis, len(x.shape))
+    first, *others = (other for other in range(len(x.shape)) if other != place)
+    return _transposed(x, (first, place, *others), function)
+
+
+def _transposed(x: Tensor, permutation: tuple[int, ...], function: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a function computes of x with its axes in another order, in the order of x again."""
+    if list(permutation) == sorted(permutation):
+        return function(x)
     result = function(emit(Transpose(permutation), x))
-    back = tuple(permutation.index(axis) for axis in range(rank))
+    back = tuple(permutation.index(axis) for axis in range(len(permutation)))
     return emit(Transpose(back), result)  # type: ignore[no-any-return]
+
+
+def _checked_axes(owner: str, axis: Any) -> int | list[int]:
+    """One axis, or a list of them."""
+    return list(integers(owner, "axis", axis)) if isinstance(axis, list | tuple) else integer(owner, "axis", axis)
+
+
+def _listed(axis: int | list[int]) -> list[int]:
+    """As Keras has it once a layer is built: a list, in order."""
+    return sorted(axis) if isinstance(axis, list) else [axis]
 
 
 def _checked_clipping(owner: str, clipping: Any, renorm: bool) -> Any:

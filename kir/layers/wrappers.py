@@ -206,7 +206,7 @@ class Bidirectional(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        return _shared_config(self) | {
+        return wrapper_config(self) | {
             "merge_mode": self.merge_mode,
             "layer": to_config(self.forward_layer),
             "backward_layer": to_config(self.backward_layer),
@@ -283,7 +283,7 @@ class TimeDistributed(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        return _shared_config(self) | {"layer": to_config(self.layer)}
+        return wrapper_config(self) | {"layer": to_config(self.layer)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -326,7 +326,7 @@ def _fold(x: Tensor) -> Tensor:
     return result
 
 
-def _shared_config(layer: Layer) -> dict[str, Any]:
+def wrapper_config(layer: Layer) -> dict[str, Any]:
     """The part of a wrapper's config that every layer has."""
     config = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.get_config()}
     if layer.activity_regularizer is not None:

@@ -5,6 +5,7 @@ Floats of 16 bits are computed in float32 and rounded once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,73 @@ class BatchNormalization(Op):
         with np.errstate(all="ignore"):
             factor = wide_scale / np.sqrt(wide_variance + x.dtype.type(self.epsilon))
             return np.asarray((widen(x) - wide_mean) * factor + wide_bias).astype(x.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class LayerNormalization(Op):
+    """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with the statistics of the axes from `axis` on.
+
+    x[..., s...], and scale[s...] and bias[s...] of its dtype. The variance is divided by the number of elements.
+
+    ONNX: LayerNormalization since opset 17. Keras: `layers.LayerNormalization`.
+    """
+
+    axis: int
+    epsilon: float
+
+    def infer(self, x: TensorType, scale: TensorType, bias: TensorType | None = None) -> TensorType:
+        if not 0 <= self.axis < x.rank:
+            raise ShapeError(f"{self} received x {x}; expected an axis from 0 to {x.rank - 1}")
+        given = {"scale": scale} if bias is None else {"scale": scale, "bias": bias}
+        require_same_dtype(self, x=x, **given)
+        require_dtype(self, "x", x, FLOATS)
+        for name, weight in given.items():
+            if weight.rank != x.rank - self.axis:
+                raise ShapeError(f"{self} of x {x} received {name} {weight}; expected {x.rank - self.axis} axes")
+            for size, wanted in zip(weight.shape, x.shape[self.axis :], strict=True):
+                agree_dim(size, wanted, f"{self} of x {x} and {name} {weight}")
+        return x
+
+    def eval(self, x: Array, scale: Array, bias: Array | None = None) -> Array:
+        with np.errstate(all="ignore"):
+            result = _standardize(widen(x), tuple(range(self.axis, x.ndim)), self.epsilon) * widen(scale)
+            if bias is not None:
+                result = result + widen(bias)
+        return np.asarray(result).astype(x.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class InstanceNormalization(Op):
+    """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with the statistics of all axes but the first two.
+
+    x[n, c, ...] with one axis or more behind the channels, scale[c] and bias[c] of its dtype. The variance is divided
+    by the number of elements.
+
+    ONNX: InstanceNormalization since opset 6. Keras: `layers.GroupNormalization(groups=-1)`.
+    """
+
+    epsilon: float
+
+    def infer(self, x: TensorType, scale: TensorType, bias: TensorType) -> TensorType:
+        if x.rank < 3:
+            raise ShapeError(f"{self} received x {x}; expected x[n, c, ...], of rank 3 or more")
+        _require_vectors(self, 1, x, scale=scale, bias=bias)
+        return x
+
+    def eval(self, x: Array, scale: Array, bias: Array) -> Array:
+        column = (-1, *(1,) * (x.ndim - 2))
+        with np.errstate(all="ignore"):
+            result = _standardize(widen(x), tuple(range(2, x.ndim)), self.epsilon)
+            result = result * widen(scale).reshape(column) + widen(bias).reshape(column)
+        return np.asarray(result).astype(x.dtype, copy=False)
+
+
+def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """x with mean 0 and variance 1 along the axes, but for epsilon."""
+    count = max(math.prod(x.shape[axis] for axis in axes), 1)
+    centered = x - np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) / x.dtype.type(count)
+    variance = np.sum(np.square(centered), axis=axes, keepdims=True, dtype=x.dtype) / x.dtype.type(count)
+    return np.asarray(centered / np.sqrt(variance + x.dtype.type(epsilon)))
 
 
 def _require_vectors(op: Op, axis: int, x: TensorType, **vectors: TensorType) -> None:

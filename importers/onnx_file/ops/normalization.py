@@ -5,7 +5,8 @@ from __future__ import annotations
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
-from kir.ops.normalization import BatchNormalization
+from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
+from kir.types import normalize_axis
 
 
 @imports("BatchNormalization")
@@ -22,3 +23,20 @@ def batch_normalization(
     if any(call.translator.reads.get(name) for name in call.outputs[1:] if name):
         raise UnsupportedError("the statistics that a BatchNormalization gives are used; kir has none")
     return [call.add(BatchNormalization(epsilon), x, scale, bias, mean, variance), *[None] * 4]
+
+
+@imports("LayerNormalization")
+def layer_normalization(call: Call, x: Operand, scale: Operand, bias: Operand | None = None) -> Results:
+    """Its mean and inverse deviation, the further outputs, are none of kir's."""
+    axis = normalize_axis(call.attributes.integer("axis", -1), x.type.rank)
+    epsilon = call.attributes.number("epsilon", 1e-5)
+    if call.attributes.integer("stash_type", 1) != 1:
+        raise UnsupportedError("a LayerNormalization with a stash_type other than 1; kir's is computed in float32")
+    if any(call.translator.reads.get(name) for name in call.outputs[1:] if name):
+        raise UnsupportedError("the statistics that a LayerNormalization gives are used; kir has none")
+    return [call.add(LayerNormalization(axis, epsilon), x, scale, *([] if bias is None else [bias])), None, None]
+
+
+@imports("InstanceNormalization")
+def instance_normalization(call: Call, x: Operand, scale: Operand, bias: Operand) -> Results:
+    return call.add(InstanceNormalization(call.attributes.number("epsilon", 1e-5)), x, scale, bias)

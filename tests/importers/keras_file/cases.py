@@ -161,6 +161,14 @@ CHAINS: dict[str, Builder] = {
     "batch_normalization_renorm": chain(
         (3, 4), lambda: L.BatchNormalization(axis=1, renorm=True, center=False), lambda: L.BatchNormalization()
     ),
+    "layer_normalization": chain((-2, 5), lambda: L.LayerNormalization(axis=-1, epsilon=0.1), lambda: L.Dense(2)),
+    "layer_normalization_axes": chain((3, 4, 5), lambda: L.LayerNormalization(axis=[1, 3], scale=False)),
+    "group_normalization": chain((-2, 6), lambda: L.GroupNormalization(3), lambda: L.GroupNormalization(-1)),
+    "rms_normalization": chain((-2, 5), lambda: L.RMSNormalization(), lambda: L.Dense(2)),
+    "unit_normalization": chain((-2, 5), lambda: L.UnitNormalization(axis=[1, 2])),
+    "spectral_normalization": chain((5,), lambda: L.SpectralNormalization(L.Dense(3), power_iterations=2)),
+    "rescaling": chain((4, 4, 3), lambda: L.Rescaling([0.5, 2.0, 4.0], offset=-1.0)),
+    "normalization": chain((-2, 5), lambda: L.Normalization(), lambda: L.Normalization(None, 0.5, 2.0, invert=True)),
     "names": chain((8,), lambda: L.Dense(4, name="größe: (1) ∑ [x]"), lambda: L.Dense(4, name="dense.kernel:0")),
     "float64": chain((8,), lambda: L.Dense(4, dtype="float64"), lambda: L.Dense(3, dtype="float64"), dtype="float64"),
     "mixed_float16": chain((8,), lambda: L.Dense(4, dtype="mixed_float16"), lambda: L.Dense(3, dtype="float32")),

@@ -18,14 +18,6 @@ Array = np.ndarray[Any, Any]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 4e-2}
 
 
-def randomize(reference: Any, seed: int = 0) -> None:
-    """Gives a Keras model random weights: those that it draws leave biases at 0, and repeat between runs."""
-    random = np.random.default_rng(seed)
-    weights = [random.normal(scale=0.5, size=weight.shape) for weight in reference.weights]
-    for weight, values in zip(reference.weights, weights, strict=True):
-        weight.assign(values)
-
-
 def make_feeds(reference: Any, batch: int = 3, time: int = 5, seed: int = 1) -> dict[str, Array]:
     """Random inputs; one step of each sequence is all zero."""
     random = np.random.default_rng(seed)

@@ -16,7 +16,8 @@ from kir.importers.keras_file.config import Origin, build_model
 from kir.layers import Layer
 from kir.structure import flatten
 from tests.importers.keras_file.cases import CASES, NOT_SAVED
-from tests.importers.keras_file.compare import assert_same_numbers, randomize
+from tests.importers.keras_file.compare import assert_same_numbers
+from tests.oracle import randomize
 
 
 def build(name: str, time: int | None) -> Any:

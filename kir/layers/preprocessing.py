@@ -1,0 +1,160 @@
+"""Keras's preprocessing layers of numbers.
+
+Source: https://keras.io/api/layers/preprocessing_layers/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kir import backend as K
+from kir import config
+from kir.arguments import boolean, integers
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer
+from kir.ops.shape import Reshape
+from kir.registry import from_plain, to_plain
+from kir.trace import Tensor, emit
+from kir.types import DType, format_shape, normalize_axes
+
+
+class Rescaling(Layer):
+    """`x * scale + offset`; integers become floats.
+
+    Args:
+        scale: a number, or several that broadcast to the input. With `channels_first` as the image data format, one
+            for each channel of an image.
+        offset: likewise, except that it broadcasts as it is in either format.
+
+    Raises:
+        InvalidArgumentError: one of them is no number, nor an array of such.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/image_preprocessing/rescaling/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"Rescaling {self.name!r}"
+        self.scale = _checked_numbers(owner, "scale", from_plain(scale))
+        self.offset = _checked_numbers(owner, "offset", from_plain(offset))
+
+    def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
+        scale, offset = (np.asarray(given, x.type.dtype.numpy) for given in (self.scale, self.offset))
+        if scale.ndim and config.image_data_format() == "channels_first":
+            scale = scale.reshape(*scale.shape, *(1,) * (3 - scale.ndim))
+        return x * scale + offset
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, an array in Keras's form for one."""
+        return super().get_config() | {"scale": to_plain(self.scale), "offset": to_plain(self.offset)}
+
+
+class Normalization(Layer):
+    """`(x - mean) / sqrt(variance)`, with a mean and a variance that are given, or learned by `adapt`.
+
+    Args:
+        axis: those that have a mean for each of their elements; None for a single mean.
+        mean: a number, or an array that broadcasts to the sizes of these axes; None for one that `adapt` learns.
+        variance: likewise, and given together with the mean.
+        invert: `x * sqrt(variance) + mean` instead.
+
+    Raises:
+        InvalidArgumentError: mean and variance do not fit each other or the axes.
+        ShapeError: at a call, the input has no such axis, or its size is not known.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/numerical/normalization/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(
+        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"Normalization {self.name!r}"
+        self.axis = () if axis is None else integers(owner, "axis", axis)
+        self.invert = boolean(owner, "invert", invert)
+        if (mean is None) != (variance is None):
+            raise InvalidArgumentError(
+                f"{owner}: mean and variance must be given together; received mean={mean!r} and variance={variance!r}"
+            )
+        self.mean = None if mean is None else _checked_numbers(owner, "mean", from_plain(mean))
+        self.variance = None if variance is None else _checked_numbers(owner, "variance", from_plain(variance))
+        if np.shape(mean) != np.shape(variance) or np.ndim(mean) > len(self.axis):
+            raise InvalidArgumentError(
+                f"{owner}: mean and variance must have one shape, of as many axes as axis={self.axis} or less; "
+                f"received mean={mean!r} and variance={variance!r}"
+            )
+
+    def build(self, input_shape: Any) -> None:
+        """The mean and the variance to be learned, and a count that nothing uses, unless they are given."""
+        self._axes = normalize_axes(self.axis, len(input_shape))
+        if self.mean is not None:
+            return
+        sizes = tuple(input_shape[axis] for axis in self._axes)
+        self.adapt_mean = self.add_weight("mean", sizes, "zeros", trainable=False)
+        self.adapt_variance = self.add_weight("variance", sizes, "ones", trainable=False)
+        self.add_weight("count", (), "zeros", trainable=False, dtype=DType.INT32)
+
+    def adapt(self, data: Any) -> None:
+        """Learns the mean and the variance of an array of samples.
+
+        Raises:
+            InvalidArgumentError: they were given to the constructor, or data is no array of numbers.
+        """
+        owner = f"Normalization {self.name!r}"
+        array = np.asarray(_checked_numbers(owner, "data", data), np.float64)
+        if self.mean is not None:
+            raise InvalidArgumentError(f"{owner}: mean and variance were given; there is nothing to adapt")
+        self.ensure_built(array.shape)
+        others = tuple(axis for axis in range(array.ndim) if axis not in self._axes)
+        self.adapt_mean.assign(array.mean(axis=others))
+        self.adapt_variance.assign(array.var(axis=others))
+
+    def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
+        mean, variance = self._statistics(x)
+        deviation = K.maximum(K.sqrt(variance), config.epsilon())
+        return x * deviation + mean if self.invert else (x - mean) / deviation
+
+    def _statistics(self, x: Tensor) -> list[Any]:
+        """The mean and the variance, in a shape that broadcasts to that of x."""
+        sizes = [size if axis in self._axes else 1 for axis, size in enumerate(x.shape)]
+        if self.mean is None:
+            return [emit(Reshape(tuple(sizes)), self.read(w, x)) for w in (self.adapt_mean, self.adapt_variance)]
+        placed = []
+        for given in (self.mean, self.variance):
+            array = np.asarray(given, x.type.dtype.numpy)
+            # A mean of fewer axes belongs to the last ones of those that are kept.
+            shape = [1] * len(sizes)
+            for axis, size in zip(reversed(self._axes), reversed(array.shape), strict=False):
+                shape[axis] = size
+            if any(size not in (1, sizes[axis]) for axis, size in enumerate(shape)):
+                raise ShapeError(
+                    f"Normalization with a mean of shape {format_shape(array.shape)} along axis={self.axis} received "
+                    f"an input of shape {format_shape(x.shape)}"
+                )
+            placed.append(array.reshape(shape))
+        return placed
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, arrays as lists."""
+        return super().get_config() | {
+            name: None if given is None else np.asarray(given).tolist()
+            for name, given in (("mean", self.mean), ("variance", self.variance))
+        }
+
+
+def _checked_numbers(owner: str, name: str, given: Any) -> Any:
+    """A number or several, as they were given."""
+    array = np.asarray(given) if isinstance(given, int | float | list | tuple | np.ndarray | np.generic) else None
+    if array is None or array.dtype.kind not in "iuf":
+        raise InvalidArgumentError(f"{owner}: {name} must be a number or an array of such; received {name}={given!r}")
+    return given
