@@ -65,6 +65,11 @@ from kir.layers.merging import minimum as minimum
 from kir.layers.merging import multiply as multiply
 from kir.layers.merging import subtract as subtract
 from kir.layers.normalization import BatchNormalization as BatchNormalization
+from kir.layers.normalization import GroupNormalization as GroupNormalization
+from kir.layers.normalization import LayerNormalization as LayerNormalization
+from kir.layers.normalization import RMSNormalization as RMSNormalization
+from kir.layers.normalization import SpectralNormalization as SpectralNormalization
+from kir.layers.normalization import UnitNormalization as UnitNormalization
 from kir.layers.pooling import AdaptiveAveragePooling1D as AdaptiveAveragePooling1D
 from kir.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
 from kir.layers.pooling import AdaptiveAveragePooling3D as AdaptiveAveragePooling3D
@@ -83,11 +88,6 @@ from kir.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from kir.layers.pooling import MaxPooling1D as MaxPooling1D
 from kir.layers.pooling import MaxPooling2D as MaxPooling2D
 from kir.layers.pooling import MaxPooling3D as MaxPooling3D
-from kir.layers.normalization import GroupNormalization as GroupNormalization
-from kir.layers.normalization import LayerNormalization as LayerNormalization
-from kir.layers.normalization import RMSNormalization as RMSNormalization
-from kir.layers.normalization import SpectralNormalization as SpectralNormalization
-from kir.layers.normalization import UnitNormalization as UnitNormalization
 from kir.layers.preprocessing import Normalization as Normalization
 from kir.layers.preprocessing import Rescaling as Rescaling
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization

@@ -16,7 +16,7 @@ from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, integer, integers, number, ordered
 from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer, Weight, layer_from_config, to_config
 from kir.layers.wrappers import wrapper_config
 from kir.ops import normalization
 from kir.ops.elementwise import Cast
@@ -474,7 +474,7 @@ class SpectralNormalization(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        return wrapper_config(self) | {"power_iterations": self.power_iterations}
+        return wrapper_config(self) | {"layer": to_config(self.layer), "power_iterations": self.power_iterations}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

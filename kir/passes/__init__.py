@@ -29,7 +29,7 @@ from kir.passes.join_slices import join_slices
 from kir.passes.keep_axes import keep_axes
 from kir.passes.merge_common import merge_common
 from kir.passes.move_reshapes import move_reshapes
-from kir.passes.move_transposes import move_transposes
+from kir.passes.move_transposes import move_transposes, move_transposes_freely
 from kir.passes.remove_dead import remove_dead
 from kir.passes.rewrite import Pass
 from kir.passes.simplify import simplify
@@ -57,6 +57,7 @@ PASSES: tuple[Pass, ...] = (
     fold_transposes,
     move_reshapes,
     move_transposes,
+    move_transposes_freely,
     keep_axes,
     # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
     fuse_formulas,

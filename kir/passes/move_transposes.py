@@ -1,63 +1,387 @@
-"""Transposes that cancel across elementwise operators."""
+"""Transposes that cancel, however far apart they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
-from kir.graph import Graph, Node, Value
-from kir.ops.elementwise import ELEMENTWISE
-from kir.ops.shape import Transpose
+from kir.graph import Graph, Node, Use, Value
+from kir.op import Array
+from kir.ops.linear import Dense
+from kir.ops.shape import Reshape, Transpose
+from kir.ops.structural import Constant, Input, Output
 from kir.passes.fold_constants import MAX_GROWN_BYTES
-from kir.passes.fold_transposes import compose, permutation_of
-from kir.passes.moving import join, pull_up
-from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, rewrite, rule
+from kir.passes.fold_transposes import drop_transpose, join_transposes, match_axes, permutation_of
+from kir.passes.layouts import Moved, Permutation, Port, invert, move
+from kir.passes.minimum_cut import FAR, NEAR, divide
+from kir.passes.rewrite import (
+    add_constant,
+    add_for,
+    constant_array,
+    exact_pass,
+    given,
+    producer,
+    remove_dead_nodes,
+    rewrite,
+    rounding_pass,
+    rule,
+)
 
 
 @exact_pass
 def move_transposes(graph: Graph) -> int:
-    """Transpose(f(Transpose(x))) → Transpose(f(x))
+    """Transpose(f(Transpose(x))) → f(x)
 
-    f is any run of elementwise operators whose values nothing else reads.
+    f is any part of the graph whose operators can as well compute on values with their axes in another order: see
+    `kir.passes.layouts`. It may fork and join, and other operators may stand anywhere between.
 
-    1. f of one operand: as above; without a Transpose, where the two cancel.
-    2. f with further operands that are scalars, or have only trailing axes that the inner Transpose leaves in place.
-    3. f with constant operands that have moved axes: they are transposed back, at export.
-    4. f(Transpose(a), Transpose(b)) with one permutation: Transpose(f(a, b)).
+    1. A region is what can be reached from a Transpose through such operators. All of its values are in one of two
+       layouts, that in front of the Transpose and that behind it, and its Transposes lead from one to the other.
+    2. Each operator of the region computes in one of the layouts. What it reads, or is read, in the other one costs a
+       Transpose, one for all readers of a value. Operators outside of the region want the layout that they have, but
+       for other Transposes, which can as well be those of the other layout.
+    3. That division of the region is taken which costs the fewest Transposes: a minimum cut, so that no other one is
+       better. If it costs no fewer than there are, the region stays as it is.
+    4. Constants are transposed at export, unless they are large and something else reads them, too.
 
-    A Transpose moves only where one disappears, so this ends and never adds a node.
-    Exact: elementwise operators compute every element on its own.
+    It ends, since every change takes a Transpose away, and it adds no node. Every node belongs to one region, and is
+    looked at once for each of its operands.
+    Exact: operators of the region compute every element on its own.
     """
-    return rewrite(graph, (cancel_transposes, join_equal_transposes))
+    return _move_all(graph, exactly=True)
 
 
-@rule(Transpose)
-def cancel_transposes(graph: Graph, node: Node) -> Value | None:
-    found = pull_up(graph, node, Transpose, keep_or_move_back)
-    if found is None:
+# Sums of up to some thousand terms are formed in another order.
+@rounding_pass(tolerance=1024)
+def move_transposes_freely(graph: Graph) -> int:
+    """ReduceMean(Transpose(x)) → ReduceMean(x)
+
+    As `move_transposes`, with operators that sum: reductions of sums, Softmax, the rows of a Dense.
+
+    1. The same, through these operators as well.
+    2. Dense(Reshape(Transpose(x))), where the Reshape makes features of the transposed axes: the rows of the kernel are
+       transposed instead, at export. A region does not count such a Transpose.
+
+    Rounding: sums are formed in another order.
+    """
+    return _move_all(graph, exactly=False) + rewrite(graph, (permute_rows,))
+
+
+def _move_all(graph: Graph, exactly: bool) -> int:
+    order = graph.order()
+    seeds = [node for node in order if isinstance(node.op, Transpose)]
+    places = dict(zip(order, count()))
+    taken: set[Node | Value] = set()
+    saved = 0
+    for seed in seeds:
+        if seed in graph and not taken & {seed.output, given(seed.inputs[0])}:
+            region = Region(graph, exactly, taken)
+            region.grow(seed)
+            saved += Division(region, places).apply()
+    # Those at the border of a region have become two.
+    return saved + (rewrite(graph, (drop_transpose, join_transposes)) if saved else 0)
+
+
+# 1. Regions
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A value in a region.
+
+    Attributes:
+        side: NEAR or FAR: in which of the region's two layouts the graph has the value.
+        other: the permutation that brings it into the other one.
+    """
+
+    side: int
+    other: Permutation
+
+    def behind(self, permutation: Permutation) -> Layout | None:
+        """The layout of a Transpose of this value; None if that is in neither of the region's."""
+        return Layout(1 - self.side, invert(permutation)) if permutation == self.other else None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of a region: its layout in the graph, and what computes the same in the other one."""
+
+    side: int
+    moved: Moved
+
+
+@dataclass(slots=True)
+class Region:
+    """Operators that can compute in either of two layouts, the values between, and the Transposes among these.
+
+    `taken` holds all nodes and values of regions so far, which join no other.
+    """
+
+    graph: Graph
+    exactly: bool
+    taken: set[Node | Value]
+    layouts: dict[Value, Layout] = field(default_factory=dict)
+    members: dict[Node, Member] = field(default_factory=dict)
+    pending: list[Value] = field(default_factory=list)
+
+    def grow(self, seed: Node) -> None:
+        """Takes in whatever can be reached from a Transpose. O(the operands of what is looked at)."""
+        x, permutation = given(seed.inputs[0]), permutation_of(seed)
+        self._assign(x, Layout(NEAR, permutation))
+        while self.pending:
+            value = self.pending.pop()
+            self._visit(value.node, Port(True, value.index), self.layouts[value])
+            for use in self.graph.uses(value):
+                self._visit(use.node, Port(False, use.slot), self.layouts[value])
+
+    def _assign(self, value: Value, layout: Layout) -> None:
+        self.layouts[value] = layout
+        self.taken.add(value)
+        self.pending.append(value)
+
+    def _visit(self, node: Node, port: Port, layout: Layout) -> None:
+        if isinstance(node.op, Transpose):
+            self._cross(node, port, layout)
+        elif node not in self.taken:
+            moved = move(node, port, layout.other, self.exactly)
+            operands = None if moved is None else self._find_operands(node, moved)
+            if moved is None or operands is None or not all(self._agrees(v, layout.side, p) for v, p in operands):
+                return
+            self.taken.add(node)
+            self.members[node] = Member(layout.side, moved)
+            for value, other in operands:
+                if value not in self.layouts:
+                    self._assign(value, Layout(layout.side, other))
+
+    def _find_operands(self, node: Node, moved: Moved) -> list[tuple[Value, Permutation]] | None:
+        """The values that a node reads or gives in another layout, each with its permutation.
+
+        Constants that move along are not among them. None if one would have to that cannot.
+        """
+        pairs = [*zip(node.inputs, moved.inputs, strict=True), *zip(node.outputs, moved.outputs, strict=True)]
+        found = []
+        for value, other in pairs:
+            if value is None or other is None or is_adaptable(self.graph, value):
+                continue
+            if value.type.rank != len(other):
+                return None
+            found.append((value, other))
+        return found
+
+    def _cross(self, node: Node, port: Port, layout: Layout) -> None:
+        """To the other end of a Transpose between the two layouts."""
+        permutation, end = permutation_of(node), node.output
+        if port.is_output:
+            permutation, end = invert(permutation), given(node.inputs[0])
+        behind = layout.behind(permutation)
+        if behind is not None and end not in self.taken:
+            self._assign(end, behind)
+
+    def _agrees(self, value: Value, side: int, other: Permutation) -> bool:
+        """Whether a value is free, or has that layout in this region."""
+        return value not in self.taken or self.layouts.get(value) == Layout(side, other)
+
+    def is_inner(self, node: Node) -> bool:
+        """Whether a node is a Transpose from one layout of the region to the other."""
+        if not isinstance(node.op, Transpose) or node.output not in self.layouts:
+            return False
+        layout = self.layouts.get(given(node.inputs[0]))
+        return layout is not None and layout.behind(node.op.permutation) == self.layouts[node.output]
+
+    def get_source(self, value: Value) -> Value:
+        """The value at the beginning of a chain of Transposes inside the region. O(1): chains are folded before."""
+        while self.is_inner(value.node):
+            value = given(value.node.inputs[0])
+        return value
+
+
+def is_adaptable(graph: Graph, value: Value) -> bool:
+    """Whether a value is a constant that may be stored in two layouts: nothing else reads it, or it is small."""
+    array = constant_array(value)
+    return array is not None and (graph.is_read_once(value.node) or array.nbytes <= MAX_GROWN_BYTES)
+
+
+# 2. and 3. The division of a region
+
+
+class Division:
+    """In which layout each operator of a region is to compute, for as few Transposes as can be."""
+
+    def __init__(self, region: Region, places: dict[Node, int]) -> None:
+        self.region = region
+        self.graph = region.graph
+        self.members = sorted(region.members, key=places.__getitem__)
+        self.sides: dict[Node, int] = {}
+        # The new value of what a source holds, in each layout, and of outputs that have only one.
+        self.built: dict[tuple[Value, int], Value] = {}
+        self.renewed: dict[Value, Value] = {}
+
+    def apply(self) -> int:
+        """Divides the region and builds it anew, if that saves Transposes; how many it saves."""
+        inner = self._find_inner()
+        cost = self._divide()
+        if cost >= len(inner):
+            return 0
+        self._build()
+        remove_dead_nodes(self.graph, [*inner, *self.members])
+        return len(inner) - cost
+
+    def _find_inner(self) -> list[Node]:
+        """The Transposes inside the region, each once."""
+        return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
+
+    def _divide(self) -> int:
+        """Chooses the sides; how many Transposes that takes."""
+        groups, wishes = self._group()
+        # Of ways that cost the same, the one with the fewest operators on the side that fewer operators around want.
+        is_turned = wishes[FAR] < wishes[NEAR]
+        numbers = {node: 2 + index for index, node in enumerate(self.members)}
+        sides = {NEAR: FAR, FAR: NEAR} if is_turned else {NEAR: NEAR, FAR: FAR}
+        pins = [[sides[pin] if isinstance(pin, int) else numbers[pin] for pin in group] for group in groups]
+        chosen = divide(2 + len(numbers), pins)
+        self.sides = {node: sides[chosen[number]] for node, number in numbers.items()}
+        return sum(len({chosen[pin] for pin in group}) > 1 for group in pins)
+
+    def _group(self) -> tuple[list[list[Node | int]], list[int]]:
+        """Who gives and reads each source: members, and the sides that others want; how many others want each side."""
+        groups: dict[Value, list[Node | int]] = {}
+        wishes = [0, 0]
+        for value, layout in self.region.layouts.items():
+            source = self.region.get_source(value)
+            group = groups.setdefault(source, [])
+            if self._gives(value):
+                group.append(value.node)
+            elif not isinstance(value.node.op, Transpose):
+                group.append(layout.side)
+                wishes[layout.side] += not isinstance(value.node.op, Input)
+            for use in self.graph.uses(value):
+                if self._reads(use):
+                    group.append(use.node)
+                # Any other Transpose is needed in any case, and its permutation can be one from the other layout.
+                elif not isinstance(use.node.op, Transpose) and not self._is_indifferent(use, layout):
+                    group.append(layout.side)
+                    wishes[layout.side] += not isinstance(use.node.op, Output)
+        return list(groups.values()), wishes
+
+    def _gives(self, value: Value) -> bool:
+        """Whether a member computes the value, and in the layout of its side."""
+        member = self.region.members.get(value.node)
+        return member is not None and member.moved.outputs[value.index] is not None
+
+    def _reads(self, use: Use) -> bool:
+        """Whether a member reads a value there, and in the layout of its side."""
+        member = self.region.members.get(use.node)
+        return member is not None and member.moved.inputs[use.slot] is not None
+
+    def _is_indifferent(self, use: Use, layout: Layout) -> bool:
+        """Whether a Dense reads the value as features, so that its kernel can follow; see `permute_rows`."""
+        if self.region.exactly or not isinstance(use.node.op, Reshape) or not self.graph.is_read_once(use.node):
+            return False
+        (reader,) = self.graph.consumers(use.node)
+        has_kernel = isinstance(reader.op, Dense) and _find_kernel(self.graph, reader) is not None
+        return has_kernel and find_features(use.node, invert(layout.other)) is not None
+
+    # Building
+
+    def _build(self) -> None:
+        for node in self.members:
+            self._build_member(node)
+        for value, layout in self.region.layouts.items():
+            source = self.region.get_source(value)
+            for use in self.graph.uses(value):
+                if use.node not in self.region.members and not self.region.is_inner(use.node):
+                    self.graph.set_input(use.node, use.slot, self._get(source, layout.side, use.node))
+        for old, new in self.renewed.items():
+            for use in self.graph.uses(old):
+                if use.node not in self.region.members:
+                    self.graph.set_input(use.node, use.slot, new)
+
+    def _build_member(self, node: Node) -> None:
+        member, side = self.region.members[node], self.sides[node]
+        is_moved = side != member.side
+        inputs = [
+            None if value is None else self._get_input(node, value, other, side, is_moved)
+            for value, other in zip(node.inputs, member.moved.inputs, strict=True)
+        ]
+        new = self.graph.add(member.moved.op if is_moved else node.op, *inputs, origin=node.origin)
+        self.region.taken.update((new, *new.outputs))
+        for value, other, output in zip(node.outputs, member.moved.outputs, new.outputs, strict=True):
+            if other is None:
+                self.renewed[value] = output
+            else:
+                self.built[value, side] = output
+
+    def _get_input(self, node: Node, value: Value, other: Permutation | None, side: int, is_moved: bool) -> Value:
+        if other is not None and value in self.region.layouts:
+            return self._get(self.region.get_source(value), side, node)
+        if other is not None and is_moved:
+            return self._move_constant(value, other)
+        return self.renewed.get(value, value)
+
+    def _get(self, source: Value, side: int, reader: Node) -> Value:
+        """What a source holds in the layout of a side; a Transpose of it is made for the first who asks."""
+        layout = self.region.layouts[source]
+        if not self._gives(source):
+            self.built.setdefault((source, layout.side), self.renewed.get(source, source))
+        if (source, side) not in self.built:
+            permutation = invert(layout.other) if side == layout.side else layout.other
+            given_value = self.built[source, 1 - side]
+            self.built[source, side] = add_for(self.graph, reader, Transpose(permutation), given_value)
+            self.region.taken.update((self.built[source, side], self.built[source, side].node))
+        return self.built[source, side]
+
+    def _move_constant(self, value: Value, other: Permutation) -> Value:
+        array = constant_array(value)
+        assert array is not None, "only constants move without being in a layout"
+        aligned = array.reshape((1,) * (len(other) - array.ndim) + array.shape)
+        return add_constant(self.graph, value.node, aligned.transpose(other))
+
+
+# Rows of a kernel
+
+
+@rule(Dense)
+def permute_rows(graph: Graph, node: Node) -> Value | None:
+    """Dense(Reshape(Transpose(x))) → Dense(Reshape(x)), with the rows of the kernel in another order."""
+    reshape = producer(node, Reshape)
+    turn = producer(reshape, Transpose) if reshape else None
+    kernel = _find_kernel(graph, node)
+    if reshape is None or turn is None or kernel is None:
         return None
-    first, value = found
-    permutation = compose(permutation_of(first), permutation_of(node))
-    cancelled = permutation == tuple(range(len(permutation)))
-    return value if cancelled else add_for(graph, node, Transpose(permutation), value)
-
-
-@rule(*ELEMENTWISE)
-def join_equal_transposes(graph: Graph, node: Node) -> Value | None:
-    return join(graph, node, Transpose, keep_or_move_back)
-
-
-def keep_or_move_back(graph: Graph, mover: Node, side: Value) -> Callable[[], Value] | None:
-    """The side operand if its axes stay in place; else, of a constant, the transpose of it."""
-    permutation = permutation_of(mover)
-    rank = len(permutation)
-    if all(permutation[axis] == axis for axis in range(rank - side.type.rank, rank)):
-        return lambda: side
-    array = constant_array(side)
-    # A large constant that something else reads too would be stored twice.
-    if array is None or not (graph.is_read_once(side.node) or array.nbytes <= MAX_GROWN_BYTES):
+    if not graph.is_read_once(turn) or not graph.is_read_once(reshape):
         return None
-    aligned = array.reshape((1,) * (rank - array.ndim) + array.shape)
-    return partial(add_constant, graph, side.node, aligned.transpose(np.argsort(permutation)))
+    axes = find_features(reshape, permutation_of(turn))
+    if axes is None:
+        return None
+    sizes = [int(size) for size in (turn.output.type.shape[axis] for axis in axes)]  # type: ignore[arg-type]
+    sources = [permutation_of(turn)[axis] for axis in axes]
+    rows = kernel.reshape(*sizes, -1).transpose(*np.argsort(sources), len(sizes)).reshape(kernel.shape)
+    old = given(node.inputs[1]).node
+    label = old.op.label if isinstance(old.op, Constant) else None
+    x = add_for(graph, reshape, reshape.op, turn.inputs[0])
+    return add_for(graph, node, node.op, x, add_constant(graph, old, rows, label), *node.inputs[2:])
+
+
+def find_features(reshape: Node, permutation: Permutation) -> list[int] | None:
+    """The axes of a value that a Reshape makes the last axis of, if no other axis is moved by this permutation.
+
+    The permutation leads to the value; axes of size 1 do not count.
+    """
+    before, after = given(reshape.inputs[0]).type.shape, reshape.output.type.shape
+    groups = match_axes(before, after)
+    if not groups or groups[-1][1] != [len(after) - 1]:
+        return None
+    axes = groups[-1][0]
+    if not all(isinstance(before[axis], int) for axis in axes):
+        return None
+    others = [permutation[axis] for left, _ in groups[:-1] for axis in left]
+    moved = [permutation[axis] for axis in axes]
+    return axes if [*others, *sorted(moved)] == sorted([*others, *moved]) else None
+
+
+def _find_kernel(graph: Graph, node: Node) -> Array | None:
+    """The constant kernel of a Dense that nothing else reads."""
+    kernel = given(node.inputs[1])
+    return constant_array(kernel) if graph.is_read_once(kernel.node) else None
