@@ -99,6 +99,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "threshold": threshold,
 }
 
+# Layers without weights that Keras's users pass as activations, as in Dense(4, activation=LeakyReLU(0.1)).
+LAYERS = frozenset({"Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"})
+
 
 def get(identifier: Any) -> Activation:
     """The activation that a layer's argument means.
@@ -134,6 +137,10 @@ def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = N
     """
     if config is None or isinstance(config, str):
         return (custom_objects or {}).get(str(config)) or get(config)
+    if isinstance(config, Mapping) and config.get("class_name") in LAYERS and isinstance(config.get("config"), Mapping):
+        from kir import layers
+
+        return getattr(layers, config["class_name"]).from_config(config["config"])  # type: ignore[no-any-return]
     is_function = isinstance(config, Mapping) and config.get("class_name") in ("function", "Function")
     name = config.get("config") if is_function else None
     if not isinstance(name, str):

@@ -153,7 +153,7 @@ def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
         return list(data.type.shape[op.batch_dims :])
     if isinstance(op, RNN | GRU | LSTM) and slot == SEQUENCE_LENS:
         return [data.type.shape[0] + 1]
-    if isinstance(op, Pow) and slot == 1:
+    if isinstance(op, Pow) and slot == 1 and not data.type.dtype.is_float:
         return [MAX_EXPONENT + 1]
     return [op.depth] if isinstance(op, OneHot) and slot == 0 else []
 
@@ -247,10 +247,10 @@ def _plain_array(dtype: DType, shape: tuple[int, ...], bound: float, generator: 
         return generator.choice(np.asarray(WORDS, object), size=shape)
     if dtype is DType.BOOL:
         return generator.random(shape) < 0.5
-    if dtype.is_float:
-        return generator.standard_normal(shape) * generator.choice([0.5, 1.0, 3.0])
     if bound < math.inf:
         return generator.integers(0, max(int(bound), 1), shape, dtype=np.int64)
+    if dtype.is_float:
+        return generator.standard_normal(shape) * generator.choice([0.5, 1.0, 3.0])
     return generator.integers(0 if dtype.value.startswith("u") else -10, 11, shape, dtype=np.int64)
 
 

@@ -129,7 +129,10 @@ def _shape_and_dtype(spec: InputSpec) -> tuple[tuple[Any, ...], str]:
 def assert_same_config(ours: Any, theirs: Any) -> None:
     """Both layers have the same config, and a layer of ours made from it has it again."""
     config = json.loads(json.dumps(ours.get_config()))
-    assert config == json.loads(json.dumps(theirs.get_config()))
+    expected = json.loads(json.dumps(theirs.get_config()))
+    # How to quantize a layer: nothing that its float form has, and no key before Keras 3.12.
+    expected.pop("quantization_config", None)
+    assert config == expected
     assert json.loads(json.dumps(type(ours).from_config(config).get_config())) == config
 
 

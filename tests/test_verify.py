@@ -582,8 +582,10 @@ def test_a_file_that_drops_nothing_fails() -> None:
     graph = dropping(0.5)
     proto = to_model_proto(graph)
     (node,) = (node for node in proto.graph.node if node.op_type == "Dropout")
-    node.op_type = "Identity"
-    del node.input[1:], node.attribute[:]
+    (masking,) = (one for one in proto.graph.node if one.op_type == "Where")
+    masking.op_type = "Identity"
+    masking.input[:] = node.input[:1]
+    proto.graph.node.remove(node)
     assert check_training(graph, proto.SerializeToString()) == ["nothing is dropped at random in layer dropout"]
 
 

@@ -164,6 +164,20 @@ class Dropped(Pending):
         return translator.value(translator.add(self.op, self.x, always))
 
 
+@dataclass(frozen=True)
+class DropoutMask(Pending):
+    """Which elements of its result a Dropout node has not dropped."""
+
+    result: Operand
+    what = "the mask of a Dropout"
+
+
+def drop_again(call: Call, mask: DropoutMask, dropped: Operand, zero: Operand) -> Operand | None:
+    """Where(mask, dropped, 0) → dropped."""
+    is_zero = zero.array is not None and not zero.array.any()
+    return mask.result if is_zero and dropped.value is mask.result.value else None
+
+
 def compare_random(draw: Uniform, probability: Operand) -> Operand | None:
     """Less(RandomUniformLike, probability)."""
     if probability.array is None or probability.array.size != 1:

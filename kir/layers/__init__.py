@@ -46,6 +46,9 @@ from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
 from kir.layers.core import Masking as Masking
+from kir.layers.einsum_dense import EinsumDense as EinsumDense
+from kir.layers.embedding import Embedding as Embedding
+from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer as InputLayer
 from kir.layers.merging import Add as Add
@@ -91,7 +94,10 @@ from kir.layers.pooling import MaxPooling3D as MaxPooling3D
 from kir.layers.preprocessing import Normalization as Normalization
 from kir.layers.preprocessing import Rescaling as Rescaling
 from kir.layers.regularization import ActivityRegularization as ActivityRegularization
+from kir.layers.regularization import AlphaDropout as AlphaDropout
 from kir.layers.regularization import Dropout as Dropout
+from kir.layers.regularization import GaussianDropout as GaussianDropout
+from kir.layers.regularization import GaussianNoise as GaussianNoise
 from kir.layers.regularization import SpatialDropout1D as SpatialDropout1D
 from kir.layers.regularization import SpatialDropout2D as SpatialDropout2D
 from kir.layers.regularization import SpatialDropout3D as SpatialDropout3D

@@ -502,10 +502,14 @@ class Layer:
         """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
         result = self.shared_config()
         for name in own_arguments(type(self)):
-            result[name] = to_config(getattr(self, name))
+            result[name] = to_config(self.argument(name))
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = to_config(self.activity_regularizer)
         return result
+
+    def argument(self, name: str) -> Any:
+        """What a constructor argument is: the attribute of that name, unless a layer keeps it under another."""
+        return getattr(self, name)
 
     def shared_config(self) -> dict[str, Any]:
         """The part of the config that all layers have."""
@@ -656,9 +660,13 @@ def call_parameters(cls: Any) -> frozenset[str]:
 
 @cached
 def own_arguments(cls: Any) -> tuple[str, ...]:
-    """The constructor arguments of a layer class, without those that all layers share."""
+    """The constructor arguments of a layer class, without those that all layers share.
+
+    None of those is required: a required `input_dim` is an Embedding's own.
+    """
     shared = set(inspect.signature(Layer.__init__).parameters)
-    return tuple(name for name in constructor_arguments(cls) if name not in shared)
+    parameters = constructor_parameters(cls).items()
+    return tuple(name for name, parameter in parameters if name not in shared or parameter.default is parameter.empty)
 
 
 def constructor_arguments(cls: Any) -> tuple[str, ...]:

@@ -5,16 +5,19 @@ Source: https://keras.io/api/layers/regularization_layers/
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 
+from kir import backend as K
 from kir import config, regularizers
 from kir.arguments import number, optional_integer
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, own_arguments
 from kir.ops import random
+from kir.ops.elementwise import SELU_ALPHA, SELU_SCALE
 from kir.trace import Tensor, emit
 from kir.types import Shape, format_shape
 
@@ -63,7 +66,7 @@ class Dropout(BaseDropout):
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed, **kwargs)
-        self.noise_shape = _checked_noise_shape(f"Dropout {self.name!r}", noise_shape)
+        self.noise_shape = _checked_noise_shape(f"{type(self).__name__} {self.name!r}", noise_shape)
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
         """`noise_shape` with the input's sizes for None.
@@ -75,10 +78,96 @@ class Dropout(BaseDropout):
             return None
         if len(self.noise_shape) > len(x.shape):
             raise ShapeError(
-                f"Dropout with noise_shape={self.noise_shape} received an input of shape {format_shape(x.shape)}, "
-                f"which has fewer axes; give one size for each axis, the batch included"
+                f"{type(self).__name__} with noise_shape={self.noise_shape} received an input of shape "
+                f"{format_shape(x.shape)}, which has fewer axes; give one size for each axis, the batch included"
             )
         return tuple(x.shape[axis] if size is None else size for axis, size in enumerate(self.noise_shape))
+
+
+class AlphaDropout(Dropout):
+    """In training, sets a fraction `rate` of the elements to the lowest value of selu, and keeps mean and variance.
+
+    Args:
+        rate: from 0 to 1. 0 is the identity in training, too.
+        noise_shape: as for Dropout.
+        seed: the same elements are dropped at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range; in training, the rate is 1, which leaves no variance.
+        ShapeError: in training, the noise shape does not broadcast to the input's.
+
+    Source: https://keras.io/api/layers/regularization_layers/alpha_dropout/
+    """
+
+    def call(self, x: Tensor, training: Any = False) -> Any:
+        if self.rate == 0 or _is_off(training):
+            return x
+        _require_below_one(self, self.rate)
+        # Dropout drops to 0 and scales the others; moved by the lowest value, it drops to that.
+        lowest = -SELU_ALPHA * SELU_SCALE
+        factor = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
+        flag = training if isinstance(training, Tensor) else np.array(bool(training))
+        dropped = emit(random.Dropout(self.rate, self.noise_sizes(x), self.seed), x - lowest, flag)
+        changed = dropped * (factor * (1 - self.rate)) + factor * lowest * (1 - self.rate)
+        return K.where(training, changed, x) if isinstance(training, Tensor) else changed
+
+
+class GaussianNoise(Layer):
+    """In training, adds numbers of a normal distribution around 0.
+
+    Args:
+        stddev: the standard deviation, from 0 to 1. 0 is the identity in training, too.
+        seed: the same numbers are drawn at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+
+    Source: https://keras.io/api/layers/regularization_layers/gaussian_noise/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"GaussianNoise {self.name!r}"
+        self.stddev = number(owner, "stddev", stddev, 0, 1)
+        self.seed = optional_integer(owner, "seed", seed)
+
+    def call(self, x: Tensor, training: Any = False) -> Any:
+        if self.stddev == 0 or _is_off(training):
+            return x
+        return x + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), x), 0)
+
+
+class GaussianDropout(Layer):
+    """In training, multiplies by numbers of a normal distribution around 1, as varied as what Dropout multiplies by.
+
+    Args:
+        rate: from 0 to 1: the standard deviation is `sqrt(rate / (1 - rate))`. 0 is the identity in training, too.
+        seed: the same numbers are drawn at every call, if given.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range; in training, the rate is 1.
+
+    Source: https://keras.io/api/layers/regularization_layers/gaussian_dropout/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"GaussianDropout {self.name!r}"
+        self.rate = number(owner, "rate", rate, 0, 1)
+        self.seed = optional_integer(owner, "seed", seed)
+
+    def call(self, x: Tensor, training: Any = False) -> Any:
+        if self.rate == 0 or _is_off(training):
+            return x
+        _require_below_one(self, self.rate)
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+        return x * _switched(training, emit(random.RandomNormalLike(1.0, deviation, self.seed), x), 1)
 
 
 class SpatialDropout(BaseDropout):
@@ -199,6 +288,23 @@ class ActivityRegularization(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; the regularizer follows from them."""
         return {key: value for key, value in super().get_config().items() if key != "activity_regularizer"}
+
+
+def _is_off(training: Any) -> bool:
+    return not isinstance(training, Tensor) and not training
+
+
+def _switched(training: Any, noise: Any, neutral: float) -> Any:
+    """The noise in training; elsewhere the number that changes nothing."""
+    return K.where(training, noise, neutral) if isinstance(training, Tensor) else noise
+
+
+def _require_below_one(layer: Layer, rate: float) -> None:
+    if rate == 1:
+        raise InvalidArgumentError(
+            f"{type(layer).__name__} cannot train with rate=1: nothing of its input is left to scale; expected a rate "
+            f"below 1"
+        )
 
 
 def _checked_noise_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:

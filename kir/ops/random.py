@@ -59,3 +59,28 @@ class Dropout(Op):
         with np.errstate(all="ignore"):
             scaled = widen(x) / (1 - self.rate) if self.rate < 1 else widen(x)
             return np.where(kept, scaled, 0).astype(x.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class RandomNormalLike(Op):
+    """Numbers of a normal distribution, in the shape and dtype of `x`, whose elements do not matter.
+
+    A `seed` draws the same ones at every call. ONNX: RandomNormalLike since opset 1.
+    """
+
+    mean: float
+    scale: float
+    seed: int | None
+
+    @property
+    def deterministic(self) -> bool:
+        """No: two equal ones draw differently."""
+        return False
+
+    def infer(self, x: TensorType) -> TensorType:
+        require_dtype(self, "x", x, FLOATS)
+        return x
+
+    def eval(self, x: Array) -> Array:
+        drawn = np.random.default_rng(self.seed).normal(self.mean, self.scale, x.shape)
+        return np.asarray(drawn).astype(x.dtype)

@@ -21,7 +21,8 @@ def fold_constants(graph: Graph) -> int:
 
     1. An operator whose inputs are all constants, or that has none and no symbolic size: its result.
     2. Not when the result is larger than 64 KiB and than the inputs together: an Expand or a Tile of a number stays,
-       and so does a Range of a million.
+       and so does a Range of a million. Inputs that others read too do not count: the transpose of a table that an
+       Embedding also reads would be the table once more.
     3. Not when the operator is random, or its text.
 
     Exact: the result is computed by the operator's own `eval`.
@@ -31,7 +32,7 @@ def fold_constants(graph: Graph) -> int:
 
 @rule()
 def fold(graph: Graph, node: Node) -> Replacement:
-    if not _is_constant_expression(node) or not _is_worth_storing(node):
+    if not _is_constant_expression(node) or not _is_worth_storing(graph, node):
         return None
     arrays = [None if v is None else v.node.op.eval() for v in node.inputs]
     with np.errstate(all="ignore"):  # a model may well compute 1 / 0; its run would give the same infinity
@@ -46,11 +47,12 @@ def _is_constant_expression(node: Node) -> bool:
     return all(v is None or isinstance(v.node.op, Constant) for v in node.inputs) and not node.op.symbols()
 
 
-def _is_worth_storing(node: Node) -> bool:
+def _is_worth_storing(graph: Graph, node: Node) -> bool:
     if any(value.type.dtype is DType.STRING for value in (*_present(node), *node.outputs)):
         return False
     result = sum(_count_bytes(value.type) for value in node.outputs)
-    return result <= max(MAX_GROWN_BYTES, sum(_count_bytes(value.type) for value in _present(node)))
+    replaced = sum(_count_bytes(value.type) for value in _present(node) if graph.is_read_once(value.node))
+    return result <= max(MAX_GROWN_BYTES, replaced)
 
 
 def _present(node: Node) -> list[Value]:

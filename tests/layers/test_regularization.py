@@ -1,4 +1,4 @@
-"""Dropout, the spatial dropouts and ActivityRegularization: identities in inference, random in training."""
+"""The regularization layers: identities in inference, random in training."""
 
 from __future__ import annotations
 
@@ -34,10 +34,18 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("SpatialDropout2D", (3, None, 4), {"rate": 0.25, "data_format": "channels_first", "seed": 3}),
     ("SpatialDropout3D", (5, 4, 3, 2), {"rate": 0.25, "data_format": "channels_last"}),
     ("SpatialDropout3D", (3, None, 4, 2), {"rate": 0.25, "data_format": "channels_first", "seed": 3}),
+    ("AlphaDropout", (4,), {"rate": 0.5}),
+    ("AlphaDropout", (4,), {"rate": 1}),
+    ("AlphaDropout", (None, 4), {"rate": 0.25, "noise_shape": (None, 1, 4), "seed": 3}),
+    ("GaussianNoise", (None, 4), {"stddev": 0.5}),
+    ("GaussianNoise", (4,), {"stddev": 0, "seed": 3}),
+    ("GaussianDropout", (None, 4), {"rate": 0.5}),
+    ("GaussianDropout", (4,), {"rate": 1.0, "seed": 3}),
     ("ActivityRegularization", (4,), {}),
     ("ActivityRegularization", (None, 4), {"l1": 0.01, "l2": 0.1}),
 ]
-DROPOUTS = {"Dropout": 2, "SpatialDropout1D": 3, "SpatialDropout2D": 4, "SpatialDropout3D": 5}
+SPATIAL = {"SpatialDropout1D": 3, "SpatialDropout2D": 4, "SpatialDropout3D": 5}
+DROPOUTS = {"Dropout": 2, "AlphaDropout": 2, "GaussianDropout": 2} | SPATIAL
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -86,6 +94,71 @@ def test_training_drops_and_scales(layer: Any, shape: tuple[int, ...], shared: t
         assert abs(np.mean(draws == 0) - 0.4) < 4 * np.sqrt(0.24 / draws.size)
 
 
+def moments(output: Any) -> tuple[float, float]:
+    return float(output.mean()), float(output.std())
+
+
+# A layer, and what it is to make of the mean and the standard deviation of its input.
+NOISY = [
+    (layers.AlphaDropout(0.3, seed=1), lambda mean, deviation: (mean, deviation)),
+    (layers.GaussianNoise(0.5, seed=1), lambda mean, deviation: (mean, (deviation**2 + 0.25) ** 0.5)),
+    (
+        layers.GaussianDropout(0.2, seed=1),
+        lambda mean, deviation: (mean, (1.25 * deviation**2 + mean**2 / 4) ** 0.5),
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "expected"), NOISY)
+def test_noise_keeps_the_moments_that_it_should(layer: Any, expected: Any) -> None:
+    """AlphaDropout keeps both of what has mean 0 and variance 1, as behind a selu."""
+    x = np.random.default_rng(0).normal(size=(400, 100)).astype(np.float32)
+    for output in in_training(layer, x):
+        assert not np.array_equal(output, x)
+        np.testing.assert_allclose(moments(output), expected(*moments(x)), atol=0.03)
+
+
+@pytest.mark.parametrize(("layer", "expected"), NOISY)
+def test_noise_follows_the_switch(layer: Any, expected: Any) -> None:
+    x, given = Input((3,), name="x"), np.float32([[1, -2, 0]])
+    graph = lower(Model(x, layer(x)), training=True)
+    file = onnxruntime.InferenceSession(to_model_proto(graph).SerializeToString())
+    for output in (
+        *interpreter.run(graph, {"x": given, "training_mode": np.array(False)}).values(),
+        *file.run(None, {"x": given, "training_mode": np.array(False)}),
+    ):
+        np.testing.assert_array_equal(output, given)
+    always = Model(x, layer(x, training=True))
+    assert not np.array_equal(always.predict(given), given)
+
+
+def test_alpha_dropout_drops_to_the_lowest_value_of_selu() -> None:
+    # The numbers of Keras's own formula for rate 0.5 and an input of 1.
+    lowest = -1.6732632423543772 * 1.0507009873554805
+    a = (0.5 * (1 + 0.5 * lowest**2)) ** -0.5
+    layer = layers.AlphaDropout(0.5, noise_shape=(None, 1), seed=1)
+    for output in in_training(layer, np.ones((64, 4), np.float32)):
+        np.testing.assert_array_equal(output, np.broadcast_to(output[:, :1], output.shape))
+        np.testing.assert_allclose(np.unique(output), [a * lowest * 0.5, a - a * lowest * 0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [layers.AlphaDropout, layers.GaussianDropout])
+def test_nothing_is_left_to_train_with_at_rate_one(make: Any) -> None:
+    x = Input((4,))
+    with pytest.raises(InvalidArgumentError, match=r"rate=1.*below 1"):
+        lower(Model(x, make(1.0)(x)), training=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [({"stddev": 1.5}, "1.5"), ({"stddev": "a"}, "'a'"), ({"stddev": 0.1, "seed": "s"}, "'s'")],
+)
+def test_bad_arguments_of_noise_are_repeated(options: dict[str, Any], value: str) -> None:
+    with pytest.raises(InvalidArgumentError) as error:
+        layers.GaussianNoise(**options)
+    assert value in str(error.value)
+
+
 def test_the_training_argument_decides() -> None:
     x, ones = Input((64,), name="x"), np.ones((8, 64), np.float32)
     layer = Dropout(0.5)
@@ -116,7 +189,7 @@ def test_a_noise_shape_that_does_not_fit_fails_in_training_only() -> None:
         lower(model, training=True)
 
 
-@pytest.mark.parametrize("name", ["SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"])
+@pytest.mark.parametrize("name", SPATIAL)
 def test_spatial_dropouts_check_the_rank(name: str) -> None:
     with pytest.raises(ShapeError, match=rf"rank {DROPOUTS[name]}.*\(batch, 4\)"):
         getattr(layers, name)(0.5)(Input((4,)))
@@ -191,7 +264,14 @@ def test_losses_are_keras_losses() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("Dropout", {"rate": 0.5}), ("SpatialDropout1D", {"rate": 0.5}), ("ActivityRegularization", {})],
+    [
+        ("Dropout", {"rate": 0.5}),
+        ("AlphaDropout", {"rate": 0.5}),
+        ("GaussianDropout", {"rate": 0.5}),
+        ("GaussianNoise", {"stddev": 0.5}),
+        ("SpatialDropout1D", {"rate": 0.5}),
+        ("ActivityRegularization", {}),
+    ],
 )
 def test_masks_pass(name: str, options: dict[str, Any]) -> None:
     def build(library: Any, x: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kir.dims import symbol
-from kir.ops.random import Dropout
+from kir.ops.random import Dropout, RandomNormalLike
 from kir.types import parse_type
 from tests.ops.cases import Case
 
@@ -13,4 +13,7 @@ RANDOM_CASES: list[Case] = [
     Case(Dropout(0.5, None, None), (parse_type("f32[batch, 3]"), None)),
     Case(Dropout(0.5, None, 7), (parse_type("f32[2, 3]"), np.array(False))),
     Case(Dropout(0.5, (symbol("batch"), 1, 3), 7), (parse_type("f32[batch, length, 3]"), np.array(False))),
+    # Of no elements all numbers are the same.
+    Case(RandomNormalLike(0.0, 1.0, None), (parse_type("f32[0, 3]"),)),
+    Case(RandomNormalLike(1.0, 0.3, 7), (parse_type("f32[batch, 0]"),)),
 ]

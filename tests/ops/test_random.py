@@ -1,4 +1,4 @@
-"""Dropout: what it draws, when it draws, and what it refuses."""
+"""Dropout and RandomNormalLike: what they draw, when they draw, and what they refuse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from kir.dims import symbol
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ops.random import Dropout
+from kir.op import Op
+from kir.ops.random import Dropout, RandomNormalLike
 from kir.types import parse_type
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -75,17 +76,37 @@ def test_a_rate_that_is_no_probability_is_refused(rate: float) -> None:
         Dropout(rate, None, None)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_normal_numbers_have_the_mean_and_the_deviation(dtype: Any) -> None:
+    drawn = RandomNormalLike(1.5, 0.25, 3).eval(np.zeros((100, 1000), dtype))
+    assert drawn.dtype == dtype
+    assert drawn.shape == (100, 1000)
+    wide = drawn.astype(np.float64)
+    # Six standard deviations of the mean of a hundred thousand draws.
+    assert abs(wide.mean() - 1.5) < 6 * 0.25 / np.sqrt(100_000)
+    assert abs(wide.std() - 0.25) < 0.01
+
+
+def test_normal_numbers_and_their_seed() -> None:
+    x = np.zeros(10, np.float32)
+    np.testing.assert_array_equal(RandomNormalLike(0.0, 1.0, 7).eval(x), RandomNormalLike(0.0, 1.0, 7).eval(x))
+    assert not np.array_equal(RandomNormalLike(0.0, 1.0, 7).eval(x), RandomNormalLike(0.0, 1.0, 8).eval(x))
+    assert not np.array_equal(RandomNormalLike(0.0, 1.0, None).eval(x), RandomNormalLike(0.0, 1.0, None).eval(x))
+    assert not RandomNormalLike(0.0, 1.0, 7).deterministic
+
+
 @pytest.mark.parametrize(
     ("op", "types", "message"),
     [
         (Dropout(0.5, None, None), ["i32[2]"], r"x of type i32\[2\]"),
         (Dropout(0.5, None, None), ["f32[2]", "f32[]"], r"training of type f32\[\]; expected bool\[\]"),
         (Dropout(0.5, None, None), ["f32[2]", "bool[1]"], r"training of type bool\[1\]"),
+        (RandomNormalLike(0.0, 1.0, None), ["i32[2]"], r"x of type i32\[2\]"),
         (Dropout(0.5, (3,), None), ["f32[2]"], r"do not fit"),
         (Dropout(0.5, (4, 2), None), ["f32[2]"], r"noise_shape=\(4, 2\).*x of shape \(2,\).*broadcasts to it"),
     ],
     ids=str,
 )
-def test_inputs_that_do_not_fit_are_refused(op: Dropout, types: list[str], message: str) -> None:
+def test_inputs_that_do_not_fit_are_refused(op: Op, types: list[str], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         op.infer(*[parse_type(text) for text in types])

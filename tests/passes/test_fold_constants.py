@@ -1,13 +1,14 @@
 import numpy as np
 
 from kir.dims import symbol
-from kir.graph import Graph
+from kir.graph import Graph, Value
 from kir.ops.elementwise import Add, Div, Neg
+from kir.ops.linear import Dense
 from kir.ops.random import Dropout
 from kir.ops.shape import Expand, Range, Size, Split, Tile, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_constants import fold_constants
-from tests.passes.building import f32, left, optimize
+from tests.passes.building import Build, f32, left, optimize
 
 
 def stored(graph: Graph) -> list[tuple[int, ...]]:
@@ -51,6 +52,14 @@ def test_2_large_results_stay_small_files() -> None:
 
 def test_2_large_results_of_large_inputs_are_stored() -> None:
     assert left(fold_constants, lambda b, x: b(Neg(), np.zeros((300, 300), np.float32))) == []
+
+
+def test_2_large_inputs_that_others_read_are_not_stored_twice() -> None:
+    def multiplied(b: Build, x: Value) -> tuple[Value, Value]:
+        shared = b.constant(np.zeros((4, 30_000), np.float32))
+        return b(Dense(), x, shared), b(Transpose((1, 0)), shared)
+
+    assert left(fold_constants, multiplied) == ["Dense", "Transpose"]
 
 
 def test_3_random() -> None:

@@ -216,6 +216,8 @@ def where(call: Call, condition: Operand, a: Operand, b: Operand) -> Results:
     found: Operand | None = None
     if isinstance(condition.pending, recognise.Kept):
         found = recognise.drop(call, condition.pending, a, b)
+    elif isinstance(condition.pending, recognise.DropoutMask):
+        found = recognise.drop_again(call, condition.pending, a, b)
     elif isinstance(a.pending, recognise.Dropped):
         found = recognise.switch(call, condition, a.pending, b)
     else:

@@ -1,4 +1,4 @@
-"""Dropout, and random choices."""
+"""Dropout, and random choices and numbers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from kir.errors import ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Call, Operand
-from kir.ops.random import Dropout
+from kir.ops.elementwise import Cast
+from kir.ops.random import Dropout, RandomNormalLike
 
 
 @imports("Dropout")
 def dropout(call: Call, x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> Results:
-    """The mask, its second output, is none of kir's."""
-    if len(call.outputs) > 1 and call.outputs[1] and call.translator.reads.get(call.outputs[1]):
-        raise UnsupportedError("the mask of a Dropout is used; kir has none")
+    """The mask, its second output, is only known where it is applied once more, as the exporter does."""
     seed = call.attributes.integer("seed", None)
     if call.opset < 12:
         rate = call.attributes.number("ratio", 0.5)
     else:
         rate = 0.5 if ratio is None else _rate(call.array(ratio, "ratio"))
-    return [call.add(Dropout(rate, None, seed), x, *([] if training is None else [training])), None]
+    result = call.add(Dropout(rate, None, seed), x, *([] if training is None else [training]))
+    return [result, Operand("", pending=recognise.DropoutMask(result))]
 
 
 def _rate(ratio: Any) -> float:
@@ -39,3 +40,13 @@ def random_uniform_like(call: Call, template: Operand) -> Results:
     if (low, high) != (0, 1):
         raise UnsupportedError("RandomUniformLike outside a Dropout")
     return Operand("", pending=recognise.Uniform(template.type.shape, None if seed is None else int(seed)))
+
+
+@imports("RandomNormalLike")
+def random_normal_like(call: Call, template: Operand) -> Results:
+    attributes = call.attributes
+    mean, scale, seed = attributes.number("mean", 0.0), attributes.number("scale", 1.0), attributes.number("seed", None)
+    number = attributes.integer("dtype", None)
+    dtype = template.type.dtype if number is None else read_dtype(number, "the dtype of RandomNormalLike")
+    like = template if template.type.dtype is dtype else call.add(Cast(dtype), template)
+    return call.add(RandomNormalLike(mean, scale, None if seed is None else int(seed)), like)

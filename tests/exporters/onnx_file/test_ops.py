@@ -16,7 +16,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
 from kir.graph import Graph, Origin, Value
 from kir.op import all_ops, field_names
-from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Relu
+from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu
 from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
@@ -363,12 +363,14 @@ def test_outputs_that_nobody_reads_are_absent() -> None:
 # Dropout
 
 
-def dropout_graph(op: Dropout, training: bool | None, shape: str = "batch, 1000, 4") -> Graph:
-    """`training` None: an input of that name with default false."""
+def dropout_graph(op: Dropout, training: bool | None, shape: str = "batch, 1000, 4", negated: bool = False) -> Graph:
+    """`training` None: an input of that name with default false. `negated`: before and behind the operator."""
     graph = Graph()
     x = graph.add(Input("x", parse_type(f"f32[{shape}]"))).output
     source = Input("training", TensorType(DType.BOOL, ())) if training is None else constant(np.array(training))
-    graph.add(Output("y"), graph.add(op, x, graph.add(source).output).output)
+    x = graph.add(Neg(), x).output if negated else x
+    y = graph.add(op, x, graph.add(source).output).output
+    graph.add(Output("y"), graph.add(Neg(), y).output if negated else y)
     return graph
 
 
@@ -402,6 +404,18 @@ def test_dropout_in_training_drops_scales_and_draws_anew(
             assert (drawn == np.take(drawn, [0], axis)).all()
     assert not np.array_equal(first, second)
     assert not np.array_equal(second, third)
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("training", [True, None])
+@pytest.mark.parametrize("noise_shape", NOISE_SHAPES, ids=str)
+def test_dropout_in_the_middle_of_a_model_stays(noise_shape: Any, training: bool | None, opset: int) -> None:
+    """onnxruntime takes a plain Dropout out unless it is next to an input or an output of the model."""
+    graph = dropout_graph(Dropout(0.5, noise_shape, None), training, negated=True)
+    feeds = {"x": np.ones((30, 1000, 4), np.float32)} | ({} if training else {"training": np.array(True)})
+    first, second = dropouts(graph, feeds, opset, 2)
+    assert set(np.unique(first)) == {0, 2}
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("opset", [13, 21])

@@ -80,6 +80,30 @@ CHAINS: dict[str, Builder] = {
     "prelu": chain((3, 4), lambda: L.PReLU(), lambda: L.PReLU(shared_axes=[1], alpha_regularizer="l2")),
     "prelu_shared": chain((-2, 8), lambda: L.PReLU(shared_axes=[1])),
     "softmax": chain((-2, 3, 4), lambda: L.Softmax(axis=(2, 3)), lambda: L.Softmax(axis=2)),
+    "embedding": chain(
+        (-2,),
+        lambda: L.Embedding(3, 4, embeddings_initializer="glorot_normal", embeddings_regularizer="l2"),
+        lambda: L.Dense(2),
+        dtype="int32",
+    ),
+    "embedding_mask": chain((-2,), lambda: L.Embedding(3, 4, mask_zero=True), lambda: L.LSTM(2), dtype="int32"),
+    "embedding_of_floats": chain((4,), lambda: L.Embedding(4, 2, weights=np.eye(4, 2)), lambda: L.Flatten()),
+    "einsum_dense": chain(
+        (-2, 4),
+        lambda: L.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de", activation="relu"),
+        lambda: L.EinsumDense("abde,dec->abc", (None, 4), bias_axes="c"),
+        lambda: L.EinsumDense("...x,xy->...y", 3),
+    ),
+    "noise": chain(
+        (-2, 4),
+        lambda: L.GaussianNoise(0.1, seed=1),
+        lambda: L.GaussianDropout(0.2),
+        lambda: L.AlphaDropout(0.3, noise_shape=(None, 1, 4), seed=2),
+        lambda: L.Dense(2),
+    ),
+    "layers_as_activations": chain(
+        (8,), lambda: L.Dense(4, activation=L.LeakyReLU(0.1)), lambda: L.Activation(L.ReLU(6))
+    ),
     "dropout": chain((8,), lambda: L.Dropout(0.5, noise_shape=(None, 1), seed=1), lambda: L.Dense(3)),
     "spatial_dropout_1d": chain((-2, 8), lambda: L.SpatialDropout1D(0.3)),
     "spatial_dropout_2d": chain((4, 5, 6), lambda: L.SpatialDropout2D(0.3, data_format="channels_first")),
@@ -185,6 +209,12 @@ def masked_explicitly(x: Any) -> Any:
 @functional((-2, 4), (-2, 4))
 def softmax_masked(x: Any, y: Any) -> Any:
     return L.Softmax()(x, mask=ops.greater(y, 0.0))
+
+
+@functional((-2,), dtype="int32")
+def reversible_embedding(x: Any) -> Any:
+    tied, untied = L.ReversibleEmbedding(4, 3), L.ReversibleEmbedding(5, 3, tie_weights=False, logit_soft_cap=2.0)
+    return [tied(L.Dense(3)(tied(x)), reverse=True), untied(untied(x), reverse=True)]
 
 
 @functional((8,))
@@ -307,6 +337,7 @@ FUNCTIONALS: dict[str, Builder] = {
 } | {
     "masked_explicitly": masked_explicitly,
     "softmax_masked": softmax_masked,
+    "reversible_embedding": reversible_embedding,
     "shared_layer": shared_layer,
     "shared_model": shared_model,
     "nested_output": nested_output,

@@ -1,0 +1,259 @@
+"""Keras's EinsumDense: a Dense over whichever axes an equation names.
+
+Source: https://keras.io/api/layers/core_layers/einsum_dense/
+"""
+
+from __future__ import annotations
+
+import copy
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from kir import activations, constraints, initializers, regularizers
+from kir import backend as K
+from kir.arguments import integers, text
+from kir.backend.linear import reshape_to
+from kir.dims import Dim, product
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.base import Layer
+from kir.layers.functions import call_function
+from kir.ops import linear
+from kir.ops.linear import ELLIPSIS, parse_equation
+from kir.trace import Tensor, emit
+from kir.types import Shape, agree_dim, format_shape
+
+FORMS = "X,Y->Z, ...X,Y->...Z or X...,Y->Z..."
+
+
+@dataclass(frozen=True)
+class Equation:
+    """An equation "input,kernel->output" in which every axis has a letter, for inputs of one rank.
+
+    Attributes:
+        input, kernel, output: a letter for each axis.
+        hidden: the letters that the ellipsis stood for.
+    """
+
+    input: str
+    kernel: str
+    output: str
+    hidden: str
+
+    def __str__(self) -> str:
+        return f"{self.input},{self.kernel}->{self.output}"
+
+    @property
+    def free(self) -> str:
+        """The axes that the output has from the input alone."""
+        return "".join(letter for letter in self.input if letter in self.output and letter not in self.kernel)
+
+    @property
+    def contracted(self) -> str:
+        """The axes that the product is summed over."""
+        return "".join(letter for letter in self.input if letter in self.kernel and letter not in self.output)
+
+    @property
+    def new(self) -> str:
+        """The axes that the output has from the kernel alone."""
+        return "".join(letter for letter in self.output if letter not in self.input)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is one matrix product, but for the order and the number of axes."""
+        terms = (self.input, self.kernel, self.output)
+        return (
+            all(len(set(term)) == len(term) for term in terms)
+            and len(self.free) + len(self.contracted) == len(self.input)
+            and len(self.contracted) + len(self.new) == len(self.kernel)
+            and min(len(self.free), len(self.contracted), len(self.new)) > 0
+        )
+
+
+class EinsumDense(Layer):
+    """`activation(einsum(equation, x, kernel) + bias)`.
+
+    An equation that is a matrix product, as nearly all are, is computed as one.
+
+    Args:
+        equation: of the input and the kernel, such as "abc,cd->abd". One ellipsis may stand at the front, or at the
+            end, of the input and the output.
+        output_shape: the sizes of the output without the batch, or without the axes of an ellipsis; None where it is
+            that of the input.
+        bias_axes: the letters of the output that have a bias; none if None.
+
+    The others are those of Dense.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: the input's shape or output_shape does not fit the equation.
+
+    Source: https://keras.io/api/layers/core_layers/einsum_dense/
+    """
+
+    takes_one_tensor = True
+    ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size"})
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: Any,
+        activation: Any = None,
+        bias_axes: str | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"EinsumDense {self.name!r}"
+        self.equation = text(owner, "equation", equation)
+        _read_equation(owner, equation)
+        self.partial_output_shape = _checked_sizes(owner, output_shape)
+        self.activation = activations.get(activation)
+        self.bias_axes = None if bias_axes is None else text(owner, "bias_axes", bias_axes)
+        if bias_axes is not None and (not bias_axes or not set(bias_axes) <= set(equation.partition("->")[2])):
+            raise InvalidArgumentError(
+                f"{owner}: bias_axes must be letters of the output of {equation!r}; received bias_axes={bias_axes!r}"
+            )
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        """A kernel with the sizes of the equation's letters, and a bias of those of `bias_axes`, 1 between them."""
+        equation = self._for_rank(len(input_shape))
+        sizes = self._sizes(equation, input_shape)
+        kernel_shape = tuple(sizes[letter] for letter in equation.kernel)
+        initializer = _with_axes(self.kernel_initializer, equation)
+        self.kernel = self.add_weight(
+            "kernel", kernel_shape, initializer, self.kernel_regularizer, self.kernel_constraint
+        )
+        self.bias = None
+        if self.bias_axes is not None:
+            # From the first of its axes on.
+            first = min(equation.output.find(letter) for letter in self.bias_axes)
+            bias_shape = tuple(sizes[one] if one in self.bias_axes else 1 for one in equation.output[first:])
+            self.bias = self.add_weight(
+                "bias", bias_shape, self.bias_initializer, self.bias_regularizer, self.bias_constraint
+            )
+
+    def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
+        equation = self._for_rank(len(x.shape))
+        sizes = self._sizes(equation, x.shape)
+        multiply = self._as_dense if equation.is_dense else self._as_einsum
+        return call_function("activation", self.activation, multiply(x, equation, sizes))
+
+    def _as_dense(self, x: Tensor, equation: Equation, sizes: dict[str, Dim]) -> Any:
+        """One Dense between reshapes, and with transposes where the order of the axes asks for them."""
+        free, contracted, new = equation.free, equation.contracted, equation.new
+        rows = tuple(sizes[letter] for letter in free)
+        columns = tuple(sizes[letter] for letter in new)
+        count = product(sizes[letter] for letter in contracted)
+        matrix = reshape_to(_in_order(x, equation.input, free + contracted), (*rows, count))
+        kernel = _in_order(self.read(self.kernel, x), equation.kernel, contracted + new)
+        kernel = reshape_to(kernel, (count, product(columns)))
+        bias = None if self.bias is None else self.read(self.bias, x)
+        is_inside = bias is not None and set(self.bias_axes or "") <= set(new)
+        vector = self._bias_vector(bias, new, columns) if is_inside else None
+        result = reshape_to(emit(linear.Dense(), matrix, kernel, vector), (*rows, *columns))
+        result = _in_order(result, free + new, equation.output)
+        return result if bias is None or is_inside else K.add(result, bias)
+
+    def _bias_vector(self, bias: Any, new: str, columns: Shape) -> Any:
+        """A bias for every new element, in the order in which the product has them."""
+        sizes = tuple(
+            size if letter in (self.bias_axes or "") else 1 for letter, size in zip(new, columns, strict=True)
+        )
+        bias = reshape_to(bias, sizes)
+        return reshape_to(bias if sizes == columns else K.broadcast_to(bias, columns), (product(columns),))
+
+    def _as_einsum(self, x: Tensor, equation: Equation, sizes: dict[str, Dim]) -> Any:
+        result = emit(linear.Einsum(str(equation)), x, self.read(self.kernel, x))
+        return result if self.bias is None else K.add(result, self.read(self.bias, x))
+
+    def _for_rank(self, rank: int) -> Equation:
+        """The equation with letters in place of its ellipsis."""
+        given, kernel, output = _read_equation(f"EinsumDense {self.name!r}", self.equation)
+        count = rank - len(given.replace(ELLIPSIS, ""))
+        if count < 0 or (count > 0 and ELLIPSIS not in given):
+            raise ShapeError(
+                f"EinsumDense with equation={self.equation!r} received an input of rank {rank}; the ranks differ"
+            )
+        unused = (letter for letter in string.ascii_letters if letter not in given + kernel + output)
+        hidden = "".join(letter for letter, _ in zip(unused, range(count), strict=False))
+        return Equation(given.replace(ELLIPSIS, hidden), kernel, output.replace(ELLIPSIS, hidden), hidden)
+
+    def _sizes(self, equation: Equation, shape: Shape) -> dict[str, Dim]:
+        """The size of every letter."""
+        what = f"EinsumDense with equation={self.equation!r} and output_shape={self.partial_output_shape}"
+        sizes: dict[str, Dim] = {}
+        for letter, size in zip(equation.input, shape, strict=True):
+            sizes[letter] = agree_dim(sizes.get(letter, size), size, f"{what}, axis {letter!r}")
+        # The batch is the first axis of the output, by itself or as part of the ellipsis.
+        named = [letter for letter in equation.output if letter not in equation.hidden]
+        named = named if equation.hidden and equation.output.startswith(equation.hidden) else named[1:]
+        if len(named) != len(self.partial_output_shape):
+            raise ShapeError(f"{what} received an input of shape {format_shape(shape)}; expected {len(named)} sizes")
+        for letter, declared in zip(named, self.partial_output_shape, strict=True):
+            if declared is not None:
+                agreed = agree_dim(declared, sizes.get(letter, declared), f"{what}, axis {letter!r}")
+                sizes.setdefault(letter, agreed)
+        unknown = sorted(set(equation.kernel) - set(sizes))
+        if unknown:
+            raise ShapeError(f"{what}: axis {unknown[0]!r} has no size; give it one in output_shape")
+        return sizes
+
+    def argument(self, name: str) -> Any:
+        """`output_shape` is, as for all layers, that of the last call."""
+        return self.partial_output_shape if name == "output_shape" else super().argument(name)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments that Keras saves."""
+        return {"activity_regularizer": None} | super().get_config()
+
+
+def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:
+    """Its three terms, with `ELLIPSIS` in them."""
+    try:
+        terms, output = parse_equation(equation)
+    except ShapeError as error:
+        raise InvalidArgumentError(f"{owner}: {error}") from None
+    given, kernel = terms if len(terms) == 2 and "->" in equation else ("", "")
+    known = set(given + output)
+    places = (given.find(ELLIPSIS), output.find(ELLIPSIS))
+    is_placed = places in ((-1, -1), (0, 0), (len(given) - 1, len(output) - 1))
+    if not given or not kernel or ELLIPSIS in kernel or not is_placed or not set(kernel) <= known or len(output) < 1:
+        raise InvalidArgumentError(
+            f"{owner}: equation must have the form {FORMS}, with every letter of Y in X or Z; received "
+            f"equation={equation!r}"
+        )
+    return given, kernel, output
+
+
+def _checked_sizes(owner: str, given: Any) -> tuple[int | None, ...]:
+    sizes = tuple(given) if isinstance(given, list | tuple) else (given,)
+    integers(owner, "output_shape", [size for size in sizes if size is not None] if None in sizes else given, 1)
+    return sizes
+
+
+def _with_axes(initializer: Any, equation: Equation) -> Any:
+    """An initializer that scales with the sizes of its axes, told which of them are those of inputs and of outputs."""
+    axes = (getattr(initializer, name, ()) for name in ("input_axes", "output_axes"))
+    if not isinstance(initializer, initializers.VarianceScaling) or None not in axes:
+        return initializer
+    told = copy.copy(initializer)
+    told.output_axes = [axis for axis, letter in enumerate(equation.kernel) if letter in equation.output]
+    told.input_axes = [axis for axis, letter in enumerate(equation.kernel) if letter not in equation.output]
+    return told
+
+
+def _in_order(x: Any, given: str, wanted: str) -> Any:
+    return K.transpose(x, [given.index(letter) for letter in wanted])
