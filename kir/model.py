@@ -528,7 +528,9 @@ def lower_with_states(
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
     inputs = _add_inputs(model, tracer, sizes or {})
-    if training:
+    if training and TRAINING_INPUT in model.input_names:
+        tracer.training = inputs[model.input_names.index(TRAINING_INPUT)]
+    elif training:
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
     outputs = model.call(inputs)

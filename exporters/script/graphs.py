@@ -16,20 +16,21 @@ from typing import Any
 from kir.dims import Sym
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
-from kir.exporters.script.models import input_piece, write_facts, write_settings
+from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
 from kir.exporters.script.recognise import Recognised, Recogniser
+from kir.exporters.script.recurrent import find_recurrent_model
 from kir.exporters.script.script import MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
 from kir.graph import Graph, Node, Origin, Value
 from kir.layers.base import Layer
 from kir.layers.input import InputLayer
-from kir.model import unique_names
+from kir.model import Model, unique_names
 from kir.naming import unique
 from kir.op import Array
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
-from kir.weight_names import named_weights_of
+from kir.weight_names import named_weights, named_weights_of
 
 
 def write_graph(script: Script, graph: Graph) -> dict[str, Array]:
@@ -38,7 +39,12 @@ def write_graph(script: Script, graph: Graph) -> dict[str, Array]:
     Raises:
         UnsupportedError: the graph has no inputs.
     """
-    return _GraphWriter(script, graph).write()
+    writer = _GraphWriter(script, graph)
+    model = writer.recurrent_model()
+    if model is None:
+        return writer.write()
+    write_model(script, model)
+    return {name: weight.array for name, weight in named_weights(model).items()}
 
 
 @dataclass
@@ -79,7 +85,7 @@ class _GraphWriter:
         sparse = self._sparse_inputs()
         write_settings(self.script)
         self._make_inputs(sparse)
-        units = self._units(sparse)
+        units = self._units(self._recognise(sparse), sparse)
         names = self._choose_names(units)
         outputs = [_read(node) for node in self.graph.outputs]
         if self._is_chain(units, outputs):
@@ -139,11 +145,21 @@ class _GraphWriter:
 
     # Units
 
-    def _units(self, sparse: Mapping[Node, str]) -> list[Unit]:
+    def recurrent_model(self) -> Model | None:
+        """The model of layers that the graph is of, if it has masked recurrent layers."""
+        return find_recurrent_model(self.graph, self.order, self._recognise({}))
+
+    def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
+        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.reads)
+        return self._without_conflicts(recogniser.recognise())
+
+    def _skipped(self, sparse: Mapping[Node, str]) -> set[Node]:
+        """The nodes that become no call."""
+        return {node for node in self.order if isinstance(node.op, Input | Output | Constant)} | set(sparse)
+
+    def _units(self, recognised: list[Recognised], sparse: Mapping[Node, str]) -> list[Unit]:
         """All that computes, in an order in which everything finds its inputs."""
-        skipped = {node for node in self.order if isinstance(node.op, Input | Output | Constant)} | set(sparse)
-        recognised = Recogniser(self.graph, self.order, skipped, self.reads).recognise()
-        recognised = self._without_conflicts(recognised)
+        skipped = self._skipped(sparse)
         claimed = {node: found for found in recognised for node in found.nodes}
         units: list[Unit] = []
         for node in self.order:

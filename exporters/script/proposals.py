@@ -144,7 +144,10 @@ def _dense(component: Component) -> Iterator[Proposal]:
     units, use_bias = arrays[0].shape[1], len(arrays) > 1
     type = linear.Dense().infer(*[value.type for value in node.inputs if value is not None])
     following = [node.op.activation] if node.op.activation is not None else _operators_behind(component)
-    for activation in [*_activations(type, following), *([] if node.op.activation is not None else ["linear"])]:
+    is_fused = node.op.activation is not None
+    for activation in (
+        _activations(type, following, is_single=True) if is_fused else [*_activations(type, following), "linear"]
+    ):
         layer = layers.Dense(units, activation, use_bias, dtype=node.output.type.dtype.keras_name, name=component.path)
         yield Proposal(component, layer, _inputs_of(node), set_weights=lambda layer: layer.set_weights(arrays))
 
@@ -164,25 +167,28 @@ def _operators_behind(component: Component) -> list[Op]:
     return [node.op for node in component.nodes[1:] if first in node.inputs]
 
 
-def _activations(type: TensorType, operators: Sequence[Op]) -> list[str]:
-    """The names of activations that begin with one of the operators."""
-    return [name for name, op in _first_operators(type) if op in operators]
+def _activations(type: TensorType, operators: Sequence[Op], *, is_single: bool = False) -> list[str]:
+    """The names of activations that begin with one of the operators, and with `is_single` are nothing more."""
+    return [name for name, op, count in _first_operators(type) if op in operators and (count == 1 or not is_single)]
 
 
 @cache
-def _first_operators(type: TensorType) -> list[tuple[str, Op]]:
-    """The activations that work on a type, each with the operators that read its input; those of most nodes first."""
-    found: list[tuple[int, str, Op]] = []
+def _first_operators(type: TensorType) -> list[tuple[str, Op, int]]:
+    """The activations that work on a type, each with the operators that read its input, and how many nodes it has.
+
+    Those of most nodes come first.
+    """
+    found: list[tuple[str, Op, int]] = []
     for name, function in activations.ACTIVATIONS.items():
         graph = Graph()
         x = Tracer(graph).add(Input("x", type))[0]
         try:
             if isinstance(function(x), Tensor):
-                readers = [node for node in graph.nodes() if x.value in node.inputs]
-                found += [(-len(graph.nodes()), name, node.op) for node in readers]
+                nodes = graph.nodes()
+                found += [(name, node.op, len(nodes) - 1) for node in nodes if x.value in node.inputs]
         except (KirError, TypeError):  # it needs more arguments, or cannot work on such a tensor
             continue
-    return [(name, op) for _, name, op in sorted(found, key=lambda one: one[0])]
+    return sorted(found, key=lambda one: -one[2])
 
 
 def _dtype_of(value: Value) -> str:
@@ -283,30 +289,40 @@ def _recurrent(component: Component) -> Iterator[Proposal]:
         return
     op: Any = nodes[0].op
     arrays = _constants_of(nodes[0])
-    names = {known: name.__name__ for name, known in RECURRENT_ACTIVATIONS.items()}
-    used = [names.get(one) for one in op.activations]
-    if len(arrays) != 3 or None in used:
+    arguments = recurrent_arguments(op)
+    if len(arrays) != 3 or arguments is None:
         return
     cls: Any = getattr(layers, component.layer_class)
-    options: dict[str, Any] = {"activation": used[-1], "dtype": _dtype_of(component.inputs[0]), "name": component.path}
-    if component.layer_class != "SimpleRNN":
-        options["recurrent_activation"] = used[0]
-    if component.layer_class == "GRU":
-        options["reset_after"] = op.linear_before_reset
-    use_bias = bool(arrays[2].any())
+    options = {**arguments, "dtype": _dtype_of(component.inputs[0]), "name": component.path}
     for sequences, states, backwards in product((False, True), repeat=3):
         layer = cls(
             op.units,
-            use_bias=use_bias,
             return_sequences=sequences,
             return_state=states,
             go_backwards=backwards,
             **options,
         )
-        yield Proposal(component, layer, component.inputs, set_weights=lambda layer: _unpack(layer, arrays))
+        yield Proposal(component, layer, component.inputs, set_weights=lambda layer: unpack(layer, arrays))
 
 
-def _unpack(layer: Layer, arrays: Sequence[Array]) -> None:
+def recurrent_arguments(op: Any) -> dict[str, Any] | None:
+    """The arguments of a recurrent layer that its operator tells; None if Keras names no such activation.
+
+    Whether there was a bias of zeros or none, it does not tell.
+    """
+    names = {known: name.__name__ for name, known in RECURRENT_ACTIVATIONS.items()}
+    used = [names.get(one) for one in op.activations]
+    if None in used:
+        return None
+    arguments: dict[str, Any] = {"activation": used[-1]}
+    if not isinstance(op, recurrent.RNN):
+        arguments["recurrent_activation"] = used[0]
+    if isinstance(op, recurrent.GRU):
+        arguments["reset_after"] = op.linear_before_reset
+    return arguments
+
+
+def unpack(layer: Layer, arrays: Sequence[Array]) -> None:
     """Sets Keras's weights from W, R and B of ONNX, of one direction."""
     assert isinstance(layer, CellLayer)
     cell = layer.cell

@@ -13,6 +13,7 @@ from kir.errors import KirError, UnsupportedError
 from kir.exporters.script.script import Script
 from kir.exporters.script.text import Group, Piece, call, mapping, number, quote, sequence
 from kir.layers.base import DTypePolicy, Layer, constructor_parameters, to_config
+from kir.layers.wrappers import Bidirectional
 from kir.naming import snake_case
 from kir.registry import Configurable, argument_names, to_plain
 from kir.types import DType, TensorType
@@ -89,12 +90,13 @@ class Values:
             raise UnsupportedError(f"{cls.__name__} of {cls.__module__} is not a layer of kir")
         try:
             config = layer.get_config()
-            required = {name: config[name] for name in _required(cls) if name in config}
-            default = cls.from_config({**required, "name": layer.name}).get_config()
+            required, default = _made_from(cls, config)
         except (KirError, TypeError) as error:
             raise UnsupportedError(f"{cls.__name__} {layer.name!r} cannot be described: {error}") from error
         self.script.use(*found)
-        positional = [self._argument(layer, name, value) for name, value in required.items()]
+        positional = [
+            self._argument(layer, name, value, is_own=value is config[name]) for name, value in required.items()
+        ]
         changed = {
             name: value
             for name, value in config.items()
@@ -103,17 +105,33 @@ class Values:
         keywords = [(name, self._argument(layer, name, value)) for name, value in changed.items()]
         return call(cls.__name__, positional, [*keywords, ("name", quote(layer.name))])
 
-    def _argument(self, layer: Layer, name: str, config: Any) -> Piece:
+    def _argument(self, layer: Layer, name: str, config: Any, *, is_own: bool = True) -> Piece:
         """An argument by the object that the layer holds, or by its config where it holds none under that name."""
         what = f"{layer.name}/{name}"
         if name == "dtype":
             return quote(layer.dtype_policy.name)
         held = vars(layer).get(name, NOT_GIVEN)
-        if held is not NOT_GIVEN and _is_equal(_config_of(held), config):
+        if is_own and held is not NOT_GIVEN and _is_equal(_config_of(held), config):
             return self.piece(held, what)
         if isinstance(config, Mapping) and "class_name" in config:
             return self.piece(_described_layer(config), what)
         return self.piece(config, what)
+
+
+def _made_from(cls: type[Layer], config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments without a default, and the config of a layer that is made of these alone.
+
+    Bidirectional changes the layer that it is given. If the layer before that gives the same, it is the one.
+    """
+    required = {name: config[name] for name in _required(cls) if name in config}
+    if cls is Bidirectional:
+        inner = config["layer"]["config"]
+        before = {**inner, "name": inner["name"].removeprefix("forward_"), "zero_output_for_mask": False}
+        given = {"layer": {**config["layer"], "config": before}}
+        made = cls.from_config({**given, "name": config["name"]}).get_config()
+        if all(_is_equal(made[name], config[name]) for name in ("layer", "backward_layer")):
+            return given, made
+    return required, cls.from_config({**required, "name": config["name"]}).get_config()
 
 
 def _given_arguments(value: Configurable) -> dict[str, Any]:

@@ -59,3 +59,25 @@ def test_every_operator_survives(case: Case, tmp_path: Path) -> None:
     first = graph_bytes(graph, tmp_path)
     model, text = through_script(graph, tmp_path)
     assert export_bytes(model, tmp_path, level=0) == first, text
+
+
+@pytest.mark.parametrize("name", ["masked_lstm", "speech", "siamese", "mnist_mlp"])
+def test_layers_are_recognised_in_an_optimised_file(name: str, tmp_path: Path) -> None:
+    first = export_bytes(load_script(ROOT / "models" / f"{name}.py"), tmp_path)
+    _, text = through_script(read(first, tmp_path), tmp_path)
+    assert "Traced" not in text
+    assert "K." not in text
+    expected = {
+        "masked_lstm": 'LSTM(32, return_sequences=True, name="lstm")',
+        "speech": 'GRU(24, return_sequences=True, name="gru")',
+        "siamese": 'alike = Dot(1, normalize=True, name="alike")([embed, embed_1])',
+        "mnist_mlp": 'Dense(128, activation="relu", name="dense")',
+    }
+    assert expected[name] in text
+
+
+def test_a_training_export_survives_with_its_switch(tmp_path: Path) -> None:
+    first = export_bytes(load_script(ROOT / "models" / "monte_carlo_dropout.py"), tmp_path, training=True)
+    model, _ = through_script(read(first, tmp_path), tmp_path)
+    assert "training_mode" in model.input_names
+    assert export_bytes(model, tmp_path, training=True) == first
