@@ -59,7 +59,7 @@ MULTIPLE = 8.0
 RUNS = 5
 
 # Products whose rounding costs more to size than they cost to compute.
-PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv})
+PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv, convolution.ConvTranspose})
 
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
@@ -279,18 +279,35 @@ def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = 
 
 
 def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-    """As of Dense; the channels are cut into few blocks, for each costs a pass over the result."""
+    return _convolution_size(op, y, x, kernel, bias, math.prod(kernel.shape[2:]), kernel.shape[1])
+
+
+def _conv_transpose_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    terms = math.prod(-(-window.size // window.stride) for window in op.windows(kernel.shape[2:]))
+    return _convolution_size(op, y, x, kernel, bias, terms, x.shape[1] // op.groups)
+
+
+def _convolution_size(
+    op: Any, y: Array, x: Array, kernel: Array, bias: Array | None, terms: int, channels: int
+) -> Array:
+    """As of Dense, of sums over some channels of so many terms each.
+
+    The channels are cut into few blocks, for each costs a pass over the result.
+    """
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
-    terms = math.prod(kernel.shape[2:])
-    grouped = x.reshape(x.shape[0], op.groups, kernel.shape[1], *x.shape[2:])
+    grouped = x.reshape(x.shape[0], op.groups, channels, *x.shape[2:])
+    weights = kernel.reshape(op.groups, -1, *kernel.shape[1:])
 
     def block(start: int, end: int) -> tuple[int, Array, Array]:
-        left, right = grouped[:, :, start:end].reshape(x.shape[0], -1, *x.shape[2:]), kernel[:, start:end]
+        left = grouped[:, :, start:end].reshape(x.shape[0], -1, *x.shape[2:])
+        is_transposed = isinstance(op, convolution.ConvTranspose)
+        part = weights[:, start:end] if is_transposed else weights[:, :, start:end]
+        right = part.reshape(-1, *part.shape[2:])
         return (end - start) * terms, op.eval(left, right), op.eval(np.square(left), np.square(right))
 
-    size = np.sqrt(sum_blocks(itertools.starmap(block, cut(kernel.shape[1], 4)))) * (x_scale * kernel_scale)
+    size = np.sqrt(sum_blocks(itertools.starmap(block, cut(channels, 4)))) * (x_scale * kernel_scale)
     if bias is not None:
-        size = size + (np.abs(bias) * math.sqrt(kernel[0].size)).reshape(-1, *[1] * (x.ndim - 2))
+        size = size + (np.abs(bias) * math.sqrt(channels * terms)).reshape(-1, *[1] * (x.ndim - 2))
     return np.asarray(size + np.abs(y))
 
 
@@ -429,6 +446,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     linear.Dense: _dense_size,
     linear.Einsum: _einsum_size,
     convolution.Conv: _conv_size,
+    convolution.ConvTranspose: _conv_transpose_size,
     pooling.AveragePool: _average_pool_size,
     spectral.STFT: _stft_size,
     reduce.ReduceSum: _sum_size,

@@ -105,6 +105,8 @@ def case(name: str, function: Callable[..., Any], *arrays: np.ndarray) -> None:
 
 PIXELS = floats(2, 9, 8, 4, low=-1, high=1)
 KERNEL = floats(3, 2, 4, 6, low=-0.5, high=0.5)
+POINTS = floats(1, 1, 8, 3, low=-0.5, high=0.5)
+TURNED = floats(3, 2, 5, 4, low=-0.5, high=0.5)
 case("conv", lambda k, x: k.conv(x, KERNEL), PIXELS)
 case("conv of steps", lambda k, x: k.conv(x, KERNEL[0], 2), PIXELS[:, 0])
 case("conv same", lambda k, x: k.conv(x, KERNEL, strides=2, padding="same"), PIXELS)
@@ -112,6 +114,9 @@ case("conv groups", lambda k, x: k.conv(x, KERNEL[..., :3, :], (2, 1), data_form
 case("conv dilated", lambda k, x: k.conv(x, KERNEL, dilation_rate=2), PIXELS)
 case("depthwise_conv", lambda k, x: k.depthwise_conv(x, KERNEL, 2, "same"), PIXELS)
 
+case("separable_conv", lambda k, x: k.separable_conv(x, KERNEL[..., :2], POINTS, padding="same"), PIXELS)
+case("conv_transpose", lambda k, x: k.conv_transpose(x, TURNED, 2, "same"), PIXELS)
+case("conv_transpose more", lambda k, x: k.conv_transpose(x, TURNED, (3, 2), output_padding=(2, 0)), PIXELS)
 case("max_pool", lambda k, x: k.max_pool(x, 2, 2), PIXELS)
 case("max_pool same", lambda k, x: k.max_pool(x, (3, 2), 2, "same"), PIXELS)
 case("average_pool", lambda k, x: k.average_pool(x, 3, 3, data_format="channels_first"), PIXELS)

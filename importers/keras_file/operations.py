@@ -39,7 +39,7 @@ Relu6 Repeat Reshape Roll Round Rsqrt Selu Sigmoid Sign Silu Sin Sinh Size Slice
 Softplus Softsign Sort SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient
 Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Transpose Tril Triu
 TrueDivide Trunc Unstack Var Vdot Vstack Where ZerosLike
-AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv DepthwiseConv MaxPool
+AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv MaxPool SeparableConv
 """
 
 

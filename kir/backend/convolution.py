@@ -16,7 +16,10 @@ from kir.ops.windows import MAX_SPATIAL, SAME, Padding, Window, settle_padding
 from kir.trace import emit
 from kir.types import format_shape
 
-__all__ = ["conv", "conv1d", "conv2d", "conv3d", "depthwise_conv", "depthwise_conv2d"]
+__all__ = [
+    "conv", "conv1d", "conv2d", "conv3d", "conv_transpose", "depthwise_conv", "depthwise_conv2d", "separable_conv",
+    "separable_conv2d",
+]  # fmt: skip
 
 CHANNELS_FIRST = "channels_first"
 
@@ -60,6 +63,110 @@ def depthwise_conv(
 
 
 depthwise_conv2d = depthwise_conv
+
+
+@operation
+def separable_conv(
+    inputs: TensorLike,
+    depthwise_kernel: TensorLike,
+    pointwise_kernel: TensorLike,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+) -> Any:
+    """A `depthwise_conv`, and a `conv` of single elements behind it."""
+    x, depthwise, pointwise = promote_float(inputs, depthwise_kernel, pointwise_kernel)
+    return convolve_separably(x, depthwise, pointwise, None, strides, padding, data_format, dilation_rate)
+
+
+separable_conv2d = separable_conv
+
+
+@operation
+def conv_transpose(
+    inputs: TensorLike,
+    kernel: TensorLike,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    output_padding: int | Sequence[int] | None = None,
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+) -> Any:
+    """The transposed convolution over 1 to 3 spatial axes with a kernel (*k, filters, channels).
+
+    Args:
+        padding: "valid", or "same": size * strides elements.
+        output_padding: how many elements more than ``(size - 1) * strides`` plus the window, or with "same" plus the
+            window's size modulo 2. None gives what `padding` says.
+        data_format: "channels_last", (batch, *spatial, channels), or "channels_first"; `image_data_format()` if None.
+
+    Source: https://keras.io/api/ops/nn/
+    """
+    x, kernel = promote_float(inputs, kernel)
+    return convolve_transposed(x, kernel, None, strides, padding, output_padding, data_format, dilation_rate)
+
+
+def convolve_separably(
+    x: Any,
+    depthwise: Any,
+    pointwise: Any,
+    bias: Any,
+    strides: int | Sequence[int],
+    padding: str,
+    data_format: str | None,
+    dilation_rate: int | Sequence[int],
+) -> Any:
+    """See `separable_conv`; with a bias (filters,) or None."""
+    data_format = config.standardize_data_format(data_format, "separable_conv")
+    x = to_channels_first(x, data_format)
+    x = convolve(x, merge_depth(depthwise), None, strides, padding, CHANNELS_FIRST, dilation_rate)
+    return from_channels_first(convolve(x, pointwise, bias, 1, "valid", CHANNELS_FIRST, 1), data_format)
+
+
+def convolve_transposed(
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    strides: int | Sequence[int],
+    padding: str,
+    output_padding: int | Sequence[int] | None,
+    data_format: str | None,
+    dilation_rate: int | Sequence[int],
+) -> Any:
+    """See `conv_transpose`; with a bias (filters,) or None."""
+    rank = spatial_rank("conv_transpose", x)
+    data_format = config.standardize_data_format(data_format, "conv_transpose")
+    windows = make_windows("conv_transpose", shape_of(kernel)[:rank], strides, dilation_rate)
+    padding = choice("conv_transpose", "padding", str(padding).lower(), ("valid", SAME))
+    extra = (
+        [None] * rank
+        if output_padding is None
+        else per_axis("conv_transpose", "output_padding", output_padding, rank, 0)
+    )
+    cuts = [cut_behind_transposed(window, padding, more) for window, more in zip(windows, extra, strict=True)]
+    op = ops.ConvTranspose(
+        tuple(window.stride for window in windows),
+        tuple(window.dilation for window in windows),
+        1,
+        (*(before for before, _ in cuts), *(max(after, 0) for _, after in cuts)),
+        tuple(max(-after, 0) for _, after in cuts),
+    )
+    result = emit(op, to_channels_first(x, data_format), kernel_in_front(kernel), bias)
+    return from_channels_first(result, data_format)
+
+
+def cut_behind_transposed(window: Window, padding: str, output_padding: int | None) -> tuple[int, int]:
+    """What Keras cuts off a transposed convolution in front and behind; a negative number is added.
+
+    Source: `_convert_conv_transpose_padding_args_from_keras_to_jax` in keras/src/backend/common/backend_utils.py
+    """
+    extent = window.extent
+    if padding == "valid":
+        return 0, -(max(window.stride - extent, 0) if output_padding is None else output_padding)
+    kept = window.stride + extent - 2 if output_padding is None else extent + extent % 2 - 2 + output_padding
+    front = min(kept - kept // 2, extent - 1)
+    return extent - 1 - front, extent - 1 - (kept - front)
 
 
 def convolve(

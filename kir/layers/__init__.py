@@ -40,8 +40,15 @@ from kir.layers.categorical import Discretization as Discretization
 from kir.layers.categorical import IntegerLookup as IntegerLookup
 from kir.layers.categorical import StringLookup as StringLookup
 from kir.layers.convolutional import Conv1D as Conv1D
+from kir.layers.convolutional import Conv1DTranspose as Conv1DTranspose
 from kir.layers.convolutional import Conv2D as Conv2D
+from kir.layers.convolutional import Conv2DTranspose as Conv2DTranspose
 from kir.layers.convolutional import Conv3D as Conv3D
+from kir.layers.convolutional import Conv3DTranspose as Conv3DTranspose
+from kir.layers.convolutional import DepthwiseConv1D as DepthwiseConv1D
+from kir.layers.convolutional import DepthwiseConv2D as DepthwiseConv2D
+from kir.layers.convolutional import SeparableConv1D as SeparableConv1D
+from kir.layers.convolutional import SeparableConv2D as SeparableConv2D
 from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
@@ -120,6 +127,11 @@ from kir.layers.wrappers import TimeDistributed as TimeDistributed
 Convolution1D = Conv1D
 Convolution2D = Conv2D
 Convolution3D = Conv3D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2DTranspose = Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D
 MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D

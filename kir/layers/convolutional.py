@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 
 from kir import activations, config, constraints, initializers, regularizers
 from kir.arguments import boolean, choice, integer, per_axis
-from kir.backend.convolution import channel_axis, convolve
+from kir.backend.convolution import (
+    channel_axis,
+    convolve,
+    convolve_separably,
+    convolve_transposed,
+    merge_depth,
+)
 from kir.dims import is_known
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, Weight
@@ -231,3 +237,350 @@ class Conv3D(Conv):
     """
 
     rank = 3
+
+
+class ConvTranspose(Convolutional):
+    """What the transposed convolutions of 1 to 3 spatial axes share."""
+
+    # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
+    ignored_config = frozenset({"groups"})
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        output_padding: Any = None,
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.filters = integer(self.owner, "filters", filters, 1)
+        self.output_padding = (
+            None if output_padding is None else per_axis(self.owner, "output_padding", output_padding, self.rank, 0)
+        )
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        if any(more >= stride for more, stride in zip(self.output_padding or (), self.strides, strict=False)):
+            raise InvalidArgumentError(
+                f"{self.owner}: output_padding must be less than strides; received output_padding={output_padding!r} "
+                f"and strides={strides!r}"
+            )
+        self._refuse_strides_with_dilation()
+
+    def build_kernels(self, channels: int) -> int:
+        """A kernel of (*kernel_size, filters, channels)."""
+        self.kernel = self.add_weight(
+            "kernel",
+            (*self.kernel_size, self.filters, channels),
+            self.kernel_initializer,
+            self.kernel_regularizer,
+            self.kernel_constraint,
+        )
+        return self.filters
+
+    def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """See `Convolutional.convolve`."""
+        result: Tensor = convolve_transposed(
+            x,
+            self.read(self.kernel, x),
+            bias,
+            self.strides,
+            self.padding,
+            self.output_padding,
+            self.data_format,
+            self.dilation_rate,
+        )
+        return result
+
+
+class Conv1DTranspose(ConvTranspose):
+    """The transposed convolution of (batch, steps, channels) with `filters` kernels: (batch, new steps, filters).
+
+    Args:
+        filters: how many channels the output has.
+        kernel_size: of the window that each step of the input puts into the output.
+        strides: by how much these windows are apart.
+        padding: "valid", all windows; or "same", steps * strides elements.
+        output_padding: how many elements more than the last window starts behind; less than `strides`.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        dilation_rate: how far the elements of a window are apart.
+
+    The others are those of Dense.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range, or both strides and dilation_rate are more than 1.
+        ShapeError: the input has another rank.
+
+    Source: https://keras.io/api/layers/convolution_layers/convolution1d_transpose/
+    """
+
+    rank = 1
+
+
+class Conv2DTranspose(ConvTranspose):
+    """The transposed convolution of (batch, rows, columns, channels); see `Conv1DTranspose`.
+
+    Source: https://keras.io/api/layers/convolution_layers/convolution2d_transpose/
+    """
+
+    rank = 2
+
+
+class Conv3DTranspose(ConvTranspose):
+    """The transposed convolution of (batch, x, y, z, channels); see `Conv1DTranspose`.
+
+    Source: https://keras.io/api/layers/convolution_layers/convolution3d_transpose/
+    """
+
+    rank = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        output_padding: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As of the others, but for the order of the last two, which is Keras's."""
+        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, **kwargs)
+
+
+class DepthwiseConv(Convolutional):
+    """What the depthwise convolutions of 1 and 2 spatial axes share."""
+
+    # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
+    ignored_config = frozenset({"groups"})
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.depth_multiplier = integer(self.owner, "depth_multiplier", depth_multiplier, 1)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+
+    def build_kernels(self, channels: int) -> int:
+        """A kernel of (*kernel_size, channels, depth_multiplier)."""
+        self.kernel = self.add_weight(
+            "kernel",
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            self.depthwise_regularizer,
+            self.depthwise_constraint,
+        )
+        return channels * self.depth_multiplier
+
+    def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """See `Convolutional.convolve`."""
+        kernel = merge_depth(self.read(self.kernel, x))
+        result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
+        return result
+
+
+class DepthwiseConv1D(DepthwiseConv):
+    """The convolution of each channel of (batch, steps, channels) on its own, with `depth_multiplier` kernels.
+
+    Args:
+        kernel_size: of the window.
+        strides: by how much the window moves.
+        padding: "valid", or "same": ceil(steps / strides) windows.
+        depth_multiplier: how many channels of the output come from each of the input.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        dilation_rate: how far the elements of the window are apart.
+
+    The others are those of Dense, with `depthwise_` in place of `kernel_`.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input has another rank, or too few elements.
+
+    Source: https://keras.io/api/layers/convolution_layers/depthwise_convolution1d/
+    """
+
+    rank = 1
+
+
+class DepthwiseConv2D(DepthwiseConv):
+    """The convolution of each channel of (batch, rows, columns, channels) on its own; see `DepthwiseConv1D`.
+
+    Source: https://keras.io/api/layers/convolution_layers/depthwise_convolution2d/
+    """
+
+    rank = 2
+
+
+class SeparableConv(Convolutional):
+    """What the separable convolutions of 1 and 2 spatial axes share."""
+
+    # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
+    ignored_config = frozenset({"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.filters = integer(self.owner, "filters", filters, 1)
+        self.depth_multiplier = integer(self.owner, "depth_multiplier", depth_multiplier, 1)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
+
+    def build_kernels(self, channels: int) -> int:
+        """Kernels of (*kernel_size, channels, depth_multiplier) and (1, …, channels * depth_multiplier, filters)."""
+        self.depthwise_kernel = self.add_weight(
+            "depthwise_kernel",
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            self.depthwise_regularizer,
+            self.depthwise_constraint,
+        )
+        self.pointwise_kernel = self.add_weight(
+            "pointwise_kernel",
+            (*(1,) * self.rank, channels * self.depth_multiplier, self.filters),
+            self.pointwise_initializer,
+            self.pointwise_regularizer,
+            self.pointwise_constraint,
+        )
+        return self.filters
+
+    def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """See `Convolutional.convolve`."""
+        result: Tensor = convolve_separably(
+            x,
+            self.read(self.depthwise_kernel, x),
+            self.read(self.pointwise_kernel, x),
+            bias,
+            self.strides,
+            self.padding,
+            self.data_format,
+            self.dilation_rate,
+        )
+        return result
+
+
+class SeparableConv1D(SeparableConv):
+    """A convolution of each channel of (batch, steps, channels) on its own, and one of all channels at each step.
+
+    Args:
+        filters: how many channels the output has.
+        kernel_size: of the window.
+        strides: by how much the window moves.
+        padding: "valid", or "same": ceil(steps / strides) windows.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        dilation_rate: how far the elements of the window are apart.
+        depth_multiplier: how many channels come from each of the input in between.
+
+    The others are those of Dense, with `depthwise_` and `pointwise_` in place of `kernel_`.
+
+    Raises:
+        InvalidArgumentError: an argument is out of range.
+        ShapeError: the input has another rank, or too few elements.
+
+    Source: https://keras.io/api/layers/convolution_layers/separable_convolution1d/
+    """
+
+    rank = 1
+
+
+class SeparableConv2D(SeparableConv):
+    """A separable convolution of (batch, rows, columns, channels); see `SeparableConv1D`.
+
+    Source: https://keras.io/api/layers/convolution_layers/separable_convolution2d/
+    """
+
+    rank = 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from kir.dims import is_known
+from kir.dims import Dim, is_known
 from kir.errors import ShapeError
 from kir.op import Array, Op
 from kir.ops.elementwise import require_dtype, require_same_dtype, widen
@@ -22,7 +22,7 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
-from kir.types import FLOATS, TensorType, agree_dim, type_of
+from kir.types import FLOATS, Shape, TensorType, agree_dim, type_of
 
 # How many elements are spread out at once: of columns for a matrix product, which is slow when small; of a product of
 # two arrays, which is fast while it stays in the cache.
@@ -31,42 +31,71 @@ CACHED_ELEMENTS = 1 << 15
 
 
 @dataclass(frozen=True)
-class Conv(Op):
-    """Sums of windows of x[N, C, *spatial] times kernel[M, C/groups, *k], plus bias[M]: [N, M, *windows].
+class _Convolution(Op):
+    """What both convolutions of x[N, C, *spatial] share.
 
     Args:
         strides: by how much the window moves along each of 1 to 3 spatial axes.
         dilations: how far its elements are apart.
         groups: the channels of x and of the result are divided into as many, which have nothing to do with each other.
+    """
+
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    groups: int
+
+    def windows(self, sizes: tuple[Any, ...]) -> list[Window]:
+        """The window along each spatial axis of a kernel of these sizes."""
+        return [Window(*each) for each in zip(sizes, self.strides, self.dilations, strict=True)]
+
+    def known_kernel(
+        self, layout: str, padding: Padding, x: TensorType, kernel: TensorType, bias: TensorType | None
+    ) -> tuple[int, tuple[int, ...]]:
+        """The first axis of the kernel, which `groups` divides, and its spatial sizes.
+
+        Raises:
+            ShapeError: the types do not fit each other or the attributes, as far as both operators ask the same.
+        """
+        check_spatial(self, x, padding, strides=self.strides, dilations=self.dilations)
+        if kernel.rank != x.rank or (bias is not None and bias.rank != 1):
+            given = f"x {x}, kernel {kernel}" + (f", bias {bias}" if bias else "")
+            raise ShapeError(f"{self.name} received {given}; expected x[N, C, *spatial], kernel{layout} and bias[M]")
+        require_same_dtype(self, x=x, kernel=kernel, **({"bias": bias} if bias else {}))
+        require_dtype(self, "x", x, FLOATS)
+        first, _, *sizes = kernel.shape
+        known = tuple(size for size in (first, *sizes) if is_known(size) and size > 0)
+        if len(known) != kernel.rank - 1:
+            raise ShapeError(f"{self.name} received the kernel {kernel}; expected known sizes of 1 or more")
+        if self.groups < 1 or known[0] % self.groups:
+            raise ShapeError(f"{self.name} received groups={self.groups} and the kernel {kernel}; expected a divisor")
+        return known[0], known[1:]
+
+    def agree_bias(self, units: Dim, kernel: TensorType, bias: TensorType | None) -> Dim:
+        """How many channels the result has, as both the kernel and the bias say."""
+        if bias is None:
+            return units
+        return agree_dim(units, bias.shape[0], f"{self.name} of kernel {kernel} and bias {bias}, filters")
+
+
+@dataclass(frozen=True)
+class Conv(_Convolution):
+    """Sums of windows of x[N, C, *spatial] times kernel[M, C/groups, *k], plus bias[M]: [N, M, *windows].
+
+    Args:
         padding: zeros before each spatial axis, then behind each; or "same": as many as give ceil(size / stride)
             windows, the odd one behind.
 
     ONNX: Conv since opset 11; "same" is SAME_UPPER. Keras: `ops.conv`, `ops.depthwise_conv`.
     """
 
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    groups: int
     padding: Padding
 
     def infer(self, x: TensorType, kernel: TensorType, bias: TensorType | None = None) -> TensorType:
-        check_spatial(self, x, self.padding, strides=self.strides, dilations=self.dilations)
-        if kernel.rank != x.rank or (bias is not None and bias.rank != 1):
-            given = f"x {x}, kernel {kernel}" + (f", bias {bias}" if bias else "")
-            raise ShapeError(f"Conv received {given}; expected x[N, C, *spatial], kernel[M, C/groups, *k] and bias[M]")
-        require_same_dtype(self, x=x, kernel=kernel, **({"bias": bias} if bias else {}))
-        require_dtype(self, "x", x, FLOATS)
-        units, channels, *sizes = kernel.shape
-        known = tuple(size for size in (units, *sizes) if is_known(size) and size > 0)
-        if len(known) != kernel.rank - 1:
-            raise ShapeError(f"Conv received the kernel {kernel}; expected known sizes of 1 or more")
-        if self.groups < 1 or known[0] % self.groups:
-            raise ShapeError(f"Conv received groups={self.groups} for {known[0]} filters; expected a divisor")
-        agree_dim(x.shape[1], channels * self.groups, f"{self} of x {x} and kernel {kernel}, channels")
-        if bias is not None:
-            agree_dim(units, bias.shape[0], f"Conv of kernel {kernel} and bias {bias}, filters")
-        counts = count_windows(self, x, self.windows(known[1:]), self.padding)
-        return x.with_shape((x.shape[0], units, *counts))
+        units, sizes = self.known_kernel("[M, C/groups, *k]", self.padding, x, kernel, bias)
+        channels = kernel.shape[1] * self.groups
+        agree_dim(x.shape[1], channels, f"{self} of x {x} and kernel {kernel}, channels")
+        counts = count_windows(self, x, self.windows(sizes), self.padding)
+        return x.with_shape((x.shape[0], self.agree_bias(units, kernel, bias), *counts))
 
     def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         windows = self.windows(kernel.shape[2:])
@@ -79,22 +108,87 @@ class Conv(Op):
                 result += widen(bias).reshape(-1, *[1] * len(windows))
         return result.astype(x.dtype, copy=False)
 
-    def windows(self, sizes: tuple[Any, ...]) -> list[Window]:
-        """The window along each spatial axis of a kernel of these sizes."""
-        return [Window(*each) for each in zip(sizes, self.strides, self.dilations, strict=True)]
+
+@dataclass(frozen=True)
+class ConvTranspose(_Convolution):
+    """The transposition of `Conv` by x: each element of x[N, C, *spatial] puts the kernel[C, M/groups, *k], times
+    itself, where Conv would have read a window, and what lies on one another is added up; plus bias[M].
+
+    The result is [N, M, *sizes], with sizes of
+    ``(size - 1) * stride + (k - 1) * dilation + 1 - padding in front and behind + output_padding``.
+
+    Args:
+        padding: what is cut off in front of each spatial axis, then behind each.
+        output_padding: how many elements are added behind each axis; windows that reach there count.
+
+    ONNX: ConvTranspose since opset 11. Keras: `ops.conv_transpose`.
+    """
+
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+
+    def infer(self, x: TensorType, kernel: TensorType, bias: TensorType | None = None) -> TensorType:
+        channels, sizes = self.known_kernel("[C, M/groups, *k]", self.padding, x, kernel, bias)
+        if len(self.output_padding) != len(sizes) or min(self.output_padding) < 0:
+            raise ShapeError(f"{self} received {x}; expected an output_padding of {len(sizes)} numbers of 0 or more")
+        agree_dim(x.shape[1], channels, f"{self} of x {x} and kernel {kernel}, channels")
+        units = self.agree_bias(kernel.shape[1] * self.groups, kernel, bias)
+        return x.with_shape((x.shape[0], units, *self._output_sizes(x, self.windows(sizes))))
+
+    def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+        windows = self.windows(kernel.shape[2:])
+        rank = len(windows)
+        sizes = [size for size in self._output_sizes(type_of(x), windows) if is_known(size)]
+        before = self.padding[:rank]
+        ends = [(n - 1) * w.stride + w.extent for n, w in zip(x.shape[2:], windows, strict=True)]
+        room = [max(end, first + size) for end, first, size in zip(ends, before, sizes, strict=True)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = _scatter(widen(x), widen(kernel), windows, self.groups, room)
+            inner = tuple(slice(first, first + size) for first, size in zip(before, sizes, strict=True))
+            result = total[(slice(None), slice(None), *inner)]
+            if bias is not None:
+                result = result + widen(bias).reshape(-1, *[1] * rank)
+        return np.ascontiguousarray(result).astype(x.dtype, copy=False)
+
+    def _output_sizes(self, x: TensorType, windows: list[Window]) -> Shape:
+        rank = len(windows)
+        sizes = [
+            (size - 1) * w.stride + w.extent - before - after + extra
+            for size, w, before, after, extra in zip(
+                x.shape[2:], windows, self.padding[:rank], self.padding[rank:], self.output_padding, strict=True
+            )
+        ]
+        for axis, size in enumerate(sizes):
+            if is_known(size) and size < 1 and x.shape[2 + axis] != 0:
+                raise ShapeError(f"{self} of {x} leaves nothing along spatial axis {axis}; expected less padding")
+        return tuple(0 if x.shape[2 + axis] == 0 else size for axis, size in enumerate(sizes))
+
+
+def _scatter(x: Array, kernel: Array, windows: list[Window], groups: int, room: list[int]) -> Array:
+    """The windows that x puts, added up: a matrix product for each element of the kernel."""
+    samples, channels, units = x.shape[0], x.shape[1], kernel.shape[1]
+    # As in `_convolve`.
+    x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel)
+    columns = x.reshape(samples, groups, channels // groups, -1)
+    total = np.zeros((samples, groups * units, *room), x.dtype)
+    for index, places in offsets(windows, x.shape[2:]):
+        rows = kernel[(slice(None), slice(None), *index)].reshape(groups, channels // groups, units)
+        product = np.matmul(rows.transpose(0, 2, 1), columns)
+        total[(slice(None), slice(None), *places)] += product.reshape(samples, -1, *x.shape[2:])
+    return total
 
 
 def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int, ...], groups: int) -> Array:
     result = np.empty((x.shape[0], kernel.shape[0], *counts), x.dtype)
     if not result.size:
         return result
+    # The same bits however the arrays lie in memory: products of transposed arrays are added up in another order.
+    x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel)
     if kernel.shape[1] == 1 and groups > 1:
         _convolve_depthwise(x, kernel, windows, result)
     elif all(window.size == 1 for window in windows):
         _convolve_points(x, kernel, windows, groups, result)
     else:
-        # Rows of a transposed array lie apart, and are read once for each element of the kernel.
-        x = np.ascontiguousarray(x)
         for sample, target in zip(x, result, strict=True):
             _convolve_sample(sample, kernel, windows, groups, target)
     return result

@@ -70,6 +70,96 @@ def test_conv_with_the_channels_first(name: str, rank: int) -> None:
     check_layer(f"Conv{rank}D", shape, atol=ATOL, rtol=RTOL, data_format="channels_first", **conv_options(name))
 
 
+TRANSPOSE_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "same": {"padding": "same"},
+    "strides": {"strides": 2},
+    "strides_same": {"strides": 2, "padding": "same"},
+    "gaps": {"kernel_size": 2, "strides": 4},
+    "gaps_same": {"kernel_size": 2, "strides": 4, "padding": "same"},
+    "points_same": {"kernel_size": 1, "strides": 3, "padding": "same"},
+    "more": {"strides": 3, "output_padding": 1},
+    "more_same": {"strides": 3, "output_padding": 2, "padding": "same"},
+    "none_same": {"kernel_size": 4, "strides": 3, "output_padding": 0, "padding": "same"},
+    "dilated": {"dilation_rate": 2},
+    "dilated_same": {"dilation_rate": 2, "padding": "same"},
+    "activation": {"activation": "softmax"},
+    "no_bias": {"use_bias": False},
+    "others": CONV_OPTIONS["others"],
+}
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", TRANSPOSE_OPTIONS)
+def test_conv_transpose(name: str, rank: int) -> None:
+    options = {"filters": 5, "kernel_size": 3, **TRANSPOSE_OPTIONS[name]}
+    check_layer(f"Conv{rank}DTranspose", SHAPES[rank], atol=ATOL, rtol=RTOL, **options)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", ["plain", "strides_same", "more_same"])
+def test_conv_transpose_of_unknown_sizes_and_with_the_channels_first(name: str, rank: int) -> None:
+    options = {"filters": 5, "kernel_size": 3, **TRANSPOSE_OPTIONS[name]}
+    check_layer(f"Conv{rank}DTranspose", UNKNOWN[rank], atol=ATOL, rtol=RTOL, **options)
+    shape = (SHAPES[rank][-1], *SHAPES[rank][:-1])
+    check_layer(f"Conv{rank}DTranspose", shape, atol=ATOL, rtol=RTOL, data_format="channels_first", **options)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(k, s) for k in (1, 2, 3, 4, 5) for s in (1, 2, 3, 5)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_conv_transpose_cuts_what_keras_cuts(padding: str, kernel: int, stride: int) -> None:
+    for output_padding in (None, *range(stride)):
+        options = {"strides": stride, "padding": padding, "output_padding": output_padding}
+        model, reference = build_both(lambda library, x, o=options: library.Conv1DTranspose(2, kernel, **o)(x), (4, 3))
+        (feed,) = draw_feeds((4, 3))
+        np.testing.assert_allclose(model.predict(feed), np.asarray(reference(feed)), atol=ATOL, rtol=RTOL)
+        assert model.output_shape == reference.output_shape
+
+
+DEPTHWISE_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "multiplied": {"depth_multiplier": 3},
+    "same": {"padding": "same"},
+    "strides_same": {"strides": 2, "padding": "same", "depth_multiplier": 2},
+    "dilated": {"dilation_rate": 2},
+    "both": {"dilation_rate": 2, "strides": 2, "padding": "same"},
+    "activation": {"activation": "softmax"},
+    "no_bias": {"use_bias": False},
+    "others": {
+        "depthwise_initializer": "he_normal",
+        "bias_initializer": "ones",
+        "depthwise_regularizer": "l2",
+        "bias_regularizer": "l2",
+        "activity_regularizer": "l2",
+        "depthwise_constraint": "max_norm",
+        "bias_constraint": "non_neg",
+    },
+}
+POINTWISE: dict[str, Any] = {
+    "pointwise_initializer": "he_uniform",
+    "pointwise_regularizer": "l2",
+    "pointwise_constraint": "max_norm",
+}
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("name", DEPTHWISE_OPTIONS)
+@pytest.mark.parametrize("kind", ["Depthwise", "Separable"])
+def test_depthwise_and_separable_conv(kind: str, name: str, rank: int) -> None:
+    options = {"kernel_size": 3, **DEPTHWISE_OPTIONS[name]}
+    if kind == "Separable":
+        options = {"filters": 5, **options, **(POINTWISE if name == "others" else {})}
+    check_layer(f"{kind}Conv{rank}D", SHAPES[rank], atol=ATOL, rtol=RTOL, **options)
+    check_layer(f"{kind}Conv{rank}D", UNKNOWN[rank], atol=ATOL, rtol=RTOL, **options)
+    shape = (SHAPES[rank][-1], *SHAPES[rank][:-1])
+    check_layer(f"{kind}Conv{rank}D", shape, atol=ATOL, rtol=RTOL, data_format="channels_first", **options)
+
+
+def test_a_separable_conv_is_two_convolutions() -> None:
+    proto = check_layer("SeparableConv2D", (9, 8, 4), filters=5, kernel_size=3, atol=ATOL, rtol=RTOL)
+    assert node_types(proto) == ["Transpose", "Conv", "Conv", "Transpose"]
+
+
 @pytest.mark.parametrize("options", [{}, {"strides": 2}, {"dilation_rate": 3}, {"groups": 2, "activation": "tanh"}])
 @pytest.mark.parametrize("shape", [(11, 4), (None, 4)])
 def test_causal_conv(shape: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -107,7 +197,7 @@ def test_output_shape() -> None:
     assert Conv1D(5, 3, padding="causal").compute_output_shape((None, 9, 4)) == (None, 9, 5)
 
 
-@pytest.mark.parametrize("name", ["Convolution1D", "Convolution2D", "Convolution3D"])
+@pytest.mark.parametrize("name", [name for name in sorted(vars(kir.layers)) if "Convolution" in name])
 def test_other_names(name: str) -> None:
     assert getattr(kir.layers, name).__name__ == getattr(keras.layers, name).__name__
 
@@ -120,7 +210,9 @@ def test_arguments_are_in_the_order_of_keras(name: str) -> None:
         parameters = inspect.signature(cls.__init__).parameters.values()
         return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
-    assert positional(getattr(kir.layers, name)) == positional(getattr(keras.layers, name))
+    ours, theirs = (positional(getattr(library, name)) for library in (kir.layers, keras.layers))
+    # Of Conv3DTranspose, which has an order of its own, only those that are ever given without their names.
+    assert ours == (theirs[:7] if name.endswith("3DTranspose") else theirs)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +257,19 @@ def test_a_mask_is_lost() -> None:
     x = kir.Input((5, 3))
     with pytest.raises(InvalidArgumentError, match="cannot carry"):
         Conv1D(2, 3)(kir.layers.Masking()(x))
+
+
+@pytest.mark.parametrize("padding", [2, 3])
+def test_output_padding_is_less_than_strides(padding: int) -> None:
+    with pytest.raises(InvalidArgumentError, match="output_padding must be less than strides"):
+        kir.layers.Conv2DTranspose(3, 3, strides=2, output_padding=padding)
+
+
+@pytest.mark.parametrize("name", ["DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose"])
+def test_configs_of_keras_2_have_keys_of_the_base_class(name: str) -> None:
+    layer = getattr(kir.layers, name)(*(() if name == "DepthwiseConv2D" else (3,)), kernel_size=3)
+    again = type(layer).from_config(layer.get_config() | {"groups": 1})
+    assert again.get_config() == layer.get_config()
 
 
 def test_one_kernel_for_two_calls() -> None:

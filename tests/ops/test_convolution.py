@@ -16,7 +16,7 @@ from kir.exporters.onnx_file.session import make_session, run_session
 from kir.graph import Graph
 from kir.op import Array
 from kir.ops import convolution
-from kir.ops.convolution import Conv
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.structural import Input, Output, constant
 from kir.ops.windows import Padding, Window
 from kir.types import TensorType, parse_type, type_of
@@ -56,6 +56,46 @@ def by_definition(op: Conv, x: Array, kernel: Array) -> Array:
 )
 def test_it_is_the_sum_that_it_stands_for(op: Conv, x: Any, kernel: Any) -> None:
     np.testing.assert_allclose(op.eval(draw(*x), draw(*kernel)), by_definition(op, draw(*x), draw(*kernel)), atol=1e-12)
+
+
+def transposed_by_definition(op: ConvTranspose, x: Array, kernel: Array) -> Array:
+    """Each element of x puts the kernel, one product at a time."""
+    rank = x.ndim - 2
+    result = np.zeros([size for size in op.infer(type_of(x), type_of(kernel)).shape if isinstance(size, int)])
+    channels, units = x.shape[1] // op.groups, kernel.shape[1]
+    for n, c, *place in np.ndindex(*x.shape):
+        for m, *element in np.ndindex(*kernel.shape[1:]):
+            at = [
+                p * s + e * d - before
+                for p, s, e, d, before in zip(place, op.strides, element, op.dilations, op.padding[:rank], strict=True)
+            ]
+            if all(0 <= i < size for i, size in zip(at, result.shape[2:], strict=True)):
+                result[(n, c // channels * units + m, *at)] += x[(n, c, *place)] * kernel[(c, m, *element)]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "kernel"),
+    [
+        (ConvTranspose((1,), (1,), 1, (0, 0), (0,)), (2, 3, 5), (3, 4, 3)),
+        (ConvTranspose((3,), (1,), 1, (1, 0), (2,)), (2, 3, 5), (3, 4, 2)),
+        (ConvTranspose((2, 1), (1, 2), 2, (0, 1, 2, 0), (1, 0)), (2, 4, 3, 5), (4, 3, 3, 2)),
+        (ConvTranspose((1, 2, 1), (1, 1, 1), 2, (0, 0, 1, 1, 0, 0), (0, 1, 0)), (1, 2, 3, 2, 4), (2, 2, 2, 3, 2)),
+    ],
+    ids=str,
+)
+def test_the_transposition_is_the_sum_that_it_stands_for(op: ConvTranspose, x: Any, kernel: Any) -> None:
+    expected = transposed_by_definition(op, draw(*x), draw(*kernel))
+    np.testing.assert_allclose(op.eval(draw(*x), draw(*kernel)), expected, atol=1e-12)
+
+
+def test_the_transposition_is_the_transposed_matrix() -> None:
+    """⟨Conv(x), y⟩ = ⟨x, ConvTranspose(y)⟩."""
+    x, y, kernel = draw(1, 4, 9, 8), draw(1, 6, 5, 2), draw(6, 2, 3, 3)
+    forward = Conv((2, 3), (1, 1), 2, (1, 0, 1, 0)).eval(x, kernel)
+    back = ConvTranspose((2, 3), (1, 1), 2, (1, 0, 1, 0), (0, 0)).eval(y, kernel)
+    rows, columns = back.shape[2:]
+    np.testing.assert_allclose(np.vdot(forward, y), np.vdot(x[:, :, :rows, :columns], back))
 
 
 @pytest.mark.parametrize("limit", [1, 100])
@@ -123,7 +163,7 @@ def test_symbolic_sizes() -> None:
         (Conv((1,), (1,), 1, (0, -1)), "f32[2, 3, 5]", "f32[4, 3, 2]", "numbers of 0 or more"),
         (Conv((1,), (1,), 1, "valid"), "f32[2, 3, 5]", "f32[4, 3, 2]", "padding='valid'"),
         (Conv((1,), (1,), 1, (0, 0)), "f32[2, 3, 5]", "f32[4, 2, 2]", "channels: sizes 3 and 2 differ"),
-        (Conv((1,), (1,), 2, (0, 0)), "f32[2, 4, 5]", "f32[3, 2, 2]", "groups=2 for 3 filters"),
+        (Conv((1,), (1,), 2, (0, 0)), "f32[2, 4, 5]", "f32[3, 2, 2]", "groups=2 and the kernel .* expected a divisor"),
         (Conv((1,), (1,), 1, (0, 0)), "f32[2, 3, 5]", "f32[4, 3, n]", "expected known sizes"),
         (Conv((1,), (1,), 1, (0, 0)), "f32[2, 3, 5]", "f32[4, 3, 2, 2]", "expected x.N, C"),
         (Conv((1,), (1,), 1, (0, 0)), "f32[2, 3, 5]", "f64[4, 3, 2]", "expected one dtype"),
@@ -143,6 +183,21 @@ def graph_of(x: str, kernel: Array, strides: tuple[int, int], dilations: tuple[i
     weight = graph.add(constant(kernel)).output
     graph.add(Output("y"), graph.add(Conv(strides, dilations, 1, padding), source, weight).output)
     return graph
+
+
+@pytest.mark.parametrize(
+    ("op", "kernel", "message"),
+    [
+        (ConvTranspose((1,), (1,), 1, (0, 0), (0, 0)), "f32[3, 4, 2]", "an output_padding of 1 numbers"),
+        (ConvTranspose((1,), (1,), 1, (0, 0), (0,)), "f32[2, 4, 2]", "channels: sizes 3 and 2 differ"),
+        (ConvTranspose((1,), (1,), 2, (0, 0), (0,)), "f32[3, 4, 2]", "groups=2 and the kernel"),
+        (ConvTranspose((1,), (1,), 1, (3, 3), (0,)), "f32[3, 4, 2]", "leaves nothing along spatial axis 0"),
+    ],
+    ids=str,
+)
+def test_types_that_do_not_fit_a_transposition(op: ConvTranspose, kernel: str, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        op.infer(parse_type("f32[2, 3, 5]"), parse_type(kernel))
 
 
 @pytest.mark.parametrize("type", ["f32[2, 3, 9, 8]", "f32[batch, 3, h, w]"])

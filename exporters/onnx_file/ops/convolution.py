@@ -8,7 +8,7 @@ from kir.dims import Dim
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
-from kir.ops.convolution import Conv
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.windows import SAME, Padding, Window, settle_padding
 
 
@@ -30,6 +30,20 @@ def conv(emitter: Emitter, op: Conv, x: Tensor, kernel: Tensor, bias: Tensor | N
         dilations=op.dilations,
         group=op.groups,
         **padding_attributes(padding),
+    )
+
+
+@exports(ConvTranspose)
+def conv_transpose(emitter: Emitter, op: ConvTranspose, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Names:
+    return emitter.node(
+        "ConvTranspose",
+        names_of([x, kernel, bias]),
+        kernel_shape=kernel.type.shape[2:],
+        strides=op.strides,
+        dilations=op.dilations,
+        group=op.groups,
+        pads=op.padding,
+        output_padding=op.output_padding if any(op.output_padding) else None,
     )
 
 

@@ -22,6 +22,9 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "AdaptiveMaxPool": lambda x: ops.adaptive_max_pool(x, (2,)),
     "AveragePool": lambda x: ops.average_pool(x, 3, 2, "same"),
     "MaxPool": lambda x: ops.max_pool(x, 2, 2, data_format="channels_first"),
+    "SeparableConv": lambda x: ops.separable_conv(
+        x, np.linspace(-1, 1, 24, dtype="float32").reshape(2, 6, 2), np.ones((1, 12, 2), "float32"), padding="same"
+    ),
     "Abs": lambda x: abs(x),
     "Absolute": ops.absolute,
     "All": lambda x: ops.all(x > -1, axis=(1, 2), keepdims=True),
@@ -48,6 +51,9 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "Conj": ops.conj,
     "Conjugate": ops.conjugate,
     "Conv": lambda x: ops.conv(x, np.linspace(-1, 1, 60, dtype="float32").reshape(2, 6, 5), padding="same"),
+    "ConvTranspose": lambda x: ops.conv_transpose(
+        x, np.linspace(-1, 1, 90, dtype="float32").reshape(3, 5, 6), 2, "valid"
+    ),
     "ConvertToTensor": lambda x: ops.convert_to_tensor(x),
     "Copy": ops.copy,
     "Cos": ops.cos,
