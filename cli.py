@@ -52,6 +52,11 @@ shapes_option = click.option(
 )
 
 
+keep_option = click.option(
+    "--keep-unknown", is_flag=True, help="Carry operators of an ONNX file that kir does not have through as they are."
+)
+
+
 @dataclass(frozen=True)
 class Source:
     """MODEL as the command line names it, with the options that say how to read it."""
@@ -80,6 +85,11 @@ class Source:
 
         shapes = _parse_shapes(input_shapes)
         return import_graph(Path(self.name), keep_unknown=keep_unknown, shapes=shapes, batch=batch)
+
+    def refuse_for_layers(self, keep_unknown: bool) -> None:
+        """Raises a usage error for --keep-unknown where there are layers."""
+        if keep_unknown and not self.is_onnx:
+            raise click.UsageError(f"--keep-unknown is for ONNX files; {self.name} is a model of layers")
 
     def refuse(self, options: dict[str, object]) -> None:
         """Raises a usage error for options, among these and the source's own, that say something about layers."""
@@ -218,6 +228,7 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
 @provider_option
 @seed_option
+@keep_option
 @json_option
 @click.pass_context
 def export(
@@ -227,6 +238,7 @@ def export(
     output: Path,
     batch: int | None,
     input_shapes: tuple[str, ...],
+    keep_unknown: bool,
     print_after: str | None,
     as_json: bool,
     **options: Any,
@@ -241,9 +253,10 @@ def export(
         source.refuse({"--losses": options["losses"]})
     options["metadata"] = _parse_metadata(options["metadata"])
     after_pass = _printer(print_after)
+    source.refuse_for_layers(keep_unknown)
     with _progress() as progress:
         progress("reading the model")
-        subject = source.read(batch, input_shapes)
+        subject = source.read(batch, input_shapes, keep_unknown)
         from kir.exporters.pipeline import ExportOptions, export_model, export_reference
         from kir.model import Model
 
@@ -389,15 +402,18 @@ def verify(
 @click.option(
     "-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops."
 )
+@keep_option
 @json_option
 def summary(
     source: Source,
     ops: bool,
     level: int,
+    keep_unknown: bool,
     as_json: bool,
 ) -> None:
     """Print MODEL's layers, or its graph."""
-    subject = source.read()
+    source.refuse_for_layers(keep_unknown)
+    subject = source.read(keep_unknown=keep_unknown)
     from kir.model import Model
     from kir.summary import print_summary, summarize
 
@@ -427,6 +443,7 @@ def summary(
     "--show", default="types,attributes,weights", show_default=True, help="What boxes and links say, or none."
 )
 @click.option("--expand-nested", is_flag=True, help="Draw the layers of nested models inside their boxes.")
+@keep_option
 @json_option
 def plot(
     source: Source,
@@ -438,13 +455,15 @@ def plot(
     direction: str,
     show: str,
     expand_nested: bool,
+    keep_unknown: bool,
     as_json: bool,
 ) -> None:
     """Draw MODEL: a picture, or with .html a page to explore it and what each pass does."""
     _require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
+    source.refuse_for_layers(keep_unknown)
     with _progress() as progress:
         progress("reading the model")
-        subject = source.read()
+        subject = source.read(keep_unknown=keep_unknown)
         from kir.exporters.picture import Picture
 
         progress("drawing")

@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 from kir.collector import without_garbage_collection
 from kir.dims import Dim
 from kir.errors import FormatError, KirError, UnsupportedError
+from kir.exporters.onnx_file.subgraphs import outer_names
 from kir.graph import Graph
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
@@ -76,6 +77,7 @@ class _Reader:
         self.model = model
         self.folder = folder
         self.keep_unknown = keep_unknown
+        self.has_unknown = False
         self.graph = Graph(str(model.graph.name))
         self.graph.metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
         self.operands: dict[str, Operand | None] = {}
@@ -207,7 +209,9 @@ class _Reader:
         if domain not in self.versions:
             raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
         op_type = f"{domain}.{node.op_type}" if domain else node.op_type
-        if self.keep_unknown and op_type not in IMPORTERS:
+        is_unknown = op_type not in IMPORTERS
+        self.has_unknown = self.has_unknown or is_unknown
+        if self.keep_unknown and is_unknown:
             return self._carry(node, inputs)
         check_inputs(op_type, inputs)
         call = Call(self.translator, op_type, Attributes(node, self.folder), tuple(node.output))
@@ -226,7 +230,15 @@ class _Reader:
     def _carry(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand]:
         if self._inferred is None:
             self._inferred = infer_types(self.model, self.translator.size_names)
-        return self.translator.add_all(read_opaque(node, self.versions[domain_of(node)], self._inferred), *inputs)
+        op = read_opaque(node, self.versions, self._inferred)
+        captured: list[Operand | None] = []
+        for name in outer_names(node):
+            if name not in self.operands:
+                raise FormatError(f"a subgraph reads {name!r}, which nothing before it gives; expected nodes in order")
+            if self.operands[name] is None:
+                raise UnsupportedError(f"a subgraph of {node.op_type} reads what cannot be read")
+            captured.append(self.operands[name])
+        return self.translator.add_all(op, *inputs, *captured)
 
     # Ends
 
@@ -243,9 +255,12 @@ class _Reader:
         if not self.problems:
             return
         lines = [f"{reason} ({', '.join(places)})" for reason, places in self.problems.items()]
-        if len(lines) == 1:
-            raise UnsupportedError(f"the model cannot be read: {lines[0]}")
-        raise UnsupportedError("\n  ".join([f"the model cannot be read, for {len(lines)} reasons:", *lines]))
+        head = "the model cannot be read"
+        several = "\n  ".join([f"{head}, for {len(lines)} reasons:", *lines])
+        error = UnsupportedError(f"{head}: {lines[0]}" if len(lines) == 1 else several)
+        if self.has_unknown and not self.keep_unknown:
+            error.add_note("--keep-unknown (keep_unknown=True) carries operators that kir does not have through as is")
+        raise error
 
     def add_outputs(self) -> None:
         """The outputs in the order of the file."""
@@ -292,6 +307,6 @@ def _count_reads(model: ModelProto) -> Counter[str]:
     """How often each name is read. What an Identity reads counts twice: it has two names then."""
     counts: Counter[str] = Counter(value.name for value in model.graph.output)
     for node in model.graph.node:
-        for name in node.input:
+        for name in (*node.input, *outer_names(node)):
             counts[name] += 2 if node.op_type == "Identity" else 1
     return counts

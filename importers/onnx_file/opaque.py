@@ -6,9 +6,10 @@ import base64
 from collections.abc import Mapping
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from kir.errors import UnsupportedError
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file.subgraphs import defined_names, outer_names, rename_values, walk_subgraphs
 from kir.importers.onnx_file.names import SizeNames
 from kir.importers.onnx_file.reading import domain_of, read_dtype
 from kir.ops.opaque import Opaque
@@ -19,17 +20,18 @@ MAX_SHAPE_BYTES = 4096
 ABSENT = TensorType(DType.BOOL, ())  # the type of an output that a node leaves out
 
 
-def read_opaque(node: NodeProto, version: int, types: Mapping[str, TensorType]) -> Opaque:
-    """The node as an operator.
+def read_opaque(node: NodeProto, versions: Mapping[str, int], types: Mapping[str, TensorType]) -> Opaque:
+    """The node as an operator; see `Opaque` for its subgraphs, whose own values are called inner_0, inner_1, ….
+
+    Args:
+        node: what to carry.
+        versions: of the domains that the model imports.
+        types: of the values of the model, as far as they are known.
 
     Raises:
-        UnsupportedError: the type of an output is not known, or the node reads values without naming them as inputs.
+        UnsupportedError: the type of an output is not known.
+        FormatError: a subgraph has operators of a domain that the model does not import.
     """
-    hidden = _outer_names(node)
-    if hidden:
-        raise UnsupportedError(
-            f"{node.op_type} cannot be carried through: its subgraph reads {', '.join(sorted(hidden))} from outside"
-        )
     unknown = [name for name in node.output if name and name not in types]
     if unknown:
         raise UnsupportedError(
@@ -41,30 +43,28 @@ def read_opaque(node: NodeProto, version: int, types: Mapping[str, TensorType]) 
     for field in ("name", "domain", "op_type"):
         kept.ClearField(field)
     kept.output[:] = ["given" if name else "" for name in node.output]
+    captured = outer_names(node)
+    names = {name: f"inner_{number}" for number, name in enumerate(defined_names(node))}
+    names |= {name: f"outer_{number}" for number, name in enumerate(captured)}
+    for graph in walk_subgraphs(kept):
+        known = [value for value in graph.value_info if value.name in names]
+        del graph.value_info[:]
+        graph.value_info.extend(known)
+    rename_values(kept, lambda name: names[name])
     encoded = base64.b64encode(kept.SerializeToString(deterministic=True)).decode()
     found = tuple(types[name] if name else ABSENT for name in node.output)
-    return Opaque(domain_of(node), node.op_type, version, encoded, found)
+    imports = _imports_of(node, versions)
+    return Opaque(
+        domain_of(node), node.op_type, versions[domain_of(node)], encoded, found, len(captured), tuple(imports)
+    )
 
 
-def _outer_names(node: NodeProto) -> set[str]:
-    """The names that subgraphs of a node read and do not define."""
-    graphs = _subgraphs(node)
-    read: set[str] = set()
-    defined: set[str] = set()
-    while graphs:
-        graph = graphs.pop()
-        defined |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-        read |= {value.name for value in graph.output}
-        for inner in graph.node:
-            read.update(name for name in inner.input if name)
-            defined.update(inner.output)
-            graphs += _subgraphs(inner)
-    return {str(name) for name in read - defined}
-
-
-def _subgraphs(node: NodeProto) -> list[GraphProto]:
-    single = [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
-    return single + [graph for attribute in node.attribute for graph in attribute.graphs]
+def _imports_of(node: NodeProto, versions: Mapping[str, int]) -> list[tuple[str, int]]:
+    domains = sorted({domain_of(inner) for graph in walk_subgraphs(node) for inner in graph.node})
+    for domain in domains:
+        if domain not in versions:
+            raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
+    return [(domain, versions[domain]) for domain in domains]
 
 
 def infer_types(model: ModelProto, names: SizeNames) -> dict[str, TensorType]:

@@ -50,7 +50,17 @@ def _check(model: ModelProto, what: str) -> ModelProto:
         raise FormatError(f"{what} is not an ONNX model: it has no graph")
     if not model.opset_import:
         raise FormatError(f"{what} does not say which opset it is written in; expected an opset_import")
-    return model
+    return _without_functions(model, what) if model.functions else model
+
+
+def _without_functions(model: ModelProto, what: str) -> ModelProto:
+    """The model with the bodies of its own functions in place of their calls."""
+    from onnx.inliner import inline_local_functions
+
+    try:
+        return inline_local_functions(model)
+    except Exception as error:  # whatever the C++ code says of a broken model
+        raise FormatError(f"the functions of {what} cannot be put in place of their calls: {error}") from None
 
 
 def opset_versions(model: ModelProto) -> dict[str, int]:

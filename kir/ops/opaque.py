@@ -18,6 +18,9 @@ class Opaque(Op):
 
     `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` is what else the node says, as
     protobuf in base64; `types` are those of its outputs. Only a graph that was read with ``keep_unknown=True`` has one.
+
+    Its subgraphs, if it has any, may read values from outside: the last `captured` inputs, which they call outer_0,
+    outer_1, …. `imports` are the domains of the operators in them, with their versions.
     """
 
     domain: str
@@ -25,6 +28,8 @@ class Opaque(Op):
     version: int
     encoded: str
     types: tuple[TensorType, ...]
+    captured: int = 0
+    imports: tuple[tuple[str, int], ...] = ()
 
     def infer(self, *values: TensorType | None) -> Types:
         return self.types if len(self.types) != 1 else self.types[0]

@@ -9,23 +9,39 @@ from onnx import NodeProto, defs
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
+from kir.exporters.onnx_file.subgraphs import rename_values, walk_subgraphs
 from kir.ops.opaque import Opaque
 
 
 @exports(Opaque)
 def opaque(emitter: Emitter, op: Opaque, *inputs: Tensor | None) -> Names:
     """The node as it was read; one of ONNX's own operators only where the opset means the same by it."""
-    if not op.domain and _version(op.op_type, emitter.opset) != _version(op.op_type, op.version):
-        raise UnsupportedError(
-            f"ONNX's {op.op_type} is carried through as opset {op.version} defines it, and opset {emitter.opset} "
-            f"defines it otherwise; write that opset (--opset {op.version})"
-        )
     read = NodeProto.FromString(base64.b64decode(op.encoded))
+    _require_same_meaning(emitter, op, read)
     used = [bool(name) for name in read.output]
     domain = (op.domain, op.version) if op.domain else None
-    outputs = emitter.nodes(op.op_type, names_of(inputs), len(op.types), used=used, domain=domain)
-    emitter.graph.node[-1].attribute.extend(read.attribute)
+    names = names_of(inputs)
+    given, captured = names[: len(names) - op.captured], names[len(names) - op.captured :]
+    outputs = emitter.nodes(op.op_type, given, len(op.types), used=used, domain=domain)
+    node = emitter.graph.node[-1]
+    outer = {f"outer_{number}": name for number, name in enumerate(captured)}
+    rename_values(read, lambda name: outer.get(name) or f"{node.name}/{name}")
+    node.attribute.extend(read.attribute)
+    emitter.domains.update((name, version) for name, version in op.imports if name)
     return outputs
+
+
+def _require_same_meaning(emitter: Emitter, op: Opaque, read: NodeProto) -> None:
+    """Raises UnsupportedError if the opset defines one of ONNX's own operators otherwise, here or in a subgraph."""
+    own = [(op.op_type, op.version)] if not op.domain else []
+    opset = dict(op.imports).get("", 0)
+    inner = (node.op_type for graph in walk_subgraphs(read) for node in graph.node if node.domain in ("", "ai.onnx"))
+    for op_type, version in (*own, *((name, opset) for name in inner)):
+        if _version(op_type, emitter.opset) != _version(op_type, version):
+            raise UnsupportedError(
+                f"ONNX's {op_type} is carried through as opset {version} defines it, and opset {emitter.opset} "
+                f"defines it otherwise; write that opset (--opset {version})"
+            )
 
 
 def _version(op_type: str, opset: int) -> int:

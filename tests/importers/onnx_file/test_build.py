@@ -7,9 +7,11 @@ import difflib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from kir import Model, passes
 from kir.dims import symbol
@@ -27,7 +29,7 @@ from kir.ops.opaque import Opaque
 from kir.ops.structural import Constant, Input
 from kir.passes.fuse_activations import fuse_activations
 from tests.exporters.onnx_file.graphs import graph_of, two_outputs
-from tests.importers.onnx_file.models import FLOAT, INT64, model, node, operators, value
+from tests.importers.onnx_file.models import INT64, model, node, operators, value
 from tests.test_random_models import models
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "models").glob("*.py"))
@@ -214,22 +216,90 @@ def test_another_definition_of_a_carried_operator_is_refused() -> None:
         to_model_proto(graph, opset=17)
 
 
-def test_subgraphs_are_carried_unless_they_read_from_outside() -> None:
-    from onnx import helper
+def branching() -> ModelProto:
+    """An If whose branches read a value and a weight from outside, and call their own values alike."""
 
-    def branch(name: str, read: str) -> object:
-        inner = [helper.make_node("Constant", [], ["c"], value_float=1.0), helper.make_node("Neg", [read], [name])]
-        return helper.make_graph(inner, name, [], [value(name, [])])
+    def branch(op_type: str) -> GraphProto:
+        inner = [
+            helper.make_node("Constant", [], ["c"], value_float=2.0),
+            helper.make_node(op_type, ["hidden", "c"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "w"], ["result"]),
+        ]
+        return helper.make_graph(inner, op_type, [], [value("result", ["N", 3])])
 
-    def given(read: str) -> object:
-        one = node("If", "x", "y", then_branch=branch("a", read), else_branch=branch("b", read))
-        proto = model([one], [value("x", [], 9), value("z", [], FLOAT)])
-        proto.graph.output[0].CopyFrom(value("y", []))
-        return proto
+    nodes = [
+        node("Relu", "x", "hidden"),
+        node("If", "flag", "chosen", then_branch=branch("Mul"), else_branch=branch("Div")),
+        node("Identity", "chosen", "same"),
+        node("Neg", "same", "y"),
+    ]
+    inputs = [value("x", ["N", 3]), value("flag", [], TensorProto.BOOL)]
+    given = model(nodes, inputs, constants={"w": np.ones(3, np.float32)}, opset=21)
+    given.graph.value_info.append(value("chosen", ["N", 3]))
+    given.graph.output[0].CopyFrom(value("y", ["N", 3]))
+    return given
 
-    assert [text.split("(")[0] for text in operators(import_graph(given("c"), keep_unknown=True))] == ["Opaque"]  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedError, match="its subgraph reads z from outside"):
-        import_graph(given("z"), keep_unknown=True)  # type: ignore[arg-type]
+
+def test_subgraphs_read_from_outside() -> None:
+    given = branching()
+    with pytest.raises(UnsupportedError, match=r"no operator for ONNX's If") as caught:
+        import_graph(given)
+    assert any("--keep-unknown" in note for note in caught.value.__notes__)
+    graph = import_graph(given, keep_unknown=True)
+    graph.check()
+    (carried,) = (n for n in graph.order() if isinstance(n.op, Opaque))
+    assert len(carried.inputs) == 3
+    assert carried.op.captured == 2
+    passes.run(graph, passes.pipeline(2), check=True)
+    written = to_model_proto(graph)
+    onnx.checker.check_model(written, full_check=True)
+    assert str(import_graph(written, keep_unknown=True)) == str(graph)
+    for flag in (True, False):
+        feeds = {"x": np.array([[1, -3, 2]], np.float32), "flag": np.array(flag)}
+        before, after = (run_session(make_session(m.SerializeToString()), feeds)["y"] for m in (given, written))
+        np.testing.assert_array_equal(after, before)
+
+
+def test_values_that_subgraphs_read_stay() -> None:
+    """The sum before the activation is read by the subgraph too."""
+    given = branching()
+    given.graph.node[0].op_type = "Neg"
+    given.graph.output.append(value("hidden", ["N", 3]))
+    graph = import_graph(given, keep_unknown=True)
+    passes.run(graph, passes.pipeline(2), check=True)
+    feeds = {"x": np.array([[1, -3, 2]], np.float32), "flag": np.array(True)}
+    written = to_model_proto(graph)
+    assert run_session(make_session(written.SerializeToString()), feeds)["hidden"].tolist() == [[-1, 3, -2]]
+
+
+def test_subgraphs_that_read_what_nothing_gives() -> None:
+    given = branching()
+    del given.graph.initializer[:]
+    with pytest.raises(FormatError, match="a subgraph reads 'w', which nothing before it gives"):
+        import_graph(given, keep_unknown=True)
+
+
+def test_another_definition_inside_a_subgraph_is_refused() -> None:
+    body = helper.make_graph([helper.make_node("Hardmax", ["x"], ["a"])], "branch", [], [value("a", [2, 3])])
+    one = node("If", "flag", "y", then_branch=body, else_branch=body)
+    given = model([one], [value("x", [2, 3]), value("flag", [], TensorProto.BOOL)], opset=11)
+    given.graph.output[0].CopyFrom(value("y", [2, 3]))
+    with pytest.raises(UnsupportedError, match="write that opset"):
+        to_model_proto(import_graph(given, keep_unknown=True), opset=17)
+
+
+def test_functions_of_the_model_are_put_in_place_of_their_calls() -> None:
+    """As onnxscript and jax2onnx write layers; also those that call others."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    inner = helper.make_function("own", "twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opsets)
+    calls = [helper.make_node("twice", ["a"], ["t"], domain="own"), helper.make_node("Relu", ["t"], ["b"])]
+    outer = helper.make_function("own", "layer", ["a"], ["b"], calls, opsets)
+    nodes = [node("layer", "x", "h", domain="own"), node("layer", "h", "y", domain="own")]
+    given = model(nodes, {"x": ["N", 3]}, domains={"own": 1})
+    given.functions.extend([inner, outer])
+    graph = import_graph(given)
+    assert [text.split("(")[0] for text in operators(graph)] == ["Add", "Relu", "Add", "Relu"]
+    assert run(graph, {"x": np.array([[1, -1, 2]], np.float32)})["y"].tolist() == [[4, 0, 8]]
 
 
 def test_carrying_needs_to_know_types() -> None:

@@ -127,3 +127,38 @@ def test_a_file_that_was_read_wrong_is_found(kir: Command, tmp_path: Path) -> No
     with pytest.raises(MismatchError, match=r"something else from .*other\.onnx than kir read in it"):
         export_reference(graph, tmp_path / "out.onnx", source=tmp_path / "other.onnx")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_unknown_operators_are_carried_through(kir: Command, tmp_path: Path) -> None:
+    nodes = [node("Identity", "x", "same"), node("Hardmax", "same", "h"), node("Neg", "h", "y")]
+    given = model(nodes, {"x": ["N", 3]}, opset=17)
+    given.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, ["N", 3]))
+    (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
+    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx")
+    assert code == 3
+    assert "no operator for ONNX's Hardmax" in err
+    assert "--keep-unknown" in err
+    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
+    assert code == 0, err
+    assert "allowed error: the first file" in out
+    assert operators("out.onnx") == ["Hardmax", "Neg"]
+    assert kir("verify", "odd.onnx", "out.onnx")[0] == 0
+    assert "Hardmax" in kir("summary", "odd.onnx", "--ops", "--keep-unknown")[1]
+    assert kir("plot", "odd.onnx", "-o", "odd.svg", "--keep-unknown")[0] == 0
+    assert kir("inspect", "odd.onnx")[0] == 0
+
+
+def test_other_sizes_cannot_be_verified_with_carried_operators(kir: Command, tmp_path: Path) -> None:
+    given = model([node("Hardmax", "x", "y")], {"x": ["N", 3]}, opset=17)
+    (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
+    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2")
+    assert code == 2
+    assert "--no-verify" in err
+    assert kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2", "--no-verify")[0] == 0
+
+
+def test_only_onnx_files_have_unknown_operators(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("")
+    code, _, err = kir("export", "model.py", "-o", "out.onnx", "--keep-unknown")
+    assert code == 2
+    assert "--keep-unknown is for ONNX files" in err
