@@ -499,12 +499,12 @@ class _RoundedSteps:
         """The step of the operator, with roundings in the products, the functions and the state."""
         move = self.rounding.move
         step = super().make_step([self._rounded_function(f) for f in functions], recurrent, bias)  # type: ignore[misc]
-        squares, units = np.square(recurrent), len(recurrent)
+        squares, units = np.square(recurrent), recurrent.shape[1]
 
         def rounded_step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
             h = state[0]
             # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
-            product = np.sqrt(np.square(h @ recurrent) * (units / 3) + np.square(h) @ squares * (units / 6))
+            product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
             size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
             return tuple(move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
 

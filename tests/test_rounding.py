@@ -191,3 +191,19 @@ def test_observer_sees_inputs_and_outputs() -> None:
 
     Plan(graph_of("f32[1]", Relu())).run({"x": np.array([-1], np.float32)}, observe)
     assert seen[0] == ("Relu", (np.array([-1], np.float32),), (np.array([0], np.float32),))
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "GRU", "LSTM"])
+def test_every_step_of_a_recurrent_layer_is_rounded(name: str) -> None:
+    """More features than units, and more units than gates of one: no two axes are of one size."""
+    from kir import Input, Model, layers
+
+    steps = Input(shape=(7, 6), name="steps")
+    graph = Model(steps, getattr(layers, name)(5, name="last")(steps)).to_graph()
+    feeds = {"steps": np.random.default_rng(0).normal(size=(3, 7, 6)).astype(np.float32)}
+    reference, own = Plan(graph, wide=True), Plan(graph)
+    found = measure(lambda observe: reference.run(feeds, observe), lambda observe: own.run(feeds, observe), 0)["last"]
+    error = np.abs(own.run(feeds)["last"] - found.reference)
+    assert (error <= found.allowed).all()
+    assert (found.allowed < 1e-4).all()
+    assert found.allowed.any()
