@@ -5,7 +5,7 @@ Run with `python -m tests.benchmarks.optimiser [NODES …]`; NODES are the sizes
 optimisation at its basic level (the next one writes operators that only onnxruntime has). Those that are not installed
 are left out, and so is one behind the first file that it takes longer than a minute for.
 
-Every optimiser reads a file and writes one; that is what is timed, in one process, without kir's verification. What
+Every optimiser reads a file and writes one; the processor time of that is taken, without kir's verification. What
 they wrote runs in onnxruntime, unoptimised, beside the file that they read.
 """
 
@@ -329,13 +329,13 @@ def optimise(
 ) -> Outcome:
     target = source.with_suffix(".small.onnx")
     target.unlink(missing_ok=True)
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         with redirect_stdout(io.StringIO()):
             function(source, target)
     except Exception as error:
-        return Outcome(0, time.perf_counter() - begin, f"fails: {type(error).__name__}")
-    seconds = time.perf_counter() - begin
+        return Outcome(0, time.process_time() - begin, f"fails: {type(error).__name__}")
+    seconds = time.process_time() - begin
     try:
         results = run(target, feeds)
     except Exception as error:
