@@ -27,12 +27,21 @@ class FunctionWriter:
         reads: how often each value is read in the whole graph. A larger constant that is read often is one in the
             script, too.
         bound: constants that come from another layer than the first function that reads them.
+        keeps_labels: whether constants keep the names that they have as weights.
     """
 
-    def __init__(self, script: Script, reads: Mapping[Value, int], bound: Set[Value] = frozenset()) -> None:
+    def __init__(
+        self,
+        script: Script,
+        reads: Mapping[Value, int],
+        bound: Set[Value] = frozenset(),
+        *,
+        keeps_labels: bool = True,
+    ) -> None:
         self.script = script
         self.reads = reads
         self.bound = bound
+        self.keeps_labels = keeps_labels
         self.names = Identifiers(reserved_names())
         self.lines: list[str] = []
         self.texts: dict[Value, str] = {}
@@ -114,7 +123,7 @@ class FunctionWriter:
     def _literal(self, value: Value | None) -> Any:
         """The number or array that a constant may be written as; None for any other value, and for a weight."""
         op = None if value is None else value.node.op
-        if not isinstance(op, Constant) or value in self.texts or value in self.bound or op.label is not None:
+        if not isinstance(op, Constant) or value in self.texts or value in self.bound or self._label(op) is not None:
             return None
         array = op.value.array
         if array.dtype == object:
@@ -146,10 +155,13 @@ class FunctionWriter:
         self.texts[value] = name
         self.lines += statement(f"{name} = ", piece, INDENT)
 
+    def _label(self, op: Constant) -> str | None:
+        return op.label if self.keeps_labels else None
+
     def _constant(self, value: Value, always: bool) -> Piece:
         op = value.node.op
         assert isinstance(op, Constant)
-        array, label, origin = op.value.array, op.label, value.node.origin
+        array, label, origin = op.value.array, self._label(op), value.node.origin
         is_text = array.dtype == object
         stored = self._values.piece(array.tolist() if is_text else array, label or "array")
         is_read_once = value not in self.bound and self.reads.get(value, 0) <= 1

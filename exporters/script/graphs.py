@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from onnx import defs
+
+from kir import layers, passes
 from kir.dims import Sym
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
@@ -30,6 +33,7 @@ from kir.naming import unique
 from kir.op import Array
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
+from kir.passes.fold_constants import fold_constants
 from kir.weight_names import named_weights, named_weights_of
 
 
@@ -39,12 +43,22 @@ def write_graph(script: Script, graph: Graph) -> dict[str, Array]:
     Raises:
         UnsupportedError: the graph has no inputs.
     """
-    writer = _GraphWriter(script, graph)
+    is_foreign = names_operators(graph)
+    if is_foreign:
+        graph = graph.copy()
+        passes.run(graph, [fold_constants])
+    writer = _GraphWriter(script, graph, is_foreign)
     model = writer.recurrent_model()
     if model is None:
         return writer.write()
     write_model(script, model)
     return {name: weight.array for name, weight in named_weights(model).items()}
+
+
+def names_operators(graph: Graph) -> bool:
+    """Whether a graph is read from a file of another exporter, whose nodes name operators and no layers."""
+    classes = {node.origin.layer for node in graph.order() if node.origin is not None}
+    return any(defs.has(name) and not hasattr(layers, name) for name in classes)
 
 
 @dataclass
@@ -63,11 +77,12 @@ class Unit:
 
 
 class _GraphWriter:
-    def __init__(self, script: Script, graph: Graph) -> None:
+    def __init__(self, script: Script, graph: Graph, is_foreign: bool) -> None:
         if not graph.inputs:
             raise UnsupportedError(f"the graph {graph.name!r} has no inputs; a model needs one")
         self.script = script
         self.graph = graph
+        self.is_foreign = is_foreign
         self.order = graph.order()
         self.index = {node: index for index, node in enumerate(self.order)}
         self.reads: Counter[Value] = Counter(v for node in self.order for v in node.inputs if v is not None)
@@ -76,6 +91,7 @@ class _GraphWriter:
         self.inputs: list[InputLayer] = []
         self.producer: dict[Value, str] = {}  # the name of the layer or call that gives a value
         self.taken: set[str] = set()
+        self.lambdas: set[str] = set()  # the paths that one function has to itself, as its name
         self.layers: dict[
             str, tuple[Layer, str]
         ] = {}  # the layer of a name that is called more than once, its variable
@@ -150,7 +166,7 @@ class _GraphWriter:
         return find_recurrent_model(self.graph, self.order, self._recognise({}))
 
     def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
-        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.reads)
+        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign)
         return self._without_conflicts(recogniser.recognise())
 
     def _skipped(self, sparse: Mapping[Node, str]) -> set[Node]:
@@ -181,7 +197,7 @@ class _GraphWriter:
 
     def _extend(self, units: list[Unit], node: Node) -> None:
         """Puts a node into the function before it, if it comes from the same layer."""
-        if units and units[-1].layer is None and units[-1].origin == node.origin:
+        if units and units[-1].layer is None and (units[-1].origin == node.origin or self.is_foreign):
             units[-1].nodes.append(node)
         else:
             units.append(Unit([node]))
@@ -255,6 +271,10 @@ class _GraphWriter:
                 wanted = origin.path if origin is not None and origin.path else identifier(unit.nodes[0].op.name)
                 names[id(unit)] = unique(wanted, self.taken)
                 self.taken.add(names[id(unit)])
+                if names[id(unit)] == wanted:
+                    self.lambdas.add(wanted)
+                else:
+                    self.lambdas.discard(wanted)
         return names
 
     # Writing
@@ -338,7 +358,8 @@ class _GraphWriter:
     def _arguments(self, unit: Unit) -> Group:
         inputs = unit.inputs or [next(iter(self.texts))]
         texts = [self.texts[value] for value in inputs]
-        if unit.found is None or unit.found.takes_one:
+        takes_list = self._is_lambda(unit) if unit.found is None else not unit.found.takes_one
+        if not takes_list or (unit.found is None and len(texts) == 1):
             return call("", texts)
         return call("", [sequence(texts)])
 
@@ -347,7 +368,7 @@ class _GraphWriter:
             return self.values.constructor(unit.layer)
         function = self._function(unit)
         origin = unit.origin
-        if origin is not None and origin.layer == "Lambda" and origin.path == name and len(unit.inputs) == 1:
+        if self._is_lambda(unit) and (self.is_foreign or (origin is not None and origin.path == name)):
             self.script.use("kir.layers", "Lambda")
             return call("Lambda", [function], [("name", quote(name))])
         self.script.use("kir.functional", "Traced")
@@ -358,13 +379,22 @@ class _GraphWriter:
         """Writes the function of a unit."""
         wanted = unit.origin.path if unit.origin is not None else unit.nodes[0].op.name
         name = self.script.names.new(f"compute_{identifier(wanted)}")
-        writer = FunctionWriter(self.script, self.reads, self.bound)
-        for value in unit.inputs or [next(iter(self.texts))]:
-            writer.parameter(value, "x")
+        writer = FunctionWriter(self.script, self.reads, self.bound, keeps_labels=not self.is_foreign)
+        inputs = unit.inputs or [next(iter(self.texts))]
+        if self._is_lambda(unit) and len(inputs) > 1:
+            writer.parameter(inputs, "inputs")
+        else:
+            for value in inputs:
+                writer.parameter(value, "x")
         for node in unit.nodes:
             writer.add(node)
         writer.finish(name, unit.outputs[0] if len(unit.outputs) == 1 else tuple(unit.outputs))
         return name
+
+    def _is_lambda(self, unit: Unit) -> bool:
+        """Whether a function is a Lambda, which takes several tensors as a list."""
+        is_named = unit.origin is not None and unit.origin.layer == "Lambda" and unit.origin.path in self.lambdas
+        return unit.layer is None and (self.is_foreign or is_named)
 
     @property
     def bound(self) -> frozenset[Value]:

@@ -31,10 +31,14 @@ from kir.types import DType, TensorType
 
 @dataclass
 class Component:
-    """Nodes of one origin that hang together, in the graph's order, and what they read of others."""
+    """Nodes of one origin that hang together, in the graph's order, and what they read of others.
+
+    Nodes that are foreign are of a file that names no layers: then names and labels need not stay.
+    """
 
     nodes: list[Node]
     inputs: list[Value]
+    is_foreign: bool = False
 
     @property
     def path(self) -> str:
@@ -44,15 +48,9 @@ class Component:
 
     @property
     def layer_class(self) -> str:
-        """The class of the layer; empty if the file that the nodes are of names none of kir's."""
+        """The class of the layer; empty if the nodes are foreign."""
         origin = self.nodes[0].origin
-        assert origin is not None
-        return origin.layer if is_layer_class(origin.layer) else ""
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether the nodes are of a file that names no layers: then names and labels need not stay."""
-        return not self.layer_class
+        return "" if origin is None or self.is_foreign else origin.layer
 
 
 @dataclass
@@ -66,19 +64,11 @@ class Proposal:
     set_weights: Callable[[Layer], None] = field(default=lambda layer: None)
 
 
-def is_layer_class(name: str) -> bool:
-    """Whether kir's exporter may have named a node's layer so."""
-    found = getattr(layers, name, None)
-    return name in ("Operation", "Functional", "Model", "Sequential") or (
-        isinstance(found, type) and issubclass(found, Layer)
-    )
-
-
 def propose(component: Component) -> Iterator[Proposal]:
     """Layers that the first nodes of a component may be a call of, the likeliest first."""
     if not component.path:
         return
-    makers = [component.layer_class] if component.layer_class else _classes_by_operator(component.nodes[0])
+    makers = _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]
     for name in makers:
         if name in MAKERS:
             yield from MAKERS[name](component)

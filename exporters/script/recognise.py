@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import starmap, zip_longest
-from typing import Any
 
 from kir.errors import KirError
 from kir.exporters.script.calls import is_same_array
-from kir.exporters.script.proposals import Component, Proposal, is_layer_class, propose
+from kir.exporters.script.proposals import Component, Proposal, propose
 from kir.graph import Graph, Node, Origin, Value
 from kir.layers.base import Layer
 from kir.ops.structural import Constant, Input, Output
@@ -39,15 +38,14 @@ class Recognised:
 class Recogniser:
     """Finds the layers of a graph. O(nodes), but for the few proposals that are tried for each layer."""
 
-    def __init__(self, graph: Graph, order: Sequence[Node], skipped: Set[Node], reads: Mapping[Value, int]) -> None:
+    def __init__(self, graph: Graph, order: Sequence[Node], skipped: Set[Node], is_foreign: bool) -> None:
         self.graph = graph
         self.order = order
         self.skipped = skipped
-        self.reads = reads
+        self.is_foreign = is_foreign
         self.index = {node: index for index, node in enumerate(order)}
         self.claimed: set[Node] = set()
         self.layers: dict[str, Layer] = {}
-        self.configs: dict[str, tuple[Any, ...]] = {}
 
     def recognise(self) -> list[Recognised]:
         """The calls of layers, in the graph's order of their first nodes."""
@@ -78,7 +76,7 @@ class Recogniser:
                 continue
             parent[node] = node
             for value in node.inputs:
-                if value is not None and value.node in parent and _is_one_layer(value.node.origin, node.origin):
+                if value is not None and value.node in parent and self._is_one_layer(value.node.origin, node.origin):
                     parent[root(value.node)] = root(node)
         groups: dict[Node, list[Node]] = {}
         for node in parent:
@@ -94,7 +92,11 @@ class Recogniser:
             for value in node.inputs
             if value is not None and value.node not in inside and not isinstance(value.node.op, Constant)
         )
-        return Component(nodes, list(inputs))
+        return Component(nodes, list(inputs), self.is_foreign)
+
+    def _is_one_layer(self, a: Origin | None, b: Origin | None) -> bool:
+        """Whether two nodes are of one layer; files of others name an operator where kir's name the layer's class."""
+        return a == b or (self.is_foreign and a is not None and b is not None and a.path == b.path)
 
     def _recognise(self, component: Component) -> Recognised | None:
         for proposal in propose(component):
@@ -215,13 +217,6 @@ class _Matcher:
         if not isinstance(a, Constant) or not isinstance(b, Constant):
             return False
         return (a.label == b.label or self.component.is_foreign) and is_same_array(a.value.array, b.value.array)
-
-
-def _is_one_layer(a: Origin | None, b: Origin | None) -> bool:
-    """Whether two nodes are of one layer; files of others say an operator where kir's say the layer's class."""
-    if a is None or b is None:
-        return False
-    return a == b or (a.path == b.path and not is_layer_class(a.layer) and not is_layer_class(b.layer))
 
 
 def _fused(traced: Graph) -> Graph:
