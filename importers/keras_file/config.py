@@ -40,7 +40,7 @@ LAYERS: dict[str, type[Layer]] = {
     if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
 }
 # Where the configs of wrappers keep a layer inside, or a list of them.
-INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells")
+INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
 
 # Calls count as often as they are made: a model called twice in a model that is called twice counts four times.
 MAX_CALLS = 50_000

@@ -13,6 +13,7 @@ from kir.layers.augmentation import AutoContrast as AutoContrast
 from kir.layers.augmentation import CutMix as CutMix
 from kir.layers.augmentation import Equalization as Equalization
 from kir.layers.augmentation import MixUp as MixUp
+from kir.layers.augmentation import Pipeline as Pipeline
 from kir.layers.augmentation import RandAugment as RandAugment
 from kir.layers.augmentation import RandomBrightness as RandomBrightness
 from kir.layers.augmentation import RandomColorDegeneration as RandomColorDegeneration

@@ -7,11 +7,13 @@ Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from kir import backend as K
 from kir import config
-from kir.layers.base import Layer
+from kir.errors import InvalidArgumentError
+from kir.layers.base import Layer, layer_from_config, numbered, to_config
 from kir.trace import Tensor
 
 
@@ -531,3 +533,48 @@ class RandomZoom(Augmentation):
         self.interpolation = interpolation
         self.seed = seed
         self.fill_value = fill_value
+
+
+class Pipeline(Layer):
+    """Layers one behind another, as preprocessing of a data set; a Sequential does the same in a model.
+
+    Args:
+        layers: the layers, each of one input.
+
+    Raises:
+        InvalidArgumentError: something in the list is no layer.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/
+    """
+
+    supports_masking = True
+
+    def __init__(self, layers: Sequence[Layer], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(layers, list | tuple) or not all(isinstance(layer, Layer) for layer in layers):
+            raise InvalidArgumentError(
+                f"Pipeline {self.name!r}: layers must be a list of layers; received layers={layers!r}"
+            )
+        self.layers = list(layers)
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The layers, under the names that Keras saves them by."""
+        return {f"_pipeline_layers/{name}": layer for name, layer in numbered(self.layers)}
+
+    def call(self, inputs: Any) -> Any:
+        for layer in self.layers:
+            inputs = layer.trace(inputs)
+        return inputs
+
+    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+        """The outputs with the masks that the last layer gave them."""
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers and the name, as Keras writes them."""
+        return {"name": self.name, "layers": [to_config(layer) for layer in self.layers]}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; the layers may be config dicts or layers."""
+        return cls(**{**config, "layers": [layer_from_config(layer) for layer in config["layers"]]})

@@ -91,7 +91,22 @@ def test_of_a_dict_the_images_are_meant() -> None:
     assert result["labels"].shape == (None, 2)
 
 
+def test_a_pipeline_is_its_layers(tmp_path: Any) -> None:
+    x = Input((6, 5, 3))
+    pipeline = layers.Pipeline([layers.Rescaling(2.0), layers.RandomFlip(), layers.Dense(2)], name="pipe")
+    model = Model(x, pipeline(x))
+    images = IMAGES.astype(np.float32)
+    again = layers.Pipeline.from_config(json.loads(json.dumps(pipeline.get_config())))
+    other = Model(x, again(x))
+    other.set_weights(model.get_weights())
+    np.testing.assert_array_equal(model.predict(images), other.predict(images))
+    assert [path for path, _ in model.layers[1].owned_layers().items()][2] == "_pipeline_layers/dense"
+    assert model.export(tmp_path / "m.onnx").verification.passed
+
+
 def test_what_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="must be a list of layers"):
+        layers.Pipeline([abs])
     with pytest.raises(InvalidArgumentError, match="data_format"):
         layers.RandomFlip(data_format="channels_middle")
     with pytest.raises(InvalidArgumentError, match="RandomFlip has no argument factor"):

@@ -121,6 +121,11 @@ CHAINS: dict[str, Builder] = {
     ),
     "stft_spectrogram": chain((40, 2), lambda: L.STFTSpectrogram("psd", frame_length=8), lambda: L.Dense(2)),
     "mel_spectrogram": chain((100,), lambda: L.MelSpectrogram(fft_length=32, sequence_stride=8, num_mel_bins=5)),
+    "pipeline": chain(
+        (6, 5, 3),
+        lambda: L.Pipeline([L.Rescaling(0.5), L.RandomFlip(), L.Normalization(mean=[1, 2, 3], variance=[4, 5, 6])]),
+        lambda: L.Pipeline([L.Dense(2), L.Dense(3), L.RandomFlip()]),
+    ),
     "category_encoding": chain((-2,), lambda: L.CategoryEncoding(5), lambda: L.Dense(2), dtype="int32"),
     "discretization": chain((-2, 3), lambda: L.Discretization([-0.5, 0.5], output_mode="one_hot")),
     "masking": chain((-2, 3), lambda: L.Masking(0.0), lambda: L.LSTM(4)),
