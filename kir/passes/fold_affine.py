@@ -1,4 +1,4 @@
-"""Scales, shifts, BatchNormalizations and linear Dense layers around a Dense, folded into its weights."""
+"""Scales, shifts, BatchNormalizations and linear Dense layers around a Dense or a convolution, folded into it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from kir.graph import Graph, Node, Value
 from kir.op import Array
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
@@ -22,10 +23,12 @@ MAX_MULTIPLICATIONS = 2**31
 def fold_affine(graph: Graph) -> int:
     """Dense(x, kernel, bias) * c → Dense(x, kernel * c, bias * c)
 
-    A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit, or Neg, or a BatchNormalization.
+    A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit or channel, or Neg, or a
+    BatchNormalization.
 
-    1. A scale or shift behind a Dense without activation that nothing else reads.
-    2. A scale or shift in front of a Dense, which nothing else reads.
+    1. A scale or shift behind a Dense without activation, a Conv or a ConvTranspose that nothing else reads.
+    2. A scale or shift in front of one of these, which nothing else reads; no shift in front of a ConvTranspose, or of
+       a Conv with padding, which is not shifted.
     3. A Dense without activation in front of a Dense, when one kernel is no larger than the two.
 
     Kernels and biases are constants, and a kernel that another node reads too is left alone: it would be stored twice.
@@ -38,17 +41,17 @@ def fold_affine(graph: Graph) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """``x * scale + shift`` along the last axis; each is a float64 number, or an array with one for each element."""
+    """``x * scale + shift`` along one axis; each is a float64 number, or an array with one for each element."""
 
     x: Value
     scale: Array | float
     shift: Array | float
 
 
-def find_affine(node: Node | None) -> Affine | None:
-    """What a node computes, if that is a scale or a shift of one float value that keeps its type."""
+def find_affine(node: Node | None, axis: int) -> Affine | None:
+    """What a node computes, if that is a scale or a shift of one float value along an axis, and keeps its type."""
     if node is not None and isinstance(node.op, BatchNormalization):
-        return _affine_of_statistics(node) if node.output.type.rank == 2 else None
+        return _affine_of_statistics(node) if axis == 1 else None
     if node is None or not isinstance(node.op, Add | Sub | Mul | Div | Neg):
         return None
     if isinstance(node.op, Neg):
@@ -56,12 +59,12 @@ def find_affine(node: Node | None) -> Affine | None:
         return affine if affine.x.type.dtype.is_float else None
     a, b = given(node.inputs[0]), given(node.inputs[1])
     if isinstance(a.node.op, Constant):
-        return _affine_of(node, b, a, swapped=True)
-    return _affine_of(node, a, b, swapped=False)
+        return _affine_of(node, b, a, axis, swapped=True)
+    return _affine_of(node, a, b, axis, swapped=False)
 
 
-def _affine_of(node: Node, x: Value, operand: Value, swapped: bool) -> Affine | None:
-    c = _read_vector(operand)
+def _affine_of(node: Node, x: Value, operand: Value, axis: int, swapped: bool) -> Affine | None:
+    c = _read_vector(operand, x.type.rank - axis)
     if c is None or x.type != node.output.type or not x.type.dtype.is_float or (swapped and isinstance(node.op, Div)):
         return None
     if isinstance(node.op, Add):
@@ -75,7 +78,7 @@ def _affine_of(node: Node, x: Value, operand: Value, swapped: bool) -> Affine | 
 def _affine_of_statistics(node: Node) -> Affine | None:
     """What a BatchNormalization with constant statistics computes along its axis."""
     assert isinstance(node.op, BatchNormalization)
-    vectors = [_read_vector(given(value)) for value in node.inputs[1:]]
+    vectors = [_read_vector(given(value), 1) for value in node.inputs[1:]]
     scale, bias, mean, variance = vectors
     if scale is None or bias is None or mean is None or variance is None:
         return None
@@ -84,30 +87,93 @@ def _affine_of_statistics(node: Node) -> Affine | None:
         return Affine(given(node.inputs[0]), factor, bias - mean * factor)
 
 
-def _read_vector(value: Value) -> Array | None:
-    """A constant in float64 whose only axis longer than 1, if any, is the last; else None."""
+def _read_vector(value: Value, from_end: int) -> Array | None:
+    """A constant in float64 whose only axis longer than 1, if any, is that one, counted from the end; else None."""
     array = constant_array(value)
-    if array is None or any(size != 1 for size in array.shape[:-1]) or not value.type.dtype.is_float:
+    if array is None or not value.type.dtype.is_float:
         return None
-    return np.asarray(array.reshape(array.shape[-1:]), np.float64)
+    axis = array.ndim - from_end
+    if any(size != 1 for other, size in enumerate(array.shape) if other != axis):
+        return None
+    return np.asarray(array.reshape(array.shape[axis : axis + 1] if axis >= 0 else ()), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The constant kernel and bias of a Dense node."""
+    """The constant kernel and bias of a node that is linear in its input but for an activation.
+
+    `axis` is where its input and its result have what the kernel mixes: features, or channels.
+    """
 
     node: Node
     kernel: Array
     bias: Array | None
 
     @property
+    def axis(self) -> int:
+        return self.node.output.type.rank - 1 if isinstance(self.node.op, Dense) else 1
+
+    @property
+    def units(self) -> int:
+        """How many elements the result has on that axis."""
+        if isinstance(self.node.op, ConvTranspose):
+            return int(self.kernel.shape[1]) * self.node.op.groups
+        return int(self.kernel.shape[1 if isinstance(self.node.op, Dense) else 0])
+
+    @property
+    def is_linear(self) -> bool:
+        return not isinstance(self.node.op, Dense) or self.node.op.activation is None
+
+    @property
     def bias_or_zero(self) -> Array:
-        return np.zeros(self.kernel.shape[1]) if self.bias is None else self.bias.astype(np.float64)
+        return np.zeros(self.units) if self.bias is None else self.bias.astype(np.float64)
+
+    def scale_outputs(self, scale: Array | float) -> Array:
+        """The kernel of the result times a number for each element of the axis."""
+        op = self.node.op
+        if isinstance(op, Dense):
+            return np.asarray(self.kernel * scale)
+        if isinstance(op, ConvTranspose):
+            return self._scale_groups(op.groups, 2, scale)
+        return np.asarray(self.kernel * _along(scale, 0, self.kernel.ndim))
+
+    def scale_inputs(self, scale: Array | float) -> Array:
+        """The kernel for an input that is not yet multiplied by a number for each element of the axis."""
+        op = self.node.op
+        if isinstance(op, Conv):
+            return self._scale_groups(op.groups, 2, scale)
+        return np.asarray(self.kernel * _along(scale, 0, self.kernel.ndim))
+
+    def shift_inputs(self, shift: Array | float) -> Array | None:
+        """What a number added to each element of the input's axis adds to the result; None if that differs by place."""
+        op = self.node.op
+        if isinstance(op, Dense):
+            return np.asarray(np.broadcast_to(shift, self.kernel.shape[:1]) @ self.kernel)
+        if not np.any(shift):
+            return np.zeros(self.units)
+        if not isinstance(op, Conv) or isinstance(op.padding, str) or any(op.padding):
+            return None
+        shifted = self._scale_groups(op.groups, 2, shift)
+        return np.asarray(shifted.reshape(self.units, -1).sum(axis=1))
+
+    def _scale_groups(self, groups: int, axis: int, scale: Array | float) -> Array:
+        """The kernel times a number for each pair of a group and an element of its axis, with the groups in front."""
+        grouped = self.kernel.reshape(groups, -1, *self.kernel.shape[1:])
+        vector = np.broadcast_to(scale, (groups * grouped.shape[axis],)).reshape(groups, 1, grouped.shape[axis])
+        return np.asarray(
+            (grouped * vector.reshape(*vector.shape, *[1] * (grouped.ndim - 3))).reshape(self.kernel.shape)
+        )
+
+
+def _along(scale: Array | float, axis: int, rank: int) -> Array:
+    """A number, or one for each element of an axis, in a shape that broadcasts to it."""
+    array = np.asarray(scale)
+    return array.reshape(-1, *[1] * (rank - 1 - axis)) if array.ndim else array
 
 
 def find_weights(node: Node | None) -> Weights | None:
-    """The weights of a Dense node; None if they are not constants, or it is no Dense."""
-    if node is None or not isinstance(node.op, Dense):
+    """The weights of a Dense or a convolution; None if they are not constants, or it is neither."""
+    if node is None or not isinstance(node.op, Dense | Conv | ConvTranspose):
         return None
     bias_value = (*node.inputs, None)[2]
     kernel, bias = constant_array(node.inputs[1]), constant_array(bias_value)
@@ -118,27 +184,31 @@ def find_weights(node: Node | None) -> Weights | None:
 
 @rule(Mul, Div, Add, Sub, Neg, BatchNormalization)
 def fold_behind(graph: Graph, node: Node) -> Value | None:
-    affine = find_affine(node)
-    weights = find_weights(affine.x.node) if affine else None
-    if affine is None or weights is None or not graph.is_read_once(weights.node) or weights.node.op != Dense():
-        return None
-    bias = weights.bias_or_zero * affine.scale + affine.shift
-    kernel = None if _is_one(affine.scale) else weights.kernel * affine.scale
-    return _replace_weights(graph, weights, given(weights.node.inputs[0]), kernel, bias)
+    for value in node.inputs[:2]:
+        weights = find_weights(None if value is None else value.node)
+        affine = find_affine(node, weights.axis) if weights else None
+        if weights is None or affine is None or affine.x is not value:
+            continue
+        if not graph.is_read_once(weights.node) or not weights.is_linear:
+            return None
+        bias = weights.bias_or_zero * affine.scale + affine.shift
+        kernel = None if _is_one(affine.scale) else weights.scale_outputs(affine.scale)
+        return _replace_weights(graph, weights, given(weights.node.inputs[0]), kernel, bias)
+    return None
 
 
-@rule(Dense)
+@rule(Dense, Conv, ConvTranspose)
 def fold_in_front(graph: Graph, node: Node) -> Value | None:
     weights = find_weights(node)
     before = given(node.inputs[0]).node
-    affine = find_affine(before)
+    affine = find_affine(before, weights.axis) if weights else None
     if weights is None or affine is None or not graph.is_read_once(before):
         return None
-    shift = np.broadcast_to(affine.shift, weights.kernel.shape[:1])
-    bias = weights.bias_or_zero + shift @ weights.kernel
-    scale = np.broadcast_to(affine.scale, weights.kernel.shape[:1])
-    kernel = None if _is_one(affine.scale) else weights.kernel * scale[:, None]
-    return _replace_weights(graph, weights, affine.x, kernel, bias)
+    moved = weights.shift_inputs(affine.shift)
+    if moved is None:
+        return None
+    kernel = None if _is_one(affine.scale) else weights.scale_inputs(affine.scale)
+    return _replace_weights(graph, weights, affine.x, kernel, weights.bias_or_zero + moved)
 
 
 @rule(Dense)
@@ -170,9 +240,9 @@ def _kernel_node(weights: Weights) -> Node:
 
 
 def _replace_weights(graph: Graph, old: Weights, x: Value, kernel: Array | None, bias: Array) -> Value | None:
-    """A Dense of `x` in the place of the old one; `kernel` None keeps the old one. None if it must not be.
+    """A node of `x` with new weights in the old one's place; `kernel` None keeps the old one. None if it must not be.
 
-    A Dense without a bias stays one if the new bias is zero.
+    One without a bias stays without if the new bias is zero.
     """
     node, dtype = old.node, old.kernel.dtype
     if kernel is not None and not graph.is_read_once(_kernel_node(old)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ import pytest
 import kir.layers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import Conv1D, Conv2D
-from tests.oracle import build_both, check_layer, draw_feeds, node_types
+from tests.oracle import assert_matches_keras, build_both, check_layer, draw_feeds, node_types
 
 # Sums of products round once per term.
 ATOL, RTOL = 2e-5, 2e-5
@@ -257,6 +258,29 @@ def test_a_mask_is_lost() -> None:
     x = kir.Input((5, 3))
     with pytest.raises(InvalidArgumentError, match="cannot carry"):
         Conv1D(2, 3)(kir.layers.Masking()(x))
+
+
+def test_normalizations_are_folded_into_the_convolutions_of_a_network() -> None:
+    def network(library: Any, x: Any) -> Any:
+        x = library.Rescaling(1 / 2, offset=-1)(x)
+        x = library.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+        x = library.ReLU(max_value=6)(library.BatchNormalization()(x))
+        shortcut = x
+        x = library.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+        x = library.ReLU(max_value=6)(library.BatchNormalization()(x))
+        x = library.BatchNormalization()(library.Conv2D(8, 1, use_bias=False)(x))
+        x = library.MaxPooling2D(2)(library.Add()([shortcut, x]))
+        x = library.BatchNormalization()(library.Conv2DTranspose(4, 3, strides=2, padding="same")(x))
+        return library.Dense(3, activation="softmax")(library.GlobalAveragePooling2D()(x))
+
+    model, reference = build_both(network, (None, 12, 3))
+    proto = assert_matches_keras(model, reference, draw_feeds((None, 12, 3), unknown=13), 1e-5, 1e-4)
+    counts = Counter(node_types(proto))
+    assert "BatchNormalization" not in counts
+    assert counts["Conv"] == 3
+    assert counts["Transpose"] <= 1
+    # The rescaling stays: "same" pads what comes after it.
+    assert [counts[name] for name in ("Mul", "Add", "Clip")] == [1, 2, 2], counts
 
 
 @pytest.mark.parametrize("padding", [2, 3])

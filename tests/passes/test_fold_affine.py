@@ -5,6 +5,7 @@ import pytest
 
 from kir.dims import symbol
 from kir.graph import Graph
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
@@ -101,6 +102,68 @@ CASES = {
         ["Dense", "Dense"],
     ),
 }
+
+
+IMAGE = "f32[batch, 4, 6, time]"
+CHANNELS4, CHANNELS6 = weights(4, 1, 1, seed=3), weights(6, 1, 1, seed=4)
+
+
+def conv(b, x, *, groups=1, padding=(0,) * 4, bias=True):  # type: ignore[no-untyped-def]
+    kernel = weights(6, 4 // groups, 3, 2, seed=groups)
+    return b(Conv((1, 2), (1, 1), groups, padding), x, kernel, *([weights(6, seed=2)] if bias else []))
+
+
+def transposed(b, x, *, groups=1):  # type: ignore[no-untyped-def]
+    op = ConvTranspose((1, 2), (1, 1), groups, (1, 0, 0, 0), (0, 1))
+    return b(op, x, weights(4, 6 // groups, 3, 2, seed=groups), weights(6, seed=2))
+
+
+def depthwise(b, x):  # type: ignore[no-untyped-def]
+    return b(Conv((1, 1), (1, 1), 4, (1, 1, 1, 1)), x, weights(4, 1, 3, 3), weights(4, seed=2))
+
+
+def statistics(units):  # type: ignore[no-untyped-def]
+    return weights(units, seed=4), weights(units, seed=5), weights(units, seed=6), np.abs(weights(units, seed=7))
+
+
+CONV_CASES = {
+    "1 scale": (lambda b, x: b(Mul(), conv(b, x), CHANNELS6), ["Conv"]),
+    "1 scale with the batch's axis": (lambda b, x: b(Div(), conv(b, x), CHANNELS6[None]), ["Conv"]),
+    "1 scale by a number": (lambda b, x: b(Mul(), f32(2), conv(b, x, bias=False)), ["Conv"]),
+    "1 shift": (lambda b, x: b(Sub(), CHANNELS6, conv(b, x, bias=False)), ["Conv"]),
+    "1 shift with padding": (lambda b, x: b(Add(), conv(b, x, padding="same"), CHANNELS6), ["Conv"]),
+    "1 groups": (lambda b, x: b(Mul(), conv(b, x, groups=2), CHANNELS6), ["Conv"]),
+    "1 depthwise": (lambda b, x: b(Add(), b(Mul(), depthwise(b, x), CHANNELS4), CHANNELS4), ["Conv"]),
+    "1 batch normalization": (lambda b, x: b(BatchNormalization(0.1), conv(b, x), *statistics(6)), ["Conv"]),
+    "1 transposed": (lambda b, x: b(Add(), b(Mul(), transposed(b, x), CHANNELS6), CHANNELS6), ["ConvTranspose"]),
+    "1 transposed groups": (lambda b, x: b(Mul(), transposed(b, x, groups=2), CHANNELS6), ["ConvTranspose"]),
+    "1 transposed batch normalization": (
+        lambda b, x: b(BatchNormalization(0.1), transposed(b, x), *statistics(6)),
+        ["ConvTranspose"],
+    ),
+    "1 not along another axis": (lambda b, x: b(Mul(), conv(b, x), weights(4, 1)), ["Conv", "Mul"]),
+    "2 scale": (lambda b, x: conv(b, b(Mul(), x, CHANNELS4)), ["Conv"]),
+    "2 scale with padding": (lambda b, x: conv(b, b(Mul(), x, CHANNELS4), padding=(1, 0, 1, 1)), ["Conv"]),
+    "2 shift": (lambda b, x: conv(b, b(Add(), x, CHANNELS4)), ["Conv"]),
+    "2 shift by a number": (lambda b, x: conv(b, b(Sub(), x, f32(0.5)), groups=2), ["Conv"]),
+    "2 groups": (lambda b, x: conv(b, b(Add(), b(Mul(), x, CHANNELS4), CHANNELS4), groups=2), ["Conv"]),
+    "2 batch normalization": (lambda b, x: conv(b, b(BatchNormalization(0.1), x, *statistics(4))), ["Conv"]),
+    "2 depthwise": (lambda b, x: depthwise(b, b(Mul(), x, CHANNELS4)), ["Conv"]),
+    "2 transposed": (lambda b, x: transposed(b, b(Mul(), x, CHANNELS4), groups=2), ["ConvTranspose"]),
+    "2 not a shift with padding": (lambda b, x: depthwise(b, b(Add(), x, CHANNELS4)), ["Add", "Conv"]),
+    "2 not a shift with same": (
+        lambda b, x: conv(b, b(Add(), x, CHANNELS4), padding="same"),
+        ["Add", "Conv"],
+    ),
+    "2 not a shift of a transposed one": (lambda b, x: transposed(b, b(Add(), x, CHANNELS4)), ["Add", "ConvTranspose"]),
+    "1 and 2": (lambda b, x: b(Mul(), conv(b, b(Mul(), x, CHANNELS4)), CHANNELS6), ["Conv"]),
+}
+
+
+@pytest.mark.parametrize("case", CONV_CASES)
+def test_convolution(case: str) -> None:
+    build, expected = CONV_CASES[case]
+    assert left(fold_affine, build, IMAGE, special=False) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
