@@ -21,6 +21,7 @@ from kir.passes.expand_constants import expand_constants
 from kir.passes.expand_powers import expand_powers
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
+from kir.passes.fold_pads import fold_pads
 from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
@@ -31,6 +32,7 @@ from kir.passes.merge_common import merge_common
 from kir.passes.move_reshapes import move_reshapes
 from kir.passes.move_transposes import move_transposes, move_transposes_freely
 from kir.passes.remove_dead import remove_dead
+from kir.passes.reshape_transposes import reshape_transposes
 from kir.passes.rewrite import Pass
 from kir.passes.simplify import simplify
 from kir.passes.simplify_recurrent import simplify_recurrent
@@ -59,6 +61,10 @@ PASSES: tuple[Pass, ...] = (
     move_transposes,
     move_transposes_freely,
     keep_axes,
+    # Once no Transpose stands between.
+    fold_pads,
+    # Once no Transpose looks for a partner any more: as a Reshape it finds none.
+    reshape_transposes,
     # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
     fuse_formulas,
     expand_powers,

@@ -1,4 +1,4 @@
-"""Chains of Transpose, and those that are really a Reshape."""
+"""Chains of Transpose."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ def fold_transposes(graph: Graph) -> int:
 
     1. Transpose that leaves every axis in its place: x.
     2. Transpose(Transpose(x)): one Transpose(x), or x where they cancel.
-    3. Transpose that only moves axes of size 1: Reshape(x).
-    4. Transpose(Reshape(Transpose(x))) where the second puts back what the first moved, in merged or split axes:
+    3. Transpose(Reshape(Transpose(x))) where the second puts back what the first moved, in merged or split axes:
        Reshape(x).
-    5. Transpose(Reshape(Transpose(x))) where they do not cancel, but no merged or split axes are taken apart:
+    4. Transpose(Reshape(Transpose(x))) where they do not cancel, but no merged or split axes are taken apart:
        Reshape(Transpose(x)), if nobody else reads what is between.
-    6. Gather(Transpose(x)) of one index that takes the only moved axis away: Gather(x).
+    5. Gather(Transpose(x)) of one index that takes the only moved axis away: Gather(x).
 
-    Exact: nothing is computed; in 3 and 4 the elements keep their order in memory.
+    Exact: nothing is computed; in 3 the elements keep their order in memory.
     """
-    return rewrite(graph, (drop_transpose, join_transposes, transpose_as_reshape, join_around_reshape, gather_before))
+    return rewrite(graph, (drop_transpose, join_transposes, join_around_reshape, gather_before))
 
 
 def permutation_of(node: Node) -> tuple[int, ...]:
@@ -53,14 +52,6 @@ def join_transposes(graph: Graph, node: Node) -> Value | None:
 
 
 @rule(Transpose)
-def transpose_as_reshape(graph: Graph, node: Node) -> Value | None:
-    x = given(node.inputs[0])
-    if not _is_in_order(permutation_of(node), x.type.shape):
-        return None
-    return add_for(graph, node, Reshape(node.output.type.shape), x)
-
-
-@rule(Transpose)
 def join_around_reshape(graph: Graph, node: Node) -> Value | None:
     middle = producer(node, Reshape)
     first = producer(middle, Transpose) if middle else None
@@ -72,7 +63,7 @@ def join_around_reshape(graph: Graph, node: Node) -> Value | None:
     if order is None:
         return None
     axes = [permutation_of(first)[axis] for axis in order]
-    if not _is_in_order(axes, x.type.shape):
+    if not is_in_order(axes, x.type.shape):
         if not graph.is_read_once(first) or not graph.is_read_once(middle):
             return None
         # Axes of size 1 are not among those that are read, and may stand anywhere.
@@ -93,7 +84,7 @@ def gather_before(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, Gather(axis), turned.inputs[0], index) if permutation == sorted(permutation) else None
 
 
-def _is_in_order(axes: tuple[int, ...] | list[int], shape: Shape) -> bool:
+def is_in_order(axes: tuple[int, ...] | list[int], shape: Shape) -> bool:
     """Whether reading the axes in this order reads the elements in their order; axes of size 1 do not count."""
     counted = [axis for axis in axes if shape[axis] != 1]
     return counted == sorted(counted)

@@ -1,0 +1,77 @@
+"""Zeros that are put around an image just before windows move over it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kir.graph import Graph, Node, Value
+from kir.ops.convolution import Conv
+from kir.ops.elementwise import Relu, Sigmoid
+from kir.ops.pooling import AveragePool, MaxPool
+from kir.ops.shape import Pad
+from kir.passes.rewrite import add_for, constant_array, exact_pass, given, producer, rewrite, rule
+
+
+@exact_pass
+def fold_pads(graph: Graph) -> int:
+    """Conv(Pad(x)) → Conv(x), with padding
+
+    Of a Pad with zeros around the spatial axes:
+
+    1. Conv with explicit padding: the sizes are added.
+    2. AveragePool that counts its padding, or has none: the same, with the padding counted. The padding must be smaller
+       than the window, as onnxruntime asks.
+    3. MaxPool likewise, where no element of x is below 0: a padding that does not count is then as good as zeros.
+
+    Exact: the same windows of the same elements.
+    """
+    return rewrite(graph, (fold_into_conv, fold_into_average, fold_into_maximum))
+
+
+@rule(Conv)
+def fold_into_conv(graph: Graph, node: Node) -> Value | None:
+    return _fold(graph, node, node.op)
+
+
+@rule(AveragePool)
+def fold_into_average(graph: Graph, node: Node) -> Value | None:
+    op: Any = node.op
+    if op.ceil_mode or isinstance(op.padding, str) or (any(op.padding) and not op.count_include_pad):
+        return None
+    return _fold(graph, node, replace(op, count_include_pad=True), op.kernel_shape)
+
+
+@rule(MaxPool)
+def fold_into_maximum(graph: Graph, node: Node) -> Value | None:
+    op: Any = node.op
+    pad = producer(node, Pad)
+    is_positive = pad is not None and producer(pad, Relu, Sigmoid) is not None
+    if op.ceil_mode or not is_positive or isinstance(op.padding, str) or any(op.padding):
+        return None
+    return _fold(graph, node, op, op.kernel_shape)
+
+
+def _fold(graph: Graph, node: Node, op: Any, limits: tuple[int, ...] | None = None) -> Value | None:
+    """The operator on what is padded, with the padding as its own; if it stays below the limits that there are."""
+    pad = producer(node, Pad)
+    pads = _find_zeros(pad) if pad else None
+    if pad is None or pads is None or isinstance(op.padding, str):
+        return None
+    padding = tuple(a + b for a, b in zip(op.padding, pads, strict=True))
+    if limits is not None and any(size >= limit for size, limit in zip(padding, limits * 2, strict=True)):
+        return None
+    return add_for(graph, node, replace(op, padding=padding), pad.inputs[0], *node.inputs[1:])
+
+
+def _find_zeros(pad: Node) -> tuple[int, ...] | None:
+    """The known numbers of zeros before each spatial axis, then behind each, if nothing else is added."""
+    op: Any = pad.op
+    value = (*pad.inputs, None)[1]
+    number = constant_array(value)
+    if op.mode != "constant" or (value is not None and (number is None or number.any())):
+        return None
+    if any((*op.before[:2], *op.after[:2])):
+        return None
+    pads = (*op.before[2:], *op.after[2:])
+    return pads if given(pad.inputs[0]).type.dtype.is_float and all(isinstance(size, int) for size in pads) else None

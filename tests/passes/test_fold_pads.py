@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from kir.dims import symbol
+from kir.ops.convolution import Conv
+from kir.ops.elementwise import Relu, Sin
+from kir.ops.pooling import AveragePool, MaxPool
+from kir.ops.shape import Pad
+from kir.passes.fold_pads import fold_pads
+from tests.passes.building import f32, left, optimize, weights
+
+IMAGE = "f32[batch, 2, 5, 4]"
+ZEROS = Pad((0, 0, 1, 0), (0, 0, 2, 1))
+
+
+def conv(padding=(0, 0, 0, 0), pad=ZEROS, value=None, front=None):  # type: ignore[no-untyped-def]
+    def build(b, x):  # type: ignore[no-untyped-def]
+        x = b(pad, b(front, x) if front else x, *([] if value is None else [value]))
+        return b(Conv((2, 1), (1, 1), 1, padding), x, weights(3, 2, 3, 2))
+
+    return build
+
+
+def pool(op, front=None, pad=ZEROS):  # type: ignore[no-untyped-def]
+    return lambda b, x: b(op, b(pad, b(front, x) if front else x))
+
+
+def average(padding=(0, 0, 0, 0), ceil=False, counted=False):  # type: ignore[no-untyped-def]
+    return AveragePool((3, 2), (2, 1), (1, 1), padding, ceil, counted)
+
+
+def maximum(size=3, padding=(0, 0, 0, 0), ceil=False):  # type: ignore[no-untyped-def]
+    return MaxPool((size, size), (2, 1), (1, 1), padding, ceil)
+
+
+def read_twice(b, x):  # type: ignore[no-untyped-def]
+    padded = b(ZEROS, x)
+    op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
+    return b(op, padded, weights(3, 2, 3, 2)), b(op, padded, weights(4, 2, 3, 2))
+
+
+CASES = {
+    "1": (conv(), ["Conv"]),
+    "1 with padding": (conv((0, 1, 1, 0)), ["Conv"]),
+    "1 a zero that is given": (conv(value=f32(0)), ["Conv"]),
+    "1 two readers": (read_twice, ["Conv", "Conv"]),
+    "1 not if it is the same": (conv("same"), ["Pad", "Conv"]),
+    "1 not of other numbers": (conv(value=f32(1)), ["Pad", "Conv"]),
+    "1 not of other modes": (conv(pad=Pad((0, 0, 1, 0), (0, 0, 2, 1), "edge")), ["Pad", "Conv"]),
+    "2": (pool(average()), ["AveragePool"]),
+    "2 with padding": (pool(average((1, 0, 0, 0), counted=True)), ["AveragePool"]),
+    "2 not with padding that does not count": (pool(average((0, 1, 1, 0))), ["Pad", "AveragePool"]),
+    "2 not with a last window over the end": (pool(average(ceil=True)), ["Pad", "AveragePool"]),
+    "2 not with windows of padding alone": (
+        pool(AveragePool((2, 2), (1, 1), (1, 1), (0, 0, 0, 0), False, False)),
+        ["Pad", "AveragePool"],
+    ),
+    "3": (pool(maximum(), Relu()), ["Relu", "MaxPool"]),
+    "3 not of elements below zero": (pool(maximum(), Sin()), ["Sin", "Pad", "MaxPool"]),
+    "3 not of anything": (pool(maximum()), ["Pad", "MaxPool"]),
+    "3 not if windows are padding alone": (pool(maximum(2), Relu()), ["Relu", "Pad", "MaxPool"]),
+    "3 not with padding": (pool(maximum(3, (1, 1, 1, 1)), Relu()), ["Relu", "Pad", "MaxPool"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: str) -> None:
+    build, expected = CASES[case]
+    assert left(fold_pads, build, IMAGE, special=False) == expected
+
+
+def test_sizes_are_added() -> None:
+    graph = optimize(fold_pads, conv((0, 1, 1, 0)), IMAGE, special=False)
+    assert [node.op.padding for node in graph.order() if isinstance(node.op, Conv)] == [(1, 1, 3, 1)]
+
+
+def test_channels_and_unknown_sizes_stay() -> None:
+    channels = Pad((0, 1, 0, 0), (0, 0, 0, 0))
+    unknown = Pad((0, 0, symbol("batch"), 0), (0, 0, 0, 0))
+    for pad, channels_in in ((channels, 3), (unknown, 2)):
+
+        def build(b, x, pad=pad, channels_in=channels_in):  # type: ignore[no-untyped-def]
+            op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
+            return b(op, b(pad, x), np.ones((1, channels_in, 1, 1), np.float32))
+
+        assert left(fold_pads, build, IMAGE, special=False) == ["Pad", "Conv"]
