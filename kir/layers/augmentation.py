@@ -559,7 +559,7 @@ class Pipeline(Layer):
 
     def owned_layers(self) -> dict[str, Layer]:
         """The layers, under the names that Keras saves them by."""
-        return {f"_pipeline_layers/{name}": layer for name, layer in numbered(self.layers)}
+        return {f"layers/{name}": layer for name, layer in numbered(self.layers)}
 
     def call(self, inputs: Any) -> Any:
         for layer in self.layers:

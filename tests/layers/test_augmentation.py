@@ -100,7 +100,7 @@ def test_a_pipeline_is_its_layers(tmp_path: Any) -> None:
     other = Model(x, again(x))
     other.set_weights(model.get_weights())
     np.testing.assert_array_equal(model.predict(images), other.predict(images))
-    assert [path for path, _ in model.layers[1].owned_layers().items()][2] == "_pipeline_layers/dense"
+    assert [path for path, _ in model.layers[1].owned_layers().items()][2] == "layers/dense"
     assert model.export(tmp_path / "m.onnx").verification.passed
 
 
