@@ -14,6 +14,7 @@ import numpy as np
 
 import kir.layers
 from kir import activations, backend, config, constraints, initializers, regularizers
+from kir.backend import image
 from kir.errors import UnsupportedError
 from kir.importers.user_layer import UserLayer
 from kir.keras_tensor import KerasTensor
@@ -192,6 +193,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     "models": _MODELS,
     "ops": _OPS,
     **{f"ops.{name}": _OPS for name in ("core", "linalg", "math", "nn", "numpy")},
+    "ops.image": own_names(image, "kir.backend.image"),
     "random": {"SeedGenerator": inert_class("keras.random", "SeedGenerator")},
     "regularizers": own_names(regularizers, "kir.regularizers"),
     "saving": _SAVING,

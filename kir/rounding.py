@@ -46,6 +46,7 @@ from kir.ops import (
     random,
     recurrent,
     reduce,
+    resize,
     shape,
     sparse,
     spectral,
@@ -421,6 +422,14 @@ def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale
     return np.asarray(size if bias is None else size + np.abs(bias))
 
 
+def _resize_size(op: Any, y: Array, x: Array) -> Array:
+    """The place of an element among m, and with it the weights of its neighbours, is off by up to m roundings."""
+    if op.mode == "nearest":
+        return np.zeros_like(y)
+    longest = max((given for given, wanted in zip(x.shape, y.shape, strict=True) if given != wanted), default=0)
+    return resize.Resize(y.shape, "linear").eval(np.abs(x)) * (1 + longest) + np.abs(y)
+
+
 def _at_least_one(op: Op, y: Array, x: Array) -> Array:
     return np.maximum(np.abs(y), 1)
 
@@ -456,6 +465,7 @@ _SIZES: dict[type[Op], Callable[..., Array]] = {
     reduce.ReduceSumSquare: _sum_of_squares_size,
     reduce.ReduceLogSumExp: _log_sum_size,
     reduce.ReduceProd: _product_of_all_size,
+    resize.Resize: _resize_size,
     shape.CumSum: _cumulative_size,
     nn.Softmax: _softmax_size,
     nn.LogSoftmax: _log_softmax_size,

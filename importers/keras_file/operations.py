@@ -93,6 +93,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
     "Conj": K.identity,
     "Conjugate": K.identity,
     "Copy": K.identity,
+    "CropImages": K.image.crop_images,
     "Fabs": K.absolute,
     "Fliplr": lambda x: K.flip(x, axis=1),
     "Flipud": lambda x: K.flip(x, axis=0),
@@ -105,7 +106,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
     "LayerNorm": _layer_norm,
     "Moments": _moments,
     "ReLU": activations.relu,
+    "PadImages": K.image.pad_images,
     "Real": K.identity,
+    "Resize": K.image.resize,
     "Select": _select,
     "Vsplit": lambda x, indices_or_sections: K.split(x, indices_or_sections, axis=0),
 }

@@ -24,6 +24,7 @@ from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation
 from kir.backend.elementwise import *  # noqa: F403
+from kir.backend.image import *  # noqa: F403
 from kir.backend.linear import *  # noqa: F403
 from kir.backend.nn import *  # noqa: F403
 from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS

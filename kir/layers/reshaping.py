@@ -5,10 +5,12 @@ Source: https://keras.io/api/layers/reshaping_layers/
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from kir import backend as K
 from kir import config
-from kir.arguments import integer, integers
+from kir.arguments import choice, integer, integers
+from kir.backend.image import INTERPOLATIONS, repeat_axes
 from kir.dims import Dim, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer
@@ -151,3 +153,320 @@ class RepeatVector(Layer):
             raise ShapeError(f"RepeatVector needs an input (batch, features); received {format_shape(x.shape)}")
         batch, features = x.shape
         return emit(shape.Expand((batch, self.n, features)), emit(shape.Reshape((batch, 1, features)), x))
+
+
+# Layers of the axes between the batch and the channels
+
+
+class SpatialLayer(Layer):
+    """What the layers below share: inputs of one rank, whose channels are the last axis, or the first but the batch."""
+
+    takes_one_tensor = True
+    # How many axes there are between.
+    axis_count: ClassVar[int]
+    data_format: str = "channels_last"
+
+    def build(self, input_shape: Any) -> None:
+        """Checks the rank.
+
+        Raises:
+            ShapeError: it is another.
+        """
+        if len(input_shape) != self.axis_count + 2:
+            raise ShapeError(
+                f"{type(self).__name__} needs an input of rank {self.axis_count + 2}, the batch included; received "
+                f"{format_shape(input_shape)}"
+            )
+
+    @property
+    def spatial_axes(self) -> range:
+        """The axes between."""
+        first = 2 if self.data_format == "channels_first" else 1
+        return range(first, first + self.axis_count)
+
+
+class Cropping(SpatialLayer):
+    """What the cropping layers share."""
+
+    cropping: Any
+
+    def call(self, x: Tensor) -> Any:
+        cuts = []
+        for axis, (start, end) in zip(self.spatial_axes, _as_pairs(self.cropping), strict=True):
+            size = x.shape[axis]
+            if isinstance(size, int) and start + end >= size:
+                raise ShapeError(
+                    f"{type(self).__name__} with cropping={self.cropping} leaves nothing of axis {axis} of an input of "
+                    f"shape {format_shape(x.shape)}; crop less than its size"
+                )
+            if start or end:
+                cuts.append((axis, start, size - end))
+        if not cuts:
+            return x
+        axes, starts, ends = zip(*cuts, strict=True)
+        return emit(shape.Slice(axes, starts, ends, (1,) * len(axes)), x)
+
+
+class CroppingOfImages(Cropping):
+    """What the croppings of images and volumes share: the channels may come first."""
+
+    def __init__(self, cropping: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.data_format = config.standardize_data_format(data_format, owner)
+        self.cropping = _pairs(owner, "cropping", cropping, self.axis_count)
+
+
+class Cropping1D(Cropping):
+    """(batch, steps, features) without the first and the last steps.
+
+    Args:
+        cropping: how many: a number for both ends, or a pair.
+
+    Raises:
+        InvalidArgumentError: it is none of these.
+        ShapeError: the input is not of rank 3, or nothing is left of it.
+
+    Source: https://keras.io/api/layers/reshaping_layers/cropping1d/
+    """
+
+    axis_count = 1
+
+    def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cropping = _pair(f"Cropping1D {self.name!r}", "cropping", cropping)
+
+
+class Cropping2D(CroppingOfImages):
+    """Images without their outer rows and columns.
+
+    Args:
+        cropping: how many: a number for all sides, a number for each axis, or a pair for each.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 4, or nothing is left of it.
+
+    Source: https://keras.io/api/layers/reshaping_layers/cropping2d/
+    """
+
+    axis_count = 2
+
+    def __init__(self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cropping, data_format, **kwargs)
+
+
+class Cropping3D(CroppingOfImages):
+    """Volumes without their outer layers.
+
+    Args:
+        cropping: how many: a number for all sides, a number for each axis, or a pair for each.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 5, or nothing is left of it.
+
+    Source: https://keras.io/api/layers/reshaping_layers/cropping3d/
+    """
+
+    axis_count = 3
+
+    def __init__(self, cropping: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(cropping, data_format, **kwargs)
+
+
+class ZeroPadding(SpatialLayer):
+    """What the padding layers share."""
+
+    def __init__(self, padding: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.data_format = config.standardize_data_format(data_format, owner)
+        count = self.axis_count
+        self.padding = _pair(owner, "padding", padding) if count == 1 else _pairs(owner, "padding", padding, count)
+
+    def call(self, x: Tensor) -> Any:
+        widths = dict(zip(self.spatial_axes, _as_pairs(self.padding), strict=True))
+        before, after = zip(*(widths.get(axis, (0, 0)) for axis in range(len(x.shape))), strict=True)
+        return emit(shape.Pad(before, after), x, None)
+
+
+class ZeroPadding1D(ZeroPadding):
+    """(batch, steps, features) with zeros before the first and behind the last step.
+
+    Args:
+        padding: how many: a number for both ends, or a pair.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 3.
+
+    Source: https://keras.io/api/layers/reshaping_layers/zero_padding1d/
+    """
+
+    axis_count = 1
+
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(padding, data_format, **kwargs)
+
+
+class ZeroPadding2D(ZeroPadding):
+    """Images with zeros around them.
+
+    Args:
+        padding: how many: a number for all sides, a number for each axis, or a pair for each.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 4.
+
+    Source: https://keras.io/api/layers/reshaping_layers/zero_padding2d/
+    """
+
+    axis_count = 2
+
+    def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(padding, data_format, **kwargs)
+
+
+class ZeroPadding3D(ZeroPadding):
+    """Volumes with zeros around them.
+
+    Args:
+        padding: how many: a number for all sides, a number for each axis, or a pair for each.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 5.
+
+    Source: https://keras.io/api/layers/reshaping_layers/zero_padding3d/
+    """
+
+    axis_count = 3
+
+    def __init__(self, padding: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(padding, data_format, **kwargs)
+
+
+class UpSampling1D(SpatialLayer):
+    """(batch, steps, features) with every step so many times: (batch, size * steps, features).
+
+    Args:
+        size: how many times.
+
+    Raises:
+        InvalidArgumentError: it is no integer of at least 1.
+        ShapeError: the input is not of rank 3.
+
+    Source: https://keras.io/api/layers/reshaping_layers/up_sampling1d/
+    """
+
+    axis_count = 1
+
+    def __init__(self, size: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = integer(f"UpSampling1D {self.name!r}", "size", size, 1)
+
+    def call(self, x: Tensor) -> Any:
+        return repeat_axes(x, {1: self.size})
+
+
+class UpSampling2D(SpatialLayer):
+    """Images so many times as high and as wide.
+
+    Args:
+        size: how many times: a number, or one for the height and one for the width.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+        interpolation: "nearest" repeats rows and columns; "bilinear", "bicubic", "lanczos3", "lanczos5".
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 4, or Lanczos is to resize unknown sizes.
+
+    Source: https://keras.io/api/layers/reshaping_layers/up_sampling2d/
+    """
+
+    axis_count = 2
+
+    def __init__(
+        self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"UpSampling2D {self.name!r}"
+        self.data_format = config.standardize_data_format(data_format, owner)
+        self.size = _factors(owner, size, 2)
+        self.interpolation = choice(owner, "interpolation", str(interpolation).lower(), tuple(INTERPOLATIONS))
+
+    def call(self, x: Tensor) -> Any:
+        height, width = self.size
+        return K.resize_images(x, height, width, self.data_format, self.interpolation)
+
+
+class UpSampling3D(SpatialLayer):
+    """Volumes so many times as large along each axis.
+
+    Args:
+        size: how many times: a number, or one for each axis.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is none of these.
+        ShapeError: the input is not of rank 5.
+
+    Source: https://keras.io/api/layers/reshaping_layers/up_sampling3d/
+    """
+
+    axis_count = 3
+
+    def __init__(self, size: Any = (2, 2, 2), data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"UpSampling3D {self.name!r}"
+        self.data_format = config.standardize_data_format(data_format, owner)
+        self.size = _factors(owner, size, 3)
+
+    def call(self, x: Tensor) -> Any:
+        return repeat_axes(x, dict(zip(self.spatial_axes, self.size, strict=True)))
+
+
+def _pair(owner: str, name: str, given: Any) -> tuple[int, int]:
+    """A number for both ends, or one for each."""
+    numbers = integers(owner, name, given, 0)
+    if len(numbers) == 1 and isinstance(given, int):
+        return numbers[0], numbers[0]
+    if len(numbers) != 2:
+        raise InvalidArgumentError(f"{owner}: {name} must be a number or a pair of them; received {name}={given!r}")
+    return numbers[0], numbers[1]
+
+
+def _pairs(owner: str, name: str, given: Any, count: int) -> tuple[tuple[int, int], ...]:
+    """A number for all sides, or for each axis a number or a pair."""
+    each = (given,) * count if isinstance(given, int) else given
+    try:
+        if not isinstance(each, list | tuple) or len(each) != count:
+            raise InvalidArgumentError(name)
+        return tuple(_pair(owner, name, one) for one in each)
+    except InvalidArgumentError:
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a number of at least 0, or for each of {count} axes a number or a pair of them; "
+            f"received {name}={given!r}"
+        ) from None
+
+
+def _as_pairs(given: Any) -> tuple[tuple[int, int], ...]:
+    """The pair of one axis, or those of several, as those of several."""
+    return (given,) if isinstance(given[0], int) else given
+
+
+def _factors(owner: str, given: Any, count: int) -> tuple[int, ...]:
+    factors = integers(owner, "size", given, 1)
+    factors = factors * count if isinstance(given, int) else factors
+    if len(factors) != count:
+        raise InvalidArgumentError(
+            f"{owner}: size must be a number of at least 1, or {count} of them; received size={given!r}"
+        )
+    return factors

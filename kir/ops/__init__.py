@@ -11,6 +11,7 @@ from kir.ops import pooling as pooling
 from kir.ops import random as random
 from kir.ops import recurrent as recurrent
 from kir.ops import reduce as reduce
+from kir.ops import resize as resize
 from kir.ops import shape as shape
 from kir.ops import sparse as sparse
 from kir.ops import spectral as spectral

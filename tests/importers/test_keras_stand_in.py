@@ -379,6 +379,7 @@ def test_every_name_is_one_of_keras(module: str) -> None:
         theirs |= {"floatx", "image_data_format", "int_shape", "is_keras_tensor", "l2_normalize", "permute_dimensions"}
         theirs |= {"conv1d", "conv2d", "conv3d", "depthwise_conv2d", "pool2d", "pool3d", "separable_conv2d"}
         theirs |= {"pow", "repeat_elements", "reverse", "set_epsilon", "set_floatx", "set_image_data_format"}
+        theirs |= {"resize_images"}
         theirs |= {"spatial_2d_padding", "spatial_3d_padding", "temporal_padding", "variable", "flatten", "mish"}
     assert set(NAMESPACES[module]) - theirs == set()
 

@@ -14,6 +14,7 @@ from kir.exporters.onnx_file.ops import pooling as pooling
 from kir.exporters.onnx_file.ops import random as random
 from kir.exporters.onnx_file.ops import recurrent as recurrent
 from kir.exporters.onnx_file.ops import reduce as reduce
+from kir.exporters.onnx_file.ops import resize as resize
 from kir.exporters.onnx_file.ops import shape as shape
 from kir.exporters.onnx_file.ops import sparse as sparse
 from kir.exporters.onnx_file.ops import spectral as spectral

@@ -14,6 +14,7 @@ from kir.importers.onnx_file.ops import pooling as pooling
 from kir.importers.onnx_file.ops import random as random
 from kir.importers.onnx_file.ops import recurrent as recurrent
 from kir.importers.onnx_file.ops import reduce as reduce
+from kir.importers.onnx_file.ops import resize as resize
 from kir.importers.onnx_file.ops import shape as shape
 from kir.importers.onnx_file.ops import spectral as spectral
 from kir.importers.onnx_file.ops.folding import FOLDED, fold_sizes

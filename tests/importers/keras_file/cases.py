@@ -104,6 +104,26 @@ CHAINS: dict[str, Builder] = {
     "layers_as_activations": chain(
         (8,), lambda: L.Dense(4, activation=L.LeakyReLU(0.1)), lambda: L.Activation(L.ReLU(6))
     ),
+    "cropping": chain((-2, 4, 5), lambda: L.Cropping2D(((0, 1), (1, 0))), lambda: L.ZeroPadding2D(1)),
+    "cropping_1d": chain((-2, 3), lambda: L.ZeroPadding1D((1, 2)), lambda: L.Cropping1D(1), lambda: L.UpSampling1D(3)),
+    "cropping_3d": chain(
+        (-2, 4, 5, 2),
+        lambda: L.Cropping3D((0, 1, 1)),
+        lambda: L.ZeroPadding3D(((1, 0), 1, 2)),
+        lambda: L.UpSampling3D(2),
+    ),
+    "up_sampling": chain(
+        (2, -2, 3),
+        lambda: L.UpSampling2D((2, 3), data_format="channels_first"),
+        lambda: L.UpSampling2D(2, data_format="channels_first", interpolation="bilinear"),
+    ),
+    "up_sampling_bicubic": chain((4, 5, 2), lambda: L.UpSampling2D(interpolation="bicubic"), lambda: L.UpSampling2D()),
+    "resizing": chain(
+        (-2, 5, 2),
+        lambda: L.Resizing(6, 7),
+        lambda: L.CenterCrop(5, 4),
+        lambda: L.Resizing(3, 8, "nearest", crop_to_aspect_ratio=True),
+    ),
     "dropout": chain((8,), lambda: L.Dropout(0.5, noise_shape=(None, 1), seed=1), lambda: L.Dense(3)),
     "spatial_dropout_1d": chain((-2, 8), lambda: L.SpatialDropout1D(0.3)),
     "spatial_dropout_2d": chain((4, 5, 6), lambda: L.SpatialDropout2D(0.3, data_format="channels_first")),
@@ -227,6 +247,13 @@ def reversible_embedding(x: Any) -> Any:
     return [tied(L.Dense(3)(tied(x)), reverse=True), untied(untied(x), reverse=True)]
 
 
+@functional((4, 5, 2))
+def images(x: Any) -> Any:
+    padded = ops.image.pad_images(x, top_padding=1, left_padding=2, target_height=6, target_width=8)
+    cropped = ops.image.crop_images(x, top_cropping=1, left_cropping=0, target_height=2, target_width=3)
+    return [padded, cropped, ops.image.resize(x, (6, 3), interpolation="bicubic"), ops.image.resize(x, (3, 9))]
+
+
 @functional((8,))
 def shared_layer(x: Any) -> Any:
     dense, other = L.Dense(8, activation="tanh"), L.Dense(8)
@@ -347,6 +374,7 @@ FUNCTIONALS: dict[str, Builder] = {
 } | {
     "masked_explicitly": masked_explicitly,
     "softmax_masked": softmax_masked,
+    "images": images,
     "reversible_embedding": reversible_embedding,
     "shared_layer": shared_layer,
     "shared_model": shared_model,

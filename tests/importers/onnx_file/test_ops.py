@@ -271,6 +271,15 @@ def test_recurrent_with_the_defaults(op_type: str) -> None:
     assert "('HardSigmoid', 0.3, 0.5)" in operators(model([one], X, "y h", weights))[0]
 
 
+@pytest.mark.parametrize("sized", [False, True])
+def test_resize_of_some_axes(sized: bool) -> None:
+    """`axes` is what other exporters write; float32 factors count as whole where they are."""
+    which = {"s": np.array([6, 8])} if sized else {"s": np.array([2, 4], F32)}
+    inputs = "x _ _ s" if sized else "x _ s"
+    one = node("Resize", inputs, "y", mode="linear", coordinate_transformation_mode="half_pixel", axes=[2, 3])
+    assert_runs_alike(model([one], {"x": ["N", 1, 3, 2]}, "y", which, opset=19), N=2)
+
+
 def test_recurrent_with_the_batch_first() -> None:
     weights = {"w": np.ones((1, 8, 4), F32), "r": np.ones((1, 8, 2), F32), "h0": np.ones((3, 1, 2), F32)}
     one = node("LSTM", "x w r _ _ h0", "y h", hidden_size=2, layout=1)
@@ -290,6 +299,7 @@ UNSUPPORTED = {
     "an unknown attribute": ([node("Relu", "x", "y", slope=1)], "attribute slope"),
     "another mode": ([node("Pad", "x p", "y", mode="wrap")], "mode='wrap'"),
     "a shape that is computed": ([node("Cast", "x", "i", to=7), node("Reshape", "x i", "y")], "its shape"),
+    "another way to resize": ([node("Resize", "x", "y", mode="nearest")], "nearest_mode='round_prefer_floor'"),
     "a mask of Dropout": ([node("Dropout", "x", "z y")], "the mask of a Dropout"),
     "random numbers": ([node("RandomUniformLike", "x", "z"), node("Add", "x z", "y")], "RandomUniformLike"),
     "another domain": ([node("Relu", "x", "y", domain="com.example")], "com.example.Relu"),

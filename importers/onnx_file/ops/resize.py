@@ -1,0 +1,59 @@
+"""Resize."""
+
+from __future__ import annotations
+
+from kir.dims import Dim
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file.ops.resize import ATTRIBUTES
+from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.resize import Resize
+
+# What the attributes are where a node has none.
+DEFAULTS = {
+    "coordinate_transformation_mode": "half_pixel",
+    "nearest_mode": "round_prefer_floor",
+    "cubic_coeff_a": -0.75,
+    "exclude_outside": 0,
+}
+# Attributes that matter to one mode only.
+MATTER = {"nearest": ("nearest_mode",), "linear": (), "cubic": ("cubic_coeff_a", "exclude_outside")}
+
+
+@imports("Resize")
+def resize(
+    call: Call, x: Operand, roi: Operand | None = None, scales: Operand | None = None, sizes: Operand | None = None
+) -> Results:
+    """Of the many ways of ONNX, the three that the exporter writes; a factor of no whole size is none of them."""
+    attributes = call.attributes
+    mode = attributes.text("mode", "nearest")
+    given = {
+        "coordinate_transformation_mode": attributes.text("coordinate_transformation_mode", "half_pixel"),
+        "nearest_mode": attributes.text("nearest_mode", "round_prefer_floor"),
+        "cubic_coeff_a": attributes.number("cubic_coeff_a", -0.75),
+        "exclude_outside": attributes.integer("exclude_outside", 0),
+    }
+    attributes.number("extrapolation_value", 0.0)
+    names = ("coordinate_transformation_mode", *MATTER.get(mode, ()))
+    known = DEFAULTS | ATTRIBUTES.get(mode, {})
+    wrong = [f"{name}={given[name]!r}" for name in names if given[name] != known[name]]
+    if mode not in ATTRIBUTES or wrong:
+        raise UnsupportedError(f"Resize with mode={mode!r} {' '.join(wrong)}".rstrip())
+    axes = call.axes(attributes.integers("axes", tuple(range(x.type.rank))), x.type.rank)
+    shape = list(x.type.shape)
+    for axis, size in zip(axes, _sizes(call, [shape[axis] for axis in axes], scales, sizes), strict=True):
+        shape[axis] = size
+    return call.add(Resize(tuple(shape), mode), x)
+
+
+def _sizes(call: Call, given: list[Dim], scales: Operand | None, sizes: Operand | None) -> tuple[Dim, ...]:
+    """The new sizes of some axes."""
+    if sizes is not None:
+        wanted = call.sizes(sizes, "the sizes of Resize")
+        if len(wanted) != len(given):
+            raise FormatError(f"Resize has {len(wanted)} sizes for {len(given)} axes")
+        return wanted
+    factors = [] if scales is None else call.array(scales, "the scales of Resize").tolist()
+    if len(factors) != len(given) or any(factor != int(factor) for factor in factors):
+        raise UnsupportedError(f"Resize by {factors}; kir knows whole factors, and sizes")
+    return tuple(size * int(factor) for size, factor in zip(given, factors, strict=True))

@@ -1,0 +1,325 @@
+"""Images: resized, cropped and padded, with the names of `keras.ops.image`. They are of rank 4, or 3 without a batch.
+
+Source: https://keras.io/api/ops/image/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kir import config
+from kir.arguments import boolean, choice
+from kir.backend.dispatch import (
+    TensorLike,
+    as_size,
+    convert,
+    dtype_of,
+    emit_source,
+    operation,
+    rank_of,
+    shape_of,
+    tensor,
+)
+from kir.backend.elementwise import cast, clip, round
+from kir.backend.linear import matmul
+from kir.backend.reduce import max as reduce_max
+from kir.backend.reduce import min as reduce_min
+from kir.backend.shapes import emit_slice, expand_dims, pad, reshape, squeeze
+from kir.dims import Dim, Sym, divide_exactly, is_known, product
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.ops.elementwise import Div, Mul
+from kir.ops.resize import Resize, resize_weights
+from kir.ops.shape import Expand, Gather, Range, Size
+from kir.trace import emit
+from kir.types import DType, format_shape
+
+__all__ = ["resize_images"]
+
+INTERPOLATIONS = {
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "lanczos3": "lanczos3",
+    "lanczos5": "lanczos5",
+}
+
+
+@operation
+def resize(
+    images: TensorLike,
+    size: Any,
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    fill_mode: str = "constant",
+    fill_value: float = 0.0,
+    data_format: str | None = None,
+) -> Any:
+    """Images of the size (height, width). Integers are computed in float32, and rounded.
+
+    Bilinear works on unknown sizes as one operator, and bicubic where it must; with known ones bicubic is two products
+    with constant matrices, which onnxruntime computes many times as fast, as are Lanczos and everything antialiased.
+
+    Args:
+        images: of rank 4, or 3 without a batch.
+        size: height and width.
+        interpolation: "nearest", "bilinear", "bicubic", "lanczos3" or "lanczos5".
+        antialias: whether each new element comes from all old ones that it covers.
+        crop_to_aspect_ratio: first cuts the images to the new ratio of height and width.
+        pad_to_aspect_ratio: first pads them to it, with `fill_value`.
+        fill_mode: only "constant".
+        fill_value: what is padded with.
+        data_format: `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: the rank is another, or a size must be known and is not.
+    """
+    owner = "image.resize"
+    choice(owner, "interpolation", interpolation, tuple(INTERPOLATIONS))
+    choice(owner, "fill_mode", fill_mode, ("constant",))
+    boolean(owner, "antialias", antialias)
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise InvalidArgumentError(f"{owner} takes one of crop_to_aspect_ratio and pad_to_aspect_ratio")
+    x = tensor(images)
+    axes = image_axes(x, data_format)
+    wanted = tuple(as_size(one, "a size of image.resize") for one in size)
+    if len(wanted) != 2:
+        raise InvalidArgumentError(f"{owner}: size must be (height, width); received size={size!r}")
+    if crop_to_aspect_ratio:
+        x = _cropped_to_ratio(x, axes, wanted)
+    elif pad_to_aspect_ratio:
+        x = _padded_to_ratio(x, axes, wanted, fill_value)
+    sizes = {axis: size for axis, size in zip(axes, wanted, strict=True) if shape_of(x)[axis] != size}
+    if not sizes:
+        return x
+    if interpolation == "nearest":
+        return _pick_nearest(x, sizes)
+    given = dtype_of(x)
+    result = _interpolate(x if given.is_float else cast(x, "float32"), sizes, INTERPOLATIONS[interpolation], antialias)
+    return result if given.is_float else convert(clip(round(result), reduce_min(x), reduce_max(x)), given)
+
+
+def image_axes(x: Any, data_format: str | None) -> tuple[int, int]:
+    """The axes of height and width.
+
+    Raises:
+        ShapeError: the rank is neither 4 nor 3.
+    """
+    rank = rank_of(x)
+    if rank not in (3, 4):
+        raise ShapeError(
+            f"images must be of rank 4, or 3 without a batch; received the shape {format_shape(shape_of(x))}"
+        )
+    first = config.standardize_data_format(data_format) == "channels_first"
+    return (rank - 2, rank - 1) if first else (rank - 3, rank - 2)
+
+
+def _interpolate(x: Any, sizes: Mapping[int, Dim], kernel: str, antialias: bool) -> Any:
+    given = shape_of(x)
+    shape = tuple(sizes.get(axis, size) for axis, size in enumerate(given))
+    are_known = all(is_known(given[axis]) and is_known(size) for axis, size in sizes.items())
+    is_plain = kernel in ("linear", "cubic") and not antialias
+    if is_plain and (not are_known or (kernel == "linear" and dtype_of(x) is not DType.FLOAT64)):
+        return _emit_resize(x, shape, kernel)
+    for axis, size in sizes.items():
+        before = shape_of(x)[axis]
+        if not is_known(before) or not is_known(size):
+            raise ShapeError(
+                f"images of shape {format_shape(given)} cannot be resized to {format_shape(shape)} so: only bilinear, "
+                f"bicubic and nearest, without antialias, work on unknown sizes; give concrete ones"
+            )
+        x = _weigh(x, axis, resize_weights(before, size, kernel, antialias))
+    return x
+
+
+def _emit_resize(x: Any, shape: tuple[Dim, ...], kernel: str) -> Any:
+    """With a batch, and on axes that onnxruntime has the kernel for."""
+    if len(shape) == 3:
+        return squeeze(_emit_resize(expand_dims(x, 0), (1, *shape), kernel), 0)
+    given = shape_of(x)
+    is_whole = all(divide_exactly(wanted, size) is not None for size, wanted in zip(given, shape, strict=True))
+    is_of_last_axes = given[1] == shape[1]
+    if kernel != "cubic" or is_whole or is_of_last_axes:
+        return emit(Resize(shape, kernel), x)
+    # One axis after the other, each as one of the last two. Transposed ones would not do: onnxruntime takes transposes
+    # around a Resize away, and then refuses it.
+    batch, height, width, channels = shape
+    x = emit(
+        Resize((1, batch, height, given[2] * channels), kernel), reshape(x, (1, batch, given[1], given[2] * channels))
+    )
+    x = emit(Resize((1, batch * height, width, channels), kernel), reshape(x, (1, batch * height, given[2], channels)))
+    return reshape(x, shape)
+
+
+def _weigh(x: Any, axis: int, weights: Any) -> Any:
+    """The product of weights [n, m] with one axis of m."""
+    weights = weights.astype(dtype_of(x).numpy)
+    sizes = shape_of(x)
+    if axis == len(sizes) - 1:
+        return matmul(x, np.ascontiguousarray(weights.T))
+    behind = sizes[axis + 1 :]
+    rows = x if len(behind) == 1 else reshape(x, (*sizes[: axis + 1], product(behind)))
+    result = matmul(weights, rows)
+    return result if len(behind) == 1 else reshape(result, (*sizes[:axis], weights.shape[0], *behind))
+
+
+def _pick_nearest(x: Any, sizes: Mapping[int, Dim]) -> Any:
+    """Element i of n is element ``floor((i + 0.5) * m / n)`` of m, in integers, which round nowhere."""
+    for axis, n in sizes.items():
+        m = shape_of(x)[axis]
+        if is_known(m) and is_known(n):
+            indices: Any = (2 * np.arange(n, dtype=np.int64) + 1) * m // (2 * n)
+        else:
+            count = emit_source(Range(1, 2 * n + 1, 2), x)
+            indices = emit(Div(), emit(Mul(), count, _size(m, x)), _size(2 * n, x))
+        x = emit(Gather(axis), x, indices)
+    return x
+
+
+def _size(dim: Dim, near: Any) -> Any:
+    return emit_source(Size(dim), near) if isinstance(dim, Sym) else np.asarray(dim, np.int64)
+
+
+def repeat_axes(x: Any, factors: Mapping[int, int]) -> Any:
+    """Every element so many times along each of some axes.
+
+    onnxruntime repeats rows of elements fastest by Expand (3.5 times as fast as by Resize), and single elements by
+    Resize (160 times as fast as by Expand).
+    """
+    factors = {axis: factor for axis, factor in factors.items() if factor != 1}
+    sizes = shape_of(x)
+    result = tuple(size * factors.get(axis, 1) for axis, size in enumerate(sizes))
+    if not factors:
+        return x
+    if len(sizes) - 1 in factors and dtype_of(x).is_float:
+        return emit(Resize(result, "nearest"), x)
+    grown: list[Dim] = []
+    repeated: list[Dim] = []
+    for axis, size in enumerate(sizes):
+        grown += [size, 1] if axis in factors else [size]
+        repeated += [size, factors[axis]] if axis in factors else [size]
+    return reshape(emit(Expand(tuple(repeated)), reshape(x, tuple(grown))), result)
+
+
+@operation
+def resize_images(
+    x: TensorLike, height_factor: int, width_factor: int, data_format: str | None, interpolation: str = "nearest"
+) -> Any:
+    """Images so many times as high and as wide, as `keras.backend` has it; "nearest" repeats rows and columns."""
+    x = tensor(x)
+    axes = image_axes(x, data_format)
+    factors = (int(height_factor), int(width_factor))
+    if interpolation == "nearest":
+        return repeat_axes(x, dict(zip(axes, factors, strict=True)))
+    size = [shape_of(x)[axis] * factor for axis, factor in zip(axes, factors, strict=True)]
+    return resize(x, size, interpolation, data_format=data_format)
+
+
+# Cropping and padding
+
+
+@operation
+def crop_images(
+    images: TensorLike,
+    top_cropping: int | None = None,
+    left_cropping: int | None = None,
+    bottom_cropping: int | None = None,
+    right_cropping: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Any:
+    """Images without so many rows and columns; of those at the front, those at the end and what is left, two say it.
+
+    Raises:
+        InvalidArgumentError: not two of three are given.
+    """
+    x = tensor(images)
+    rows, columns = image_axes(x, data_format)
+    for axis, before, after, target in (
+        (rows, top_cropping, bottom_cropping, target_height),
+        (columns, left_cropping, right_cropping, target_width),
+    ):
+        size = shape_of(x)[axis]
+        start, end = _two_of_three("crop_images", before, after, None if target is None else size - target)
+        x = x if (start, end) == (0, 0) else emit_slice(x, axis, start, size - end)
+    return x
+
+
+@operation
+def pad_images(
+    images: TensorLike,
+    top_padding: int | None = None,
+    left_padding: int | None = None,
+    bottom_padding: int | None = None,
+    right_padding: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Any:
+    """Images with so many rows and columns of 0 more; of those at the front, those at the end and the sum, two say it.
+
+    Raises:
+        InvalidArgumentError: not two of three are given.
+    """
+    x = tensor(images)
+    widths: list[tuple[Dim, Dim]] = [(0, 0)] * rank_of(x)
+    rows, columns = image_axes(x, data_format)
+    for axis, before, after, target in (
+        (rows, top_padding, bottom_padding, target_height),
+        (columns, left_padding, right_padding, target_width),
+    ):
+        total = None if target is None else target - shape_of(x)[axis]
+        widths[axis] = _two_of_three("pad_images", before, after, total)
+    return x if not any(b or a for b, a in widths) else pad(x, widths)
+
+
+def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim | None) -> tuple[Dim, Dim]:
+    if [before, after, total].count(None) != 1:
+        raise InvalidArgumentError(
+            f"image.{owner} needs two of three for each axis: how much at the front, how much at the end, the target; "
+            f"received {before}, {after} and a difference of {total}"
+        )
+    if before is None:
+        assert total is not None
+        assert after is not None
+        return total - after, after
+    if after is None:
+        assert total is not None
+        return before, total - before
+    return before, after
+
+
+def _cropped_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any:
+    kept = _at_ratio(x, axes, wanted, min)
+    for axis, size in zip(axes, kept, strict=True):
+        given = shape_of(x)[axis]
+        start = (given - size) // 2
+        x = x if given == size else emit_slice(x, axis, start, start + size)
+    return x
+
+
+def _padded_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], fill_value: float) -> Any:
+    widths: list[tuple[Dim, Dim]] = [(0, 0)] * rank_of(x)
+    for axis, size in zip(axes, _at_ratio(x, axes, wanted, max), strict=True):
+        # The same on both sides, as in Keras: half of an odd difference is cut off.
+        widths[axis] = ((size - shape_of(x)[axis]) // 2,) * 2
+    return x if not any(b or a for b, a in widths) else pad(x, widths, constant_values=fill_value)
+
+
+def _at_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], choose: Any) -> tuple[int, int]:
+    """The height and the width of an image of the wanted ratio, inside or around the given one."""
+    height, width = (shape_of(x)[axis] for axis in axes)
+    if not (is_known(height) and is_known(width) and is_known(wanted[0]) and is_known(wanted[1])):
+        raise ShapeError(
+            f"images of shape {format_shape(shape_of(x))} have no ratio of height and width that is known; give "
+            f"concrete sizes"
+        )
+    at_width = int(float(width * wanted[0]) / wanted[1])
+    at_height = int(float(height * wanted[1]) / wanted[0])
+    return max(choose(height, at_width), 1), max(choose(width, at_height), 1)
