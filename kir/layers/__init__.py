@@ -40,6 +40,9 @@ from kir.layers.categorical import CategoryEncoding as CategoryEncoding
 from kir.layers.categorical import Discretization as Discretization
 from kir.layers.categorical import IntegerLookup as IntegerLookup
 from kir.layers.categorical import StringLookup as StringLookup
+from kir.layers.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from kir.layers.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from kir.layers.conv_lstm import ConvLSTM3D as ConvLSTM3D
 from kir.layers.convolutional import Conv1D as Conv1D
 from kir.layers.convolutional import Conv1DTranspose as Conv1DTranspose
 from kir.layers.convolutional import Conv2D as Conv2D

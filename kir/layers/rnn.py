@@ -43,7 +43,7 @@ from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, Gather, GatherND, Reshape, Slice, TopK, Transpose
 from kir.structure import flatten
 from kir.trace import Tensor, emit
-from kir.types import DType, format_shape
+from kir.types import DType, Shape, format_shape
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 
@@ -285,14 +285,16 @@ class Recurrence(Layer):
     # Keeping states
 
     def _read_states(self, x: Tensor) -> list[Tensor]:
-        batch = x.shape[0]
-        if not isinstance(batch, int):
+        shapes = [tuple(size for size in shape if isinstance(size, int)) for shape in self._state_shapes(x)]
+        if any(len(known) != len(shape) for known, shape in zip(shapes, self._state_shapes(x), strict=True)):
             raise ShapeError(
-                f"{type(self).__name__} {self.name!r} has stateful=True, which needs a known batch size; received "
-                f"{format_shape(x.shape)}: say Input(…, batch_size=…)"
+                f"{type(self).__name__} {self.name!r} has stateful=True, which needs a known batch size (and sizes of "
+                f"the states); received {format_shape(x.shape)}: say Input(…, batch_size=…)"
             )
-        sizes = flatten(self.state_size)
-        return x.tracer.read_states(self, [np.zeros((batch, size), self.compute_dtype.numpy) for size in sizes])
+        return x.tracer.read_states(self, [np.zeros(shape, self.compute_dtype.numpy) for shape in shapes])
+
+    def _state_shapes(self, x: Tensor) -> list[Shape]:
+        return [(x.shape[0], size) for size in flatten(self.state_size)]
 
 
 class RNN(Recurrence):

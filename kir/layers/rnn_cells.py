@@ -157,14 +157,18 @@ class Cell(Layer):
 
     def activate(self, x: Any) -> Any:
         """The activation of x."""
-        return call_function("activation", self.activation, x)
+        return self.apply("activation", self.activation, x)
 
     def activate_gates(self, gates: Any, count: int, function: Callable[..., Any]) -> list[Any]:
         """The parts of `gates`, so many, each with the function applied; in one go if it works on single elements."""
         if function in ELEMENTWISE_ACTIVATIONS:
-            return K.split(function(gates), count, self.feature_axis)
+            return K.split(self.apply("recurrent_activation", function, gates), count, self.feature_axis)
         parts = K.split(gates, count, self.feature_axis)
-        return [call_function("recurrent_activation", function, part) for part in parts]
+        return [self.apply("recurrent_activation", function, part) for part in parts]
+
+    def apply(self, role: str, function: Callable[..., Any], x: Any) -> Any:
+        """The function of x; `role` names it in messages."""
+        return call_function(role, function, x)
 
     # Dropout in training
 

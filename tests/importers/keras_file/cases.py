@@ -174,6 +174,9 @@ CHAINS: dict[str, Builder] = {
         (-2, 3), lambda: L.Bidirectional(L.RNN([L.LSTMCell(4), L.GRUCell(2)], return_sequences=True))
     ),
     "unrolled": chain((5, 3), lambda: L.LSTM(4, activation="gelu"), lambda: L.Dense(2)),
+    "conv_lstm_1d": chain((4, 5, 2), lambda: L.ConvLSTM1D(3, 2, return_sequences=True), lambda: L.ConvLSTM1D(2, 2)),
+    "conv_lstm_2d": chain((3, 2, 5, 4), lambda: L.ConvLSTM2D(2, 3, padding="same", data_format="channels_first")),
+    "conv_lstm_3d": chain((2, 3, 4, 3, 2), lambda: L.ConvLSTM3D(2, 2, strides=2)),
     "time_distributed": chain((-2, 6), lambda: L.TimeDistributed(L.Dense(3, name="inner dense"))),
     "time_distributed_model": chain(
         (-2, 4, 3),

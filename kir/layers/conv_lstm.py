@@ -1,0 +1,248 @@
+"""ConvLSTM1D, ConvLSTM2D and ConvLSTM3D: LSTMs whose products are convolutions. Their steps are always unrolled.
+
+Source: https://keras.io/api/layers/recurrent_layers/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kir import backend as K
+from kir import config
+from kir.arguments import boolean, choice, integer, passed_on, per_axis
+from kir.backend.convolution import channel_axis, convolve, from_channels_first, to_channels_first
+from kir.errors import InvalidArgumentError
+from kir.layers.rnn import CellLayer
+from kir.layers.rnn_cells import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step, long_short_term_memory
+from kir.op import Array
+from kir.ops.shape import Reshape, Transpose
+from kir.ops.structural import Input
+from kir.trace import Tensor, Tracer, emit
+from kir.types import Shape, TensorType
+
+SPATIAL = {1: ("steps",), 2: ("rows", "cols"), 3: ("rows", "cols", "depth")}
+
+
+class ConvLSTMCell(Cell):
+    """The cell of a ConvLSTM with so many spatial axes; for the other arguments see `ConvLSTM`.
+
+    Whatever `data_format` is, the steps run on channels in front of the spatial axes.
+    """
+
+    recurrent_activation: Callable[..., Any]
+    gate_order = (0, 3, 1, 2)
+    state_count = 2
+    feature_axis = 1
+
+    def __init__(
+        self,
+        rank: int,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        arguments = passed_on(locals())
+        for name in ("rank", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"):
+            del arguments[name]
+        del arguments["unit_forget_bias"]
+        super().__init__(**arguments)
+        owner = self.owner
+        self.rank = rank
+        self.filters = integer(owner, "filters", filters, 1)
+        self.kernel_size = per_axis(owner, "kernel_size", kernel_size, rank)
+        self.strides = per_axis(owner, "strides", strides, rank)
+        lowered = padding.lower() if isinstance(padding, str) else padding
+        self.padding: str = choice(owner, "padding", lowered, ("valid", "same"))
+        self.data_format = config.standardize_data_format(data_format, owner)
+        self.dilation_rate = per_axis(owner, "dilation_rate", dilation_rate, rank)
+        self.unit_forget_bias = boolean(owner, "unit_forget_bias", unit_forget_bias)
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise InvalidArgumentError(
+                f"{owner}: strides and dilation_rate must not both be more than 1, as in Keras; received "
+                f"strides={self.strides} and dilation_rate={self.dilation_rate}"
+            )
+        axes = SPATIAL[rank]
+        is_first = self.data_format == "channels_first"
+        self.input_axes = ("batch", "channels", *axes) if is_first else ("batch", *axes, "channels")
+
+    @property
+    def state_size(self) -> list[int]:
+        """The channels of the two states."""
+        return [self.filters, self.filters]
+
+    def zero_states(self) -> list[Array]:
+        """The states before the first step, of a batch and sizes of 1 that broadcast."""
+        return [np.zeros((1, self.filters, *[1] * self.rank), self.compute_dtype.numpy)] * 2
+
+    def build(self, input_shape: Any) -> None:
+        """kernel (*k, channels, 4·filters), recurrent_kernel (*k, filters, 4·filters) and the bias."""
+        channels = input_shape[channel_axis(self.rank, self.data_format)]
+        columns = 4 * self.filters
+        self.add_gate_weights(
+            (*self.kernel_size, channels, columns), (*self.kernel_size, self.filters, columns), (columns,)
+        )
+
+    def make_bias_initializer(self) -> Any:
+        """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
+        return self.open_forget_gate(self.filters) if self.unit_forget_bias else self.bias_initializer
+
+    def apply(self, role: str, function: Callable[..., Any], x: Any) -> Any:
+        """The function of x; one over the last axis means that of Keras's layout."""
+        if function in ELEMENTWISE_ACTIVATIONS:
+            return super().apply(role, function, x)
+        y = super().apply(role, function, from_channels_first(x, self.data_format))
+        return to_channels_first(y, self.data_format)
+
+    def convolve_inputs(self, x: Tensor) -> Tensor:
+        """The gates' share of inputs [N, channels, *spatial]."""
+        kernel, bias = self.read_gates(self.kernel, x), self.read_bias(x)
+        result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, "channels_first", self.dilation_rate)
+        return result
+
+    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+        """See `Cell.start`; x is (batch, time, channels, *spatial), and the part is the inputs' convolution."""
+        batch, time, *sizes = x.shape
+        folded = emit(Reshape((batch * time, *sizes)), self.drop_inputs(x, training, 1))
+        convolved = self.convolve_inputs(folded)
+        part = emit(Reshape((batch, time, *convolved.shape[1:])), convolved)
+        multiply = self._convolve_state(part, training)
+
+        def step(parts: Sequence[Any], states: Sequence[Any]) -> tuple[Any, list[Any]]:
+            return long_short_term_memory(self, parts[0] + multiply(states[0]), self.filters, states[1])
+
+        return [part], step
+
+    def _convolve_state(self, part: Tensor, training: Any) -> Product:
+        """The gates' share of a state; each gate drops other parts of it, as a group of channels of its own."""
+        kernel = self.read_gates(self.recurrent_kernel, part)
+        noise = self.state_noise((part.shape[0], *part.shape[2:]), training) if self.drops_state(training) else None
+
+        def multiply(h: Any) -> Any:
+            dropped = h if noise is None else K.concatenate([h] * 4, 1) * noise
+            return convolve(dropped, kernel, None, 1, "same", "channels_first", 1)
+
+        return multiply
+
+
+class ConvLSTM(CellLayer):
+    """An LSTM whose products are convolutions: (batch, time, *spatial, channels) → (batch, *spatial, filters).
+
+    For the other arguments see `Cell` and `Recurrence`. The number of steps must be known.
+
+    Args:
+        filters: the channels of the states.
+        kernel_size: of the windows, a number or one for each spatial axis.
+        strides: by how much the windows of the inputs move.
+        padding: "valid" or "same", for the inputs; the states are always padded.
+        data_format: "channels_last", or "channels_first" for (batch, time, channels, *spatial).
+        dilation_rate: how far the elements of the windows of the inputs are apart.
+        recurrent_activation: of the gates.
+        unit_forget_bias: 1 is the initial bias of the forget gate.
+
+    Raises:
+        UnsupportedError: at a call, the number of steps is not known.
+    """
+
+    cell_class = ConvLSTMCell
+    cell: ConvLSTMCell
+    rank: ClassVar[int]
+    limits = "the number of steps must be known"
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rank=self.rank, **passed_on(locals()))
+
+    def _run_steps(
+        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        layout = self.cell.data_format
+        if layout == "channels_last":
+            last = self.rank + 2
+            x = emit(Transpose((0, 1, last, *range(2, last))), x)
+        states = [to_channels_first(state, layout) for state in initial]
+        output, finals = super()._run_steps(x, time, states, mask, training)
+        if layout == "channels_last" and self.return_sequences:
+            output = emit(Transpose((0, 1, *range(3, self.rank + 3), 2)), output)
+        elif not self.return_sequences:
+            output = from_channels_first(output, layout)
+        return output, [from_channels_first(state, layout) for state in finals]
+
+    def _state_shapes(self, x: Tensor) -> list[Shape]:
+        """Those that the convolution of the inputs gives."""
+        layout = self.cell.data_format
+        tracer = Tracer()
+        step = tracer.add(Input("step", TensorType(x.type.dtype, (x.shape[0], *x.shape[2:]))))[0]
+        batch, _, *sizes = self.cell.convolve_inputs(to_channels_first(step, layout)).shape
+        filters = self.cell.filters
+        shape = (batch, filters, *sizes) if layout == "channels_first" else (batch, *sizes, filters)
+        return [shape, shape]
+
+
+class ConvLSTM1D(ConvLSTM):
+    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm1d/; for the arguments see `ConvLSTM`."""
+
+    rank = 1
+
+
+class ConvLSTM2D(ConvLSTM):
+    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm2d/; for the arguments see `ConvLSTM`."""
+
+    rank = 2
+
+
+class ConvLSTM3D(ConvLSTM):
+    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm3d/; for the arguments see `ConvLSTM`."""
+
+    rank = 3
