@@ -6,6 +6,7 @@ Functions, of a Lambda or given as an activation, are written as what they did t
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -174,7 +175,12 @@ class _ModelWriter:
         name = getattr(function, "__name__", "")
         if getattr(K, name, None) is not function or bound.keys() & kwargs.keys():
             return self._traced_operation(layer, recorded)
-        extra = tuple((f"{key}=", self._structure(value, layer.name)) for key, value in bound.items())
+        usual = {key: one.default for key, one in inspect.signature(function).parameters.items()}
+        extra = tuple(
+            (f"{key}=", self._structure(value, layer.name))
+            for key, value in bound.items()
+            if repr(value) != repr(usual.get(key))
+        )
         items = (*arguments.items, *extra)
         prefix = snake_case(layer.function_name)
         count = self.counted[prefix]

@@ -10,7 +10,9 @@ import pytest
 
 from kir import Input, Model, Sequential, config
 from kir import backend as K
-from kir.functional import Operation
+from kir.errors import InvalidArgumentError
+from kir.functional import Operation, Traced
+from kir.graph import Origin
 from kir.importers.script import load_script
 from kir.initializers import HeNormal, RandomNormal
 from kir.layers import (
@@ -29,6 +31,7 @@ from kir.layers import (
     TimeDistributed,
 )
 from kir.regularizers import L2
+from kir.trace import constant
 from tests.exporters.script.round_trip import ROOT, complaints, export_bytes, through_script
 
 SCRIPTS = sorted((ROOT / "models").glob("*.py"))
@@ -158,6 +161,25 @@ def test_shared_layers_and_structures_are_kept(tmp_path: Path) -> None:
     assert text.count('Dense(3, name="twice")') == 1
     assert again.output_names == ["out", "sum"]
     assert set(again.predict({"a": np.ones((2, 4), np.float32), "b": np.ones((2, 4), np.float32)})) == {"out", "sum"}
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", 1]])
+def test_output_names_must_be_different_texts(names: list[Any]) -> None:
+    model = named()
+    with pytest.raises(InvalidArgumentError, match=r"2 outputs, which need as many different names; received \['a'"):
+        model.output_names = names
+    assert model.output_names == ["z", "a"]
+
+
+def test_a_traced_function_says_where_its_nodes_come_from() -> None:
+    x = Input((4,), name="x")
+    table = np.ones(4, np.float32)
+    origin = Origin("lstm", "LSTM")
+    y = Traced(lambda x: x + constant(table, label="lstm/bias"), origin=origin, name="a")(x)
+    z = Traced(lambda x: K.relu(x * constant(table, label="lstm/bias")), name="b")(y)
+    nodes = Model(x, z).to_graph().order()
+    assert [node.origin for node in nodes if node.op.name in ("Add", "Mul", "Relu")] == [origin, None, None]
+    assert len([node for node in nodes if node.op.name == "Constant"]) == 1
 
 
 def test_settings_that_the_model_was_built_with_are_written(tmp_path: Path) -> None:
