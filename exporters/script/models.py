@@ -145,7 +145,8 @@ class _ModelWriter:
             self.variables[id(outputs)] = self.script.names.new(outputs.name)
             self.script.add(f"{self.variables[id(outputs)]} = ", piece)
             return
-        if isinstance(outputs, list | tuple) and len(outputs) == len(leaves) <= MAX_UNPACKED:
+        is_flat = isinstance(outputs, list | tuple) and all(isinstance(item, KerasTensor) for item in outputs)
+        if is_flat and len(leaves) <= MAX_UNPACKED:
             names = [self.script.names.new(leaf.name) for leaf in leaves]
             self.variables.update((id(leaf), name) for leaf, name in zip(leaves, names, strict=True))
             self.script.add(f"{', '.join(names)}{',' * (len(names) == 1)} = ", piece)
@@ -175,7 +176,8 @@ class _ModelWriter:
         name = getattr(function, "__name__", "")
         if getattr(K, name, None) is not function or bound.keys() & kwargs.keys():
             return self._traced_operation(layer, recorded)
-        usual = {key: one.default for key, one in inspect.signature(function).parameters.items()}
+        parameters = inspect.signature(getattr(K, name)).parameters
+        usual = {key: one.default for key, one in parameters.items()}
         extra = tuple(
             (f"{key}=", self._structure(value, layer.name))
             for key, value in bound.items()

@@ -24,6 +24,7 @@ IMPORTED = (
     "regularizers",
     "symbol",
 )
+MAX_KEY = 40  # characters of a name in the weights file; a formatter would break a longer one
 ARRAYS, MODEL = "arrays", "model"
 
 DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in the .safetensors file of its name."""'
@@ -75,7 +76,7 @@ class Script:
     def array(self, array: Array, name: str) -> str:
         """What stands for an array that is kept in the weights file; one array has one place there."""
         if id(array) not in self._keys:
-            key = self._free_key(f"constants/{name}")
+            key = self._free_key(f"constants/{name[-MAX_KEY:]}")
             self._keys[id(array)] = key
             self.arrays[key] = array
         return f"{ARRAYS}[{quote(self._keys[id(array)])}]"

@@ -91,17 +91,17 @@ class Values:
         try:
             config = layer.get_config()
             required, default = _made_from(cls, config)
+            changed = _differing(config, default, required)
+            if changed:
+                # The default of an argument may be another argument: strides are the size of the pool.
+                made = cls.from_config({**required, **changed, "name": layer.name}).get_config()
+                changed |= _differing(config, made, required)
         except (KirError, TypeError) as error:
             raise UnsupportedError(f"{cls.__name__} {layer.name!r} cannot be described: {error}") from error
         self.script.use(*found)
         positional = [
             self._argument(layer, name, value, is_own=value is config[name]) for name, value in required.items()
         ]
-        changed = {
-            name: value
-            for name, value in config.items()
-            if name not in required and name != "name" and not _is_equal(value, default.get(name, NOT_GIVEN))
-        }
         keywords = [(name, self._argument(layer, name, value)) for name, value in changed.items()]
         return call(cls.__name__, positional, [*keywords, ("name", quote(layer.name))])
 
@@ -116,6 +116,15 @@ class Values:
         if isinstance(config, Mapping) and "class_name" in config:
             return self.piece(_described_layer(config), what)
         return self.piece(config, what)
+
+
+def _differing(config: Mapping[str, Any], made: Mapping[str, Any], required: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, beside the required ones and the name, that a layer with another config does not have."""
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in required and name != "name" and not _is_equal(value, made.get(name, NOT_GIVEN))
+    }
 
 
 def _made_from(cls: type[Layer], config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -149,6 +158,8 @@ def _given_arguments(value: Configurable) -> dict[str, Any]:
 
 
 def _config_of(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_config_of(item) for item in value)
     try:
         return to_plain(to_config(value))
     except KirError:
