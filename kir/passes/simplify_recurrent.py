@@ -81,6 +81,9 @@ def read_state_for_step(graph: Graph, node: Node) -> Value | None:
             return None
     squeezed = value.node if isinstance(value.node.op, Reshape) else None
     source = given(squeezed.inputs[0]) if squeezed else value
+    merged = source.node
+    if merged.op == Transpose((0, 2, 1, 3)) and source.type.shape[2] == 1:
+        source = given(merged.inputs[0])  # the axis of directions was to be merged with that of units
     # 2. Which direction is read.
     direction: int | None = None
     chosen = source.node if isinstance(source.node.op, Slice) else None

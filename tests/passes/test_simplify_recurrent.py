@@ -63,6 +63,10 @@ CASES = {
         lambda b, x: step(b, b(Transpose((1, 0, 2)), squeezed(b, lstm(b, x)[0])), axis=1),
         ["LSTM", "Reshape"],
     ),
+    "2 directions merged with units": (
+        lambda b, x: step(b, squeezed(b, b(Transpose((0, 2, 1, 3)), lstm(b, x)[0]))),
+        ["LSTM", "Reshape"],
+    ),
     "2 in reverse": (
         lambda b, x: step(b, squeezed(b, lstm(b, x, direction="reverse")[0]), FIRST),
         ["LSTM", "Reshape"],

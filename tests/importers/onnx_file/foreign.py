@@ -17,6 +17,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 from kir import Input, Model, layers
 from kir import backend as K
 from kir.op import Array
+from kir.ops.recurrent import GRU, LSTM, RNN
+from kir.passes.rewrite import constant_array
 
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 Shape = Sequence[int | str]
@@ -220,13 +222,6 @@ def jax_reshape(file: File, x: str, *sizes: int) -> str:
 
 
 # kir's own models
-
-
-def packed_weights(layer: Any) -> list[Array]:
-    """The weights of a recurrent layer, or of a Bidirectional, in ONNX's layout, with the axis of directions."""
-    both = [layer.forward_layer, layer.backward_layer] if isinstance(layer, layers.Bidirectional) else [layer]
-    packs = [(one.pack_kernel(), one.pack_recurrent_kernel(), one.pack_bias()) for one in both]
-    return [np.stack(arrays) for arrays in zip(*packs, strict=True)]
 
 
 def dense_weights(model: Model) -> list[list[Array]]:
@@ -478,8 +473,9 @@ def recurrent(layer: Callable[[], Any], *more: Callable[[], Any]) -> Callable[[]
 
 
 def find_recurrent(model: Model) -> list[list[Array]]:
-    kinds = layers.LSTM | layers.GRU | layers.SimpleRNN | layers.Bidirectional
-    return [packed_weights(layer) for layer in model.layers if isinstance(layer, kinds)]
+    """The weights of every recurrent layer in ONNX's layout, as kir packs them for its operators."""
+    nodes = [node for node in model.to_graph().order() if isinstance(node.op, RNN | GRU | LSTM)]
+    return [[array for value in node.inputs[1:4] if (array := constant_array(value)) is not None] for node in nodes]
 
 
 last_of_lstm = recurrent(lambda: layers.LSTM(4), lambda: layers.Dense(2))
