@@ -137,6 +137,7 @@ from kir.layers.rnn_cells import SimpleRNNCell as SimpleRNNCell
 from kir.layers.rnn_cells import StackedRNNCells as StackedRNNCells
 from kir.layers.wrappers import Bidirectional as Bidirectional
 from kir.layers.wrappers import TimeDistributed as TimeDistributed
+from kir.layers.wrappers import Wrapper as Wrapper
 
 # Keras's other names.
 Convolution1D = Conv1D

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, integer, integers, number, ordered
 from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, Weight, layer_from_config, to_config
-from kir.layers.wrappers import wrapper_config
+from kir.layers.base import Layer, Weight
+from kir.layers.wrappers import Wrapper
 from kir.ops import normalization
 from kir.ops.elementwise import Cast
 from kir.ops.reduce import ReduceSumSquare
@@ -424,7 +424,7 @@ class UnitNormalization(Layer):
         return K.normalize(x, normalize_axes(_listed(self.axis), len(x.shape)), epsilon=1e-12)
 
 
-class SpectralNormalization(Layer):
+class SpectralNormalization(Wrapper):
     """A layer whose kernel training keeps at spectral norm 1.
 
     Training divides the kernel itself, so that at inference the layer is the one inside. A training export has it as
@@ -441,16 +441,9 @@ class SpectralNormalization(Layer):
     """
 
     def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(layer, **kwargs)
         owner = f"SpectralNormalization {self.name!r}"
-        if not isinstance(layer, Layer):
-            raise InvalidArgumentError(f"{owner}: layer must be a layer; received layer={layer!r}")
-        self.layer = layer
         self.power_iterations = integer(owner, "power_iterations", power_iterations, 1)
-
-    def owned_layers(self) -> dict[str, Layer]:
-        """The layer inside."""
-        return {"layer": self.layer}
 
     def build(self, input_shape: Any) -> None:
         """The vector that training multiplies the kernel with, once the layer inside is built."""
@@ -471,15 +464,6 @@ class SpectralNormalization(Layer):
     def call(self, x: Tensor) -> Any:
         y = self.layer.trace(x)
         return y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
-        return wrapper_config(self) | {"layer": to_config(self.layer), "power_iterations": self.power_iterations}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
-        return cls(**{**config, "layer": layer_from_config(config.get("layer"))})
 
 
 def _widen(x: Tensor) -> Tensor:

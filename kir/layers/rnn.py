@@ -21,6 +21,7 @@ from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, Weight, layer_from_config, own_arguments, to_config
 from kir.layers.rnn_cells import (
+    RECURRENT_ACTIVATIONS,
     Cell,
     GRUCell,
     LSTMCell,
@@ -46,6 +47,11 @@ from kir.trace import Tensor, emit
 from kir.types import DType, Shape, format_shape
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
+# What is not unrolled, for messages.
+OPERATORS = (
+    f"use what ONNX has: one of Keras's cells, the activations "
+    f"{', '.join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))}, and no recurrent_dropout in training"
+)
 
 
 class Recurrence(Layer):
@@ -126,7 +132,7 @@ class Recurrence(Layer):
         if reason is None:
             output, finals = self._run_operators(x, initial, mask, training)
         else:
-            time = require_known_length(x.shape[1], reason)
+            time = require_known_length(x.shape[1], reason, OPERATORS)
             output, finals = self._run_steps(x, time, initial, mask, training)
         if self.stateful:
             x.tracer.keep_states(self, finals)

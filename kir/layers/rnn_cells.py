@@ -788,8 +788,8 @@ def why_not_operator(cell: Any, training: Any) -> str | None:
     return None
 
 
-def require_known_length(time: Dim, reason: str) -> int:
-    """The number of steps.
+def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
+    """The number of steps; `instead` says what would need no unrolling.
 
     Raises:
         UnsupportedError: it is not known.
@@ -798,9 +798,7 @@ def require_known_length(time: Dim, reason: str) -> int:
     if not isinstance(time, int):
         raise UnsupportedError(
             f"{reason}, so each step becomes nodes of its own, and the number of steps {time} is not known; fix it "
-            f"in the Input's shape or with --input-shapes, or use what ONNX has: one of Keras's cells, the activations "
-            f"{', '.join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))}, and no recurrent_dropout in "
-            f"training"
+            f"in the Input's shape or with --input-shapes{instead and f', or {instead}'}"
         )
     if time < 1:
         raise ShapeError(f"a recurrent layer that is unrolled needs one step or more; received {time}")

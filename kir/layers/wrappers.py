@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from kir import activations
+from kir import backend as K
 from kir.arguments import choice
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, call_parameters, layer_from_config, to_config
 from kir.layers.core import Dense
 from kir.layers.rnn import BATCH_AND_TIME, RNN, Recurrence, Steps, reverse_time, run, select_direction
-from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, why_not_operator
+from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, require_known_length, why_not_operator
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
@@ -206,7 +207,10 @@ class Bidirectional(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
-        return wrapper_config(self) | {
+        config = self.shared_config()
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = to_config(self.activity_regularizer)
+        return config | {
             "merge_mode": self.merge_mode,
             "layer": to_config(self.forward_layer),
             "backward_layer": to_config(self.backward_layer),
@@ -218,10 +222,45 @@ class Bidirectional(Layer):
         return cls(**{**config, **{name: layer_from_config(config.get(name)) for name in ("layer", "backward_layer")}})
 
 
-class TimeDistributed(Layer):
+class Wrapper(Layer):
+    """A layer around a layer: the base of those that are here, and of a user's own, which define `call`.
+
+    Args:
+        layer: any layer or model.
+
+    Raises:
+        InvalidArgumentError: it is no layer.
+
+    Source: https://github.com/keras-team/keras/blob/master/keras/src/layers/core/wrapper.py
+    """
+
+    def __init__(self, layer: Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(layer, Layer):
+            raise InvalidArgumentError(
+                f"{type(self).__name__} {self.name!r}: layer must be a layer; received layer={layer!r}"
+            )
+        self.layer = layer
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The layer inside."""
+        return {"layer": self.layer}
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the layer inside."""
+        self.layer.ensure_built(input_shape)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
+        return super().from_config({**config, "layer": layer_from_config(config.get("layer"))})
+
+
+class TimeDistributed(Wrapper):
     """A layer applied to every step: (batch, time, …) → (batch, time, …).
 
-    The steps are folded into the batch: the layer runs once, on (batch·time, …). A Dense needs no folding.
+    The steps are folded into the batch: the layer runs once, on (batch·time, …). A Dense needs no folding. With a
+    stateful layer inside the steps run one after the other, since each goes on with the states of the one before.
 
     Args:
         layer: any layer or model of one input.
@@ -229,6 +268,7 @@ class TimeDistributed(Layer):
     Raises:
         InvalidArgumentError: it is no layer.
         ShapeError: at a call, the input has fewer than three axes, or the mask does not fit.
+        UnsupportedError: at a call, a layer inside is stateful, and the number of steps is not known.
 
     Source: https://keras.io/api/layers/recurrent_layers/time_distributed/
     """
@@ -236,16 +276,10 @@ class TimeDistributed(Layer):
     supports_masking = True
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)
-        if not isinstance(layer, Layer):
-            raise InvalidArgumentError(
-                f"TimeDistributed {self.name!r}: layer must be a layer; received layer={layer!r}"
-            )
-        self.layer = layer
+        super().__init__(layer, autocast=False, **kwargs)
 
-    def owned_layers(self) -> dict[str, Layer]:
-        """The layer inside."""
-        return {"layer": self.layer}
+    def build(self, input_shape: Any) -> None:
+        """Nothing: the layer inside is built when it is called with the steps."""
 
     def call(self, x: Tensor, mask: Any = None) -> Any:
         if not isinstance(x, Tensor) or len(x.shape) < 3:
@@ -256,16 +290,34 @@ class TimeDistributed(Layer):
         if self._works_on_any_rank():
             return self._trace_layer(x)
         batch, time = x.shape[:2]
-        folded = _fold(x)
-        if mask is not None and self._takes_mask():
-            if tuple(mask.shape[:2]) != (batch, time):
-                raise ShapeError(
-                    f"TimeDistributed: the mask must begin with the input's sizes {format_shape((batch, time))}; "
-                    f"received a mask of shape {format_shape(mask.shape)}"
-                )
-            folded = folded.with_mask(_fold(mask))
-        outputs = self._trace_layer(folded)
+        if mask is None or not self._takes_mask():
+            mask = None
+        elif tuple(mask.shape[:2]) != (batch, time):
+            raise ShapeError(
+                f"TimeDistributed: the mask must begin with the input's sizes {format_shape((batch, time))}; "
+                f"received a mask of shape {format_shape(mask.shape)}"
+            )
+        if self._is_stateful():
+            return self._run_steps(x, mask)
+        outputs = self._trace_layer(_fold(x).with_mask(None if mask is None else _fold(mask)))
         return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
+
+    def _run_steps(self, x: Tensor, mask: Tensor | None) -> Any:
+        """The outputs of the layer called with one step after the other."""
+        require_known_length(x.shape[1], f"a layer inside TimeDistributed {self.name!r} is stateful")
+        masks = [None] * len(steps := K.unstack(x, axis=1)) if mask is None else K.unstack(mask, axis=1)
+        outputs = [self._trace_layer(step.with_mask(given)) for step, given in zip(steps, masks, strict=True)]
+        leaves = iter([K.stack(leaf, axis=1) for leaf in zip(*map(flatten, outputs), strict=True)])
+        return map_structure(lambda _: next(leaves), outputs[0])
+
+    def _is_stateful(self) -> bool:
+        pending: list[Layer] = [self.layer]
+        while pending:
+            layer = pending.pop()
+            if isinstance(layer, Recurrence) and layer.stateful:
+                return True
+            pending.extend(layer.sublayers())
+        return False
 
     def _trace_layer(self, x: Tensor) -> Any:
         """The outputs of the layer, which adds no loss of its own, since Keras runs its `call` alone."""
@@ -280,15 +332,6 @@ class TimeDistributed(Layer):
 
     def _takes_mask(self) -> bool:
         return "mask" in call_parameters(type(self.layer)) or self.layer.supports_masking
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
-        return wrapper_config(self) | {"layer": to_config(self.layer)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
-        return cls(**{**config, "layer": layer_from_config(config.get("layer"))})
 
 
 def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrence:
@@ -324,11 +367,3 @@ def _fold(x: Tensor) -> Tensor:
     batch, time = x.shape[:2]
     result: Tensor = emit(Reshape((batch * time, *x.shape[2:])), x)
     return result
-
-
-def wrapper_config(layer: Layer) -> dict[str, Any]:
-    """The part of a wrapper's config that every layer has."""
-    config = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.get_config()}
-    if layer.activity_regularizer is not None:
-        config["activity_regularizer"] = to_config(layer.activity_regularizer)
-    return config

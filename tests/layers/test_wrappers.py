@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from kir import Model, Sequential, layers
-from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers import GRU, LSTM, Bidirectional, Dense, Input, SimpleRNN, TimeDistributed
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.layers import GRU, LSTM, Bidirectional, Dense, Input, SimpleRNN, TimeDistributed, Wrapper
 from kir.model import lower
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
@@ -307,3 +307,76 @@ def test_layers_without_masks_share_one_layout() -> None:
         return library.LSTM(UNITS)(library.LSTM(UNITS, return_sequences=True)(x))
 
     assert check(build) == ["Transpose", "LSTM", "Reshape", "LSTM", "Reshape"]
+
+
+@pytest.mark.parametrize("time", ["time", TIME])
+def test_time_distributed_convolutions_and_cells(time: Any) -> None:
+    def build(library: Any, x: Any) -> Any:
+        x = library.TimeDistributed(library.Conv2D(3, 2, activation="relu"))(x)
+        x = library.TimeDistributed(library.Reshape((4, 3)))(x)
+        return library.TimeDistributed(library.RNN([library.GRUCell(2), library.LSTMCell(3)]))(x)
+
+    x = np.random.default_rng(0).normal(size=(BATCH, TIME, 3, 3, 2)).astype(np.float32)
+    assert_matches_keras(*build_both(build, (time, 3, 3, 2)), [x])
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_time_distributed_stateful_layers_go_on_from_step_to_step(kind: str) -> None:
+    def build(library: Any) -> Any:
+        x = library.Input(batch_shape=(BATCH, 3, TIME, FEATURES))
+        inner = getattr(library, kind)(UNITS, stateful=True, return_sequences=True)
+        y = library.TimeDistributed(inner)(x)
+        return (Model if library is layers else keras.Model)(x, y)
+
+    model, reference = build(layers), build(keras.layers)
+    model.set_weights([np.asarray(weight) for weight in reference.get_weights()[: len(model.weights)]])
+    for seed in range(2):
+        x = np.random.default_rng(seed).normal(size=(BATCH, 3, TIME, FEATURES)).astype(np.float32)
+        np.testing.assert_allclose(model.predict(x), np.asarray(reference(x)), rtol=1e-5, atol=2e-6)
+
+
+def test_time_distributed_stateful_layers_need_a_known_length() -> None:
+    with pytest.raises(UnsupportedError, match=r"is stateful.*--input-shapes"):
+        TimeDistributed(GRU(UNITS, stateful=True))(Input(batch_shape=(BATCH, None, TIME, FEATURES)))
+
+
+@each_mode
+@pytest.mark.parametrize("mask", [None, "holes"])
+def test_bidirectional_rnn_of_cells(mode: Any, mask: str | None) -> None:
+    def build(library: Any, x: Any, given: Any, states: list[Any]) -> Any:
+        cells = [library.LSTMCell(UNITS), library.GRUCell(UNITS)]
+        layer = library.Bidirectional(library.RNN(cells, return_sequences=True), merge_mode=mode)
+        one = library.Bidirectional(library.RNN(library.GRUCell(UNITS), return_state=True), merge_mode=mode)
+        more = {} if given is None else {"mask": given}
+        outputs = layer(x, **more)
+        return [*(outputs if mode is None else [outputs]), *one(x, initial_state=states, **more)]
+
+    types = check(build, mask, states=2)
+    assert (types.count("LSTM"), types.count("GRU")) == (2, 3)
+
+
+def test_bidirectional_unrolled_cells_take_the_activations_that_operators_lack() -> None:
+    check(bidirectional("LSTM", activation="gelu", return_sequences=True), "holes", TIME)
+
+
+# Wrapper
+
+
+class Twice(Wrapper):
+    """A layer applied two times."""
+
+    def call(self, x: Any) -> Any:
+        return self.layer.trace(self.layer.trace(x))
+
+
+def test_a_wrapper_of_ones_own() -> None:
+    model = Model(x := Input((3,)), Twice(Dense(3, name="inner"), name="outer")(x))
+    weights = [np.full((3, 3), 2.0), np.ones(3)]
+    model.set_weights(weights)
+    np.testing.assert_allclose(model.predict(np.ones((1, 3), np.float32)), [[43.0] * 3])
+    config = model.get_layer("outer").get_config()
+    assert Twice.from_config(config).get_config() == config
+    theirs = keras.layers.Wrapper(keras.layers.Dense(3, name="inner"), name="outer").get_config()
+    assert set(config) == set(theirs)
+    with pytest.raises(InvalidArgumentError, match=r"layer must be a layer; received layer=3"):
+        Twice(3)  # type: ignore[arg-type]
