@@ -163,7 +163,7 @@ class ConvLSTM(CellLayer):
         unit_forget_bias: 1 is the initial bias of the forget gate.
 
     Raises:
-        UnsupportedError: at a call, the number of steps is not known.
+        UnsupportedError: when the model is lowered, the number of steps is not known.
     """
 
     cell_class = ConvLSTMCell

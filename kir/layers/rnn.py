@@ -41,7 +41,8 @@ from kir.naming import snake_case
 from kir.op import Op
 from kir.ops.elementwise import Cast, Mul, Sub, Where
 from kir.ops.reduce import ReduceSum
-from kir.ops.shape import Concat, CumSum, Gather, GatherND, Reshape, Slice, TopK, Transpose
+from kir.ops.shape import Concat, CumSum, Expand, Gather, GatherND, Reshape, Slice, TopK, Transpose
+from kir.ops.structural import Input
 from kir.structure import flatten
 from kir.trace import Tensor, emit
 from kir.types import DType, Shape, format_shape
@@ -67,7 +68,7 @@ class Recurrence(Layer):
         zero_output_for_mask: the output of a masked step is 0. An unrolled layer does not heed it, as in Keras.
 
     Raises:
-        UnsupportedError: at a call, if the cell has to be unrolled and the number of steps is not known.
+        UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is not known.
         ShapeError: at a call, if the layer is stateful and the batch size is not known.
     """
 
@@ -131,6 +132,8 @@ class Recurrence(Layer):
         reason = next((why for cell, _ in self.cells() if (why := why_not_operator(cell, training))), None)
         if reason is None:
             output, finals = self._run_operators(x, initial, mask, training)
+        elif x.tracer.graph is None and not isinstance(x.shape[1], int):
+            output, finals = self._infer_steps(x, initial, mask, training)
         else:
             time = require_known_length(x.shape[1], reason, OPERATORS)
             output, finals = self._run_steps(x, time, initial, mask, training)
@@ -254,6 +257,14 @@ class Recurrence(Layer):
         if not self.return_sequences:
             return self._zero_if_masked(outputs[-1], mask, given), finals
         return self._zero_sequence(_joined(outputs), mask, given), finals
+
+    def _infer_steps(
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Tensors of the types that unrolling gives: a model may be built before the number of its steps is known."""
+        one = None if mask is None else one_step(mask)
+        output, finals = self._run_steps(one_step(x), 1, initial, one, training)
+        return (with_steps(output, x) if self.return_sequences else output), finals
 
     def _run_cell(
         self, step: Step, parts: Sequence[Sequence[Tensor]], masks: Sequence[Any], states: list[Any]
@@ -564,6 +575,19 @@ def run(op: Op, x: Tensor, weights: Sequence[Tensor], steps: Steps | None, initi
     gathered = x if steps is None else steps.gather(x)
     lens = None if steps is None else steps.lens
     return emit(op, emit(BATCH_AND_TIME, gathered), *weights, lens, *initial)
+
+
+def one_step(x: Tensor) -> Tensor:
+    """A stand-in for x (batch, time, …) of one step, in a trace without a graph."""
+    batch, _, *sizes = x.shape
+    return x.tracer.add(Input("step", x.type.with_shape((batch, 1, *sizes))))[0]
+
+
+def with_steps(y: Tensor, x: Tensor) -> Tensor:
+    """y (batch, 1, …) with as many steps as x has."""
+    batch, _, *sizes = y.shape
+    result: Tensor = emit(Expand((batch, x.shape[1], *sizes)), y)
+    return result
 
 
 def reverse_time(x: Tensor) -> Tensor:

@@ -14,7 +14,17 @@ from kir.arguments import choice
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer, call_parameters, layer_from_config, to_config
 from kir.layers.core import Dense
-from kir.layers.rnn import BATCH_AND_TIME, RNN, Recurrence, Steps, reverse_time, run, select_direction
+from kir.layers.rnn import (
+    BATCH_AND_TIME,
+    RNN,
+    Recurrence,
+    Steps,
+    one_step,
+    reverse_time,
+    run,
+    select_direction,
+    with_steps,
+)
 from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, require_known_length, why_not_operator
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
@@ -268,7 +278,7 @@ class TimeDistributed(Wrapper):
     Raises:
         InvalidArgumentError: it is no layer.
         ShapeError: at a call, the input has fewer than three axes, or the mask does not fit.
-        UnsupportedError: at a call, a layer inside is stateful, and the number of steps is not known.
+        UnsupportedError: when the model is lowered, a layer inside is stateful, and the number of steps is not known.
 
     Source: https://keras.io/api/layers/recurrent_layers/time_distributed/
     """
@@ -304,6 +314,9 @@ class TimeDistributed(Wrapper):
 
     def _run_steps(self, x: Tensor, mask: Tensor | None) -> Any:
         """The outputs of the layer called with one step after the other."""
+        if x.tracer.graph is None and not isinstance(x.shape[1], int):
+            one = self._run_steps(one_step(x), None if mask is None else one_step(mask))
+            return map_structure(lambda y: with_steps(y, x), one)
         require_known_length(x.shape[1], f"a layer inside TimeDistributed {self.name!r} is stateful")
         masks = [None] * len(steps := K.unstack(x, axis=1)) if mask is None else K.unstack(mask, axis=1)
         outputs = [self._trace_layer(step.with_mask(given)) for step, given in zip(steps, masks, strict=True)]

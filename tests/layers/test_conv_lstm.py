@@ -153,7 +153,7 @@ def test_the_config_is_that_of_keras(rank: int) -> None:
 
 def test_an_unknown_number_of_steps() -> None:
     with pytest.raises(UnsupportedError, match=r"ConvLSTMCell.*--input-shapes"):
-        ConvLSTM2D(2, 3)(Input((None, 5, 5, 1)))
+        lower(Model(x := Input((None, 5, 5, 1)), ConvLSTM2D(2, 3)(x)))
 
 
 def test_rank() -> None:

@@ -492,7 +492,25 @@ def test_a_cell_with_too_few_states() -> None:
 
 def test_a_cell_of_ones_own_needs_a_known_length() -> None:
     with pytest.raises(UnsupportedError, match=r"KirMean.*is not an operator of ONNX.*--input-shapes"):
-        RNN(KirMean())(Input((None, FEATURES)))
+        lower(Model(x := Input((None, FEATURES)), RNN(KirMean())(x)))
+
+
+@each_kind
+@pytest.mark.parametrize("sequences", [False, True])
+def test_the_length_may_be_fixed_when_the_model_is_lowered(kind: str, sequences: bool) -> None:
+    options = {"activation": "gelu", "return_sequences": sequences, "go_backwards": True}
+    layer = getattr(layers, kind)(UNITS, return_state=True, **options)
+    x, mask = Input(("time", FEATURES)), Input(("time",), dtype="bool")
+    output, *states = layer(x, mask=mask)
+    assert output.shape == ((None, None, UNITS) if sequences else (None, UNITS))
+    assert [state.shape for state in states] == [(None, UNITS)] * STATES[kind]
+    model = Model([x, mask], output)
+    with pytest.raises(UnsupportedError, match=r"the number of steps time is not known.*--input-shapes"):
+        lower(model)
+    feeds = dict(zip(model.input_names, [make_x(), np.array(MASKS["holes"], bool)], strict=True))
+    (result,) = interpreter.run(lower(model, sizes={"time": TIME}), feeds).values()
+    fixed = Model([y := Input((TIME, FEATURES)), given := Input((TIME,), dtype="bool")], layer(y, mask=given)[0])
+    np.testing.assert_array_equal(result, fixed.predict(list(feeds.values())))
 
 
 def test_no_steps() -> None:
