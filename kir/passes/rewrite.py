@@ -7,9 +7,11 @@ since the driver applies rules as long as they match.
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -219,8 +221,19 @@ def add_for(graph: Graph, node: Node, op: Op, *inputs: Value | None) -> Value:
 
 
 def add_constant(graph: Graph, node: Node, array: Array, label: str | None = None) -> Value:
-    """A new constant that stands for `node`, or for a constant that `node` reads."""
-    return add_for(graph, node, Constant(Data(np.asarray(array, order="C")), label))
+    """A new constant that stands for `node`, or for a constant that `node` reads.
+
+    What is mapped from disk stays there, even as a transposed view: it is put in order when it is written.
+    """
+    kept = array if _is_mapped(array) else np.asarray(array, order="C")
+    return add_for(graph, node, Constant(Data(kept), label))
+
+
+def _is_mapped(array: Any) -> bool:
+    owner = array
+    while isinstance(owner, memoryview | np.ndarray):
+        owner = owner.obj if isinstance(owner, memoryview) else owner.base
+    return isinstance(owner, mmap.mmap)
 
 
 def given(value: Value | None) -> Value:

@@ -1,6 +1,11 @@
+from pathlib import Path
+
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from kir.dims import symbol
+from kir.exporters.onnx_file import export_graph
 from kir.graph import Graph, Value
 from kir.ops.elementwise import Add, Div, Neg
 from kir.ops.linear import Dense
@@ -36,6 +41,16 @@ def test_1_a_transpose_is_stored_in_order() -> None:
     graph = optimize(fold_constants, lambda b, x: b(Transpose((1, 0)), np.zeros((2, 3), np.float32)))
     [node] = [node for node in graph.order() if isinstance(node.op, Constant)]
     assert node.op.eval().flags.c_contiguous
+
+
+def test_1_a_transpose_of_what_is_mapped_from_disk_stays_there(tmp_path: Path) -> None:
+    np.arange(60_000, dtype=np.float32).tofile(tmp_path / "kernel")
+    kernel = np.memmap(tmp_path / "kernel", np.float32, "r", shape=(3, 200, 100))
+    graph = optimize(fold_constants, lambda b, x: b(Transpose((2, 1, 0)), kernel))
+    [node] = [node for node in graph.order() if isinstance(node.op, Constant)]
+    assert np.shares_memory(node.op.eval(), kernel)
+    proto = onnx.load(export_graph(graph, tmp_path / "m.onnx").path)
+    np.testing.assert_array_equal(numpy_helper.to_array(proto.graph.initializer[0]), kernel.transpose())
 
 
 def test_1_not_with_a_symbolic_size() -> None:
