@@ -394,3 +394,96 @@ def test_integers_are_folded_and_stay_values() -> None:
     nodes = [node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Add", "n one", "y")]
     given = model(nodes, [value("x", ["N"])], constants={"zero": np.int64(0), "one": np.int64(1)})
     assert operators(given) == ["Size(dim=N)", "Add"]
+
+
+IMAGE: dict[str, list[Any]] = {"x": ["N", 2, "H", "W"]}
+FILTERS = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(F32)
+WINDOWS: dict[str, tuple[NodeProto, dict[str, list[Any]], int, str]] = {
+    "conv without attributes": (
+        node("Conv", "x k", "y"),
+        IMAGE,
+        11,
+        "Conv(strides=(1, 1), dilations=(1, 1), groups=1, padding=(0, 0, 0, 0))",
+    ),
+    "conv of an old opset, valid": (
+        node("Conv", "x k", "y", auto_pad="VALID", kernel_shape=[3, 3], strides=[2, 1]),
+        IMAGE,
+        7,
+        "Conv(strides=(2, 1), dilations=(1, 1), groups=1, padding=(0, 0, 0, 0))",
+    ),
+    "conv with the upper same": (
+        node("Conv", "x k", "y", auto_pad="SAME_UPPER", strides=[2, 2]),
+        IMAGE,
+        17,
+        "Conv(strides=(2, 2), dilations=(1, 1), groups=1, padding='same')",
+    ),
+    "conv with the lower same of known sizes": (
+        node("Conv", "x k", "y", auto_pad="SAME_LOWER", strides=[2, 2]),
+        {"x": ["N", 2, 8, 7]},
+        17,
+        "Conv(strides=(2, 2), dilations=(1, 1), groups=1, padding=(1, 1, 0, 1))",
+    ),
+    "transposed with the upper same": (
+        node("ConvTranspose", "x t", "y", auto_pad="SAME_UPPER", strides=[2, 2]),
+        IMAGE,
+        17,
+        "ConvTranspose(strides=(2, 2), dilations=(1, 1), groups=1, padding=(0, 0, 1, 1), output_padding=(0, 0))",
+    ),
+    "transposed to a stated size": (
+        node("ConvTranspose", "x t", "y", output_shape=[17, 12], strides=[2, 2]),
+        {"x": ["N", 2, 8, 7]},
+        17,
+        "ConvTranspose(strides=(2, 2), dilations=(1, 1), groups=1, padding=(0, 2, 0, 1), output_padding=(0, 0))",
+    ),
+    "max pool of an old opset": (
+        node("MaxPool", "x", "y", kernel_shape=[2, 3], pads=[1, 0, 0, 1], strides=[2, 2]),
+        IMAGE,
+        8,
+        "MaxPool(kernel_shape=(2, 3), strides=(2, 2), dilations=(1, 1), padding=(1, 0, 0, 1), ceil_mode=False)",
+    ),
+    "max pool rounded up": (
+        node("MaxPool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, storage_order=1),
+        IMAGE,
+        17,
+        "MaxPool(kernel_shape=(3, 3), strides=(2, 2), dilations=(1, 1), padding=(0, 0, 0, 0), ceil_mode=True)",
+    ),
+    "average pool that counts the padding": (
+        node("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+        IMAGE,
+        17,
+        "AveragePool(kernel_shape=(3, 3), strides=(1, 1), dilations=(1, 1), padding=(1, 1, 1, 1), ceil_mode=False, "
+        "count_include_pad=True)",
+    ),
+    "global average pool": (node("GlobalAveragePool", "x", "y"), IMAGE, 17, "ReduceMean(axes=(2, 3), keepdims=True)"),
+    "global max pool": (node("GlobalMaxPool", "x", "y"), IMAGE, 17, "ReduceMax(axes=(2, 3), keepdims=True)"),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_as_others_write_them(name: str) -> None:
+    made, inputs, opset, expected = WINDOWS[name]
+    given = model([made], inputs, constants={"k": FILTERS, "t": FILTERS.transpose(1, 0, 2, 3)}, opset=opset)
+    assert operators(given) == [expected]
+    assert_runs_alike(given, N=2, H=8, W=7)
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "message"),
+    [
+        (node("Conv", "x k", "y", auto_pad="SAME_LOWER", strides=[2, 2]), UnsupportedError, "SAME_LOWER for unknown"),
+        (node("Conv", "x k", "y", auto_pad="SAME"), FormatError, "auto_pad='SAME'; expected one of NOTSET"),
+        (node("Conv", "x k", "y", kernel_shape=[2, 3]), FormatError, "kernel_shape=.2, 3. and a kernel of"),
+        (node("Conv", "x k", "y", strides=[2]), FormatError, "strides=.2.; expected numbers of 1 or more"),
+        (node("Conv", "x k", "y", dilations=[0, 1]), FormatError, "dilations=.0, 1.; expected"),
+        (node("Conv", "x k", "y", pads=[1, 1]), FormatError, "4 numbers of 0 or more"),
+        (node("MaxPool", "x", "y", strides=[1, 1]), FormatError, "lacks the attribute 'kernel_shape'"),
+        (node("MaxPool", "x", "y i", kernel_shape=[2, 2]), UnsupportedError, "indices of the largest elements"),
+        (node("ConvTranspose", "x k", "y", output_padding=[1]), FormatError, "output_padding=.1.; expected 2 numbers"),
+        (node("ConvTranspose", "x t", "y", output_shape=[9, 9]), UnsupportedError, "needs that of its input known"),
+    ],
+    ids=str,
+)
+def test_windows_that_cannot_be_read(made: NodeProto, error: type[Exception], message: str) -> None:
+    constants = {"k": FILTERS, "t": FILTERS.transpose(1, 0, 2, 3)}
+    with pytest.raises(error, match=message):
+        import_graph(model([made], IMAGE, constants=constants))
