@@ -178,6 +178,13 @@ class ArgMin(_Place):
         return np.argmin(x, axis=self.axis, keepdims=self.keepdims)
 
 
+# Those of one input and `axes` or an `axis`, which become 1 with `keepdims`, and vanish without.
+REDUCTIONS: tuple[type[Op], ...] = (
+    *(ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceLogSumExp, ReduceSumSquare),
+    *(ArgMax, ArgMin),
+)
+
+
 def _require_axes(op: Op, axes: tuple[int, ...], x: TensorType) -> None:
     if len(set(axes)) != len(axes) or not all(0 <= axis < x.rank for axis in axes):
         expected = f"different axes from 0 to {x.rank - 1}" if x.rank else "no axes for a scalar"

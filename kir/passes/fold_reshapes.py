@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from kir.dims import product
 from kir.graph import Graph, Node, Value
+from kir.ops.reduce import REDUCTIONS
 from kir.ops.shape import Expand, Gather, Reshape, Slice
 from kir.passes.rewrite import add_constant, add_for, exact_pass, given, producer, rewrite, rule
 
@@ -18,10 +22,12 @@ def fold_reshapes(graph: Graph) -> int:
     2. Reshape(Reshape(x)): Reshape(x). The inner one stays if something else reads it.
     3. Expand that adds no element, only axes of size 1: Reshape(x).
     4. Reshape that takes away the axis of which a Slice leaves one element: Gather of that element.
+    5. Reshape(ReduceMean(x)) that puts the reduced axes back, or takes them away: ReduceMean(x) that keeps them, or
+       not.
 
     Exact: elements keep their order, and nothing is computed.
     """
-    return rewrite(graph, (drop_reshape, join_reshapes, expand_as_reshape, slice_as_gather))
+    return rewrite(graph, (drop_reshape, join_reshapes, expand_as_reshape, slice_as_gather, keep_reduced_axes))
 
 
 @rule(Reshape)
@@ -59,3 +65,14 @@ def slice_as_gather(graph: Graph, node: Node) -> Value | None:
     if not isinstance(index, int):
         return None
     return add_for(graph, node, Gather(axis), x, add_constant(graph, node, np.asarray(index, np.int64)))
+
+
+@rule(Reshape)
+def keep_reduced_axes(graph: Graph, node: Node) -> Value | None:
+    inner = producer(node, *REDUCTIONS)
+    if inner is None or not graph.is_read_once(inner):
+        return None
+    op: Any = inner.op
+    other = replace(op, keepdims=not op.keepdims)
+    x = given(inner.inputs[0])
+    return add_for(graph, inner, other, x) if other.infer(x.type) == node.output.type else None

@@ -37,7 +37,7 @@ from kir.ops.reduce import (
     ReduceSumSquare,
 )
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile
-from kir.ops.structural import Constant
+from kir.ops.structural import Constant, Input, Output
 from kir.passes.fold_transposes import match_axes
 from kir.types import Shape, TensorType
 
@@ -90,6 +90,11 @@ def move(node: Node, port: Port, permutation: Permutation, exactly: bool) -> Mov
     except _CannotMoveError:
         return None
     return moved if _fits(node, moved) else None
+
+
+def can_move(op: Op) -> bool:
+    """Whether an operator may have its operands in another layout, or has none that matters: an input or an output."""
+    return isinstance(op, Input | Output) or type(op) in EXACT or type(op) in FREE
 
 
 def invert(permutation: Sequence[int]) -> Permutation:

@@ -11,10 +11,10 @@ from kir.graph import Graph, Node, Use, Value
 from kir.op import Array
 from kir.ops.linear import Dense
 from kir.ops.shape import Reshape, Transpose
-from kir.ops.structural import Constant, Input, Output
+from kir.ops.structural import Constant
 from kir.passes.fold_constants import MAX_GROWN_BYTES
 from kir.passes.fold_transposes import drop_transpose, join_transposes, match_axes, permutation_of
-from kir.passes.layouts import Moved, Permutation, Port, invert, move
+from kir.passes.layouts import Moved, Permutation, Port, can_move, invert, move
 from kir.passes.minimum_cut import FAR, NEAR, divide
 from kir.passes.rewrite import (
     add_constant,
@@ -43,11 +43,14 @@ def move_transposes(graph: Graph) -> int:
        Transpose, one for all readers of a value. Operators outside of the region want the layout that they have, but
        for other Transposes, which can as well be those of the other layout.
     3. That division of the region is taken which costs the fewest Transposes: a minimum cut, so that no other one is
-       better. If it costs no fewer than there are, the region stays as it is.
+       better. If it costs more than there are, the region stays as it is.
     4. Constants are transposed at export, unless they are large and something else reads them, too.
 
-    It ends, since every change takes a Transpose away, and it adds no node. Every node belongs to one region, and is
-    looked at once for each of its operands.
+    5. If as many Transposes are left, operators still move to the side that more operators outside of the region want:
+       padding, say, from the other side of a Transpose to the convolution.
+
+    It ends, since every change takes a Transpose away or brings operators where they stay, and it adds no node. Every
+    node belongs to one region, and is looked at once for each of its operands.
     Exact: operators of the region compute every element on its own.
     """
     return _move_all(graph, exactly=True)
@@ -221,31 +224,38 @@ class Division:
     def apply(self) -> int:
         """Divides the region and builds it anew, if that saves Transposes; how many it saves."""
         inner = self._find_inner()
-        cost = self._divide()
-        if cost >= len(inner):
+        cost, gathered = self._divide()
+        if cost > len(inner) or (cost == len(inner) and gathered <= 0):
             return 0
         self._build()
         remove_dead_nodes(self.graph, [*inner, *self.members])
-        return len(inner) - cost
+        return len(inner) - cost or gathered
 
     def _find_inner(self) -> list[Node]:
         """The Transposes inside the region, each once."""
         return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
 
-    def _divide(self) -> int:
-        """Chooses the sides; how many Transposes that takes."""
+    def _divide(self) -> tuple[int, int]:
+        """Chooses the sides: how many Transposes that takes, and how many more members are where most others are."""
         groups, wishes = self._group()
-        # Of ways that cost the same, the one with the fewest operators on the side that fewer operators around want.
+        # Of ways that cost the same, the one with the fewest members on the side that fewer operators around want.
         is_turned = wishes[FAR] < wishes[NEAR]
         numbers = {node: 2 + index for index, node in enumerate(self.members)}
         sides = {NEAR: FAR, FAR: NEAR} if is_turned else {NEAR: NEAR, FAR: FAR}
         pins = [[sides[pin] if isinstance(pin, int) else numbers[pin] for pin in group] for group in groups]
         chosen = divide(2 + len(numbers), pins)
         self.sides = {node: sides[chosen[number]] for node, number in numbers.items()}
-        return sum(len({chosen[pin] for pin in group}) > 1 for group in pins)
+        wanted = sides[FAR]
+        gathered = sum(
+            (self.sides[node] == wanted) - (member.side == wanted) for node, member in self.region.members.items()
+        )
+        return sum(len({chosen[pin] for pin in group}) > 1 for group in pins), gathered * (wishes[NEAR] != wishes[FAR])
 
     def _group(self) -> tuple[list[list[Node | int]], list[int]]:
-        """Who gives and reads each source: members, and the sides that others want; how many others want each side."""
+        """Who gives and reads each source: members, and the sides that others want; how many others want each side.
+
+        Inputs and outputs do not count among these, nor do operators that elsewhere could be members themselves.
+        """
         groups: dict[Value, list[Node | int]] = {}
         wishes = [0, 0]
         for value, layout in self.region.layouts.items():
@@ -255,14 +265,14 @@ class Division:
                 group.append(value.node)
             elif not isinstance(value.node.op, Transpose):
                 group.append(layout.side)
-                wishes[layout.side] += not isinstance(value.node.op, Input)
+                wishes[layout.side] += not can_move(value.node.op)
             for use in self.graph.uses(value):
                 if self._reads(use):
                     group.append(use.node)
                 # Any other Transpose is needed in any case, and its permutation can be one from the other layout.
                 elif not isinstance(use.node.op, Transpose) and not self._is_indifferent(use, layout):
                     group.append(layout.side)
-                    wishes[layout.side] += not isinstance(use.node.op, Output)
+                    wishes[layout.side] += not can_move(use.node.op)
         return list(groups.values()), wishes
 
     def _gives(self, value: Value) -> bool:

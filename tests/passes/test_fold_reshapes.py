@@ -2,6 +2,7 @@ import pytest
 
 from kir.dims import symbol
 from kir.ops.elementwise import Sin
+from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.shape import Expand, Reshape, Slice
 from kir.passes.fold_reshapes import fold_reshapes
 from tests.passes.building import left
@@ -37,6 +38,9 @@ CASES = {
     "2": (reshapes((BATCH, 2, 2), (4 * BATCH,)), ["Reshape"]),
     "2 and 1": (reshapes((BATCH, 2, 2), (BATCH, 4)), []),
     "2 ten": (reshapes(*[(BATCH, 2, 2), (2 * BATCH, 2)] * 5), ["Reshape"]),
+    "5 put back": (lambda b, x: b(Reshape((BATCH, 1)), b(ReduceSum((1,), False), x)), ["ReduceSum"]),
+    "5 taken away": (lambda b, x: b(Reshape((BATCH,)), b(ArgMax(1, True), x)), ["ArgMax"]),
+    "5 not others": (lambda b, x: b(Reshape((1, BATCH)), b(ReduceSum((1,), False), x)), ["ReduceSum", "Reshape"]),
     "2 read twice": (read_twice, ["Reshape", "Sin", "Reshape"]),
     "3": (lambda b, x: b(Expand((1, BATCH, 4)), x), ["Reshape"]),
     "3 and 2": (lambda b, x: b(Reshape((BATCH, 4)), b(Expand((1, BATCH, 4)), x)), []),

@@ -287,6 +287,13 @@ def test_layer_normalizations_want_the_channels_behind() -> None:
     assert left(move_transposes_freely, build, IMAGE, special=False).count("Transpose") == 8
 
 
+def test_what_could_be_on_either_side_goes_to_those_who_cannot() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return conv(b, b(Pad((0, 1, 1, 0), (0, 1, 1, 0)), b(Mul(), x, f32(2))))
+
+    assert left(move_transposes, build, IMAGE) == ["Transpose", "Mul", "Pad", "Conv", "Transpose"]
+
+
 def test_a_flatten_read_by_others_stays() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         flat = b(Reshape((symbol("batch"), 24)), b(Relu(), conv(b, x)))
