@@ -6,6 +6,8 @@ from kir.layers.activations import LeakyReLU as LeakyReLU
 from kir.layers.activations import PReLU as PReLU
 from kir.layers.activations import ReLU as ReLU
 from kir.layers.activations import Softmax as Softmax
+from kir.layers.applications import LayerScale as LayerScale
+from kir.layers.applications import StochasticDepth as StochasticDepth
 from kir.layers.audio import MelSpectrogram as MelSpectrogram
 from kir.layers.audio import STFTSpectrogram as STFTSpectrogram
 from kir.layers.augmentation import AugMix as AugMix

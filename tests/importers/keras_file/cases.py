@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers as L
 from keras import ops
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 
 from tests.layers.test_augmentation import CLASSES as AUGMENTATIONS
 from tests.layers.test_augmentation import OPTIONS as AUGMENTATION_OPTIONS
@@ -226,6 +227,7 @@ CHAINS: dict[str, Builder] = {
     "spectral_normalization": chain((5,), lambda: L.SpectralNormalization(L.Dense(3), power_iterations=2)),
     "rescaling": chain((4, 4, 3), lambda: L.Rescaling([0.5, 2.0, 4.0], offset=-1.0)),
     "normalization": chain((-2, 5), lambda: L.Normalization(), lambda: L.Normalization(None, 0.5, 2.0, invert=True)),
+    "layer_scale": chain((-2, 5), lambda: LayerScale(0.1, 5), lambda: StochasticDepth(0.3)),
     "names": chain((8,), lambda: L.Dense(4, name="größe: (1) ∑ [x]"), lambda: L.Dense(4, name="dense.kernel:0")),
     "float64": chain((8,), lambda: L.Dense(4, dtype="float64"), lambda: L.Dense(3, dtype="float64"), dtype="float64"),
     "mixed_float16": chain((8,), lambda: L.Dense(4, dtype="mixed_float16"), lambda: L.Dense(3, dtype="float32")),
