@@ -68,7 +68,7 @@ class Recurrence(Layer):
         zero_output_for_mask: the output of a masked step is 0. An unrolled layer does not heed it, as in Keras.
 
     Raises:
-        UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is not known.
+        UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is unknown.
         ShapeError: at a call, if the layer is stateful and the batch size is not known.
     """
 

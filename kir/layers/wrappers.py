@@ -278,7 +278,7 @@ class TimeDistributed(Wrapper):
     Raises:
         InvalidArgumentError: it is no layer.
         ShapeError: at a call, the input has fewer than three axes, or the mask does not fit.
-        UnsupportedError: when the model is lowered, a layer inside is stateful, and the number of steps is not known.
+        UnsupportedError: when the model is lowered, a layer inside is stateful, and the number of steps is unknown.
 
     Source: https://keras.io/api/layers/recurrent_layers/time_distributed/
     """
