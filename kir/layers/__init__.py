@@ -21,6 +21,7 @@ from kir.layers.augmentation import RandomBrightness as RandomBrightness
 from kir.layers.augmentation import RandomColorDegeneration as RandomColorDegeneration
 from kir.layers.augmentation import RandomColorJitter as RandomColorJitter
 from kir.layers.augmentation import RandomContrast as RandomContrast
+from kir.layers.augmentation import RandomCrop as RandomCrop
 from kir.layers.augmentation import RandomElasticTransform as RandomElasticTransform
 from kir.layers.augmentation import RandomErasing as RandomErasing
 from kir.layers.augmentation import RandomFlip as RandomFlip

@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Self
 
 from kir import backend as K
 from kir import config
-from kir.errors import InvalidArgumentError
+from kir.arguments import integer
+from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.layers.base import Layer, layer_from_config, numbered, to_config
 from kir.trace import Tensor
+from kir.types import format_shape
 
 
 class Augmentation(Layer):
@@ -248,6 +250,44 @@ class RandomContrast(Augmentation):
         self.factor = factor
         self.value_range = value_range
         self.seed = seed
+
+
+class RandomCrop(Augmentation):
+    """Random windows of the size (height, width).
+
+    Only images that have this size already are taken: for others, what Keras 3 computes at inference (nothing: they keep
+    their size) contradicts the shape that it declares, and its documentation.
+
+    Args:
+        height, width: the size.
+        seed: kept only.
+
+    Raises:
+        InvalidArgumentError: a size is no positive integer.
+        UnsupportedError: images have another size, or may have.
+
+    Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_crop/
+    """
+
+    limits = "images that have the size already"
+
+    def __init__(self, height: int, width: int, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        owner = f"RandomCrop {self.name!r}"
+        self.height = integer(owner, "height", height, 1)
+        self.width = integer(owner, "width", width, 1)
+        self.seed = seed
+
+    def transform(self, images: Tensor) -> Any:
+        """The images."""
+        rank = len(images.shape)
+        found = images.shape[rank - 3 : rank - 1] if self.data_format == "channels_last" else images.shape[rank - 2 :]
+        if found != (self.height, self.width):
+            raise UnsupportedError(
+                f"RandomCrop to ({self.height}, {self.width}) received images of {format_shape(found)}: Keras declares "
+                f"the first size and computes the second; use CenterCrop or Resizing in its place"
+            )
+        return self.promote(images)
 
 
 class RandomElasticTransform(Augmentation):

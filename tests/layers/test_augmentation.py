@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kir import Input, Model, layers
-from kir.errors import InvalidArgumentError
+from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
 from kir.layers.augmentation import Augmentation
 
@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "RandomBrightness": {"factor": 0.2, "value_range": (0, 1)},
     "RandomColorDegeneration": {"factor": 0.2},
     "RandomContrast": {"factor": [0.1, 0.2], "seed": 3},
+    "RandomCrop": {"height": 6, "width": 5, "seed": 2},
     "RandomHue": {"factor": 0.2},
     "RandomPosterization": {"factor": 4},
     "RandomRotation": {"factor": 0.2, "fill_mode": "nearest"},
@@ -89,6 +90,15 @@ def test_of_a_dict_the_images_are_meant() -> None:
     result = layers.RandomFlip()({"images": x, "labels": labels})
     assert result["images"].dtype == "float32"
     assert result["labels"].shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((7, 5, 3), {}), ((6, None, 3), {}), ((6, 5, 3), {"data_format": "channels_first"})],
+)
+def test_crops_that_keras_contradicts_itself_about(shape: tuple[Any, ...], options: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedError, match="use CenterCrop or Resizing"):
+        layers.RandomCrop(6, 5, **options)(Input(shape))
 
 
 def test_a_pipeline_is_its_layers(tmp_path: Any) -> None:
