@@ -255,8 +255,8 @@ class RandomContrast(Augmentation):
 class RandomCrop(Augmentation):
     """Random windows of the size (height, width).
 
-    Only images that have this size already are taken: for others, what Keras 3 computes at inference (nothing: they keep
-    their size) contradicts the shape that it declares, and its documentation.
+    Only images that have this size already are taken: for others, what Keras 3 computes at inference (nothing: they
+    keep their size) contradicts the shape that it declares, and its documentation.
 
     Args:
         height, width: the size.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.elementwise import Add, Cast, Mul, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
-from kir.types import normalize_axis
+from kir.ops.reduce import ReduceMean
+from kir.types import DType, normalize_axis
 
 
 @imports("BatchNormalization")
@@ -27,14 +29,26 @@ def batch_normalization(
 
 @imports("LayerNormalization")
 def layer_normalization(call: Call, x: Operand, scale: Operand, bias: Operand | None = None) -> Results:
-    """Its mean and inverse deviation, the further outputs, are none of kir's."""
+    """Its further outputs, the mean and the inverse of the deviation, are computed beside it where they are used."""
     axis = normalize_axis(call.attributes.integer("axis", -1), x.type.rank)
     epsilon = call.attributes.number("epsilon", 1e-5)
     if call.attributes.integer("stash_type", 1) != 1:
         raise UnsupportedError("a LayerNormalization with a stash_type other than 1; kir's is computed in float32")
-    if any(call.translator.reads.get(name) for name in call.outputs[1:] if name):
-        raise UnsupportedError("the statistics that a LayerNormalization gives are used; kir has none")
-    return [call.add(LayerNormalization(axis, epsilon), x, scale, *([] if bias is None else [bias])), None, None]
+    result = call.add(LayerNormalization(axis, epsilon), x, scale, *([] if bias is None else [bias]))
+    if not any(call.translator.reads.get(name) for name in call.outputs[1:] if name):
+        return [result, None, None]
+    return [result, *_statistics(call, x, axis, epsilon)]
+
+
+def _statistics(call: Call, x: Operand, axis: int, epsilon: float) -> tuple[Operand, Operand]:
+    """Mean and inverse deviation over the axes from one on, which stay with size 1; in float32 at least."""
+    wide = x if x.type.dtype in (DType.FLOAT32, DType.FLOAT64) else call.add(Cast(DType.FLOAT32), x)
+    axes = tuple(range(axis, x.type.rank))
+    mean = call.add(ReduceMean(axes, True), wide)
+    distance = call.add(Sub(), wide, mean)
+    variance = call.add(ReduceMean(axes, True), call.add(Mul(), distance, distance))
+    shifted = call.add(Add(), variance, call.translator.constant(epsilon, wide.type.dtype))
+    return mean, call.add(Reciprocal(), call.add(Sqrt(), shifted))
 
 
 @imports("InstanceNormalization")

@@ -43,12 +43,13 @@ REFUSED = {
     r"Equal of strings": "strings are inputs of lookups only",
     r"mode='wrap'": "none of Keras's",
     r"kir reads 7 and newer": "opset 1",
+    r"Resize (with|by) |attribute antialias of": "resamplings that none of Keras's layers do, and sizes that only a rounding decides",
 }
 # Refused or not, these cannot be compared.
 RANDOM = re.compile(r"test_training_dropout(_default)?$")
 
 # How many models ran, of how many, when this was written. ONNX adds models with every version.
-LEAST_SHARE = 0.40
+LEAST_SHARE = 0.49
 
 
 @cache
@@ -120,7 +121,7 @@ def test_models_run_or_are_refused_for_a_listed_reason(capsys: pytest.CaptureFix
     share = reasons["passed"] / sum(reasons.values())
     with capsys.disabled():
         print(f"\nONNX's backend tests: {reasons['passed']} of {sum(reasons.values())} run and pass ({share:.0%})")
-    assert not wrong, "\n".join(wrong[:20])
+    assert not wrong, "\n".join(wrong[:40])
     assert share >= LEAST_SHARE
     unused = set(REFUSED) - set(reasons)
     assert not unused, f"reasons that nothing is refused for: {unused}"
@@ -129,10 +130,13 @@ def test_models_run_or_are_refused_for_a_listed_reason(capsys: pytest.CaptureFix
 def test_every_operator_that_kir_reads_is_among_those_that_run() -> None:
     from kir.importers.onnx_file.ops import IMPORTERS
 
-    operators = {node.op_type for case in cases().values() for node in case.model.graph.node}
-    missing = set(IMPORTERS) - operators
-    # ONNX tests the replacement of one and, of the other, the comparison with random numbers in a function.
-    assert missing <= {"RandomUniformLike"}
+    operators = {
+        f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        for case in cases().values()
+        for node in case.model.graph.node
+    }
+    # ONNX has no tests of what is random.
+    assert set(IMPORTERS) - operators <= {"RandomUniformLike", "RandomNormalLike"}
 
 
 def test_random_results_are_of_the_right_type() -> None:
