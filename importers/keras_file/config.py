@@ -47,7 +47,7 @@ MAX_CALLS = 50_000
 # No sample that a computer works on has so many numbers.
 MAX_ELEMENTS = 1 << 28
 # Names of the first parameter of `call`, in Keras's layers, for calls that give it by name.
-INPUT_NAMES = ("inputs", "x", "sequences", "sequence", "input")
+INPUT_NAMES = ("inputs", "x", "sequences", "sequence", "input", "query")
 # What a Keras 2 layer's config says about how it was made; nothing for what it computes.
 OLD_KEYS = frozenset({"batch_input_shape", "ragged", "time_major", "input_dtype"})
 

@@ -8,6 +8,9 @@ from kir.layers.activations import ReLU as ReLU
 from kir.layers.activations import Softmax as Softmax
 from kir.layers.applications import LayerScale as LayerScale
 from kir.layers.applications import StochasticDepth as StochasticDepth
+from kir.layers.attention import AdditiveAttention as AdditiveAttention
+from kir.layers.attention import Attention as Attention
+from kir.layers.attention import MultiHeadAttention as MultiHeadAttention
 from kir.layers.audio import MelSpectrogram as MelSpectrogram
 from kir.layers.audio import STFTSpectrogram as STFTSpectrogram
 from kir.layers.augmentation import AugMix as AugMix

@@ -202,9 +202,15 @@ class Softmax(Layer):
         if mask is None:
             return K.softmax(x, self.axis)
         _require_broadcast(mask.shape, x.shape)
-        kept = mask if mask.type.dtype is DType.BOOL else K.greater(mask, 0.5)
-        masked = MASKED_FLOAT16 if x.type.dtype is DType.FLOAT16 else MASKED
-        return K.where(kept, K.softmax(K.where(kept, x, masked), self.axis), 0)
+        return masked_softmax(x, mask if mask.type.dtype is DType.BOOL else K.greater(mask, 0.5), self.axis)
+
+
+def masked_softmax(x: Tensor, kept: Tensor | None, axis: Any) -> Any:
+    """The softmax of what is kept, and 0 elsewhere."""
+    if kept is None:
+        return K.softmax(x, axis)
+    masked = MASKED_FLOAT16 if x.type.dtype is DType.FLOAT16 else MASKED
+    return K.where(kept, K.softmax(K.where(kept, x, masked), axis), 0)
 
 
 def _require_broadcast(mask: Shape, given: Shape) -> None:

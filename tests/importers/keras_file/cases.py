@@ -259,6 +259,21 @@ def images(x: Any) -> Any:
     return [padded, cropped, ops.image.resize(x, (6, 3), interpolation="bicubic"), ops.image.resize(x, (3, 9))]
 
 
+@functional((-2, 4), (-2, 4))
+def attention(x: Any, y: Any) -> Any:
+    masked = L.Masking()(y)
+    scored = L.Attention(use_scale=True, score_mode="concat")([x, y], return_attention_scores=True)
+    return [L.Attention()([x, masked], use_causal_mask=True), *scored, L.AdditiveAttention()([x, y, masked])]
+
+
+@functional((-2, 4), (-2, 6))
+def multi_head_attention(x: Any, y: Any) -> Any:
+    both = L.MultiHeadAttention(2, 3, value_dim=5, output_shape=6)(x, y)
+    masked = L.MultiHeadAttention(2, 3, use_bias=False)(L.Masking()(y), y, use_causal_mask=True)
+    named = L.MultiHeadAttention(3, 2)(query=x, value=x, return_attention_scores=True)
+    return [both, masked, *named, L.MultiHeadAttention(2, 3, use_gate=True, sliding_window=2)(y, y, y)]
+
+
 @functional((8,))
 def shared_layer(x: Any) -> Any:
     dense, other = L.Dense(8, activation="tanh"), L.Dense(8)
@@ -379,6 +394,8 @@ FUNCTIONALS: dict[str, Builder] = {
 } | {
     "masked_explicitly": masked_explicitly,
     "softmax_masked": softmax_masked,
+    "attention": attention,
+    "multi_head_attention": multi_head_attention,
     "images": images,
     "reversible_embedding": reversible_embedding,
     "shared_layer": shared_layer,

@@ -1,0 +1,404 @@
+"""Keras's attention layers: each query looks at all keys, and gets the mean of their values by how well they fit.
+
+They are written as products, softmax and Where, for every opset.
+
+Source: https://keras.io/api/layers/attention_layers/
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ml_dtypes
+
+from kir import backend as K
+from kir import constraints, initializers, regularizers
+from kir.arguments import boolean, choice, integer, integers, number, optional_integer
+from kir.dims import Dim, product
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.layers.activations import masked_softmax
+from kir.layers.base import Layer
+from kir.layers.einsum_dense import EinsumDense
+from kir.layers.regularization import Dropout
+from kir.trace import Tensor
+from kir.types import DType, format_shape
+
+# What is taken from the score of a masked value.
+PENALTY = 1e9
+PENALTY_FLOAT16 = 65504.0
+
+
+class Attention(Layer):
+    """Attention of one head: of [query, value] or [query, value, key], each (batch, …, steps, features).
+
+    Masked values do not count, and masked queries give 0; the output has the mask of the query.
+
+    Args:
+        use_scale: whether a weight scales the scores.
+        score_mode: "dot" for products of queries and keys, "concat" for the tanh of their sums, summed.
+        dropout: of the fractions, in training; from 0 to 1.
+        seed: of the dropout.
+
+    Calls may ask for `return_attention_scores=True`, the fractions as a second output, and `use_causal_mask=True`, so
+    that no step looks at later ones.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind, or the layer is called on something else than a list.
+
+    Source: https://keras.io/api/layers/attention_layers/attention/
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        owner = f"{type(self).__name__} {self.name!r}"
+        self.use_scale = boolean(owner, "use_scale", use_scale)
+        self.score_mode = choice(owner, "score_mode", score_mode, ("dot", "concat"))
+        self.dropout = number(owner, "dropout", dropout, 0, 1)
+        self.seed = optional_integer(owner, "seed", seed)
+        self.scale: Any = None
+        self.concat_score_weight: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        """Weights without axes: a scale, and a factor for the "concat" mode.
+
+        Raises:
+            InvalidArgumentError: the input is no list of two or three.
+        """
+        _require_list(self, input_shape)
+        if self.use_scale:
+            self.scale = self.add_weight("scale", (), "ones")
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight("concat_score_weight", (), "ones")
+
+    def call(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        training: Any = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        query, value = inputs[0], inputs[1]
+        key = inputs[2] if len(inputs) > 2 else value
+        query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
+        scores = self.compute_scores(query, key)
+        kept = _merged(
+            None if value_mask is None else K.expand_dims(K.cast(value_mask, "bool"), -2),
+            _causal_mask(query.shape[-2], key.shape[-2]) if use_causal_mask else None,
+        )
+        if kept is not None:
+            penalty = PENALTY_FLOAT16 if scores.type.dtype is DType.FLOAT16 else PENALTY
+            scores = K.where(kept, scores, scores - penalty)
+        fractions = K.softmax(scores)
+        if self.dropout:
+            fractions = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
+        output = K.matmul(fractions, value)
+        if query_mask is not None:
+            output = K.where(K.expand_dims(K.cast(query_mask, "bool"), -1), output, 0)
+        return (output, fractions) if return_attention_scores else output
+
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+        """How well each key fits each query: (batch, …, queries, keys)."""
+        scale = None if self.scale is None else self.read(self.scale, query)
+        if self.score_mode == "dot":
+            scores = K.matmul(query, K.swapaxes(key, -2, -1))
+            return scores if scale is None else scores * scale
+        sums = K.expand_dims(query, -2) + K.expand_dims(key, -3)
+        total = K.sum(K.tanh(sums if scale is None else scale * sums), axis=-1)
+        return self.read(self.concat_score_weight, query) * total
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """That of the query."""
+        return None if mask is None else mask[0]
+
+
+class AdditiveAttention(Attention):
+    """Attention whose scores are sums of `scale * tanh(query + key)`; the rest is as in Attention.
+
+    Args:
+        use_scale: whether there is a weight `scale`, for each feature.
+        dropout: of the fractions, in training; from 0 to 1.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind, or the layer is called on something else than a list.
+
+    Source: https://keras.io/api/layers/attention_layers/additive_attention/
+    """
+
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """A scale for each feature of the query."""
+        _require_list(self, input_shape)
+        if self.use_scale:
+            self.scale = self.add_weight("scale", (input_shape[0][-1],), "glorot_uniform")
+
+    def compute_scores(self, query: Tensor, key: Tensor) -> Any:
+        """How well each key fits each query: (batch, …, queries, keys)."""
+        angles = K.tanh(K.expand_dims(query, -2) + K.expand_dims(key, -3))
+        if self.scale is None:
+            return K.sum(angles, axis=-1)
+        # The sum of products over the features is a product of matrices.
+        scale = K.expand_dims(self.read(self.scale, query), -1)
+        return K.squeeze(K.matmul(angles, scale), -1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, without the mode of Attention."""
+        return {key: value for key, value in super().get_config().items() if key != "score_mode"}
+
+
+class MultiHeadAttention(Layer):
+    """Attention of several heads, each of projections of query, key and value of its own.
+
+    Args:
+        num_heads: how many.
+        key_dim: the size of a head's queries and keys.
+        value_dim: that of its values; `key_dim` if None.
+        dropout: of the fractions, in training; from 0 to 1.
+        use_bias: whether the projections have biases.
+        output_shape: the last sizes of the output; by default the last of the query.
+        attention_axes: the axes that the steps are along; by default all between the batch and the features.
+        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
+        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
+        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
+        seed: of the dropout.
+
+    Kernels, biases and their initializers, regularizers and constraints are those of all projections. A call takes
+    `query, value, key=None`, an `attention_mask` of (batch, queries, keys), `use_causal_mask=True` so that no step
+    looks at later ones, and `return_attention_scores=True` for the fractions as a second output. The masks that the
+    inputs carry are used, and that of the query is the output's.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: the inputs' shapes do not fit each other.
+
+    Source: https://keras.io/api/layers/attention_layers/multi_head_attention/
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        attention_axes: Any = None,
+        sliding_window: int | None = None,
+        flash_attention: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        owner = f"MultiHeadAttention {self.name!r}"
+        self.num_heads = integer(owner, "num_heads", num_heads, 1)
+        self.key_dim = integer(owner, "key_dim", key_dim, 1)
+        self.value_dim = self.key_dim if value_dim is None else integer(owner, "value_dim", value_dim, 1)
+        self.dropout = number(owner, "dropout", dropout, 0, 1)
+        self.use_bias = boolean(owner, "use_bias", use_bias)
+        self.use_gate = boolean(owner, "use_gate", use_gate)
+        self.partial_output_shape = None if output_shape is None else integers(owner, "output_shape", output_shape, 1)
+        self.attention_axes = None if attention_axes is None else integers(owner, "attention_axes", attention_axes)
+        self.sliding_window = optional_integer(owner, "sliding_window", sliding_window, 1)
+        self.flash_attention = flash_attention
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.seed = optional_integer(owner, "seed", seed)
+        self._projections: dict[str, Layer] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As for all layers; the query may also be given by name."""
+        if not args and "query" in kwargs:
+            args = (kwargs.pop("query"),)
+        return super().__call__(*args, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """The projections; each makes its weights when it is called.
+
+        Raises:
+            ShapeError: the query has too few axes.
+        """
+        rank = len(input_shape)
+        if rank < 3:
+            raise ShapeError(
+                f"MultiHeadAttention needs a query (batch, …, features); received {format_shape(input_shape)}"
+            )
+        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
+        self.attention_axes = tuple(axis if axis >= 0 else rank + axis for axis in axes)
+        if not self.attention_axes or not set(self.attention_axes) <= set(range(1, rank - 1)):
+            raise ShapeError(
+                f"MultiHeadAttention received a query of shape {format_shape(input_shape)}; attention_axes="
+                f"{self.attention_axes} must be among the axes 1 to {rank - 2}"
+            )
+        sizes = self.partial_output_shape or (input_shape[-1],)
+        out = "cdefgh"[: len(sizes)]
+        self._project("query", "...a,abc->...bc", (self.num_heads, self.key_dim))
+        self._project("key", "...a,abc->...bc", (self.num_heads, self.key_dim))
+        if self.use_gate:
+            self._project("gate", "...a,abc->...bc", (self.num_heads, self.value_dim), "sigmoid")
+        self._project("value", "...a,abc->...bc", (self.num_heads, self.value_dim))
+        self._project("attention_output", f"...ab,ab{out}->...{out}", sizes)
+
+    def _project(self, name: str, equation: str, sizes: Any, activation: Any = None) -> None:
+        self._projections[name] = EinsumDense(
+            equation,
+            sizes,
+            activation=activation,
+            bias_axes=equation.partition("->...")[2] if self.use_bias else None,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            activity_regularizer=self.activity_regularizer,
+            kernel_constraint=self.kernel_constraint,
+            bias_constraint=self.bias_constraint,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The projections, under Keras's names for them."""
+        names = {"attention_output": "output_dense", "gate": "_gate_dense"}
+        return {names.get(name, f"{name}_dense"): layer for name, layer in self._projections.items()}
+
+    def call(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        masks = [query.mask, value_mask if value_mask is not None else value.mask]
+        if key is not None:
+            masks.append(key_mask if key_mask is not None else key.mask)
+        query, value = query.with_mask(None), value.with_mask(None)
+        key = value if key is None else key.with_mask(None)
+        kept = self._merged_mask(masks, attention_mask, use_causal_mask, query.shape[1], value.shape[1])
+        output, fractions = self._attend(
+            self._projections["query"](query),
+            self._projections["key"](key),
+            self._projections["value"](value),
+            kept,
+            return_attention_scores,
+        )
+        if self.use_gate:
+            output = output * self._projections["gate"](query)
+        output = self._projections["attention_output"](output)
+        return (output, fractions) if return_attention_scores else output
+
+    def _merged_mask(self, masks: Any, attention_mask: Any, is_causal: bool, queries: Dim, keys: Dim) -> Any:
+        """Where a query may look, as (batch or 1, queries, keys); None for everywhere."""
+        query_mask, *value_masks = [None if one is None else K.cast(one, "bool") for one in masks]
+        window = None
+        if self.sliding_window is not None:
+            distance = K.abs(K.expand_dims(K.arange(queries), 1) - K.arange(keys))
+            window = K.expand_dims(K.less(distance, self.sliding_window), 0)
+        return _merged(
+            None if query_mask is None else K.expand_dims(query_mask, -1),
+            *[None if one is None else K.expand_dims(one, -2) for one in value_masks],
+            K.expand_dims(_causal_mask(queries, keys), 0) if is_causal else None,
+            window,
+            None if attention_mask is None else K.cast(attention_mask, "bool"),
+        )
+
+    def _attend(self, query: Any, key: Any, value: Any, kept: Any, wants_fractions: bool) -> tuple[Any, Any]:
+        """The heads' outputs (batch, …, heads, value_dim), and the fractions (batch, …, heads, queries, keys)."""
+        assert self.attention_axes is not None
+        axes, last = self.attention_axes, len(query.shape) - 1
+        others = tuple(axis for axis in range(last) if axis not in axes)
+        rows, columns = (tuple(x.shape[axis] for axis in axes) for x in (query, key))
+        batch = tuple(query.shape[axis] for axis in others)
+        count, total = product(rows), product(columns)
+        query = query * (1 / math.sqrt(self.key_dim))
+        left = K.reshape(K.transpose(query, (*others, *axes, last)), (*batch, count, self.key_dim))
+        right = K.reshape(K.transpose(key, (*others, last, *axes)), (*batch, self.key_dim, total))
+        scores = K.reshape(K.matmul(left, right), (*batch, *rows, *columns))
+        # Keras masks in two ways. Where it has one kernel for all, a query that may look nowhere gets the mean of all
+        # values; else nothing.
+        is_fused = not self.dropout and not wants_fractions and len(query.shape) == 4
+        norm_axes = tuple(range(len(batch) + len(rows), len(scores.shape)))
+        while kept is not None and len(kept.shape) < len(scores.shape):
+            kept = K.expand_dims(kept, -2 * len(axes) - 1)
+        if kept is not None and is_fused:
+            lowest = -0.7 * float(_largest(scores.type.dtype))
+            fractions = K.softmax(K.where(kept, scores, lowest), norm_axes)
+        else:
+            fractions = masked_softmax(scores, kept, norm_axes)
+        dropped = fractions
+        if self.dropout:
+            dropped = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
+        # Of its own sizes: an unknown length has another name than the keys'.
+        steps = product(value.shape[axis] for axis in axes)
+        values = K.reshape(K.transpose(value, (*others, *axes, last)), (*batch, steps, self.value_dim))
+        # Along one axis nothing is to be joined, and the masks may have given its length another name.
+        means = K.matmul(dropped if len(axes) == 1 else K.reshape(dropped, (*batch, count, total)), values)
+        order = (*others, *axes, last)
+        result = K.reshape(means, (*batch, *rows, self.value_dim))
+        return K.transpose(result, [order.index(axis) for axis in range(last + 1)]), fractions
+
+    def argument(self, name: str) -> Any:
+        """`output_shape` is, as for all layers, that of the last call."""
+        return self.partial_output_shape if name == "output_shape" else super().argument(name)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments that Keras saves."""
+        config = {key: value for key, value in super().get_config().items() if key != "flash_attention"}
+        return {"activity_regularizer": None} | config
+
+
+def _causal_mask(queries: Dim, keys: Dim) -> Any:
+    """Whether a key is no later than a query: (queries, keys)."""
+    return K.less_equal(K.arange(keys), K.expand_dims(K.arange(queries), 1))
+
+
+def _merged(*masks: Any) -> Any:
+    """Where all masks are true; None of those that are absent."""
+    merged = None
+    for mask in masks:
+        if mask is not None:
+            merged = mask if merged is None else K.logical_and(merged, mask)
+    return merged
+
+
+def _largest(dtype: DType) -> Any:
+    return ml_dtypes.finfo(dtype.numpy).max  # type: ignore[no-untyped-call]
+
+
+def _require_list(layer: Layer, shapes: Any) -> None:
+    is_list = isinstance(shapes, list | tuple) and all(isinstance(one, list | tuple) for one in shapes)
+    if not is_list or not 2 <= len(shapes) <= 3:
+        raise InvalidArgumentError(
+            f"{type(layer).__name__} takes a list [query, value] or [query, value, key]; received an input of shape "
+            f"{shapes}"
+        )
