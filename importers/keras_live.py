@@ -149,6 +149,8 @@ def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]
             if name in by_name:
                 yield inner, by_name[name]
     for key in INNER_LAYERS:
+        if key == "layers":
+            continue
         described, live = config.get(key), getattr(layer, key, None)
         pairs = zip(described, live, strict=True) if isinstance(described, list) and live else [(described, live)]
         yield from ((one, inner) for one, inner in pairs if isinstance(one, dict) and inner is not None)
