@@ -43,7 +43,7 @@ REFUSED = {
     r"Equal of strings": "strings are inputs of lookups only",
     r"mode='wrap'": "none of Keras's",
     r"kir reads 7 and newer": "opset 1",
-    r"Resize (with|by) |attribute antialias of": "resamplings that none of Keras's layers do, and sizes that only a rounding decides",
+    r"Resize (with|by) |attribute antialias of": "resamplings of none of Keras's, or sizes that a rounding decides",
 }
 # Refused or not, these cannot be compared.
 RANDOM = re.compile(r"test_training_dropout(_default)?$")
