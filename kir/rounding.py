@@ -280,35 +280,23 @@ def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = 
 
 
 def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-    return _convolution_size(op, y, x, kernel, bias, math.prod(kernel.shape[2:]), kernel.shape[1])
+    return _convolution_size(op, y, x, kernel, bias, math.prod(kernel.shape[1:]))
 
 
 def _conv_transpose_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-    terms = math.prod(-(-window.size // window.stride) for window in op.windows(kernel.shape[2:]))
-    return _convolution_size(op, y, x, kernel, bias, terms, x.shape[1] // op.groups)
+    overlapping = math.prod(-(-window.size // window.stride) for window in op.windows(kernel.shape[2:]))
+    return _convolution_size(op, y, x, kernel, bias, overlapping * (x.shape[1] // op.groups))
 
 
-def _convolution_size(
-    op: Any, y: Array, x: Array, kernel: Array, bias: Array | None, terms: int, channels: int
-) -> Array:
-    """As of Dense, of sums over some channels of so many terms each.
-
-    The channels are cut into few blocks, for each costs a pass over the result.
-    """
+def _convolution_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None, terms: int) -> Array:
+    """As of Dense, with all terms in random order: that takes one more convolution, where blocks would take several."""
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
-    grouped = x.reshape(x.shape[0], op.groups, channels, *x.shape[2:])
-    weights = kernel.reshape(op.groups, -1, *kernel.shape[1:])
-
-    def block(start: int, end: int) -> tuple[int, Array, Array]:
-        left = grouped[:, :, start:end].reshape(x.shape[0], -1, *x.shape[2:])
-        is_transposed = isinstance(op, convolution.ConvTranspose)
-        part = weights[:, start:end] if is_transposed else weights[:, :, start:end]
-        right = part.reshape(-1, *part.shape[2:])
-        return (end - start) * terms, op.eval(left, right), op.eval(np.square(left), np.square(right))
-
-    size = np.sqrt(sum_blocks(itertools.starmap(block, cut(channels, 4)))) * (x_scale * kernel_scale)
-    if bias is not None:
-        size = size + (np.abs(bias) * math.sqrt(channels * terms)).reshape(-1, *[1] * (x.ndim - 2))
+    column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
+    sums = (y if column is None else y - column) / (x_scale * kernel_scale)
+    squares = op.eval(np.square(x), np.square(kernel))
+    size = np.sqrt(sum_blocks([(terms, sums, squares)])) * (x_scale * kernel_scale)
+    if column is not None:
+        size = size + np.abs(column) * math.sqrt(terms)
     return np.asarray(size + np.abs(y))
 
 
