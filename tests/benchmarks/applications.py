@@ -1,0 +1,268 @@
+"""The models of keras.applications through kir and through other exporters: nodes, latency, right or wrong.
+
+    python -m tests.benchmarks.applications [NAME …] [--size PIXELS] [--runs N] [--keep FOLDER]
+        [--tf2onnx PYTHON] [--torch PYTHON] [--onnxslim PYTHON]
+
+The others are `model.export(format="onnx")` of Keras with TensorFlow (which calls tf2onnx) and with torch, and each of
+their files through onnxslim. They do not share an environment, so each may have an interpreter of its own, from the
+option or else from the variable KIR_TF2ONNX_PYTHON, KIR_TORCH_PYTHON or KIR_ONNXSLIM_PYTHON; without, it is this one.
+Those that are not installed there are left out.
+
+Every model has random weights, and BatchNormalizations have random statistics, so that it shows how they are folded.
+All exporters read the same `.keras` file; outputs are compared with those of Keras, whose largest is 1. Latencies are
+medians of interleaved runs of onnxruntime with one thread at batch 1. With --keep, what
+Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("KERAS_BACKEND", "numpy")
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from kir.exporters.pipeline import ExportOptions, export_model
+from kir.importers.keras_file import load_keras_model
+from tests.benchmarks.optimiser import count_nodes, make_options
+
+NAMES = (
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "ResNet50V2",
+    "EfficientNetB0",
+    "DenseNet121",
+    "InceptionV3",
+    "Xception",
+    "NASNetMobile",
+    "ConvNeXtTiny",
+    "VGG16",
+)
+SIZE = 96  # pixels: all ten models accept it
+RUNS = 15
+MAX_TRANSPOSES = 2
+
+EXPORT_WITH_KERAS = """
+import sys, keras
+model = keras.models.load_model(sys.argv[1], compile=False)
+model(keras.ops.zeros((1, *model.input_shape[1:])))  # it refuses to export a model that was never called
+model.export(sys.argv[2], format="onnx", verbose=False)
+"""
+
+OPTIMISE_WITH_ONNXSLIM = """
+import sys, onnxslim
+onnxslim.slim(sys.argv[1], sys.argv[2])
+"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another exporter: the modules that it needs, and Keras's backend for it."""
+
+    name: str
+    backend: str
+    modules: tuple[str, ...]
+
+
+PEERS = (
+    Peer("tf2onnx", "tensorflow", ("keras", "tensorflow", "tf2onnx")),
+    Peer("torch", "torch", ("keras", "torch", "onnxscript")),
+)
+
+
+# Running the others
+
+
+def is_installed(python: str, modules: Sequence[str]) -> bool:
+    """Whether an interpreter finds the modules, which are not imported."""
+    code = "import sys, importlib.util\nsys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))"
+    return subprocess.run([python, "-c", code, *modules], check=False).returncode == 0
+
+
+def run_program(python: str, code: str, source: Path, target: Path, backend: str = "") -> str:
+    """Runs Python code in another interpreter, unless the target is there; what went wrong, or nothing."""
+    if target.exists():
+        return ""
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [python, "-c", code, str(source), str(target)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
+
+
+# Models
+
+
+def load_or_build_model(name: str, size: int, source: Path) -> Any:
+    """The model that Keras saved in `source`; if there is none, it is built and saved there."""
+    import keras
+
+    if source.exists():
+        return keras.models.load_model(source, compile=False)
+    model = build_model(name, size)
+    model.save(source)
+    return model
+
+
+def build_model(name: str, size: int) -> Any:
+    """A model of keras.applications with random weights, such that what it computes neither vanishes nor explodes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
+    random = np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            spread = [random.uniform(0.7, 1.3, layer.gamma.shape)] if layer.scale else []
+            shift = [random.normal(0, 0.1, layer.moving_mean.shape)] if layer.center else []
+            mean = random.normal(0, 0.1, layer.moving_mean.shape)
+            variance = random.uniform(0.7, 1.3, layer.moving_variance.shape)
+            layer.set_weights([*spread, *shift, mean, variance])
+    return model
+
+
+def export_with_kir(source: Path, target: Path) -> str:
+    try:
+        export_model(load_keras_model(source), target, ExportOptions(verify=False))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+# Measuring
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an exporter made of a model: `difference` is that from Keras, beside its largest output."""
+
+    nodes: int
+    transposes: int
+    milliseconds: float
+    difference: float
+
+
+def count_transposes(path: Path) -> int:
+    return sum(node.op_type == "Transpose" for node in onnx.load(path, load_external_data=False).graph.node)
+
+
+def measure(files: Mapping[str, Path], image: Any, expected: Any, runs: int) -> dict[str, Outcome]:
+    """Runs all files in turn, again and again."""
+    sessions = {name: ort.InferenceSession(str(path), make_options()) for name, path in files.items()}
+    feeds = {name: {session.get_inputs()[0].name: image} for name, session in sessions.items()}
+    outputs = {name: session.run(None, feeds[name])[0] for name, session in sessions.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(runs):
+        for name, session in sessions.items():
+            begin = time.perf_counter()
+            session.run(None, feeds[name])
+            seconds[name].append(time.perf_counter() - begin)
+    scale = np.abs(expected).max()
+    return {
+        name: Outcome(
+            count_nodes(path),
+            count_transposes(path),
+            1000 * statistics.median(seconds[name]),
+            float(np.abs(outputs[name] - expected).max() / scale),
+        )
+        for name, path in files.items()
+    }
+
+
+def make_files(source: Path, pythons: Mapping[str, str]) -> dict[str, Path]:
+    """The model by every exporter that is there, and behind onnxslim; what fails is printed."""
+    folder = source.parent
+    files = {"kir": folder / f"{source.stem}.kir.onnx"}
+    failures = {"kir": export_with_kir(source, files["kir"])}
+    for peer in PEERS:
+        if peer.name not in pythons:
+            continue
+        raw, slim = peer.name, f"{peer.name}, onnxslim"
+        files[raw] = folder / f"{source.stem}.{peer.name}.onnx"
+        failures[raw] = run_program(pythons[raw], EXPORT_WITH_KERAS, source, files[raw], backend=peer.backend)
+        if "onnxslim" in pythons and not failures[raw]:
+            files[slim] = folder / f"{source.stem}.{peer.name}.slim.onnx"
+            failures[slim] = run_program(pythons["onnxslim"], OPTIMISE_WITH_ONNXSLIM, files[raw], files[slim])
+    for name, failure in failures.items():
+        if failure:
+            print(f"  {name} fails: {failure}")
+            del files[name]
+    return files
+
+
+def print_outcomes(outcomes: Mapping[str, Outcome]) -> None:
+    for name, outcome in outcomes.items():
+        print(
+            f"  {name:<18}{outcome.nodes:>6} nodes{outcome.transposes:>5} Transposes"
+            f"{outcome.milliseconds:>10.2f} ms  difference {outcome.difference:.1e}"
+        )
+    ours = outcomes.get("kir")
+    others = [outcome for name, outcome in outcomes.items() if name != "kir"]
+    if ours is None:
+        return
+    if ours.transposes > MAX_TRANSPOSES:
+        print(f"  LOST: more than {MAX_TRANSPOSES} Transposes")
+    if not others:
+        return
+    nodes, milliseconds = min(other.nodes for other in others), min(other.milliseconds for other in others)
+    ratios = f"{ours.nodes / nodes:.2f} of the nodes, {ours.milliseconds / milliseconds:.2f} of the time"
+    print(f"  kir beside the best: {ratios}")
+    if ours.nodes > nodes:
+        print("  LOST: more nodes")
+    if ours.milliseconds > milliseconds:
+        print("  LOST: slower")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="the models of keras.applications by kir and by other exporters")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; by default all")
+    parser.add_argument("--size", type=int, default=SIZE, help="height and width of the image")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of every file; the median counts")
+    parser.add_argument("--keep", type=Path, help="a folder for the files, which are not deleted")
+    for name in (*(peer.name for peer in PEERS), "onnxslim"):
+        default = os.environ.get(f"KIR_{name.upper()}_PYTHON", sys.executable)
+        parser.add_argument(f"--{name}", metavar="PYTHON", default=default, help=f"an interpreter that has {name}")
+    return parser.parse_args()
+
+
+def find_pythons(arguments: argparse.Namespace) -> dict[str, str]:
+    """The interpreter for each program that is installed; the others are printed."""
+    needed = {peer.name: peer.modules for peer in PEERS} | {"onnxslim": ("onnxslim",)}
+    pythons: dict[str, str] = {}
+    for name, modules in needed.items():
+        python = getattr(arguments, name)
+        if is_installed(python, modules):
+            pythons[name] = python
+        else:
+            print(f"{name} is not installed")
+    return pythons
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    pythons = find_pythons(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in arguments.names or NAMES:
+            print(f"{name}, {arguments.size} pixels", flush=True)
+            source = folder / f"{name}_{arguments.size}.keras"
+            model = load_or_build_model(name, arguments.size, source)
+            image = np.random.default_rng(0).uniform(-1, 1, (1, arguments.size, arguments.size, 3)).astype(np.float32)
+            files = make_files(source, pythons)
+            print_outcomes(measure(files, image, np.asarray(model(image)), arguments.runs))
+
+
+if __name__ == "__main__":
+    main()
