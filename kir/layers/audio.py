@@ -177,6 +177,8 @@ class MelSpectrogram(Layer):
     Source: https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/mel_spectrogram/
     """
 
+    limits = "opset 17 or newer"
+
     takes_one_tensor = True
 
     def __init__(

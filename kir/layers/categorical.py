@@ -45,6 +45,8 @@ class CategoryEncoding(Layer):
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/category_encoding/
     """
 
+    limits = "dense outputs (sparse=False)"
+
     takes_one_tensor = True
     ignored_config = frozenset({"sparse"})
 
@@ -86,6 +88,8 @@ class Discretization(Layer):
 
     Source: https://keras.io/api/layers/preprocessing_layers/numerical/discretization/
     """
+
+    limits = "dense outputs (sparse=False); no adapt(), but saved boundaries are read"
 
     takes_one_tensor = True
 
@@ -327,6 +331,8 @@ class IntegerLookup(IndexLookup):
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/integer_lookup/
     """
 
+    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; no hashing of unknown integers"
+
     ignored_config = frozenset({"has_input_vocabulary"})
     token_type = int
     token_dtype = "int64"
@@ -355,6 +361,8 @@ class StringLookup(IndexLookup):
 
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/string_lookup/
     """
+
+    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; one index for unknown texts"
 
     token_type = str
     token_dtype = "string"

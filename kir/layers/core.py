@@ -163,6 +163,8 @@ class Lambda(Layer):
     Source: https://keras.io/api/layers/core_layers/lambda/
     """
 
+    limits = "functions that can be traced; in a file they are bytecode, and --custom-objects gives them"
+
     def __init__(
         self,
         function: Callable[..., Any],

@@ -99,6 +99,8 @@ class BatchNormalization(ScaledNormalization):
     Source: https://keras.io/api/layers/normalization_layers/batch_normalization/
     """
 
+    limits = "a training export uses the stored statistics"
+
     def __init__(
         self,
         axis: Any = -1,
@@ -439,6 +441,8 @@ class SpectralNormalization(Wrapper):
 
     Source: https://keras.io/api/layers/normalization_layers/spectral_normalization/
     """
+
+    limits = "a training export leaves the kernel as it is"
 
     def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)

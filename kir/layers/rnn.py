@@ -72,6 +72,8 @@ class Recurrence(Layer):
         ShapeError: at a call, if the layer is stateful and the batch size is not known.
     """
 
+    limits = "activations that ONNX lacks, and recurrent_dropout in a training export, need a known length"
+
     supports_masking = True
     ignored_config = frozenset({"time_major"})
 
