@@ -7,17 +7,19 @@ operator computes the same of them:
     Concat(3)        of (n, h, w, c), permuted by (0, 3, 1, 2): Concat(1)
     Reshape          where no axes are taken apart that it merges or splits
     ReduceSum((1,))  without keepdims: the permutation of what is left
+    Dense            of (n, h, w, c), permuted by (0, 3, 1, 2): a convolution of 1 by 1
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kir.errors import KirError
 from kir.graph import Node, Value
 from kir.op import Op
+from kir.ops.convolution import Conv
 from kir.ops.elementwise import ELEMENTWISE
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
@@ -38,6 +40,7 @@ from kir.ops.reduce import (
 )
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile
 from kir.ops.structural import Constant, Input, Output
+from kir.ops.windows import MAX_SPATIAL
 from kir.passes.fold_transposes import match_axes
 from kir.types import Shape, TensorType
 
@@ -53,11 +56,13 @@ class Moved:
         inputs: for each input its permutation, or None if it stays as it is. Longer than the rank of a constant that
             broadcasts: then the constant's missing axes of size 1 count, too.
         outputs: likewise for each output.
+        shapes: of constants that get another shape besides, by input slot.
     """
 
     op: Op
     inputs: tuple[Permutation | None, ...]
     outputs: tuple[Permutation | None, ...]
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,9 @@ def _fits(node: Node, moved: Moved) -> bool:
     """Whether the operator infers, of the permuted operands, the permuted results."""
     pairs = zip(node.inputs, moved.inputs, strict=True)
     given = [None if value is None else permuted_type(value.type, permutation) for value, permutation in pairs]
+    for slot, shape in moved.shapes.items():
+        constant = given[slot]
+        given[slot] = None if constant is None else constant.with_shape(shape)
     try:
         inferred: Any = moved.op.infer(*given)
     except KirError:
@@ -280,9 +288,16 @@ def _last_axes_stay(node: Any, permutation: Permutation, first: int) -> None:
 
 
 def _dense(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """Every row is multiplied by itself: rows may stand in another order."""
+    """Every row is multiplied by itself: rows may stand in another order. Of channels in front, it is a convolution."""
     if not port.is_output and port.index > 0:
         raise _CannotMoveError
+    rank = node.output.type.rank
+    if 3 <= rank <= 2 + MAX_SPATIAL and permutation == (0, rank - 1, *range(1, rank - 1)) and node.op == Dense():
+        inputs, units = node.inputs[1].type.shape
+        ones = (1,) * (rank - 2)
+        op = Conv(ones, ones, 1, (0,) * (2 * len(ones)))
+        others = ((1, 0), *[None] * (len(node.inputs) - 2))
+        return Moved(op, (permutation, *others), (permutation,), {1: (units, inputs, *ones)})
     _last_axes_stay(node, permutation, len(permutation) - 1)
     return Moved(node.op, (permutation, *[None] * (len(node.inputs) - 1)), (permutation,))
 

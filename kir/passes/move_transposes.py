@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from kir.graph import Graph, Node, Use, Value
 from kir.op import Array
+from kir.ops.convolution import Conv
 from kir.ops.linear import Dense
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant
@@ -28,6 +30,7 @@ from kir.passes.rewrite import (
     rounding_pass,
     rule,
 )
+from kir.types import Shape
 
 
 @exact_pass
@@ -45,12 +48,11 @@ def move_transposes(graph: Graph) -> int:
     3. That division of the region is taken which costs the fewest Transposes: a minimum cut, so that no other one is
        better. If it costs more than there are, the region stays as it is.
     4. Constants are transposed at export, unless they are large and something else reads them, too.
-
     5. If as many Transposes are left, operators still move to the side that more operators outside of the region want:
        padding, say, from the other side of a Transpose to the convolution.
 
-    It ends, since every change takes a Transpose away or brings operators where they stay, and it adds no node. Every
-    node belongs to one region, and is looked at once for each of its operands.
+    It ends, since every change takes a Transpose away or brings operators where they stay, and no file gets more nodes.
+    Every node belongs to one region, and is looked at once for each of its operands.
     Exact: operators of the region compute every element on its own.
     """
     return _move_all(graph, exactly=True)
@@ -66,6 +68,8 @@ def move_transposes_freely(graph: Graph) -> int:
     1. The same, through these operators as well.
     2. Dense(Reshape(Transpose(x))), where the Reshape makes features of the transposed axes: the rows of the kernel are
        transposed instead, at export. A region does not count such a Transpose.
+    3. A Dense of more than two axes becomes a convolution of 1 by 1, where it stands among such: that has its bias, and
+       is one node less in ONNX. It counts as half a Transpose.
 
     Rounding: sums are formed in another order.
     """
@@ -165,6 +169,8 @@ class Region:
         """
         pairs = [*zip(node.inputs, moved.inputs, strict=True), *zip(node.outputs, moved.outputs, strict=True)]
         found = []
+        if not all(is_adaptable(self.graph, given(node.inputs[slot])) for slot in moved.shapes):
+            return None
         for value, other in pairs:
             if value is None or other is None or is_adaptable(self.graph, value):
                 continue
@@ -217,39 +223,62 @@ class Division:
         self.graph = region.graph
         self.members = sorted(region.members, key=places.__getitem__)
         self.sides: dict[Node, int] = {}
+        self.wanted: int | None = None
+        self.convolutions = self._find_convolutions()
         # The new value of what a source holds, in each layout, and of outputs that have only one.
         self.built: dict[tuple[Value, int], Value] = {}
         self.renewed: dict[Value, Value] = {}
 
     def apply(self) -> int:
-        """Divides the region and builds it anew, if that saves Transposes; how many it saves."""
+        """Divides the region and builds it anew, if that is better; how many Transposes and additions it saves.
+
+        If it is as good, it is built anew if operators move to those that cannot.
+        """
         inner = self._find_inner()
-        cost, gathered = self._divide()
-        if cost > len(inner) or (cost == len(inner) and gathered <= 0):
+        sides = {node: member.side for node, member in self.region.members.items()}
+        transposes = self._divide()
+        before = len(inner), self._count_additions(sides), self._count_away(sides)
+        after = transposes, self._count_additions(self.sides), self._count_away(self.sides)
+        if _weigh(after) >= _weigh(before):
             return 0
         self._build()
         remove_dead_nodes(self.graph, [*inner, *self.members])
-        return len(inner) - cost or gathered
+        return max(1, len(inner) - transposes + before[1] - after[1])
 
     def _find_inner(self) -> list[Node]:
         """The Transposes inside the region, each once."""
         return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
 
-    def _divide(self) -> tuple[int, int]:
-        """Chooses the sides: how many Transposes that takes, and how many more members are where most others are."""
+    def _divide(self) -> int:
+        """Chooses the sides; how many Transposes that takes."""
         groups, wishes = self._group()
         # Of ways that cost the same, the one with the fewest members on the side that fewer operators around want.
         is_turned = wishes[FAR] < wishes[NEAR]
+        self.wanted = (NEAR if is_turned else FAR) if wishes[NEAR] != wishes[FAR] else None
         numbers = {node: 2 + index for index, node in enumerate(self.members)}
         sides = {NEAR: FAR, FAR: NEAR} if is_turned else {NEAR: NEAR, FAR: FAR}
         pins = [[sides[pin] if isinstance(pin, int) else numbers[pin] for pin in group] for group in groups]
-        chosen = divide(2 + len(numbers), pins)
+        preferences = [[numbers[node], sides[side]] for node, side in self.convolutions.items()]
+        chosen = divide(2 + len(numbers), [*pins, *pins, *preferences] if preferences else pins)
         self.sides = {node: sides[chosen[number]] for node, number in numbers.items()}
-        wanted = sides[FAR]
-        gathered = sum(
-            (self.sides[node] == wanted) - (member.side == wanted) for node, member in self.region.members.items()
-        )
-        return sum(len({chosen[pin] for pin in group}) > 1 for group in pins), gathered * (wishes[NEAR] != wishes[FAR])
+        return sum(len({chosen[pin] for pin in group}) > 1 for group in pins)
+
+    def _find_convolutions(self) -> dict[Node, int]:
+        """The Dense nodes with a bias that a convolution can stand for, and the side on which it does."""
+        found = {}
+        for node, member in self.region.members.items():
+            is_other = isinstance(node.op, Dense) and isinstance(member.moved.op, Conv)
+            if is_other and len(node.inputs) > 2 and node.inputs[2] is not None:
+                found[node] = 1 - member.side
+        return found
+
+    def _count_additions(self, sides: Mapping[Node, int]) -> int:
+        """How many biases need an operator of their own: a Dense of more than two axes is a product and a sum."""
+        return sum(sides[node] != side for node, side in self.convolutions.items())
+
+    def _count_away(self, sides: Mapping[Node, int]) -> int:
+        """How many members are not on the side that more operators around want."""
+        return 0 if self.wanted is None else sum(side != self.wanted for side in sides.values())
 
     def _group(self) -> tuple[list[list[Node | int]], list[int]]:
         """Who gives and reads each source: members, and the sides that others want; how many others want each side.
@@ -312,8 +341,8 @@ class Division:
         member, side = self.region.members[node], self.sides[node]
         is_moved = side != member.side
         inputs = [
-            None if value is None else self._get_input(node, value, other, side, is_moved)
-            for value, other in zip(node.inputs, member.moved.inputs, strict=True)
+            None if value is None else self._get_input(node, slot, value, side, is_moved)
+            for slot, value in enumerate(node.inputs)
         ]
         new = self.graph.add(member.moved.op if is_moved else node.op, *inputs, origin=node.origin)
         self.region.taken.update((new, *new.outputs))
@@ -323,11 +352,12 @@ class Division:
             else:
                 self.built[value, side] = output
 
-    def _get_input(self, node: Node, value: Value, other: Permutation | None, side: int, is_moved: bool) -> Value:
+    def _get_input(self, node: Node, slot: int, value: Value, side: int, is_moved: bool) -> Value:
+        other = self.region.members[node].moved.inputs[slot]
         if other is not None and value in self.region.layouts:
             return self._get(self.region.get_source(value), side, node)
         if other is not None and is_moved:
-            return self._move_constant(value, other)
+            return self._move_constant(value, other, self.region.members[node].moved.shapes.get(slot))
         return self.renewed.get(value, value)
 
     def _get(self, source: Value, side: int, reader: Node) -> Value:
@@ -342,11 +372,21 @@ class Division:
             self.region.taken.update((self.built[source, side], self.built[source, side].node))
         return self.built[source, side]
 
-    def _move_constant(self, value: Value, other: Permutation) -> Value:
+    def _move_constant(self, value: Value, other: Permutation, shape: Shape | None) -> Value:
         array = constant_array(value)
         assert array is not None, "only constants move without being in a layout"
         aligned = array.reshape((1,) * (len(other) - array.ndim) + array.shape)
-        return add_constant(self.graph, value.node, aligned.transpose(other))
+        moved = aligned.transpose(other)
+        return add_constant(self.graph, value.node, moved if shape is None else moved.reshape(shape))
+
+
+def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:
+    """What Transposes and additions cost together, then how many members stand away from others.
+
+    A Transpose moves memory, and an addition behind a product hardly any.
+    """
+    transposes, additions, away = counts
+    return 2 * transposes + additions, away
 
 
 # Rows of a kernel

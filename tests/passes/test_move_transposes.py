@@ -287,6 +287,35 @@ def test_layer_normalizations_want_the_channels_behind() -> None:
     assert left(move_transposes_freely, build, IMAGE, special=False).count("Transpose") == 8
 
 
+def test_a_dense_among_convolutions_is_one() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        x = b(Relu(), b(Dense(), conv(b, x), weights(4, 6), weights(6)))
+        return conv(b, b(Dense(), x, weights(6, 4)))
+
+    graph = optimize(move_transposes_freely, build, IMAGE, special=False)
+    assert op_names(graph) == ["Transpose", "Conv", "Conv", "Relu", "Conv", "Conv", "Transpose"]
+
+
+def test_two_dense_with_biases_outweigh_a_transpose() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        y = b(LayerNormalization(3, 0.1), conv(b, x), weights(4))
+        for seed in range(3):
+            y = b(Dense(), y, weights(4, 4, seed=seed), weights(4))
+        return b(Add(), conv(b, x, seed=2), conv(b, y))
+
+    names = left(move_transposes_freely, build, IMAGE, special=False)
+    assert (names.count("Conv"), names.count("Dense"), names.count("Transpose")) == (6, 0, 4)
+
+
+def test_a_large_kernel_read_by_others_stays_one_of_a_dense() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        kernel = b.constant(np.ones((200, 200), np.float32))
+        x = conv(b, x, 200)
+        return conv(b, b(Dense(), b(Dense(), x, kernel), kernel))
+
+    assert left(move_transposes_freely, build, IMAGE, special=False).count("Dense") == 2
+
+
 def test_what_could_be_on_either_side_goes_to_those_who_cannot() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         return conv(b, b(Pad((0, 1, 1, 0), (0, 1, 1, 0)), b(Mul(), x, f32(2))))
