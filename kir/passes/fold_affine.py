@@ -12,7 +12,9 @@ from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
+from kir.ops.shape import Transpose
 from kir.ops.structural import Constant
+from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
 
 # Multiplications that folding one Dense into another may take at export: about a second on one core.
@@ -30,13 +32,14 @@ def fold_affine(graph: Graph) -> int:
     2. A scale or shift in front of one of these, which nothing else reads; no shift in front of a ConvTranspose, or of
        a Conv with padding, which is not shifted.
     3. A Dense without activation in front of a Dense, when one kernel is no larger than the two.
+    4. A BatchNormalization of another axis, between two Transposes that cancel: a scale and a shift without them.
 
     Kernels and biases are constants, and a kernel that another node reads too is left alone: it would be stored twice.
     New weights are computed in float64 and rounded once; if one is not finite, nothing is folded.
 
     Rounding: sums are formed in another order.
     """
-    return rewrite(graph, (fold_behind, fold_in_front, fold_dense))
+    return rewrite(graph, (fold_behind, fold_in_front, fold_dense, skip_transposes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +264,23 @@ def _replace_weights(graph: Graph, old: Weights, x: Value, kernel: Array | None,
 def _add_weight(graph: Graph, old: Value, array: Array) -> Value:
     label = old.node.op.label if isinstance(old.node.op, Constant) and array.ndim == old.type.rank else None
     return add_constant(graph, old.node, array, label)
+
+
+@rule(Transpose)
+def skip_transposes(graph: Graph, node: Node) -> Value | None:
+    """Transpose(BatchNormalization(Transpose(x))) → x * scale + shift"""
+    inner = producer(node, BatchNormalization)
+    first = producer(inner, Transpose) if inner else None
+    affine = _affine_of_statistics(inner) if inner else None
+    if inner is None or first is None or affine is None or not graph.is_read_once(inner):
+        return None
+    permutation, x = permutation_of(first), given(first.inputs[0])
+    if list(compose(permutation, permutation_of(node))) != list(range(x.type.rank)):
+        return None
+    shape = (-1, *(1,) * (x.type.rank - 1 - permutation[1]))
+    with np.errstate(over="ignore"):
+        scale, shift = (np.asarray(each, x.type.dtype.numpy).reshape(shape) for each in (affine.scale, affine.shift))
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return None
+    scaled = add_for(graph, inner, Mul(), x, add_constant(graph, inner, scale))
+    return add_for(graph, inner, Add(), scaled, add_constant(graph, inner, shift))

@@ -1,6 +1,6 @@
-"""What moving a Reshape and moving a Transpose have in common. See `move_reshapes` and `move_transposes`.
+"""What moving a Reshape takes: see `move_reshapes`.
 
-Both are movers: operators that reorder elements and compute nothing. An elementwise operator does not care where its
+A mover is an operator that reorders elements and computes nothing. An elementwise operator does not care where its
 elements stand, so f(move(x)) is move(f(x)) bit for bit, as long as the other operands of f move along:
 
     side operand                                     what becomes of it

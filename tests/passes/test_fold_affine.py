@@ -10,7 +10,7 @@ from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
 from kir.ops.reduce import ReduceMean
-from kir.ops.shape import Reshape
+from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
 from tests.passes.building import f32, left, optimize, weights
@@ -49,6 +49,18 @@ def shared_kernel(b, x):  # type: ignore[no-untyped-def]
 def shared_kernel_shifted(b, x):  # type: ignore[no-untyped-def]
     kernel = b.constant(K)
     return b(Add(), b(Dense(), x, kernel), C3), b(Dense(), b(Add(), x, C4), kernel, B)
+
+
+FIRST, LAST = Transpose((0, 3, 1, 2)), Transpose((0, 2, 3, 1))
+
+
+def behind(b, x, size):  # type: ignore[no-untyped-def]
+    return b(LAST, b(BatchNormalization(0.1), b(FIRST, x), *statistics(size)))
+
+
+def behind_read_twice(b, x):  # type: ignore[no-untyped-def]
+    inner = b(BatchNormalization(0.1), b(FIRST, x), *statistics(4))
+    return b(LAST, inner), b(Relu(), inner)
 
 
 def narrow(*sizes):  # type: ignore[no-untyped-def]
@@ -204,3 +216,20 @@ def test_other_dtypes(dtype: type) -> None:
 
     type = {np.float16: "f16", np.float64: "f64"}[dtype]
     assert left(fold_affine, build, f"{type}[batch, 4]", special=False) == ["Dense"]
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda b, x: behind(b, x, 4), ["Mul", "Add"]),
+        (lambda b, x: behind(b, b(Dense(), x, K, B), 3), ["Dense"]),
+        (behind_read_twice, ["Transpose", "BatchNormalization", "Transpose", "Relu"]),
+        (
+            lambda b, x: b(FIRST, b(BatchNormalization(0.1), b(FIRST, x), *statistics(4))),
+            ["Transpose", "BatchNormalization", "Transpose"],
+        ),
+    ],
+    ids=["alone", "behind a Dense", "not if read twice", "not if they do not cancel"],
+)
+def test_4_statistics_of_the_last_axis(build, expected) -> None:  # type: ignore[no-untyped-def]
+    assert left(fold_affine, build, "f32[batch, 2, 3, 4]", special=False) == expected
