@@ -331,6 +331,25 @@ case("outer", lambda k, x, y: k.outer(x, y), X, Y)
 case("inner", lambda k, x: k.inner(x, Y[0]), X)
 case("vdot", lambda k, x, y: k.vdot(x, y), X, Y)
 
+QUERY, KEYS, VALUES = floats(2, 4, 6, 3), floats(2, 5, 6, 3), floats(2, 5, 6, 3)
+HALF_QUERY, HALF_KEYS = floats(2, 4, 2, 3, dtype="float16"), floats(2, 5, 2, 3, dtype="float16")
+BIAS, KEPT = floats(2, 6, 4, 5), RANDOM.random((2, 1, 4, 5)) < 0.5
+# A query that may look nowhere.
+KEPT[0, 0, 1] = False
+attend = "dot_product_attention"
+case(attend, lambda k, q, x, y: k.dot_product_attention(q, x, y), QUERY, KEYS, VALUES)
+case(f"{attend} biased", lambda k, q, x, y, b: k.dot_product_attention(q, x, y, b), QUERY, KEYS, VALUES, BIAS)
+case(f"{attend} masked", lambda k, q, x, m: k.dot_product_attention(q, x, x, mask=m), QUERY, KEYS, KEPT)
+case(f"{attend} scaled", lambda k, q, x: k.dot_product_attention(q, x, x, None, None, 0.3), QUERY, KEYS)
+case(f"{attend} causal", lambda k, q, x: k.dot_product_attention(q, x, x, is_causal=True), QUERY, KEYS)
+case(f"{attend} of fewer queries", lambda k, q, x: k.dot_product_attention(x, q, q, is_causal=True), QUERY, KEYS)
+case(
+    f"{attend} all",
+    lambda k, q, x, y, b, m: k.dot_product_attention(q, x, y, b[:, :, :1], m, 0.5, True, False),
+    *(QUERY, KEYS, VALUES, BIAS, KEPT),
+)
+case(f"{attend} f16", lambda k, q, x: k.dot_product_attention(q, x, x, is_causal=True), HALF_QUERY, HALF_KEYS)
+
 case("normalize", lambda k, x: k.normalize(x, axis=1), X)
 case("normalize order", lambda k, x: k.normalize(x, axis=-1, order=1), X)
 case(
@@ -501,6 +520,16 @@ def test_sixty_four_bits() -> None:
     assert run_traced(lambda x: x + 1.5, double)[0].dtype == np.float64
     assert run_traced(lambda x: x + 1, WIDE)[0].dtype == np.int64
     assert run_traced(lambda x: x + 0.5, WIDE)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_attention_of_fewer_heads_is_that_of_repeated_ones(heads: int) -> None:
+    keys, values = KEYS[:, :, :heads], VALUES[:, :, :heads]
+    repeated = [np.repeat(x, 6 // heads, axis=2) for x in (keys, values)]
+    expected = ops.dot_product_attention(QUERY, *repeated, mask=KEPT)
+    (actual,) = run_traced(lambda q, k, v: K.dot_product_attention(q, k, v, mask=KEPT), QUERY, keys, values)
+    assert_same(actual, expected)
+    assert_same(K.dot_product_attention(QUERY, keys, values, mask=KEPT), expected)
 
 
 def test_common_functions_take_few_nodes() -> None:

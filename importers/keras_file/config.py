@@ -38,6 +38,9 @@ LAYERS: dict[str, type[Layer]] = {
     name: cls
     for name, cls in vars(kir.layers).items()
     if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
+} | {
+    # The name of its class in Keras's code, which .h5 files have.
+    "GroupedQueryAttention": kir.layers.GroupQueryAttention,
 }
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")

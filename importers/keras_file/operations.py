@@ -30,15 +30,15 @@ MAX_UNROLLED = 10_000
 _SAME = """
 Abs Absolute Add All Amax Amin Any Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argsort
 Array Average BroadcastTo Cast Ceil Celu Clip Concatenate ConvertToTensor Cos Cosh CountNonzero Cumsum Deg2rad Diff
-Divide DivideNoNan Dot Einsum Elu EmptyLike Equal Erf Exp Exp2 ExpandDims Expm1 Flip Floor FloorDivide Fmod
-FullLike Gelu GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh Hstack Hypot Inner Isclose
-Isfinite Isinf Isnan LeakyRelu Less LessEqual Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp LogicalAnd
-LogicalNot LogicalOr LogicalXor Logsumexp Matmul Max Maximum Mean Min Minimum Mish Mod Moments Moveaxis Multiply
-NanToNum Ndim Negative Norm Normalize NotEqual OneHot OnesLike Outer Pad Power Prod Ptp Rad2deg Ravel Reciprocal Relu
-Relu6 Repeat Reshape Roll Round Rsqrt Selu Sigmoid Sign Silu Sin Sinh Size Slice SliceUpdate SoftShrink Softmax
-Softplus Softsign Sort SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient
-Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Transpose Tril Triu
-TrueDivide Trunc Unstack Var Vdot Vstack Where ZerosLike
+Divide DivideNoNan Dot DotProductAttention Einsum Elu EmptyLike Equal Erf Exp Exp2 ExpandDims Expm1 Flip Floor
+FloorDivide Fmod FullLike Gelu GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh Hstack Hypot
+Inner Isclose Isfinite Isinf Isnan LeakyRelu Less LessEqual Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp
+LogicalAnd LogicalNot LogicalOr LogicalXor Logsumexp Matmul Max Maximum Mean Min Minimum Mish Mod Moments Moveaxis
+Multiply NanToNum Ndim Negative Norm Normalize NotEqual OneHot OnesLike Outer Pad Power Prod Ptp Rad2deg Ravel
+Reciprocal Relu Relu6 Repeat Reshape Roll Round Rsqrt Selu Sigmoid Sign Silu Sin Sinh Size Slice SliceUpdate SoftShrink
+Softmax Softplus Softsign Sort SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std
+StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Transpose Tril
+Triu TrueDivide Trunc Unstack Var Vdot Vstack Where ZerosLike
 AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv MaxPool SeparableConv
 """
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 from typing import NoReturn
 
+from kir.backend.attention import *  # noqa: F403
 from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation

@@ -10,6 +10,7 @@ from kir.layers.applications import LayerScale as LayerScale
 from kir.layers.applications import StochasticDepth as StochasticDepth
 from kir.layers.attention import AdditiveAttention as AdditiveAttention
 from kir.layers.attention import Attention as Attention
+from kir.layers.attention import GroupQueryAttention as GroupQueryAttention
 from kir.layers.attention import MultiHeadAttention as MultiHeadAttention
 from kir.layers.audio import MelSpectrogram as MelSpectrogram
 from kir.layers.audio import STFTSpectrogram as STFTSpectrogram

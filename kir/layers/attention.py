@@ -8,14 +8,13 @@ Source: https://keras.io/api/layers/attention_layers/
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import ml_dtypes
+from typing import Any, ClassVar
 
 from kir import backend as K
 from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, choice, integer, integers, number, optional_integer
-from kir.dims import Dim, product
+from kir.backend.attention import attention_means, attention_scores, causal_mask, merge_masks
+from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.activations import masked_softmax
 from kir.layers.base import Layer
@@ -92,9 +91,9 @@ class Attention(Layer):
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
         scores = self.compute_scores(query, key)
-        kept = _merged(
+        kept = merge_masks(
             None if value_mask is None else K.expand_dims(K.cast(value_mask, "bool"), -2),
-            _causal_mask(query.shape[-2], key.shape[-2]) if use_causal_mask else None,
+            causal_mask(query.shape[-2], key.shape[-2]) if use_causal_mask else None,
         )
         if kept is not None:
             penalty = PENALTY_FLOAT16 if scores.type.dtype is DType.FLOAT16 else PENALTY
@@ -158,46 +157,24 @@ class AdditiveAttention(Attention):
         return {key: value for key, value in super().get_config().items() if key != "score_mode"}
 
 
-class MultiHeadAttention(Layer):
-    """Attention of several heads, each of projections of query, key and value of its own.
-
-    Args:
-        num_heads: how many.
-        key_dim: the size of a head's queries and keys.
-        value_dim: that of its values; `key_dim` if None.
-        dropout: of the fractions, in training; from 0 to 1.
-        use_bias: whether the projections have biases.
-        output_shape: the last sizes of the output; by default the last of the query.
-        attention_axes: the axes that the steps are along; by default all between the batch and the features.
-        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
-        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
-        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
-        seed: of the dropout.
+class ProjectedAttention(Layer):
+    """What MultiHeadAttention and GroupQueryAttention share: all but the sizes of the projections.
 
     Kernels, biases and their initializers, regularizers and constraints are those of all projections. A call takes
     `query, value, key=None`, an `attention_mask` of (batch, queries, keys), `use_causal_mask=True` so that no step
     looks at later ones, and `return_attention_scores=True` for the fractions as a second output. The masks that the
     inputs carry are used, and that of the query is the output's.
-
-    Raises:
-        InvalidArgumentError: an argument is of the wrong kind.
-        ShapeError: the inputs' shapes do not fit each other.
-
-    Source: https://keras.io/api/layers/attention_layers/multi_head_attention/
     """
 
     supports_masking = True
     takes_one_tensor = True
+    # Keras's names for the projections, in its files of weights.
+    saved_projections: ClassVar[dict[str, str]]
 
     def __init__(
         self,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int | None = None,
         dropout: float = 0.0,
         use_bias: bool = True,
-        output_shape: Any = None,
-        attention_axes: Any = None,
         sliding_window: int | None = None,
         flash_attention: Any = None,
         kernel_initializer: Any = "glorot_uniform",
@@ -212,15 +189,10 @@ class MultiHeadAttention(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        owner = f"MultiHeadAttention {self.name!r}"
-        self.num_heads = integer(owner, "num_heads", num_heads, 1)
-        self.key_dim = integer(owner, "key_dim", key_dim, 1)
-        self.value_dim = self.key_dim if value_dim is None else integer(owner, "value_dim", value_dim, 1)
+        owner = f"{type(self).__name__} {self.name!r}"
         self.dropout = number(owner, "dropout", dropout, 0, 1)
         self.use_bias = boolean(owner, "use_bias", use_bias)
         self.use_gate = boolean(owner, "use_gate", use_gate)
-        self.partial_output_shape = None if output_shape is None else integers(owner, "output_shape", output_shape, 1)
-        self.attention_axes = None if attention_axes is None else integers(owner, "attention_axes", attention_axes)
         self.sliding_window = optional_integer(owner, "sliding_window", sliding_window, 1)
         self.flash_attention = flash_attention
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -230,6 +202,8 @@ class MultiHeadAttention(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.seed = optional_integer(owner, "seed", seed)
+        # Those that the steps are along.
+        self.attention_axes: tuple[int, ...] | None = (1,)
         self._projections: dict[str, Layer] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -238,32 +212,15 @@ class MultiHeadAttention(Layer):
             args = (kwargs.pop("query"),)
         return super().__call__(*args, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
-        """The projections; each makes its weights when it is called.
-
-        Raises:
-            ShapeError: the query has too few axes.
-        """
-        rank = len(input_shape)
-        if rank < 3:
-            raise ShapeError(
-                f"MultiHeadAttention needs a query (batch, …, features); received {format_shape(input_shape)}"
-            )
-        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
-        self.attention_axes = tuple(axis if axis >= 0 else rank + axis for axis in axes)
-        if not self.attention_axes or not set(self.attention_axes) <= set(range(1, rank - 1)):
-            raise ShapeError(
-                f"MultiHeadAttention received a query of shape {format_shape(input_shape)}; attention_axes="
-                f"{self.attention_axes} must be among the axes 1 to {rank - 2}"
-            )
-        sizes = self.partial_output_shape or (input_shape[-1],)
-        out = "cdefgh"[: len(sizes)]
-        self._project("query", "...a,abc->...bc", (self.num_heads, self.key_dim))
-        self._project("key", "...a,abc->...bc", (self.num_heads, self.key_dim))
+    def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Any) -> None:
+        """Makes the projections, each of (heads, size); they make their weights when they are called."""
+        out = "cdefgh"[: len(output)]
+        self._project("query", "...a,abc->...bc", query)
+        self._project("key", "...a,abc->...bc", key)
         if self.use_gate:
-            self._project("gate", "...a,abc->...bc", (self.num_heads, self.value_dim), "sigmoid")
-        self._project("value", "...a,abc->...bc", (self.num_heads, self.value_dim))
-        self._project("attention_output", f"...ab,ab{out}->...{out}", sizes)
+            self._project("gate", "...a,abc->...bc", (query[0], value[1]), "sigmoid")
+        self._project("value", "...a,abc->...bc", value)
+        self._project("attention_output", f"...ab,ab{out}->...{out}", output)
 
     def _project(self, name: str, equation: str, sizes: Any, activation: Any = None) -> None:
         self._projections[name] = EinsumDense(
@@ -271,8 +228,8 @@ class MultiHeadAttention(Layer):
             sizes,
             activation=activation,
             bias_axes=equation.partition("->...")[2] if self.use_bias else None,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
+            kernel_initializer=_another(self.kernel_initializer),
+            bias_initializer=_another(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             activity_regularizer=self.activity_regularizer,
@@ -284,8 +241,7 @@ class MultiHeadAttention(Layer):
 
     def owned_layers(self) -> dict[str, Layer]:
         """The projections, under Keras's names for them."""
-        names = {"attention_output": "output_dense", "gate": "_gate_dense"}
-        return {names.get(name, f"{name}_dense"): layer for name, layer in self._projections.items()}
+        return {self.saved_projections[name]: layer for name, layer in self._projections.items()}
 
     def call(
         self,
@@ -324,52 +280,32 @@ class MultiHeadAttention(Layer):
         if self.sliding_window is not None:
             distance = K.abs(K.expand_dims(K.arange(queries), 1) - K.arange(keys))
             window = K.expand_dims(K.less(distance, self.sliding_window), 0)
-        return _merged(
+        return merge_masks(
             None if query_mask is None else K.expand_dims(query_mask, -1),
             *[None if one is None else K.expand_dims(one, -2) for one in value_masks],
-            K.expand_dims(_causal_mask(queries, keys), 0) if is_causal else None,
+            K.expand_dims(causal_mask(queries, keys), 0) if is_causal else None,
             window,
             None if attention_mask is None else K.cast(attention_mask, "bool"),
         )
 
     def _attend(self, query: Any, key: Any, value: Any, kept: Any, wants_fractions: bool) -> tuple[Any, Any]:
-        """The heads' outputs (batch, …, heads, value_dim), and the fractions (batch, …, heads, queries, keys)."""
+        """The heads' outputs (batch, …, heads, size), and the fractions (batch, …, heads, queries, keys) if wanted."""
         assert self.attention_axes is not None
-        axes, last = self.attention_axes, len(query.shape) - 1
-        others = tuple(axis for axis in range(last) if axis not in axes)
-        rows, columns = (tuple(x.shape[axis] for axis in axes) for x in (query, key))
-        batch = tuple(query.shape[axis] for axis in others)
-        count, total = product(rows), product(columns)
-        query = query * (1 / math.sqrt(self.key_dim))
-        left = K.reshape(K.transpose(query, (*others, *axes, last)), (*batch, count, self.key_dim))
-        right = K.reshape(K.transpose(key, (*others, last, *axes)), (*batch, self.key_dim, total))
-        scores = K.reshape(K.matmul(left, right), (*batch, *rows, *columns))
+        axes, rank = self.attention_axes, len(query.shape)
+        scale = 1 / math.sqrt(query.shape[-1])
+        while kept is not None and len(kept.shape) < rank - 1 + len(axes):
+            kept = K.expand_dims(kept, -2 * len(axes) - 1)
         # Keras masks in two ways. Where it has one kernel for all, a query that may look nowhere gets the mean of all
         # values; else nothing.
-        is_fused = not self.dropout and not wants_fractions and len(query.shape) == 4
-        norm_axes = tuple(range(len(batch) + len(rows), len(scores.shape)))
-        while kept is not None and len(kept.shape) < len(scores.shape):
-            kept = K.expand_dims(kept, -2 * len(axes) - 1)
-        if kept is not None and is_fused:
-            lowest = -0.7 * float(_largest(scores.type.dtype))
-            fractions = K.softmax(K.where(kept, scores, lowest), norm_axes)
-        else:
-            fractions = masked_softmax(scores, kept, norm_axes)
+        if not self.dropout and not wants_fractions and rank == 4:
+            return K.dot_product_attention(query, key, value, mask=kept, scale=scale), None
+        scores = attention_scores(query * scale, key, axes)
+        norm_axes = tuple(range(rank - 1, len(scores.shape)))
+        fractions = masked_softmax(scores, kept, norm_axes)
         dropped = fractions
         if self.dropout:
             dropped = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
-        # Of its own sizes: an unknown length has another name than the keys'.
-        steps = product(value.shape[axis] for axis in axes)
-        values = K.reshape(K.transpose(value, (*others, *axes, last)), (*batch, steps, self.value_dim))
-        # Along one axis nothing is to be joined, and the masks may have given its length another name.
-        means = K.matmul(dropped if len(axes) == 1 else K.reshape(dropped, (*batch, count, total)), values)
-        order = (*others, *axes, last)
-        result = K.reshape(means, (*batch, *rows, self.value_dim))
-        return K.transpose(result, [order.index(axis) for axis in range(last + 1)]), fractions
-
-    def argument(self, name: str) -> Any:
-        """`output_shape` is, as for all layers, that of the last call."""
-        return self.partial_output_shape if name == "output_shape" else super().argument(name)
+        return attention_means(dropped, value, axes), fractions
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
@@ -377,22 +313,158 @@ class MultiHeadAttention(Layer):
         return {"activity_regularizer": None} | config
 
 
-def _causal_mask(queries: Dim, keys: Dim) -> Any:
-    """Whether a key is no later than a query: (queries, keys)."""
-    return K.less_equal(K.arange(keys), K.expand_dims(K.arange(queries), 1))
+class MultiHeadAttention(ProjectedAttention):
+    """Attention of several heads, each of projections of query, key and value of its own.
+
+    Args:
+        num_heads: how many.
+        key_dim: the size of a head's queries and keys.
+        value_dim: that of its values; `key_dim` if None.
+        dropout: of the fractions, in training; from 0 to 1.
+        use_bias: whether the projections have biases.
+        output_shape: the last sizes of the output; by default the last of the query.
+        attention_axes: the axes that the steps are along; by default all between the batch and the features.
+        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
+        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
+        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
+        seed: of the dropout.
+
+    The other arguments, and those of a call, are those of `ProjectedAttention`.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: the inputs' shapes do not fit each other.
+
+    Source: https://keras.io/api/layers/attention_layers/multi_head_attention/
+    """
+
+    saved_projections: ClassVar = {
+        "query": "query_dense",
+        "key": "key_dense",
+        "value": "value_dense",
+        "gate": "_gate_dense",
+        "attention_output": "output_dense",
+    }
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        attention_axes: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
+        owner = f"MultiHeadAttention {self.name!r}"
+        self.num_heads = integer(owner, "num_heads", num_heads, 1)
+        self.key_dim = integer(owner, "key_dim", key_dim, 1)
+        self.value_dim = self.key_dim if value_dim is None else integer(owner, "value_dim", value_dim, 1)
+        self.partial_output_shape = None if output_shape is None else integers(owner, "output_shape", output_shape, 1)
+        self.attention_axes = None if attention_axes is None else integers(owner, "attention_axes", attention_axes)
+
+    def build(self, input_shape: Any) -> None:
+        """The projections.
+
+        Raises:
+            ShapeError: the query has too few axes.
+        """
+        rank = len(input_shape)
+        if rank < 3:
+            raise ShapeError(
+                f"MultiHeadAttention needs a query (batch, …, features); received {format_shape(input_shape)}"
+            )
+        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
+        self.attention_axes = tuple(axis if axis >= 0 else rank + axis for axis in axes)
+        if not self.attention_axes or not set(self.attention_axes) <= set(range(1, rank - 1)):
+            raise ShapeError(
+                f"MultiHeadAttention received a query of shape {format_shape(input_shape)}; attention_axes="
+                f"{self.attention_axes} must be among the axes 1 to {rank - 2}"
+            )
+        keys, values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim)
+        self.project(keys, keys, values, self.partial_output_shape or (input_shape[-1],))
+
+    def argument(self, name: str) -> Any:
+        """`output_shape` is, as for all layers, that of the last call."""
+        return self.partial_output_shape if name == "output_shape" else super().argument(name)
 
 
-def _merged(*masks: Any) -> Any:
-    """Where all masks are true; None of those that are absent."""
-    merged = None
-    for mask in masks:
-        if mask is not None:
-            merged = mask if merged is None else K.logical_and(merged, mask)
-    return merged
+class GroupQueryAttention(ProjectedAttention):
+    """Attention of several heads of queries, of which groups share the heads of keys and values.
+
+    Args:
+        head_dim: the size of every head.
+        num_query_heads: how many heads of queries.
+        num_key_value_heads: how many of keys and values; each serves so many neighbouring ones of the queries.
+        dropout: of the fractions, in training; from 0 to 1.
+        use_bias: whether the projections have biases.
+        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
+        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
+        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
+        seed: of the dropout.
+
+    The other arguments, and those of a call, are those of `ProjectedAttention`.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind, or num_query_heads no multiple of num_key_value_heads.
+        ShapeError: the inputs' shapes do not fit each other.
+
+    Source: https://keras.io/api/layers/attention_layers/group_query_attention/
+    """
+
+    saved_projections: ClassVar = {
+        "query": "_query_dense",
+        "key": "_key_dense",
+        "value": "_value_dense",
+        "gate": "_gate_dense",
+        "attention_output": "_output_dense",
+    }
+
+    def __init__(
+        self,
+        head_dim: int,
+        num_query_heads: int,
+        num_key_value_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
+        owner = f"GroupQueryAttention {self.name!r}"
+        self.head_dim = integer(owner, "head_dim", head_dim, 1)
+        self.num_query_heads = integer(owner, "num_query_heads", num_query_heads, 1)
+        self.num_key_value_heads = integer(owner, "num_key_value_heads", num_key_value_heads, 1)
+        if num_query_heads % num_key_value_heads:
+            raise InvalidArgumentError(
+                f"{owner}: num_query_heads must be a multiple of num_key_value_heads; received "
+                f"num_query_heads={num_query_heads} and num_key_value_heads={num_key_value_heads}"
+            )
+
+    @property
+    def keras_class_name(self) -> str:
+        """Keras has the class under another name than the one that it is imported by."""
+        return "GroupedQueryAttention"
+
+    def build(self, input_shape: Any) -> None:
+        """The projections.
+
+        Raises:
+            ShapeError: the query has not three axes.
+        """
+        if len(input_shape) != 3:
+            raise ShapeError(
+                f"GroupQueryAttention needs a query (batch, steps, features); received {format_shape(input_shape)}"
+            )
+        keys = (self.num_key_value_heads, self.head_dim)
+        self.project((self.num_query_heads, self.head_dim), keys, keys, (input_shape[-1],))
 
 
-def _largest(dtype: DType) -> Any:
-    return ml_dtypes.finfo(dtype.numpy).max  # type: ignore[no-untyped-call]
+def _another(initializer: Any) -> Any:
+    """Its like, which draws other numbers unless it has a seed."""
+    is_own = isinstance(initializer, initializers.Initializer)
+    return initializers.get(initializers.serialize(initializer)) if is_own else initializer
 
 
 def _require_list(layer: Layer, shapes: Any) -> None:

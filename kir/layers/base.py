@@ -194,7 +194,7 @@ class Layer:
             )
         if name is not None and (not isinstance(name, str) or not name):
             raise InvalidArgumentError(f"{owner}: name must be a non-empty string; received name={name!r}")
-        self.name = name if name is not None else automatic_name(owner)
+        self.name = name if name is not None else automatic_name(self.keras_class_name)
         self.dtype_policy = dtype_policy(dtype)
         self.trainable = boolean(owner, "trainable", trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -285,7 +285,9 @@ class Layer:
         if self.uses_mask:
             kwargs["mask"] = masks if flatten(masks) else None
         else:
-            kwargs.pop("mask", None)
+            # A recorded function may have an argument of that name.
+            if self.is_layer:
+                kwargs.pop("mask", None)
             if flatten(masks) and not self.supports_masking:
                 self._lose_mask(tracer)
         # 4. The call itself, and the masks of its outputs.

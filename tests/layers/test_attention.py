@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir import Model, interpreter
+from kir import Model, initializers, interpreter
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers import AdditiveAttention, Attention, Input, MultiHeadAttention
+from kir.layers import AdditiveAttention, Attention, GroupQueryAttention, Input, MultiHeadAttention
 from kir.model import lower
+from kir.naming import reset_names
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types, show_mask
 
 Q, V = (None, 4), (None, 4)
@@ -147,13 +148,99 @@ def test_heads_of_other_dtypes(dtype: str) -> None:
     assert_matches_keras(*build_both(build, *specs), draw_feeds(*specs), TOLERANCE[dtype], TOLERANCE[dtype])
 
 
+# GroupQueryAttention
+
+GROUPS: list[tuple[tuple[int, int], dict[str, Any], dict[str, Any]]] = [
+    ((4, 2), {}, {}),
+    ((6, 2), {}, {}),
+    ((3, 1), {}, {}),
+    ((2, 2), {}, {}),
+    ((4, 2), {"use_bias": False}, {}),
+    ((4, 2), {"dropout": 0.5, "seed": 1}, {}),
+    ((4, 2), {"flash_attention": False}, {}),
+    ((4, 2), {"sliding_window": 2}, {}),
+    ((4, 2), {"use_gate": True}, {}),
+    ((4, 1), {"kernel_initializer": "he_normal", "bias_initializer": "ones", "kernel_regularizer": "l2"}, {}),
+    ((4, 2), {"bias_regularizer": "l2", "kernel_constraint": "non_neg", "bias_constraint": "max_norm"}, {}),
+    ((4, 2), {}, {"return_attention_scores": True}),
+    ((4, 2), {}, {"use_causal_mask": True}),
+    ((6, 3), {"sliding_window": 2}, {"use_causal_mask": True, "return_attention_scores": True}),
+]
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize(("heads", "options", "call"), GROUPS)
+def test_groups_like_keras(
+    heads: tuple[int, int], options: dict[str, Any], call: dict[str, Any], has_key: bool, is_masked: bool
+) -> None:
+    def build(library: Any, *inputs: Any) -> Any:
+        query, value, *key = (library.Masking()(x) if is_masked else x for x in inputs)
+        layer = library.GroupQueryAttention(3, *heads, name="checked", **options)
+        outputs = layer(query, value, **({"key": key[0]} if key else {}), **call)
+        outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+        return [show_mask(library, outputs[0]), *outputs[1:]]
+
+    # Keras wants as many features of the values as of the queries.
+    sizes = (4, 4, 7)[: 3 if has_key else 2]
+    model, reference = build_both(build, *[(None, size) for size in sizes])
+    assert_same_config(model.get_layer("checked"), reference.get_layer("checked"))
+    assert_matches_keras(model, reference, feeds_of(sizes=sizes), atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_groups_of_other_dtypes_with_a_mask(dtype: str) -> None:
+    specs = [((4, 4), dtype), ((5, 4), dtype), ((4, 5), "int32")]
+
+    def build(library: Any, q: Any, v: Any, mask: Any) -> Any:
+        return library.GroupQueryAttention(3, 4, 2, dtype=dtype)(q, v, attention_mask=mask)
+
+    assert_matches_keras(*build_both(build, *specs), draw_feeds(*specs), TOLERANCE[dtype], TOLERANCE[dtype])
+
+
+def test_shared_heads_are_not_repeated() -> None:
+    both = build_both(lambda library, x: library.GroupQueryAttention(3, 4, 2)(x, x), (None, 4))
+    counts = Counter(node_types(assert_matches_keras(*both, draw_feeds((None, 4)), atol=1e-5)))
+    assert counts["MatMul"] == 6
+    assert counts["Expand"] == counts["Gather"] == counts["Tile"] == counts["Concat"] == 0
+
+
+def test_groups_are_named_as_in_keras() -> None:
+    reset_names()
+    assert [GroupQueryAttention(3, 4, 2).name for _ in range(2)] == [
+        "grouped_query_attention", "grouped_query_attention_1",
+    ]  # fmt: skip
+
+
+# All
+
+
+@pytest.mark.parametrize("layer", [MultiHeadAttention(2, 3), GroupQueryAttention(3, 2, 2)])
+def test_projections_start_with_weights_of_their_own(layer: Any) -> None:
+    x = Input((5, 4))
+    layer(x, x)
+    query, _, key, _, value, *_ = layer.get_weights()
+    assert not np.array_equal(query, key)
+    assert not np.array_equal(key, value)
+
+
+def test_projections_of_one_seed_start_alike() -> None:
+    x = Input((5, 4))
+    layer = MultiHeadAttention(2, 3, kernel_initializer=initializers.GlorotUniform(seed=1))
+    layer(x, x)
+    np.testing.assert_array_equal(layer.get_weights()[0], layer.get_weights()[2])
+
+
 def test_a_query_may_be_given_by_name() -> None:
     both = build_both(lambda library, x: library.MultiHeadAttention(2, 3)(query=x, value=x, key=x), (None, 4))
     assert_matches_keras(*both, draw_feeds((None, 4)), atol=1e-5)
 
 
-def test_the_nodes_are_few() -> None:
-    both = build_both(lambda library, x: library.MultiHeadAttention(2, 3)(x, x), (5, 4))
+@pytest.mark.parametrize(
+    "make", [lambda library: library.MultiHeadAttention(2, 3), lambda library: library.GroupQueryAttention(3, 2, 2)]
+)
+def test_the_nodes_are_few(make: Any) -> None:
+    both = build_both(lambda library, x: make(library)(x, x), (5, 4))
     counts = Counter(node_types(assert_matches_keras(*both, draw_feeds((5, 4)), atol=1e-5)))
     assert counts["MatMul"] == 6
     assert counts["Einsum"] == 0
@@ -162,7 +249,12 @@ def test_the_nodes_are_few() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda x: Attention(dropout=0.5)([x, x]), lambda x: MultiHeadAttention(2, 3, dropout=0.5)(x, x)]
+    "make",
+    [
+        lambda x: Attention(dropout=0.5)([x, x]),
+        lambda x: MultiHeadAttention(2, 3, dropout=0.5)(x, x),
+        lambda x: GroupQueryAttention(3, 2, 1, dropout=0.5)(x, x),
+    ],
 )
 def test_dropout_acts_in_training(make: Any) -> None:
     x = Input((5, 4), name="x")
@@ -186,6 +278,10 @@ def test_dropout_acts_in_training(make: Any) -> None:
         (lambda: MultiHeadAttention(2, 3, attention_axes="a"), "attention_axes='a'"),
         (lambda: MultiHeadAttention(2, 3, sliding_window=0), "sliding_window=0"),
         (lambda: MultiHeadAttention(2, 3, output_shape=0), "output_shape=0"),
+        (lambda: GroupQueryAttention(0, 2, 1), "head_dim=0"),
+        (lambda: GroupQueryAttention(3, 2.0, 1), "num_query_heads=2.0"),  # type: ignore[arg-type]
+        (lambda: GroupQueryAttention(3, 2, 0), "num_key_value_heads=0"),
+        (lambda: GroupQueryAttention(3, 4, 3), "num_query_heads=4 and num_key_value_heads=3"),
         (lambda: Attention()(Input((4, 3))), "[query, value]"),
         (lambda: Attention()([Input((4, 3))]), "[query, value]"),
     ],
@@ -201,3 +297,5 @@ def test_shapes_that_do_not_fit() -> None:
         MultiHeadAttention(2, 3)(Input((3,)), Input((3,)))
     with pytest.raises(ShapeError, match=r"attention_axes=\(2,\).*1 to 1"):
         MultiHeadAttention(2, 3, attention_axes=2)(Input((4, 3)), Input((4, 3)))
+    with pytest.raises(ShapeError, match=r"batch, steps, features.*\(batch, 2, 4, 3\)"):
+        GroupQueryAttention(2, 3, 1)(Input((2, 4, 3)), Input((2, 4, 3)))

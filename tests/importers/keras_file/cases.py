@@ -274,6 +274,19 @@ def multi_head_attention(x: Any, y: Any) -> Any:
     return [both, masked, *named, L.MultiHeadAttention(2, 3, use_gate=True, sliding_window=2)(y, y, y)]
 
 
+@functional((-2, 4), (-2, 4))
+def group_query_attention(x: Any, y: Any) -> Any:
+    masked = L.GroupQueryAttention(3, 4, 2, use_bias=False)(L.Masking()(y), y, use_causal_mask=True)
+    named = L.GroupQueryAttention(2, 3, 1)(query=x, value=y, return_attention_scores=True)
+    return [masked, *named, L.GroupQueryAttention(3, 6, 2, use_gate=True, sliding_window=2)(y, y, y)]
+
+
+@functional((-2, 2, 3), (-2, 2, 3), (2, 1, 1))
+def dot_product_attention(x: Any, y: Any, bias: Any) -> Any:
+    masked = ops.dot_product_attention(x, y, y, bias=bias, mask=bias > 0, scale=0.7)
+    return [ops.dot_product_attention(x, y, y * 2.0), ops.nn.dot_product_attention(x, y, y, is_causal=True), masked]
+
+
 @functional((8,))
 def shared_layer(x: Any) -> Any:
     dense, other = L.Dense(8, activation="tanh"), L.Dense(8)
@@ -396,6 +409,8 @@ FUNCTIONALS: dict[str, Builder] = {
     "softmax_masked": softmax_masked,
     "attention": attention,
     "multi_head_attention": multi_head_attention,
+    "group_query_attention": group_query_attention,
+    "dot_product_attention": dot_product_attention,
     "images": images,
     "reversible_embedding": reversible_embedding,
     "shared_layer": shared_layer,

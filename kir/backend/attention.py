@@ -1,0 +1,161 @@
+"""Attention of several heads, with the name of `keras.ops`, and the products that the attention layers are made of.
+
+The layers' masks and products are not among the functions of `keras.ops`, and therefore not in `__all__`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes
+
+from kir.backend.creation import arange
+from kir.backend.dispatch import TensorLike, convert, dtype_of, operand, operation, promote_float, rank_of, shape_of
+from kir.backend.elementwise import add, cast, less_equal, logical_and, multiply, where
+from kir.backend.linear import matmul, reshape_to
+from kir.backend.nn import softmax
+from kir.backend.shapes import expand_dims, transpose
+from kir.dims import Dim, divide_exactly, product
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.types import format_shape
+
+__all__ = ["dot_product_attention"]
+
+
+@operation
+def dot_product_attention(
+    query: TensorLike,
+    key: TensorLike,
+    value: TensorLike,
+    bias: TensorLike | None = None,
+    mask: TensorLike | None = None,
+    scale: TensorLike | None = None,
+    is_causal: bool = False,
+    flash_attention: Any = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
+    """For each query the mean of the values by how well it fits their keys: all (batch, steps, heads, size).
+
+    Keys and values may have fewer heads, of which each serves as many neighbouring ones of the queries. A query that
+    may look nowhere gets the mean of all values.
+
+    Args:
+        query, key, value: the steps of the queries may be others than those of keys and values.
+        bias: is added to the scores, and broadcasts to (batch, heads, queries, keys).
+        mask: where a query may look; broadcasts likewise.
+        scale: of the scores; ``1 / sqrt(size)`` if None.
+        is_causal: whether no query looks at a later key.
+        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
+        attn_logits_soft_cap: must be None; Keras has it on TPUs alone.
+
+    Raises:
+        InvalidArgumentError: attn_logits_soft_cap is given.
+        ShapeError: an operand has no four axes, or the heads of the queries are no multiple of those of the keys.
+    """
+    if attn_logits_soft_cap is not None:
+        raise InvalidArgumentError(
+            f"K.dot_product_attention received attn_logits_soft_cap={attn_logits_soft_cap!r}, which Keras has on TPUs "
+            "alone; leave it out"
+        )
+    query, key, value = promote_float(query, key, value)
+    for name, given in (("query", query), ("key", key), ("value", value)):
+        if rank_of(given) != 4:
+            raise ShapeError(
+                f"K.dot_product_attention needs a {name} (batch, steps, heads, size); received "
+                f"{format_shape(shape_of(given))}"
+            )
+    # Not ONNX's Attention, which is there from opset 23 on, although it takes 0.56 to 0.88 of the time of what follows
+    # (onnxruntime 1.32, CPU): for some operators from opset 22 on onnxruntime has no kernel, see NEWEST_FULL_OPSET. Its
+    # own MultiHeadAttention, 0.66 to 1.01, runs nowhere else. Measured by: python -m tests.benchmarks.attention.
+    query = multiply(query, 1 / math.sqrt(_known_size(key)) if scale is None else scale)
+    scores = attention_scores(query, key)
+    if bias is not None:
+        scores = add(scores, convert(operand(bias), dtype_of(scores), scores))
+    kept = merge_masks(
+        None if mask is None else cast(mask, "bool"),
+        causal_mask(shape_of(query)[1], shape_of(key)[1]) if is_causal else None,
+    )
+    if kept is not None:
+        # As in Keras: of the same order as the lowest number there is, so that no score is lower.
+        largest = ml_dtypes.finfo(dtype_of(scores).numpy).max  # type: ignore[no-untyped-call]
+        scores = where(kept, scores, -0.7 * float(largest))
+    return attention_means(softmax(scores), value)
+
+
+def _known_size(key: Any) -> int:
+    size = shape_of(key)[-1]
+    if not isinstance(size, int):
+        raise ShapeError(
+            f"K.dot_product_attention received a key of shape {format_shape(shape_of(key))}, whose last size is "
+            "unknown; give the scale"
+        )
+    return size
+
+
+def attention_scores(query: Any, key: Any, axes: Sequence[int] = (1,)) -> Any:
+    """How well each key fits each query: (others…, heads, queries…, keys…).
+
+    Args:
+        query, key: (batch, …, heads, size). The key may have fewer heads.
+        axes: those that the steps are along; the other ones in front of the heads count as parts of the batch.
+    """
+    last = rank_of(query) - 1
+    others = _others(axes, last)
+    rows, columns = (tuple(shape_of(x)[axis] for axis in axes) for x in (query, key))
+    batch = tuple(shape_of(query)[axis] for axis in others)
+    size = shape_of(query)[-1]
+    # The queries of the heads that share keys are rows of one matrix: nothing needs to be repeated.
+    left = _grouped(transpose(query, (*others, *axes, last)), batch, shape_of(key)[-2], product(rows), size)
+    right_sizes = (*(shape_of(key)[axis] for axis in others), size, product(columns))
+    right = reshape_to(transpose(key, (*others, last, *axes)), right_sizes)
+    return reshape_to(matmul(left, right), (*batch, *rows, *columns))
+
+
+def attention_means(fractions: Any, value: Any, axes: Sequence[int] = (1,)) -> Any:
+    """The means of the values, in the order of the queries: (batch, …, heads, size).
+
+    Args:
+        fractions: of each key for each query, in the order of `attention_scores`.
+        value: (batch, …, heads, size), perhaps with fewer heads than the fractions.
+        axes: as of the scores.
+    """
+    last = rank_of(value) - 1
+    others = _others(axes, last)
+    # The fractions' own sizes: masks may have given unknown lengths other names than the values'.
+    sizes = shape_of(fractions)
+    batch, rows, columns = sizes[: len(others)], sizes[len(others) : -len(axes)], sizes[-len(axes) :]
+    left = _grouped(fractions, batch, shape_of(value)[-2], product(rows), product(columns))
+    steps = product(shape_of(value)[axis] for axis in axes)
+    right_sizes = (*(shape_of(value)[axis] for axis in others), steps, shape_of(value)[-1])
+    right = reshape_to(transpose(value, (*others, *axes, last)), right_sizes)
+    means = reshape_to(matmul(left, right), (*batch, *rows, shape_of(value)[-1]))
+    order = (*others, *axes, last)
+    return transpose(means, [order.index(axis) for axis in range(last + 1)])
+
+
+def _others(axes: Sequence[int], last: int) -> tuple[int, ...]:
+    return tuple(axis for axis in range(last) if axis not in axes)
+
+
+def _grouped(x: Any, batch: Sequence[Dim], heads: Dim, rows: Dim, columns: Dim) -> Any:
+    """x with the rows of neighbouring heads joined, so that so many heads remain."""
+    repeats = divide_exactly(batch[-1], heads)
+    if repeats is None:
+        raise ShapeError(f"the query has {batch[-1]} heads; expected a multiple of the {heads} of the keys and values")
+    return reshape_to(x, (*batch[:-1], heads, product((repeats, rows)), columns))
+
+
+def causal_mask(queries: Dim, keys: Dim) -> Any:
+    """Whether a key is no later than a query: (queries, keys)."""
+    return less_equal(arange(keys), expand_dims(arange(queries), 1))
+
+
+def merge_masks(*masks: Any) -> Any:
+    """Where all masks are true; None of those that are absent."""
+    merged = None
+    for mask in masks:
+        if mask is not None:
+            merged = mask if merged is None else logical_and(merged, mask)
+    return merged
