@@ -39,6 +39,8 @@ SIGMAS = 6.0
 TRAINING_RUNS = 4
 MIN_DRAWN = 2000  # elements, over all training runs, where a model is large enough
 MAX_TRAINING_RUNS = 32
+CHANGING_RUNS = 8
+VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16
@@ -406,8 +408,11 @@ def _worse(a: OutputReport, b: OutputReport) -> OutputReport:
 def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> list[str]:
     """What is wrong with the random choices of a training export, in words; nothing if the graph has none.
 
-    Every place where the file draws (its Dropout and Bernoulli nodes) becomes an output, and the file runs a few
-    times with the switch on. For each layer that drops:
+    The file runs with the switch off and on: each output that dropping changes in the interpreter must change.
+
+    Then every place where the file draws (its Dropout and Bernoulli nodes) becomes an output, and the file runs a few
+    times with the switch on. That alone would not do: onnxruntime takes out some Dropouts that are no outputs. For
+    each layer that drops:
 
     1. The file draws in it at all.
     2. Of the elements that were not 0 before, the fraction that is not 0 behind is 1 - rate, within six standard
@@ -422,7 +427,9 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     from kir.exporters.onnx_file.probe import Draw, find_draws
 
     by_layer: dict[str, list[Draw]] = {}
+    feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[1])
     with lean_model(_as_file(model)) as lean:
+        still = _still_outputs(graph, lean.session(provider), feeds)
         proto = lean.load()
         for draw in find_draws(proto):
             by_layer.setdefault(draw.layer, []).append(draw)
@@ -430,18 +437,74 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
         wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
         session = lean.session_with(proto, list(dict.fromkeys(wanted)), provider)
         problems = [f"nothing is dropped at random in layer {layer}" for layer in rates if layer not in by_layer]
-        tallies = _tally_draws(graph, session, draws, rates, seed)
+        tallies = _tally_draws(session, feeds, draws, rates)
+    problems += [f"the switch {TRAINING_INPUT!r} does not change output {name!r}, as dropping would" for name in still]
     for draw, tally in zip(draws, tallies, strict=True):
         problems += [f"layer {draw.layer}: {problem}" for problem in tally.problems()]
     return problems
 
 
+def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
+    return {**feeds, TRAINING_INPUT: np.array(is_on)}
+
+
+def _still_outputs(graph: Graph, session: Any, feeds: Mapping[str, Array]) -> list[str]:
+    """Outputs that the switch does not change in a session, although it does in the interpreter.
+
+    The session has `MAX_TRAINING_RUNS` to change an output; one that stays must change in each of `CHANGING_RUNS` of
+    the interpreter. Of outputs that change in a part p of all runs, so many are blamed in error: p^8 (1 - p)^32, which
+    is 2e-9 at most, as rare as `SIGMAS`.
+    """
+    still = _outputs_behind_drops(graph)
+    off = _run(session, _switched(feeds, False))
+    for _ in range(MAX_TRAINING_RUNS):
+        if not still:
+            return []
+        on = _run(session, _switched(feeds, True))
+        still = [name for name in still if not _differ(on[name], off[name])]
+    plan = Plan(_unseeded(graph))
+    off = plan.run(_switched(feeds, False))
+    for _ in range(CHANGING_RUNS):
+        on = plan.run(_switched(feeds, True))
+        still = [name for name in still if _differ(on[name], off[name], VISIBLE_CHANGE)]
+    return still
+
+
+def _outputs_behind_drops(graph: Graph) -> list[str]:
+    """The outputs that depend on something that is dropped when the switch is on."""
+    behind: set[Value] = set()
+    for node in graph.order():
+        if _drops(node) or not behind.isdisjoint(value for value in node.inputs if value is not None):
+            behind.update(node.outputs)
+    return [
+        node.op.label for node in graph.outputs if isinstance(node.op, Output) and not behind.isdisjoint(node.inputs)
+    ]
+
+
+def _unseeded(graph: Graph) -> Graph:
+    """A copy whose Dropouts draw anew in every run."""
+    copy = graph.copy()
+    for node in copy.order():
+        if isinstance(node.op, Dropout) and node.op.seed is not None:
+            op = dataclasses.replace(node.op, seed=None)
+            copy.replace(node.output, copy.add(op, *node.inputs, origin=node.origin).output)
+    return copy
+
+
+def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
+    """Whether an element differs by more than a part of the largest one."""
+    if a.shape != b.shape or a.dtype == object or not as_dtype(a.dtype).is_float:
+        return not np.array_equal(a, b)
+    a, b = _wide(a), _wide(b)
+    largest = np.abs(b, where=np.isfinite(b), out=np.zeros_like(b)).max(initial=0)
+    return not np.allclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)
+
+
 def _tally_draws(
-    graph: Graph, session: Any, draws: Sequence[Any], rates: Mapping[str, float], seed: int
+    session: Any, feeds: Mapping[str, Array], draws: Sequence[Any], rates: Mapping[str, float]
 ) -> list[_Tally]:
     """What each place kept, over enough runs with the switch on."""
-    feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[1])
-    feeds[TRAINING_INPUT] = np.array(True)
+    feeds = _switched(feeds, True)
     tallies = [_Tally(rates[draw.layer]) for draw in draws]
     for run in range(MAX_TRAINING_RUNS):
         if run >= TRAINING_RUNS and all(tally.total >= MIN_DRAWN for tally in tallies):
@@ -457,8 +520,12 @@ def _dropout_rates(graph: Graph) -> dict[str, float]:
     return {
         "" if node.origin is None else node.origin.path: node.op.rate
         for node in graph.order()
-        if isinstance(node.op, Dropout) and node.op.rate > 0 and len(node.inputs) > 1 and _is_switch(node.inputs[1])
+        if _drops(node) and isinstance(node.op, Dropout)
     }
+
+
+def _drops(node: Node) -> bool:
+    return isinstance(node.op, Dropout) and node.op.rate > 0 and len(node.inputs) > 1 and _is_switch(node.inputs[1])
 
 
 def _is_switch(value: Value | None) -> bool:

@@ -34,6 +34,7 @@ from kir.ops.elementwise import (
     Exp,
     Gelu,
     HardSigmoid,
+    Less,
     Log,
     Mul,
     Not,
@@ -586,7 +587,46 @@ def test_a_file_that_drops_nothing_fails() -> None:
     masking.op_type = "Identity"
     masking.input[:] = node.input[:1]
     proto.graph.node.remove(node)
-    assert check_training(graph, proto.SerializeToString()) == ["nothing is dropped at random in layer dropout"]
+    assert check_training(graph, proto.SerializeToString()) == [
+        "nothing is dropped at random in layer dropout",
+        "the switch 'training_mode' does not change output 'y', as dropping would",
+    ]
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_dropout_that_onnxruntime_takes_out_fails(seed: int | None) -> None:
+    graph = dropping(0.5, seed=seed)
+    proto = to_model_proto(graph)
+    (node,) = (node for node in proto.graph.node if node.op_type == "Dropout")
+    (masking,) = (one for one in proto.graph.node if one.op_type == "Where")
+    # Nothing reads its mask any more.
+    proto.graph.node.remove(masking)
+    del node.output[1:]
+    node.output[0] = masking.output[0]
+    problems = check_training(graph, proto.SerializeToString())
+    assert problems == ["the switch 'training_mode' does not change output 'y', as dropping would"]
+
+
+def test_a_file_that_drops_in_vain_fails() -> None:
+    graph = dropping(0.5)
+    proto = to_model_proto(graph)
+    (dropout,) = (node for node in proto.graph.node if node.op_type == "Dropout")
+    (masking,) = (one for one in proto.graph.node if one.op_type == "Where")
+    for node in proto.graph.node:
+        node.input[:] = [dropout.input[0] if name == masking.output[0] else name for name in node.input]
+    problems = check_training(graph, proto.SerializeToString())
+    assert problems == ["the switch 'training_mode' does not change output 'y', as dropping would"]
+
+
+def test_outputs_that_dropping_does_not_change_pass() -> None:
+    build = Builder("f32[batch, 64]")
+    switch = build.graph.add(InputOp("training_mode", parse_type("bool[]"), Data(np.array(True)))).output
+    dropped = build.add(Dropout(0.5, None, None), build.x, switch, layer="dropout")
+    build.graph.add(Output("independent"), build.add(Tanh(), build.x))
+    # Everything is below infinity, whatever is dropped.
+    build.graph.add(Output("settled"), build.add(Less(), dropped, build.constant(np.float32(np.inf))))
+    graph = build.build(build.dense(dropped, 10, "logits"))
+    assert check_training(graph, model_of(graph)) == []
 
 
 def test_models_without_dropout_need_no_training_check() -> None:
