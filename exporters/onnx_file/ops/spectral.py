@@ -12,4 +12,5 @@ from kir.ops.spectral import STFT
 def stft(emitter: Emitter, op: STFT, x: Tensor, window: Tensor) -> Names:
     if emitter.opset < 17:
         raise UnsupportedError(f"a Fourier transform needs opset 17 or newer; received opset {emitter.opset}")
-    return emitter.node("STFT", [x.name, emitter.constant(op.step, "step"), window.name])
+    # onnx's shape inference takes an absent attribute for its opposite.
+    return emitter.node("STFT", [x.name, emitter.constant(op.step, "step"), window.name], onesided=1)
