@@ -33,26 +33,38 @@ from kir.naming import unique
 from kir.op import Array
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
+from kir.passes import Pass
 from kir.passes.fold_constants import fold_constants
 from kir.weight_names import named_weights, named_weights_of
 
 
-def write_graph(script: Script, graph: Graph) -> dict[str, Array]:
+def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> dict[str, Array]:
     """Writes a graph as a model; gives the arrays of its layers' weights, by their names in the weights file.
+
+    Args:
+        finished: the passes that the graph went through: layers are found whose nodes these passes changed.
 
     Raises:
         UnsupportedError: the graph has no inputs.
     """
     is_foreign = names_operators(graph)
     if is_foreign:
-        graph = graph.copy()
+        graph, finished = graph.copy(), passes.pipeline()
         passes.run(graph, [fold_constants])
-    writer = _GraphWriter(script, graph, is_foreign)
+    writer = _GraphWriter(script, graph, is_foreign, finished)
     model = writer.recurrent_model()
     if model is None:
         return writer.write()
     write_model(script, model)
     return {name: weight.array for name, weight in named_weights(model).items()}
+
+
+def finished_passes(graph: Graph) -> tuple[Pass, ...]:
+    """The passes that a graph went through: those of the highest level that find nothing to do in it."""
+    for level in reversed(passes.LEVELS):
+        if not any(passes.run(graph.copy(), passes.pipeline(level)).values()):
+            return passes.pipeline(level)
+    return ()
 
 
 def names_operators(graph: Graph) -> bool:
@@ -77,12 +89,13 @@ class Unit:
 
 
 class _GraphWriter:
-    def __init__(self, script: Script, graph: Graph, is_foreign: bool) -> None:
+    def __init__(self, script: Script, graph: Graph, is_foreign: bool, finished: Sequence[Pass]) -> None:
         if not graph.inputs:
             raise UnsupportedError(f"the graph {graph.name!r} has no inputs; a model needs one")
         self.script = script
         self.graph = graph
         self.is_foreign = is_foreign
+        self.finished = finished
         self.order = graph.order()
         self.index = {node: index for index, node in enumerate(self.order)}
         self.reads: Counter[Value] = Counter(v for node in self.order for v in node.inputs if v is not None)
@@ -101,7 +114,9 @@ class _GraphWriter:
         sparse = self._sparse_inputs()
         write_settings(self.script)
         self._make_inputs(sparse)
-        units = self._units(self._recognise(sparse), sparse)
+        recognised = self._recognise(sparse)
+        self.script.needs_passes = any(found.is_optimised for found in recognised) and not self.is_foreign
+        units = self._units(recognised, sparse)
         names = self._choose_names(units)
         outputs = [_read(node) for node in self.graph.outputs]
         if self._is_chain(units, outputs):
@@ -163,10 +178,10 @@ class _GraphWriter:
 
     def recurrent_model(self) -> Model | None:
         """The model of layers that the graph is of, if it has masked recurrent layers."""
-        return find_recurrent_model(self.graph, self.order, self._recognise({}))
+        return find_recurrent_model(self.graph, self.order, self._recognise({}), self.finished)
 
     def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
-        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign)
+        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign, self.finished)
         return self._without_conflicts(recogniser.recognise())
 
     def _skipped(self, sparse: Mapping[Node, str]) -> set[Node]:

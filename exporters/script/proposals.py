@@ -5,7 +5,7 @@ A proposal may be wrong: `recognise` tries it. A layer without a proposal here i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -21,9 +21,9 @@ from kir.layers.base import Layer
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
 from kir.op import Array, Op
-from kir.ops import linear, nn, random, recurrent
+from kir.ops import convolution, linear, nn, random, recurrent, reduce
 from kir.ops import shape as shaping
-from kir.ops.elementwise import ACTIVATIONS
+from kir.ops.elementwise import ACTIVATIONS, Cast
 from kir.ops.structural import Constant, Input
 from kir.trace import Tensor, Tracer
 from kir.types import DType, TensorType
@@ -68,14 +68,14 @@ def propose(component: Component) -> Iterator[Proposal]:
     """Layers that the first nodes of a component may be a call of, the likeliest first."""
     if not component.path:
         return
-    makers = _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]
-    for name in makers:
+    for name in _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]:
         if name in MAKERS:
-            yield from MAKERS[name](component)
+            yield from MAKERS[name](component, name)
 
 
 def _classes_by_operator(node: Node) -> list[str]:
     """The layers that an operator of a file of somebody else's may be."""
+    spatial = f"{node.outputs[0].type.rank - 2}D"
     match node.op:
         case linear.Dense():
             return ["Dense"]
@@ -87,18 +87,46 @@ def _classes_by_operator(node: Node) -> list[str]:
             return []
         case shaping.Concat():
             return ["Concatenate"]
+        case convolution.Conv():
+            return ["Conv" + spatial] if node.op.groups == 1 else ["DepthwiseConv" + spatial, "Conv" + spatial]
+        case convolution.ConvTranspose():
+            return [f"Conv{spatial}Transpose"]
+        case reduce.ReduceMean() | reduce.ReduceMax():
+            kind = "GlobalAveragePooling" if isinstance(node.op, reduce.ReduceMean) else "GlobalMaxPooling"
+            return [f"{kind}{len(node.op.axes)}D"]
     if isinstance(node.op, (*ACTIVATIONS, nn.Softmax, nn.LogSoftmax)):
-        return ["Activation"]
-    merging = {"Add": "Add", "Sub": "Subtract", "Mul": "Multiply", "Maximum": "Maximum", "Minimum": "Minimum"}
-    return [merging[node.op.name]] if node.op.name in merging else []
+        return ["Activation", *CLASSES.get(node.op.name, [])]
+    return [name + spatial if name in SPATIAL_CLASSES else name for name in CLASSES.get(node.op.name, [])]
 
 
-Maker = Callable[[Component], Iterator[Proposal]]
+# The layers that an operator may be, and those of them whose names end in how many spatial axes there are.
+CLASSES = {
+    "Add": ["Add"],
+    "AveragePool": ["AveragePooling"],
+    "BatchNormalization": ["BatchNormalization"],
+    "Clip": ["ReLU"],
+    "Elu": ["ELU"],
+    "Gather": ["Embedding"],
+    "InstanceNormalization": ["GroupNormalization"],
+    "LayerNormalization": ["LayerNormalization"],
+    "LeakyRelu": ["LeakyReLU"],
+    "MaxPool": ["MaxPooling"],
+    "Maximum": ["Maximum"],
+    "Minimum": ["Minimum"],
+    "Mul": ["Multiply"],
+    "PRelu": ["PReLU"],
+    "Pad": ["ZeroPadding"],
+    "Sub": ["Subtract"],
+}
+SPATIAL_CLASSES = ("AveragePooling", "MaxPooling", "ZeroPadding")
+
+
+Maker = Callable[[Component, str], Iterator[Proposal]]
 MAKERS: dict[str, Maker] = {}
 
 
 def makes(*names: str) -> Callable[[Maker], Maker]:
-    """Registers a function that proposes layers of these classes."""
+    """Registers a function that proposes layers of these classes; it is told which one is wanted."""
 
     def register(maker: Maker) -> Maker:
         MAKERS.update(dict.fromkeys(names, maker))
@@ -120,11 +148,43 @@ def _is_constant(value: Value) -> bool:
     return isinstance(value.node.op, Constant)
 
 
+def first_of(component: Component, *operators: type[Op]) -> Node | None:
+    """The first node with one of the operators."""
+    return next((node for node in component.nodes if isinstance(node.op, operators)), None)
+
+
+def array_of(value: Value | None) -> Array | None:
+    """The array that a value is, as it is or once it is transposed, reshaped and cast; None if it is no constant."""
+    ops: list[Op] = []
+    while value is not None and not isinstance(value.node.op, Constant):
+        if not isinstance(value.node.op, shaping.Transpose | shaping.Reshape | Cast):
+            return None
+        ops.append(value.node.op)
+        value = value.node.inputs[0]
+    if value is None:
+        return None
+    array: Array = value.node.op.value.array  # type: ignore[attr-defined]
+    for op in reversed(ops):
+        array = op.eval(array)
+    return array
+
+
+def attempt(
+    component: Component, name: str, source: Value, arguments: Mapping[str, Any], weights: Sequence[Array] = ()
+) -> Iterator[Proposal]:
+    """The proposal of a layer of a class, with arguments that it may refuse, on one value."""
+    try:
+        layer = getattr(layers, name)(**arguments, dtype=_dtype_of(source), name=component.path)
+    except KirError:
+        return
+    yield Proposal(component, layer, [source], set_weights=lambda layer: layer.set_weights(list(weights)))
+
+
 # Dense and activations
 
 
 @makes("Dense")
-def _dense(component: Component) -> Iterator[Proposal]:
+def _dense(component: Component, name: str) -> Iterator[Proposal]:
     node = component.nodes[0]
     if not isinstance(node.op, linear.Dense) or len(_inputs_of(node)) != 1:
         return
@@ -136,18 +196,18 @@ def _dense(component: Component) -> Iterator[Proposal]:
     following = [node.op.activation] if node.op.activation is not None else _operators_behind(component)
     is_fused = node.op.activation is not None
     for activation in (
-        _activations(type, following, is_single=True) if is_fused else [*_activations(type, following), "linear"]
+        activations_of(type, following, is_single=True) if is_fused else [*activations_of(type, following), "linear"]
     ):
         layer = layers.Dense(units, activation, use_bias, dtype=node.output.type.dtype.keras_name, name=component.path)
         yield Proposal(component, layer, _inputs_of(node), set_weights=lambda layer: layer.set_weights(arrays))
 
 
 @makes("Activation")
-def _activation(component: Component) -> Iterator[Proposal]:
+def _activation(component: Component, name: str) -> Iterator[Proposal]:
     node = component.nodes[0]
     for source in _inputs_of(node)[:1]:
-        for name in _activations(source.type, [node.op]):
-            layer = layers.Activation(name, dtype=_dtype_of(source), name=component.path)
+        for activation in activations_of(source.type, [node.op]):
+            layer = layers.Activation(activation, dtype=_dtype_of(source), name=component.path)
             yield Proposal(component, layer, [source])
 
 
@@ -157,7 +217,7 @@ def _operators_behind(component: Component) -> list[Op]:
     return [node.op for node in component.nodes[1:] if first in node.inputs]
 
 
-def _activations(type: TensorType, operators: Sequence[Op], *, is_single: bool = False) -> list[str]:
+def activations_of(type: TensorType, operators: Sequence[Op], *, is_single: bool = False) -> list[str]:
     """The names of activations that begin with one of the operators, and with `is_single` are nothing more."""
     return [name for name, op, count in _first_operators(type) if op in operators and (count == 1 or not is_single)]
 
@@ -190,22 +250,21 @@ def _dtype_of(value: Value) -> str:
 
 
 @makes("Flatten", "Reshape", "Permute", "RepeatVector")
-def _shape(component: Component) -> Iterator[Proposal]:
+def _shape(component: Component, name: str) -> Iterator[Proposal]:
     node = component.nodes[0]
     sources = _inputs_of(node)
     if len(sources) != 1:
         return
     options: dict[str, Any] = {"dtype": _dtype_of(sources[0]), "name": component.path}
-    name = component.layer_class
     last = component.nodes[-1].outputs[0].type.shape
-    if name in ("Flatten", "") and isinstance(component.nodes[-1].op, shaping.Reshape):
+    if name == "Flatten" and isinstance(component.nodes[-1].op, shaping.Reshape):
         for data_format in ("channels_last", "channels_first"):
             yield Proposal(component, layers.Flatten(data_format, **options), sources)
-    if name in ("Reshape", "") and isinstance(node.op, shaping.Reshape) and last[:1] == sources[0].type.shape[:1]:
+    if name == "Reshape" and isinstance(node.op, shaping.Reshape) and last[:1] == sources[0].type.shape[:1]:
         target = _target(last[1:])
         if target is not None:
             yield Proposal(component, layers.Reshape(target, **options), sources)
-    if name in ("Permute", "") and isinstance(node.op, shaping.Transpose) and node.op.permutation[:1] == (0,):
+    if name == "Permute" and isinstance(node.op, shaping.Transpose) and node.op.permutation[:1] == (0,):
         yield Proposal(component, layers.Permute(node.op.permutation[1:], **options), sources)
     if name == "RepeatVector" and len(last) == 3 and isinstance(last[1], int):
         yield Proposal(component, layers.RepeatVector(last[1], **options), sources)
@@ -221,13 +280,12 @@ def _target(shape: Sequence[Dim]) -> tuple[int, ...] | None:
 
 
 @makes("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
-def _merge(component: Component) -> Iterator[Proposal]:
-    name = component.layer_class or _classes_by_operator(component.nodes[0])[0]
+def _merge(component: Component, name: str) -> Iterator[Proposal]:
     yield from _merges(component, getattr(layers, name)(dtype=_dtype_of(component.inputs[0]), name=component.path))
 
 
 @makes("Concatenate")
-def _concatenate(component: Component) -> Iterator[Proposal]:
+def _concatenate(component: Component, name: str) -> Iterator[Proposal]:
     op = component.nodes[0].op
     if isinstance(op, shaping.Concat):
         rank = component.nodes[0].output.type.rank
@@ -238,7 +296,7 @@ def _concatenate(component: Component) -> Iterator[Proposal]:
 
 
 @makes("Dot")
-def _dot(component: Component) -> Iterator[Proposal]:
+def _dot(component: Component, name: str) -> Iterator[Proposal]:
     if len(component.inputs) != 2:
         return
     ranks = [value.type.rank for value in component.inputs]
@@ -260,19 +318,19 @@ def _merges(component: Component, layer: Layer) -> Iterator[Proposal]:
 # Dropout
 
 
-@makes("Dropout")
-def _dropout(component: Component) -> Iterator[Proposal]:
+@makes("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+def _dropout(component: Component, name: str) -> Iterator[Proposal]:
     op = component.nodes[0].op
     if isinstance(op, random.Dropout):
-        layer = layers.Dropout(op.rate, seed=op.seed, dtype=_dtype_of(component.inputs[0]), name=component.path)
-        yield Proposal(component, layer, component.inputs[:1])
+        for x in component.inputs[:1]:
+            yield from attempt(component, name, x, {"rate": op.rate, "seed": op.seed})
 
 
 # Recurrent layers
 
 
 @makes("LSTM", "GRU", "SimpleRNN")
-def _recurrent(component: Component) -> Iterator[Proposal]:
+def _recurrent(component: Component, name: str) -> Iterator[Proposal]:
     """A layer without a mask or initial states."""
     nodes = [node for node in component.nodes if isinstance(node.op, recurrent.LSTM | recurrent.GRU | recurrent.RNN)]
     if len(nodes) != 1 or len(component.inputs) != 1:
@@ -282,7 +340,7 @@ def _recurrent(component: Component) -> Iterator[Proposal]:
     arguments = recurrent_arguments(op)
     if len(arrays) != 3 or arguments is None:
         return
-    cls: Any = getattr(layers, component.layer_class)
+    cls: Any = getattr(layers, name)
     options = {**arguments, "dtype": _dtype_of(component.inputs[0]), "name": component.path}
     for sequences, states, backwards in product((False, True), repeat=3):
         layer = cls(

@@ -2,7 +2,7 @@
 
 Nothing is concluded from a likeness. A layer is proposed for the nodes of one origin, with its arguments read from
 their operators; it is called on tensors of the types at hand; and only if that gives these very nodes, with the same
-origin, constants and labels, they are its.
+origin, constants and labels, they are its. In a graph that passes went through, they may go through those first.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import starmap, zip_longest
 
+from kir import passes
 from kir.errors import KirError
+from kir.exporters.script import feature_proposals, image_proposals  # noqa: F401  they register what they propose
 from kir.exporters.script.calls import is_same_array
 from kir.exporters.script.proposals import Component, Proposal, propose
 from kir.graph import Graph, Node, Origin, Value
 from kir.layers.base import Layer
 from kir.ops.structural import Constant, Input, Output
+from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations
 from kir.structure import flatten
 from kir.trace import Tracer
@@ -24,7 +27,10 @@ from kir.trace import Tracer
 
 @dataclass
 class Recognised:
-    """Nodes that are a call of a layer. `nodes` are in the graph's order; `results` are what the call returns."""
+    """Nodes that are a call of a layer. `nodes` are in the graph's order; `results` are what the call returns.
+
+    `is_optimised` says that they are so only once passes ran over what the call gives.
+    """
 
     layer: Layer
     nodes: list[Node]
@@ -33,16 +39,23 @@ class Recognised:
     outputs: list[Value]
     weights: list[Value]
     takes_one: bool
+    is_optimised: bool
 
 
 class Recogniser:
-    """Finds the layers of a graph. O(nodes), but for the few proposals that are tried for each layer."""
+    """Finds the layers of a graph. O(nodes), but for the few proposals that are tried for each layer.
 
-    def __init__(self, graph: Graph, order: Sequence[Node], skipped: Set[Node], is_foreign: bool) -> None:
+    `finished` are the passes that the graph went through.
+    """
+
+    def __init__(
+        self, graph: Graph, order: Sequence[Node], skipped: Set[Node], is_foreign: bool, finished: Sequence[Pass] = ()
+    ) -> None:
         self.graph = graph
         self.order = order
         self.skipped = skipped
         self.is_foreign = is_foreign
+        self.finished = finished
         self.index = {node: index for index, node in enumerate(order)}
         self.claimed: set[Node] = set()
         self.layers: dict[str, Layer] = {}
@@ -99,15 +112,21 @@ class Recogniser:
         return a == b or (self.is_foreign and a is not None and b is not None and a.path == b.path)
 
     def _recognise(self, component: Component) -> Recognised | None:
+        """The layer that gives nodes of a component as it is; if there is none, one that does once passes ran."""
+        tried: list[tuple[Proposal, Layer, Graph]] = []
         for proposal in propose(component):
             try:
-                layer, traced = self._traced(proposal)
+                tried.append((proposal, *self._traced(proposal)))
             except KirError:
                 continue
-            for graph in (traced, _fused(traced)):
-                found = self._matched(proposal, layer, graph)
+            for graph in _plain_forms(tried[-1][2]):
+                found = self._matched(*tried[-1][:2], graph)
                 if found is not None:
-                    self.layers.setdefault(layer.name, layer)
+                    return found
+        for proposal, layer, traced in tried:
+            if any(passes.run(traced, self.finished).values()):
+                found = self._matched(proposal, layer, traced, is_optimised=True)
+                if found is not None:
                     return found
         return None
 
@@ -131,7 +150,9 @@ class Recogniser:
             graph.add(Output(str(index)), result.value)
         return layer, graph
 
-    def _matched(self, proposal: Proposal, layer: Layer, traced: Graph) -> Recognised | None:
+    def _matched(
+        self, proposal: Proposal, layer: Layer, traced: Graph, *, is_optimised: bool = False
+    ) -> Recognised | None:
         """The nodes of this graph that are those of the trace; None if some are not there, or are read elsewhere."""
         matcher = _Matcher(self.graph, self.claimed, self.index, proposal.component)
         inputs = [node.output for node in traced.inputs]
@@ -156,7 +177,9 @@ class Recogniser:
         nodes = sorted(matcher.nodes, key=lambda node: self.index[node])
         outputs = list(dict.fromkeys(given))
         weights = list(dict.fromkeys(matcher.weights))
-        return Recognised(layer, nodes, list(proposal.inputs), given, outputs, weights, proposal.takes_one)
+        return Recognised(
+            layer, nodes, list(proposal.inputs), given, outputs, weights, proposal.takes_one, is_optimised
+        )
 
 
 class _TakenError(KirError):
@@ -194,7 +217,7 @@ class _Matcher:
             if value in self.bound:
                 yield from (use.node for use in self.graph.uses(self.bound[value]) if use.slot == slot)
                 return
-        yield from (one for one in self.component.nodes if not one.inputs)
+        yield from (one for one in self.component.nodes if all(map(_is_constant_or_absent, one.inputs)))
 
     def _is_same(self, node: Node, candidate: Node) -> bool:
         is_free = candidate in self.index and candidate not in self.claimed and candidate not in self.nodes
@@ -219,11 +242,16 @@ class _Matcher:
         return (a.label == b.label or self.component.is_foreign) and is_same_array(a.value.array, b.value.array)
 
 
-def _fused(traced: Graph) -> Graph:
-    """The trace of a layer with its activation in its Dense."""
-    graph = traced.copy()
-    fuse_activations(graph)
-    return graph
+def _plain_forms(traced: Graph) -> Iterator[Graph]:
+    """What a call gives, as it is and with its activation in its Dense."""
+    yield traced
+    fused = traced.copy()
+    if fuse_activations(fused):
+        yield fused
+
+
+def _is_constant_or_absent(value: Value | None) -> bool:
+    return value is None or isinstance(value.node.op, Constant)
 
 
 def _is_same_layer(a: Layer, b: Layer) -> bool:

@@ -22,20 +22,26 @@ from kir.model import Model, lower
 from kir.ops.elementwise import Equal
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.structural import Constant, Input, Output
+from kir.passes import Pass
 from kir.structure import flatten
 
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 
 
-def find_recurrent_model(graph: Graph, order: Sequence[Node], recognised: Sequence[Recognised]) -> Model | None:
-    """The model of layers whose graph this is, if masked recurrent layers are in it and all else is recognised."""
+def find_recurrent_model(
+    graph: Graph, order: Sequence[Node], recognised: Sequence[Recognised], finished: Sequence[Pass]
+) -> Model | None:
+    """The model of layers whose graph this is, if masked recurrent layers are in it and all else is recognised.
+
+    `finished` are the passes that the graph went through.
+    """
     if not any(isinstance(node.op, LSTM | GRU | RNN) and _is_masked(node) for node in order):
         return None
     try:
         model = _Assembly(graph, order, recognised).model()
     except KirError:
         return None
-    return model if model is not None and _gives(model, graph) else None
+    return model if model is not None and _gives(model, graph, finished) else None
 
 
 def _is_masked(node: Node) -> bool:
@@ -156,15 +162,12 @@ def _path(node: Node) -> str:
     return node.origin.path
 
 
-def _gives(model: Model, graph: Graph) -> bool:
-    """Whether a model gives a graph: as it is, or optimised if the graph is."""
+def _gives(model: Model, graph: Graph, finished: Sequence[Pass]) -> bool:
+    """Whether a model gives a graph: as it is, or once the passes ran."""
     from kir.exporters.script.write import writes_same_bytes
 
     made = lower(model)
     if writes_same_bytes(made, graph):
         return True
-    optimised = graph.copy()
-    if any(passes.run(optimised, passes.pipeline()).values()):
-        return False
-    passes.run(made, passes.pipeline())
+    passes.run(made, finished)
     return writes_same_bytes(made, graph)

@@ -49,6 +49,7 @@ class Script:
         self.names = Identifiers(reserved_names())
         self.arrays: dict[str, Array] = {}
         self.has_weights = False
+        self.needs_passes = False  # before what its layers give is what they were recognised by
         self._imports: set[tuple[str, str]] = set()
         self._functions: list[list[str]] = []
         self._lines: list[str] = []

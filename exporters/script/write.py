@@ -16,7 +16,7 @@ from kir.exporters.onnx_file.build import build
 from kir.exporters.onnx_file.write import replace_both
 from kir.exporters.pipeline import check_target
 from kir.exporters.script.calls import is_same_array
-from kir.exporters.script.graphs import write_graph
+from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.script import Script, weights_file
 from kir.exporters.weights import write_safetensors
@@ -91,14 +91,9 @@ def export_script(
     """
     check_target(path)
     progress("writing")
-    script = Script()
-    arrays = _write(script, subject)
-    text = script.text()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         written = Path(folder) / path.name
-        written.write_text(text, encoding="utf-8")
-        if arrays:
-            write_safetensors(weights_file(written), arrays)
+        text, arrays = _write(subject, written)
         same_bytes = verification = source_verification = None
         if verify:
             reference = lower(subject) if isinstance(subject, Model) else subject
@@ -114,18 +109,39 @@ def export_script(
     return ScriptReport(path, weights_path, lines, size, same_bytes, verification, source_verification)
 
 
-def _write(script: Script, subject: Model | Graph) -> dict[str, Array]:
-    """Writes the script; gives the arrays of the file beside it."""
+def _write(subject: Model | Graph, path: Path) -> tuple[str, dict[str, Array]]:
+    """Writes a script and its arrays into files, and gives them."""
     if isinstance(subject, Graph):
-        return script.arrays | write_graph(script, subject)
-    attempt = Script()
+        return _write_graph(subject, path)
+    script = Script()
     try:
-        write_model(attempt, subject)
+        write_model(script, subject)
     except UnsupportedError:
         # Layers of somebody else's, or functions where no function can be written: what the graph has of them.
-        return _write(script, lower(subject))
-    vars(script).update(vars(attempt))
-    return script.arrays | {name: weight.array for name, weight in named_weights(subject).items()}
+        return _write_graph(lower(subject), path)
+    return _write_files(script, {name: weight.array for name, weight in named_weights(subject).items()}, path)
+
+
+def _write_graph(graph: Graph, path: Path) -> tuple[str, dict[str, Array]]:
+    """Writes the script of a graph: with layers as passes left them, if all of them together give the graph again."""
+    finished = finished_passes(graph)
+    script = Script()
+    files = _write_files(script, write_graph(script, graph, finished), path)
+    if script.needs_passes:
+        made = lower(load_script(path))
+        passes.run(made, finished)
+        if not writes_same_bytes(made, graph):
+            script = Script()
+            files = _write_files(script, write_graph(script, graph), path)
+    return files
+
+
+def _write_files(script: Script, weights: dict[str, Array], path: Path) -> tuple[str, dict[str, Array]]:
+    text, arrays = script.text(), script.arrays | weights
+    path.write_text(text, encoding="utf-8")
+    if arrays:
+        write_safetensors(weights_file(path), arrays)
+    return text, arrays
 
 
 def _verify(

@@ -255,15 +255,19 @@ def _replace_weights(graph: Graph, old: Weights, x: Value, kernel: Array | None,
         new_bias = bias.astype(dtype)
     if not (np.isfinite(new_kernel).all() and np.isfinite(new_bias).all()):
         return None
-    inputs = [x, given(node.inputs[1]) if kernel is None else _add_weight(graph, given(node.inputs[1]), new_kernel)]
-    if old.bias is not None or new_bias.any():
-        inputs.append(_add_weight(graph, (*node.inputs, None)[2] or given(node.inputs[1]), new_bias))
+    old_kernel, old_bias = (*node.inputs, None)[1:3]
+    inputs = [x, old_kernel if kernel is None else _add_weight(graph, given(old_kernel), new_kernel)]
+    if old_bias is not None:
+        inputs.append(_add_weight(graph, old_bias, new_bias))
+    elif new_bias.any():
+        # Named like the bias that the layer would have, which makes it the same layer with one.
+        label = None if node.origin is None else f"{node.origin.path}/bias"
+        inputs.append(add_constant(graph, given(old_kernel).node, new_bias, label))
     return add_for(graph, node, node.op, *inputs)
 
 
 def _add_weight(graph: Graph, old: Value, array: Array) -> Value:
-    label = old.node.op.label if isinstance(old.node.op, Constant) and array.ndim == old.type.rank else None
-    return add_constant(graph, old.node, array, label)
+    return add_constant(graph, old.node, array, old.node.op.label if isinstance(old.node.op, Constant) else None)
 
 
 @rule(Transpose)

@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from kir import Input, Sequential, layers, passes
 from kir.dims import symbol
 from kir.graph import Graph
 from kir.ops.convolution import Conv, ConvTranspose
@@ -13,6 +14,7 @@ from kir.ops.reduce import ReduceMean
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
+from kir.passes.fold_constants import fold_constants
 from tests.passes.building import f32, left, optimize, weights
 
 K, B = weights(4, 3), weights(3, seed=2)
@@ -198,6 +200,14 @@ def test_weights_keep_their_names() -> None:
 def test_no_bias_appears_where_none_is_needed() -> None:
     graph = optimize(fold_affine, lambda b, x: b(Mul(), bare(b, x), C3), special=False)
     assert len(names(graph)) == 1
+
+
+def test_a_new_bias_is_called_as_the_layer_would_call_it() -> None:
+    convolution = layers.Conv2D(2, 2, use_bias=False, data_format="channels_first", name="conv")
+    behind = layers.BatchNormalization(axis=1, beta_initializer="ones")
+    graph = Sequential([Input((3, 4, 5)), convolution, behind]).to_graph()
+    passes.run(graph, [fold_constants, fold_affine])
+    assert names(graph) == [None, "conv/bias"]
 
 
 def test_not_if_a_weight_would_overflow() -> None:
