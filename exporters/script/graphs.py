@@ -22,7 +22,7 @@ from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_
 from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
 from kir.exporters.script.recognise import Recognised, Recogniser
 from kir.exporters.script.recurrent import find_recurrent_model
-from kir.exporters.script.script import MODEL, Script, applied
+from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
 from kir.graph import Graph, Node, Origin, Value
@@ -329,13 +329,13 @@ class _GraphWriter:
         for unit in units:
             name = names[id(unit)]
             arguments = self._arguments(unit)
-            if unit.layer is not None and (calls[id(unit.layer)] > 1 or len(arguments.flat) > 50):
+            if unit.layer is not None and (calls[id(unit.layer)] > 1 or len(arguments.flat) > MAX_APPLIED):
                 if id(unit.layer) not in variables:
                     constructor = self._constructor(unit, name)
                     variables[id(unit.layer)] = self.script.names.new(f"{name}_layer")
                     self.script.add(f"{variables[id(unit.layer)]} = ", constructor)
                 piece: Piece = Group(f"{variables[id(unit.layer)]}(", arguments.items, ")")
-            elif len(arguments.flat) > 50:
+            elif len(arguments.flat) > MAX_APPLIED:
                 constructor = self._constructor(unit, name)
                 variable = self.script.names.new(f"{name}_layer")
                 self.script.add(f"{variable} = ", constructor)

@@ -15,7 +15,7 @@ from kir import backend as K
 from kir import config
 from kir.errors import KirError, UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter
-from kir.exporters.script.script import MODEL, Script, applied
+from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, flat, mapping, number, quote, sequence
 from kir.exporters.script.values import Values
 from kir.functional import Operation
@@ -127,7 +127,7 @@ class _ModelWriter:
         if isinstance(layer, Operation):
             self._assign(recorded.outputs, self._operation(layer, recorded, args, kwargs, arguments))
             return
-        if self.calls[id(layer)] > 1 or isinstance(layer, Model) or len(arguments.flat) > 50:
+        if self.calls[id(layer)] > 1 or isinstance(layer, Model) or len(arguments.flat) > MAX_APPLIED:
             if id(layer) not in self.variables:
                 constructor = self._layer(layer, recorded)
                 self.variables[id(layer)] = self.script.names.new(f"{layer.name}_layer")
@@ -191,7 +191,12 @@ class _ModelWriter:
             return Group(f"{self.script.backend(name)}(", items, ")")
         self.script.use("kir.functional", "Operation")
         made = call("Operation", [self.script.backend(name)], [("name", quote(layer.name))])
-        return applied(made, Group("(", items, ")"))
+        given = Group("(", items, ")")
+        if len(given.flat) <= MAX_APPLIED:
+            return applied(made, given)
+        variable = self.script.names.new(f"{layer.name}_layer")
+        self.script.add(f"{variable} = ", made)
+        return Group(f"{variable}(", items, ")")
 
     def _traced_operation(self, layer: Operation, recorded: Call) -> Piece:
         """An operation that is no function of the backend, as a function of its tensors."""

@@ -177,6 +177,7 @@ class Recogniser:
         nodes = sorted(matcher.nodes, key=lambda node: self.index[node])
         outputs = list(dict.fromkeys(given))
         weights = list(dict.fromkeys(matcher.weights))
+        self.layers.setdefault(layer.name, layer)
         return Recognised(
             layer, nodes, list(proposal.inputs), given, outputs, weights, proposal.takes_one, is_optimised
         )

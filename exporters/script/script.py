@@ -25,6 +25,7 @@ IMPORTED = (
     "symbol",
 )
 MAX_KEY = 40  # characters of a name in the weights file; a formatter would break a longer one
+MAX_APPLIED = 50  # characters of the arguments that a call of what a call gives may have
 ARRAYS, MODEL = "arrays", "model"
 
 DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in the .safetensors file of its name."""'

@@ -64,7 +64,12 @@ def flat(piece: Piece) -> str:
 
 
 def statement(lead: str, piece: Piece, indent: str = "") -> list[str]:
-    """The lines of a statement such as ``x = Dense(...)``, of which `lead` is ``x = ``."""
+    """The lines of a statement such as ``x = Dense(...)``, of which `lead` is ``x = ``.
+
+    Where not even ``x = Dense(`` fits, brackets bring the right side to a line of its own.
+    """
+    if isinstance(piece, Group) and piece.items and lead and len(f"{indent}{lead}{piece.head}") > WIDTH:
+        return [f"{indent}{lead}(", *_lines(piece, indent + INDENT, "", ""), f"{indent})"]
     return _lines(piece, indent, lead, "")
 
 
@@ -95,7 +100,7 @@ def number(value: float) -> str:
     """A literal for a Python number or truth value."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({quote(str(value))})"
-    return repr(value)
+    return repr(value).replace("e+", "e")
 
 
 class Identifiers:

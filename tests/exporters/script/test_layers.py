@@ -126,7 +126,7 @@ def test_convolutions_come_back_as_the_passes_left_them(tmp_path: Path) -> None:
     assert export_bytes(again, tmp_path) == first, text
     assert complaints([tmp_path / "written.py"]) == "", text
     for line in (
-        'Conv2D(4, (3, 3), data_format="channels_first", name="conv")',
+        'Conv2D(4, (3, 3), padding="same", data_format="channels_first", name="conv")',
         'ReLU(max_value=6.0, name="relu")',
         'GlobalAveragePooling2D(data_format="channels_first", name="pool")',
     ):

@@ -54,7 +54,7 @@ def test_an_identifier_is_one_whatever_the_name(text: str) -> None:
         assert name not in {"model", "print", "l", "K", "x__"}
 
 
-@pytest.mark.parametrize("value", [0.1, 1e-7, -3, True, float("inf"), float("-inf")])
+@pytest.mark.parametrize("value", [0.1, 1e-7, -1e38, -3, True, float("inf"), float("-inf")])
 def test_a_number_reads_as_itself(value: float) -> None:
     assert eval(number(value)) == value
 
@@ -68,12 +68,22 @@ def test_broken_lines_are_those_of_the_formatter(tmp_path: Path) -> None:
         *statement("a = ", call("f", keywords=[("short", "1")])),
         *statement("b = ", call("f", [sequence(words)], [("other", mapping([(quote("key"), sequence(words, "()"))]))])),
         *statement("c = ", sequence(["1"], "()")),
+        *statement("g = ", number(-1e38)),
         *statement("d = ", sequence([quote("long" * 30)], "()")),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert complaints([path]) == ""
     assert complaints([path], width=120) == ""
     assert max(map(len, lines[:-3])) <= 88
+
+
+def test_a_call_whose_head_does_not_fit_stands_in_brackets(tmp_path: Path) -> None:
+    f = "def f(*args):", "    return args", "", ""
+    short, long = (f"{'long' * 20}{'x' * count}, a = " for count in (0, 1))
+    lines = [*f, *statement(short, call("f", ["1"] * 2)), *statement(long, call("f", ["1"] * 2))]
+    (tmp_path / "long.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert lines[-4:-2] == [")", f"{long}("]
+    assert complaints([tmp_path / "long.py"]) == ""
 
 
 def test_imports_are_sorted_and_broken_as_linters_want_them(tmp_path: Path) -> None:
