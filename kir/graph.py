@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import networkx as nx
 
 from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
-from kir.op import Op
+from kir.op import Op, Types
 from kir.ops.structural import Input, Output
 from kir.types import TensorType
 
@@ -62,9 +63,11 @@ class Node:
         self.op = op
         self._inputs = list(inputs)
         self.origin = origin
-        inferred = op.infer(*[None if value is None else value.type for value in self._inputs])
-        types = inferred if isinstance(inferred, tuple) else (inferred,)
-        self.outputs = tuple(Value(self, index, type) for index, type in enumerate(types))
+        if self._inputs:
+            types = _infer(op.__class__, op, *[None if value is None else value.type for value in self._inputs])
+        else:
+            types = _as_tuple(op.infer())
+        self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
 
     @property
     def inputs(self) -> Sequence[Value | None]:
@@ -84,6 +87,17 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.op}{f' of {self.origin}' if self.origin else ''}>"
+
+
+# Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
+# them apart. Those without inputs are not here, since a Constant would be hashed with its data.
+@lru_cache(maxsize=4096)
+def _infer(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
+    return _as_tuple(op.infer(*types))
+
+
+def _as_tuple(types: Types) -> tuple[TensorType, ...]:
+    return types if isinstance(types, tuple) else (types,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +211,17 @@ class Graph:
             GraphError: an input belongs to no node of this graph, or the name of an Input or Output is taken.
             KirError: the operator refuses the input types.
         """
+        store = self._store
         for value in inputs:
-            if value is not None and value.node not in self._store:
+            if value is not None and value.node not in store:
                 raise GraphError(f"{op.name} reads {value!r}, which is not in this graph")
-        self._check_label(op)
+        if isinstance(op, Input | Output):
+            self._check_label(op)
         node = Node(op, inputs, origin)
-        self._store.add_node(node)
+        store.add_node(node)
         for slot, value in enumerate(inputs):
             if value is not None:
-                self._store.add_edge(value.node, node, key=slot, index=value.index)
+                store.add_edge(value.node, node, key=slot, index=value.index)
         if isinstance(op, Input | Output):
             self._labels_of(op)[op.label] = node
             self._known_order = None
@@ -261,8 +277,8 @@ class Graph:
     def _labels_of(self, op: Input | Output) -> dict[str, Node]:
         return self._inputs if isinstance(op, Input) else self._outputs
 
-    def _check_label(self, op: Op) -> None:
-        if isinstance(op, Input | Output) and op.label in self._labels_of(op):
+    def _check_label(self, op: Input | Output) -> None:
+        if op.label in self._labels_of(op):
             raise GraphError(f"the {op.name.lower()} name {op.label!r} is taken; names must be unique")
 
     # Checking, printing, keeping
@@ -372,6 +388,5 @@ def _check_types(node: Node) -> None:
         inferred: Any = node.op.infer(*[None if v is None else v.type for v in node.inputs])
     except KirError as error:
         raise GraphError(f"{node!r} refuses its inputs: {error}") from error
-    types = inferred if isinstance(inferred, tuple) else (inferred,)
-    if types != tuple(value.type for value in node.outputs):
-        raise GraphError(f"{node!r} has outputs {node.outputs} but infers {types}")
+    if _as_tuple(inferred) != tuple(value.type for value in node.outputs):
+        raise GraphError(f"{node!r} has outputs {node.outputs} but infers {inferred}")

@@ -40,6 +40,9 @@ class DType(enum.Enum):
     FLOAT64 = "f64"
     STRING = "str"
 
+    # Members are compared by identity. Types are hashed for every node, and Enum's own hash is that of the name, in Python.
+    __hash__ = object.__hash__
+
     def __str__(self) -> str:
         return self.value
 
@@ -149,7 +152,7 @@ def parse_type(text: str) -> TensorType:
 
 
 def type_of(array: np.ndarray[Any, Any]) -> TensorType:
-    return TensorType(as_dtype(array.dtype), array.shape)
+    return TensorType(_FROM_NUMPY.get(array.dtype) or as_dtype(array.dtype), array.shape)
 
 
 def broadcast_dim(a: Dim, b: Dim) -> Dim:

@@ -18,6 +18,8 @@ def walk_subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _own_subgraphs(node: NodeProto) -> list[GraphProto]:
+    if not node.attribute:
+        return []
     single = [attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH]
     return (single + [graph for attribute in node.attribute for graph in attribute.graphs])[::-1]
 
@@ -34,9 +36,12 @@ def defined_names(node: NodeProto) -> dict[str, None]:
 
 def outer_names(node: NodeProto) -> list[str]:
     """The names that the subgraphs of a node read and do not give, in order."""
+    graphs = list(walk_subgraphs(node))
+    if not graphs:
+        return []
     defined = defined_names(node)
     read: dict[str, None] = {}
-    for graph in walk_subgraphs(node):
+    for graph in graphs:
         read |= dict.fromkeys(name for inner in graph.node for name in inner.input if name)
         read |= dict.fromkeys(value.name for value in graph.output)
     return [name for name in read if name not in defined]

@@ -16,7 +16,7 @@ from kir.graph import Graph
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
-from kir.importers.onnx_file.reading import Attributes, domain_of, load, opset_versions, read_dtype, read_tensor
+from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Call, Operand, Translator
 from kir.ops.structural import Data, Input, Output
@@ -58,7 +58,7 @@ def import_graph(
     with without_garbage_collection():
         reader = _Reader(model, folder, keep_unknown)
         reader.add_sources(shapes or {}, batch)
-        for index, node in enumerate(model.graph.node):
+        for index, node in enumerate(reader.nodes):
             reader.add_node(index, node)
         reader.raise_problems()
         reader.add_outputs()
@@ -85,7 +85,9 @@ class _Reader:
         written_by_kir = model.producer_name == "kir"
         values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
         names = SizeNames((text for value in values for text in _size_texts(value)), written_by_kir)
-        self.translator = Translator(self.graph, opset, written_by_kir, _count_reads(model), names)
+        self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(model.graph.node)]
+        reads = _count_reads(self.nodes, [value.name for value in model.graph.output])
+        self.translator = Translator(self.graph, opset, written_by_kir, reads, names)
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
         self._inferred: Mapping[str, TensorType] | None = None
 
@@ -161,60 +163,58 @@ class _Reader:
 
     # Nodes
 
-    def add_node(self, index: int, node: NodeProto) -> None:
+    def add_node(self, index: int, node: NodeTexts) -> None:
         """One node; what kir has no operator for is noted.
 
         Raises:
             FormatError: it reads what nothing before it gives, or gives a name twice, or does not fit its inputs.
         """
-        names = (node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute))
-        if bytes in map(type, names):
-            raise FormatError(f"{_place(index, node)} has a name that is no UTF-8 text")
         inputs = self._inputs_of(index, node)
-        for name in node.output:
+        for name in node.outputs:
             if name and name in self.operands:
                 raise FormatError(f"{_place(index, node)} gives {name!r}, which is given before; names must be unique")
         if inputs is None:
-            self.operands.update(dict.fromkeys(filter(None, node.output)))
+            self.operands.update(dict.fromkeys(filter(None, node.outputs)))
             return
-        self.translator.origin = origin_of(node, self.translator.written_by_kir)
+        self.translator.origin = origin_of(node.node, self.translator.written_by_kir)
         try:
             results = self._results_of(node, inputs)
         except UnsupportedError as error:
-            self._fail(str(error), node.name or f"{node.op_type} (node {index})", node.output)
+            self._fail(str(error), node.name or f"{node.op_type} (node {index})", node.outputs)
             return
         except KirError as error:
             raise FormatError(f"{_place(index, node)}: {error}") from error
-        if any(node.output[len(results) :]):
-            raise FormatError(f"{_place(index, node)} has {len(node.output)} outputs; expected {len(results)} at most")
-        for name, result in zip(node.output, results, strict=False):
+        if any(node.outputs[len(results) :]):
+            raise FormatError(f"{_place(index, node)} has {len(node.outputs)} outputs; expected {len(results)} at most")
+        for name, result in zip(node.outputs, results, strict=False):
             if name and result is not None:
                 result.name = result.name or name
                 self.operands[name] = result
 
-    def _inputs_of(self, index: int, node: NodeProto) -> list[Operand | None] | None:
-        """The inputs, without absent ones at the end; None if one comes from a node that failed."""
-        names = list(node.input)
-        while names and not names[-1]:
-            names.pop()
-        missing = [name for name in names if name and name not in self.operands]
-        if missing:
-            place = _place(index, node)
-            raise FormatError(f"{place} reads {missing[0]!r}, which nothing before it gives; expected nodes in order")
-        found = [self.operands[name] if name else None for name in names]
-        return None if any(name and one is None for name, one in zip(names, found, strict=True)) else found
+    def _inputs_of(self, index: int, node: NodeTexts) -> list[Operand | None] | None:
+        """The inputs; None if one comes from a node that failed."""
+        found: list[Operand | None] = []
+        has_failed = False
+        for name in node.inputs:
+            if name and name not in self.operands:
+                place = _place(index, node)
+                raise FormatError(f"{place} reads {name!r}, which nothing before it gives; expected nodes in order")
+            operand = self.operands[name] if name else None
+            has_failed = has_failed or (operand is None and name != "")
+            found.append(operand)
+        return None if has_failed else found
 
-    def _results_of(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand | None]:
-        domain = domain_of(node)
+    def _results_of(self, node: NodeTexts, inputs: list[Operand | None]) -> Sequence[Operand | None]:
+        domain = node.domain
         if domain not in self.versions:
             raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
         op_type = f"{domain}.{node.op_type}" if domain else node.op_type
         is_unknown = op_type not in IMPORTERS
         self.has_unknown = self.has_unknown or is_unknown
         if self.keep_unknown and is_unknown:
-            return self._carry(node, inputs)
+            return self._carry(node.node, inputs)
         check_inputs(op_type, inputs)
-        call = Call(self.translator, op_type, Attributes(node, self.folder), tuple(node.output))
+        call = Call(self.translator, op_type, Attributes(node.node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
         if folded is None:
             return translate(call, inputs)
@@ -276,7 +276,7 @@ class _Reader:
                 raise FormatError(f"the output {value.name!r}: {error}") from error
 
 
-def _place(index: int, node: NodeProto) -> str:
+def _place(index: int, node: NodeTexts) -> str:
     return f"node {node.name or index} ({node.op_type})"
 
 
@@ -303,10 +303,10 @@ def _layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
     return found
 
 
-def _count_reads(model: ModelProto) -> Counter[str]:
+def _count_reads(nodes: Sequence[NodeTexts], outputs: Sequence[str]) -> Counter[str]:
     """How often each name is read. What an Identity reads counts twice: it has two names then."""
-    counts: Counter[str] = Counter(value.name for value in model.graph.output)
-    for node in model.graph.node:
-        for name in (*node.input, *outer_names(node)):
+    counts = Counter(outputs)
+    for node in nodes:
+        for name in (*node.inputs, *outer_names(node.node)):
             counts[name] += 2 if node.op_type == "Identity" else 1
     return counts

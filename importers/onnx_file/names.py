@@ -65,9 +65,10 @@ def _parse(text: str) -> Dim | None:
 
 def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
     """The layer that kir's metadata names; in files of others, what stands before the last slash of the node's name."""
-    metadata = {entry.key: entry.value for entry in node.metadata_props}
-    if "kir.layer" in metadata:
-        return Origin(metadata["kir.layer"], metadata.get("kir.class", node.op_type))
+    if node.metadata_props:
+        metadata = {entry.key: entry.value for entry in node.metadata_props}
+        if "kir.layer" in metadata:
+            return Origin(metadata["kir.layer"], metadata.get("kir.class", node.op_type))
     if written_by_kir:
         return None
     name = node.name.strip("/")

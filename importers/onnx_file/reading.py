@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -19,11 +19,12 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helpe
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.numbers import intended
-from kir.types import DType, as_dtype
+from kir.types import DType
 
 Array = np.ndarray[Any, Any]
 
-_NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
+_NAMES = {"FLOAT": DType.FLOAT32, "DOUBLE": DType.FLOAT64} | {dtype.name: dtype for dtype in DType}
+_DTYPES = {number: _NAMES[name] for name, number in TensorProto.DataType.items() if name in _NAMES}
 MAX_RANK = 32  # far above any model's; NumPy stops at 64
 
 
@@ -80,14 +81,14 @@ def read_dtype(number: int, what: str) -> DType:
         UnsupportedError: kir has no such element type.
         FormatError: neither has ONNX.
     """
+    dtype = _DTYPES.get(number)
+    if dtype is not None:
+        return dtype
     try:
         name = TensorProto.DataType.Name(number)
     except ValueError:
         raise FormatError(f"{what} has the element type {number}, which ONNX does not know") from None
-    known = {dtype.name for dtype in DType}
-    if name not in known | set(_NAMES):
-        raise UnsupportedError(f"{what} has elements of type {name.lower()}; kir has none of that type")
-    return as_dtype(_NAMES.get(name, name.lower()))
+    raise UnsupportedError(f"{what} has elements of type {name.lower()}; kir has none of that type")
 
 
 def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
@@ -99,12 +100,16 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
     """
     what = f"the tensor {tensor.name!r}"
     dtype = read_dtype(tensor.data_type, what)
-    if len(tensor.dims) > MAX_RANK or any(size < 0 for size in tensor.dims):
-        raise FormatError(f"{what} has the shape {list(tensor.dims)}; expected at most {MAX_RANK} sizes of 0 or more")
+    shape = tuple(tensor.dims)
+    if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+        raise FormatError(f"{what} has the shape {list(shape)}; expected at most {MAX_RANK} sizes of 0 or more")
     if tensor.data_location == TensorProto.EXTERNAL:
         return _read_external(tensor, dtype, folder)
-    if tensor.HasField("raw_data") and len(tensor.raw_data) != math.prod(tensor.dims) * dtype.itemsize:
-        raise FormatError(f"{what} of shape {list(tensor.dims)} has {len(tensor.raw_data)} bytes; that does not fit")
+    if tensor.HasField("raw_data"):
+        data = tensor.raw_data
+        if dtype is DType.STRING or len(data) != math.prod(shape) * dtype.itemsize:
+            raise FormatError(f"{what} of shape {list(shape)} has {len(data)} bytes; that does not fit")
+        return np.frombuffer(data, dtype.numpy.newbyteorder("<")).reshape(shape)
     try:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, OverflowError, DecodeError) as error:
@@ -150,6 +155,40 @@ def _external_path(location: str, folder: Path | None, what: str) -> Path:
     return path
 
 
+@dataclass(slots=True)
+class NodeTexts:
+    """The texts of a node, and the node. Protobuf makes them anew whenever one asks for them."""
+
+    name: str
+    op_type: str
+    domain: str
+    inputs: list[str]
+    outputs: list[str]
+    node: NodeProto
+
+    @classmethod
+    def of(cls, index: int, node: NodeProto) -> NodeTexts:
+        """What a node says, without absent inputs at the end.
+
+        Raises:
+            FormatError: one is no UTF-8 text, which protobuf gives as bytes.
+        """
+        texts = cls(node.name, node.op_type, domain_of(node), list(node.input), list(node.output), node)
+        names = (
+            node.name,
+            texts.op_type,
+            node.domain,
+            *texts.inputs,
+            *texts.outputs,
+            *[a.name for a in node.attribute],
+        )
+        if bytes in map(type, names):
+            raise FormatError(f"node {texts.name or index} ({texts.op_type}) has a name that is no UTF-8 text")
+        while texts.inputs and not texts.inputs[-1]:
+            texts.inputs.pop()
+        return texts
+
+
 _MISSING: Any = object()
 
 
@@ -166,19 +205,19 @@ class Attributes:
         self._folder = folder
         self._node = node
         self._found: dict[str, AttributeProto] = {}
+        self._read: set[str] = set()
         for attribute in node.attribute:
             if attribute.name in self._found:
                 raise FormatError(f"{self._what} has the attribute {attribute.name!r} twice")
             self._found[attribute.name] = attribute
-        self._read: set[str] = set()
 
     @property
     def _what(self) -> str:
         return f"node {self._node.name!r} ({self._node.op_type})"
 
-    def unread(self) -> Iterator[str]:
-        """The names of attributes that nobody asked for."""
-        return (name for name in self._found if name not in self._read)
+    def unread(self) -> list[str]:
+        """The names of attributes that nobody asked for, sorted."""
+        return sorted(self._found.keys() - self._read)
 
     def has(self, name: str) -> bool:
         return name in self._found

@@ -39,7 +39,7 @@ class Pending:
         raise UnsupportedError(f"{self.what} is used in a way that kir does not know")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Operand:
     """What a name in the file stands for; at least one field says it.
 
@@ -132,8 +132,8 @@ class Translator:
 
     def add(self, op: Op, *inputs: Operand | None) -> Operand:
         """The only output of a new node."""
-        (output,) = self.add_all(op, *inputs)
-        return output
+        values = [None if operand is None else self.value(operand) for operand in inputs]
+        return Operand("", self.graph.add(op, *values, origin=self.origin).output)
 
     def add_all(self, op: Op, *inputs: Operand | None) -> list[Operand]:
         """The outputs of a new node."""
@@ -164,7 +164,7 @@ def _runs(items: Sequence[Dim]) -> list[Sequence[Dim]]:
     return list(runs) or [[]]
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One node of the file: its attributes, and readers for inputs that say how the operator works."""
 

@@ -14,11 +14,15 @@ from kir.types import DType
 
 def fold_sizes(call: Call, inputs: Sequence[Operand | None]) -> Sizes | None:
     """What a node that computes integers from known ones gives; None if it is none, or that depends on the sizes."""
-    given = [None if operand is None else operand.sizes for operand in inputs]
-    if not given or any(one is None for one, operand in zip(given, inputs, strict=True) if operand is not None):
-        return None
     rule = FOLDED.get(call.op_type)
-    return None if rule is None else sizes.safely(lambda: rule(call, *given))
+    if rule is None or not inputs:
+        return None
+    given: list[Sizes | None] = []
+    for operand in inputs:
+        if operand is not None and operand.sizes is None:
+            return None
+        given.append(None if operand is None else operand.sizes)
+    return sizes.safely(lambda: rule(call, *given))
 
 
 def _fold_slice(call: Call, data: Sizes, *bounds: Sizes | None) -> Sizes | None:

@@ -47,7 +47,7 @@ def translate(call: Call, inputs: Sequence[Operand | None]) -> Sequence[Operand 
         KirError: the operator refuses its inputs.
     """
     results = IMPORTERS[call.op_type](call, *inputs)
-    unread = sorted(call.attributes.unread())
+    unread = call.attributes.unread()
     if unread:
         raise UnsupportedError(f"kir does not know the attribute {', '.join(unread)} of ONNX's {call.op_type}")
     return [results] if isinstance(results, Operand) else results
@@ -95,15 +95,19 @@ FUSED: frozenset[type[Op]] = ACTIVATIONS | {Softmax, LogSoftmax}
 
 
 def _unary(cls: type[Op]) -> Importer:
+    op = cls()
+
     def importer(call: Call, x: Operand) -> Results:
-        return activation(call, cls(), x)
+        return activation(call, op, x)
 
     return importer
 
 
 def _binary(cls: type[Op]) -> Importer:
+    op = cls()
+
     def importer(call: Call, a: Operand, b: Operand) -> Results:
-        return call.add(cls(), a, b)
+        return call.add(op, a, b)
 
     return importer
 
