@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
-def cached(function: Callable[[Any], Result]) -> Callable[[Any], Result]:
-    """The function, remembering its result for every argument."""
-    return cache(function)
+def cached(function: Callable[..., Result], size: int | None = None) -> Callable[..., Result]:
+    """The function, remembering its result for all arguments, or for those of the last `size` calls."""
+    return lru_cache(size)(function)

@@ -16,4 +16,7 @@ def without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            # What is new counts as old from here on; else the next allocation would have all of it searched after all.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -9,14 +9,15 @@ An edge is a reference and never a name: names live on `Input`, `Output` and `Co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
+from kir.caching import cached
 from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
 from kir.op import Op, Types
@@ -91,9 +92,11 @@ class Node:
 
 # Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
 # them apart. Those without inputs are not here, since a Constant would be hashed with its data.
-@lru_cache(maxsize=4096)
-def _infer(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
+def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
     return _as_tuple(op.infer(*types))
+
+
+_infer = cached(_infer_anew, 4096)
 
 
 def _as_tuple(types: Types) -> tuple[TensorType, ...]:
@@ -120,6 +123,10 @@ class Graph:
         self.name = name
         self.metadata: dict[str, str] = {}
         self._store: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
+        # Of each node its readers, their slots, and what the edge says. The views that networkx gives of these
+        # dictionaries cost many times as much as looking into them.
+        self._readers: Mapping[Node, Mapping[Node, Mapping[int, Mapping[str, int]]]] = self._store._succ
+        self._counts: Counter[type[Op]] = Counter()
         self._inputs: dict[str, Node] = {}
         self._outputs: dict[str, Node] = {}
         self._known_order: list[Node] | None = None  # until what the outputs reach changes
@@ -147,26 +154,31 @@ class Graph:
         """How many nodes are stored, dead ones too. O(1)."""
         return len(self._store)
 
+    def op_types(self) -> list[type[Op]]:
+        """The classes of the operators that are stored, of dead nodes too. O(classes)."""
+        return [cls for cls, count in self._counts.items() if count]
+
     def uses(self, value: Value) -> list[Use]:
         """Where a value is read, in the order in which the reads were added. O(uses of the node)."""
         return [
             Use(consumer, slot)
-            for _, consumer, slot, index in self._store.out_edges(value.node, keys=True, data="index")
-            if index == value.index
+            for consumer, slots in self._readers[value.node].items()
+            for slot, edge in slots.items()
+            if edge["index"] == value.index
         ]
 
     def has_uses(self, node: Node) -> bool:
         """Whether anything reads an output of the node. O(1)."""
-        return len(self._store.succ[node]) > 0
+        return len(self._readers[node]) > 0
 
     def is_read_once(self, node: Node) -> bool:
         """Whether exactly one input slot reads the outputs of the node, all counted together. O(1)."""
-        readers = self._store.succ[node]
+        readers = self._readers[node]
         return len(readers) == 1 and len(next(iter(readers.values()))) == 1
 
     def consumers(self, node: Node) -> list[Node]:
         """The distinct nodes that read an output of the node. O(uses of the node)."""
-        return list(self._store.successors(node))
+        return list(self._readers[node])
 
     def order(self) -> list[Node]:
         """The live nodes, each behind those it reads: a depth-first walk back from the inputs and outputs.
@@ -219,6 +231,7 @@ class Graph:
             self._check_label(op)
         node = Node(op, inputs, origin)
         store.add_node(node)
+        self._counts[op.__class__] += 1
         for slot, value in enumerate(inputs):
             if value is not None:
                 store.add_edge(value.node, node, key=slot, index=value.index)
@@ -262,6 +275,7 @@ class Graph:
         if self.has_uses(node):
             raise GraphError(f"{node!r} is still read by {self.consumers(node)[0]!r}; replace its values first")
         self._store.remove_node(node)
+        self._counts[node.op.__class__] -= 1
         if isinstance(node.op, Input | Output):
             del self._labels_of(node.op)[node.op.label]
             self._known_order = None

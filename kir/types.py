@@ -40,7 +40,7 @@ class DType(enum.Enum):
     FLOAT64 = "f64"
     STRING = "str"
 
-    # Members are compared by identity. Types are hashed for every node, and Enum's own hash is that of the name, in Python.
+    # Members are compared by identity. Types are hashed all the time, and Enum's own hash is a function in Python.
     __hash__ = object.__hash__
 
     def __str__(self) -> str:

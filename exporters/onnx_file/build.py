@@ -187,6 +187,8 @@ def _emit_output(emitter: Emitter, label: str, value: Tensor) -> None:
 
 def _sparse_first(order: list[Node]) -> list[Node]:
     """The order with sparse inputs made dense first: some sizes are in no other value, and are needed anywhere."""
+    if not any(isinstance(node.op, SparseToDense) for node in order):
+        return order
     first = {node for node in order if isinstance(node.op, Input | SparseToDense)}
     for node in reversed(order):
         if node in first:

@@ -80,29 +80,26 @@ class Emitter:
         as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that. `domain` is that of
         the operator with its version, if it is not one of ONNX's own.
         """
-        node: NodeProto = self.graph.node.add()
-        node.op_type = op_type
-        if domain is not None:
-            node.domain, self.domains[domain[0]] = domain
-        node.name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
+        name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        node.input.extend(inputs)
-        node.output.extend(self._output_names(node.name, used or [True] * n_outputs))
-        for name, value in attributes.items():
+        outputs = self._output_names(name, used or (True,) * n_outputs)
+        # In one call: each access to a message from Python costs as much as filling it.
+        node: NodeProto = self.graph.node.add(op_type=op_type, name=name, input=inputs, output=outputs)
+        if domain is not None:
+            node.domain, self.domains[domain[0]] = domain
+        for key, value in attributes.items():
             if value is not None:
-                node.attribute.append(helper.make_attribute(name, int(value) if isinstance(value, bool) else value))
+                node.attribute.append(helper.make_attribute(key, int(value) if isinstance(value, bool) else value))
         if self._origin is not None:
-            for key, text in (("kir.layer", self._origin.path), ("kir.class", self._origin.layer)):
-                node.metadata_props.add(key=key, value=text)
-        return tuple(node.output)
+            node.metadata_props.add(key="kir.layer", value=self._origin.path)
+            node.metadata_props.add(key="kir.class", value=self._origin.layer)
+        return outputs
 
-    def _output_names(self, node: str, used: Sequence[bool]) -> list[str]:
-        suffixes = [""] if len(used) == 1 else [f"_{index}" for index in range(len(used))]
-        return [
-            self._names.unique(f"{node}/output{suffix}") if is_used else ""
-            for suffix, is_used in zip(suffixes, used, strict=True)
-        ]
+    def _output_names(self, node: str, used: Sequence[bool]) -> tuple[str, ...]:
+        if len(used) == 1:
+            return (self._names.unique(f"{node}/output") if used[0] else "",)
+        return tuple([self._names.unique(f"{node}/output_{i}") if is_used else "" for i, is_used in enumerate(used)])
 
     def weight(self, array: Array, label: str) -> str:
         """An initializer of its own, kept by reference; the name is `label` if that is free."""

@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto
 
+from kir.caching import cached
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
@@ -135,8 +136,12 @@ def _varint(value: int) -> bytes:
 
 def field_head(message: type[Any], field: str, length: int) -> bytes:
     """The tag and the length of a length-delimited field of a message."""
-    number = message.DESCRIPTOR.fields_by_name[field].number
-    return _varint(number << 3 | LENGTH_DELIMITED) + _varint(length)
+    return _tag(message, field) + _varint(length)
+
+
+@cached
+def _tag(message: type[Any], field: str) -> bytes:
+    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | LENGTH_DELIMITED)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Data:
             return (id(array),)
         if array.dtype == object:
             return ("object", array.shape, tuple(array.ravel().tolist()))
-        return (str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes())
+        return (array.dtype, array.shape, array.tobytes())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Data) and (self.array is other.array or self._key == other._key)

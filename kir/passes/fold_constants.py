@@ -42,9 +42,10 @@ def fold(graph: Graph, node: Node) -> Replacement:
 
 
 def _is_constant_expression(node: Node) -> bool:
-    if isinstance(node.op, Constant | Input | Output) or not node.op.deterministic:
-        return False
-    return all(v is None or isinstance(v.node.op, Constant) for v in node.inputs) and not node.op.symbols()
+    for value in node.inputs:
+        if value is not None and not isinstance(value.node.op, Constant):
+            return False
+    return not isinstance(node.op, Constant | Input | Output) and node.op.deterministic and not node.op.symbols()
 
 
 def _is_worth_storing(graph: Graph, node: Node) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from kir.graph import Graph, Node, Value
+from kir.graph import Graph, Node
 from kir.ops.elementwise import Add, And, Equal, Mul, Or, Xor
 from kir.ops.structural import Constant
 from kir.passes.rewrite import exact_pass, remove_dead_nodes
 
 # Swapping operands gives the same bits. Maximum and Minimum are not among them: which of 0.0 and -0.0 they return
 # depends on the order.
-SWAPPABLE = (Add, Mul, And, Or, Xor, Equal)
+SWAPPABLE = frozenset({Add, Mul, And, Or, Xor, Equal})
 
 
 @exact_pass
@@ -25,13 +25,10 @@ def merge_common(graph: Graph) -> int:
 
     Exact: equal operators on equal inputs compute equal bits.
     """
-    numbers: dict[Value, int] = {}
     first_of: dict[Hashable, Node] = {}
     merged = []
     for node in graph.order():
-        for value in node.outputs:
-            numbers[value] = len(numbers)
-        first = first_of.setdefault(_key(node, numbers), node) if node.op.deterministic else node
+        first = first_of.setdefault(_key(node), node) if node.op.deterministic else node
         if first is not node:
             for old, new in zip(node.outputs, first.outputs, strict=True):
                 graph.replace(old, new)
@@ -40,8 +37,8 @@ def merge_common(graph: Graph) -> int:
     return len(merged)
 
 
-def _key(node: Node, numbers: dict[Value, int]) -> Hashable:
-    inputs = tuple(-1 if value is None else numbers[value] for value in node.inputs)
-    if isinstance(node.op, SWAPPABLE):
-        inputs = tuple(sorted(inputs))
-    return node.op, inputs, node.op.label if isinstance(node.op, Constant) else None
+def _key(node: Node) -> Hashable:
+    inputs = [id(value) for value in node.inputs]
+    if node.op.__class__ in SWAPPABLE:
+        inputs.sort()
+    return node.op, node.op.label if isinstance(node.op, Constant) else None, *inputs

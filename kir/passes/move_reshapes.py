@@ -26,7 +26,8 @@ def move_reshapes(graph: Graph) -> int:
     A Reshape moves only where one disappears, so this ends and never adds a node.
     Exact: elementwise operators compute every element on its own.
     """
-    return rewrite(graph, (cancel_reshapes, join_equal_reshapes))
+    rules = (cancel_reshapes, join_equal_reshapes)
+    return rewrite(graph, rules) if Reshape in graph.op_types() else 0
 
 
 @rule(Reshape)

@@ -77,6 +77,8 @@ def move_transposes_freely(graph: Graph) -> int:
 
 
 def _move_all(graph: Graph, exactly: bool) -> int:
+    if Transpose not in graph.op_types():
+        return 0
     order = graph.order()
     seeds = [node for node in order if isinstance(node.op, Transpose)]
     places = dict(zip(order, count()))

@@ -11,6 +11,7 @@ import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from kir.ops.shape import Expand
 from kir.ops.structural import Constant, Data, Input, Output
 
 Replacement = Value | tuple[Value, ...] | None
+Function = Callable[[Graph, Node], Replacement]
 
 # Rules that undo each other would run forever. Every rule here fires a handful of times per node at most: a chain of n
 # nodes that collapses pairwise takes n; 20 leaves room, and 1000 is for graphs of a few nodes.
@@ -75,14 +77,18 @@ class Rule:
     """A function of one node whose operator is one of `ops`; of any node when `ops` is empty."""
 
     ops: tuple[type[Op], ...]
-    function: Callable[[Graph, Node], Replacement]
+    function: Function
+
+    def matches(self, cls: type[Op]) -> bool:
+        """Whether it is for nodes with such an operator."""
+        return not self.ops or issubclass(cls, self.ops)
 
     def apply(self, graph: Graph, node: Node) -> Replacement:
         """What to use instead of the node's outputs, or None when the rule does not match."""
         return self.function(graph, node)
 
 
-def rule(*ops: type[Op]) -> Callable[[Callable[[Graph, Node], Replacement]], Rule]:
+def rule(*ops: type[Op]) -> Callable[[Function], Rule]:
     """Declares a rewrite of one node: the value(s) to use instead of its outputs, or None.
 
     >>> @rule(Neg)
@@ -101,10 +107,13 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> int:
 
     Dead nodes are removed on the way, so that rules may ask who else reads a value. O(nodes + changes · their uses):
     after a change only the new nodes, the readers of what changed and the producers that lost a reader are looked at.
+    O(rules) where the graph has none of their operators.
 
     Raises:
         GraphError: the rules never come to an end, or one returned a value of another type.
     """
+    if not any(rule.matches(cls) for cls in graph.op_types() for rule in rules):
+        return 0
     return _Worklist(graph, rules).run()
 
 
@@ -114,22 +123,27 @@ class _Worklist:
     def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
         self.graph = graph
         self.rules = rules
-        self.rules_of: dict[type[Op], tuple[Rule, ...]] = {}
-        self.pending: deque[Node] = deque()
-        self.queued: set[Node] = set()
-        order = graph.order()
-        if len(order) < graph.get_node_count():
-            remove_dead_nodes(graph, _missing(graph.nodes(), order))
-        self.known = set(order)
-        self.enqueue(order)
-        self.limit = MAX_CHANGES_ANYWAY + MAX_CHANGES_PER_NODE * len(order)
+        self.functions_of = {cls: self.find_functions(cls) for cls in graph.op_types()}
+        self.order = graph.order()
+        if len(self.order) < graph.get_node_count():
+            remove_dead_nodes(graph, _missing(graph.nodes(), self.order))
+        wanted = {cls for cls, functions in self.functions_of.items() if functions}
+        self.pending = deque([node for node in self.order if node.op.__class__ in wanted])
+        self.queued = set(self.pending)
+        self.limit = MAX_CHANGES_ANYWAY + MAX_CHANGES_PER_NODE * len(self.order)
+
+    @cached_property
+    def known(self) -> set[Node]:
+        """The nodes that were there from the start or have been looked at."""
+        return set(self.order)
 
     def run(self) -> int:
         changes = 0
         while self.pending:
             node = self.pending.popleft()
             self.queued.discard(node)
-            replacement = self.match(node) if node in self.graph else None
+            # Nothing leaves the graph before the first change.
+            replacement = self.match(node) if not changes or node in self.graph else None
             if replacement is not None:
                 changes += 1
                 self.check_end(changes, node)
@@ -139,18 +153,18 @@ class _Worklist:
     def enqueue(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             cls = type(node.op)
-            if cls not in self.rules_of:
-                self.rules_of[cls] = self.find_rules(cls)
-            if self.rules_of[cls] and node not in self.queued:
+            if cls not in self.functions_of:
+                self.functions_of[cls] = self.find_functions(cls)
+            if self.functions_of[cls] and node not in self.queued:
                 self.queued.add(node)
                 self.pending.append(node)
 
-    def find_rules(self, cls: type[Op]) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self.rules if not rule.ops or issubclass(cls, rule.ops))
+    def find_functions(self, cls: type[Op]) -> Sequence[Function]:
+        return [rule.function for rule in self.rules if rule.matches(cls)]
 
     def match(self, node: Node) -> Replacement:
-        for candidate in self.rules_of[type(node.op)]:
-            replacement = candidate.apply(self.graph, node)
+        for function in self.functions_of[type(node.op)]:
+            replacement = function(self.graph, node)
             if replacement is not None:
                 return replacement
         return None

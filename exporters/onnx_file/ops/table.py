@@ -18,7 +18,7 @@ from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
-from kir.op import Op
+from kir.op import Op, field_names
 from kir.ops.structural import Constant, Input, Output
 from kir.types import DType
 
@@ -71,7 +71,7 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
         return (formula(op, *(Expression.of(emitter, value) for value in inputs if value is not None)).name,)
     same = SAME.get(type(op))
     if same is not None and emitter.opset >= same.since:
-        attributes = {same.renamed.get(name, name): value for name, value in op.attributes().items()}
+        attributes = {same.renamed.get(name, name): getattr(op, name) for name in field_names(op.__class__)}
         return (emitter.node(same.name, names_of(inputs), **attributes),)
     function = EXPORTERS.get(type(op))
     if function is None:
