@@ -42,6 +42,14 @@ def layer_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+# Keras's groups, where kir has several modules for one.
+GROUPS = {
+    **dict.fromkeys(("einsum_dense", "embedding"), "core"),
+    **dict.fromkeys(("rnn", "rnn_cells", "conv_lstm", "wrappers"), "recurrent"),
+    **dict.fromkeys(("audio", "categorical", "image"), "preprocessing"),
+}
+
+
 def row(name: str, arguments: tuple[str, ...], mask: str, limits: str) -> str:
     return f"| {name} | {' '.join(arguments) or 'none of its own'} | {mask} | {limits} |"
 
@@ -55,13 +63,14 @@ def layer_table() -> str:
 
 
 def grouped_layers() -> dict[str, list[type[Layer]]]:
-    """The layer classes that `kir.layers` exports, by the module that they are in."""
+    """The layer classes that `kir.layers` exports, by group."""
     hidden = (Layer, kir.layers.InputLayer)
     classes = {v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v not in hidden}
     groups: dict[str, list[type[Layer]]] = {}
-    for cls in sorted(classes, key=lambda cls: (cls.__module__, cls.__name__)):
-        groups.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
-    return groups
+    for cls in sorted(classes, key=lambda cls: cls.__name__):
+        module = cls.__module__.rpartition(".")[2]
+        groups.setdefault(GROUPS.get(module, module), []).append(cls)
+    return dict(sorted(groups.items()))
 
 
 def mask_behaviour(cls: type[Layer]) -> str:
