@@ -41,6 +41,8 @@ LAYERS: dict[str, type[Layer]] = {
 } | {
     # The name of its class in Keras's code, which .h5 files have.
     "GroupedQueryAttention": kir.layers.GroupQueryAttention,
+    # Keras 3 has it no more.
+    "ThresholdedReLU": kir.layers.ReLU,
 }
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
@@ -269,6 +271,8 @@ class Builder:
         """What Keras 2 wrote, in the words of Keras 3."""
         if name in ("GRU", "GRUCell"):
             arguments.setdefault("reset_after", False)
+        if name == "ThresholdedReLU":
+            arguments["threshold"] = arguments.pop("theta", 1.0)
         if "hard_sigmoid" in [value for value in arguments.values() if isinstance(value, str)]:
             self._warn_once(
                 f"{self.origin.path} was written by Keras {self.origin.version} and uses hard_sigmoid, which was "

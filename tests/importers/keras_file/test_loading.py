@@ -271,6 +271,24 @@ def test_hard_sigmoid_of_keras_2_is_a_warning(write: Callable[[str, bytes], Path
         load_keras_model(write("old.h5", hostile.weights(write_all)))
 
 
+@pytest.mark.parametrize(("given", "theta"), [({"theta": 0.5}, 0.5), ({"theta": 0.0}, 0.0), ({}, 1.0)])
+def test_thresholded_relu_of_keras_2(
+    write: Callable[[str, bytes], Path], given: dict[str, float], theta: float
+) -> None:
+    layer = {"name": "a", "trainable": True, "batch_input_shape": [None, 6], "dtype": "float32", **given}
+    config = {"name": "s", "layers": [{"class_name": "ThresholdedReLU", "config": layer}]}
+
+    def write_all(file: h5py.File) -> None:
+        file.attrs["keras_version"] = "2.15.0"
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": config})
+        file.create_group("model_weights")
+
+    x = np.array([[-2, 0, 0.25, 0.5, 1, 2]], np.float32)
+    np.testing.assert_array_equal(
+        load_keras_model(write("old.h5", hostile.weights(write_all))).predict(x), np.where(x > theta, x, 0)
+    )
+
+
 # How it is read
 
 
