@@ -12,7 +12,7 @@ from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
-from kir.ops.shape import Transpose
+from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
@@ -28,7 +28,8 @@ def fold_affine(graph: Graph) -> int:
     A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit or channel, or Neg, or a
     BatchNormalization.
 
-    1. A scale or shift behind a Dense without activation, a Conv or a ConvTranspose that nothing else reads.
+    1. A scale or shift behind a Dense without activation, a Conv or a ConvTranspose that nothing else reads. One number
+       for all elements may have Reshapes and Transposes in between, as the scale of attention has.
     2. A scale or shift in front of one of these, which nothing else reads; no shift in front of a ConvTranspose, or of
        a Conv with padding, which is not shifted.
     3. A Dense without activation in front of a Dense, when one kernel is no larger than the two.
@@ -188,16 +189,33 @@ def find_weights(node: Node | None) -> Weights | None:
 @rule(Mul, Div, Add, Sub, Neg, BatchNormalization)
 def fold_behind(graph: Graph, node: Node) -> Value | None:
     for value in node.inputs[:2]:
-        weights = find_weights(None if value is None else value.node)
-        affine = find_affine(node, weights.axis) if weights else None
-        if weights is None or affine is None or affine.x is not value:
+        movers = [] if value is None else _movers_above(graph, value)
+        source = given(movers[-1].inputs[0]) if movers else value
+        weights = find_weights(None if source is None else source.node)
+        if value is None or weights is None:
+            continue
+        # Behind movers, what is along an axis is somewhere else; with no axis left, it must be one number.
+        affine = find_affine(node, value.type.rank if movers else weights.axis)
+        if affine is None or affine.x is not value:
             continue
         if not graph.is_read_once(weights.node) or not weights.is_linear:
             return None
         bias = weights.bias_or_zero * affine.scale + affine.shift
         kernel = None if _is_one(affine.scale) else weights.scale_outputs(affine.scale)
-        return _replace_weights(graph, weights, given(weights.node.inputs[0]), kernel, bias)
+        folded = _replace_weights(graph, weights, given(weights.node.inputs[0]), kernel, bias)
+        for mover in reversed(movers if folded else []):
+            folded = add_for(graph, mover, mover.op, folded)
+        return folded
     return None
+
+
+def _movers_above(graph: Graph, value: Value) -> list[Node]:
+    """The Reshapes and Transposes that compute a value, the last one first, as long as nothing else reads them."""
+    movers: list[Node] = []
+    while isinstance(value.node.op, Reshape | Transpose) and graph.is_read_once(value.node):
+        movers.append(value.node)
+        value = given(value.node.inputs[0])
+    return movers
 
 
 @rule(Dense, Conv, ConvTranspose)

@@ -53,6 +53,15 @@ def shared_kernel_shifted(b, x):  # type: ignore[no-untyped-def]
     return b(Add(), b(Dense(), x, kernel), C3), b(Dense(), b(Add(), x, C4), kernel, B)
 
 
+def moved(b, x):  # type: ignore[no-untyped-def]
+    return b(Transpose((0, 2, 1)), b(Reshape((symbol("batch"), 3, 1)), dense(b, x)))
+
+
+def moved_read_twice(b, x):  # type: ignore[no-untyped-def]
+    value = moved(b, x)
+    return b(Mul(), value, f32(2)), value
+
+
 FIRST, LAST = Transpose((0, 3, 1, 2)), Transpose((0, 2, 3, 1))
 
 
@@ -85,6 +94,19 @@ CASES = {
     "1 negate": (lambda b, x: b(Neg(), dense(b, x)), ["Dense"]),
     "1 several": (lambda b, x: b(Div(), b(Add(), b(Mul(), dense(b, x), C3), f32(1)), f32(3)), ["Dense"]),
     "1 batch normalization": (lambda b, x: normalized(b, dense(b, x)), ["Dense"]),
+    "1 scale by a number behind movers": (
+        lambda b, x: b(Mul(), moved(b, x), np.full((1, 1), 2, np.float32)),
+        ["Dense", "Reshape", "Transpose"],
+    ),
+    "1 shift by a number behind movers": (
+        lambda b, x: b(Sub(), f32(1), b(Neg(), moved(b, x))),
+        ["Dense", "Reshape", "Transpose"],
+    ),
+    "1 not a scale of units behind movers": (
+        lambda b, x: b(Mul(), moved(b, x), C3),
+        ["Dense", "Reshape", "Transpose", "Mul"],
+    ),
+    "1 not behind movers that are read twice": (moved_read_twice, ["Dense", "Reshape", "Transpose", "Mul"]),
     "1 not a batch normalization of another axis": (
         lambda b, x: normalized(b, b(Reshape((symbol("batch"), 3, 1)), dense(b, x))),
         ["Dense", "Reshape", "BatchNormalization"],
