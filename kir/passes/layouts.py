@@ -42,7 +42,7 @@ from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, S
 from kir.ops.structural import Constant, Input, Output
 from kir.ops.windows import MAX_SPATIAL
 from kir.passes.fold_transposes import match_axes
-from kir.types import Shape, TensorType
+from kir.types import DType, Shape, TensorType
 
 Permutation = tuple[int, ...]
 
@@ -292,7 +292,10 @@ def _dense(node: Any, port: Port, permutation: Permutation) -> Moved:
     if not port.is_output and port.index > 0:
         raise _CannotMoveError
     rank = node.output.type.rank
-    if 3 <= rank <= 2 + MAX_SPATIAL and permutation == (0, rank - 1, *range(1, rank - 1)) and node.op == Dense():
+    is_first = permutation == (0, rank - 1, *range(1, rank - 1))
+    # onnxruntime has products of float64, and no convolution.
+    is_convolution = node.op == Dense() and node.output.type.dtype is not DType.FLOAT64
+    if 3 <= rank <= 2 + MAX_SPATIAL and is_first and is_convolution:
         inputs, units = node.inputs[1].type.shape
         ones = (1,) * (rank - 2)
         op = Conv(ones, ones, 1, (0,) * (2 * len(ones)))

@@ -50,6 +50,13 @@ CASES: list[tuple[tuple[Any, ...], str, Any, dict[str, Any], list[str]]] = [
         ["Gemm"],
     ),
 ]
+# What such products become where a convolution needs fewer nodes. onnxruntime has none of float64.
+CONVOLUTIONS = {
+    ("abc,cd->adb", "MatMul", "Add", "Transpose"): ["Transpose", "Conv"],
+    ("acb,cd->abd", "Transpose", "MatMul", "Add"): ["Conv", "Transpose"],
+    ("ab...,bc->ac...", "Transpose", "MatMul", "Add", "Transpose"): ["Conv"],
+    ("ab...,bc->ac...", "Transpose", "MatMul", "Transpose"): ["Conv"],
+}
 DTYPES = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-6}
 
 
@@ -60,7 +67,8 @@ def test_like_keras(
 ) -> None:
     given = {"equation": equation, "output_shape": output_shape, "dtype": dtype, **options}
     proto = check_layer("EinsumDense", (shape, dtype), atol=DTYPES[dtype], rtol=DTYPES[dtype], **given)
-    assert [name for name in node_types(proto) if name not in ("Shape", "Concat")] == nodes
+    expected = nodes if dtype == "float64" else CONVOLUTIONS.get((equation, *nodes), nodes)
+    assert [name for name in node_types(proto) if name not in ("Shape", "Concat")] == expected
 
 
 def test_initializers_know_which_axes_are_inputs() -> None:

@@ -296,6 +296,15 @@ def test_a_dense_among_convolutions_is_one() -> None:
     assert op_names(graph) == ["Transpose", "Conv", "Conv", "Relu", "Conv", "Conv", "Transpose"]
 
 
+@pytest.mark.parametrize(("type", "names"), [("f32", ["Conv"]), ("f64", ["Transpose", "Dense", "Transpose"])])
+def test_a_dense_between_transposes_is_a_convolution_where_onnxruntime_has_one(type: str, names: list[str]) -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        kernel, bias = (array.astype(x.type.dtype.numpy) for array in (weights(4, 6), weights(6)))
+        return b(FIRST, b(Dense(), b(LAST, x), kernel, bias))
+
+    assert left(move_transposes_freely, build, f"{type}[batch, 4, 5, 6]", special=False) == names
+
+
 def test_two_dense_with_biases_outweigh_a_transpose() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         y = b(LayerNormalization(3, 0.1), conv(b, x), weights(4))
