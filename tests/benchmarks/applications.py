@@ -8,7 +8,7 @@ their files through onnxslim. They do not share an environment, so each may have
 option or else from the variable KIR_TF2ONNX_PYTHON, KIR_TORCH_PYTHON or KIR_ONNXSLIM_PYTHON; without, it is this one.
 Those that are not installed there are left out.
 
-Every model has random weights, and BatchNormalizations have random statistics, so that it shows how they are folded.
+Every model has random weights, BatchNormalizations random statistics, so that it shows whether they are folded right.
 All exporters read the same `.keras` file; outputs are compared with those of Keras, whose largest is 1. Latencies are
 medians of interleaved runs of onnxruntime with one thread at batch 1. With --keep, what
 Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
@@ -104,31 +104,27 @@ def run_program(python: str, code: str, source: Path, target: Path, backend: str
 # Models
 
 
-def load_or_build_model(name: str, size: int, source: Path) -> Any:
-    """The model that Keras saved in `source`; if there is none, it is built and saved there."""
+def load_or_save_model(name: str, size: int, source: Path) -> Any:
+    """The model that Keras saved in `source`; if there is none, it is built and saved there first."""
     import keras
 
-    if source.exists():
-        return keras.models.load_model(source, compile=False)
-    model = build_model(name, size)
-    model.save(source)
-    return model
+    if not source.exists():
+        build_model(name, size).save(source)
+    return keras.models.load_model(source, compile=False)
 
 
 def build_model(name: str, size: int) -> Any:
-    """A model of keras.applications with random weights, such that what it computes neither vanishes nor explodes."""
+    """A model of keras.applications with random weights, also where Keras draws zeros or ones."""
     import keras
 
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
     random = np.random.default_rng(0)
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            spread = [random.uniform(0.7, 1.3, layer.gamma.shape)] if layer.scale else []
-            shift = [random.normal(0, 0.1, layer.moving_mean.shape)] if layer.center else []
-            mean = random.normal(0, 0.1, layer.moving_mean.shape)
-            variance = random.uniform(0.7, 1.3, layer.moving_variance.shape)
-            layer.set_weights([*spread, *shift, mean, variance])
+    for weight in model.weights:
+        if weight.name.endswith(("gamma", "variance")):
+            weight.assign(random.uniform(0.7, 1.3, weight.shape))
+        elif weight.name.endswith(("beta", "bias", "mean")):
+            weight.assign(random.normal(scale=0.1, size=weight.shape))
     return model
 
 
@@ -258,7 +254,7 @@ def main() -> None:
         for name in arguments.names or NAMES:
             print(f"{name}, {arguments.size} pixels", flush=True)
             source = folder / f"{name}_{arguments.size}.keras"
-            model = load_or_build_model(name, arguments.size, source)
+            model = load_or_save_model(name, arguments.size, source)
             image = np.random.default_rng(0).uniform(-1, 1, (1, arguments.size, arguments.size, 3)).astype(np.float32)
             files = make_files(source, pythons)
             print_outcomes(measure(files, image, np.asarray(model(image)), arguments.runs))
