@@ -38,6 +38,7 @@ from kir.ops.elementwise import (
     Xor,
 )
 from kir.ops.reduce import ReduceMax, ReduceMin
+from kir.ops.shape import Concat
 from kir.passes.rewrite import (
     Replacement,
     add_constant,
@@ -67,6 +68,7 @@ def simplify(graph: Graph) -> int:
        Where(Not(c), a, b): Where(c, b, a).
     7. And, Or, Xor with a constant that decides or does nothing; And, Or, Maximum, Minimum of one value twice: it.
     8. Cast(Cast(x)): Cast(x), where the inner one loses nothing, or x holds booleans as numbers.
+    9. Concat(x, Concat(y, z)) along one axis: Concat(x, y, z). The inner one stays if something else reads it.
 
     Exact: see the rules.
     """
@@ -297,6 +299,27 @@ def _count_integer_bits(dtype: DType) -> int:
     return int(limits.max).bit_length()
 
 
+@rule(Concat)
+def join_concats(graph: Graph, node: Node) -> Value | None:
+    # From the outermost alone, all at once: a long chain would otherwise be copied at each of its links.
+    if _is_part(graph, node, *graph.consumers(node)[:1]):
+        return None
+    parts: list[Value] = []
+    waiting = list(reversed(node.inputs))
+    while waiting:
+        value = given(waiting.pop())
+        if _is_part(graph, value.node, node):
+            waiting += reversed(value.node.inputs)
+        else:
+            parts.append(value)
+    return add_for(graph, node, node.op, *parts) if len(parts) > len(node.inputs) else None
+
+
+def _is_part(graph: Graph, node: Node, *outer: Node) -> bool:
+    """Whether a Concat does nothing but join along the axis of the outer one, which alone reads it in the end."""
+    return isinstance(node.op, Concat) and graph.is_read_once(node) and all(node.op == other.op for other in outer)
+
+
 RULES = (
     drop_neutral,
     drop_neutral_right,
@@ -311,4 +334,5 @@ RULES = (
     decide_logic,
     drop_same,
     join_casts,
+    join_concats,
 )

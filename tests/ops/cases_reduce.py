@@ -24,6 +24,7 @@ from tests.ops.cases import Case
 FLOAT_ONLY = (ReduceMean, ReduceL2, ReduceLogSumExp)
 ANY_NUMBER = (ReduceSum, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceSumSquare)
 AXES = (("[2, 3]", (1,)), ("[batch, 3, length]", (0, 2)), ("[2, batch, 4]", (1,)), ("[length]", (0,)), ("[]", ()))
+IMAGES = parse_type("f32[batch, 3, length, 4]")
 
 
 def _reductions() -> list[Case]:
@@ -46,4 +47,8 @@ def _extremes() -> list[Case]:
     return rows
 
 
-REDUCE_CASES: list[Case] = [*_reductions(), *_extremes()]
+REDUCE_CASES: list[Case] = [
+    *_reductions(),
+    *_extremes(),
+    *(Case(ReduceMean((2, 3), keepdims), (IMAGES,)) for keepdims in (False, True)),
+]

@@ -27,7 +27,7 @@ from kir.ops.elementwise import (
     Xor,
 )
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceSum
-from kir.ops.shape import Expand
+from kir.ops.shape import Concat, Expand
 from kir.ops.structural import Constant
 from kir.passes.simplify import simplify
 from kir.types import DType
@@ -51,6 +51,10 @@ def bounds(outer, second, first):  # type: ignore[no-untyped-def]
 
 def clips(first, second):  # type: ignore[no-untyped-def]
     return lambda b, x: clip(*second)(b, clip(*first)(b, x))
+
+
+def join(b, x, y):  # type: ignore[no-untyped-def]
+    return b(Concat(1), x, y)
 
 
 def casts(*names: str):  # type: ignore[no-untyped-def]
@@ -129,6 +133,10 @@ CASES = {
     "8 not signs lost": (casts("u32", "i64"), I32, ["Cast", "Cast"]),
     "8 not by another 16 bits": (casts("bf16", "f16"), "f16[batch, 4]", ["Cast", "Cast"]),
     "8 not rounded twice": (casts("f64", "f16"), I32, ["Cast", "Cast"]),
+    "9 on either side": (lambda b, x, y: b(Concat(1), join(b, x, y), y, join(b, y, x)), (F32, F32), ["Concat"]),
+    "9 in each other": (lambda b, x, y: join(b, x, join(b, join(b, y, x), y)), (F32, F32), ["Concat"]),
+    "9 not along another axis": (lambda b, x: b(Concat(0), join(b, x, x), join(b, x, x)), F32, ["Concat"] * 3),
+    "9 not if read twice": (lambda b, x: join(b, *[join(b, x, x)] * 2), F32, ["Concat", "Concat"]),
 }
 
 
@@ -172,3 +180,13 @@ def test_5_integers() -> None:
         return b(Clip(), b(Clip(), x, np.int32(0), None), None, np.int32(6))
 
     assert left(simplify, build, I32) == ["Clip"]
+
+
+def test_9_a_long_chain() -> None:
+    def build(b, x):  # type: ignore[no-untyped-def]
+        y = x
+        for _ in range(2_000):
+            y = join(b, y, x)
+        return y
+
+    assert left(simplify, build, F32) == ["Concat"]

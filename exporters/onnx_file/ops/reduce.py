@@ -19,6 +19,7 @@ from kir.ops.reduce import (
     ReduceSum,
     ReduceSumSquare,
 )
+from kir.types import DType
 
 SAME.update(
     {
@@ -28,7 +29,15 @@ SAME.update(
 )
 
 
-@exports(ReduceL1, ReduceL2, ReduceLogSumExp, ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
+@exports(ReduceMean)
+def reduce_mean(emitter: Emitter, op: ReduceMean, x: Tensor) -> Names:
+    """The mean of each channel of images is a pooling, which onnxruntime computes in the layout of the convolutions."""
+    if x.type.rank == 4 and op == ReduceMean((2, 3), True) and x.type.dtype is DType.FLOAT32:
+        return emitter.node("GlobalAveragePool", [x.name])
+    return reduce(emitter, op, x)
+
+
+@exports(ReduceL1, ReduceL2, ReduceLogSumExp, ReduceMax, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
 def reduce(emitter: Emitter, op: Any, x: Tensor) -> Names:
     """The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none: all of none."""
     if not op.axes:

@@ -21,6 +21,7 @@ from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
+from kir.ops.reduce import ReduceMean
 from kir.ops.shape import Expand, OneHot, Range, Reshape, Slice, Split, Tile, Trilu
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Input, Output, constant
@@ -157,6 +158,20 @@ def test_a_clip_without_a_bound_keeps_infinities(opset: int) -> None:
     outputs = run(graph, {"x": np.array([-np.inf, 1, np.inf], np.float32)}, opset)
     np.testing.assert_array_equal(outputs["low"], [0, 1, np.inf])
     np.testing.assert_array_equal(outputs["high"], [-np.inf, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("given", "axes", "keepdims", "expected"),
+    [
+        ("f32[batch, 3, length, 4]", (2, 3), True, "GlobalAveragePool"),
+        ("f32[batch, 3, length, 4]", (2, 3), False, "ReduceMean"),
+        ("f32[batch, 3, length, 4]", (1, 2), True, "ReduceMean"),
+        ("f32[batch, 3, length, 4, 5]", (2, 3), True, "ReduceMean"),
+        ("f16[batch, 3, length, 4]", (2, 3), True, "ReduceMean"),
+    ],
+)
+def test_means_of_channels_are_poolings(given: str, axes: tuple[int, ...], keepdims: bool, expected: str) -> None:
+    assert op_types(graph_of(ReduceMean(axes, keepdims), given)) == [expected]
 
 
 def test_einsum_with_ellipses_of_different_lengths() -> None:
