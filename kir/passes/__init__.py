@@ -26,6 +26,7 @@ from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_formulas import fuse_formulas
+from kir.passes.fuse_normalizations import fuse_normalizations
 from kir.passes.join_slices import join_slices
 from kir.passes.keep_axes import keep_axes
 from kir.passes.merge_common import merge_common
@@ -67,6 +68,7 @@ PASSES: tuple[Pass, ...] = (
     reshape_transposes,
     # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
     fuse_formulas,
+    fuse_normalizations,
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,
