@@ -18,6 +18,7 @@ from kir.backend import image
 from kir.errors import UnsupportedError
 from kir.importers.user_layer import UserLayer
 from kir.keras_tensor import KerasTensor
+from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
 from kir.naming import reset_names
 from kir.op import Array
@@ -122,7 +123,12 @@ _INITIALIZERS = {
     for name, value in own_names(initializers, "kir.initializers").items()
     if value not in (initializers.RandomInitializer, initializers.compute_fans)
 }
-_LAYERS = own_names(kir.layers, "kir.layers") | {
+_LAYERS = {
+    # Those of keras.applications have no public name.
+    name: value
+    for name, value in own_names(kir.layers, "kir.layers").items()
+    if value.__module__ != "kir.layers.applications"
+} | {
     "InputSpec": inert_class("keras.layers", "InputSpec"),
     "Layer": UserLayer,
 }
@@ -214,6 +220,7 @@ REFUSED: Mapping[str, str] = {
     "applications": _NEEDS_KERAS,
     "datasets": _DATA,
     "preprocessing": _DATA,
+    **{f"layers.{name}": f"it {reason}" for name, reason in UNSUPPORTED.items()},
     "models.clone_model": "kir does not copy models; call the function that builds it twice",
     "models.load_model": _FILES,
     "models.model_from_json": _FILES,

@@ -344,7 +344,8 @@ def test_every_way_to_import(tmp_path: Path, text: str) -> None:
     ("line", "error", "message"),
     [
         ("keras.layers.Desne(3)", UnsupportedError, r"keras\.layers\.Desne.*near it: Dense"),
-        ("from keras.layers import ConvLSTM2D", UnsupportedError, r"no keras\.layers\.ConvLSTM2D.*Conv2D"),
+        ("from keras.layers import ConvLSTM4D", UnsupportedError, r"no keras\.layers\.ConvLSTM4D.*ConvLSTM"),
+        ("from keras.layers import Hashing\nHashing(3)", UnsupportedError, r"keras\.layers\.Hashing: .*by a hash"),
         ("import keras.layer", UnsupportedError, r"no keras\.layer .*near it: layers"),
         ("tf.keras.layers.Desne(3)", UnsupportedError, r"tensorflow\.keras\.layers\.Desne"),
         ("tf.reduce_maen(3)", UnsupportedError, "near it: reduce_mean"),
