@@ -85,7 +85,7 @@ def _layer_normalization(component: Component, name: str) -> Iterator[Proposal]:
         axes = _axes_at_the_end(component, node)
         weights = [array for array, is_there in zip(arrays, (has_scale, True), strict=False) if is_there]
         arguments = {
-            "axis": axes if len(axes) > 1 else axes[0],
+            "axis": axes[0] if len(axes) == 1 else axes,
             "epsilon": op.epsilon,
             "scale": has_scale,
             "center": len(arrays) > 1,
@@ -115,7 +115,7 @@ def _rms_normalization(component: Component, name: str) -> Iterator[Proposal]:
     root = np.asarray(np.sqrt(scale.size), scale.dtype)
     epsilon = float(f"{added[0].item() / scale.size:.6g}")
     for x, weight in product(component.inputs[:1], (scale, scale / root)):
-        arguments = {"axis": axes if len(axes) > 1 else axes[0], "epsilon": epsilon}
+        arguments = {"axis": axes[0] if len(axes) == 1 else axes, "epsilon": epsilon}
         yield from attempt(component, name, x, arguments, [weight])
 
 
@@ -128,7 +128,7 @@ def _unit_normalization(component: Component, name: str) -> Iterator[Proposal]:
     rank = node.outputs[0].type.rank
     axes = [-1] if op.axes == (rank - 1,) else list(op.axes)
     for x in component.inputs[:1]:
-        yield from attempt(component, name, x, {"axis": axes if len(axes) > 1 else axes[0]})
+        yield from attempt(component, name, x, {"axis": axes[0] if len(axes) == 1 else axes})
 
 
 # Activations with arguments

@@ -229,7 +229,7 @@ def _up_sampling(component: Component, name: str) -> Iterator[Proposal]:
         return
     for data_format, x in _both_formats(component):
         factors = _factors(x.type.shape, component.nodes[-1].outputs[0].type.shape, data_format)
-        if factors is None:
+        if not factors:
             continue
         if name == "UpSampling1D":
             yield from attempt(component, name, x, {"size": factors[0]})

@@ -66,7 +66,7 @@ class Proposal:
 
 def propose(component: Component) -> Iterator[Proposal]:
     """Layers that the first nodes of a component may be a call of, the likeliest first."""
-    if not component.path:
+    if not component.path or not component.inputs:
         return
     for name in _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]:
         if name in MAKERS:
@@ -332,7 +332,8 @@ def _dropout(component: Component, name: str) -> Iterator[Proposal]:
 @makes("LSTM", "GRU", "SimpleRNN")
 def _recurrent(component: Component, name: str) -> Iterator[Proposal]:
     """A layer without a mask or initial states."""
-    nodes = [node for node in component.nodes if isinstance(node.op, recurrent.LSTM | recurrent.GRU | recurrent.RNN)]
+    operator = {"LSTM": recurrent.LSTM, "GRU": recurrent.GRU, "SimpleRNN": recurrent.RNN}[name]
+    nodes = [node for node in component.nodes if isinstance(node.op, operator)]
     if len(nodes) != 1 or len(component.inputs) != 1:
         return
     op: Any = nodes[0].op

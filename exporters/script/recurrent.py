@@ -115,7 +115,12 @@ class _Assembly:
         arrays = [
             value.node.op.value.array for value in node.inputs[1:4] if value and isinstance(value.node.op, Constant)
         ]
-        if source not in self.tensors or len(arrays) != 3 or any(value is not None for value in node.inputs[5:]):
+        if (
+            source is None
+            or source not in self.tensors
+            or len(arrays) != 3
+            or any(value is not None for value in node.inputs[5:])
+        ):
             return False
         has_sequence = self.graph.uses(node.outputs[0]) != []
         made = _recurrent_layer(node, has_sequence)
@@ -130,12 +135,11 @@ class _Assembly:
                 self.tensors.update((value, output) for value in inner.outputs if value.type.dtype.is_float)
         return True
 
-    def _source(self, node: Node) -> Value:
+    def _source(self, node: Node) -> Value | None:
         """What a recurrent layer reads: the value from outside that its operator's input was moved from."""
         value = node.inputs[0]
         while value is not None and value.node.origin == node.origin:
-            value = value.node.inputs[0]
-        assert value is not None
+            value = next(iter(value.node.inputs), None)
         return value
 
 

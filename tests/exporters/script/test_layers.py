@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kir import Input, Sequential
+from kir import Input, Sequential, passes
 from kir import layers as L
 from kir.exporters.script import write
+from kir.exporters.script.graphs import write_graph
+from kir.exporters.script.proposals import MAKERS
+from kir.exporters.script.script import Script
+from kir.graph import Graph, Origin
 from kir.importers.keras_file import load_keras_model
 from kir.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
+from tests.ops.cases import all_cases
 
 FIRST = {"data_format": "channels_first"}
 IMAGE, SERIES, VOLUME = (6, 8, 9), (6, 8), (6, 4, 5, 6)
@@ -139,6 +145,19 @@ def test_without_the_same_bytes_layers_are_functions(tmp_path: Path, monkeypatch
     assert "Traced" not in through_script(graph, tmp_path)[1]
     monkeypatch.setattr(write, "writes_same_bytes", lambda a, b: False)
     assert 'Traced(compute_conv, origin=Origin("conv", "Conv2D"), name="conv")' in through_script(graph, tmp_path)[1]
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_a_file_may_name_any_layer_for_any_operator(name: str) -> None:
+    for index in np.random.default_rng(sum(name.encode())).permutation(len(graphs()))[:40]:
+        for node in graphs()[index].order():
+            node.origin = Origin("path", name)
+        write_graph(Script(), graphs()[index], passes.pipeline())
+
+
+@cache
+def graphs() -> list[Graph]:
+    return [graph for graph in (case.graph() for case in all_cases()) if graph.inputs]
 
 
 def test_mobilenet(tmp_path: Path) -> None:
