@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kir.ops.elementwise import Abs, Add, Div, Mul, Pow, Reciprocal, Sqrt, Sub
+from kir.ops.elementwise import Abs, Add, Div, Mul, Neg, Pow, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import LayerNormalization
 from kir.ops.reduce import ReduceMean
 from kir.passes.fuse_normalizations import fuse_normalizations
@@ -40,6 +40,22 @@ def epsilon_first(b, x):  # type: ignore[no-untyped-def]
 
 def of_another_square(b, x):  # type: ignore[no-untyped-def]
     return normalize(b, x, square=lambda b, y: power(b, x))
+
+
+def scaled(b, x, rest, scale=None):  # type: ignore[no-untyped-def]
+    """x * k + rest(mean, k), as Keras writes it."""
+    mean = b(ReduceMean((1,), True), x)
+    factor = b(Reciprocal(), b(Sqrt(), b(Add(), b(ReduceMean((1,), True), product(b, b(Sub(), x, mean))), EPSILON)))
+    factor = factor if scale is None else b(Mul(), factor, scale)
+    return b(Add(), b(Mul(), x, factor), rest(b, mean, factor))
+
+
+def subtract(b, mean, factor):  # type: ignore[no-untyped-def]
+    return b(Sub(), weights(4, seed=2), b(Mul(), mean, factor))
+
+
+def add_negated(b, mean, factor):  # type: ignore[no-untyped-def]
+    return b(Add(), b(Mul(), b(Neg(), mean), factor), weights(4, seed=2))
 
 
 FORMULA = ["ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div"]
@@ -97,6 +113,17 @@ CASES = {
     "3 not read twice": (
         lambda b, x: (b(Add(), y := normalize(b, x), weights(4)), y),
         [*NORMALIZED, "Add"],
+    ),
+    "4": (lambda b, x: scaled(b, x, subtract, weights(4)), NORMALIZED),
+    "4 negated": (lambda b, x: scaled(b, x, add_negated, weights(4)), NORMALIZED),
+    "4 without a scale": (lambda b, x: scaled(b, x, add_negated), NORMALIZED),
+    "4 without a bias": (
+        lambda b, x: scaled(b, x, lambda b, m, k: b(Neg(), b(Mul(), m, k)), weights(4)),
+        NORMALIZED,
+    ),
+    "4 not without the mean": (
+        lambda b, x: scaled(b, x, lambda b, m, k: b(Neg(), b(Mul(), x, k)), weights(4)),
+        [*FORMULA[:2], "Mul", *FORMULA[3:6], "Reciprocal", "Mul", "Mul", "Mul", "Neg", "Add"],
     ),
 }
 
