@@ -177,8 +177,15 @@ class StandIn(MetaPathFinder, Loader):
 
 
 def stand_in_for(script: ast.AST) -> StandIn:
-    """The stand-in for a script: chosen at once if the script imports one of `PACKAGES` that is not installed."""
-    return StandIn(True if any(not is_installed(name) for name in packages_imported(script)) else None)
+    """The stand-in for a script, decided at once where that can be told.
+
+    It is chosen if the script imports one of `PACKAGES` that is not installed, and not if one that it imports is loaded
+    already: no finder is asked for that, and the next question would be Keras's own for TensorFlow.
+    """
+    imported = packages_imported(script)
+    if any(not is_installed(name) for name in imported):
+        return StandIn(True)
+    return StandIn(False if any(name in sys.modules for name in imported) else None)
 
 
 def is_installed(package: str) -> bool:
