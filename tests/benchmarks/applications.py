@@ -10,7 +10,7 @@ Those that are not installed there are left out.
 
 Every model has random weights, BatchNormalizations random statistics, so that it shows whether they are folded right.
 All exporters read the same `.keras` file; outputs are compared with those of Keras, whose largest is 1. Latencies are
-medians of interleaved runs of onnxruntime with one thread at batch 1. With --keep, what
+the medians of interleaved runs of onnxruntime at batch 1, in processor time of its one thread. With --keep, what
 Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
 """
 
@@ -170,9 +170,9 @@ def measure(files: Mapping[str, Path], image: Any, expected: Any, runs: int) -> 
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(runs):
         for name, session in sessions.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             session.run(None, feeds[name])
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.process_time() - begin)
     scale = np.abs(expected).max()
     return {
         name: Outcome(
