@@ -158,6 +158,10 @@ class Graph:
         """The classes of the operators that are stored, of dead nodes too. O(classes)."""
         return [cls for cls, count in self._counts.items() if count]
 
+    def has_any(self, *classes: type[Op]) -> bool:
+        """Whether an operator of one of these classes is stored, dead or not. O(classes)."""
+        return any(self._counts[cls] for cls in classes)
+
     def uses(self, value: Value) -> list[Use]:
         """Where a value is read, in the order in which the reads were added. O(uses of the node)."""
         return [
@@ -230,11 +234,12 @@ class Graph:
         if isinstance(op, Input | Output):
             self._check_label(op)
         node = Node(op, inputs, origin)
-        store.add_node(node)
         self._counts[op.__class__] += 1
         for slot, value in enumerate(inputs):
             if value is not None:
                 store.add_edge(value.node, node, key=slot, index=value.index)
+        if node not in store:  # an edge would have brought it
+            store.add_node(node)
         if isinstance(op, Input | Output):
             self._labels_of(op)[op.label] = node
             self._known_order = None

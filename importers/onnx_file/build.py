@@ -214,7 +214,7 @@ class _Reader:
         if self.keep_unknown and is_unknown:
             return self._carry(node.node, inputs)
         check_inputs(op_type, inputs)
-        call = Call(self.translator, op_type, Attributes(node.node, self.folder), tuple(node.outputs))
+        call = Call(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
         if folded is None:
             return translate(call, inputs)
@@ -307,6 +307,7 @@ def _count_reads(nodes: Sequence[NodeTexts], outputs: Sequence[str]) -> Counter[
     """How often each name is read. What an Identity reads counts twice: it has two names then."""
     counts = Counter(outputs)
     for node in nodes:
-        for name in (*node.inputs, *outer_names(node.node)):
+        outer = outer_names(node.node) if node.attributes else []
+        for name in (*node.inputs, *outer):
             counts[name] += 2 if node.op_type == "Identity" else 1
     return counts

@@ -164,6 +164,7 @@ class NodeTexts:
     domain: str
     inputs: list[str]
     outputs: list[str]
+    attributes: list[AttributeProto]
     node: NodeProto
 
     @classmethod
@@ -173,14 +174,16 @@ class NodeTexts:
         Raises:
             FormatError: one is no UTF-8 text, which protobuf gives as bytes.
         """
-        texts = cls(node.name, node.op_type, domain_of(node), list(node.input), list(node.output), node)
+        domain = node.domain
+        own = "" if domain == "ai.onnx" else domain
+        texts = cls(node.name, node.op_type, own, list(node.input), list(node.output), list(node.attribute), node)
         names = (
             node.name,
             texts.op_type,
-            node.domain,
+            domain,
             *texts.inputs,
             *texts.outputs,
-            *[a.name for a in node.attribute],
+            *[attribute.name for attribute in texts.attributes],
         )
         if bytes in map(type, names):
             raise FormatError(f"node {texts.name or index} ({texts.op_type}) has a name that is no UTF-8 text")
@@ -201,12 +204,12 @@ class Attributes:
         FormatError: an attribute is of another type than asked for, given twice, or absent without a default.
     """
 
-    def __init__(self, node: NodeProto, folder: Path | None) -> None:
+    def __init__(self, node: NodeTexts, folder: Path | None) -> None:
         self._folder = folder
         self._node = node
         self._found: dict[str, AttributeProto] = {}
         self._read: set[str] = set()
-        for attribute in node.attribute:
+        for attribute in node.attributes:
             if attribute.name in self._found:
                 raise FormatError(f"{self._what} has the attribute {attribute.name!r} twice")
             self._found[attribute.name] = attribute

@@ -23,6 +23,8 @@ def expand_constants(graph: Graph) -> int:
 
     Exact: Expand and broadcasting both repeat elements.
     """
+    if not graph.has_any(Expand, Tile):
+        return 0
     return rewrite(graph, (drop_expand, sink_expand, join_expands, move_uniform, tile_as_expand, expand_last))
 
 

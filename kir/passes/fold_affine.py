@@ -40,6 +40,8 @@ def fold_affine(graph: Graph) -> int:
 
     Rounding: sums are formed in another order.
     """
+    if not graph.has_any(Dense, Conv, ConvTranspose, BatchNormalization):
+        return 0
     return rewrite(graph, (fold_behind, fold_in_front, fold_dense, skip_transposes))
 
 

@@ -43,6 +43,8 @@ def fuse_normalizations(graph: Graph) -> int:
     Source: 1. is what torch.onnx writes below opset 17, 4. is `tf.nn.batch_normalization`, which Keras calls.
     Rounding: the operator sums in another order, and rounds where the formula does not.
     """
+    if not graph.has_any(ReduceMean, LayerNormalization):
+        return 0
     return rewrite(graph, (fuse_quotient, fuse_scaled, take_weight))
 
 

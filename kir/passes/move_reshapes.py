@@ -27,7 +27,7 @@ def move_reshapes(graph: Graph) -> int:
     Exact: elementwise operators compute every element on its own.
     """
     rules = (cancel_reshapes, join_equal_reshapes)
-    return rewrite(graph, rules) if Reshape in graph.op_types() else 0
+    return rewrite(graph, rules) if graph.has_any(Reshape) else 0
 
 
 @rule(Reshape)

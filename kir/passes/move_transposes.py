@@ -77,7 +77,7 @@ def move_transposes_freely(graph: Graph) -> int:
 
 
 def _move_all(graph: Graph, exactly: bool) -> int:
-    if Transpose not in graph.op_types():
+    if not graph.has_any(Transpose):
         return 0
     order = graph.order()
     seeds = [node for node in order if isinstance(node.op, Transpose)]
