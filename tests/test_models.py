@@ -77,6 +77,11 @@ def test_an_example_gives_the_same_bytes_twice(script: Path, tmp_path: Path) -> 
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
+def test_the_convolutional_network_is_ten_nodes_without_a_transpose(tmp_path: Path) -> None:
+    model = load_script(next(path for path in MODELS if path.stem == "small_cnn"))
+    assert export(model, tmp_path) == ["Reshape", *["Conv", "Relu", "MaxPool"] * 2, "Reshape", "Gemm", "Softmax"]
+
+
 def test_the_mnist_perceptron_is_seven_nodes(tmp_path: Path) -> None:
     model = Sequential(
         [

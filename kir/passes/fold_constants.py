@@ -6,8 +6,10 @@ import numpy as np
 
 from kir.dims import is_known
 from kir.graph import Graph, Node, Value
+from kir.ops.elementwise import Cast
+from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant, Input, Output
-from kir.passes.rewrite import Replacement, add_constant, exact_pass, rewrite, rule
+from kir.passes.rewrite import Replacement, add_constant, exact_pass, given, rewrite, rule
 from kir.types import DType, TensorType
 
 # A result up to this size is worth storing even when its inputs are smaller: 64 KiB is a mask of 256 x 256, and no
@@ -38,7 +40,16 @@ def fold(graph: Graph, node: Node) -> Replacement:
     with np.errstate(all="ignore"):  # a model may well compute 1 / 0; its run would give the same infinity
         result = node.op.eval(*arrays)
     results = result if isinstance(result, tuple) else (result,)
-    return tuple(add_constant(graph, node, array) for array in results)
+    label = _kept_label(graph, node)
+    return tuple(add_constant(graph, node, array, label) for array in results)
+
+
+def _kept_label(graph: Graph, node: Node) -> str | None:
+    """The name of a weight that is only put in order or converted for this reader, such as a convolution's kernel."""
+    if not isinstance(node.op, Transpose | Reshape | Cast):
+        return None
+    source = given(node.inputs[0]).node
+    return source.op.label if isinstance(source.op, Constant) and graph.is_read_once(source) else None
 
 
 def _is_constant_expression(node: Node) -> bool:
