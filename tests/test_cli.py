@@ -161,6 +161,17 @@ def test_summary_inspect_run_passes_and_ops_print_something(kir: Command, tmp_pa
     assert "Dense" in kir("ops").out
 
 
+def test_inspect_prints_the_first_of_many_layers(kir: Command, tmp_path: Path) -> None:
+    layers = "".join(f"layers.Dense(4, name='d{index}', activation='relu'), " for index in range(30))
+    text = f"from kir import Sequential, layers\nmodel = Sequential([layers.Input((4,)), {layers}])\n"
+    (tmp_path / "deep.py").write_text(text)
+    assert kir("export", "deep.py", "-o", "deep.onnx").code == 0
+    printed = kir("inspect", "deep.onnx").out
+    assert "d19 2 and 10 more" in printed
+    assert "d20 2" not in printed
+    assert "d29" in kir("inspect", "deep.onnx", "--json").out
+
+
 @pytest.mark.parametrize("command", [["summary", "model.py"], ["inspect", "out.onnx"], ["passes"], ["ops"]])
 def test_every_command_prints_one_json_document(kir: Command, command: list[str]) -> None:
     kir("export", "model.py", "-o", "out.onnx", "--no-verify")

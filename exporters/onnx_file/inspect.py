@@ -14,6 +14,8 @@ from google.protobuf.message import DecodeError
 from kir.errors import FormatError
 from kir.exporters.onnx_file.probe import layer_of
 
+MAX_LISTED = 20  # layers that are printed: they fill a few lines
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -85,9 +87,16 @@ def print_inspection(inspection: Inspection) -> None:
     if inspection.external_data:
         click.echo(f"  data in     {', '.join(inspection.external_data)}")
     if inspection.layers:
-        click.echo(f"  layers      {', '.join(f'{name} {count}' for name, count in inspection.layers.items())}")
+        click.echo(f"  layers      {_listed(inspection.layers)}")
     for key, value in inspection.metadata.items():
         click.echo(f"  metadata    {key} = {value}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Names with their counts; of many the first ones, and how many more there are (--json has them all)."""
+    shown = [f"{name} {count}" for name, count in counts.items()][:MAX_LISTED]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _load(path: Path) -> onnx.ModelProto:
