@@ -18,6 +18,7 @@ from kir.op import Array
 from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.compare import find_difference
 from kir.passes.expand_constants import expand_constants
+from kir.passes.expand_normalizations import expand_normalizations
 from kir.passes.expand_powers import expand_powers
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
@@ -69,6 +70,8 @@ PASSES: tuple[Pass, ...] = (
     # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
     fuse_formulas,
     fuse_normalizations,
+    # Behind it, which may make one of another formula, and before its scale goes into a convolution.
+    expand_normalizations,
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,

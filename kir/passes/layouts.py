@@ -306,10 +306,16 @@ def _dense(node: Any, port: Port, permutation: Permutation) -> Moved:
 
 
 def _layer_normalization(node: Any, port: Port, permutation: Permutation) -> Moved:
+    """The axes that are normalized may change places among each other, and those in front likewise."""
     if not port.is_output and port.index > 0:
         raise _CannotMoveError
-    _last_axes_stay(node, permutation, node.op.axis)
-    return Moved(node.op, (permutation, *[None] * (len(node.inputs) - 1)), (permutation,))
+    _require_rank(permutation, node.output.type.rank)
+    first = node.op.axis
+    order = tuple(axis - first for axis in permutation[first:])
+    if min(order) < 0:
+        raise _CannotMoveError
+    weights = None if is_identity(order) else order
+    return Moved(node.op, (permutation, *[weights] * (len(node.inputs) - 1)), (permutation,))
 
 
 # The same elements, bit for bit.

@@ -145,6 +145,16 @@ def test_rows_of_a_dense_and_of_a_layer_normalization() -> None:
     assert left(move_transposes_freely, build, IMAGE, special=False) == ["Dense", "LayerNormalization"]
 
 
+def test_weights_follow_axes_that_are_normalized_in_another_order() -> None:
+    swap = Transpose((0, 1, 3, 2))
+
+    def build(b, x):  # type: ignore[no-untyped-def]
+        value = b(LayerNormalization(2, 0.1), b(swap, x), weights(6, 5), weights(6, 5, seed=2))
+        return b(swap, value)
+
+    assert left(move_transposes_freely, build, "f32[batch, 4, 5, 6]", special=False) == ["LayerNormalization"]
+
+
 def test_a_split_and_what_is_joined_again() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         first, second = b(Split(1, (1, 3)), b(FIRST, x))
