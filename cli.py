@@ -212,7 +212,11 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write, or .py script."
 )
-@click.option("--opset", type=int, help="ONNX opset, 13 or later.  [default: the newest that onnxruntime supports]")
+@click.option(
+    "--opset",
+    type=int,
+    help="ONNX opset, 13 or later.  [default: the newest that onnxruntime supports; 18 where it averages faster]",
+)
 @click.option("--training", is_flag=True, help="Keep Dropout, switched by the input training_mode.")
 @click.option("--losses", is_flag=True, help="Add the sum of all regularization terms as an output.")
 @batch_option

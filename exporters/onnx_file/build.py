@@ -16,11 +16,16 @@ from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph, Node, Value
 from kir.ops.opaque import Opaque
+from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
 from kir.types import TensorType, as_dtype
 
 OLDEST_OPSET = 13
+
+# From opset 19 on AveragePool has dilations, and in onnxruntime (1.32, CPU) a slower kernel: means of 3 x 3 elements of
+# 44 channels take 3.4 times as long, means of 3 x 3 x 3 elements of 16 channels 11 times.
+OPSET_WITH_FAST_MEANS = 18
 
 # NodeProto.metadata_props, which names each node's layer, exists since IR version 10.
 LOWEST_IR_VERSION = 10
@@ -45,13 +50,18 @@ class Parts:
 def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
     """The parts of the file. O(nodes); weights are not read.
 
+    The opset is by default the newest that onnxruntime supports fully, or an older one that makes the file faster and
+    no larger.
+
     Raises:
         InvalidArgumentError: the opset is not one that can be written.
         UnsupportedError: operators have no ONNX form at the opset; the message lists them all with their layers.
         GraphError: names of inputs and outputs collide.
     """
-    opset = check_opset(opset)
-    emitter, tensors = _emit_nodes(graph, opset)
+    emitter, tensors = _emit_nodes(graph, check_opset(opset))
+    if opset is None and graph.has_any(AveragePool):
+        emitter, tensors = _emit_fast_means(graph, len(emitter.graph.node)) or (emitter, tensors)
+    opset = emitter.opset
     emitter.graph.name = graph.name or "graph"
     head = ModelProto(
         ir_version=max(LOWEST_IR_VERSION, helper.find_min_ir_version_for([helper.make_opsetid("", opset)])),
@@ -79,6 +89,15 @@ def check_opset(opset: int | None) -> int:
             f"received opset {opset}; expected {OLDEST_OPSET} to {newest}, the newest that the installed onnx knows"
         )
     return opset
+
+
+def _emit_fast_means(graph: Graph, count: int) -> tuple[Emitter, dict[Value, Tensor]] | None:
+    """The nodes at the opset whose AveragePool is fast; None if something needs a newer one, or more nodes than so."""
+    try:
+        emitter, tensors = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
+    except UnsupportedError:
+        return None
+    return (emitter, tensors) if len(emitter.graph.node) <= count else None
 
 
 def tensor_head(name: str, array: Array) -> TensorProto:

@@ -70,7 +70,8 @@ def export_graph(
     Args:
         graph: what to write.
         path: the file to write.
-        opset: 13 or newer; by default the newest that the installed onnxruntime supports fully.
+        opset: 13 or newer; by default the newest that onnxruntime supports fully, or 18 where its AveragePool is faster
+            there.
         external_data: "yes" puts weights into a second file, named like the first with ".data" behind; "no" keeps
             them in the model; "auto" does the former near protobuf's limit of 2 GiB.
         metadata: entries for the model's `metadata_props`; they win over `graph.metadata`.

@@ -157,9 +157,7 @@ def _operand(value: Value | None, permutation: Permutation) -> Permutation | Non
     rank = len(permutation)
     if value.type.rank == rank or isinstance(value.node.op, Constant):
         return permutation
-    if is_identity(_permuted(range(rank), permutation)[rank - value.type.rank :]) or all(
-        permutation[axis] == axis for axis in range(rank - value.type.rank, rank)
-    ):
+    if all(permutation[axis] == axis for axis in range(rank - value.type.rank, rank)):
         return None
     raise _CannotMoveError
 

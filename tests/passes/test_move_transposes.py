@@ -74,6 +74,15 @@ def test_2_an_operand_that_is_fed() -> None:
     assert left(move_transposes, build, IMAGE, "f32[4, 1, 1]") == ["Transpose", "Add", "Transpose"]
 
 
+def test_2_not_of_a_vector_that_is_expanded_along_another_axis() -> None:
+    """It would have to have an axis of size 1 behind its own."""
+
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return b(Transpose((1, 0)), b(Expand((2, symbol("batch"))), x))
+
+    assert left(move_transposes, build, "f32[batch]") == ["Expand", "Transpose"]
+
+
 @pytest.mark.parametrize(("size", "moved"), [(40, True), (400, False)])
 def test_3_a_large_constant_is_not_stored_twice(size: int, moved: bool) -> None:
     def build(b, x):  # type: ignore[no-untyped-def]

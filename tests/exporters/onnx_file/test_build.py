@@ -8,10 +8,12 @@ import pytest
 
 from kir.errors import InvalidArgumentError
 from kir.exporters.onnx_file import to_model_proto
-from kir.exporters.onnx_file.build import check_opset
+from kir.exporters.onnx_file.build import OPSET_WITH_FAST_MEANS, check_opset
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph
-from kir.ops.elementwise import Add, Relu
+from kir.op import Op
+from kir.ops.elementwise import Add, Gelu, Relu
+from kir.ops.pooling import AveragePool
 from kir.ops.structural import Data, Input, Output
 from kir.types import parse_type
 from tests.exporters.onnx_file.graphs import OPSETS, mlp, run, two_outputs, weight
@@ -100,6 +102,30 @@ def test_versions() -> None:
 
 def test_the_default_opset_is_the_newest_that_onnxruntime_supports() -> None:
     assert to_model_proto(mlp()).opset_import[0].version == NEWEST_FULL_OPSET == check_opset(None)
+
+
+def pooled(op: Op, dilation: int = 1) -> Graph:
+    """An operator behind an average."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[batch, 3, 8]"))).output
+    mean = graph.add(AveragePool((2,), (1,), (dilation,), (0, 0), False, False), x).output
+    graph.add(Output("y"), graph.add(op, mean).output)
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        (pooled(Relu()), OPSET_WITH_FAST_MEANS),
+        (pooled(Relu(), dilation=2), NEWEST_FULL_OPSET),
+        (pooled(Gelu(approximate=False)), NEWEST_FULL_OPSET),
+    ],
+    ids=["an average", "with dilations", "with what takes more nodes"],
+)
+def test_the_default_opset_is_older_where_averages_are_faster(graph: Graph, expected: int) -> None:
+    """AveragePool has dilations since opset 19, and Gelu is an operator since opset 20."""
+    assert to_model_proto(graph).opset_import[0].version == expected
+    assert to_model_proto(graph, opset=21).opset_import[0].version == 21
 
 
 @pytest.mark.parametrize("opset", [12, 0, -1, 1000])
