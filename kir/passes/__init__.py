@@ -24,6 +24,7 @@ from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
 from kir.passes.fold_pads import fold_pads
 from kir.passes.fold_reshapes import fold_reshapes
+from kir.passes.fold_strides import fold_strides
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_formulas import fuse_formulas
@@ -63,7 +64,8 @@ PASSES: tuple[Pass, ...] = (
     move_transposes,
     move_transposes_freely,
     keep_axes,
-    # Once no Transpose stands between.
+    # Once no Transpose stands between; a Slice that is a stride no longer hides a Pad.
+    fold_strides,
     fold_pads,
     # Once no Transpose looks for a partner any more: as a Reshape it finds none.
     reshape_transposes,

@@ -12,7 +12,7 @@ from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
-from kir.ops.shape import Reshape, Transpose
+from kir.ops.shape import Concat, Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
@@ -34,6 +34,7 @@ def fold_affine(graph: Graph) -> int:
        a Conv with padding, which is not shifted.
     3. A Dense without activation in front of a Dense, when one kernel is no larger than the two.
     4. A BatchNormalization of another axis, between two Transposes that cancel: a scale and a shift without them.
+    5. A BatchNormalization behind a Concat of the channels of such convolutions as in 1: one for each of them.
 
     Kernels and biases are constants, and a kernel that another node reads too is left alone: it would be stored twice.
     New weights are computed in float64 and rounded once; if one is not finite, nothing is folded.
@@ -42,7 +43,7 @@ def fold_affine(graph: Graph) -> int:
     """
     if not graph.has_any(Dense, Conv, ConvTranspose, BatchNormalization):
         return 0
-    return rewrite(graph, (fold_behind, fold_in_front, fold_dense, skip_transposes))
+    return rewrite(graph, (fold_behind, divide_statistics, fold_in_front, fold_dense, skip_transposes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,43 @@ def _movers_above(graph: Graph, value: Value) -> list[Node]:
         movers.append(value.node)
         value = given(value.node.inputs[0])
     return movers
+
+
+@rule(BatchNormalization)
+def divide_statistics(graph: Graph, node: Node) -> Value | None:
+    """BatchNormalization(Concat(Conv(x), …)) → Concat(BatchNormalization(Conv(x)), …)"""
+    joined = producer(node, Concat)
+    statistics = [constant_array(value) for value in node.inputs[1:]]
+    if joined is None or joined.op != Concat(1) or not graph.is_read_once(joined):
+        return None
+    if any(array is None for array in statistics) or not all(_can_fold(graph, value) for value in joined.inputs):
+        return None
+    parts: list[Value] = []
+    start = 0
+    for value in map(given, joined.inputs):
+        end = start + _count_channels(value)
+        vectors = [add_constant(graph, node, array[start:end]) for array in statistics if array is not None]
+        parts.append(add_for(graph, node, node.op, value, *vectors))
+        start = end
+    return add_for(graph, joined, joined.op, *parts)
+
+
+def _can_fold(graph: Graph, value: Value | None) -> bool:
+    """Whether a scale and a shift of the channels can go into what computes them."""
+    weights = find_weights(None if value is None else value.node)
+    return (
+        weights is not None
+        and weights.axis == 1
+        and weights.is_linear
+        and graph.is_read_once(weights.node)
+        and graph.is_read_once(_kernel_node(weights))
+    )
+
+
+def _count_channels(value: Value) -> int:
+    size = value.type.shape[1]
+    assert isinstance(size, int), "a convolution has a known number of them"
+    return size
 
 
 @rule(Dense, Conv, ConvTranspose)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from kir.dims import Dim
 from kir.graph import Graph, Node, Value
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sigmoid
 from kir.ops.pooling import AveragePool, MaxPool
-from kir.ops.shape import Pad
+from kir.ops.shape import Pad, Slice
 from kir.passes.rewrite import add_for, constant_array, exact_pass, given, producer, rewrite, rule
 
 
@@ -23,10 +24,12 @@ def fold_pads(graph: Graph) -> int:
     2. AveragePool that counts its padding, or has none: the same, with the padding counted. The padding must be smaller
        than the window, as onnxruntime asks.
     3. MaxPool likewise, where no element of x is below 0: a padding that does not count is then as good as zeros.
+    4. Slice(Pad(x)) → Pad(Slice(x)), of steps of 1 and what nothing else reads: elements that were padded are not, and
+       what is left of the Pad may be a convolution's.
 
     Exact: the same windows of the same elements.
     """
-    return rewrite(graph, (fold_into_conv, fold_into_average, fold_into_maximum))
+    return rewrite(graph, (fold_into_conv, fold_into_average, fold_into_maximum, slice_first))
 
 
 @rule(Conv)
@@ -62,6 +65,43 @@ def _fold(graph: Graph, node: Node, op: Any, limits: tuple[int, ...] | None = No
     if limits is not None and any(size >= limit for size, limit in zip(padding, limits * 2, strict=True)):
         return None
     return add_for(graph, node, replace(op, padding=padding), pad.inputs[0], *node.inputs[1:])
+
+
+@rule(Slice)
+def slice_first(graph: Graph, node: Node) -> Value | None:
+    op: Any = node.op
+    pad = producer(node, Pad)
+    padding: Any = pad.op if pad else None
+    if pad is None or not graph.is_read_once(pad) or padding.mode != "constant" or set(op.steps) != {1}:
+        return None
+    x, padded = given(pad.inputs[0]), pad.output.type.shape
+    before, after = list(padding.before), list(padding.after)
+    bounds: dict[int, tuple[Dim, Dim]] = {}
+    for axis, start, end in zip(op.axes, op.starts, op.ends, strict=True):
+        size = x.type.shape[axis]
+        cuts = _find_cuts(size, before[axis] - start, after[axis] - (padded[axis] - end))
+        if cuts is None:
+            return None
+        before[axis], after[axis], front, back = cuts
+        if front or back:
+            bounds[axis] = (front, size - back)
+    if bounds:
+        starts, ends = zip(*bounds.values(), strict=True)
+        x = add_for(graph, node, Slice(tuple(bounds), starts, ends, (1,) * len(bounds)), x)
+    pads = Pad(tuple(before), tuple(after))
+    return add_for(graph, pad, pads, x, *pad.inputs[1:]) if any((*before, *after)) else x
+
+
+def _find_cuts(size: Dim, front: Dim, back: Dim) -> tuple[int, int, int, int] | None:
+    """How many elements are padded before and after an axis, and how many of its own are cut off in front and behind.
+
+    None if these are more than there are, or not known. Given are the sizes that stand over, negative where the cut is
+    in the axis itself. A size that is not known is at least 1.
+    """
+    if not (isinstance(front, int) and isinstance(back, int)):
+        return None
+    cuts = max(-front, 0), max(-back, 0)
+    return None if sum(cuts) > (size if isinstance(size, int) else 1) else (max(front, 0), max(back, 0), *cuts)
 
 
 def _find_zeros(pad: Node) -> tuple[int, ...] | None:

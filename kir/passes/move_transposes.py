@@ -24,6 +24,7 @@ from kir.passes.rewrite import (
     constant_array,
     exact_pass,
     given,
+    order_without_dead_nodes,
     producer,
     remove_dead_nodes,
     rewrite,
@@ -79,7 +80,7 @@ def move_transposes_freely(graph: Graph) -> int:
 def _move_all(graph: Graph, exactly: bool) -> int:
     if not graph.has_any(Transpose):
         return 0
-    order = graph.order()
+    order = order_without_dead_nodes(graph)
     seeds = [node for node in order if isinstance(node.op, Transpose)]
     places = dict(zip(order, count()))
     taken: set[Node | Value] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kir.graph import Graph
-from kir.passes.rewrite import exact_pass, remove_dead_nodes
+from kir.passes.rewrite import exact_pass, order_without_dead_nodes
 
 
 @exact_pass
@@ -13,6 +13,5 @@ def remove_dead(graph: Graph) -> int:
     Exact: nothing that is left reads it. Graph inputs stay, because they belong to the caller.
     """
     before = graph.get_node_count()
-    live = set(graph.order())
-    remove_dead_nodes(graph, [node for node in graph.nodes() if node not in live])
+    order_without_dead_nodes(graph)
     return before - graph.get_node_count()

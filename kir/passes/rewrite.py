@@ -124,9 +124,7 @@ class _Worklist:
         self.graph = graph
         self.rules = rules
         self.functions_of = {cls: self.find_functions(cls) for cls in graph.op_types()}
-        self.order = graph.order()
-        if len(self.order) < graph.get_node_count():
-            remove_dead_nodes(graph, _missing(graph.nodes(), self.order))
+        self.order = order_without_dead_nodes(graph)
         wanted = {cls for cls, functions in self.functions_of.items() if functions}
         self.pending = deque([node for node in self.order if node.op.__class__ in wanted])
         self.queued = set(self.pending)
@@ -202,9 +200,13 @@ class _Worklist:
         return list(reversed(found))
 
 
-def _missing(nodes: list[Node], present: list[Node]) -> list[Node]:
-    live = set(present)
-    return [node for node in nodes if node not in live]
+def order_without_dead_nodes(graph: Graph) -> list[Node]:
+    """The graph's order, when what no output depends on is removed: nothing else is left. O(nodes)."""
+    order = graph.order()
+    if len(order) < graph.get_node_count():
+        live = set(order)
+        remove_dead_nodes(graph, [node for node in graph.nodes() if node not in live])
+    return order
 
 
 def remove_dead_nodes(graph: Graph, candidates: Iterable[Node]) -> list[Node]:

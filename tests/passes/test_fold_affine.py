@@ -7,11 +7,11 @@ from kir import Input, Sequential, layers, passes
 from kir.dims import symbol
 from kir.graph import Graph
 from kir.ops.convolution import Conv, ConvTranspose
-from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sub
+from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sin, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
 from kir.ops.reduce import ReduceMean
-from kir.ops.shape import Reshape, Transpose
+from kir.ops.shape import Concat, Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
@@ -162,6 +162,15 @@ def statistics(units):  # type: ignore[no-untyped-def]
     return weights(units, seed=4), weights(units, seed=5), weights(units, seed=6), np.abs(weights(units, seed=7))
 
 
+def joined(b, x, *values):  # type: ignore[no-untyped-def]
+    return b(BatchNormalization(0.1), b(Concat(1), *values), *statistics(6 * len(values)))
+
+
+def read_beside(b, x):  # type: ignore[no-untyped-def]
+    value = conv(b, x)
+    return joined(b, x, value, conv(b, x, bias=False)), b(Sin(), value)
+
+
 CONV_CASES = {
     "1 scale": (lambda b, x: b(Mul(), conv(b, x), CHANNELS6), ["Conv"]),
     "1 scale with the batch's axis": (lambda b, x: b(Div(), conv(b, x), CHANNELS6[None]), ["Conv"]),
@@ -192,6 +201,19 @@ CONV_CASES = {
         ["Add", "Conv"],
     ),
     "2 not a shift of a transposed one": (lambda b, x: transposed(b, b(Add(), x, CHANNELS4)), ["Add", "ConvTranspose"]),
+    "5": (lambda b, x: joined(b, x, conv(b, x), conv(b, x, groups=2, bias=False)), ["Conv", "Conv", "Concat"]),
+    "5 not of anything": (
+        lambda b, x: joined(b, x, conv(b, x), b(Sin(), conv(b, x, bias=False))),
+        ["Conv", "Conv", "Sin", "Concat", "BatchNormalization"],
+    ),
+    "5 not if something else reads one": (
+        read_beside,
+        ["Conv", "Conv", "Concat", "BatchNormalization", "Sin"],
+    ),
+    "5 not along another axis": (
+        lambda b, x: b(BatchNormalization(0.1), b(Concat(2), conv(b, x), conv(b, x, bias=False)), *statistics(6)),
+        ["Conv", "Conv", "Concat", "BatchNormalization"],
+    ),
     "1 and 2": (lambda b, x: b(Mul(), conv(b, b(Mul(), x, CHANNELS4)), CHANNELS6), ["Conv"]),
 }
 

@@ -5,7 +5,7 @@ from kir.dims import symbol
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sin
 from kir.ops.pooling import AveragePool, MaxPool
-from kir.ops.shape import Pad
+from kir.ops.shape import Pad, Slice
 from kir.passes.fold_pads import fold_pads
 from tests.passes.building import f32, left, optimize, weights
 
@@ -31,6 +31,17 @@ def average(padding=(0, 0, 0, 0), ceil=False, counted=False):  # type: ignore[no
 
 def maximum(size=3, padding=(0, 0, 0, 0), ceil=False):  # type: ignore[no-untyped-def]
     return MaxPool((size, size), (2, 1), (1, 1), padding, ceil)
+
+
+def sliced(front, end, axis=2, pad=ZEROS, value=None, step=1):  # type: ignore[no-untyped-def]
+    """Of 8 elements, or 5 of another axis."""
+    operands = [] if value is None else [value]
+    return lambda b, x: b(Slice((axis,), (front,), (end,), (step,)), b(pad, x, *operands))
+
+
+def padded_read_twice(b, x):  # type: ignore[no-untyped-def]
+    padded = b(ZEROS, x)
+    return b(Slice((2,), (2,), (8,), (1,)), padded), padded
 
 
 def read_twice(b, x):  # type: ignore[no-untyped-def]
@@ -59,6 +70,23 @@ CASES = {
     "3 not of elements below zero": (pool(maximum(), Sin()), ["Sin", "Pad", "MaxPool"]),
     "3 not of anything": (pool(maximum()), ["Pad", "MaxPool"]),
     "3 not if windows are padding alone": (pool(maximum(2), Relu()), ["Relu", "Pad", "MaxPool"]),
+    "4 of x": (sliced(2, 8), ["Slice", "Pad"]),
+    "4 of x on both sides": (sliced(2, 5), ["Slice", "Pad"]),
+    "4 of what is padded": (sliced(1, 7), ["Pad"]),
+    "4 of all that is padded": (sliced(1, 6, pad=Pad((0, 0, 1, 0), (0, 0, 2, 0))), []),
+    "4 a number that is given": (sliced(2, 8, value=f32(3)), ["Slice", "Pad"]),
+    "4 an unknown size": (
+        sliced(1, symbol("batch") + 1, axis=0, pad=Pad((0, 0, 0, 0), (1, 0, 0, 0))),
+        ["Slice", "Pad"],
+    ),
+    "4 not of an unknown size that may be all": (
+        sliced(2, symbol("batch") + 1, axis=0, pad=Pad((0, 0, 0, 0), (1, 0, 0, 0))),
+        ["Pad", "Slice"],
+    ),
+    "4 not of padding alone": (sliced(7, 8), ["Pad", "Slice"]),
+    "4 not of some elements": (sliced(2, 8, step=2), ["Pad", "Slice"]),
+    "4 not of other modes": (sliced(2, 8, pad=Pad((0, 0, 1, 0), (0, 0, 2, 1), "edge")), ["Pad", "Slice"]),
+    "4 not if something else reads it": (padded_read_twice, ["Pad", "Slice"]),
     "3 not with padding": (pool(maximum(3, (1, 1, 1, 1)), Relu()), ["Relu", "Pad", "MaxPool"]),
 }
 

@@ -10,7 +10,7 @@ from kir.dims import symbol
 from kir.graph import Graph
 from kir.op import Op
 from kir.ops.convolution import Conv
-from kir.ops.elementwise import Add, Clip, HardSwish, Mul, PRelu, Relu, Sigmoid, Sin, Where
+from kir.ops.elementwise import Add, Clip, HardSwish, Mul, Neg, PRelu, Relu, Sigmoid, Sin, Where
 from kir.ops.linear import Dense
 from kir.ops.nn import Softmax
 from kir.ops.normalization import BatchNormalization, LayerNormalization
@@ -81,6 +81,15 @@ def test_2_not_of_a_vector_that_is_expanded_along_another_axis() -> None:
         return b(Transpose((1, 0)), b(Expand((2, symbol("batch"))), x))
 
     assert left(move_transposes, build, "f32[batch]") == ["Expand", "Transpose"]
+
+
+def test_what_nothing_reads_takes_no_part() -> None:
+    b = Build(IMAGE)
+    turned = b(FIRST, b.inputs[0])
+    b(Neg(), turned)
+    graph = b.finish(b(LAST, b(Sin(), turned)))
+    assert run(graph, (move_transposes,), check=True)
+    assert op_names(graph) == ["Sin"]
 
 
 @pytest.mark.parametrize(("size", "moved"), [(40, True), (400, False)])

@@ -29,7 +29,7 @@ NETWORKS = {
     "MobileNetV2": (32, 1, 101),
     "MobileNetV3Large": (32, 1, 144),
     "MobileNetV3Small": (32, 1, 126),
-    "NASNetMobile": (32, 1, 652),
+    "NASNetMobile": (32, 1, 636),
     "ResNet50V2": (32, 1, 144),
     "VGG16": (32, 1, 39),
     "Xception": (71, 1, 129),
