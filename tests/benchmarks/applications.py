@@ -3,22 +3,23 @@
     python -m tests.benchmarks.applications [NAME …] [--size PIXELS] [--runs N] [--keep FOLDER]
         [--tf2onnx PYTHON] [--torch PYTHON] [--onnxslim PYTHON]
 
-The others are `model.export(format="onnx")` of Keras with TensorFlow (which calls tf2onnx) and with torch, and each of
-their files through onnxslim. They do not share an environment, so each may have an interpreter of its own, from the
-option or else from the variable KIR_TF2ONNX_PYTHON, KIR_TORCH_PYTHON or KIR_ONNXSLIM_PYTHON; without, it is this one.
-Those that are not installed there are left out.
+The others are `model.export(format="onnx")` of Keras with TensorFlow (which calls tf2onnx) and with torch, where that
+fails torch's other exporter, and each of their files through onnxslim. They do not share an environment, so each may
+have an interpreter of its own, from the option or else from the variable KIR_TF2ONNX_PYTHON, KIR_TORCH_PYTHON or
+KIR_ONNXSLIM_PYTHON; without, it is this one. Those that are not installed there are left out.
 
 Every model has random weights, BatchNormalizations random statistics, so that it shows whether they are folded right.
 All exporters read the same `.keras` file; outputs are compared with those of Keras, whose largest is 1. Latencies are
-the medians of interleaved runs of onnxruntime at batch 1, in processor time of its one thread. With --keep, what
-Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
+those of the fastest runs of onnxruntime at batch 1, in processor time of its one thread: whatever else the machine does
+makes runs slower only. All files run in turn, in another order each time, since each leaves its weights in the cache.
+With --keep, what Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
+import random
 import subprocess
 import sys
 import tempfile
@@ -51,15 +52,22 @@ NAMES = (
     "VGG16",
 )
 SIZE = 96  # pixels: all ten models accept it
-RUNS = 15
+RUNS = 25
 MAX_TRANSPOSES = 2
 TOLERANCE = 1e-4  # of the largest output
 
 EXPORT_WITH_KERAS = """
 import sys, keras
 model = keras.models.load_model(sys.argv[1], compile=False)
-model(keras.ops.zeros((1, *model.input_shape[1:])))  # it refuses to export a model that was never called
-model.export(sys.argv[2], format="onnx", verbose=False)
+image = keras.ops.zeros((1, *model.input_shape[1:]))
+model(image)  # it refuses to export a model that was never called
+try:
+    model.export(sys.argv[2], format="onnx", verbose=False)
+except Exception:
+    if keras.backend.backend() != "torch":
+        raise
+    import torch  # its exporter that traces calls, which Keras does not use
+    torch.onnx.export(model.eval(), (image,), sys.argv[2], dynamo=True, verbose=False)
 """
 
 OPTIMISE_WITH_ONNXSLIM = """
@@ -120,12 +128,12 @@ def build_model(name: str, size: int) -> Any:
 
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for weight in model.weights:
         if weight.name.endswith(("gamma", "variance")):
-            weight.assign(random.uniform(0.7, 1.3, weight.shape))
+            weight.assign(generator.uniform(0.7, 1.3, weight.shape))
         elif weight.name.endswith(("beta", "bias", "mean")):
-            weight.assign(random.normal(scale=0.1, size=weight.shape))
+            weight.assign(generator.normal(scale=0.1, size=weight.shape))
     return model
 
 
@@ -168,8 +176,12 @@ def measure(files: Mapping[str, Path], image: Any, expected: Any, runs: int) -> 
             sessions[name] = session
     feeds = {name: {session.get_inputs()[0].name: image} for name, session in sessions.items()}
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
+    order = list(sessions)
+    shuffle = random.Random(0).shuffle
     for _ in range(runs):
-        for name, session in sessions.items():
+        shuffle(order)
+        for name in order:
+            session = sessions[name]
             begin = time.process_time()
             session.run(None, feeds[name])
             seconds[name].append(time.process_time() - begin)
@@ -178,7 +190,7 @@ def measure(files: Mapping[str, Path], image: Any, expected: Any, runs: int) -> 
         name: Outcome(
             count_nodes(files[name]),
             count_transposes(files[name]),
-            1000 * statistics.median(seconds[name]),
+            1000 * min(seconds[name]),
             float(np.abs(outputs[name] - expected).max() / scale),
         )
         for name in sessions
@@ -236,7 +248,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the models of keras.applications by kir and by other exporters")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; by default all")
     parser.add_argument("--size", type=int, default=SIZE, help="height and width of the image")
-    parser.add_argument("--runs", type=int, default=RUNS, help="of every file; the median counts")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of every file; the fastest counts")
     parser.add_argument("--keep", type=Path, help="a folder for the files, which are not deleted")
     for name in (*(peer.name for peer in PEERS), "onnxslim"):
         default = os.environ.get(f"KIR_{name.upper()}_PYTHON", sys.executable)
