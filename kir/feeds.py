@@ -21,12 +21,14 @@ from kir.graph import Graph, Node, Value
 from kir.keras_tensor import BATCH
 from kir.model import TRAINING_INPUT
 from kir.op import Array
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Cast, Div, Equal, Mod, Pow
+from kir.ops.linear import Dense, MatMul
 from kir.ops.lookup import Lookup
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Concat, Expand, Gather, GatherElements, GatherND, OneHot, Reshape, Slice, Split, Transpose
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Constant, Input
+from kir.ops.structural import Constant, Input, Output
 from kir.types import DType, Shape, TensorType, format_shape
 
 Sizes = dict[str, int]
@@ -36,6 +38,12 @@ WANTED: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (1,)), (2, (4, 3, 6, 5)),
 
 # What a size is multiplied with while a model refuses the wanted ones: windows and strides need a few steps.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
+
+# What an element costs in rounding it, comparing it and carrying it about, beside a product of a convolution.
+ELEMENT_WORK = 100
+
+# Of all runs together, in products; a processor core verifies about so much in two seconds.
+ENOUGH_WORK = 4 * 10**9
 
 MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 
@@ -61,7 +69,7 @@ class InputUse:
 
 
 def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[Sizes]:
-    """Values for the symbolic sizes of the inputs, one dictionary per run.
+    """Values for the symbolic sizes of the inputs, one dictionary per run: three, or two if that is work enough.
 
     Args:
         graph: whose inputs are to be fed.
@@ -72,9 +80,38 @@ def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -
     """
     accepts = accepts or (lambda sizes: _fits(graph, sizes))
     names = input_symbols(graph)
-    if not names:
-        return [{} for _ in WANTED]
-    return [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
+    if names:
+        chosen = [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
+    else:
+        chosen = [{} for _ in WANTED]
+    return chosen if sum(count_work(graph, sizes) for sizes in chosen) <= ENOUGH_WORK else chosen[:2]
+
+
+def count_work(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """About how much a run computes, in products: those of convolutions and matrices, and what all elements come to.
+
+    Sizes that only a run tells count as 1, and what happens within other operators, such as recurrent ones, as one
+    product for each element.
+    """
+    work = 0
+    for node in graph.nodes():
+        if not isinstance(node.op, Input | Constant | Output):
+            terms = _known_size(_summed(node), sizes)
+            work += sum(_known_size(value.type.shape, sizes) for value in node.outputs) * (ELEMENT_WORK + terms)
+    return work
+
+
+def _summed(node: Node) -> Shape:
+    """The axes that a convolution or a matrix product adds up over, for each element of its result."""
+    a, b, *_ = (*node.inputs, None, None)
+    if isinstance(node.op, Conv | ConvTranspose) and b is not None:
+        return b.type.shape[1:]
+    return a.type.shape[-1:] if isinstance(node.op, Dense | MatMul) and a is not None else ()
+
+
+def _known_size(shape: Shape, sizes: Mapping[str, int]) -> int:
+    dims = (dim if isinstance(dim, int) else substitute(dim, sizes) for dim in shape)
+    return math.prod(dim for dim in dims if isinstance(dim, int))
 
 
 def random_feeds(

@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -54,13 +55,25 @@ from kir.ops import (
 )
 from kir.types import as_dtype
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 # How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
 # largest falls under an eighth of one standard deviation in one element of 100,000, which the floor below covers.
 MULTIPLE = 8.0
 RUNS = 5
 
-# Products whose rounding costs more to size than they cost to compute.
-PRODUCTS = frozenset({linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv, convolution.ConvTranspose})
+# Operators whose rounding costs more to size than they cost to compute.
+COSTLY_SIZES = frozenset(
+    {
+        *(linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv, convolution.ConvTranspose),
+        *(normalization.BatchNormalization, normalization.LayerNormalization, normalization.InstanceNormalization),
+        pooling.AveragePool,
+    }
+)
+
+# How many elements of a matrix product are sized at a time.
+CACHED_ELEMENTS = 1 << 16
 
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
@@ -95,7 +108,7 @@ class Expected:
     special: Array | None = None
 
 
-def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> dict[Key, Expected]:
+def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, threads: int = 1) -> dict[Key, Expected]:
     """What to expect of each tensor of a run.
 
     Args:
@@ -103,18 +116,47 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS) -> 
         own: runs in the model's own precision with an observer that rounds at random.
         seed: of the random roundings.
         runs: how many perturbed runs.
+        threads: how many of these runs there may be at a time; the result does not depend on it.
 
     An element may be off by `MULTIPLE` times the largest distance of a perturbed run, and by no less than 4 units in
     its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor: the
     perturbed runs of one element may all end near the reference by luck. Where rounding takes more than half of the
     digits along the last axis (a chaotic recurrence), the largest distance there stands for each.
     """
-    centers = reference(None)
+    costly_sizes: dict[Node, Array] = {}
+
+    def perturbed(index: int) -> Mapping[Key, Array]:
+        return own(RandomRounding(np.random.default_rng([seed, index]), costly_sizes))
+
+    if threads == 1:
+        return _bound(reference(None), map(perturbed, range(runs)))
+    with _side_by_side(threads) as pool:
+        centers = pool.submit(reference, None)
+        first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
+        others = pool.map(perturbed, range(1, runs))
+        return _bound(centers.result(), itertools.chain([first], others))
+
+
+@contextmanager
+def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads, on each of which BLAS works alone: its own would wait for one another while other programs are busy,
+    which has made products thirty times as slow. What has not begun when an error ends this never does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        pool = ThreadPoolExecutor(threads)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _bound(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, Expected]:
     spreads: dict[Key, _Spread] = {}
-    product_sizes: dict[Node, Array] = {}
-    for index in range(runs):
-        rounding = RandomRounding(np.random.default_rng([seed, index]), product_sizes)
-        for key, array in own(rounding).items():
+    for run in runs:
+        for key, array in run.items():
             if key not in spreads:
                 spreads[key] = _Spread(centers[key], array)
             spreads[key].add(array)
@@ -126,13 +168,13 @@ class RandomRounding:
 
     Args:
         generator: of the roundings.
-        product_sizes: the sizes of the roundings of matrix products, which cost more than the products. Runs on the
-            same feeds share them: inputs that differ by roundings give the same sizes but for roundings.
+        costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
+            differ by roundings give the same sizes but for roundings.
     """
 
-    def __init__(self, generator: np.random.Generator, product_sizes: dict[Node, Array] | None = None) -> None:
+    def __init__(self, generator: np.random.Generator, costly_sizes: dict[Node, Array] | None = None) -> None:
         self._generator = generator
-        self._product_sizes = {} if product_sizes is None else product_sizes
+        self._costly_sizes = {} if costly_sizes is None else costly_sizes
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
@@ -142,10 +184,10 @@ class RandomRounding:
             if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
                 return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
             if isinstance(op, linear.Dense) and op.activation is not None:
-                before = self._move_product(node, linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
+                before = self._move_sized_once(node, linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
                 return self._move_result(op.activation, before, (op.activation.eval(*before),))
-            if type(op) in PRODUCTS:
-                return self._move_product(node, op, inputs, outputs)
+            if type(op) in COSTLY_SIZES:
+                return self._move_sized_once(node, op, inputs, outputs)
             if type(op) in _SIZES or type(op).__module__ in _PLAIN_MODULES:
                 return self._move_result(op, inputs, outputs)
             return self._move_unknown(node, inputs, outputs)
@@ -155,10 +197,19 @@ class RandomRounding:
         if not _is_float(array):
             return array
         wide = _widen(array)
-        common = self._generator.uniform(-1, 1)
-        noise = self._generator.random(wide.shape, dtype=wide.dtype) * 2 - 1
-        step = (noise + wide.dtype.type(common)) * wide.dtype.type(epsilon(array.dtype)) * size
-        return np.where(np.isfinite(step) & np.isfinite(wide), wide + step, wide).astype(array.dtype)
+        unit = epsilon(array.dtype)
+        step = self._random_bits(wide.shape) * wide.dtype.type(unit / 2**15)
+        step += wide.dtype.type(self._generator.uniform(-1, 1) * unit)
+        step *= size
+        if not np.isfinite(step).all():
+            step = np.where(np.isfinite(step), step, 0)
+        step += wide
+        return np.asarray(step).astype(array.dtype, copy=False)
+
+    def _random_bits(self, shape: tuple[int, ...]) -> Array:
+        """16 for each element, as an integer: cheap, and more than tell one rounding from another."""
+        count = math.prod(shape)
+        return self._generator.bit_generator.random_raw(-(-count // 4)).view(np.int16)[:count].reshape(shape)
 
     def move_relative(self, array: Array) -> Array:
         """The array, each element moved by roundings of itself."""
@@ -172,14 +223,14 @@ class RandomRounding:
         given = [None if array is None else _widen(array) if _is_float(array) else array for array in inputs]
         return (self.move(output, size(op, _widen(output), *given)),)
 
-    def _move_product(
+    def _move_sized_once(
         self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
     ) -> tuple[Array, ...]:
         (output,) = outputs
-        if node not in self._product_sizes:
+        if node not in self._costly_sizes:
             given = [None if array is None else _widen(array) for array in inputs]
-            self._product_sizes[node] = _SIZES[type(op)](op, _widen(output), *given)
-        return (self.move(output, self._product_sizes[node]),)
+            self._costly_sizes[node] = _SIZES[type(op)](op, _widen(output), *given)
+        return (self.move(output, self._costly_sizes[node]),)
 
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
@@ -237,13 +288,19 @@ def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
 
         k S² + (k + 1) S s + (k + 1)(2k + 1) / 6k · s² + (k + 1)/6 · (q - s²/k)
     """
-    before: Any = np.float32(0)
-    total: Any = np.float32(0)
+    before: Any = None
+    total: Any = 0
     for count, s, q in blocks:
         k = float(count)
-        total = total + k * before * before + (k + 1) * before * s + (k + 1) * (2 * k + 1) / (6 * k) * s * s
-        total = total + (k + 1) / 6 * np.maximum(q - s * s / k, 0)
-        before = before + s
+        square = np.square(s)
+        share = np.maximum(q - square / k, 0)
+        share *= (k + 1) / 6
+        square *= (k + 1) * (2 * k + 1) / (6 * k)
+        share += square
+        if before is not None:
+            share += (k * before + (k + 1) * s) * before
+        total = share + total
+        before = s if before is None else before + s
     return np.maximum(total, 0)
 
 
@@ -252,7 +309,17 @@ def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
 
 def _product_size(a: Array, b: Array) -> Array:
     (left, left_scale), (right, right_scale) = _safe_to_square(a), _safe_to_square(b)
-    return np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale)
+    if right.ndim > 2:
+        return np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale)
+    # So many rows at a time that what is added up stays in the cache.
+    rows = left.reshape(-1, left.shape[-1])
+    size = np.empty((len(rows), right.shape[1]), left.dtype)
+    step = max(1, CACHED_ELEMENTS // max(right.shape[1], 1))
+    for start in range(0, len(rows), step):
+        size[start : start + step] = sum_of_squared_partial_sums(rows[start : start + step], right)
+    np.sqrt(size, out=size)
+    size *= left_scale * right_scale
+    return size
 
 
 def _safe_to_square(array: Array) -> tuple[Array, Any]:
@@ -292,12 +359,15 @@ def _convolution_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | 
     """As of Dense, with all terms in random order: that takes one more convolution, where blocks would take several."""
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
     column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
-    sums = (y if column is None else y - column) / (x_scale * kernel_scale)
-    squares = op.eval(np.square(x), np.square(kernel))
-    size = np.sqrt(sum_blocks([(terms, sums, squares)])) * (x_scale * kernel_scale)
+    scale = x_scale * kernel_scale
+    sums = (y if column is None else y - column) / scale
+    size = sum_blocks([(terms, sums, op.eval(np.square(x), np.square(kernel)))])
+    np.sqrt(size, out=size)
+    size *= scale
     if column is not None:
-        size = size + np.abs(column) * math.sqrt(terms)
-    return np.asarray(size + np.abs(y))
+        size += np.abs(column) * math.sqrt(terms)
+    size += np.abs(y)
+    return size
 
 
 def _stft_size(op: Any, y: Array, x: Array, window: Array) -> Array:
@@ -387,7 +457,11 @@ def _batch_normalization_size(
     column = (-1, *(1,) * (x.ndim - 2))
     factor = np.abs(scale) / np.sqrt(variance + x.dtype.type(op.epsilon))
     shift = np.abs(mean) * factor + np.abs(bias)
-    return np.abs(x) * factor.reshape(column) + shift.reshape(column) + np.abs(y)
+    size = np.abs(x)
+    size *= factor.reshape(column)
+    size += shift.reshape(column)
+    size += np.abs(y)
+    return size
 
 
 def _layer_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array | None = None) -> Array:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 
 from kir.dims import Dim, Sym, symbol
 from kir.errors import FormatError, KirError, MismatchError, ShapeError, UnsupportedError
-from kir.feeds import Sizes, choose_sizes, random_feeds, shape_of_feeds
+from kir.feeds import Sizes, choose_sizes, count_work, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
 from kir.model import TRAINING_INPUT
@@ -41,6 +42,9 @@ MIN_DRAWN = 2000  # elements, over all training runs, where a model is large eno
 MAX_TRAINING_RUNS = 32
 CHANGING_RUNS = 8
 VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
+
+# The runs of the interpreter share the processor's cores where one of them computes more than this (see `count_work`).
+THREADED_WORK = 10**8
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16
@@ -224,7 +228,8 @@ def verify_file(
         reference, own = Plan(graph, wide=True), Plan(graph)
         for index, chosen in enumerate(choose_sizes(graph) if sizes is None else sizes):
             feeds = random_feeds(graph, [seed, index], chosen, feed_defaults=index > 0)
-            comparison.add(_expect_outputs(reference, own, feeds, seed + index), _run(session, feeds))
+            expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(graph, chosen))
+            comparison.add(expected, _run(session, feeds))
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
@@ -236,8 +241,20 @@ def verify_file(
     )
 
 
-def _expect_outputs(reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int) -> dict[str, Expected]:
-    return measure(lambda observe: reference.run(feeds, observe), lambda observe: own.run(feeds, observe), seed)
+def _expect_outputs(
+    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int
+) -> dict[str, Expected]:
+    return measure(
+        lambda observe: reference.run(feeds, observe),
+        lambda observe: own.run(feeds, observe),
+        seed,
+        threads=threads,
+    )
+
+
+def _threads_for(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """On how many threads to run the interpreter; several only gain where arrays are large."""
+    return min(os.cpu_count() or 1, RUNS) if count_work(graph, sizes) > THREADED_WORK else 1
 
 
 def _as_file(model: ModelFile) -> Path | bytes:
@@ -679,7 +696,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
     for index, sizes in enumerate(choose_sizes(a)):
         feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
-        expected = _expect_outputs(reference, own, feeds, seed + index)
+        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(a, sizes))
         try:
             actual = other.run(feeds)
         except ShapeError as error:

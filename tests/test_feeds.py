@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from kir.errors import ShapeError
-from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
+from kir.feeds import ELEMENT_WORK, choose_sizes, count_work, find_use, masked_steps, random_feeds, shape_of_feeds
 from kir.graph import Graph, Value
 from kir.interpreter import run
 from kir.op import Op
-from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow
+from kir.ops.convolution import Conv
+from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow, Relu
+from kir.ops.linear import MatMul
 from kir.ops.recurrent import RNN
 from kir.ops.shape import Gather, OneHot, Reshape, Slice, TopK
 from kir.ops.sparse import SparseToDense
@@ -35,6 +37,28 @@ def test_sizes_differ_between_runs_and_axes() -> None:
 
 def test_a_static_signature_still_runs_three_times() -> None:
     assert choose_sizes(graph_of("f32[3, 4]")[0]) == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(("type", "batches"), [("f32[batch, 3]", (1, 2)), ("f32[5, 3]", (5, 5))])
+def test_what_is_work_enough_runs_twice(type: str, batches: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, (x,) = graph_of(type)
+    node = graph.add(Relu(), x)
+    graph.add(Output("y"), node.output)
+    wanted = choose_sizes(graph)
+    work = [count_work(graph, sizes) for sizes in wanted]
+    assert work[:2] == [batch * 3 * (ELEMENT_WORK + 1) for batch in batches]
+    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", sum(work))
+    assert choose_sizes(graph) == wanted
+    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", sum(work) - 1)
+    assert choose_sizes(graph) == wanted[:2]
+
+
+def test_work_counts_the_products_of_an_element() -> None:
+    graph, (x, kernel) = graph_of("f32[batch, 6, 9, 9]", "f32[8, 3, 2, 2]")
+    node = graph.add(Conv((1, 1), (1, 1), 2, "same"), x, kernel)
+    graph.add(MatMul(), node.output, node.output)
+    elements = 2 * 8 * 9 * 9
+    assert count_work(graph, {"batch": 2}) == elements * (ELEMENT_WORK + 12) + elements * (ELEMENT_WORK + 9)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kir.errors import ShapeError
 from kir.graph import Graph, Node
 from kir.interpreter import Plan
 from kir.op import Array, Op, all_ops
@@ -29,9 +30,14 @@ from kir.rounding import (
 from kir.types import TensorType, parse_type
 
 
-def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0) -> dict[str, Expected]:
+def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0, threads: int = 1) -> dict[str, Expected]:
     reference, own = Plan(graph, wide=True), Plan(graph)
-    return measure(lambda observe: reference.run(feeds, observe), lambda observe: own.run(feeds, observe), seed)
+    return measure(
+        lambda observe: reference.run(feeds, observe),
+        lambda observe: own.run(feeds, observe),
+        seed,
+        threads=threads,
+    )
 
 
 def graph_of(type: str, *ops: Op) -> Graph:
@@ -113,6 +119,15 @@ def test_moves_are_of_the_size_of_a_rounding(dtype: Any) -> None:
     assert 0 < np.abs(moved.astype(np.float64) - 1).max() <= 2 * epsilon(np.dtype(dtype))
 
 
+def test_roundings_are_spread_evenly_about_what_is_common() -> None:
+    zeros = np.zeros(100_001, np.float32)  # an odd number: the last random bits are of no use
+    steps = RandomRounding(np.random.default_rng(0)).move(zeros, np.ones_like(zeros)) / epsilon(zeros.dtype)
+    own = steps - (steps.max() + steps.min()) / 2
+    counts, _ = np.histogram(own, 10, (-1, 1))
+    np.testing.assert_allclose(counts, 10_000, rtol=0.05)
+    assert abs(np.corrcoef(own[1:], own[:-1])[0, 1]) < 0.01
+
+
 def test_infinities_nan_and_integers_are_not_moved() -> None:
     rounding = RandomRounding(np.random.default_rng(0))
     special = np.array([np.inf, -np.inf, np.nan], np.float32)
@@ -125,6 +140,30 @@ def test_equal_seeds_give_equal_bounds() -> None:
     first, again, other = (expect(graph_of("f32[3, 4]", Sigmoid()), feeds, seed)["y"].allowed for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_runs_side_by_side_give_the_same_bounds() -> None:
+    kernel = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[3, 4]"))).output
+    product = graph.add(MatMul(), x, graph.add(constant(kernel)).output).output
+    graph.add(Output("y"), graph.add(Sigmoid(), product).output)
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)}
+    alone = expect(graph, feeds)["y"]
+    for threads in (2, 6):
+        np.testing.assert_array_equal(expect(graph, feeds, threads=threads)["y"].allowed, alone.allowed)
+
+
+def test_an_error_of_a_run_side_by_side_ends_all() -> None:
+    begun: list[int] = []
+
+    def own(observe: object) -> dict[str, Array]:
+        begun.append(1)
+        raise ShapeError("does not fit")
+
+    with pytest.raises(ShapeError, match="does not fit"):
+        measure(lambda observe: {"y": np.zeros(1)}, own, 0, threads=2)
+    assert len(begun) == 1
 
 
 def test_overflow_in_the_own_precision_is_expected() -> None:

@@ -26,6 +26,7 @@ from kir.layers import Bidirectional, Input, Masking
 from kir.layers import Dense as DenseLayer
 from kir.model import Sequential, lower
 from kir.op import Array, Op
+from kir.ops.convolution import Conv
 from kir.ops.elementwise import (
     Add,
     Cast,
@@ -124,6 +125,19 @@ def mlp(change: Change | None = None, activation: Op | None = None, seed: int = 
     return build.build(build.add(Softmax(1), build.dense(x, 10, "logits")))
 
 
+def cnn(change: Change | None = None) -> Graph:
+    """Three convolutions, the second with a step and the third of one element, and the mean of each channel."""
+    build = Builder("f32[batch, 3, 12, 12]", change)
+    x, channels = build.x, 3
+    for index, (units, width, stride) in enumerate([(8, 3, 1), (16, 3, 2), (24, 1, 1)]):
+        terms = channels * width * width
+        kernel = build.weight(f"conv_{index}/kernel", units, channels, width, width, scale=math.sqrt(2 / terms))
+        bias = build.weight(f"conv_{index}/bias", units, scale=0.1)
+        x = build.add(Relu(), build.add(Conv((stride, stride), (1, 1), 1, "same"), x, kernel, bias))
+        channels = units
+    return build.build(build.add(Softmax(1), build.dense(build.add(ReduceMean((2, 3), False), x), 10, "logits")))
+
+
 def model_of(graph: Graph, opset: int | None = None) -> bytes:
     return bytes(to_model_proto(graph, opset=opset).SerializeToString())
 
@@ -203,6 +217,7 @@ RIGHT: dict[str, Callable[[], Graph]] = {
     "mlp": mlp,
     "mlp float64": lambda: mlp(dtype="f64"),
     "mlp float16": lambda: mlp(dtype="f16"),
+    "convolutions": cnn,
     "gelu": lambda: mlp(activation=Gelu(False)),
     "4096 terms": lambda: _long_product(False),
     "4096 positive terms": lambda: _long_product(True),
@@ -329,6 +344,8 @@ WRONG: dict[str, tuple[Callable[[], Graph], Callable[[], Graph]]] = {
     "a kernel off by a thousandth": (mlp, lambda: mlp(scaled("dense_1/kernel", 1.001))),
     "a bias off by a thousandth": (mlp, lambda: mlp(scaled("logits/bias", 1.001))),
     "one of 2304 weights": (mlp, lambda: mlp(one_weight)),
+    "the kernel of the first convolution off by a thousandth": (cnn, lambda: cnn(scaled("conv_0/kernel", 1.001))),
+    "the kernel of the last convolution off by a thousandth": (cnn, lambda: cnn(scaled("conv_2/kernel", 1.001))),
     "the other gelu": (lambda: mlp(activation=Gelu(False)), lambda: mlp(activation=Gelu(True))),
     "the other hard sigmoid": (
         lambda: mlp(activation=HardSigmoid(1 / 6, 0.5)),
@@ -458,6 +475,16 @@ def test_equal_seeds_give_equal_reports_and_others_do_not() -> None:
     first, again, other = (verify(graph, seed=seed).to_json()["outputs"] for seed in (5, 5, 6))
     assert first == again
     assert first != other
+
+
+def test_a_large_model_runs_with_two_batches_and_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", 0)
+    alone = verify(cnn())
+    assert alone.outputs[0].shapes == ((1, 10), (2, 10))
+    monkeypatch.setattr("kir.verify.THREADED_WORK", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert verify(cnn()).to_json()["outputs"][0]["allowed"] == alone.to_json()["outputs"][0]["allowed"]
+    assert not verify(cnn(), cnn(scaled("conv_1/kernel", 1.001))).passed
 
 
 def test_given_sizes_are_used() -> None:

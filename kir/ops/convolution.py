@@ -24,9 +24,9 @@ from kir.ops.windows import (
 )
 from kir.types import FLOATS, Shape, TensorType, agree_dim, type_of
 
-# How many elements are spread out at once: of columns for a matrix product, which is slow when small; of a product of
-# two arrays, which is fast while it stays in the cache.
-COLUMN_ELEMENTS = 1 << 21
+# How many elements are spread out at once: of columns for a matrix product, which is slow when small, and reads them
+# fast while they stay in the second cache; of a product of two arrays, in the first.
+COLUMN_ELEMENTS = 1 << 18
 CACHED_ELEMENTS = 1 << 15
 
 
@@ -182,24 +182,34 @@ def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int,
     result = np.empty((x.shape[0], kernel.shape[0], *counts), x.dtype)
     if not result.size:
         return result
-    # The same bits however the arrays lie in memory: products of transposed arrays are added up in another order.
-    x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel)
+    # The same bits however x lies in memory: products of transposed arrays are added up in another order.
+    x = np.ascontiguousarray(x)
     if kernel.shape[1] == 1 and groups > 1:
         _convolve_depthwise(x, kernel, windows, result)
-    elif all(window.size == 1 for window in windows):
-        _convolve_points(x, kernel, windows, groups, result)
+        return result
+    rows = _kernel_rows(kernel, groups)
+    if all(window.size == 1 for window in windows):
+        _convolve_points(x, rows, windows, result)
     else:
         for sample, target in zip(x, result, strict=True):
-            _convolve_sample(sample, kernel, windows, groups, target)
+            _convolve_sample(sample, rows, windows, target)
     return result
 
 
-def _convolve_points(x: Array, kernel: Array, windows: list[Window], groups: int, result: Array) -> None:
+def _kernel_rows(kernel: Array, groups: int) -> Array:
+    """The kernel [M, C/groups, *k] as [groups, M/groups, *k · C/groups], which lies the same way in memory always: as
+    Keras keeps kernels, [*k, C/groups, M], so that theirs need no copy."""
+    units, channels, *sizes = kernel.shape
+    lying = np.ascontiguousarray(kernel.transpose(*range(2, kernel.ndim), 1, 0))
+    return lying.reshape(math.prod(sizes) * channels, groups, units // groups).transpose(1, 2, 0)
+
+
+def _convolve_points(x: Array, rows: Array, windows: list[Window], result: Array) -> None:
     """A kernel of one element: a matrix product at each place."""
+    groups, units, channels = rows.shape
     places = x[(slice(None), slice(None), *(slice(None, None, window.stride) for window in windows))]
-    columns = places.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
-    rows = kernel.reshape(groups, -1, kernel.shape[1])
-    np.matmul(rows, columns, out=result.reshape(x.shape[0], groups, rows.shape[1], -1))
+    columns = places.reshape(x.shape[0], groups, channels, -1)
+    np.matmul(rows, columns, out=result.reshape(x.shape[0], groups, units, -1))
 
 
 def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: Array) -> None:
@@ -222,27 +232,27 @@ def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: 
                     total += product
 
 
-def _convolve_sample(x: Array, kernel: Array, windows: list[Window], groups: int, result: Array) -> None:
+def _convolve_sample(x: Array, rows: Array, windows: list[Window], result: Array) -> None:
     """One sample: its windows, spread out as columns, a few rows of the result at a time, times the kernel."""
-    rows = kernel.reshape(groups, kernel.shape[0] // groups, -1)
-    channels, counts = x.shape[0], result.shape[1:]
-    sizes = kernel.shape[2:]
-    per_row = channels * math.prod(sizes) * math.prod(counts[1:])
-    step = max(1, COLUMN_ELEMENTS // per_row)
-    # Every window as a view: [C, *k, *counts].
+    groups, units, terms = rows.shape
+    counts = result.shape[1:]
+    row = math.prod(counts[1:])
+    step = max(1, COLUMN_ELEMENTS // (groups * terms * row))
+    # Every window as a view: [groups, *k, C/groups, *counts].
+    channels = len(x) // groups
     view = as_strided(
         x,
-        (channels, *sizes, *counts),
+        (groups, *(w.size for w in windows), channels, *counts),
         (
-            x.strides[0],
+            channels * x.strides[0],
             *(stride * w.dilation for stride, w in zip(x.strides[1:], windows, strict=True)),
+            x.strides[0],
             *(stride * w.stride for stride, w in zip(x.strides[1:], windows, strict=True)),
         ),
         writeable=False,
     )
-    first = 1 + len(sizes)
+    first = 2 + len(windows)
+    target = result.reshape(groups, units, -1)
     for start in range(0, counts[0], step):
         part = view[(slice(None),) * first + (slice(start, start + step),)]
-        columns = part.reshape(groups, rows.shape[2], -1)
-        product = np.matmul(rows, columns)
-        result[:, start : start + step] = product.reshape(result.shape[0], -1, *counts[1:])
+        np.matmul(rows, part.reshape(groups, terms, -1), out=target[..., start * row : (start + step) * row])
