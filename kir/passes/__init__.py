@@ -29,6 +29,7 @@ from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.fuse_normalizations import fuse_normalizations
+from kir.passes.join_affine import join_affine
 from kir.passes.join_slices import join_slices
 from kir.passes.keep_axes import keep_axes
 from kir.passes.merge_common import merge_common
@@ -77,6 +78,8 @@ PASSES: tuple[Pass, ...] = (
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,
+    # What no Dense or convolution takes in.
+    join_affine,
     fuse_activations,
 )
 

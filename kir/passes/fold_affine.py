@@ -20,6 +20,9 @@ from kir.passes.rewrite import add_constant, add_for, constant_array, given, pro
 # Multiplications that folding one Dense into another may take at export: about a second on one core.
 MAX_MULTIPLICATIONS = 2**31
 
+# A constant with more is a table rather than a scale or a shift.
+MAX_ELEMENTS = 2**16
+
 
 @rounding_pass(tolerance=1024, changes_weights=True)
 def fold_affine(graph: Graph) -> int:
@@ -48,15 +51,20 @@ def fold_affine(graph: Graph) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """``x * scale + shift`` along one axis; each is a float64 number, or an array with one for each element."""
+    """``x * scale + shift``; each is a float64 number, or an array: with one for each element of the axis in question,
+    or one that broadcasts.
+    """
 
     x: Value
     scale: Array | float
     shift: Array | float
 
 
-def find_affine(node: Node | None, axis: int) -> Affine | None:
-    """What a node computes, if that is a scale or a shift of one float value along an axis, and keeps its type."""
+def find_affine(node: Node | None, axis: int | None) -> Affine | None:
+    """What a node computes, if that is a scale or a shift of one float value along an axis, and keeps its type.
+
+    Without an axis, the constant is one that broadcasts in any way, if it is no table.
+    """
     if node is not None and isinstance(node.op, BatchNormalization):
         return _affine_of_statistics(node) if axis == 1 else None
     if node is None or not isinstance(node.op, Add | Sub | Mul | Div | Neg):
@@ -70,8 +78,8 @@ def find_affine(node: Node | None, axis: int) -> Affine | None:
     return _affine_of(node, a, b, axis, swapped=False)
 
 
-def _affine_of(node: Node, x: Value, operand: Value, axis: int, swapped: bool) -> Affine | None:
-    c = _read_vector(operand, x.type.rank - axis)
+def _affine_of(node: Node, x: Value, operand: Value, axis: int | None, swapped: bool) -> Affine | None:
+    c = _read_small(operand) if axis is None else _read_vector(operand, x.type.rank - axis)
     if c is None or x.type != node.output.type or not x.type.dtype.is_float or (swapped and isinstance(node.op, Div)):
         return None
     if isinstance(node.op, Add):
@@ -103,6 +111,13 @@ def _read_vector(value: Value, from_end: int) -> Array | None:
     if any(size != 1 for other, size in enumerate(array.shape) if other != axis):
         return None
     return np.asarray(array.reshape(array.shape[axis : axis + 1] if axis >= 0 else ()), np.float64)
+
+
+def _read_small(value: Value) -> Array | None:
+    """A constant of floats in float64; None of a large one."""
+    array = constant_array(value)
+    is_small = array is not None and value.type.dtype.is_float and array.size <= MAX_ELEMENTS
+    return np.asarray(array, np.float64) if is_small else None
 
 
 @dataclass(frozen=True, slots=True)

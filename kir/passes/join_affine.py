@@ -1,0 +1,73 @@
+"""Scales and shifts in a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kir.graph import Graph, Node, Value
+from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
+from kir.passes.fold_affine import Affine, find_affine
+from kir.passes.rewrite import add_constant, add_for, rewrite, rounding_pass, rule
+
+# So many become a scale and a shift at the most, which is fewer.
+LONGEST_ROW = 3
+
+
+@rounding_pass(tolerance=1024, changes_weights=True)
+def join_affine(graph: Graph) -> int:
+    """(x * a + b - c) / d → x * (a / d) + (b - c) / d
+
+    Two or three of Mul, Div, Add, Sub and Neg of floats in a row, with constant operands, where nothing else reads what
+    stands between: a scale, a shift, or both, if that is fewer nodes. Instead of the negative of x plus a number it is
+    the number minus x.
+
+    The new constants are computed in float64 and rounded once. The row stays if one is not finite, is larger than those
+    that there were, or would be a table.
+
+    Rounding: the row is rounded once instead of at each step, and shifts may cancel.
+    """
+    return rewrite(graph, (join_row,))
+
+
+@rule(Add, Sub, Mul, Div, Neg)
+def join_row(graph: Graph, node: Node) -> Value | None:
+    row = find_affine(node, axis=None)
+    for length in range(2, LONGEST_ROW + 1):
+        inner = find_affine(row.x.node, axis=None) if row and graph.is_read_once(row.x.node) else None
+        if row is None or inner is None:
+            return None
+        joined = _join(inner, row)
+        if max(map(_count, (inner, row))) < _count(joined):
+            return None
+        shorter = _write(graph, node, joined, length)
+        if shorter is not None:
+            return shorter
+        row = joined
+    return None
+
+
+def _join(first: Affine, second: Affine) -> Affine:
+    with np.errstate(all="ignore"):
+        return Affine(first.x, first.scale * second.scale, first.shift * second.scale + second.shift)
+
+
+def _count(affine: Affine) -> int:
+    return max(np.size(affine.scale), np.size(affine.shift))
+
+
+def _write(graph: Graph, node: Node, affine: Affine, length: int) -> Value | None:
+    """The same in fewer nodes than `length`; None if it takes as many."""
+    x, dtype = affine.x, node.output.type.dtype.numpy
+    with np.errstate(over="ignore"):
+        scale, shift = (np.asarray(each).astype(dtype) for each in (affine.scale, affine.shift))
+    is_negative, is_scaled, is_shifted = (bool(each) for each in ((scale == -1).all(), (scale != 1).any(), shift.any()))
+    count = 1 if is_negative else is_scaled + is_shifted
+    if count >= length or not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return None
+    if is_negative and not is_shifted:
+        return add_for(graph, node, Neg(), x)
+    if is_negative:
+        return add_for(graph, node, Sub(), add_constant(graph, node, shift), x)
+    if is_scaled:
+        x = add_for(graph, node, Mul(), x, add_constant(graph, node, scale))
+    return add_for(graph, node, Add(), x, add_constant(graph, node, shift)) if is_shifted else x
