@@ -163,13 +163,16 @@ class ProjectedAttention(Layer):
     Kernels, biases and their initializers, regularizers and constraints are those of all projections. A call takes
     `query, value, key=None`, an `attention_mask` of (batch, queries, keys), `use_causal_mask=True` so that no step
     looks at later ones, and `return_attention_scores=True` for the fractions as a second output. The masks that the
-    inputs carry are used, and that of the query is the output's.
+    inputs carry are used, unless `query_mask`, `value_mask` or `key_mask` gives another; that which the query carries
+    is the output's.
     """
 
     supports_masking = True
     takes_one_tensor = True
     # Keras's names for the projections, in its files of weights.
     saved_projections: ClassVar[dict[str, str]]
+    # Whether a call may give the query another mask than it carries.
+    takes_query_mask: ClassVar[bool]
 
     def __init__(
         self,
@@ -255,9 +258,11 @@ class ProjectedAttention(Layer):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
-        masks = [query.mask, value_mask if value_mask is not None else value.mask]
-        if key is not None:
-            masks.append(key_mask if key_mask is not None else key.mask)
+        masks = [
+            query_mask if self.takes_query_mask and query_mask is not None else query.mask,
+            value_mask if value_mask is not None else value.mask,
+            key_mask if key_mask is not None or key is None else key.mask,
+        ]
         query, value = query.with_mask(None), value.with_mask(None)
         key = value if key is None else key.with_mask(None)
         kept = self._merged_mask(masks, attention_mask, use_causal_mask, query.shape[1], value.shape[1])
@@ -345,6 +350,8 @@ class MultiHeadAttention(ProjectedAttention):
         "gate": "_gate_dense",
         "attention_output": "output_dense",
     }
+    # Keras 3.15 looks only at the one that the query carries.
+    takes_query_mask = False
 
     def __init__(
         self,
@@ -421,6 +428,7 @@ class GroupQueryAttention(ProjectedAttention):
         "gate": "_gate_dense",
         "attention_output": "_output_dense",
     }
+    takes_query_mask = True
 
     def __init__(
         self,

@@ -394,13 +394,19 @@ def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Any = No
     if mode == "multi_hot":
         return K.max(marks, axis=axis)
     if weights is not None:
-        if tuple(weights.shape) != tuple(indices.shape):
+        if not _may_be_equal(weights.shape, indices.shape):
             raise ShapeError(
                 f"count_weights must have the shape of the indices, {format_shape(indices.shape)}; received "
                 f"{format_shape(weights.shape)}"
             )
         marks = marks * K.expand_dims(K.cast(weights, dtype), -1)
     return K.sum(marks, axis=axis)
+
+
+def _may_be_equal(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are the same, as far as their sizes are known."""
+    known = [sizes for sizes in zip(a, b, strict=False) if all(isinstance(size, int) for size in sizes)]
+    return len(a) == len(b) and all(one == other for one, other in known)
 
 
 def _output_mode(owner: str, mode: Any, allowed: Sequence[str]) -> str:

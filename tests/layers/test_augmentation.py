@@ -18,24 +18,44 @@ CLASSES = sorted(
     (cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Augmentation)),
     key=lambda cls: cls.__name__,
 )
-# What has no default, and something of every kind that is not the default.
+# What has no default, and all else that is not the default. RandomCrop has no other data format that kir reads.
+FILLED: dict[str, Any] = {"fill_mode": "nearest", "interpolation": "nearest", "fill_value": 1.0}
+FIRST: dict[str, Any] = {"data_format": "channels_first"}
+RANGE: dict[str, Any] = {"value_range": (0, 1), **FIRST}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "RandomBrightness": {"factor": 0.2, "value_range": (0, 1)},
-    "RandomColorDegeneration": {"factor": 0.2},
-    "RandomContrast": {"factor": [0.1, 0.2], "seed": 3},
-    "RandomCrop": {"height": 6, "width": 5, "seed": 2},
-    "RandomHue": {"factor": 0.2},
-    "RandomPosterization": {"factor": 4},
-    "RandomRotation": {"factor": 0.2, "fill_mode": "nearest"},
-    "RandomSaturation": {"factor": 0.2},
-    "RandomSharpness": {"factor": 0.2},
-    "RandomTranslation": {"height_factor": 0.1, "width_factor": (0.2, 0.3)},
-    "RandomZoom": {"height_factor": 0.1, "interpolation": "nearest"},
-    "RandomFlip": {"mode": "horizontal", "data_format": "channels_first"},
-    "MixUp": {"alpha": 0.3},
+    "AugMix": {"num_chains": 2, "chain_depth": 2, "factor": 0.2, "alpha": 0.5, "all_ops": False, **RANGE}
+    | {"interpolation": "nearest"},
+    "AutoContrast": RANGE,
+    "CutMix": {"factor": 0.5, **FIRST},
+    "Equalization": {"bins": 128, **RANGE},
+    "MixUp": {"alpha": 0.3, **FIRST},
+    "RandAugment": {"num_ops": 3, "factor": 0.2, "interpolation": "nearest", **RANGE},
+    "RandomBrightness": {"factor": 0.2, **RANGE},
+    "RandomColorDegeneration": {"factor": 0.2, **RANGE},
+    "RandomColorJitter": {f"{what}_factor": 0.2 for what in ("brightness", "contrast", "saturation", "hue")} | RANGE,
+    "RandomContrast": {"factor": [0.1, 0.2], "seed": 3, **RANGE},
+    "RandomCrop": {"height": 3, "width": 5, "seed": 2},
+    "RandomElasticTransform": {"factor": 0.5, "scale": 0.5, **FILLED, **RANGE},
+    "RandomErasing": {"factor": 0.5, "scale": (0.1, 0.2), "fill_value": 1.0, **RANGE},
+    "RandomFlip": {"mode": "horizontal", **FIRST},
+    "RandomGaussianBlur": {"factor": 0.5, "kernel_size": 5, "sigma": 0.5, **RANGE},
+    "RandomGrayscale": {"factor": 0.2, **FIRST},
+    "RandomHue": {"factor": 0.2, **RANGE},
+    "RandomInvert": {"factor": 0.5, **RANGE},
+    "RandomPerspective": {"factor": 0.5, "scale": 0.5, "interpolation": "nearest", "fill_value": 1.0, **FIRST},
+    "RandomPosterization": {"factor": 4, **RANGE},
+    "RandomRotation": {"factor": 0.2, **FILLED, **FIRST},
+    "RandomSaturation": {"factor": 0.2, **RANGE},
+    "RandomSharpness": {"factor": 0.2, **RANGE},
+    "RandomShear": {"x_factor": (0.0, 0.1), "y_factor": (0.1, 0.2), **FILLED, **FIRST},
+    "RandomTranslation": {"height_factor": 0.1, "width_factor": (0.2, 0.3), **FILLED, **FIRST},
+    "RandomZoom": {"height_factor": 0.1, "width_factor": 0.2, **FILLED, **FIRST},
+    "Solarization": {"addition_factor": 0.1, "threshold_factor": 0.2, **RANGE},
 }
-IMAGES = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 3))
-ONE_COLOUR = np.full((1, 6, 5, 3), 7)
+# With three channels, first or last.
+SHAPE = (3, 5, 3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, *SHAPE))
+ONE_COLOUR = np.full((1, *SHAPE), 7)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -52,7 +72,7 @@ def test_configs_go_to_and_fro(cls: type[Augmentation]) -> None:
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_images_as_keras_gives_them_at_inference(cls: type[Augmentation], dtype: str) -> None:
     options = OPTIONS.get(cls.__name__, {})
-    x = Input((6, 5, 3), dtype=dtype)
+    x = Input(SHAPE, dtype=dtype)
     model = Model(x, cls(**options)(x))
     theirs = getattr(keras.layers, cls.__name__)(**options)
     for images in (IMAGES.astype(dtype), ONE_COLOUR.astype(dtype)):
@@ -62,8 +82,8 @@ def test_images_as_keras_gives_them_at_inference(cls: type[Augmentation], dtype:
 
 @pytest.mark.parametrize("value_range", [(0, 255), (0, 1), (-1, 1)])
 def test_auto_contrast_in_other_ranges(value_range: tuple[int, int], tmp_path: Any) -> None:
-    images = np.random.default_rng(1).uniform(*value_range, (2, 6, 5, 3)).astype(np.float32)
-    x = Input((6, 5, 3))
+    images = np.random.default_rng(1).uniform(*value_range, IMAGES.shape).astype(np.float32)
+    x = Input(SHAPE)
     model = Model(x, layers.AutoContrast(value_range)(x))
     wanted = np.asarray(keras.layers.AutoContrast(value_range)(images))
     np.testing.assert_allclose(model.predict(images), wanted, rtol=1e-5, atol=1e-6)
@@ -71,7 +91,7 @@ def test_auto_contrast_in_other_ranges(value_range: tuple[int, int], tmp_path: A
 
 
 def test_an_augmentation_leaves_no_node(tmp_path: Any) -> None:
-    x = Input((6, 5, 3), name="image")
+    x = Input(SHAPE, name="image")
     model = Model(x, layers.Dense(2)(layers.RandomZoom(0.1)(layers.RandomFlip()(x))))
     assert model.export(tmp_path / "m.onnx").file.node_count == 2
 
@@ -80,13 +100,13 @@ def test_an_augmentation_leaves_no_node(tmp_path: Any) -> None:
 def test_archives(cls: type[Augmentation], tmp_path: Any) -> None:
     """Of all but Equalization, which Keras cannot call on a symbolic tensor."""
     layer = getattr(keras.layers, cls.__name__)(**OPTIONS.get(cls.__name__, {}))
-    keras.Sequential([keras.Input((6, 5, 3)), layer]).save(tmp_path / "m.keras")
+    keras.Sequential([keras.Input(SHAPE), layer]).save(tmp_path / "m.keras")
     (read,) = load_keras_model(tmp_path / "m.keras").layers[-1:]
     assert type(read) is cls
 
 
 def test_of_a_dict_the_images_are_meant() -> None:
-    x, labels = Input((6, 5, 3), dtype="uint8"), Input((2,))
+    x, labels = Input(SHAPE, dtype="uint8"), Input((2,))
     result = layers.RandomFlip()({"images": x, "labels": labels})
     assert result["images"].dtype == "float32"
     assert result["labels"].shape == (None, 2)
@@ -102,7 +122,7 @@ def test_crops_that_keras_contradicts_itself_about(shape: tuple[Any, ...], optio
 
 
 def test_a_pipeline_is_its_layers(tmp_path: Any) -> None:
-    x = Input((6, 5, 3))
+    x = Input(SHAPE)
     pipeline = layers.Pipeline([layers.Rescaling(2.0), layers.RandomFlip(), layers.Dense(2)], name="pipe")
     model = Model(x, pipeline(x))
     images = IMAGES.astype(np.float32)
