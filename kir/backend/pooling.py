@@ -84,7 +84,7 @@ def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data
     """The largest element of each of `output_size` windows along each spatial axis, which cover it evenly.
 
     Raises:
-        ShapeError: a spatial size is unknown where the output has more than one element.
+        ShapeError: a spatial size is 0 where the output has more than one element.
     """
     return _adaptive_pool(tensor(inputs), "max", output_size, data_format)
 
@@ -135,10 +135,12 @@ def _adaptive_pool(x: Any, mode: str, output_size: Any, data_format: str | None)
 def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
     """One spatial axis divided into windows, of which some may have one element more than the others."""
     size = shape_of(x)[2 + axis]
-    if not is_known(size) or size < 1:
+    if not is_known(size):
+        return _adapt_unknown(x, mode, 2 + axis, count)
+    if size < 1:
         raise ShapeError(
             f"adaptive pooling to {count} elements received {format_shape(shape_of(x))}, in which spatial axis {axis} "
-            f"is unknown or empty; give the input a concrete size there"
+            f"is empty"
         )
     starts = np.arange(count) * size // count
     lengths = -(-np.arange(1, count + 1) * size // count) - starts
@@ -149,6 +151,19 @@ def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
     # Of all windows of each length, those that are wanted.
     places = np.where(lengths == small, starts, starts + size - small + 1)
     return take(concatenate(pooled, axis=2 + axis) if len(pooled) > 1 else pooled[0], places, axis=2 + axis)
+
+
+def _adapt_unknown(x: Any, mode: str, axis: int, count: int) -> Any:
+    """As `_adapt`, by slices whose bounds are computed when the graph runs."""
+    size = shape_of(x)[axis]
+    pooled = []
+    for place in range(count):
+        start, end = place * size // count, ((place + 1) * size + count - 1) // count
+        window = x[(*[slice(None)] * axis, slice(start, end))]
+        pooled.append(
+            max(window, axis=axis, keepdims=True) if mode == "max" else mean(window, axis=axis, keepdims=True)
+        )
+    return concatenate(pooled, axis=axis)
 
 
 def _pool_axis(x: Any, mode: str, axis: int, size: int, stride: int) -> Any:

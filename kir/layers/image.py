@@ -51,6 +51,8 @@ class Resizing(ImageLayer):
     Source: https://keras.io/api/layers/preprocessing_layers/image_preprocessing/resizing/
     """
 
+    limits = "antialias, the Lanczos kernels and a kept aspect ratio need known sizes"
+
     def __init__(
         self,
         height: int,

@@ -289,7 +289,7 @@ class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
 
     Raises:
         InvalidArgumentError: an argument is out of range.
-        ShapeError: the input has another rank, or an unknown size where there is more than one window.
+        ShapeError: the input has another rank, or a size of 0 where there is more than one window.
 
     Source: https://keras.io/api/layers/pooling_layers/
     """

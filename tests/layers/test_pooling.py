@@ -126,11 +126,19 @@ def test_adaptive_pooling(kind: str, shape: tuple[int, ...], output_size: Any) -
     check_layer(name, channels_first(shape), output_size=output_size, data_format="channels_first")
 
 
-def test_adaptive_pooling_to_one_element_takes_unknown_sizes() -> None:
-    check_layer("AdaptiveAveragePooling2D", (None, 8, 4), output_size=(1, 4))
-    check_layer("AdaptiveMaxPooling1D", (None, 4), output_size=1)
-    with pytest.raises(ShapeError, match="give the input a concrete size"):
-        AdaptiveMaxPooling1D(2)(kir.Input((None, 4)))
+@pytest.mark.parametrize("steps", [1, 4, 5, 9])
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+def test_adaptive_pooling_of_unknown_sizes(kind: str, steps: int) -> None:
+    for shape, output_size in [((None, 4), 3), ((None, 8, 4), (1, 4)), ((None, 6, None, 4), (4, 5, 2))]:
+        name = f"Adaptive{kind}Pooling{len(shape) - 1}D"
+        model, reference = build_both(lambda library, x, n=name, o=output_size: getattr(library, n)(o)(x), shape)
+        assert model.output_shape == reference.output_shape
+        assert_matches_keras(model, reference, draw_feeds(shape, unknown=steps))
+
+
+def test_nothing_is_divided_into_no_windows() -> None:
+    with pytest.raises(ShapeError, match="spatial axis 0 is empty"):
+        AdaptiveMaxPooling1D(2)(kir.Input((0, 4)))
 
 
 def test_output_shape() -> None:

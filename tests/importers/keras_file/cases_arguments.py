@@ -78,7 +78,7 @@ def windows_3d(last: Any, first: Any) -> Any:
     return [*windows(3, last), *windows(3, first, **other), *side_by_side(first, *moved)]
 
 
-@functional((3, 7), (3, 7, 6), (3, 7, 6, 5))
+@functional((3, -2), (3, -2, 6), (3, 7, -2, 5))
 def adaptive_channels_first(*images: Any) -> Any:
     pools = [(rank, f"Adaptive{kind}Pooling") for rank in (1, 2, 3) for kind in ("Average", "Max")]
     return [named(rank, name)(2, data_format="channels_first")(images[rank - 1]) for rank, name in pools]

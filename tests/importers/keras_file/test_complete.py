@@ -49,7 +49,6 @@ OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
 NEEDS_TENSORFLOW = "Keras makes it with TensorFlow only: tests/layers/test_categorical.py, test_assets.py"
 ONE_STEP = "its input is one step, (batch, features)"
 STEPS = "kir needs to know the number of steps, Keras all other sizes"
-ADAPTIVE = "kir needs to know what the sizes are that it pools"
 EXCUSED: dict[tuple[str, str], str] = {
     ("IntegerLookup", A_CASE): NEEDS_TENSORFLOW,
     ("StringLookup", A_CASE): NEEDS_TENSORFLOW,
@@ -64,7 +63,6 @@ EXCUSED: dict[tuple[str, str], str] = {
     **{(f"{name}Cell", UNKNOWN_SIZES): ONE_STEP for name in ("GRU", "LSTM", "SimpleRNN")},
     ("StackedRNNCells", UNKNOWN_SIZES): ONE_STEP,
     **{(f"ConvLSTM{rank}D", UNKNOWN_SIZES): STEPS for rank in (1, 2, 3)},
-    **{(f"Adaptive{kind}Pooling{rank}D", UNKNOWN_SIZES): ADAPTIVE for kind in ("Average", "Max") for rank in (1, 2, 3)},
 }
 
 
