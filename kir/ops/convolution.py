@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,10 @@ from kir.ops.windows import (
 )
 from kir.types import FLOATS, Shape, TensorType, agree_dim, type_of
 
-# How many elements are spread out at once: of columns for a matrix product, which is slow when small, and reads them
-# fast while they stay in the second cache; of a product of two arrays, in the first.
+# How many elements are spread out at once, so that they are read while they are in the cache: of columns for a matrix
+# product, which is slow when small; of a product of two arrays.
 COLUMN_ELEMENTS = 1 << 18
-CACHED_ELEMENTS = 1 << 15
+CACHED_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -213,23 +214,34 @@ def _convolve_points(x: Array, rows: Array, windows: list[Window], result: Array
 
 
 def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: Array) -> None:
-    """Channels on their own: a product and a sum for each element of the kernel, few channels at a time."""
+    """Channels on their own: a product and a sum for each element of the kernel, few rows of the result at a time.
+
+    NumPy's innermost loop is along the axis that lies last in memory: that is the channels if they are many.
+    """
     samples, channels, *_ = x.shape
-    multiplier = kernel.shape[0] // channels
-    weights = kernel.reshape(channels, multiplier, *kernel.shape[2:])
-    target = result.reshape(samples, channels, multiplier, *result.shape[2:])
-    step = max(1, CACHED_ELEMENTS // math.prod(target.shape[2:]))
     counts = result.shape[2:]
-    scratch = np.empty((min(step, channels), *target.shape[2:]), x.dtype)
-    for sample in range(samples):
-        for start in range(0, channels, step):
-            block = slice(start, min(start + step, channels))
-            total, product = target[sample, block], scratch[: block.stop - start]
-            for number, (index, places) in enumerate(offsets(windows, counts)):
-                factor = weights[(block, slice(None), *index)].reshape(*product.shape[:2], *[1] * len(windows))
-                np.multiply(x[(sample, block, None, *places)], factor, out=product if number else total)
-                if number:
-                    total += product
+    multiplier = kernel.shape[0] // channels
+    target = result.reshape(samples, channels, multiplier, *counts)
+    weights = np.ascontiguousarray(kernel.reshape(channels * multiplier, -1).T)
+    weights = weights.reshape(-1, channels, multiplier, *[1] * len(windows))
+    step = max(1, CACHED_ELEMENTS // (channels * multiplier * math.prod(counts[1:])))
+    shape = (channels, multiplier, min(step, counts[0]), *counts[1:])
+    if channels > counts[-1]:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        scratch = np.moveaxis(np.empty((2, *shape[2:], *shape[:2]), x.dtype), (-2, -1), (1, 2))
+    else:
+        scratch = np.empty((2, *shape), x.dtype)
+    for sample, start in itertools.product(range(samples), range(0, counts[0], step)):
+        rows = slice(start, min(start + step, counts[0]))
+        first = start * windows[0].stride
+        total, product = scratch[:, :, :, : rows.stop - start]
+        for number, (_, places) in enumerate(offsets(windows, total.shape[2:])):
+            read = slice(places[0].start + first, places[0].stop + first, places[0].step)
+            elements = x[(sample, slice(None), None, read, *places[1:])]
+            np.multiply(elements, weights[number], out=product if number else total)
+            if number:
+                total += product
+        target[sample, :, :, rows] = total
 
 
 def _convolve_sample(x: Array, rows: Array, windows: list[Window], result: Array) -> None:

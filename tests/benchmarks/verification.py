@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.verification [NAME …] [--size PIXELS] [--keep FOLDER]
 
-Prints seconds and peak memory of the command, which reads, optimises, writes and verifies, and how many nodes and
-Transposes are in the file. Exits with 1 if a model does not verify. Models, with random weights, are made as in
-`tests.benchmarks.applications`; those in FOLDER are read again.
+Prints seconds, processor time (of all cores) and peak memory of the command, which reads, optimises, writes and
+verifies, and how many nodes and Transposes are in the file. Exits with 1 if a model does not verify. Models, with
+random weights, are made as in `tests.benchmarks.applications`; those in FOLDER are read again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ DEFAULT_SIZE = 224
 OTHER_SIZES = {"InceptionV3": 299, "Xception": 299}
 
 
-def export(source: Path, target: Path) -> tuple[int, float, float]:
-    """The exit code of the command, its seconds and its peak memory in MB."""
+def export(source: Path, target: Path) -> tuple[int, float, float, float]:
+    """The exit code of the command, its seconds, those of processor time, and its peak memory in MB."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "kir.cli", "export", str(source), "-o", str(target)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, time.perf_counter() - begin, usage.ru_maxrss / 1024
+    seconds = time.perf_counter() - begin
+    return process.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a folder for the models, which are not deleted")
     arguments = parser.parse_args()
     worst = 0
-    print(f"{'model':<18}{'pixels':>6}{'seconds':>9}{'MB':>7}{'nodes':>7}{'Transposes':>12}")
+    print(f"{'model':<18}{'pixels':>6}{'seconds':>9}{'cpu':>7}{'MB':>7}{'nodes':>7}{'Transposes':>12}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,10 +51,11 @@ def main() -> int:
             source, target = folder / f"{name}_{size}.keras", Path(temporary) / f"{name}.onnx"
             if not source.exists():
                 build_model(name, size).save(source)
-            code, seconds, megabytes = export(source, target)
+            code, seconds, processor, megabytes = export(source, target)
             worst = max(worst, code)
             counts = "" if code else f"{count_nodes(target):>7}{count_transposes(target):>12}  verified"
-            print(f"{name:<18}{size:>6}{seconds:>9.1f}{megabytes:>7.0f}{counts or f'  exit code {code}'}", flush=True)
+            figures = f"{seconds:>9.1f}{processor:>7.1f}{megabytes:>7.0f}"
+            print(f"{name:<18}{size:>6}{figures}{counts or f'  exit code {code}'}", flush=True)
     return min(worst, 1)
 
 
