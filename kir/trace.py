@@ -5,7 +5,7 @@ terms of `emit`. What `emit` does depends on its inputs:
 
     inputs                     emit(op, *inputs) gives
     at least one Tensor        a Tensor: a new node in the tensor's tracer
-    arrays and numbers only    an array: the operator is evaluated at once
+    arrays and numbers only    an array: the operator is evaluated at once, unless it depends on an unknown size
 
 A `Tracer` over a graph adds nodes to it; one without a graph only infers types (that is how a layer's output
 shape is found when it is called).
@@ -253,6 +253,14 @@ class Tensor(SymbolicOperators):
         return f"<symbolic {self.value.type}>"
 
 
+class Variable:
+    """What a function of the backend takes for the tensor that `traced` gives."""
+
+    def traced(self) -> Any:
+        """A Tensor of the trace that is open; an array where none is."""
+        raise TypeError(f"{type(self).__name__} must define traced")
+
+
 class StatefulLayer(Protocol):
     """A layer that keeps states between runs; None stands for zeros."""
 
@@ -419,6 +427,8 @@ def emit(op: Op, *inputs: Any) -> Any:
         KirError: the operator refuses the input types.
     """
     tracer = next((x.tracer for x in inputs if isinstance(x, Tensor)), None)
+    if tracer is None and op.symbols():
+        tracer = current_tracer()
     if tracer is None:
         return _evaluate(op, inputs)
     outputs = tracer.add(op, *[x if x is None or isinstance(x, Tensor) else tracer.constant(x) for x in inputs])

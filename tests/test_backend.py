@@ -513,6 +513,24 @@ def test_symbolic_sizes_compute() -> None:
         assert_same(one, other)
 
 
+def test_a_shape_may_be_computed_with_tensors() -> None:
+    def grown(x: Any) -> Any:
+        batch = K.expand_dims(K.shape(x)[0], -1)
+        tall = K.stack([K.shape(x)[0] * 1, K.shape(x)[1] + 0, 1])
+        counts = K.concatenate([batch, K.convert_to_tensor([2, 1])], axis=0)
+        return K.tile(K.ones((1, 2, 3)), counts) + K.broadcast_to(K.expand_dims(x, -1), K.multiply(tall, [1, 1, 3]))
+
+    x = floats(3, 4)
+    assert_same(run_traced(grown, x)[0], np.repeat(x[..., None], 3, axis=-1) + 1)
+    with pytest.raises(TraceError, match="repeats cannot be a symbolic tensor"):
+        trace(lambda x: K.tile(x, K.cast(x[0], "int32")), x)
+
+
+def test_arrays_alone_may_have_symbolic_sizes() -> None:
+    (token,) = run_traced(lambda x: K.broadcast_to(np.ones((1, 3), "float32"), (K.shape(x)[0], 3)), floats(5, 2))
+    assert_same(token, np.ones((5, 3), "float32"))
+
+
 def test_sixty_four_bits() -> None:
     double = X.astype("float64")
     assert run_traced(lambda x: x * np.sqrt(2), X)[0].dtype == np.float32

@@ -94,6 +94,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
     "Conjugate": K.identity,
     "Copy": K.identity,
     "CropImages": K.image.crop_images,
+    "ExtractPatches": K.image.extract_patches,
     "Fabs": K.absolute,
     "Fliplr": lambda x: K.flip(x, axis=1),
     "Flipud": lambda x: K.flip(x, axis=0),

@@ -25,7 +25,7 @@ from kir.errors import InvalidArgumentError, TraceError
 from kir.op import Op
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Size
-from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
+from kir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.types import DType, as_dtype, normalize_axes, normalize_axis
 
 TensorLike = Any  # a Tensor, a functional tensor, an array, a number, or a list of those
@@ -91,6 +91,8 @@ def operand(x: TensorLike) -> Any:
     """
     if isinstance(x, (Tensor, np.ndarray, bool, int, float, Sym)):
         return x
+    if isinstance(x, Variable):
+        return x.traced()
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, (list, tuple)):
@@ -102,10 +104,10 @@ def operand(x: TensorLike) -> Any:
 
 
 def _from_list(values: list[Any] | tuple[Any, ...]) -> Any:
-    from kir.backend.shapes import stack
+    from kir.backend.shapes import emit_stack
 
     if _holds_symbolic(values):
-        return stack(values)
+        return emit_stack(promote(*values), 0)
     array = np.asarray(values)
     if array.dtype == np.float64 and not _holds_arrays(values):
         return array.astype(as_dtype(config.floatx()).numpy)
@@ -189,15 +191,21 @@ def as_size(value: Any, what: str) -> Dim:
 
 
 def as_shape(shape: Any, what: str = "shape") -> tuple[Dim, ...]:
-    """A shape of ints and symbolic sizes, given as a sequence, an integer array or one size.
+    """A shape of ints and symbolic sizes, given as a sequence, an integer array, one size, or a tensor made of sizes.
 
     Raises:
         InvalidArgumentError: a size is neither; a symbolic tensor cannot be a size, `x.shape` can.
+        TraceError: the tensor depends on more than sizes.
     """
     if isinstance(shape, Tensor):
-        raise TraceError(
-            f"{what} cannot be a symbolic tensor; give a tuple made from x.shape, such as (x.shape[0], -1)"
-        )
+        from kir.backend.shape_tensors import sizes_in
+
+        sizes = sizes_in(shape)
+        if sizes is None:
+            raise TraceError(
+                f"{what} cannot be a symbolic tensor; give a tuple made from x.shape, such as (x.shape[0], -1)"
+            )
+        return sizes
     if isinstance(shape, (int, np.integer, Sym)):
         return (as_size(shape, what),)
     return tuple(as_size(size, f"a size of {what}") for size in shape)

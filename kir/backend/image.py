@@ -5,13 +5,15 @@ Source: https://keras.io/api/ops/image/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kir import config
-from kir.arguments import boolean, choice
+from kir.arguments import boolean, choice, per_axis
+from kir.backend.convolution import conv
 from kir.backend.dispatch import (
     TensorLike,
     as_size,
@@ -27,7 +29,7 @@ from kir.backend.elementwise import cast, clip, round
 from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
-from kir.backend.shapes import emit_slice, expand_dims, pad, reshape, squeeze
+from kir.backend.shapes import emit_slice, expand_dims, pad, reshape, squeeze, transpose
 from kir.dims import Dim, Sym, divide_exactly, is_known, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops.elementwise import Div, Mul
@@ -277,6 +279,79 @@ def pad_images(
         total = None if target is None else target - shape_of(x)[axis]
         widths[axis] = _two_of_three("pad_images", before, after, total)
     return x if not any(b or a for b, a in widths) else pad(x, widths)
+
+
+@operation
+def extract_patches(
+    images: TensorLike,
+    size: Any,
+    strides: Any = None,
+    dilation_rate: Any = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    """What lies in windows of images: (batch, rows, columns, height * width * channels); of volumes for three sizes.
+
+    Windows side by side are the same elements in another order. Others are picked by a convolution.
+
+    Args:
+        images: of rank 4, or 3 without a batch; volumes have one more.
+        size: of a window, one for all axes or one for each.
+        strides: from one window to the next; `size` if None.
+        dilation_rate: from one element of a window to the next.
+        padding: "valid", or "same", which pads with 0.
+        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
+
+    Raises:
+        InvalidArgumentError: an argument is of the wrong kind.
+        ShapeError: the rank is another, or the number of channels is not known.
+    """
+    owner = "image.extract_patches"
+    spatial = len(size) if isinstance(size, (list, tuple)) else 2
+    sizes = per_axis(owner, "size", size, spatial)
+    steps = sizes if strides is None else per_axis(owner, "strides", strides, spatial)
+    dilations = per_axis(owner, "dilation_rate", dilation_rate, spatial)
+    choice(owner, "padding", padding, ("valid", "same"))
+    x = tensor(images)
+    if rank_of(x) == spatial + 1:
+        return squeeze(extract_patches(expand_dims(x, 0), sizes, steps, dilations, padding, data_format), 0)
+    if rank_of(x) != spatial + 2:
+        raise ShapeError(
+            f"{owner} with size={size!r} takes rank {spatial + 2}, or {spatial + 1} without a batch; received the "
+            f"shape {format_shape(shape_of(x))}"
+        )
+    if config.standardize_data_format(data_format) == "channels_first":
+        x = transpose(x, (0, *range(2, spatial + 2), 1))
+        patches = extract_patches(x, sizes, steps, dilations, padding, "channels_last")
+        return transpose(patches, (0, spatial + 1, *range(1, spatial + 1)))
+    given = shape_of(x)[1:-1]
+    is_whole = all(divide_exactly(length, one) is not None for length, one in zip(given, sizes, strict=True))
+    if steps == sizes and set(dilations) == {1} and (padding == "valid" or is_whole):
+        return _cut_into(x, sizes)
+    channels = shape_of(x)[-1]
+    if not is_known(channels):
+        raise ShapeError(f"{owner}: the number of channels of {format_shape(shape_of(x))} must be known")
+    count = math.prod(sizes) * channels
+    kernel = np.eye(count, dtype=np.float32).reshape(*sizes, channels, count)
+    dtype = dtype_of(x)
+    floats = x if dtype.is_float else cast(x, "float32")
+    patches = conv(floats, kernel.astype(dtype_of(floats).numpy), steps, padding, "channels_last", dilations)
+    return convert(patches, dtype)
+
+
+def _cut_into(x: Any, sizes: Sequence[int]) -> Any:
+    """Windows side by side of (batch, *spatial, channels), without what is left over at the ends."""
+    batch, *given, channels = shape_of(x)
+    counts = [length // size for length, size in zip(given, sizes, strict=True)]
+    split: list[Dim] = []
+    for axis, (count, size) in enumerate(zip(counts, sizes, strict=True), 1):
+        x = x if count * size == shape_of(x)[axis] else emit_slice(x, axis, 0, count * size)
+        split += [count, size]
+    spatial = len(sizes)
+    # From (batch, rows, height, columns, width, channels) to (batch, rows, columns, height, width, channels).
+    order = (0, *range(1, 2 * spatial, 2), *range(2, 2 * spatial + 1, 2), 2 * spatial + 1)
+    cut = transpose(reshape(x, (batch, *split, channels)), order)
+    return reshape(cut, (batch, *counts, product((*sizes, channels))))
 
 
 def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim | None) -> tuple[Dim, Dim]:

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from kir import Model, layers
 from kir import backend as K
-from kir import layers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import CenterCrop, Input, Resizing
 from tests.oracle import check_layer, draw_feeds, node_types
@@ -116,6 +116,33 @@ def test_resize_images_is_an_up_sampling(interpolation: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((2, 9, 12, 3), {"size": 3}),
+        ((2, 9, 12, 3), {"size": (2, 5)}),
+        ((9, 12, 3), {"size": (3, 4), "padding": "same"}),
+        ((2, 3, 9, 12), {"size": 4, "data_format": "channels_first"}),
+        ((2, 9, 12, 3), {"size": 4, "padding": "same"}),
+        ((2, 9, 12, 3), {"size": 3, "strides": (1, 2)}),
+        ((3, 9, 12), {"size": 2, "strides": 1, "dilation_rate": 2, "data_format": "channels_first"}),
+        ((2, 6, 9, 12, 2), {"size": (2, 3, 5)}),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_patches_like_keras(shape: tuple[int, ...], options: dict[str, Any], dtype: str) -> None:
+    x = np.random.default_rng(0).integers(-9, 9, shape).astype(dtype)
+    patches = K.image.extract_patches(x, **options)
+    assert patches.dtype == dtype
+    np.testing.assert_array_equal(patches, np.asarray(keras.ops.image.extract_patches(x.astype("float32"), **options)))
+
+
+def test_patches_of_images_of_unknown_sizes() -> None:
+    model = Model(x := Input((None, None, 3)), K.image.extract_patches(x, 4))
+    x = np.random.default_rng(0).normal(size=(2, 9, 13, 3)).astype("float32")
+    np.testing.assert_array_equal(model.predict(x), np.asarray(keras.ops.image.extract_patches(x, 4)))
+
+
+@pytest.mark.parametrize(
     ("make", "value"),
     [
         (lambda: Resizing(0, 3), "height=0"),
@@ -126,6 +153,7 @@ def test_resize_images_is_an_up_sampling(interpolation: str) -> None:
         (lambda: CenterCrop(3, "a"), "width='a'"),  # type: ignore[arg-type]
         (lambda: K.image.pad_images(np.zeros((3, 4, 1)), top_padding=1), "two of three"),
         (lambda: K.image.resize(np.zeros((3, 4, 1)), (1, 2, 3)), "(1, 2, 3)"),
+        (lambda: K.image.extract_patches(np.zeros((3, 4, 1)), (0, 2)), "(0, 2)"),
     ],
 )
 def test_bad_arguments_are_repeated(make: Any, value: str) -> None:

@@ -56,6 +56,7 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     "Cos": ops.cos,
     "Cosh": ops.cosh,
     "CropImages": lambda x: ops.image.crop_images(x, 1, 1, target_height=1, target_width=3),
+    "ExtractPatches": lambda x: ops.image.extract_patches(x, (2, 3), strides=(1, 2), padding="same"),
     "CountNonzero": lambda x: ops.count_nonzero(ops.relu(x), axis=1),
     "Cumsum": lambda x: ops.cumsum(x, axis=1),
     "Deg2rad": ops.deg2rad,
