@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.keras_file.config import INNER_LAYERS, Origin, build_model
@@ -44,13 +47,14 @@ def layers_inside(model: Any) -> list[Any]:
     return found
 
 
-def model_from_keras(model: Any, path: Path) -> Model:
+def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[str, Any]] = dict) -> Model:
     """The same model, with its weights, built with kir.
 
     Args:
         model: a functional or sequential model of Keras that is built.
         path: the script that built it. The functions in its folder that Lambdas call are traced; for this they are
             copied, with kir's functions in place of Keras's.
+        definitions: gives what the script defines where `keras` is kir: the classes of layers that own layers.
 
     Raises:
         UnsupportedError: it is neither functional nor sequential, or has layers that kir has not; all are listed.
@@ -59,8 +63,12 @@ def model_from_keras(model: Any, path: Path) -> Model:
     _require_functional(model, path)
     description = _describe(model, path)
     _put_live_objects(description, model, Rebinder(path.parent))
-    converted = build_model(description, Origin(path, _keras_version(model)))
-    _copy_weights(model, converted, path)
+    owns_layers = any(_is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model))
+    converted = build_model(description, Origin(path, _keras_version(model), definitions() if owns_layers else {}))
+    if owns_layers:
+        _save_and_load_weights(model, converted)
+    else:
+        _copy_weights(model, converted, path)
     return converted
 
 
@@ -181,7 +189,13 @@ def _describes_keras(value: dict[str, Any]) -> bool:
 
 def _is_custom_layer(layer: Any) -> bool:
     """Whether this is a layer of the user's own, without layers inside, which need more than one function."""
-    return "Layer" in _keras_classes(layer) and not _is_of_keras(type(layer)) and not _owned_layers(layer)
+    return _is_of_user(layer) and not _owned_layers(layer)
+
+
+def _is_of_user(layer: Any) -> bool:
+    """Whether this is a layer of the user's own, and no model."""
+    classes = _keras_classes(layer)
+    return "Layer" in classes and "Model" not in classes and not _is_of_keras(type(layer))
 
 
 def _describe_as_lambda(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
@@ -209,6 +223,17 @@ def _copy_weights(model: Any, converted: Model, path: Path) -> None:
             continue
         by_name = {layer.name: layer for layer in source.layers}
         pending.extend((by_name[layer.name], layer) for layer in target.layers if layer.name in by_name)
+
+
+def _save_and_load_weights(model: Any, converted: Model) -> None:
+    """Copies by where Keras's files have the weights of layers inside layers: attributes have an order only there."""
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder, "model.weights.h5")
+        model.save_weights(saved)
+        converted.load_weights(saved)
+        for weight in converted.weights:
+            # The numbers may lie in the file, which goes.
+            weight.assign(np.array(weight.array))
 
 
 def _copy_layer_weights(source: Any, target: Layer, path: Path) -> None:

@@ -18,6 +18,7 @@ from kir.backend import image
 from kir.errors import UnsupportedError
 from kir.importers.user_layer import UserLayer
 from kir.keras_tensor import KerasTensor
+from kir.layers.base import DTypePolicy, dtype_policy
 from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
 from kir.naming import reset_names
@@ -84,6 +85,16 @@ def backend_name() -> str:
     return "kir"
 
 
+def set_dtype_policy(policy: Any) -> None:
+    """The default policy of layers, by its name or as an object."""
+    config.set_dtype_policy(dtype_policy(policy).name)
+
+
+def default_dtype_policy() -> DTypePolicy:
+    """The default policy of layers."""
+    return dtype_policy(None)
+
+
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     """One-hot rows of integers: (…,) → (…, num_classes).
 
@@ -112,6 +123,14 @@ _SETTINGS = {
     "set_epsilon": config.set_epsilon,
     "set_floatx": config.set_floatx,
     "set_image_data_format": config.set_image_data_format,
+}
+_POLICIES = {
+    "DTypePolicy": dtype_policy,
+    "Policy": dtype_policy,
+    "dtype_policy": default_dtype_policy,
+    "global_policy": default_dtype_policy,
+    "set_dtype_policy": set_dtype_policy,
+    "set_global_policy": set_dtype_policy,
 }
 _OPS = {
     name: function
@@ -170,6 +189,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     "": _MODELS
     | {
         "Input": kir.layers.Input,
+        "DTypePolicy": dtype_policy,
         "KerasTensor": KerasTensor,
         "InputSpec": _LAYERS["InputSpec"],
         "Layer": UserLayer,
@@ -182,6 +202,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     | {"get": activations.get, "serialize": activations.serialize, "deserialize": activations.deserialize},
     "backend": _OPS | _SETTINGS | {"clear_session": clear_session, "name_scope": contextlib.nullcontext},
     "config": _SETTINGS
+    | {"dtype_policy": default_dtype_policy, "set_dtype_policy": set_dtype_policy}
     | dict.fromkeys(
         (
             "disable_interactive_logging",
@@ -196,6 +217,8 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     "initializers": _INITIALIZERS,
     "layers": _LAYERS,
     **{f"layers.{name}": _LAYERS for name in OLD_LAYER_MODULES},
+    "dtype_policies": {"DTypePolicy": dtype_policy, "get": dtype_policy},
+    "mixed_precision": _POLICIES,
     "models": _MODELS,
     "ops": _OPS,
     **{f"ops.{name}": _OPS for name in ("core", "linalg", "math", "nn", "numpy")},

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from kir import initializers
 from kir.importers.keras_stand_in import PACKAGES, MissingNameError, StandIn
+from kir.layers.base import DTypePolicy, Weight, dtype_policy
+from kir.types import as_dtype
 
 # Where the real libraries keep what they offer under other names, and those names; the longest first.
 _PUBLIC_NAMES = (
@@ -122,17 +125,31 @@ class Rebinder:
 
 
 class _Variables:
-    """A layer as its own methods see it while they are traced: its variables are arrays, its methods are copies."""
+    """A layer as its own methods see it while they are traced: its variables are kir's, its methods are copies."""
 
     def __init__(self, layer: Any, rebinder: Rebinder) -> None:
         self._kir_layer = layer
         self._kir_rebinder = rebinder
+        self._kir_weights: dict[int, Weight] = {}
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._kir_layer, name)
         if isinstance(value, MethodType) and value.__self__ is self._kir_layer:
             return MethodType(self._kir_rebinder.value(value.__func__), self)
-        return as_array(value) if is_variable(value) else self._kir_rebinder.value(value)
+        if not is_variable(value):
+            return self._kir_rebinder.value(value)
+        if id(value) not in self._kir_weights:
+            self._kir_weights[id(value)] = _weight(value, dtype_policy(self._kir_layer.dtype_policy.name))
+        return self._kir_weights[id(value)]
+
+
+def _weight(variable: Any, policy: DTypePolicy) -> Weight:
+    array = as_array(variable)
+    weight = Weight(variable.name, array.shape, as_dtype(array.dtype), initializers.Zeros())
+    weight.assign(array)
+    if weight.dtype.is_float and getattr(variable, "autocast", True):
+        weight.compute_dtype = policy.compute
+    return weight
 
 
 def is_variable(value: Any) -> bool:

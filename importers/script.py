@@ -53,11 +53,12 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
         _keras_names(stand_in_for(tree), module),
         contextlib.redirect_stdout(sys.stderr),
         config.lost_masks(on_lost_mask),
+        config.own_dtype_policy(),
     ):
         with _described(path):
             exec(code, module.__dict__)
             model = _named_model(path, module, name) if name else _only_model(path, module)
-        return model if isinstance(model, Model) else model_from_keras(model, path)
+        return model if isinstance(model, Model) else model_from_keras(model, path, lambda: run_script(path))
 
 
 def run_script(path: Path) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def run_script(path: Path) -> dict[str, Any]:
 
     Modules, and what it imports from kir or Keras under its own name, are not among them.
 
-    Under Keras's names it gets kir's, even where Keras is installed: what it defines is used in models of kir.
+    Under Keras's names it gets kir's, even where Keras is installed: what it defines is used in models of kir. Settings
+    that it makes, such as the default dtype policy, stay: its layers make layers later.
 
     Raises:
         ScriptError: the script cannot be read or run.

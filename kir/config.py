@@ -39,6 +39,7 @@ DEFAULT_SEED = 0
 class _Settings:
     image_data_format: str = "channels_last"
     floatx: str = "float32"
+    dtype_policy: str | None = None
     epsilon: float = 1e-7
     on_lost_mask: str = "error"
     seeds: np.random.SeedSequence = field(default_factory=lambda: np.random.SeedSequence(DEFAULT_SEED))
@@ -79,6 +80,33 @@ def set_floatx(value: str) -> None:
         InvalidArgumentError: not one of "bfloat16", "float16", "float32", "float64".
     """
     _settings().floatx = _checked_floatx(value)
+
+
+def dtype_policy() -> str:
+    """The default policy of layers, by its name: `floatx` unless set."""
+    return _settings().dtype_policy or floatx()
+
+
+def set_dtype_policy(name: str | None) -> None:
+    """Sets the default policy of layers made from now on, such as "mixed_float16"; None is `floatx`.
+
+    Raises:
+        InvalidArgumentError: there is no such policy.
+    """
+    from kir.layers.base import dtype_policy as policy_of
+
+    _settings().dtype_policy = None if name is None else policy_of(name).name
+
+
+@contextlib.contextmanager
+def own_dtype_policy() -> Iterator[None]:
+    """While open, the default policy is `floatx` until another is set; afterwards, what was set before."""
+    before = _settings().dtype_policy
+    set_dtype_policy(None)
+    try:
+        yield
+    finally:
+        set_dtype_policy(before)
 
 
 def epsilon() -> float:

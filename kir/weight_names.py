@@ -72,8 +72,15 @@ def saved_layers(model: Model) -> list[SavedLayer]:
 
 def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
     if not isinstance(layer, Model):
-        return list(layer.owned_layers().items())
+        # A layer that is there under two names is saved under the first.
+        return sorted(layer.owned_layers().items(), key=lambda place: _attribute_order(place[0]))
     return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+
+
+def _attribute_order(place: str) -> str:
+    """Keras visits attributes by name, private ones last, and what is in them in its own order."""
+    attribute = place.partition("/")[0]
+    return f"~{attribute}" if attribute.startswith("_") else attribute
 
 
 def _join(*parts: str) -> str:

@@ -147,9 +147,12 @@ def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | Non
     if _is_operation(description):
         return None if name in OPERATIONS else f"the operation {name} is not supported"
     if not _is_of_keras(description):
+        what = f"{name} of module {description.get('module')!r} is not a class of Keras"
+        if origin.path.suffix == ".py":
+            return f"{what}; define it at the top of the script, outside of functions, where it is found by its name"
         return (
-            f"{name} of module {description.get('module')!r} is not a class of Keras; give a kir layer of that name "
-            f"with --custom-objects file.py (custom_objects={{{name!r}: the class}})"
+            f"{what}; give a kir layer of that name with --custom-objects file.py "
+            f"(custom_objects={{{name!r}: the class}})"
         )
     if name not in LAYERS and name not in MODEL_NAMES:
         return f"{name} {UNSUPPORTED[name]}" if name in UNSUPPORTED else f"there is no layer {name}"

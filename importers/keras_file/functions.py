@@ -5,6 +5,7 @@ Keras writes a function by its name, and a lambda as Python bytecode, which is n
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from kir import activations, backend
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file.document import revive
 from kir.importers.keras_file.operations import OPERATIONS
+from kir.layers.base import Layer
 from kir.naming import snake_case
 
 # The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
@@ -21,14 +23,18 @@ OPS_FUNCTIONS = {
 
 
 def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's config with the user's own functions and objects put where their names stand."""
-    return {key: _resolved(value, custom_objects) for key, value in config.items()}
+    """A layer's config with the user's own functions and objects put where their names stand.
+
+    A script has all kinds of globals: text that names one that cannot be called, or a layer's name, is only text.
+    """
+    return {key: value if key == "name" else _resolved(value, custom_objects) for key, value in config.items()}
 
 
 def _resolved(value: Any, custom_objects: Mapping[str, Any]) -> Any:
     """A text, or a config dict, that names one of the user's objects; anything else as it is."""
     if isinstance(value, str):
-        return custom_objects.get(value, value)
+        found = custom_objects.get(value)
+        return found if callable(found) and not isinstance(found, Layer) else value
     if not isinstance(value, dict):
         return value
     is_function = value.get("class_name") == "function"
@@ -71,7 +77,10 @@ def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[s
         return revive(value)
     registered = value.get("registered_name") if isinstance(value, dict) else None
     layer_name = layer if key == "function" else f"{layer}.{key}"
-    wanted = (name, registered, layer_name)
+    if keyword.iskeyword(layer_name):
+        # The first Lambda without a name is "lambda", as no function can be called.
+        layer_name += "_"
+    wanted = (name, registered, layer, layer_name) if key == "function" else (name, registered, layer_name)
     known = known_name(wanted, custom_objects)
     if known is not None:
         if not callable(custom_objects[known]):

@@ -12,7 +12,7 @@ that its layer has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from kir.layers.base import Layer, Weight
 from kir.model import Model
 from kir.op import Array
 from kir.types import format_shape
-from kir.weight_names import named_weights, saved_layers
+from kir.weight_names import SavedLayer, named_weights, saved_layers
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"
@@ -108,7 +108,9 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
     """Keras 3's layout."""
     is_old = OLD_LAYERS in file.root
     found = Assignments(file.section.label)
-    for saved in saved_layers(model):
+    all_saved = saved_layers(model)
+    groups = {saved.group for saved in all_saved}
+    for saved in all_saved:
         group = saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group
         for index, weight in enumerate(saved.weights):
             name = f"{group}/vars/{index}" if group else f"vars/{index}"
@@ -118,7 +120,35 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
                 file.find_dataset(name),
                 f"{weight.name} of layer {saved.path or saved.layer.name} ({name})",
             )
+        if not is_old and not type(saved.layer).__module__.startswith("kir."):
+            found.problems.extend(_left_over(saved, groups, file))
     found.finish()
+
+
+def _left_over(saved: SavedLayer, groups: Collection[str], file: Hdf5File) -> Iterator[str]:
+    """The weights that a file has in the group of a layer of the user's own, and that the model has not."""
+    import h5py
+
+    pending = [saved.group]
+    seen: set[int] = set()
+    while pending:
+        place = pending.pop()
+        group = file.find(place)
+        if not isinstance(group, h5py.Group) or h5py.h5o.get_info(group.id).addr in seen:
+            continue
+        seen.add(h5py.h5o.get_info(group.id).addr)
+        where = f"layer {saved.path} ({place})"
+        if place.endswith("/vars"):
+            count = len(saved.weights) if place == f"{saved.group}/vars" else 0
+            # Integers are the states of random numbers.
+            if len(group) > count and all(_is_of_floats(file.find(name, group)) for name in group):
+                yield f"{where} has {len(group)} weights, the model's {count}"
+        else:
+            pending.extend(f"{place}/{name}" for name in group if f"{place}/{name}" not in groups)
+
+
+def _is_of_floats(dataset: Any) -> bool:
+    return getattr(getattr(dataset, "dtype", None), "kind", "") in ("f", "V")
 
 
 def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:

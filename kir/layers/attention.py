@@ -372,26 +372,26 @@ class MultiHeadAttention(ProjectedAttention):
         self.partial_output_shape = None if output_shape is None else integers(owner, "output_shape", output_shape, 1)
         self.attention_axes = None if attention_axes is None else integers(owner, "attention_axes", attention_axes)
 
-    def build(self, input_shape: Any) -> None:
-        """The projections.
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """The projections, whose sizes depend on the query alone.
 
         Raises:
             ShapeError: the query has too few axes.
         """
-        rank = len(input_shape)
+        rank = len(query_shape)
         if rank < 3:
             raise ShapeError(
-                f"MultiHeadAttention needs a query (batch, …, features); received {format_shape(input_shape)}"
+                f"MultiHeadAttention needs a query (batch, …, features); received {format_shape(query_shape)}"
             )
         axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
         self.attention_axes = tuple(axis if axis >= 0 else rank + axis for axis in axes)
         if not self.attention_axes or not set(self.attention_axes) <= set(range(1, rank - 1)):
             raise ShapeError(
-                f"MultiHeadAttention received a query of shape {format_shape(input_shape)}; attention_axes="
+                f"MultiHeadAttention received a query of shape {format_shape(query_shape)}; attention_axes="
                 f"{self.attention_axes} must be among the axes 1 to {rank - 2}"
             )
         keys, values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim)
-        self.project(keys, keys, values, self.partial_output_shape or (input_shape[-1],))
+        self.project(keys, keys, values, self.partial_output_shape or (query_shape[-1],))
 
     def argument(self, name: str) -> Any:
         """`output_shape` is, as for all layers, that of the last call."""
@@ -455,18 +455,18 @@ class GroupQueryAttention(ProjectedAttention):
         """Keras has the class under another name than the one that it is imported by."""
         return "GroupedQueryAttention"
 
-    def build(self, input_shape: Any) -> None:
-        """The projections.
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """The projections, whose sizes depend on the query alone.
 
         Raises:
             ShapeError: the query has not three axes.
         """
-        if len(input_shape) != 3:
+        if len(query_shape) != 3:
             raise ShapeError(
-                f"GroupQueryAttention needs a query (batch, steps, features); received {format_shape(input_shape)}"
+                f"GroupQueryAttention needs a query (batch, steps, features); received {format_shape(query_shape)}"
             )
         keys = (self.num_key_value_heads, self.head_dim)
-        self.project((self.num_query_heads, self.head_dim), keys, keys, (input_shape[-1],))
+        self.project((self.num_query_heads, self.head_dim), keys, keys, (query_shape[-1],))
 
 
 def _another(initializer: Any) -> Any:

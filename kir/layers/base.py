@@ -16,6 +16,7 @@ layer which says nothing is lost: an error, or a warning (`kir.config.set_on_los
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import warnings
 from collections import Counter
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from kir import config, constraints, initializers, regularizers
 from kir.arguments import boolean, integers, optional_integer
@@ -36,7 +38,7 @@ from kir.op import Array
 from kir.ops.elementwise import Cast
 from kir.registry import Configurable
 from kir.structure import flatten, map_structure
-from kir.trace import SymbolicOperators, Tensor, Tracer, emit
+from kir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.types import DType, as_dtype, format_shape
 
 
@@ -61,7 +63,7 @@ class DTypePolicy:
 
 
 def dtype_policy(given: Any) -> DTypePolicy:
-    """The policy for a name ("float32", "mixed_float16"), a config dict, a dtype or a policy; None is floatx.
+    """The policy for a name ("float32", "mixed_float16"), a config dict, a dtype or a policy; None is the default.
 
     Raises:
         InvalidArgumentError: there is no such policy.
@@ -71,18 +73,26 @@ def dtype_policy(given: Any) -> DTypePolicy:
     if isinstance(given, Mapping):
         given = given.get("config", {}).get("name")
     if given is None:
-        given = config.floatx()
+        given = config.dtype_policy()
     if isinstance(given, str) and given.startswith("mixed_"):
         return DTypePolicy(given, as_dtype(given.removeprefix("mixed_")), DType.FLOAT32)
     dtype = as_dtype(given)
     return DTypePolicy(dtype.keras_name, dtype, dtype)
 
 
-class Weight:
+class Weight(Variable, NDArrayOperatorsMixin):
     """A layer's variable: drawn by its initializer when somebody first reads it, or set.
 
     Initializers are seeded when they are made, so the order of reading changes nothing.
+
+    A `call` may compute with it as with a tensor: Python's operators, NumPy's functions and those of `kir.backend` take
+    it in `compute_dtype`, by default its own.
     """
+
+    # Weights are told apart by what they are, not by their numbers.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
 
     def __init__(
         self,
@@ -101,6 +111,7 @@ class Weight:
         self.regularizer = regularizer
         self.constraint = constraint
         self.trainable = trainable
+        self.compute_dtype = dtype
         self._array: Array | None = None
 
     @property
@@ -130,6 +141,22 @@ class Weight:
 
     def numpy(self) -> Array:
         return self.array
+
+    def traced(self) -> Any:
+        """A constant of the trace that is open; where none is, the numbers."""
+        tracer = current_tracer()
+        if tracer is None:
+            return self.array
+        dtype = self.compute_dtype
+        return tracer.weight(self.name, stand_in(self.shape, dtype) if tracer.graph is None else self.array, dtype)
+
+    value = property(traced)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.traced()[index]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*[x.traced() if isinstance(x, Weight) else x for x in inputs], **kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype, copy=copy)
@@ -209,6 +236,12 @@ class Layer:
         self.built = False
         self.calls: list[Any] = []
         self._own_weights: list[Weight] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Makes a layer that is built by hand one that is built: the first call does not make its weights again."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _marking_as_built(cls.build)  # type: ignore[method-assign]
 
     # To be defined by subclasses
 
@@ -331,6 +364,9 @@ class Layer:
             computed = list(computed) if isinstance(computed, list | tuple) else [computed]
             computed += [None] * (len(outputs) - len(computed))
             return type(outputs)(_with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True))
+        if isinstance(computed, list | tuple):
+            # A layer that passes on the masks of several inputs, and has one output: it carries the first.
+            computed = computed[0] if computed else None
         return _with_mask(outputs, computed if isinstance(outputs, Tensor) else None)
 
     def reset_states(self) -> None:
@@ -557,6 +593,15 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
+        build(layer, *shapes, **named_shapes)
+        layer.built = True
+
+    return build_and_mark
 
 
 def _with_mask(outputs: Any, mask: Tensor | None) -> Any:

@@ -270,19 +270,22 @@ def test_everything_that_kir_has_not_is_listed(tmp_path: Path) -> None:
         load_script(write(tmp_path, HEAD + text))
 
 
-def test_a_layer_that_owns_layers_is_listed_as_well(tmp_path: Path) -> None:
+def test_a_layer_that_owns_layers_must_be_a_global(tmp_path: Path) -> None:
     text = """
-class Block(layers.Layer):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.dense = layers.Dense(3)
+def make():
+    class Block(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(3)
 
-    def call(self, x):
-        return self.dense(x)
+        def call(self, x):
+            return self.dense(x)
 
-model = Sequential([Input((3,)), Block()])
+    return Block()
+
+model = Sequential([Input((3,)), make()])
 """
-    with pytest.raises(UnsupportedError, match="Block of module"):
+    with pytest.raises(UnsupportedError, match=r"Block of module .*; define it at the top of the script"):
         load_script(write(tmp_path, HEAD + text))
 
 
