@@ -1,13 +1,11 @@
-"""Dense layers on the last axis of a tensor that was reshaped or turned for them."""
+"""Dense layers on the last axis of a tensor that was reshaped for them."""
 
 from __future__ import annotations
 
 from kir.graph import Graph, Node, Value
-from kir.op import Op
 from kir.ops.elementwise import UNARY
 from kir.ops.linear import Dense
-from kir.ops.shape import Reshape, Transpose
-from kir.passes.fold_transposes import compose, permutation_of
+from kir.ops.shape import Reshape
 from kir.passes.moving import MAX_RUN
 from kir.passes.rewrite import add_for, given, rewrite, rounding_pass, rule
 
@@ -18,20 +16,17 @@ def keep_axes(graph: Graph) -> int:
     """Reshape(Dense(Reshape(x))) → Dense(x)
 
     Between may be several Dense and elementwise operators of one operand, one Dense at least, whose values nothing else
-    reads.
-
-    1. The inner Reshape makes a matrix of x, with the same last axis. If the outer one does not make the other axes of
-       x again, it stays.
-    2. The same of two Transposes that cancel, and leave the last axis in its place.
+    reads. The inner Reshape makes a matrix of x, with the same last axis. If the outer one does not make the other axes
+    of x again, it stays.
 
     Rounding: see above.
     """
-    return rewrite(graph, (skip_reshape, cancel_transposes))
+    return rewrite(graph, (skip_reshape,))
 
 
 @rule(Reshape)
 def skip_reshape(graph: Graph, node: Node) -> Value | None:
-    path, above = _find_rows(graph, node, Reshape)
+    path, above = _find_rows(graph, node)
     if above is None:
         return None
     x = given(above.inputs[0])
@@ -41,26 +36,15 @@ def skip_reshape(graph: Graph, node: Node) -> Value | None:
     return value if value.type == node.output.type else add_for(graph, node, node.op, value)
 
 
-@rule(Transpose)
-def cancel_transposes(graph: Graph, node: Node) -> Value | None:
-    path, above = _find_rows(graph, node, Transpose)
-    if above is None:
-        return None
-    both = compose(permutation_of(above), permutation_of(node))
-    last = len(both) - 1
-    is_fixed = permutation_of(node)[-1] == last and list(both) == sorted(both)
-    return _rebuild(graph, path, given(above.inputs[0])) if is_fixed else None
-
-
-def _find_rows(graph: Graph, node: Node, kind: type[Op]) -> tuple[list[Node], Node | None]:
-    """What works on rows above `node`, the last one first, and the operator of this kind above it."""
+def _find_rows(graph: Graph, node: Node) -> tuple[list[Node], Node | None]:
+    """What works on rows above `node`, the last one first, and the Reshape above it; None if there is no Dense."""
     path: list[Node] = []
     above = given(node.inputs[0]).node
     while _keeps_rows(above) and graph.is_read_once(above) and len(path) < MAX_RUN:
         path.append(above)
         above = given(above.inputs[0]).node
     has_dense = any(isinstance(passed.op, Dense) for passed in path)
-    return path, above if isinstance(above.op, kind) and has_dense else None
+    return path, above if isinstance(above.op, Reshape) and has_dense else None
 
 
 def _keeps_rows(node: Node) -> bool:

@@ -163,6 +163,15 @@ def test_rows_of_a_dense_and_of_a_layer_normalization() -> None:
     assert left(move_transposes_freely, build, IMAGE, special=False) == ["Dense", "LayerNormalization"]
 
 
+def test_rows_of_unknown_number() -> None:
+    swap = Transpose((1, 0, 2))
+
+    def build(b, x):  # type: ignore[no-untyped-def]
+        return b(swap, b(Relu(), b(Dense(), b(swap, x), weights(4, 5), weights(5))))
+
+    assert left(move_transposes_freely, build, "f32[batch, time, 4]", special=False) == ["Dense", "Relu"]
+
+
 def test_weights_follow_axes_that_are_normalized_in_another_order() -> None:
     swap = Transpose((0, 1, 3, 2))
 
