@@ -10,8 +10,9 @@ import numpy as np
 
 from kir.graph import Graph, Node, Use, Value
 from kir.op import Array
-from kir.ops.convolution import Conv
+from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.linear import Dense
+from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_constants import MAX_GROWN_BYTES
@@ -69,8 +70,9 @@ def move_transposes_freely(graph: Graph) -> int:
     1. The same, through these operators as well.
     2. Dense(Reshape(Transpose(x))), where the Reshape makes features of the transposed axes: the rows of the kernel are
        transposed instead, at export. A region does not count such a Transpose.
-    3. A Dense of more than two axes becomes a convolution of 1 by 1, where it stands among such: that has its bias, and
-       is one node less in ONNX. It counts as half a Transpose.
+    3. A Dense of more than two axes becomes a convolution of 1 by 1, where its region borders on convolutions or
+       pooling, or is left without a Transpose: that has its bias, and is one node less in ONNX. It counts as half a
+       Transpose. Elsewhere, as in attention, it stays what people and quantizers look for.
 
     Rounding: sums are formed in another order.
     """
@@ -217,6 +219,9 @@ def is_adaptable(graph: Graph, value: Value) -> bool:
 
 # 2. and 3. The division of a region
 
+# Operators that want the channels in front.
+WINDOWED = (Conv, ConvTranspose, MaxPool, AveragePool)
+
 
 class Division:
     """In which layout each operator of a region is to compute, for as few Transposes as can be."""
@@ -227,7 +232,8 @@ class Division:
         self.members = sorted(region.members, key=places.__getitem__)
         self.sides: dict[Node, int] = {}
         self.wanted: int | None = None
-        self.convolutions = self._find_convolutions()
+        self.dense = [node for node, member in region.members.items() if _becomes_convolution(node, member)]
+        self.fixed: set[Node] = set()
         # The new value of what a source holds, in each layout, and of outputs that have only one.
         self.built: dict[tuple[Value, int], Value] = {}
         self.renewed: dict[Value, Value] = {}
@@ -240,6 +246,9 @@ class Division:
         inner = self._find_inner()
         sides = {node: member.side for node, member in self.region.members.items()}
         transposes = self._divide()
+        if transposes and self.dense and not self._borders_on_windows():
+            self.fixed.update(self.dense)
+            transposes = self._divide()
         before = len(inner), self._count_additions(sides), self._count_away(sides)
         after = transposes, self._count_additions(self.sides), self._count_away(self.sides)
         if _weigh(after) >= _weigh(before):
@@ -264,16 +273,23 @@ class Division:
         preferences = [[numbers[node], sides[side]] for node, side in self.convolutions.items()]
         chosen = divide(2 + len(numbers), [*pins, *pins, *preferences] if preferences else pins)
         self.sides = {node: sides[chosen[number]] for node, number in numbers.items()}
+        self.sides |= {node: self.region.members[node].side for node in self.fixed}
         return sum(len({chosen[pin] for pin in group}) > 1 for group in pins)
 
-    def _find_convolutions(self) -> dict[Node, int]:
-        """The Dense nodes with a bias that a convolution can stand for, and the side on which it does."""
-        found = {}
-        for node, member in self.region.members.items():
-            is_other = isinstance(node.op, Dense) and isinstance(member.moved.op, Conv)
-            if is_other and len(node.inputs) > 2 and node.inputs[2] is not None:
-                found[node] = 1 - member.side
-        return found
+    def _borders_on_windows(self) -> bool:
+        """Whether a value of the region is given or read by an operator that moves windows over images."""
+        return any(
+            isinstance(node.op, WINDOWED) and node not in self.region.members
+            for value in self.region.layouts
+            for node in (value.node, *self.graph.consumers(value.node))
+        )
+
+    @property
+    def convolutions(self) -> dict[Node, int]:
+        """The Dense nodes with a bias that a convolution may stand for, and the side on which it does."""
+        free = [node for node in self.dense if node not in self.fixed]
+        with_bias = [node for node in free if len(node.inputs) > 2 and node.inputs[2] is not None]
+        return {node: 1 - self.region.members[node].side for node in with_bias}
 
     def _count_additions(self, sides: Mapping[Node, int]) -> int:
         """How many biases need an operator of their own: a Dense of more than two axes is a product and a sum."""
@@ -294,18 +310,22 @@ class Division:
             source = self.region.get_source(value)
             group = groups.setdefault(source, [])
             if self._gives(value):
-                group.append(value.node)
+                group.append(self._pin(value.node))
             elif not isinstance(value.node.op, Transpose):
                 group.append(layout.side)
                 wishes[layout.side] += not can_move(value.node.op)
             for use in self.graph.uses(value):
                 if self._reads(use):
-                    group.append(use.node)
+                    group.append(self._pin(use.node))
                 # Any other Transpose is needed in any case, and its permutation can be one from the other layout.
                 elif not isinstance(use.node.op, Transpose) and not self._is_indifferent(use, layout):
                     group.append(layout.side)
                     wishes[layout.side] += not can_move(use.node.op)
         return list(groups.values()), wishes
+
+    def _pin(self, member: Node) -> Node | int:
+        """The member, or its side if it stays there."""
+        return self.region.members[member].side if member in self.fixed else member
 
     def _gives(self, value: Value) -> bool:
         """Whether a member computes the value, and in the layout of its side."""
@@ -381,6 +401,10 @@ class Division:
         aligned = array.reshape((1,) * (len(other) - array.ndim) + array.shape)
         moved = aligned.transpose(other)
         return add_constant(self.graph, value.node, moved if shape is None else moved.reshape(shape))
+
+
+def _becomes_convolution(node: Node, member: Member) -> bool:
+    return isinstance(node.op, Dense) and isinstance(member.moved.op, Conv)
 
 
 def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:

@@ -342,6 +342,18 @@ def test_a_dense_between_transposes_is_a_convolution_where_onnxruntime_has_one(t
     assert left(move_transposes_freely, build, f"{type}[batch, 4, 5, 6]", special=False) == names
 
 
+def test_a_dense_without_convolutions_stays_where_a_transpose_does() -> None:
+    """As the keys of attention: the features are divided into heads, and these come first."""
+
+    def build(b, x):  # type: ignore[no-untyped-def]
+        heads = b(Reshape((symbol("batch"), 5, 2, 4)), b(Dense(), x, weights(6, 8), weights(8)))
+        return b(Transpose((0, 2, 3, 1)), heads), b(Transpose((0, 2, 1)), b(Sin(), x))
+
+    names = left(move_transposes_freely, build, "f32[batch, 5, 6]", special=False)
+    assert "Conv" not in names
+    assert sorted(names) == sorted(["Dense", "Reshape", "Transpose", "Transpose", "Sin"])
+
+
 def test_two_dense_with_biases_outweigh_a_transpose() -> None:
     def build(b, x):  # type: ignore[no-untyped-def]
         y = b(LayerNormalization(3, 0.1), conv(b, x), weights(4))
