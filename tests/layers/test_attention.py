@@ -242,11 +242,11 @@ def test_a_query_may_be_given_by_name() -> None:
 def test_the_nodes_are_few(make: Any) -> None:
     both = build_both(lambda library, x: make(library)(x, x), (5, 4))
     counts = Counter(node_types(assert_matches_keras(*both, draw_feeds((5, 4)), atol=1e-5)))
-    assert counts["MatMul"] + counts["Conv"] == 6
-    assert counts["Einsum"] == 0
+    assert counts["MatMul"] == 6
+    assert counts["Einsum"] + counts["Conv"] == 0
     assert counts["Mul"] == 0  # the scale is in the weights
     assert counts["Softmax"] == 1
-    assert counts.total() <= 18
+    assert counts.total() <= 20
 
 
 @pytest.mark.parametrize(
