@@ -88,14 +88,15 @@ def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -
 
 
 def count_work(graph: Graph, sizes: Mapping[str, int]) -> int:
-    """About how much a run computes, in products: those of convolutions and matrices, and what all elements come to.
+    """About how much a run computes, in products: those of convolutions and matrices, and what all elements come to
+    that are not only moved.
 
     Sizes that only a run tells count as 1, and what happens within other operators, such as recurrent ones, as one
     product for each element.
     """
     work = 0
     for node in graph.nodes():
-        if not isinstance(node.op, Input | Constant | Output):
+        if not isinstance(node.op, (Input, Constant, Output, *MOVEMENTS)):
             terms = _known_size(_summed(node), sizes)
             work += sum(_known_size(value.type.shape, sizes) for value in node.outputs) * (ELEMENT_WORK + terms)
     return work
