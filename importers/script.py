@@ -18,6 +18,7 @@ from typing import Any
 
 from kir import config
 from kir.errors import KirError, ScriptError
+from kir.fitting import build_fitting
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.layers.base import Layer
@@ -43,6 +44,10 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
         ScriptError: the script cannot be read or run, or there is no such model, or several.
     """
     tree, code = _compile(path)
+    return build_fitting(lambda: _run_for_model(path, tree, code, name, on_lost_mask))
+
+
+def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | None, on_lost_mask: str | None) -> Model:
     reset_names()
     config.set_random_seed(config.DEFAULT_SEED)
     module = ModuleType(path.stem)

@@ -6,7 +6,7 @@ these is a bug in kir. The command line maps each class to an exit code.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class KirError(Exception):
@@ -29,6 +29,14 @@ class InvalidArgumentError(KirError, ValueError):
 
 class ShapeError(KirError, ValueError):
     """Shapes or dtypes do not fit together, or a symbolic size would have to be guessed."""
+
+
+class UndecidedSizesError(ShapeError):
+    """Two sizes meet that are equal for some sizes of the inputs only, such as 2 * (h // 2) and h; `sizes` are both."""
+
+    def __init__(self, message: str, sizes: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.sizes = sizes
 
 
 class GraphError(KirError):

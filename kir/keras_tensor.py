@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from kir.layers.base import Layer
 
 BATCH = symbol("batch")
+# What the unknown sizes of inputs are multiples of, by their names; see `kir.fitting`.
+FACTORS: ContextVar[Mapping[str, int] | None] = ContextVar("factors", default=None)
 
 
 class History(NamedTuple):
@@ -104,15 +107,21 @@ def calling_line() -> str | None:
 def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
     """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
 
-    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is.
+    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is. Inside
+    `kir.fitting.build_fitting` an unknown size may have a factor.
     """
     dims: list[Dim] = []
     for axis, size in enumerate(shape):
         if size is None:
-            dims.append(BATCH if axis == 0 else symbol(symbol_name(f"{name}_{axis}")))
+            dims.append(BATCH if axis == 0 else _unknown_size(f"{name}_{axis}"))
         else:
-            dims.append(symbol(symbol_name(size)) if isinstance(size, str) else size)
+            dims.append(_unknown_size(size) if isinstance(size, str) else size)
     return TensorType(dtype, tuple(dims))
+
+
+def _unknown_size(text: str) -> Dim:
+    name = symbol_name(text)
+    return symbol(name) * (FACTORS.get() or {}).get(name, 1)
 
 
 def shape_with_none(shape: Sequence[Dim]) -> tuple[int | None, ...]:

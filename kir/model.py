@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from kir.dims import Dim, Sym
+from kir.dims import Dim, Sym, divide_exactly, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
 from kir.functional import record_operation as record_operation
@@ -739,12 +739,26 @@ def _flat_masks(mask: Any) -> list[Any]:
 
 
 def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
-    if isinstance(dim, int) or dim.name is None:
-        if dim != size:
-            raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; only unknown sizes can be set")
+    """Notes what an unknown size, or one that is a multiple of such, is set to; a name becomes that of its rest."""
+    if dim == size:
         return
-    if sizes.setdefault(dim.name, size) != size:
-        raise ShapeError(f"size {dim.name!r} of input {name!r} cannot be both {sizes[dim.name]} and {size}")
+    unknown, factor = _unknown_in(dim)
+    if unknown is None:
+        raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; only unknown sizes can be set")
+    rest = divide_exactly(size, factor)
+    if rest is None and isinstance(size, int):
+        raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; expected a multiple of {factor}")
+    rest = size if rest is None else rest
+    if sizes.setdefault(unknown, rest) != rest:
+        raise ShapeError(f"size {unknown!r} of input {name!r} cannot be both {sizes[unknown]} and {rest}")
+
+
+def _unknown_in(dim: Dim) -> tuple[str | None, int]:
+    """The name and the factor of a size such as 8*h; no name for one of another form."""
+    names = dim.names() if isinstance(dim, Sym) else ()
+    name = next(iter(names)) if len(names) == 1 else None
+    factor = None if name is None else divide_exactly(dim, symbol(name))
+    return (name, factor) if isinstance(factor, int) else (None, 1)
 
 
 def unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:

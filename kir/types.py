@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from kir.dims import Dim, Sym, parse_dim, symbol
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
 
 Shape = tuple[Dim, ...]
 
@@ -194,7 +194,7 @@ def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
         try:
             return join_sizes(a, b)
         except ShapeError as error:
-            raise ShapeError(f"{what}: {error}") from None
+            raise ShapeError(f"{what}: {error}") from error
     raise ShapeError(f"{what}: sizes {a} and {b} differ; expected equal sizes")
 
 
@@ -205,12 +205,13 @@ def join_sizes(a: Sym, b: Sym) -> Sym:
     meet in another order are the same symbol.
 
     Raises:
-        ShapeError: one of them is a computed size, which has no name to join.
+        UndecidedSizesError: one of them is a computed size, which has no name to join.
     """
     if a.name is None or b.name is None:
-        raise ShapeError(
+        raise UndecidedSizesError(
             f"cannot decide whether the sizes {a} and {b} fit; give both the same name (Input(shape=('length', …))) or "
-            f"concrete sizes (--input-shapes NAME:1,3,224)"
+            f"concrete sizes (--input-shapes NAME:1,3,224)",
+            (a, b),
         )
     return symbol(JOINT.join(sorted({*a.name.split(JOINT), *b.name.split(JOINT)})))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from kir import config as settings
 from kir.errors import FormatError
+from kir.fitting import build_fitting
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file, whole_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import Origin, build_model
@@ -49,7 +50,7 @@ def load_keras_model(
         raise FormatError(f"cannot read a model from {path}: expected a name ending in {', '.join(SUFFIXES)}")
     read = {".keras": _read_archive, ".json": _read_config}.get(path.suffix, _read_hdf5)
     with settings.lost_masks(on_lost_mask):
-        return read(path, custom_objects or {}, weights)
+        return build_fitting(lambda: read(path, custom_objects or {}, weights))
 
 
 def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:

@@ -1,0 +1,86 @@
+"""Unknown sizes that must be multiples of something for the layers of a model to fit.
+
+A U-Net halves an image three times, and doubles it again to join it with what it was: on (None, None, 3) that works
+for multiples of 8 alone. Keras finds out when the model runs. Here sizes h and w that leave the question open become
+8*h and 8*w, which answers it, and the exported file says so.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from kir.dims import Dim, FloorDiv, Sym
+from kir.errors import UndecidedSizesError
+from kir.keras_tensor import FACTORS
+
+T = TypeVar("T")
+
+# Networks halve images a few times; what asks for more than that is no halving.
+LARGEST_FACTOR = 4096
+
+
+def build_fitting(build: Callable[[], T]) -> T:
+    """What `build` gives, with factors for the unknown sizes of inputs where it needs them; for those it runs again.
+
+    Warns of the factors: the model takes no other sizes.
+
+    Raises:
+        KirError: whatever `build` raised first, if no factors help.
+    """
+    factors: dict[str, int] = {}
+    first: Exception | None = None
+    while True:
+        token = FACTORS.set(factors)
+        try:
+            result = build()
+        except Exception as error:
+            first = first or error
+            larger = _larger_factors(error, factors)
+            if larger is None:
+                raise first from None
+            factors = larger
+            continue
+        finally:
+            FACTORS.reset(token)
+        if factors:
+            shown = ", ".join(f"{name} of {factor}" for name, factor in sorted(factors.items()))
+            warnings.warn(
+                f"the layers fit only where unknown sizes of inputs are multiples: {shown}; the model takes no others",
+                stacklevel=2,
+            )
+        return result
+
+
+def _larger_factors(error: BaseException, factors: Mapping[str, int]) -> dict[str, int] | None:
+    """The factors with which every division in the sizes of an error leaves nothing over; None if that is no news."""
+    undecided = next((one for one in _causes(error) if isinstance(one, UndecidedSizesError)), None)
+    larger = dict(factors)
+    for size in undecided.sizes if undecided is not None else ():
+        for name, divisor in _divisions(size):
+            larger[name] = math.lcm(larger.get(name, 1), divisor)
+    is_news = larger != dict(factors) and max(larger.values()) <= LARGEST_FACTOR
+    return larger if is_news else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _divisions(size: Dim) -> Iterator[tuple[str, int]]:
+    """The names in a size that are divided by a number, and the number."""
+    pending = [size]
+    while pending:
+        here = pending.pop()
+        for monomial, _ in here.terms if isinstance(here, Sym) else ():
+            for atom in monomial:
+                if not isinstance(atom, FloorDiv):
+                    continue
+                pending.append(atom.numerator)
+                if isinstance(atom.numerator, Sym) and isinstance(atom.denominator, int):
+                    yield from ((name, atom.denominator) for name in sorted(atom.numerator.names()))
