@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer, Weight, own_arguments, to_config
 from kir.naming import snake_case
 from kir.types import as_dtype
 
@@ -42,6 +42,14 @@ class UserLayer(Layer):
         if self.autocast and given.get("autocast", True) and weight.dtype.is_float:
             weight.compute_dtype = self.compute_dtype
         return weight
+
+    def get_config(self) -> dict[str, Any]:
+        """What all layers have, and those constructor's arguments that are attributes of their names.
+
+        A class may keep the others as it likes, and add them in a `get_config` of its own.
+        """
+        kept = {name: to_config(getattr(self, name)) for name in own_arguments(type(self)) if hasattr(self, name)}
+        return self.shared_config() | kept
 
     def owned_layers(self) -> dict[str, Layer]:
         """The layers that are attributes, or in lists, tuples and dicts that are, by where Keras's files have them.

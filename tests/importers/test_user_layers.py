@@ -231,6 +231,38 @@ def test_a_file_with_more_variables_than_the_class_makes(tmp_path: Path) -> None
         ours.load_weights(tmp_path / "model.weights.h5")
 
 
+def test_a_summary_of_arguments_that_are_kept_under_other_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    text = """
+@keras.saving.register_keras_serializable("mine")
+class Repeats(layers.Layer):
+    def __init__(self, count, units, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {"count": count}
+        self.units = units
+        self.inner = [layers.Dense(units) for _ in range(count)]
+
+    def call(self, x):
+        return sum(layer(x) for layer in self.inner)
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings, "units": self.units}
+
+model = Sequential([Input((4,)), Repeats(2, 3, name="repeats")])
+"""
+    path = write(tmp_path, HEAD + text)
+    reference = trained(path)
+    reference.save(tmp_path / "model.keras")
+    model = load_keras_model(tmp_path / "model.keras", custom_objects=run_script(path))
+    given = model.get_layer("repeats").get_config()
+    assert (given["name"], given["count"], given["units"], given["trainable"]) == ("repeats", 2, 3, True)
+    model.summary()
+    assert "count=2, units=3" in " ".join(capsys.readouterr().out.split())
+    assert_same_numbers(model, reference, tmp_path / "model.onnx")
+
+
 def test_globals_that_are_no_functions_mean_nothing(tmp_path: Path) -> None:
     """A script's tensors and layers may have the names that its layers have, or an activation's."""
     path = write(
