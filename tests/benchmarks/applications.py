@@ -8,8 +8,8 @@ fails torch's other exporter, and each of their files through onnxslim. They do 
 have an interpreter of its own, from the option or else from the variable KIR_TF2ONNX_PYTHON, KIR_TORCH_PYTHON or
 KIR_ONNXSLIM_PYTHON; without, it is this one. Those that are not installed there are left out.
 
-Every model has random weights, BatchNormalizations random statistics, so that it shows whether they are folded right.
-All exporters read the same `.keras` file; outputs are compared with those of Keras, whose largest is 1. Latencies are
+Every model has random weights, and BatchNormalizations the statistics of random images, so that it shows whether they
+are folded right. All exporters read the same `.keras` file; outputs are compared with those of Keras. Latencies are
 those of the fastest runs of onnxruntime at batch 1, in processor time of its one thread: whatever else the machine does
 makes runs slower only. All files run in turn, in another order each time, since each leaves its weights in the cache.
 With --keep, what Keras and the others wrote before is read again. Needs Keras with a backend that can convolve.
@@ -53,6 +53,7 @@ NAMES = (
 )
 SIZE = 96  # pixels: all ten models accept it
 RUNS = 25
+IMAGES = 4  # whose statistics BatchNormalizations have
 MAX_TRANSPOSES = 2
 TOLERANCE = 1e-4  # of the largest output
 
@@ -123,18 +124,37 @@ def load_or_save_model(name: str, size: int, source: Path) -> Any:
 
 
 def build_model(name: str, size: int) -> Any:
-    """A model of keras.applications with random weights, also where Keras draws zeros or ones."""
+    """A model of keras.applications with random weights, also where Keras draws zeros or ones.
+
+    BatchNormalizations have the statistics of random images: with others, nothing of an image is left behind 50 layers,
+    and whatever an exporter does to the first of them makes no difference.
+    """
     import keras
 
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
     generator = np.random.default_rng(0)
     for weight in model.weights:
-        if weight.name.endswith(("gamma", "variance")):
+        if weight.name.endswith("gamma"):
             weight.assign(generator.uniform(0.7, 1.3, weight.shape))
-        elif weight.name.endswith(("beta", "bias", "mean")):
+        elif weight.name.endswith(("beta", "bias")):
             weight.assign(generator.normal(scale=0.1, size=weight.shape))
+    settle_statistics(model, generator.uniform(-1, 1, (IMAGES, size, size, 3)).astype(np.float32))
     return model
+
+
+def settle_statistics(model: Any, images: Any) -> None:
+    """Gives BatchNormalizations the statistics of these images alone."""
+    import keras
+
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    if layers:
+        model(images, training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def export_with_kir(source: Path, target: Path) -> str:
