@@ -78,13 +78,26 @@ class Source:
         self, batch: int | None = None, input_shapes: tuple[str, ...] = (), keep_unknown: bool = False
     ) -> Model | Graph:
         """The model of layers; or the graph of an ONNX file, with its sizes fixed."""
+        shapes = _parse_shapes(input_shapes)
         if not self.is_onnx:
-            return self.load()
+            return self._load_with_sizes(shapes)
         self.refuse({})
         from kir.importers.onnx_file import import_graph
 
-        shapes = _parse_shapes(input_shapes)
         return import_graph(Path(self.name), keep_unknown=keep_unknown, shapes=shapes, batch=batch)
+
+    def _load_with_sizes(self, shapes: dict[str, list[Dim]]) -> Model:
+        """The model of layers; where it cannot be made for unknown sizes, for those that were given."""
+        from kir.errors import KirError
+        from kir.fitting import given_sizes
+
+        try:
+            return self.load()
+        except KirError:
+            if not shapes:
+                raise
+        with given_sizes(shapes):
+            return self.load()
 
     def refuse_for_layers(self, keep_unknown: bool) -> None:
         """Raises a usage error for --keep-unknown where there are layers."""

@@ -236,7 +236,17 @@ INERT = frozenset({"callbacks", "losses", "metrics", "optimizers", "optimizers.l
 _DATA = f"kir reads no data: {TRAINING}"
 _FILES = "give the file to kir instead of a script: kir export model.keras -o model.onnx"
 _NEEDS_KERAS = "kir has no such models; where Keras is installed, its own are used"
+_RANDOM = (
+    "it draws other numbers at every run, so that no file could be proved to compute the same; export the layers "
+    "before it (kir export model.py:encoder), or leave it out where the model is not trained"
+)
 _PICTURES = "kir draws from the command line: kir plot model.py -o model.svg"
+
+# The functions of keras.random. Layers that draw, such as Dropout and GaussianNoise, are there.
+RANDOM_FUNCTIONS = (
+    *("beta", "binomial", "categorical", "dropout", "gamma"),
+    *("normal", "randint", "shuffle", "truncated_normal", "uniform"),
+)
 
 # What may be imported but not used: modules, with everything inside, and single names.
 REFUSED: Mapping[str, str] = {
@@ -247,6 +257,7 @@ REFUSED: Mapping[str, str] = {
     "models.clone_model": "kir does not copy models; call the function that builds it twice",
     "models.load_model": _FILES,
     "models.model_from_json": _FILES,
+    **{f"random.{name}": _RANDOM for name in RANDOM_FUNCTIONS},
     "saving.load_model": _FILES,
     "utils.array_to_img": _DATA,
     "utils.get_file": _DATA,

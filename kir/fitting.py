@@ -7,14 +7,15 @@ for multiples of 8 alone. Keras finds out when the model runs. Here sizes h and 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from kir.dims import Dim, FloorDiv, Sym
 from kir.errors import UndecidedSizesError
-from kir.keras_tensor import FACTORS
+from kir.keras_tensor import FACTORS, GIVEN_SIZES
 
 T = TypeVar("T")
 
@@ -52,6 +53,19 @@ def build_fitting(build: Callable[[], T]) -> T:
                 stacklevel=2,
             )
         return result
+
+
+@contextlib.contextmanager
+def given_sizes(shapes: Mapping[str, Sequence[Dim]]) -> Iterator[None]:
+    """While open, the unknown sizes of inputs of these names are the given ones from the start, but for the batch.
+
+    Some layers must know the sizes when they are made: a Resizing that cuts images to a ratio, a Dense behind Flatten.
+    """
+    token = GIVEN_SIZES.set(shapes)
+    try:
+        yield
+    finally:
+        GIVEN_SIZES.reset(token)
 
 
 def _larger_factors(error: BaseException, factors: Mapping[str, int]) -> dict[str, int] | None:

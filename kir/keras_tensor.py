@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from kir.layers.base import Layer
 
 BATCH = symbol("batch")
-# What the unknown sizes of inputs are multiples of, by their names; see `kir.fitting`.
+# What is known of the unknown sizes of inputs: the shapes of inputs by name, and what sizes are multiples of, by their
+# own names; see `kir.fitting`.
+GIVEN_SIZES: ContextVar[Mapping[str, Sequence[Dim]] | None] = ContextVar("given_sizes", default=None)
 FACTORS: ContextVar[Mapping[str, int] | None] = ContextVar("factors", default=None)
 
 
@@ -107,12 +109,15 @@ def calling_line() -> str | None:
 def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
     """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
 
-    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is. Inside
-    `kir.fitting.build_fitting` an unknown size may have a factor.
+    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is. Inside the functions
+    of `kir.fitting` an unknown size may have a factor, or be known, but for the batch.
     """
+    given = (GIVEN_SIZES.get() or {}).get(name, ())
     dims: list[Dim] = []
     for axis, size in enumerate(shape):
-        if size is None:
+        if size is None and axis > 0 and len(given) == len(shape):
+            dims.append(given[axis])
+        elif size is None:
             dims.append(BATCH if axis == 0 else _unknown_size(f"{name}_{axis}"))
         else:
             dims.append(_unknown_size(size) if isinstance(size, str) else size)

@@ -15,6 +15,7 @@ import pytest
 
 from kir import config
 from kir.errors import InvalidArgumentError, KirError
+from kir.layers import Dense
 
 
 @pytest.fixture
@@ -100,6 +101,23 @@ def test_floatx_is_set(keras_home: Path, given: str) -> None:
     assert config.floatx() == given
 
 
+def test_the_policy_of_layers_is_that_of_floatx_unless_set(keras_home: Path) -> None:
+    config.set_floatx("float64")
+    assert config.dtype_policy() == "float64"
+    config.set_dtype_policy("mixed_float16")
+    assert (config.dtype_policy(), Dense(2).dtype_policy.name, Dense(2, dtype="float32").dtype) == (
+        "mixed_float16",
+        "mixed_float16",
+        "float32",
+    )
+    with config.own_dtype_policy():
+        assert config.dtype_policy() == "float64"
+        config.set_dtype_policy("float16")
+    assert config.dtype_policy() == "mixed_float16"
+    config.set_dtype_policy(None)
+    assert config.dtype_policy() == "float64"
+
+
 def test_epsilon_is_set(keras_home: Path) -> None:
     config.set_epsilon(1e-3)
     assert config.epsilon() == 1e-3
@@ -112,6 +130,7 @@ def test_epsilon_is_set(keras_home: Path) -> None:
         (config.standardize_data_format, "NCHW"),
         (config.set_floatx, "float8"),
         (config.set_floatx, None),
+        (config.set_dtype_policy, "mixed_int8"),
         (config.set_epsilon, 0),
         (config.set_epsilon, float("nan")),
         (config.set_epsilon, "small"),

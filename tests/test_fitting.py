@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from kir import Model
+from kir import Input, Model
+from kir.cli import main
 from kir.dims import symbol
 from kir.errors import KirError, ShapeError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import export_model
-from kir.fitting import build_fitting
+from kir.fitting import build_fitting, given_sizes
 from kir.importers.keras_file import load_keras_model
 from kir.importers.script import load_script
 from kir.model import bind_input_shapes, lower
@@ -114,3 +115,28 @@ def test_a_script_builds_its_model_again(tmp_path: Path) -> None:
     model = load_script(path)
     assert str(lower(model).inputs[0].output.type) == "f32[batch, 2*steps_1, 3]"
     assert model.predict(np.ones((1, 6, 3), "float32")).shape == (1, 6, 6)
+
+
+def test_given_sizes_help_layers_that_must_know_them(tmp_path: Path) -> None:
+    x = keras.Input((None, None, 3), name="photo")
+    resized = keras.layers.Resizing(4, 4, crop_to_aspect_ratio=True)(x)
+    reference = keras.Model(x, keras.layers.Flatten(name="pixels")(resized))
+    reference.save(tmp_path / "model.keras")
+    command = ["export", str(tmp_path / "model.keras"), "-o", str(tmp_path / "model.onnx")]
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--input-shapes", "photo:n,6,9,3"])
+    photo = np.random.default_rng(0).normal(size=(2, 6, 9, 3)).astype("float32")
+    computed = run_session(make_session(tmp_path / "model.onnx"), {"photo": photo})["pixels"]
+    np.testing.assert_allclose(computed, np.asarray(reference(photo)), atol=1e-5)
+    with pytest.raises(KirError, match="no ratio"):
+        load_keras_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 3), (1, 5, 5, 3)])
+def test_given_sizes_are_for_inputs_of_that_rank(shape: tuple[int, ...]) -> None:
+    with given_sizes({"x": shape}):
+        assert Input((None, 3), name="x").shape == (None, 5 if len(shape) == 3 else None, 3)
+        assert Input((None, 3), name="y").shape == (None, None, 3)
+    assert Input((None, 3), name="x").shape == (None, None, 3)

@@ -393,7 +393,7 @@ def _at_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], choose: An
     if not (is_known(height) and is_known(width) and is_known(wanted[0]) and is_known(wanted[1])):
         raise ShapeError(
             f"images of shape {format_shape(shape_of(x))} have no ratio of height and width that is known; give "
-            f"concrete sizes"
+            f"concrete sizes (--input-shapes NAME:1,480,640,3)"
         )
     at_width = int(float(width * wanted[0]) / wanted[1])
     at_height = int(float(height * wanted[1]) / wanted[0])

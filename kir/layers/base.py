@@ -75,7 +75,10 @@ def dtype_policy(given: Any) -> DTypePolicy:
     if given is None:
         given = config.dtype_policy()
     if isinstance(given, str) and given.startswith("mixed_"):
-        return DTypePolicy(given, as_dtype(given.removeprefix("mixed_")), DType.FLOAT32)
+        compute = as_dtype(given.removeprefix("mixed_"))
+        if not compute.is_float:
+            raise InvalidArgumentError(f"there is no dtype policy {given!r}; expected mixed_float16 or mixed_bfloat16")
+        return DTypePolicy(given, compute, DType.FLOAT32)
     dtype = as_dtype(given)
     return DTypePolicy(dtype.keras_name, dtype, dtype)
 

@@ -331,6 +331,10 @@ def test_the_names_are_gone_when_the_script_fails(tmp_path: Path) -> None:
         "import keras, numpy as np\nlabels = keras.utils.to_categorical(np.array([[0], [2]]))\n"
         "assert labels.tolist() == [[1, 0, 0], [0, 0, 1]]\n"
         "assert int(keras.__version__.split('.')[0]) >= 3\nassert keras.backend.backend() == 'kir'\n"
+        "keras.mixed_precision.set_global_policy('mixed_float16')\n"
+        "assert keras.layers.Dense(2).compute_dtype.keras_name == 'float16'\n"
+        "assert keras.config.dtype_policy().name == 'mixed_float16'\n"
+        "keras.config.set_dtype_policy(keras.DTypePolicy('float32'))\n"
         "class Data(keras.utils.Sequence):\n    pass\n"
         "model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(labels.shape[0])])",
     ],
@@ -351,6 +355,7 @@ def test_every_way_to_import(tmp_path: Path, text: str) -> None:
         ("tf.reduce_maen(3)", UnsupportedError, "near it: reduce_mean"),
         ("keras.ops.maen(3)", UnsupportedError, "did you mean mean"),
         ("keras.backend.random_normal((2,))", UnsupportedError, "cannot be traced"),
+        ("keras.random.normal((2,))", UnsupportedError, r"keras\.random\.normal: .*other numbers at every run"),
         ("keras.datasets.mnist.load_data()", UnsupportedError, "reads no data"),
         ("keras.utils.get_file('a', 'b')", UnsupportedError, "reads no data"),
         ("keras.utils.plot_model(None)", UnsupportedError, "kir plot"),
