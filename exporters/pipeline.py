@@ -168,7 +168,7 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
         InvalidArgumentError: a pass or the level is unknown.
         FormatError: the target cannot be written, see `check_target`.
     """
-    chosen = passes.select(options.passes or "", options.level, options.training)
+    chosen = passes.select(options.passes or "", options.level, options.training, options.opset)
     check_target(path)
     return chosen
 

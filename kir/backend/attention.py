@@ -66,9 +66,9 @@ def dot_product_attention(
                 f"K.dot_product_attention needs a {name} (batch, steps, heads, size); received "
                 f"{format_shape(shape_of(given))}"
             )
-    # Not ONNX's Attention, which is there from opset 23 on, although it takes 0.56 to 0.88 of the time of what follows
-    # (onnxruntime 1.32, CPU): for some operators from opset 22 on onnxruntime has no kernel, see NEWEST_FULL_OPSET. Its
-    # own MultiHeadAttention, 0.66 to 1.01, runs nowhere else. Measured by: python -m tests.benchmarks.attention.
+    # Where the file may have ONNX's Attention, from opset 23 on, the pass fuse_attention makes one of what follows.
+    # onnxruntime's own MultiHeadAttention, 0.66 to 1.01 of the time, runs nowhere else. Measured by:
+    # python -m tests.benchmarks.attention.
     query = multiply(query, 1 / math.sqrt(_known_size(key)) if scale is None else scale)
     scores = attention_scores(query, key)
     if bias is not None:

@@ -1,5 +1,6 @@
 """The operators, one frozen dataclass each: declaration, type rule and meaning in NumPy together."""
 
+from kir.ops import attention as attention
 from kir.ops import convolution as convolution
 from kir.ops import elementwise as elementwise
 from kir.ops import linear as linear

@@ -27,6 +27,7 @@ from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_strides import fold_strides
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
+from kir.passes.fuse_attention import fuse_attention
 from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.fuse_normalizations import fuse_normalizations
 from kir.passes.join_affine import join_affine
@@ -58,6 +59,8 @@ PASSES: tuple[Pass, ...] = (
     join_slices,
     simplify_recurrent,
     expand_constants,
+    # While heads are divided and joined as the layers do it.
+    fuse_attention,
     # Joined before moved: moving looks for a partner across elementwise operators only.
     fold_reshapes,
     fold_transposes,
@@ -90,10 +93,11 @@ DEFAULT_LEVEL = 2
 MAX_ROUNDS = 5
 
 
-def pipeline(level: int = DEFAULT_LEVEL, training: bool = False) -> tuple[Pass, ...]:
+def pipeline(level: int = DEFAULT_LEVEL, training: bool = False, opset: int | None = None) -> tuple[Pass, ...]:
     """The passes of an optimization level, in order.
 
-    For training, the passes that put weights together are left out; a Dropout with a training input stays anyway.
+    For training, the passes that put weights together are left out; a Dropout with a training input stays anyway. Those
+    that make operators of new opsets are for files of such an opset only, which nobody gets without asking.
 
     Raises:
         InvalidArgumentError: the level is not 0, 1 or 2.
@@ -101,10 +105,10 @@ def pipeline(level: int = DEFAULT_LEVEL, training: bool = False) -> tuple[Pass, 
     if level not in LEVELS:
         raise InvalidArgumentError(f"optimization level {level!r} is unknown; expected 0, 1 or 2")
     chosen = PASSES if level == 2 else tuple(p for p in PASSES if p.exact and level == 1)
-    return tuple(p for p in chosen if not (training and p.changes_weights))
+    return tuple(p for p in chosen if not (training and p.changes_weights) and p.opset <= (opset or 0))
 
 
-def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False) -> tuple[Pass, ...]:
+def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False, opset: int | None = None) -> tuple[Pass, ...]:
     """The passes that a text like "fold-constants,-simplify" names, in the order in which they run.
 
     Names alone choose exactly those. Names with a minus are taken away, from the level's pipeline if no others are
@@ -119,7 +123,7 @@ def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False) -> tup
     known = {p.name for p in PASSES}
     for name in sorted((removed | wanted) - known):
         raise InvalidArgumentError(f"unknown pass {name!r}; expected some of {', '.join(p.name for p in PASSES)}")
-    chosen = [p for p in PASSES if p.name in wanted] if wanted else pipeline(level, training)
+    chosen = [p for p in PASSES if p.name in wanted] if wanted else pipeline(level, training, opset)
     return tuple(p for p in chosen if p.name not in removed)
 
 

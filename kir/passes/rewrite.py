@@ -37,7 +37,8 @@ class Pass:
 
     `exact` says that results stay the same bit for bit. Other passes change the rounding: each output may move by
     `tolerance` roundings of its dtype, relative to its largest element. A pass that `changes_weights` leaves numbers
-    in the constants that nobody trained; the training pipeline goes without it.
+    in the constants that nobody trained; the training pipeline goes without it. One with an `opset` is for files of
+    that opset or a newer one: what it makes is an operator there, and would be taken apart again for older ones.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Pass:
     exact: bool = True
     tolerance: float = 0.0
     changes_weights: bool = False
+    opset: int = 0
 
     def __call__(self, graph: Graph) -> int:
         return self.function(graph)
@@ -63,9 +65,11 @@ def exact_pass(function: Callable[[Graph], int]) -> Pass:
     return Pass(_pass_name(function), function)
 
 
-def rounding_pass(tolerance: float, changes_weights: bool = False) -> Callable[[Callable[[Graph], int]], Pass]:
+def rounding_pass(
+    tolerance: float, changes_weights: bool = False, opset: int = 0
+) -> Callable[[Callable[[Graph], int]], Pass]:
     """A Pass whose results are equal up to `tolerance` roundings; see `Pass`."""
-    return lambda function: Pass(_pass_name(function), function, False, tolerance, changes_weights)
+    return lambda function: Pass(_pass_name(function), function, False, tolerance, changes_weights, opset)
 
 
 def _pass_name(function: Callable[[Graph], int]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from kir import Model, initializers, interpreter
+from kir import Model, compare, initializers, interpreter, layers
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers import AdditiveAttention, Attention, GroupQueryAttention, Input, MultiHeadAttention
+from kir.exporters.pipeline import ExportOptions, export_model
+from kir.importers.onnx_file import import_graph
+from kir.layers import AdditiveAttention, Attention, Embedding, GroupQueryAttention, Input, MultiHeadAttention
 from kir.model import lower
 from kir.naming import reset_names
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types, show_mask
@@ -247,6 +251,25 @@ def test_the_nodes_are_few(make: Any) -> None:
     assert counts["Mul"] == 0  # the scale is in the weights
     assert counts["Softmax"] == 1
     assert counts.total() <= 20
+
+
+@pytest.mark.parametrize(
+    "make", [lambda library: library.MultiHeadAttention(2, 3), lambda library: library.GroupQueryAttention(3, 2, 2)]
+)
+def test_it_is_one_operator_at_opset_23(make: Any, tmp_path: Path) -> None:
+    """With padding and causal masks, verified: some steps of the random sequences are 0."""
+    indices = Input((None,), dtype="int32")
+    x = Embedding(9, 4, mask_zero=True)(indices)
+    model = Model(indices, make(layers)(x, x, use_causal_mask=True))
+    path = tmp_path / "model.onnx"
+    result = export_model(model, path, ExportOptions(opset=23))
+    assert result.verification is not None
+    assert result.verification.passed
+    proto = onnx.load(path)
+    counts = Counter(node_types(proto))
+    assert counts["Attention"] == 1
+    assert counts["Softmax"] == 0
+    assert compare(model, import_graph(proto)).same
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
 from kir.interpreter import run
 from kir.op import all_ops
+from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization, LayerNormalization
@@ -124,12 +125,13 @@ def comes_back(case: Case, opset: int | None) -> bool:
     1. A known size, which is an initializer.
     2. Where onnxruntime has no kernel for the dtype: a formula in float64, and Celu in any dtype but float32.
     3. Normalizations in float64, where ONNX's epsilon is a float32: it is part of the variance, or of a formula.
-    4. Before opset 14 (LayerNormalization: 17): what is younger, Relu of integers (Max), and a Reshape to no elements
+    4. Attention, at the opsets before 23 that are tried here; see test_attention.py.
+    5. Before opset 14 (LayerNormalization: 17): what is younger, Relu of integers (Max), and a Reshape to no elements
        (a new value of none).
     """
     op = case.op.activation if isinstance(case.op, Dense) and case.op.activation else case.op
     dtypes = {type.dtype for type in case.types() if type}
-    if isinstance(op, Size) and isinstance(op.dim, int):
+    if (isinstance(op, Size) and isinstance(op.dim, int)) or isinstance(op, Attention):
         return False
     if (type(op) in FLOAT64_FORMULAS and DType.FLOAT64 in dtypes) or (
         isinstance(op, Celu) and dtypes != {DType.FLOAT32}
@@ -200,7 +202,7 @@ def test_every_operator_has_an_export() -> None:
 
 def test_every_operator_has_an_import() -> None:
     imported = {type(case.op) for case in CASES if comes_back(case, None)}
-    missing = set(all_ops().values()) - STRUCTURAL - imported
+    missing = set(all_ops().values()) - STRUCTURAL - imported - {Attention}  # at opset 23: see test_attention.py
     assert not missing, f"without a case that comes back: {sorted(cls.__name__ for cls in missing)}"
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
@@ -43,13 +44,16 @@ REFUSED = {
     r"Equal of strings": "strings are inputs of lookups only",
     r"mode='wrap'": "none of Keras's",
     r"kir reads 7 and newer": "opset 1",
+    r"Attention with|of an Attention|of ONNX's Attention": "past keys, windows, capped scores: none of Keras's",
     r"Resize (with|by) |attribute antialias of": "resamplings of none of Keras's, or sizes that a rounding decides",
 }
 # Refused or not, these cannot be compared.
 RANDOM = re.compile(r"test_training_dropout(_default)?$")
 
+BFLOAT16_ROUNDING = 2**-9
+
 # How many models ran, of how many, when this was written. ONNX adds models with every version.
-LEAST_SHARE = 0.49
+LEAST_SHARE = 0.51
 
 
 @cache
@@ -96,8 +100,10 @@ def run_case(case: Any) -> None:
         if wanted.dtype == object:
             assert given.tolist() == wanted.tolist()
         else:
+            # ONNX rounds to bfloat16 after every step, kir once.
+            rtol = 8 * BFLOAT16_ROUNDING if wanted.dtype == ml_dtypes.bfloat16 else case.rtol or 1e-3
             np.testing.assert_allclose(
-                given.astype(np.float64), wanted.astype(np.float64), rtol=case.rtol or 1e-3, atol=case.atol or 1e-7
+                given.astype(np.float64), wanted.astype(np.float64), rtol=rtol, atol=case.atol or 1e-7
             )
 
 
