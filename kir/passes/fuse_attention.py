@@ -50,13 +50,13 @@ def fuse(graph: Graph, node: Node) -> Value | None:
         return None
     means = _find(graph, node.inputs[0], MatMul)
     softmax = _find(graph, means.inputs[0], Softmax) if means else None
-    value = _find_turned(graph, means.inputs[1], HEADS_FIRST) if means else None
+    value = _turned_by(HEADS_FIRST, given(means.inputs[1]).node) if means else None
     if softmax is None or value is None or softmax.op != Softmax(3):
         return None
     for scores, mask, lowest in _unmask(graph, given(softmax.inputs[0])):
         products = _find(graph, scores, MatMul)
-        query = _find_turned(graph, products.inputs[0], HEADS_FIRST) if products else None
-        key = _find_turned(graph, products.inputs[1], KEYS_LAST) if products else None
+        query = _turned_by(HEADS_FIRST, _find(graph, products.inputs[0], Transpose)) if products else None
+        key = _turned_by(KEYS_LAST, given(products.inputs[1]).node) if products else None
         if query is not None and key is not None and _fits(query, key, value, mask, softmax, node):
             bias = mask if lowest is None else _write_bias(graph, node, mask, lowest)
             return _add_attention(graph, node, query, key, value, bias)
@@ -71,9 +71,9 @@ def _find(graph: Graph, value: Value | None, op: type[Op]) -> Node | None:
     return node if isinstance(node.op, op) and graph.is_read_once(node) else None
 
 
-def _find_turned(graph: Graph, value: Value | None, turn: Transpose) -> Value | None:
-    node = _find(graph, value, Transpose)
-    return given(node.inputs[0]) if node is not None and node.op == turn else None
+def _turned_by(turn: Transpose, node: Node | None) -> Value | None:
+    """What a node turns, if it does so in this way."""
+    return node.inputs[0] if node is not None and node.op == turn else None
 
 
 def _unmask(graph: Graph, value: Value) -> list[tuple[Value, Value | None, Value | None]]:
