@@ -372,7 +372,8 @@ class Sequential(Model):
         self._planned_arrays: list[Array] = []
         self._states: list[CarriedState] = []
         self._chain: list[Layer] = []
-        self._names: set[str] = set()
+        self._by_name: dict[str, Layer] = {}
+        self._uses: Counter[str] = Counter()
         self._first: KerasTensor | None = None
         self._last: KerasTensor | None = None
         self.recorded: list[Call] = []
@@ -384,7 +385,7 @@ class Sequential(Model):
             self.add(layer)
 
     def add(self, layer: Any) -> None:
-        """Puts a layer (or `Input(...)`) at the end of the chain. O(1).
+        """Puts a layer (or `Input(...)`) at the end of the chain, where it may be already: it runs twice then. O(1).
 
         Raises:
             InvalidArgumentError: not a layer, its name is taken, or it has several outputs.
@@ -393,7 +394,7 @@ class Sequential(Model):
             layer = layer.call.layer
         if not isinstance(layer, Layer):
             raise InvalidArgumentError(f"Sequential.add expects a layer; received {layer!r}")
-        if layer.name in self._names:
+        if self._by_name.get(layer.name, layer) is not layer:
             raise InvalidArgumentError(
                 f"layer names must be unique in a model; {self.name!r} has a layer named {layer.name!r} already"
             )
@@ -401,7 +402,8 @@ class Sequential(Model):
             self._add_input(layer)
         else:
             self._add_layer(layer)
-        self._names.add(layer.name)
+        self._by_name[layer.name] = layer
+        self._uses[layer.name] += 1
         self._plan = None
 
     def _add_input(self, layer: InputLayer) -> None:
@@ -434,7 +436,9 @@ class Sequential(Model):
         if not self._chain:
             raise InvalidArgumentError(f"{self.name!r} has no layers to remove")
         layer = self._chain.pop()
-        self._names.discard(layer.name)
+        self._uses[layer.name] -= 1
+        if not self._uses[layer.name]:
+            del self._by_name[layer.name]
         if self.recorded:
             self._last = self.recorded.pop().inputs[0]
         self._plan = None

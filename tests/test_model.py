@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -611,3 +612,20 @@ def test_a_list_that_grows_after_the_call_changes_nothing() -> None:
     joined = Concatenate()(features)
     features.append(joined)
     assert Model(x, joined).predict(np.ones((1, 2), np.float32)).shape == (1, 5)
+
+
+def test_a_layer_may_be_in_a_chain_twice(tmp_path: Path) -> None:
+    again = Dense(4, activation="tanh", name="again")
+    model = Sequential([Input((4,)), again, Dense(4, name="between"), again])
+    assert [layer.name for layer in model.layers] == ["again", "between", "again"]
+    assert model.count_params() == 40
+    model.export(tmp_path / "model.onnx")
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    expected = again(model.get_layer("between")(again(x)))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+    assert model.pop() is again
+    with pytest.raises(InvalidArgumentError, match="has a layer named 'again' already"):
+        model.add(Dense(4, name="again"))
+    model.pop()
+    model.pop()
+    model.add(Dense(4, name="again"))
