@@ -38,6 +38,7 @@ from kir.ops.reduce import (
     ReduceSum,
     ReduceSumSquare,
 )
+from kir.ops.resize import Resize
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile
 from kir.ops.structural import Constant, Input, Output
 from kir.ops.windows import MAX_SPATIAL
@@ -316,6 +317,16 @@ def _layer_normalization(node: Any, port: Port, permutation: Permutation) -> Mov
     return Moved(node.op, (permutation, *[weights] * (len(node.inputs) - 1)), (permutation,))
 
 
+def _resize(node: Any, port: Port, permutation: Permutation) -> Moved:
+    """To the last two axes only, but for the nearest elements: for these onnxruntime has all kernels."""
+    shape, before = node.op.shape, node.inputs[0].type.shape
+    _require_rank(permutation, len(shape))
+    places = [permutation.index(axis) for axis, size in enumerate(shape) if size != before[axis]]
+    if node.op.mode != "nearest" and any(place < len(shape) - 2 for place in places):
+        raise _CannotMoveError
+    return _with_op(node, permutation, replace(node.op, shape=_permuted(shape, permutation)))
+
+
 # The same elements, bit for bit.
 EXACT: dict[type[Op], Handler] = {
     **dict.fromkeys(ELEMENTWISE, _broadcasting),
@@ -336,4 +347,5 @@ FREE: dict[type[Op], Handler] = {
     Dense: _dense,
     LayerNormalization: _layer_normalization,
     Dropout: _dropout,
+    Resize: _resize,
 }

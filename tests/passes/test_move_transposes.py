@@ -16,6 +16,7 @@ from kir.ops.nn import Softmax
 from kir.ops.normalization import BatchNormalization, LayerNormalization
 from kir.ops.random import Dropout
 from kir.ops.reduce import ArgMax, ReduceMax, ReduceMean
+from kir.ops.resize import Resize
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile, Transpose
 from kir.ops.structural import Input, Output
 from kir.passes import PASSES, run
@@ -151,6 +152,28 @@ def test_sums_are_formed_in_another_order(name: str) -> None:
     assert left(move_transposes, build, IMAGE, special=False) == ["Transpose", inside.name, "Transpose"]
     graph = optimize(move_transposes_freely, build, IMAGE, special=False)
     assert [node.op for node in graph.order()][1:-1] == [outside]
+
+
+BATCH = symbol("batch")
+RESIZED = {
+    "linear": (Resize((BATCH, 4, 6, 7), "linear"), ["Resize"]),
+    "cubic": (Resize((BATCH, 4, 6, 7), "cubic"), ["Resize"]),
+    "the nearest": (Resize((BATCH, 4, 6, 9), "nearest"), ["Resize"]),
+    "other axes": (Resize((BATCH, 4, 6, 9), "linear"), ["Transpose", "Resize", "Transpose"]),
+}
+
+
+@pytest.mark.parametrize("case", RESIZED)
+def test_images_are_resized_with_the_channels_in_front(case: str) -> None:
+    op, expected = RESIZED[case]
+    build = lambda b, x: b(FIRST, b(op, b(LAST, x)))  # noqa: E731
+    assert left(move_transposes_freely, build, "f32[batch, 7, 2, 3]", special=False) == expected
+
+
+def test_images_are_not_resized_with_the_channels_behind() -> None:
+    build = lambda b, x: b(LAST, b(Resize((BATCH, 4, 6, 7), "cubic"), b(FIRST, x)))  # noqa: E731
+    names = left(move_transposes_freely, build, "f32[batch, 3, 7, 4]", special=False)
+    assert names == ["Transpose", "Resize", "Transpose"]
 
 
 def test_rows_of_a_dense_and_of_a_layer_normalization() -> None:
