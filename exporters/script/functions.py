@@ -26,7 +26,7 @@ class FunctionWriter:
         script: where the function and its arrays go.
         reads: how often each value is read in the whole graph. A larger constant that is read often is one in the
             script, too.
-        bound: constants that come from another layer than the first function that reads them.
+        bound: constants that come from another layer than a function that reads them.
         keeps_labels: whether constants keep the names that they have as weights.
     """
 

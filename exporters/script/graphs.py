@@ -413,17 +413,21 @@ class _GraphWriter:
 
     @property
     def bound(self) -> frozenset[Value]:
-        """Constants without a label that come from another layer than the first node that reads them."""
+        """Constants without a label that come from another layer than a node that reads them: which function makes them
+        when the script is run is not said by the order of the nodes.
+
+        Of numbers the first node alone counts: each function writes its own, and equal ones are merged into the first.
+        """
         if self._bound is None:
-            first: dict[Value, Node] = {}
+            readers: dict[Value, list[Node]] = {}
             for node in self.order:
                 for value in node.inputs:
-                    if value is not None:
-                        first.setdefault(value, node)
+                    if value is not None and isinstance(value.node.op, Constant) and value.node.op.label is None:
+                        readers.setdefault(value, []).append(node)
             self._bound = frozenset(
                 value
-                for value, node in first.items()
-                if isinstance(value.node.op, Constant) and value.node.op.label is None
+                for value, nodes in readers.items()
+                for node in (nodes if value.type.rank else nodes[:1])
                 if value.node.origin != node.origin and not isinstance(node.op, Output)
             )
         return self._bound

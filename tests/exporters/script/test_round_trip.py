@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from kir import Input, layers
 from kir.errors import UnsupportedError
 from kir.graph import Graph
 from kir.importers.script import load_script
@@ -46,6 +47,17 @@ def test_a_graph_survives(graph: Graph, tmp_path: Path) -> None:
     first = graph_bytes(graph, tmp_path)
     model, text = through_script(read(first, tmp_path), tmp_path)
     assert export_bytes(model, tmp_path, level=0) == first, text
+
+
+@pytest.mark.parametrize("options", [{}, {"level": 1}, {"opset": 13}], ids=str)
+def test_a_constant_that_layers_share_keeps_its_name(options: dict[str, object], tmp_path: Path) -> None:
+    """Three equal biases of one attention become one, which is read where the script is run in another order."""
+    x = Input((4, 8), name="x")
+    attention = layers.MultiHeadAttention(2, 4)
+    first = export_bytes(Model(x, attention(attention(x, x), x)), tmp_path, **options)
+    model, text = through_script(read(first, tmp_path), tmp_path)
+    assert export_bytes(model, tmp_path, **options) == first, text
+    assert complaints([tmp_path / "written.py"]) == "", text
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=str)
