@@ -1,8 +1,8 @@
 """Symbolic sizes: ``Dim = int | Sym``, the size of one axis.
 
-A `Sym` is a sum of integer multiples of products of atoms; an atom is a name or a floor division that no rule
-simplifies (`FloorDiv`). Arithmetic keeps the sum canonical, so that equal sizes are equal objects
-(``8 * 12 * batch // 96 == batch``) and a size that turns out constant is a plain ``int``.
+A `Sym` is a sum of integer multiples of products of atoms; an atom is a name, a floor division that no rule
+simplifies (`FloorDiv`) or the smaller of two sizes (`Min`). Arithmetic keeps the sum canonical, so that equal sizes are
+equal objects (``8 * 12 * batch // 96 == batch``) and a size that turns out constant is a plain ``int``.
 
 Two things to know:
 
@@ -20,17 +20,22 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from math import gcd
-from typing import Final, NoReturn, SupportsIndex, TypeAlias, TypeGuard
+from typing import ClassVar, Final, NoReturn, SupportsIndex, TypeAlias, TypeGuard
 
 from kir.errors import ShapeError
 
 __all__ = [
+    "Atom",
     "Dim",
     "FloorDiv",
+    "Min",
+    "Operation",
     "Sym",
     "bind_dim",
     "divide_exactly",
     "is_known",
+    "maximum",
+    "minimum",
     "parse_dim",
     "product",
     "substitute",
@@ -44,66 +49,98 @@ ADVICE: Final = "give a concrete size (--input-shapes, --batch or Input(shape=..
 MAX_ATOMS: Final = 2_000
 MAX_NESTING: Final = 20
 MAX_TEXT: Final = 1_000_000
-MAX_PARENTHESES: Final = 50  # each nested division prints at most two
+MAX_PARENTHESES: Final = 50  # each nested division prints at most two, each minimum one
 
 _NAME: Final = r"[^\W\d][\w.:]*(?:/[^\W\d][\w.:]*)*"
-_TOKEN: Final = re.compile(rf"\s*(?:(?P<number>[0-9]+)|(?P<name>{_NAME})|(?P<operator>//|[-+*%()]))")
+_TOKEN: Final = re.compile(rf"\s*(?:(?P<number>[0-9]+)|(?P<name>{_NAME})|(?P<operator>//|[-+*%(),]))")
 
 
-class FloorDiv:
-    """The atom ``numerator // denominator``, where no rule of `Sym` simplifies the division.
+class Operation:
+    """An atom that is computed from two sizes. Names sort before operations, and these by kind and text."""
 
-    Made by ``//`` only; `numerator` and `denominator` are read to evaluate or to export the size. Names sort before
-    divisions, divisions by their text.
-    """
+    __slots__ = ("atoms", "nesting", "operands", "text")
 
-    __slots__ = ("atoms", "denominator", "nesting", "numerator", "text")
-
-    numerator: Dim
-    denominator: Dim
+    rank: ClassVar[int]
+    operands: tuple[Dim, Dim]
     text: str
     atoms: int
     nesting: int
 
-    def __init__(self, numerator: Dim, denominator: Dim) -> None:
-        atoms, nesting = _count_atoms(numerator, denominator), 1 + _nesting(numerator, denominator)
+    def __init__(self, a: Dim, b: Dim) -> None:
+        atoms, nesting = _count_atoms(a, b), 1 + _nesting(a, b)
         if nesting > MAX_NESTING:
             raise ShapeError(
-                f"a size nests {nesting} floor divisions of unknown sizes, expected at most {MAX_NESTING}; {ADVICE}"
+                f"a size nests {nesting} divisions or minima of unknown sizes, expected at most {MAX_NESTING}; {ADVICE}"
             )
-        _freeze(self, "numerator", numerator)
-        _freeze(self, "denominator", denominator)
+        _freeze(self, "operands", (a, b))
         _freeze(self, "atoms", atoms)
         _freeze(self, "nesting", nesting)
-        _freeze(self, "text", f"{_numerator_text(numerator)}//{_denominator_text(denominator)}")
+        _freeze(self, "text", self._print())
+
+    def _print(self) -> str:
+        raise NotImplementedError
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"FloorDiv is immutable: cannot set {name!r}")
+        raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name!r}")
 
-    def __reduce__(self) -> tuple[type[FloorDiv], tuple[Dim, Dim]]:
-        return FloorDiv, (self.numerator, self.denominator)
+    def __reduce__(self) -> tuple[type[Operation], tuple[Dim, Dim]]:
+        return type(self), self.operands
 
     def __str__(self) -> str:
         return self.text
 
     def __repr__(self) -> str:
-        return f"FloorDiv({self.text})"
+        return f"{type(self).__name__}({self.text})"
 
     # Texts are unambiguous (parse_dim inverts them), so they stand for the whole structure.
     def __hash__(self) -> int:
-        return hash((FloorDiv, self.text))
+        return hash((type(self), self.text))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FloorDiv) and self.text == other.text
+        return isinstance(other, Operation) and self.text == other.text
 
-    def __lt__(self, other: str | FloorDiv) -> bool:
-        return isinstance(other, FloorDiv) and self.text < other.text
+    def __lt__(self, other: str | Operation) -> bool:
+        return isinstance(other, Operation) and (self.rank, self.text) < (other.rank, other.text)
 
-    def __gt__(self, other: str | FloorDiv) -> bool:
-        return not isinstance(other, FloorDiv) or self.text > other.text
+    def __gt__(self, other: str | Operation) -> bool:
+        return not isinstance(other, Operation) or (self.rank, self.text) > (other.rank, other.text)
 
 
-Atom: TypeAlias = str | FloorDiv
+class FloorDiv(Operation):
+    """The atom ``numerator // denominator``, where no rule of `Sym` simplifies the division.
+
+    Made by ``//`` only; `numerator` and `denominator` are read to evaluate or to export the size.
+    """
+
+    __slots__ = ()
+    rank = 0
+
+    @property
+    def numerator(self) -> Dim:
+        return self.operands[0]
+
+    @property
+    def denominator(self) -> Dim:
+        return self.operands[1]
+
+    def _print(self) -> str:
+        return f"{_numerator_text(self.numerator)}//{_denominator_text(self.denominator)}"
+
+
+class Min(Operation):
+    """The atom ``min(a, b)`` of two sizes of which neither is always the smaller one; made by `minimum` only.
+
+    Sorts behind divisions: what a size is cut to is subtracted from it, and a sum starts with a positive term.
+    """
+
+    __slots__ = ()
+    rank = 1
+
+    def _print(self) -> str:
+        return f"min({self.operands[0]}, {self.operands[1]})"
+
+
+Atom: TypeAlias = str | Operation
 Monomial: TypeAlias = tuple[Atom, ...]
 Terms: TypeAlias = tuple[tuple[Monomial, int], ...]
 
@@ -141,18 +178,18 @@ class Sym:
     def name(self) -> str | None:
         """The name of a bare symbol; None for any other size."""
         (monomial, coefficient), *others = self.terms
-        if others or coefficient != 1 or len(monomial) != 1 or isinstance(monomial[0], FloorDiv):
+        if others or coefficient != 1 or len(monomial) != 1 or isinstance(monomial[0], Operation):
             return None
         return monomial[0]
 
     def names(self) -> frozenset[str]:
-        """The names this size depends on, those inside floor divisions included."""
+        """The names this size depends on, those inside divisions and minima included."""
         found: set[str] = set()
         pending: list[Dim] = [self]
         while pending:
             for atom in _atoms(pending.pop()):
-                if isinstance(atom, FloorDiv):
-                    pending += atom.numerator, atom.denominator
+                if isinstance(atom, Operation):
+                    pending += atom.operands
                 else:
                     found.add(atom)
         return frozenset(found)
@@ -278,6 +315,19 @@ def product(dims: Iterable[Dim]) -> Dim:
     return total
 
 
+def minimum(a: Dim, b: Dim) -> Dim:
+    """The smaller of two sizes, whatever the names in them are."""
+    difference = a - b
+    if isinstance(difference, int):
+        return a if difference <= 0 else b
+    return Sym((((Min(*sorted((a, b), key=str)),), 1),))
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    """The larger of two sizes, whatever the names in them are."""
+    return a + b - minimum(a, b)
+
+
 def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
     """`dim` with the names in `bindings` replaced; an ``int`` when every name it depends on is bound to one.
 
@@ -293,9 +343,12 @@ def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
 
 
 def _substitute_atom(atom: Atom, bindings: Mapping[str, Dim]) -> Dim:
+    if isinstance(atom, str):
+        return bindings[atom] if atom in bindings else Sym((((atom,), 1),))
     if isinstance(atom, FloorDiv):
         return _floor_divide(substitute(atom.numerator, bindings), substitute(atom.denominator, bindings))
-    return bindings[atom] if atom in bindings else Sym((((atom,), 1),))
+    assert isinstance(atom, Min), "an operation on sizes must be handled"
+    return minimum(*(substitute(operand, bindings) for operand in atom.operands))
 
 
 def divide_exactly(a: Dim, b: Dim) -> Dim | None:
@@ -357,7 +410,7 @@ def _mismatch(dim: Dim, expected: int, size: int, bindings: Mapping[str, int]) -
 
 
 def parse_dim(text: str) -> Dim:
-    """Reads what ``str`` prints: integers, names, ``+ - * // %`` and parentheses, with Python's precedence.
+    """Reads what ``str`` prints: integers, names, ``+ - * // % min`` and parentheses, with Python's precedence.
 
     Raises ShapeError if `text` is anything else, or too long.
     """
@@ -388,7 +441,7 @@ class _Parser:
         found = repr(self.token) if self.token else "the end"
         return ShapeError(
             f"cannot read {shown!r} as a size: {found} is not expected before character {self.position}; "
-            "expected integers, names, + - * // % and parentheses, such as '(batch + 1)//2'"
+            "expected integers, names, + - * // % min and parentheses, such as '(batch + 1)//2'"
         )
 
     def advance(self) -> None:
@@ -438,7 +491,7 @@ class _Parser:
             return int(token)
         if kind == "name":
             self.advance()
-            return symbol(token)
+            return self.smaller() if token == "min" and self.token == "(" else symbol(token)
         if token == "(" and self.parentheses < MAX_PARENTHESES:
             return self.parenthesis()
         raise self.fail()
@@ -447,11 +500,26 @@ class _Parser:
         self.parentheses += 1
         self.advance()
         dim = self.sum()
-        if self.token != ")":
-            raise self.fail()
-        self.advance()
+        self.expect(")")
         self.parentheses -= 1
         return dim
+
+    def smaller(self) -> Dim:
+        if self.parentheses >= MAX_PARENTHESES:
+            raise self.fail()
+        self.parentheses += 1
+        self.advance()
+        a = self.sum()
+        self.expect(",")
+        b = self.sum()
+        self.expect(")")
+        self.parentheses -= 1
+        return minimum(a, b)
+
+    def expect(self, token: str) -> None:
+        if self.token != token:
+            raise self.fail()
+        self.advance()
 
 
 # Printing
@@ -463,7 +531,7 @@ def _term_text(monomial: Monomial, coefficient: int) -> str:
     if coefficient == 1 and len(monomial) == 1:
         return str(monomial[0])
     sign = {1: "", -1: "-"}.get(coefficient, f"{coefficient}*")
-    return sign + "*".join(f"({atom})" if isinstance(atom, FloorDiv) else atom for atom in monomial)
+    return sign + "*".join(f"({atom})" if isinstance(atom, FloorDiv) else str(atom) for atom in monomial)
 
 
 def _numerator_text(dim: Dim) -> str:
@@ -510,7 +578,7 @@ def _names(dim: Dim) -> frozenset[str]:
 
 
 def _monomial_atoms(monomial: Monomial) -> int:
-    return sum(atom.atoms if isinstance(atom, FloorDiv) else 1 for atom in monomial) or 1
+    return sum(atom.atoms if isinstance(atom, Operation) else 1 for atom in monomial) or 1
 
 
 def _count_atoms(*dims: Dim) -> int:
@@ -518,7 +586,7 @@ def _count_atoms(*dims: Dim) -> int:
 
 
 def _nesting(*dims: Dim) -> int:
-    return max((atom.nesting for atom in _atoms(*dims) if isinstance(atom, FloorDiv)), default=0)
+    return max((atom.nesting for atom in _atoms(*dims) if isinstance(atom, Operation)), default=0)
 
 
 def _monomial_order(monomial: Monomial) -> tuple[int, Monomial]:
@@ -622,7 +690,7 @@ def _floor_divide(numerator: Dim, denominator: Dim) -> Dim:
     quotient, remainder = _split(numerator, denominator)
     if quotient != 0:
         return quotient + _floor_divide(remainder, denominator)
-    positive = not any(isinstance(atom, FloorDiv) for atom in _atoms(denominator))
+    positive = not any(isinstance(atom, Operation) for atom in _atoms(denominator))
     reduced = _reduced(numerator, denominator, floor_constant=positive)
     if reduced != (numerator, denominator):
         return _floor_divide(*reduced)

@@ -59,7 +59,7 @@ def build_fitting(build: Callable[[], T]) -> T:
 def given_sizes(shapes: Mapping[str, Sequence[Dim]]) -> Iterator[None]:
     """While open, the unknown sizes of inputs of these names are the given ones from the start, but for the batch.
 
-    Some layers must know the sizes when they are made: a Resizing that cuts images to a ratio, a Dense behind Flatten.
+    Some layers must know the sizes when they are made: an antialiased Resizing, a Dense behind Flatten.
     """
     token = GIVEN_SIZES.set(shapes)
     try:

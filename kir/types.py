@@ -147,8 +147,21 @@ def parse_type(text: str) -> TensorType:
     match = re.fullmatch(r"([a-z0-9]+)\[(.*)\]", text)
     if match is None:
         raise ShapeError(f"{text!r} is not a type; expected text like 'f32[batch, 28]'")
-    dims = [part.strip() for part in match[2].split(",")] if match[2].strip() else []
+    dims = _split(match[2]) if match[2].strip() else []
     return TensorType(as_dtype(match[1]), tuple(parse_dim(part) for part in dims))
+
+
+def _split(text: str) -> list[str]:
+    """The sizes between the commas outside parentheses."""
+    parts = [""]
+    depth = 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def type_of(array: np.ndarray[Any, Any]) -> TensorType:

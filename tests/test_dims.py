@@ -20,12 +20,15 @@ from kir.dims import (
     bind_dim,
     divide_exactly,
     is_known,
+    maximum,
+    minimum,
     parse_dim,
     product,
     substitute,
     symbol,
 )
 from kir.errors import ShapeError
+from kir.types import parse_type
 
 A, B, C, BATCH = symbol("a"), symbol("b"), symbol("c"), symbol("batch")
 
@@ -37,6 +40,8 @@ OPERATORS: Mapping[str, Callable[[Dim, Dim], Dim]] = {
     "*": operator.mul,
     "//": operator.floordiv,
     "%": operator.mod,
+    "min": minimum,
+    "max": maximum,
 }
 
 names = st.sampled_from(["a", "b", "batch"])
@@ -53,7 +58,7 @@ divisors: st.SearchStrategy[Expression] = st.one_of(
 
 def combine(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
     return st.one_of(
-        st.tuples(st.sampled_from(["+", "-", "*"]), inner, inner),
+        st.tuples(st.sampled_from(["+", "-", "*", "min", "max"]), inner, inner),
         st.tuples(st.sampled_from(["//", "%"]), inner, st.one_of(divisors, inner)),
     )
 
@@ -308,6 +313,31 @@ def test_divide_exactly(a: Dim, b: Dim, quotient: Dim | None) -> None:
     assert divide_exactly(a, b) == quotient
 
 
+@pytest.mark.parametrize(
+    ("dim", "text"),
+    [
+        (minimum(3, 5), "3"),
+        (minimum(B, A), "min(a, b)"),
+        (minimum(A + 2, A), "a"),
+        (maximum(A + 2, A), "a + 2"),
+        (maximum(A, B), "a + b - min(a, b)"),
+        ((A - minimum(A, B)) // 2, "(a - min(a, b))//2"),
+        ((A // 2 - minimum(A // 2, B)) // 2, "(a//2 - min(a//2, b))//2"),
+        (A // minimum(A, minimum(B, C) // 2), "a//(min(a, min(b, c)//2))"),
+        (2 * minimum(A, B) * minimum(A, C), "2*min(a, b)*min(a, c)"),
+        (minimum(symbol("min"), A) + symbol("min"), "min + min(a, min)"),
+    ],
+)
+def test_the_smaller_and_the_larger(dim: Dim, text: str) -> None:
+    assert str(dim) == text
+    assert parse_dim(text) == dim
+
+
+def test_the_commas_of_a_size_are_none_of_its_type() -> None:
+    text = "f32[batch, min((b + min(a, c))//2, a), 3]"
+    assert str(parse_type(text)) == text
+
+
 def test_is_known() -> None:
     assert is_known(3)
     assert not is_known(A)
@@ -389,7 +419,7 @@ def test_divisions_that_cannot_merge_are_limited() -> None:
     size: Dim = A
     for _ in range(MAX_NESTING):
         size = A // (B + size)
-    with pytest.raises(ShapeError, match=r"nests 21 floor divisions of unknown sizes.*give a concrete size"):
+    with pytest.raises(ShapeError, match=r"nests 21 divisions or minima of unknown sizes.*give a concrete size"):
         A // (B + size)
 
 

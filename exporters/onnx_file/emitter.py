@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
-from kir.dims import Dim, FloorDiv, Sym, is_known
+from kir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.names import Names, join
 from kir.graph import Origin
@@ -217,14 +217,28 @@ class Emitter:
                 total = term if coefficient > 0 else self.node("Neg", [term])
         return total
 
-    def _term(self, monomial: Sequence[str | FloorDiv], factor: int) -> str:
-        factors = [self._floor_div(atom) if isinstance(atom, FloorDiv) else self._name(atom) for atom in monomial]
+    def _term(self, monomial: Sequence[Atom], factor: int) -> str:
+        factors = [self._atom(atom) for atom in monomial]
         if factor != 1 or not factors:
             factors.append(self.size(factor))
         result = factors[0]
         for other in factors[1:]:
             result = self.node("Mul", [result, other])
         return result
+
+    def _atom(self, atom: Atom) -> str:
+        if isinstance(atom, str):
+            return self._name(atom)
+        dim = Sym((((atom,), 1),))
+        if dim not in self._sizes:
+            self._sizes[dim] = self._operation(atom)
+        return self._sizes[dim]
+
+    def _operation(self, atom: Operation) -> str:
+        if isinstance(atom, FloorDiv):
+            return self._floor_div(atom)
+        assert isinstance(atom, Min), "an operation on sizes must be handled"
+        return self.node("Min", [self.size(operand) for operand in atom.operands])
 
     def _name(self, name: str) -> str:
         dim = Sym((((name,), 1),))

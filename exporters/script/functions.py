@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from kir.dims import Dim, FloorDiv, Sym
+from kir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
 from kir.exporters.script.calls import Call, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
 from kir.exporters.script.text import INDENT, WIDTH, Identifiers, Piece, call, flat, mapping, quote, sequence, statement
@@ -262,10 +262,10 @@ class FunctionWriter:
         first, *others = [term or "" for term in terms]
         return first + "".join(f" - {term[1:]}" if term[0] == "-" else f" + {term}" for term in others)
 
-    def _term(self, monomial: Iterable[Any], factor: int) -> str | None:
+    def _term(self, monomial: Iterable[Atom], factor: int) -> str | None:
         parts: list[str] = []
         for atom in monomial:
-            text = self._division(atom) if isinstance(atom, FloorDiv) else self._size_text(Sym((((atom,), 1),)))
+            text = self._atom(atom)
             if text is None:
                 return None
             parts.append(text)
@@ -273,11 +273,16 @@ class FunctionWriter:
             parts.insert(0, str(factor))
         return " * ".join(parts)
 
-    def _division(self, atom: FloorDiv) -> str | None:
-        numerator, denominator = self._size_text(atom.numerator), self._size_text(atom.denominator)
-        if numerator is None or denominator is None:
+    def _atom(self, atom: Atom) -> str | None:
+        if isinstance(atom, str):
+            return self._size_text(symbol(atom))
+        a, b = (self._size_text(operand) for operand in atom.operands)
+        if a is None or b is None:
             return None
-        bracketed = [f"({text})" if " " in text else text for text in (numerator, denominator)]
+        if isinstance(atom, Min):
+            return f"{self.script.use('kir.dims', 'minimum')}({a}, {b})"
+        assert isinstance(atom, FloorDiv), "an operation on sizes must be handled"
+        bracketed = [f"({text})" if " " in text else text for text in (a, b)]
         return f"({bracketed[0]} // {bracketed[1]})"
 
     # The end

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.dims import Dim, Sym, product
+from kir.dims import Dim, Sym, minimum, product
 from kir.errors import KirError
 from kir.importers.onnx_file.reading import Array
 
@@ -105,9 +105,7 @@ def _largest(a: Dim, b: Dim) -> Dim | None:
 
 def _smallest(a: Dim, b: Dim) -> Dim | None:
     """Of a size and a huge number, which says "to the end": the size."""
-    if isinstance(a, int) and isinstance(b, int):
-        return min(a, b)
-    return next((x for x, y in ((a, b), (b, a)) if x == y or (isinstance(y, int) and y >= 2**31 - 1)), None)
+    return next((x for x, y in ((a, b), (b, a)) if isinstance(y, int) and y >= 2**31 - 1), minimum(a, b))
 
 
 def _equal(a: Dim, b: Dim) -> Dim | None:

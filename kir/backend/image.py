@@ -30,7 +30,7 @@ from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
 from kir.backend.shapes import emit_slice, expand_dims, pad, reshape, squeeze, transpose
-from kir.dims import Dim, Sym, divide_exactly, is_known, product
+from kir.dims import Dim, Sym, divide_exactly, is_known, maximum, minimum, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops.elementwise import Div, Mul
 from kir.ops.resize import Resize, resize_weights
@@ -278,7 +278,7 @@ def pad_images(
     ):
         total = None if target is None else target - shape_of(x)[axis]
         widths[axis] = _two_of_three("pad_images", before, after, total)
-    return x if not any(b or a for b, a in widths) else pad(x, widths)
+    return _with_borders(x, widths)
 
 
 @operation
@@ -371,9 +371,9 @@ def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim 
 
 
 def _cropped_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any:
-    kept = _at_ratio(x, axes, wanted, min)
-    for axis, size in zip(axes, kept, strict=True):
+    for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=1), strict=True):
         given = shape_of(x)[axis]
+        size = minimum(ideal, given)
         start = (given - size) // 2
         x = x if given == size else emit_slice(x, axis, start, start + size)
     return x
@@ -381,20 +381,25 @@ def _cropped_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) ->
 
 def _padded_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], fill_value: float) -> Any:
     widths: list[tuple[Dim, Dim]] = [(0, 0)] * rank_of(x)
-    for axis, size in zip(axes, _at_ratio(x, axes, wanted, max), strict=True):
+    for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=0), strict=True):
+        given = shape_of(x)[axis]
         # The same on both sides, as in Keras: half of an odd difference is cut off.
-        widths[axis] = ((size - shape_of(x)[axis]) // 2,) * 2
-    return x if not any(b or a for b, a in widths) else pad(x, widths, constant_values=fill_value)
+        widths[axis] = ((maximum(ideal, given) - given) // 2,) * 2
+    return _with_borders(x, widths, fill_value)
 
 
-def _at_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], choose: Any) -> tuple[int, int]:
-    """The height and the width of an image of the wanted ratio, inside or around the given one."""
-    height, width = (shape_of(x)[axis] for axis in axes)
-    if not (is_known(height) and is_known(width) and is_known(wanted[0]) and is_known(wanted[1])):
-        raise ShapeError(
-            f"images of shape {format_shape(shape_of(x))} have no ratio of height and width that is known; give "
-            f"concrete sizes (--input-shapes NAME:1,480,640,3)"
-        )
-    at_width = int(float(width * wanted[0]) / wanted[1])
-    at_height = int(float(height * wanted[1]) / wanted[0])
-    return max(choose(height, at_width), 1), max(choose(width, at_height), 1)
+def _with_borders(x: Any, widths: Sequence[tuple[Dim, Dim]], value: float = 0.0) -> Any:
+    return x if all(width == (0, 0) for width in widths) else pad(x, widths, constant_values=value)
+
+
+def _at_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], least: int) -> tuple[Dim, Dim]:
+    """The height that an image of this width has at the wanted ratio, and the width that one of this height has."""
+    (height, width), (rows, columns) = (shape_of(x)[axis] for axis in axes), wanted
+    return _scaled(width, rows, columns, least), _scaled(height, columns, rows, least)
+
+
+def _scaled(size: Dim, times: Dim, by: Dim, least: int) -> Dim:
+    """A size of 1 or more by a fraction: rounded down, but to `least` or more."""
+    scaled = size * times // by
+    is_enough = is_known(times) and is_known(by) and times // by >= least
+    return scaled if is_enough else maximum(scaled, least)

@@ -46,12 +46,12 @@ class Resizing(ImageLayer):
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
         ShapeError: the input is no image, or a size must be known and is not: bilinear, bicubic and nearest, without
-            antialias and ratio, work on unknown ones.
+            antialias, work on unknown ones.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_preprocessing/resizing/
     """
 
-    limits = "antialias, the Lanczos kernels and a kept aspect ratio need known sizes"
+    limits = "antialias and the Lanczos kernels need known sizes"
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,11 +12,35 @@ import pytest
 from kir import Model, layers
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.exporters.onnx_file.session import make_session, run_session
 from kir.layers import CenterCrop, Input, Resizing
 from tests.oracle import check_layer, draw_feeds, node_types
 
 FIRST = {"data_format": "channels_first"}
 INTERPOLATIONS = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
+
+
+SIZES = [(5, 6), (6, 5), (7, 7), (1, 9), (9, 1), (1, 1), (30, 17)]
+
+
+@pytest.mark.parametrize("ratio", ["crop_to_aspect_ratio", "pad_to_aspect_ratio"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("wanted", [(7, 7), (7, 2), (3, 9)])
+@pytest.mark.parametrize(("data_format", "opset"), [("channels_last", None), ("channels_first", 13)])
+def test_ratios_of_unknown_sizes_like_keras(
+    ratio: str, interpolation: str, wanted: tuple[int, int], data_format: str, opset: int | None, tmp_path: Path
+) -> None:
+    given = {"interpolation": interpolation, "fill_value": 0.5, "data_format": data_format, ratio: True}
+    is_last = data_format == "channels_last"
+    model = Model(x := Input((None, None, 2) if is_last else (2, None, None)), Resizing(*wanted, **given)(x))
+    model.export(tmp_path / "model.onnx", opset=opset)
+    session = make_session(tmp_path / "model.onnx")
+    reference = keras.layers.Resizing(*wanted, **given)
+    for size in SIZES:
+        images = draw_feeds((*size, 2) if is_last else (2, *size))[0]
+        (computed,) = run_session(session, {model.input_names[0]: images}).values()
+        np.testing.assert_allclose(computed, np.asarray(reference(images)), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(model.predict(images), computed, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("antialias", [False, True])
@@ -167,7 +192,6 @@ def test_bad_arguments_are_repeated(make: Any, value: str) -> None:
     [
         (layers.Resizing(3, 3), (4,), r"rank 4, or 3.*\(batch, 4\)"),
         (layers.Resizing(3, 3, antialias=True), ("h", 4, 1), r"\(batch, h, 4, 1\).*without antialias"),
-        (layers.Resizing(3, 3, crop_to_aspect_ratio=True), ("h", 4, 1), "no ratio"),
     ],
 )
 def test_shapes_that_do_not_fit(layer: Any, shape: tuple[Any, ...], message: str) -> None:

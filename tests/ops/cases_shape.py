@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import symbol
+from kir.dims import minimum, symbol
 from kir.op import Op
 from kir.ops.shape import (
     Concat,
@@ -32,6 +32,7 @@ from kir.types import parse_type
 from tests.ops.cases import Array, Case, Sizes
 
 BATCH, LENGTH, N = symbol("batch"), symbol("length"), symbol("n")
+SHORTER = minimum(LENGTH, N)
 
 # Slices and pads that keep inside their axis need a few elements.
 LONG: tuple[Sizes, ...] = ({"batch": 1, "length": 5, "n": 4}, {"batch": 3, "length": 8, "n": 7})
@@ -72,6 +73,7 @@ REPEATING_CASES = [
     case(Pad((0, 1), (2, 0)), "f32[2, 3]", None),
     case(Pad((0, 1), (2, 0)), "f32[batch, 3]", np.array(1.5, np.float32)),
     case(Pad((0, 1, 0), (0, N, 0)), "f32[batch, length, 2]", None),
+    case(Pad((0, (N - SHORTER) // 2, 0), (0, LENGTH - SHORTER, 0)), "f32[batch, length, n]", None),
     case(Pad((1,), (2,)), "i64[n]", np.array(7)),
     case(Pad((1,), (2,)), "bool[n]", np.array(True)),
     case(Pad((0, 2), (0, 3), "reflect"), "f32[batch, length]", None, samples=LONG),
@@ -101,6 +103,7 @@ SLICE_CASES = [
     case(Slice((1,), (LENGTH - 1,), (0,), (-2,)), "i64[batch, length, 2]", samples=LONG),
     case(Slice((0, 2), (2, 0), (-1, 2), (-1, 1)), "f32[3, length, 4]"),
     case(Slice((1,), (2,), (2,), (1,)), "bool[batch, 4]"),
+    case(Slice((1,), ((LENGTH - SHORTER) // 2,), ((LENGTH - SHORTER) // 2 + SHORTER,), (1,)), "f32[batch, length, n]"),
     case(Slice((1,), (LENGTH,), (LENGTH,), (1,)), "f32[batch, length]"),
 ]
 

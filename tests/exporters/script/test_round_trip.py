@@ -60,6 +60,16 @@ def test_a_constant_that_layers_share_keeps_its_name(options: dict[str, object],
     assert complaints([tmp_path / "written.py"]) == "", text
 
 
+@pytest.mark.parametrize("ratio", ["crop_to_aspect_ratio", "pad_to_aspect_ratio"])
+@pytest.mark.parametrize("size", [(7, 7), (3, 9)])
+def test_the_smaller_of_two_unknown_sizes_survives(size: tuple[int, int], ratio: str, tmp_path: Path) -> None:
+    x = Input((None, None, 3), name="x")
+    first = export_bytes(Model(x, layers.Resizing(*size, **{ratio: True}, name="resized")(x)), tmp_path)
+    model, text = through_script(read(first, tmp_path), tmp_path)
+    assert export_bytes(model, tmp_path) == first, text
+    assert "minimum(x.shape[1], " in text
+
+
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 def test_every_operator_survives(case: Case, tmp_path: Path) -> None:
     """An operator of which no row passes here cannot be written as a script."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import Dim, symbol
+from kir.dims import Dim, minimum, symbol
 from kir.importers.onnx_file.sizes import (
     ELEMENTWISE,
     Sizes,
@@ -45,7 +45,8 @@ def scalar(item: Dim) -> Sizes:
         ("Max", (scalar(N), scalar(0)), scalar(N)),
         ("Max", (scalar(N), scalar(4)), None),
         ("Min", (scalar(N), scalar(2**62)), scalar(N)),
-        ("Min", (scalar(N), scalar(M)), None),
+        ("Min", (scalar(N), scalar(M)), scalar(minimum(N, M))),
+        ("Min", (vector(4, N), scalar(N + 3)), vector(minimum(4, N + 3), N)),
         ("Equal", (vector(3, N), vector(3)), None),
         ("Equal", (vector(2, 3, N), vector(-1)), vector(0, 0, 0)),
         ("Neg", (vector(N),), vector(-N)),
