@@ -129,6 +129,17 @@ def test_functions_like_keras(name: str, shape: tuple[int, ...], options: dict[s
     np.testing.assert_allclose(getattr(K.image, name)(x, **options), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_images_of_unknown_sizes_are_padded_to_a_target(tmp_path: Path) -> None:
+    options = {"top_padding": 1, "left_padding": 2, **LARGER}
+    model = Model(x := Input((None, None, 2), name="x"), K.image.pad_images(x, **options))
+    model.export(tmp_path / "model.onnx")
+    images = np.random.default_rng(0).normal(size=(2, 5, 6, 2)).astype("float32")
+    expected = np.asarray(keras.ops.image.pad_images(images, **options))
+    (computed,) = run_session(make_session(tmp_path / "model.onnx"), {"x": images}).values()
+    np.testing.assert_array_equal(computed, expected)
+    np.testing.assert_array_equal(model.predict(images), expected)
+
+
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_resize_images_is_an_up_sampling(interpolation: str) -> None:
     x = draw_feeds((3, 4, 2))[0]
