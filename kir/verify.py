@@ -366,13 +366,15 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
     counted = np.where(np.isfinite(expected.allowed), errors, 0).ravel()
     size = np.abs(reference.astype(np.float64)).ravel() if reference.dtype != object else np.ones(reference.size)
     relative = np.divide(counted, size, out=np.zeros_like(counted), where=(size > 0) & np.isfinite(size))
+    with np.errstate(over="ignore"):  # near 0 the last place of a float64 is denormal
+        ulps = counted / _last_place(actual.dtype, size)
     return OutputReport(
         name,
         str(actual.dtype),
         (actual.shape,),
         float(counted.max(initial=0)),
         float(relative.max(initial=0)),
-        float((counted / _last_place(actual.dtype, size)).max(initial=0)),
+        float(ulps.max(initial=0)),
         float(errors.flat[worst]) if errors.size else 0.0,
         float(expected.allowed.flat[worst]) if errors.size else 0.0,
         not wrong.any(),
