@@ -78,6 +78,7 @@ class Operation:
         _freeze(self, "text", self._print())
 
     def _print(self) -> str:
+        """The text that `parse_dim` reads; each operation has its own. No abstract class: their isinstance is slow."""
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
