@@ -28,7 +28,7 @@ def save_weights(model: Model, path: Path) -> None:
         FormatError: another ending, or the target cannot be written.
     """
     if path.name.endswith(".weights.h5"):
-        write = _write_h5
+        write = write_h5
     elif path.suffix == ".npz":
         write = _write_npz
     elif path.suffix == ".safetensors":
@@ -41,7 +41,8 @@ def save_weights(model: Model, path: Path) -> None:
         write(model, written)
 
 
-def _write_h5(model: Model, path: Path) -> None:
+def write_h5(model: Model, path: Path) -> None:
+    """Writes what Keras's `load_weights` reads, and what lies in its `.keras` files."""
     import h5py
 
     with h5py.File(path, "w") as file:

@@ -6,7 +6,7 @@ Source: https://keras.io/api/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -16,7 +16,6 @@ import kir.layers
 from kir import activations, backend, config, constraints, initializers, regularizers
 from kir.backend import image
 from kir.errors import UnsupportedError
-from kir.importers.user_layer import UserLayer
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import DTypePolicy, dtype_policy
 from kir.layers.unsupported import UNSUPPORTED
@@ -70,9 +69,16 @@ def accept(*args: Any, **kwargs: Any) -> None:
     """A setting of Keras that means nothing for an export."""
 
 
-def register(*args: Any, **kwargs: Any) -> Callable[[Any], Any]:
-    """`@keras.saving.register_keras_serializable()`: the class or function itself."""
-    return args[0] if args and callable(args[0]) else lambda registered: registered
+def register(package: Any = "Custom", name: str | None = None) -> Any:
+    """`@keras.saving.register_keras_serializable()`: the class or function itself, which knows its registered name."""
+    if callable(package):
+        return register()(package)
+
+    def decorate(registered: Any) -> Any:
+        registered._keras_registered_name = f"{package}>{name or registered.__name__}"
+        return registered
+
+    return decorate
 
 
 def clear_session(free_memory: bool = True) -> None:
@@ -149,7 +155,6 @@ _LAYERS = {
     if value.__module__ != "kir.layers.applications"
 } | {
     "InputSpec": inert_class("keras.layers", "InputSpec"),
-    "Layer": UserLayer,
 }
 _MODELS = {"Model": Model, "Sequential": Sequential}
 _SAVING = {
@@ -192,7 +197,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
         "DTypePolicy": dtype_policy,
         "KerasTensor": KerasTensor,
         "InputSpec": _LAYERS["InputSpec"],
-        "Layer": UserLayer,
+        "Layer": kir.layers.Layer,
         "Initializer": initializers.Initializer,
         "Regularizer": regularizers.Regularizer,
         "__version__": VERSION,

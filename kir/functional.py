@@ -6,7 +6,8 @@ Types come from tracing the layer without a graph, so that they are the ones tha
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kir import config
@@ -19,6 +20,9 @@ from kir.naming import automatic_name
 from kir.ops.structural import Input, Output, constant
 from kir.structure import flatten, map_structure
 from kir.trace import CarriedState, Tensor, Tracer, feed_states, store_states
+
+# What Keras calls the shapes of the first argument of `call`, without `_shape`.
+FIRST_SHAPES = ("input", "inputs", "sequences", "query")
 
 
 class Operation(Layer):
@@ -36,7 +40,7 @@ class Operation(Layer):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: operations drop masks without a word, as in Keras."""
         return None
 
@@ -71,6 +75,17 @@ def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     Raises:
         KirError: the layer cannot work on these inputs; nothing was recorded.
     """
+    call = infer_call(layer, args, kwargs)
+    layer.calls.append(call)
+    return call.outputs
+
+
+def infer_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """A call of a layer on KerasTensors with its outputs, which is not recorded among the layer's calls.
+
+    Raises:
+        KirError: the layer cannot work on these inputs.
+    """
     tracer = Tracer(on_lost_mask=config.on_lost_mask())
     traced_args, traced_kwargs = map_structure(lambda leaf: _stand_in(tracer, leaf), (args, kwargs))
     traced = layer.trace(*traced_args, **traced_kwargs)
@@ -84,8 +99,7 @@ def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         ]
     )
     call.outputs = map_structure(lambda leaf: next(outputs), traced)
-    layer.calls.append(call)
-    return call.outputs
+    return call
 
 
 def record_operation(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,15 +128,30 @@ def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return map_structure(lambda leaf: next(arrays), outputs)
 
 
-def output_shape(layer: Layer, input_shape: Any) -> Any:
-    """The output shape of a layer, with None for unknown sizes, by a trace without a graph."""
+def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str, Any]) -> Any:
+    """The output shape of a layer, with None for unknown sizes, by a trace without a graph.
+
+    Args:
+        layer: is built by this.
+        shapes: of the arguments of its `call`: full shapes with None for unknown sizes, or lists and dicts of them.
+        named_shapes: likewise, by the argument's name, behind which Keras has `_shape`; the first may be "input_shape".
+    """
     tracer = Tracer(on_lost_mask="ignore")
-    shapes = [input_shape] if _is_shape(input_shape) else input_shape
-    types = [input_type(f"input_{i}", shape, layer.compute_dtype) for i, shape in enumerate(shapes)]
-    inputs = [tracer.add(Input(f"input_{i}", type))[0] for i, type in enumerate(types)]
-    outputs = layer.trace(inputs[0] if _is_shape(input_shape) else inputs)
-    if isinstance(outputs, Tensor):
-        return shape_with_none(outputs.shape)
+    count = itertools.count()
+
+    def tensors(shape: Any) -> Any:
+        if isinstance(shape, Mapping):
+            return {name: tensors(one) for name, one in shape.items()}
+        if not _is_shape(shape):
+            return None if shape is None else [tensors(one) for one in shape]
+        name = f"input_{next(count)}"
+        return tracer.add(Input(name, input_type(name, shape, layer.compute_type)))[0]
+
+    args = [tensors(shape) for shape in shapes]
+    kwargs = {name.removesuffix("_shape"): tensors(shape) for name, shape in named_shapes.items()}
+    if not args and kwargs:
+        args.append(kwargs.pop(next((name for name in FIRST_SHAPES if name in kwargs), next(iter(kwargs)))))
+    outputs = layer.trace(*args, **{name: value for name, value in kwargs.items() if value is not None})
     return map_structure(lambda leaf: shape_with_none(leaf.shape), outputs)
 
 

@@ -7,18 +7,20 @@ writes the graph of the whole model or only infers the types of an outer one.
 from __future__ import annotations
 
 import functools
+import io
+import json
 import operator
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kir.dims import Dim, Sym, divide_exactly, symbol
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.errors import FormatError, InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
 from kir.functional import record_operation as record_operation
 from kir.graph import Graph
@@ -33,16 +35,19 @@ from kir.ops.structural import Data, Output
 from kir.ops.structural import Input as InputOp
 from kir.structure import flatten, map_structure, only_item
 from kir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
+from kir.training import Training, require_trained, writing
 from kir.types import DType, TensorType, format_shape
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from kir.interpreter import Plan
 
 TRAINING_INPUT = "training_mode"
 LOSS_OUTPUT = "regularization_loss"
 
 
-class Model(Layer):
+class Model(Training, Layer):
     """A functional model: everything between its inputs and its outputs.
 
     Args:
@@ -118,6 +123,16 @@ class Model(Layer):
     def keras_class_name(self) -> str:
         """Keras's functional models are of class Functional."""
         return "Functional" if type(self) is Model else type(self).__name__
+
+    @property
+    def keras_module(self) -> str:
+        """Where Keras's files say that the class is."""
+        return "keras.src.models.functional" if type(self) is Model else super().keras_module
+
+    @property
+    def registered_name(self) -> str | None:
+        """The name by which Keras finds the class."""
+        return "Functional" if type(self) is Model else super().registered_name
 
     @property
     def layers(self) -> list[Layer]:
@@ -252,10 +267,13 @@ class Model(Layer):
         """This model as a graph, not optimised; see `lower`."""
         return lower(self, training=training, sizes=sizes, losses=losses)
 
-    def predict(self, x: Any) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
+    ) -> Any:
         """The outputs for arrays, by the interpreter, in the structure of the model's outputs.
 
-        As in Keras, a list of one output gives that output. Stateful layers keep their states; see `reset_states`.
+        As in Keras, a list of one output gives that output. Stateful layers keep their states; see `reset_states`. All
+        samples are one batch, and what else Keras takes means nothing here.
 
         Raises:
             ShapeError: an array does not fit its input.
@@ -273,11 +291,24 @@ class Model(Layer):
         outputs = iter([results[name] for name in self.output_names])
         return only_item(map_structure(lambda leaf: next(outputs), self.output_structure))
 
-    def losses(self, x: Any) -> list[float]:
-        """Every regularization term for these inputs: activities in call order, then weights.
+    def predict_on_batch(self, x: Any) -> Any:
+        """See `predict`."""
+        return self.predict(x)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for the inputs in what a data set of Keras gives: x, (x,), (x, y) or (x, y, weights)."""
+        return self(data[0] if isinstance(data, tuple) else data)
+
+    @property
+    def losses(self) -> Losses:
+        """The regularization terms of the weights; `losses(x)` are those of the activities for inputs x, and these.
 
         Source: https://keras.io/api/layers/regularizers/
         """
+        return Losses(super().losses, self._losses_for)
+
+    def _losses_for(self, x: Any) -> list[float]:
+        """Every regularization term for these inputs: activities in call order, then weights."""
         from kir.interpreter import run
 
         graph = Graph(self.name)
@@ -302,11 +333,71 @@ class Model(Layer):
 
     # Conveniences that reach out of the core
 
-    def summary(self, **kwargs: Any) -> None:
-        """Prints Keras's table of layers; see `kir.summary.print_summary`."""
+    def get_config(self) -> dict[str, Any]:
+        """The layers and, of a functional model, how they are called, as Keras's files have it.
+
+        Raises:
+            UnsupportedError: Keras's files cannot hold it; see `kir.exporters.keras_file.describe`.
+        """
+        from kir.exporters.keras_file import model_config
+
+        return model_config(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """A new model from what `get_config` gave, with weights that its initializers draw.
+
+        Raises:
+            FormatError: the config is not one of Keras.
+            UnsupportedError: it has layers that kir has not; all are listed.
+        """
+        from kir.importers.keras_file import model_from_config
+
+        if "layers" not in config:
+            return cls(**config)
+        kind = "Sequential" if issubclass(cls, Sequential) else "Functional"
+        description = {"module": "keras", "class_name": kind, "config": config}
+        return model_from_config(description, custom_objects)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The model without its weights, as Keras's `model_from_json` reads it; `kwargs` are those of `json.dumps`.
+
+        Raises:
+            UnsupportedError: see `get_config`.
+        """
+        from kir.exporters.keras_file import describe
+
+        return json.dumps(describe(self), **kwargs)
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+        console: Console | None = None,
+    ) -> None:
+        """Prints Keras's table of layers, those of nested models among them; see `kir.summary.print_summary`.
+
+        Args:
+            line_length: the width of the table.
+            print_fn: gets the text of the table, which is then not printed.
+            positions, expand_nested, show_trainable, layer_range: accepted; kir's table is always the whole one.
+            console: where to print, with rich.
+        """
+        from rich.console import Console
+
         from kir.summary import print_summary
 
-        print_summary(self, **kwargs)
+        if print_fn is None and line_length is None:
+            print_summary(self, console)
+            return
+        console = Console(width=line_length, file=None if print_fn is None else io.StringIO())
+        print_summary(self, console)
+        if print_fn is not None:
+            print_fn(console.file.getvalue())  # type: ignore[attr-defined]
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows: see `kir.plot`. None as long as the input shape is not known."""
@@ -320,40 +411,88 @@ class Model(Layer):
 
         return Picture(self)._repr_html_() if self.built else None
 
-    def save_weights(self, path: str | Path) -> None:
-        """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending."""
-        from kir.exporters.weights import save_weights
-
-        save_weights(self, Path(path))
-
-    def load_weights(self, path: str | Path) -> None:
-        """Reads what `save_weights` or Keras wrote; nothing is set unless everything fits."""
-        from kir.importers.keras_file.weights import load_weights
-
-        load_weights(self, Path(path))
-
-    def export(self, path: str | Path, **options: Any) -> Any:
-        """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`."""
-        from kir.exporters.pipeline import ExportOptions, export_model
-
-        return export_model(self, Path(path), ExportOptions(**options))
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Accepted for the sake of scripts; kir exports and does not train."""
-
-    def fit(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Always an error, as are `evaluate` and `train_on_batch`.
+    def save(self, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: Any) -> None:
+        """Writes the model with its weights as a `.keras` file.
 
         Raises:
-            UnsupportedError: always.
+            FormatError: the name ends otherwise, the file exists and is not to be overwritten, or cannot be written.
+            UnsupportedError: Keras could not read the file, or a script wanted to train the model, which kir did not.
+                While a script runs, these are warnings.
         """
-        raise UnsupportedError(
-            f"{self.name!r} cannot be trained: kir exports models; put fit, evaluate and train_on_batch under "
-            f'if __name__ == "__main__": and load the weights with --weights'
-        )
+        from kir.exporters.keras_file import save_model
 
-    evaluate = fit
-    train_on_batch = fit
+        with writing(f"save({str(filepath)!r})"):
+            self._require_writable(Path(filepath), overwrite)
+            save_model(self, Path(filepath))
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True, max_shard_size: Any = None) -> None:
+        """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending.
+
+        Raises:
+            FormatError, UnsupportedError: as for `save`.
+        """
+        from kir.exporters.weights import save_weights
+
+        with writing(f"save_weights({str(filepath)!r})"):
+            self._require_writable(Path(filepath), overwrite)
+            save_weights(self, Path(filepath))
+
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False, **options: Any) -> None:
+        """Reads what `save_weights` or Keras wrote; nothing is set unless everything fits.
+
+        Raises:
+            FormatError: the file cannot be read, or does not fit.
+            UnsupportedError: weights that do not fit are to be skipped, or to be found by their layers' names.
+        """
+        from kir.importers.keras_file.weights import load_weights
+
+        asked = {"skip_mismatch": skip_mismatch, **options}
+        if any(asked.values()):
+            raise UnsupportedError(
+                f"load_weights cannot do {', '.join(name for name in asked if asked[name])}: the weights of "
+                f"{self.name!r} must all be in the file; save those of this model with model.save_weights"
+            )
+        load_weights(self, Path(filepath))
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str | None = None,
+        verbose: Any = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`.
+
+        Raises:
+            FormatError: another format than "onnx" is asked for, or the file cannot be written.
+            UnsupportedError: something cannot be expressed, or a script wanted to train the model, which kir did not.
+                While a script runs, these are warnings.
+        """
+        from kir.exporters.pipeline import ExportOptions, export_model
+
+        path = Path(filepath)
+        with writing(f"export({str(filepath)!r})"):
+            if format not in (None, "onnx") or not path.suffix:
+                raise FormatError(f"kir exports ONNX files; expected a name ending in .onnx; received {str(path)!r}")
+            require_trained(self)
+            return export_model(self, path, ExportOptions(**options))
+
+    def _require_writable(self, path: Path, overwrite: bool) -> None:
+        require_trained(self)
+        if not overwrite and path.exists():
+            raise FormatError(f"{path} exists; give another name, or overwrite=True")
+
+
+class Losses(list[Any]):
+    """The regularization terms of a model's weights; called with inputs, the terms of the activities as well."""
+
+    def __init__(self, terms: Iterable[Any], compute: Callable[[Any], list[float]]) -> None:
+        super().__init__(terms)
+        self._compute = compute
+
+    def __call__(self, x: Any) -> list[float]:
+        return self._compute(x)
 
 
 class Sequential(Model):
@@ -373,7 +512,8 @@ class Sequential(Model):
         self._states: list[CarriedState] = []
         self._chain: list[Layer] = []
         self._by_name: dict[str, Layer] = {}
-        self._uses: Counter[str] = Counter()
+        self._uses: Counter[int] = Counter()
+        self._added_names: dict[int, str] = {}
         self._first: KerasTensor | None = None
         self._last: KerasTensor | None = None
         self.recorded: list[Call] = []
@@ -384,8 +524,15 @@ class Sequential(Model):
         for layer in layers or ():
             self.add(layer)
 
-    def add(self, layer: Any) -> None:
+    @property
+    def keras_module(self) -> str:
+        """Where Keras's files say that the class is."""
+        return "keras" if type(self) is Sequential else super().keras_module
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
         """Puts a layer (or `Input(...)`) at the end of the chain, where it may be already: it runs twice then. O(1).
+
+        `rebuild` is accepted; a chain is always built as far as its input shape is known.
 
         Raises:
             InvalidArgumentError: not a layer, its name is taken, or it has several outputs.
@@ -403,7 +550,8 @@ class Sequential(Model):
         else:
             self._add_layer(layer)
         self._by_name[layer.name] = layer
-        self._uses[layer.name] += 1
+        self._uses[id(layer)] += 1
+        self._added_names[id(layer)] = layer.name
         self._plan = None
 
     def _add_input(self, layer: InputLayer) -> None:
@@ -427,8 +575,8 @@ class Sequential(Model):
         self.recorded.append(output.call)
         return output
 
-    def pop(self) -> Layer:
-        """Takes the last layer off the chain.
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Takes the last layer off the chain. `rebuild` is accepted, as in `add`.
 
         Raises:
             InvalidArgumentError: there is none.
@@ -436,9 +584,10 @@ class Sequential(Model):
         if not self._chain:
             raise InvalidArgumentError(f"{self.name!r} has no layers to remove")
         layer = self._chain.pop()
-        self._uses[layer.name] -= 1
-        if not self._uses[layer.name]:
-            del self._by_name[layer.name]
+        self._uses[id(layer)] -= 1
+        if not self._uses[id(layer)]:
+            # The name that it was added under: it may have another by now.
+            del self._by_name[self._added_names[id(layer)]]
         if self.recorded:
             self._last = self.recorded.pop().inputs[0]
         self._plan = None
@@ -457,10 +606,10 @@ class Sequential(Model):
         sizes = input_shape[0] if input_shape and isinstance(input_shape[0], list | tuple) else input_shape
         self.build((None, *[size if isinstance(size, int) else None for size in sizes[1:]]))
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Model.predict`; builds a chain that had no input shape yet."""
         self.ensure_built(np.shape(x))
-        return super().predict(x)
+        return super().predict(x, *args, **kwargs)
 
     @property
     def built(self) -> bool:

@@ -53,6 +53,17 @@ def load_keras_model(
         return build_fitting(lambda: read(path, custom_objects or {}, weights))
 
 
+def model_from_config(description: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that `keras.Model.to_json` describes, with weights that its initializers draw.
+
+    Raises:
+        UnsupportedError, FormatError: as for `load_keras_model`.
+    """
+    where = Path("the config")
+    with settings.lost_masks("warn"):
+        return build_model(description, _origin(where, description, description, custom_objects or {}))
+
+
 def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
     with open_file(path) as file:
         archive = Archive(file, path)

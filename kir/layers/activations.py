@@ -138,7 +138,7 @@ class PReLU(Layer):
                 f"it, from 1 to {len(input_shape) - 1}"
             )
         sizes = tuple(1 if axis in shared else size for axis, size in enumerate(input_shape))
-        self.alpha = self.add_weight(
+        self.alpha = self.new_weight(
             "alpha", sizes[1:], self.alpha_initializer, self.alpha_regularizer, self.alpha_constraint
         )
 

@@ -39,7 +39,7 @@ class LayerScale(Layer):
 
     def build(self, input_shape: Any) -> None:
         """The factors, which Keras gives no name of their own."""
-        self.gamma = self.add_weight("variable", (self.projection_dim,), initializers.Constant(self.init_values))
+        self.gamma = self.new_weight("variable", (self.projection_dim,), initializers.Constant(self.init_values))
 
     def call(self, x: Tensor) -> Any:
         x = self.promote(x)

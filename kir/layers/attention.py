@@ -76,9 +76,9 @@ class Attention(Layer):
         """
         _require_list(self, input_shape)
         if self.use_scale:
-            self.scale = self.add_weight("scale", (), "ones")
+            self.scale = self.new_weight("scale", (), "ones")
         if self.score_mode == "concat":
-            self.concat_score_weight = self.add_weight("concat_score_weight", (), "ones")
+            self.concat_score_weight = self.new_weight("concat_score_weight", (), "ones")
 
     def call(
         self,
@@ -117,7 +117,7 @@ class Attention(Layer):
         total = K.sum(K.tanh(sums if scale is None else scale * sums), axis=-1)
         return self.read(self.concat_score_weight, query) * total
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """That of the query."""
         return None if mask is None else mask[0]
 
@@ -142,7 +142,7 @@ class AdditiveAttention(Attention):
         """A scale for each feature of the query."""
         _require_list(self, input_shape)
         if self.use_scale:
-            self.scale = self.add_weight("scale", (input_shape[0][-1],), "glorot_uniform")
+            self.scale = self.new_weight("scale", (input_shape[0][-1],), "glorot_uniform")
 
     def compute_scores(self, query: Tensor, key: Tensor) -> Any:
         """How well each key fits each query: (batch, …, queries, keys)."""
@@ -209,12 +209,6 @@ class ProjectedAttention(Layer):
         # Those that the steps are along.
         self.attention_axes: tuple[int, ...] | None = (1,)
         self._projections: dict[str, Layer] = {}
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As for all layers; the query may also be given by name."""
-        if not args and "query" in kwargs:
-            args = (kwargs.pop("query"),)
-        return super().__call__(*args, **kwargs)
 
     def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Any) -> None:
         """Makes the projections, each of (heads, size); they make their weights when they are called."""

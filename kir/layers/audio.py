@@ -104,7 +104,7 @@ class STFTSpectrogram(Layer):
 
         def add(side: str) -> Weight:
             initializer = STFT(side, self.window, self.scaling, self.periodic)
-            return self.add_weight(f"{side}_kernel", shape, initializer)
+            return self.new_weight(f"{side}_kernel", shape, initializer)
 
         self.real_kernel = None if self.mode == "imag" else add("real")
         self.imag_kernel = None if self.mode == "real" else add("imag")

@@ -20,152 +20,32 @@ import functools
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from kir import config, constraints, initializers, regularizers
+from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, integers, optional_integer
 from kir.caching import cached
 from kir.dims import Dim, Sym
-from kir.errors import InvalidArgumentError, KirError, ShapeError
+from kir.errors import InvalidArgumentError, KirError, ShapeError, UnsupportedError
 from kir.layers.functions import function_config
+from kir.layers.policy import DTypePolicy as DTypePolicy
+from kir.layers.policy import dtype_policy as dtype_policy
+from kir.layers.weight import Weight as Weight
+from kir.layers.weight import stand_in as stand_in
 from kir.naming import automatic_name, snake_case
 from kir.op import Array
 from kir.ops.elementwise import Cast
 from kir.registry import Configurable
 from kir.structure import flatten, map_structure
-from kir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
+from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
 from kir.types import DType, as_dtype, format_shape
 
-
-@dataclass(frozen=True, slots=True)
-class DTypePolicy:
-    """The dtype that a layer computes in, and the one that its weights are kept in.
-
-    Source: https://keras.io/api/mixed_precision/policy/
-    """
-
-    name: str
-    compute: DType
-    variable: DType
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "module": "keras",
-            "class_name": "DTypePolicy",
-            "config": {"name": self.name},
-            "registered_name": None,
-        }
-
-
-def dtype_policy(given: Any) -> DTypePolicy:
-    """The policy for a name ("float32", "mixed_float16"), a config dict, a dtype or a policy; None is the default.
-
-    Raises:
-        InvalidArgumentError: there is no such policy.
-    """
-    if isinstance(given, DTypePolicy):
-        return given
-    if isinstance(given, Mapping):
-        given = given.get("config", {}).get("name")
-    if given is None:
-        given = config.dtype_policy()
-    if isinstance(given, str) and given.startswith("mixed_"):
-        compute = as_dtype(given.removeprefix("mixed_"))
-        if not compute.is_float:
-            raise InvalidArgumentError(f"there is no dtype policy {given!r}; expected mixed_float16 or mixed_bfloat16")
-        return DTypePolicy(given, compute, DType.FLOAT32)
-    dtype = as_dtype(given)
-    return DTypePolicy(dtype.keras_name, dtype, dtype)
-
-
-class Weight(Variable, NDArrayOperatorsMixin):
-    """A layer's variable: drawn by its initializer when somebody first reads it, or set.
-
-    Initializers are seeded when they are made, so the order of reading changes nothing.
-
-    A `call` may compute with it as with a tensor: Python's operators, NumPy's functions and those of `kir.backend` take
-    it in `compute_dtype`, by default its own.
-    """
-
-    # Weights are told apart by what they are, not by their numbers.
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
-
-    def __init__(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: DType,
-        initializer: Callable[..., Array],
-        regularizer: Callable[..., Any] | None = None,
-        constraint: Callable[..., Any] | None = None,
-        trainable: bool = True,
-    ) -> None:
-        self.name = name
-        self.shape = shape
-        self.dtype = dtype
-        self.initializer = initializer
-        self.regularizer = regularizer
-        self.constraint = constraint
-        self.trainable = trainable
-        self.compute_dtype = dtype
-        self._array: Array | None = None
-
-    @property
-    def array(self) -> Array:
-        """The numbers, of `shape` and `dtype`."""
-        if self._array is None:
-            drawn = np.asarray(self.initializer(self.shape, dtype=self.dtype.numpy))
-            self._array = np.broadcast_to(drawn, self.shape).astype(self.dtype.numpy, copy=False)
-        return self._array
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def assign(self, array: Any) -> None:
-        """Sets the numbers, by reference where the dtype agrees.
-
-        Raises:
-            ShapeError: the array has another shape.
-        """
-        array = np.asarray(array)
-        if array.shape != self.shape:
-            raise ShapeError(
-                f"weight {self.name!r} has shape {format_shape(self.shape)}; received {format_shape(array.shape)}"
-            )
-        self._array = array.astype(self.dtype.numpy, copy=False)
-
-    def numpy(self) -> Array:
-        return self.array
-
-    def traced(self) -> Any:
-        """A constant of the trace that is open; where none is, the numbers."""
-        tracer = current_tracer()
-        if tracer is None:
-            return self.array
-        dtype = self.compute_dtype
-        return tracer.weight(self.name, stand_in(self.shape, dtype) if tracer.graph is None else self.array, dtype)
-
-    value = property(traced)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.traced()[index]
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*[x.traced() if isinstance(x, Weight) else x for x in inputs], **kwargs)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.array, dtype, copy=copy)
-
-    def __repr__(self) -> str:
-        return f"<Weight {self.name} {self.dtype}{format_shape(self.shape)}>"
+# The arguments of `add_weight` by position; what else there is means nothing for an export.
+WEIGHT_ARGUMENTS = ("shape", "initializer", "dtype", "trainable")
+OLD_WEIGHT_ARGUMENTS = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
 
 
 class Layer:
@@ -226,7 +106,7 @@ class Layer:
             raise InvalidArgumentError(f"{owner}: name must be a non-empty string; received name={name!r}")
         self.name = name if name is not None else automatic_name(self.keras_class_name)
         self.dtype_policy = dtype_policy(dtype)
-        self.trainable = boolean(owner, "trainable", trainable)
+        self._trainable = boolean(owner, "trainable", trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.autocast = boolean(owner, "autocast", autocast)
         self.batch_input_shape = first_layer_shape(
@@ -237,6 +117,9 @@ class Layer:
             batch_size,
         )
         self.built = False
+        # What `build` was given, for `get_build_config`; and what restricts the inputs, for the user's own classes.
+        self.build_shapes: dict[str, Any] = {}
+        self.input_spec: Any = None
         self.calls: list[Any] = []
         self._own_weights: list[Weight] = []
 
@@ -255,7 +138,7 @@ class Layer:
         """The outputs from the inputs, written with operators on symbolic tensors."""
         raise TypeError(f"{type(self).__name__} must define call")
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the outputs (with their structure, or None) from the inputs and their masks."""
         return mask if self.supports_masking else None
 
@@ -265,8 +148,13 @@ class Layer:
         return "mask" in call_parameters(type(self))
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layers that a wrapper owns, by the attribute's name."""
-        return {}
+        """The layers that this one owns, by where Keras's files have them; those of kir say which.
+
+        Of the user's own, the layers that are attributes, or in lists, tuples and dicts that are.
+        """
+        if type(self).__module__.startswith("kir."):
+            return {}
+        return {place: layer for name, value in vars(self).items() for place, layer in _layers_at(name, value)}
 
     def sublayers(self) -> list[Layer]:
         """The layers that this one owns; a model's or a wrapper's."""
@@ -276,6 +164,9 @@ class Layer:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Records, traces or runs the layer, by what it is given; see the head of this module."""
+        first = first_call_parameter(type(self))
+        if not args and first in kwargs:
+            args = (kwargs.pop(first),)
         self._check_arguments(args)
         leaves = flatten((args, list(kwargs.values())))
         if not leaves:
@@ -386,13 +277,78 @@ class Layer:
         """Builds on the first call only."""
         if not self.built:
             self.build(input_shape)
+            self.build_shapes = self.build_shapes or {"input_shape": input_shape}
             self.built = True
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The output shape, with None for unknown sizes, from an input shape written so. Builds the layer."""
+    def compute_output_shape(self, *shapes: Any, **named_shapes: Any) -> Any:
+        """The output shape, with None for unknown sizes, from input shapes written so. Builds the layer.
+
+        Args:
+            *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
+            **named_shapes: likewise, by their names in Keras: `value_shape` is that of the argument `value`.
+        """
         from kir.functional import output_shape
 
-        return output_shape(self, input_shape)
+        return output_shape(self, shapes, named_shapes)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """KerasTensors of the types of the outputs, for KerasTensors; no call is recorded."""
+        from kir.functional import infer_call
+
+        return infer_call(self, args, kwargs).outputs
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """As `compute_output_spec`, under the name that Keras calls it by."""
+        return self.compute_output_spec(*args, **kwargs)
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The outputs with other numbers in the weights, and the numbers that do not train after the call.
+
+        Raises:
+            ShapeError: an array does not fit its weight.
+        """
+        weights = [*self.trainable_weights, *self.non_trainable_weights]
+        kept = [weight.array for weight in weights]
+        try:
+            for weight, array in zip(weights, [*trainable_variables, *non_trainable_variables], strict=True):
+                weight.assign(array)
+            outputs = self(*args, **kwargs)
+            losses = list(self.losses) if return_losses else []
+        finally:
+            for weight, array in zip(weights, kept, strict=True):
+                weight.assign(array)
+        result = (outputs, list(non_trainable_variables))
+        return (*result, losses) if return_losses else result
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
+        """The `call` that is given: what training would compute again to save memory, an export computes once."""
+        return layer_call
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None, **kwargs: Any) -> None:
+        """Always an error, as are `quantized_build` and `quantized_call`.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            f"{self.name!r} cannot be quantized: kir exports layers in their own precision; quantize the exported "
+            f"file, with onnxruntime.quantization"
+        )
+
+    def quantized_build(self, input_shape: Any, mode: Any) -> None:
+        """See `quantize`."""
+        self.quantize()
+
+    def quantized_call(self, *args: Any, **kwargs: Any) -> None:
+        """See `quantize`."""
+        self.quantize()
 
     def _autocast(self, x: Any) -> Any:
         return self.promote(x) if isinstance(x, Tensor) and x.type.dtype.is_float else x
@@ -426,40 +382,157 @@ class Layer:
         return type(self).__name__
 
     @property
-    def own_weights(self) -> list[Weight]:
-        """The weights of this layer alone, in Keras's order: trainable ones first."""
-        return sorted(self._own_weights, key=lambda weight: not weight.trainable)
+    def keras_module(self) -> str:
+        """Where Keras's files say that the class is; a class of the user's own is where it is written."""
+        cls = type(self)
+        return "keras.layers" if cls.__module__.startswith("kir.") else cls.__module__
 
     @property
-    def compute_dtype(self) -> DType:
+    def registered_name(self) -> str | None:
+        """The name by which Keras finds a class of the user's own."""
+        cls = type(self)
+        return None if cls.__module__.startswith("kir.") else vars(cls).get("_keras_registered_name", cls.__name__)
+
+    @property
+    def own_weights(self) -> list[Weight]:
+        """The weights of this layer alone, in Keras's order: trainable ones first."""
+        return sorted(self._own_weights, key=lambda weight: not weight.made_trainable)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights. Setting it sets that of all layers inside, too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        pending: list[Layer] = [self]
+        while pending:
+            layer = pending.pop()
+            layer._trainable = bool(value)
+            for weight in layer._own_weights:
+                weight.trainable = bool(value) and weight.made_trainable
+            pending.extend(layer.sublayers())
+
+    @property
+    def path(self) -> str:
+        """Where the layer is in its model, which is all that a layer knows: its name."""
+        return self.name
+
+    @property
+    def compute_type(self) -> DType:
+        """The dtype that the layer computes in."""
         return self.dtype_policy.compute
 
     @property
-    def dtype(self) -> str:
+    def compute_dtype(self) -> str:
+        """Keras's name of `compute_type`."""
+        return self.dtype_policy.compute.keras_name
+
+    @property
+    def variable_dtype(self) -> str:
         """Keras's name of the dtype that the weights are kept in."""
         return self.dtype_policy.variable.keras_name
 
     @property
+    def dtype(self) -> str:
+        """The same as `variable_dtype`."""
+        return self.variable_dtype
+
+    @property
     def input_dtype(self) -> str:
         """The dtype of the input that a Sequential makes for this layer when it comes first."""
-        return self.dtype_policy.compute.keras_name
+        return self.compute_dtype
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """None: no layer here is quantized."""
+        return None
 
     def add_weight(
         self,
+        *args: Any,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: Any = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+        **ignored: Any,
+    ) -> Weight:
+        """A new weight, by the arguments of Keras 3, or of Keras 2, which began with the name.
+
+        Without an initializer it is drawn by "glorot_uniform", or zeros if it is no float. How training aggregates it
+        means nothing here, nor does anything else that is ignored.
+
+        Raises:
+            InvalidArgumentError: there are more arguments than Keras has.
+            ShapeError: a size is not known.
+        """
+        names = OLD_WEIGHT_ARGUMENTS if args and isinstance(args[0], str | None) else WEIGHT_ARGUMENTS
+        if len(args) > len(names):
+            raise InvalidArgumentError(
+                f"add_weight takes at most {len(names)} positional arguments; received {len(args)}"
+            )
+        given = {"shape": shape, "initializer": initializer, "dtype": dtype, "trainable": trainable, "name": name}
+        given |= {"regularizer": regularizer, "constraint": constraint} | dict(zip(names, args, strict=False))
+        type = self.dtype_policy.variable if given["dtype"] is None else as_dtype(given["dtype"])
+        sizes = () if given["shape"] is None else given["shape"]
+        weight = self.new_weight(
+            given["name"] or f"variable_{len(self.own_weights)}",
+            tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,),
+            given["initializer"] or ("glorot_uniform" if type.is_float else "zeros"),
+            given["regularizer"],
+            given["constraint"],
+            given["trainable"] is None or given["trainable"],
+            type,
+        )
+        if self.autocast and autocast and type.is_float:
+            weight.compute_dtype = self.compute_type
+        return weight
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+    ) -> Weight:
+        """See `add_weight`."""
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=trainable,
+            autocast=autocast,
+            regularizer=regularizer,
+            constraint=constraint,
+            name=name,
+        )
+
+    def new_weight(
+        self,
         name: str,
-        shape: tuple[Dim, ...],
+        shape: Sequence[Dim],
         initializer: Any = "glorot_uniform",
         regularizer: Any = None,
         constraint: Any = None,
         trainable: bool = True,
         dtype: DType | None = None,
     ) -> Weight:
-        """A new weight of this layer.
+        """A new weight of this layer, for the layers of kir.
 
         Raises:
             ShapeError: a size is symbolic.
         """
-        sizes = tuple(dim for dim in shape if isinstance(dim, int))
+        sizes = tuple(int(dim) for dim in shape if isinstance(dim, int | np.integer))
         if len(sizes) != len(shape):
             raise ShapeError(
                 f"weight {name!r} would have shape {format_shape(shape)}; every size of a weight must be known: "
@@ -474,18 +547,19 @@ class Layer:
             constraints.get(constraint),
             trainable,
         )
+        weight.trainable = trainable and self.trainable
         self._own_weights.append(weight)
         return weight
 
     def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
         """The weight as a constant of the trace that `like` belongs to, in the compute dtype unless one is given."""
-        dtype = dtype or (self.compute_dtype if weight.dtype.is_float else weight.dtype)
+        dtype = dtype or (self.compute_type if weight.dtype.is_float else weight.dtype)
         array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
         return like.tracer.weight(weight.name, array, dtype)
 
     def promote(self, x: Tensor) -> Tensor:
         """x in the compute dtype, for a product with weights: that promotes the integers which autocasting leaves."""
-        return x if x.type.dtype is self.compute_dtype else emit(Cast(self.compute_dtype), x).with_mask(x.mask)
+        return x if x.type.dtype is self.compute_type else emit(Cast(self.compute_type), x).with_mask(x.mask)
 
     @property
     def weights(self) -> list[Weight]:
@@ -494,6 +568,21 @@ class Layer:
         for layer in self.sublayers():
             found.update((id(weight), weight) for weight in layer.weights)
         return list(found.values())
+
+    @property
+    def variables(self) -> list[Weight]:
+        """All weights; kir has no other variables, such as Keras's states of random generators."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Weight]:
+        """See `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Weight]:
+        """See `non_trainable_weights`."""
+        return self.non_trainable_weights
 
     @property
     def trainable_weights(self) -> list[Weight]:
@@ -515,35 +604,82 @@ class Layer:
         """The arrays of `weights`."""
         return [weight.array for weight in self.weights]
 
-    def set_weights(self, arrays: list[Any]) -> None:
+    def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all weights, in the order of `weights`.
 
         Raises:
             ShapeError: the number or a shape differs; then nothing was set.
         """
-        weights = self.weights
-        expected = ", ".join(f"{w.name} {format_shape(w.shape)}" for w in weights) or "none"
-        if len(arrays) != len(weights):
-            raise ShapeError(f"{self.name!r} has {len(weights)} weights ({expected}); received {len(arrays)} arrays")
-        for weight, array in zip(weights, arrays, strict=True):
+        own = self.weights
+        expected = ", ".join(f"{w.name} {format_shape(w.shape)}" for w in own) or "none"
+        if len(weights) != len(own):
+            raise ShapeError(f"{self.name!r} has {len(own)} weights ({expected}); received {len(weights)} arrays")
+        for weight, array in zip(own, weights, strict=True):
             if np.shape(array) != weight.shape:
                 raise ShapeError(
                     f"weight {weight.name!r} of {self.name!r}: received shape {np.shape(array)}; expected {expected}"
                 )
-        for weight, array in zip(weights, arrays, strict=True):
+        for weight, array in zip(own, weights, strict=True):
             weight.assign(array)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Puts the arrays of `own_weights` into a dict under "0", "1", …, as Keras's files have them."""
+        for index, weight in enumerate(self.own_weights):
+            store[str(index)] = weight.array
+
+    def load_own_variables(self, store: Any) -> None:
+        """Sets `own_weights` to what `save_own_variables` stored.
+
+        Raises:
+            ShapeError: the number or a shape differs.
+        """
+        if len(store) != len(self.own_weights):
+            raise ShapeError(f"{self.name!r} has {len(self.own_weights)} weights of its own; received {len(store)}")
+        for index, weight in enumerate(self.own_weights):
+            weight.assign(store[str(index)])
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return sum(weight.size for weight in self.weights)
+
+    # Losses and metrics, which training adds up
+
+    @property
+    def losses(self) -> Any:
+        """The regularization terms of the weights, as numbers; `Model.losses` can be called for those of activities."""
+        return [np.asarray(w.regularizer(w.array)) for w in self.trainable_weights if w.regularizer is not None]
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds terms to the losses of the model, where those are computed (`--losses`); inside `call`."""
+        from kir import backend as K
+
+        tracer = current_tracer()
+        if tracer is not None and tracer.collects_losses:
+            tracer.losses.extend(K.sum(K.cast(one, "float32")) for one in flatten(loss))
+
+    def add_metric(self, *args: Any, **kwargs: Any) -> None:
+        """Accepted: only training measures."""
+
+    @property
+    def metrics(self) -> list[Any]:
+        """None: only training measures."""
+        return []
+
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """None: only training measures."""
+        return []
 
     # Configuration
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
         result = self.shared_config()
+        is_of_kir = type(self).__module__.startswith("kir.")
         for name in own_arguments(type(self)):
-            result[name] = to_config(self.argument(name))
+            # The user's own class may keep an argument as it likes, and add it in a `get_config` of its own.
+            if is_of_kir or hasattr(self, name):
+                result[name] = to_config(self.argument(name))
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = to_config(self.activity_regularizer)
         return result
@@ -564,6 +700,21 @@ class Layer:
             InvalidArgumentError: a key is unknown.
         """
         return cls(**{key: value for key, value in config.items() if key not in cls.ignored_config})
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes that the layer was built with, for `build_from_config`; None if it is not built."""
+        if not self.build_shapes:
+            return None
+        shapes = {name: _shapes_with_none(shape) for name, shape in self.build_shapes.items()}
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+
+    def build_from_config(self, config: Mapping[str, Any] | None) -> None:
+        """Builds the layer for the shapes that `get_build_config` gave."""
+        shapes = (config or {}).get("shapes_dict")
+        if shapes is not None:
+            self.build(**shapes)
+        elif config and config.get("input_shape") is not None:
+            self.build(config["input_shape"])
 
     # What a recorded call left behind
 
@@ -602,18 +753,51 @@ def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
         build(layer, *shapes, **named_shapes)
+        names = list(inspect.signature(build).parameters)[1:]
+        layer.build_shapes = dict(zip(names, shapes, strict=False)) | named_shapes
         layer.built = True
 
     return build_and_mark
 
 
+def _layers_at(place: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    """The layers that an attribute holds, each once and with its place in a file.
+
+    A container's layers are numbered by class: "blocks/dense", "blocks/dense_1", "blocks/container/dense".
+
+    Source: `_save_container_state` in keras/src/saving/saving_lib.py
+    """
+    pending = [(place, value)]
+    seen: set[int] = set()
+    while pending:
+        place, value = pending.pop()
+        if not isinstance(value, Layer | list | tuple | dict) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Layer):
+            yield place, value
+            continue
+        counts: Counter[str] = Counter()
+        inner: list[tuple[str, Any]] = []
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, Layer | list | tuple | dict):
+                name = snake_case(item.keras_class_name) if isinstance(item, Layer) else "container"
+                inner.append((f"{place}/{name}_{counts[name]}" if counts[name] else f"{place}/{name}", item))
+                counts[name] += 1
+        pending.extend(reversed(inner))
+
+
+def _shapes_with_none(shape: Any) -> Any:
+    """A shape, or lists and dicts of shapes, with None for unknown sizes."""
+    if isinstance(shape, Mapping):
+        return {name: _shapes_with_none(one) for name, one in shape.items()}
+    if isinstance(shape, list | tuple):
+        return type(shape)(_shapes_with_none(one) for one in shape)
+    return shape if isinstance(shape, int) else None
+
+
 def _with_mask(outputs: Any, mask: Tensor | None) -> Any:
     return map_structure(lambda x: x.with_mask(mask), outputs)
-
-
-def stand_in(shape: tuple[int, ...], dtype: DType) -> Array:
-    """An array that takes no memory, for a trace that only asks for types: no weight is drawn or read for that."""
-    return np.broadcast_to(np.zeros((), dtype.numpy), shape)
 
 
 def first_layer_shape(
@@ -651,10 +835,10 @@ def to_config(value: Any) -> Any:
     """An argument as Keras writes it into a config: objects as dicts or names, everything else as it is."""
     if isinstance(value, Layer):
         return {
-            "module": "keras.layers",
-            "class_name": type(value).__name__,
+            "module": value.keras_module,
+            "class_name": value.keras_class_name,
             "config": value.get_config(),
-            "registered_name": None,
+            "registered_name": value.registered_name,
         }
     if isinstance(value, initializers.Initializer):
         return initializers.serialize(value)
@@ -706,6 +890,12 @@ def numbered(layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
 def call_parameters(cls: Any) -> frozenset[str]:
     """The names of the parameters of a layer class's `call`."""
     return frozenset(inspect.signature(cls.call).parameters)
+
+
+@cached
+def first_call_parameter(cls: Any) -> str:
+    """The name of the first parameter of a layer class's `call`, behind the layer itself; "" if there is none."""
+    return next((name for name in list(inspect.signature(cls.call).parameters)[1:]), "")
 
 
 @cached

@@ -65,7 +65,7 @@ class CategoryEncoding(Layer):
                 f"CategoryEncoding takes count_weights with output_mode='count' only; received "
                 f"output_mode={self.output_mode!r}"
             )
-        return encode(inputs, self.output_mode, self.num_tokens, self.compute_dtype.keras_name, count_weights)
+        return encode(inputs, self.output_mode, self.num_tokens, self.compute_type.keras_name, count_weights)
 
     def get_config(self) -> dict[str, Any]:
         """Without `sparse`, as Keras writes it."""
@@ -127,7 +127,7 @@ class Discretization(Layer):
         indices = K.sum(K.cast(reached, "int32"), axis=-1)
         if self.output_mode == "int":
             return indices
-        return encode(indices, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype.keras_name)
+        return encode(indices, self.output_mode, len(self.bin_boundaries) + 1, self.compute_type.keras_name)
 
     def get_config(self) -> dict[str, Any]:
         """With the plain name of the dtype, and not `trainable`, as Keras writes it."""

@@ -95,7 +95,7 @@ class ConvLSTMCell(Cell):
 
     def zero_states(self) -> list[Array]:
         """The states before the first step, of a batch and sizes of 1 that broadcast."""
-        return [np.zeros((1, self.filters, *[1] * self.rank), self.compute_dtype.numpy)] * 2
+        return [np.zeros((1, self.filters, *[1] * self.rank), self.compute_type.numpy)] * 2
 
     def build(self, input_shape: Any) -> None:
         """kernel (*k, channels, 4·filters), recurrent_kernel (*k, filters, 4·filters) and the bias."""

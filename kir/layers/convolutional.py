@@ -87,7 +87,7 @@ class Convolutional(Layer):
             )
         filters = self.build_kernels(channels)
         self.bias: Weight | None = (
-            self.add_weight("bias", (filters,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+            self.new_weight("bias", (filters,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
             if self.use_bias
             else None
         )
@@ -180,7 +180,7 @@ class Conv(Convolutional):
                 f"{type(self).__name__} with groups={self.groups} needs a multiple of as many channels; received "
                 f"{channels}"
             )
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel",
             (*self.kernel_size, channels // self.groups, self.filters),
             self.kernel_initializer,
@@ -295,7 +295,7 @@ class ConvTranspose(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """A kernel of (*kernel_size, filters, channels)."""
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel",
             (*self.kernel_size, self.filters, channels),
             self.kernel_initializer,
@@ -420,7 +420,7 @@ class DepthwiseConv(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """A kernel of (*kernel_size, channels, depth_multiplier)."""
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel",
             (*self.kernel_size, channels, self.depth_multiplier),
             self.depthwise_initializer,
@@ -522,14 +522,14 @@ class SeparableConv(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """Kernels of (*kernel_size, channels, depth_multiplier) and (1, …, channels * depth_multiplier, filters)."""
-        self.depthwise_kernel = self.add_weight(
+        self.depthwise_kernel = self.new_weight(
             "depthwise_kernel",
             (*self.kernel_size, channels, self.depth_multiplier),
             self.depthwise_initializer,
             self.depthwise_regularizer,
             self.depthwise_constraint,
         )
-        self.pointwise_kernel = self.add_weight(
+        self.pointwise_kernel = self.new_weight(
             "pointwise_kernel",
             (*(1,) * self.rank, channels * self.depth_multiplier, self.filters),
             self.pointwise_initializer,

@@ -67,7 +67,7 @@ class Dense(Layer):
             raise ShapeError(
                 f"Dense needs an input of rank 2 or more, (batch, …, input_dim); received {format_shape(input_shape)}"
             )
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel",
             (input_shape[-1], self.units),
             self.kernel_initializer,
@@ -75,7 +75,7 @@ class Dense(Layer):
             self.kernel_constraint,
         )
         self.bias = (
-            self.add_weight("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+            self.new_weight("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
             if self.use_bias
             else None
         )
@@ -125,7 +125,7 @@ class Masking(Layer):
         valid = K.any(K.not_equal(x, self.mask_value), axis=-1, keepdims=True)
         return K.where(valid, x, 0).with_mask(K.squeeze(valid, -1))
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True for the steps of which some feature differs from `mask_value`."""
         if self.mask_value is None:
             return mask
@@ -210,7 +210,7 @@ class Lambda(Layer):
         self._check_output_shape(inputs, outputs)
         return outputs
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What `mask` says."""
         if self.mask is None:
             return None

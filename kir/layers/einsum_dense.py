@@ -132,7 +132,7 @@ class EinsumDense(Layer):
         sizes = self._sizes(equation, input_shape)
         kernel_shape = tuple(sizes[letter] for letter in equation.kernel)
         initializer = _with_axes(self.kernel_initializer, equation)
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel", kernel_shape, initializer, self.kernel_regularizer, self.kernel_constraint
         )
         self.bias = None
@@ -140,7 +140,7 @@ class EinsumDense(Layer):
             # From the first of its axes on.
             first = min(equation.output.find(letter) for letter in self.bias_axes)
             bias_shape = tuple(sizes[one] if one in self.bias_axes else 1 for one in equation.output[first:])
-            self.bias = self.add_weight(
+            self.bias = self.new_weight(
                 "bias", bias_shape, self.bias_initializer, self.bias_regularizer, self.bias_constraint
             )
 

@@ -73,7 +73,7 @@ class Embedding(Layer):
 
     def build(self, input_shape: Any) -> None:
         """A table of (input_dim, output_dim), whatever the input."""
-        self.embeddings = self.add_weight(
+        self.embeddings = self.new_weight(
             "embeddings",
             (self.input_dim, self.output_dim),
             self.embeddings_initializer,
@@ -85,7 +85,7 @@ class Embedding(Layer):
         indices = x if x.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), x)
         return emit(Gather(0), self.read(self.embeddings, x), indices)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where the index is not 0, if `mask_zero`."""
         return K.not_equal(inputs, 0) if self.mask_zero else None
 
@@ -146,7 +146,7 @@ class ReversibleEmbedding(Embedding):
         """The table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""
         super().build(input_shape)
         if not self.tie_weights:
-            self.reverse_embeddings = self.add_weight(
+            self.reverse_embeddings = self.new_weight(
                 "reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer
             )
 
@@ -162,7 +162,7 @@ class ReversibleEmbedding(Embedding):
             return logits
         return K.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: logits have no mask, and the rows that are looked up carry theirs from `call`."""
         return None
 

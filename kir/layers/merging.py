@@ -75,7 +75,7 @@ class ElementwiseMerge(Merge):
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
         """The output, from inputs of one rank, and from masks of that rank or None."""
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Where any input is valid; None if one has no mask."""
         return None if mask is None or any(m is None for m in mask) else reduce(K.logical_or, mask)
 
@@ -172,7 +172,7 @@ class Concatenate(Merge):
     def call(self, inputs: Any) -> Any:
         return K.concatenate(list(inputs), axis=self.axis)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """See the class."""
         known = [] if mask is None else [m for m in mask if m is not None]
         if not known:
@@ -227,7 +227,7 @@ class Dot(Merge):
             inputs = [K.normalize(x, axis) for x, axis in zip(inputs, axes, strict=True)]
         return K.batch_dot(inputs[0], inputs[1], axes)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None, as in Keras."""
         return None
 

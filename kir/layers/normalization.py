@@ -62,11 +62,11 @@ class ScaledNormalization(Layer):
     def add_scale_and_shift(self, shape: Any, *, scale: bool, center: bool) -> None:
         """Creates `gamma` and `beta`, as far as they are asked for."""
         if scale:
-            self.gamma = self.add_weight(
+            self.gamma = self.new_weight(
                 "gamma", shape, self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint
             )
         if center:
-            self.beta = self.add_weight(
+            self.beta = self.new_weight(
                 "beta", shape, self.beta_initializer, self.beta_regularizer, self.beta_constraint
             )
 
@@ -150,13 +150,13 @@ class BatchNormalization(ScaledNormalization):
         shape = (input_shape[normalize_axis(self.axis, len(input_shape))],)
         self.add_scale_and_shift(shape, scale=self.scale, center=self.center)
         mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
-        self.moving_mean = self.add_weight("moving_mean", shape, mean, trainable=False)
-        self.moving_variance = self.add_weight("moving_variance", shape, variance, trainable=False)
+        self.moving_mean = self.new_weight("moving_mean", shape, mean, trainable=False)
+        self.moving_variance = self.new_weight("moving_variance", shape, variance, trainable=False)
         if self.renorm:
             deviation = _square_root_of(variance)
-            self.moving_stddev = self.add_weight("moving_stddev", shape, deviation, trainable=False)
-            self.renorm_mean = self.add_weight("renorm_mean", shape, mean, trainable=False)
-            self.renorm_stddev = self.add_weight("renorm_stddev", shape, deviation, trainable=False)
+            self.moving_stddev = self.new_weight("moving_stddev", shape, deviation, trainable=False)
+            self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
+            self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
     def call(self, x: Tensor, mask: Any = None) -> Any:
         """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
@@ -388,7 +388,7 @@ class RMSNormalization(Layer):
         """The scale, of the sizes of the axes."""
         self.axis = _listed(self.axis)
         self._axes = normalize_axes(self.axis, len(input_shape))
-        self.scale = self.add_weight("scale", tuple(input_shape[axis] for axis in self.axis), "ones")
+        self.scale = self.new_weight("scale", tuple(input_shape[axis] for axis in self.axis), "ones")
 
     def call(self, x: Tensor) -> Any:
         """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
@@ -461,7 +461,7 @@ class SpectralNormalization(Wrapper):
         # Keras counts the kernel among the weights of both layers, and files have it twice.
         self._own_weights.append(kernel)
         initializer = initializers.TruncatedNormal(stddev=0.02)
-        self.vector_u = self.add_weight(
+        self.vector_u = self.new_weight(
             "vector_u", (1, kernel.shape[-1]), initializer, trainable=False, dtype=kernel.dtype
         )
 

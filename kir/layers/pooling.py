@@ -257,7 +257,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
         total = K.sum(K.where(valid, x, 0), axis=axis, keepdims=self.keepdims)
         return total / K.sum(K.cast(valid, x.dtype), axis=axis, keepdims=self.keepdims)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: there are no steps any more."""
         return None
 

@@ -99,9 +99,9 @@ class Normalization(Layer):
         if self.mean is not None:
             return
         sizes = tuple(input_shape[axis] for axis in self._axes)
-        self.adapt_mean = self.add_weight("mean", sizes, "zeros", trainable=False)
-        self.adapt_variance = self.add_weight("variance", sizes, "ones", trainable=False)
-        self.add_weight("count", (), "zeros", trainable=False, dtype=DType.INT32)
+        self.adapt_mean = self.new_weight("mean", sizes, "zeros", trainable=False)
+        self.adapt_variance = self.new_weight("variance", sizes, "ones", trainable=False)
+        self.new_weight("count", (), "zeros", trainable=False, dtype=DType.INT32)
 
     def adapt(self, data: Any) -> None:
         """Learns the mean and the variance of an array of samples.

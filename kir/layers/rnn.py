@@ -147,7 +147,7 @@ class Recurrence(Layer):
         states = iter(finals)
         return output, *[_packed(size, states) for size in self.state_size]
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of a sequence of outputs is that of the inputs; a single output and the states have none."""
         output_mask = mask if self.return_sequences else None
         return [output_mask] + [None] * len(self.state_size) if self.return_state else output_mask
@@ -163,7 +163,7 @@ class Recurrence(Layer):
             raise InvalidArgumentError(
                 f"{type(self).__name__} {self.name!r} has {count} states; received initial_state with {len(states)}"
             )
-        return [K.cast(state, self.compute_dtype.keras_name) for state in states]
+        return [K.cast(state, self.compute_type.keras_name) for state in states]
 
     def check_mask(self, given: Any, x: Tensor, initial: Sequence[Any]) -> Any:
         """The mask to use, as booleans, or None.
@@ -310,7 +310,7 @@ class Recurrence(Layer):
                 f"{type(self).__name__} {self.name!r} has stateful=True, which needs a known batch size (and sizes of "
                 f"the states); received {format_shape(x.shape)}: say Input(…, batch_size=…)"
             )
-        return x.tracer.read_states(self, [np.zeros(shape, self.compute_dtype.numpy) for shape in shapes])
+        return x.tracer.read_states(self, [np.zeros(shape, self.compute_type.numpy) for shape in shapes])
 
     def _state_shapes(self, x: Tensor) -> list[Shape]:
         return [(x.shape[0], size) for size in flatten(self.state_size)]

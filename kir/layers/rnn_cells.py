@@ -186,7 +186,7 @@ class Cell(Layer):
 
     def state_noise(self, shape: tuple[Dim, ...], training: Any) -> Any:
         """What the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
-        ones = K.ones(shape, self.compute_dtype.keras_name)
+        ones = K.ones(shape, self.compute_type.keras_name)
         # Another seed than that of the inputs, or the same parts of both would be dropped.
         seed = None if self.seed is None else self.seed + 1
         return emit(Dropout(self.recurrent_dropout, shape, seed), ones, _as_switch(training))
@@ -218,10 +218,10 @@ class Cell(Layer):
 
     def add_gate_weights(self, kernel: tuple[Any, ...], state: tuple[Any, ...], bias: tuple[int, ...]) -> None:
         """kernel, recurrent_kernel and the bias, of these shapes."""
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel", kernel, self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
         )
-        self.recurrent_kernel = self.add_weight(
+        self.recurrent_kernel = self.new_weight(
             "recurrent_kernel",
             state,
             self.recurrent_initializer,
@@ -229,7 +229,7 @@ class Cell(Layer):
             self.recurrent_constraint,
         )
         self.bias = (
-            self.add_weight("bias", bias, self.make_bias_initializer(), self.bias_regularizer, self.bias_constraint)
+            self.new_weight("bias", bias, self.make_bias_initializer(), self.bias_regularizer, self.bias_constraint)
             if self.use_bias
             else None
         )
@@ -290,11 +290,11 @@ class DenseCell(Cell):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """The states before the first step: zeros."""
-        return [K.zeros((batch_size, self.units), self.compute_dtype.keras_name) for _ in range(self.state_count)]
+        return [K.zeros((batch_size, self.units), self.compute_type.keras_name) for _ in range(self.state_count)]
 
     def zero_states(self) -> list[Array]:
         """The states before the first step, of a batch of 1 that broadcasts."""
-        return [np.zeros((1, self.units), self.compute_dtype.numpy)] * self.state_count
+        return [np.zeros((1, self.units), self.compute_type.numpy)] * self.state_count
 
     # Weights
 
@@ -657,7 +657,7 @@ class PackedWeights:
     def read(self, cells: Sequence[DenseCell], like: Tensor) -> list[Tensor]:
         """kernel [D, gates·units, features], recurrent_kernel [D, gates·units, units] and bias [D, 2·gates·units]."""
         names = ("kernel", "recurrent_kernel", "bias")
-        dtype = cells[0].compute_dtype
+        dtype = cells[0].compute_type
         if like.tracer.graph is None:
             return [
                 like.tracer.weight(name, array, dtype)
@@ -677,7 +677,7 @@ class PackedWeights:
     def _stand_ins(self, cells: Sequence[DenseCell]) -> list[Array]:
         features, rows = cells[0].kernel.shape
         shapes = (rows, features), (rows, cells[0].units), (2 * rows,)
-        return [stand_in((len(cells), *shape), cells[0].compute_dtype) for shape in shapes]
+        return [stand_in((len(cells), *shape), cells[0].compute_type) for shape in shapes]
 
 
 def long_short_term_memory(cell: Any, gates: Any, size: int, memory: Any) -> tuple[Any, list[Any]]:
@@ -738,7 +738,7 @@ def initial_states(cell: Any, batch: Any) -> list[Any]:
     if make is not None:
         made = make(batch_size=batch)
         return list(made) if isinstance(made, list | tuple) else [made]
-    return [K.zeros((batch, size), cell.compute_dtype.keras_name) for size in flatten(state_size(cell))]
+    return [K.zeros((batch, size), cell.compute_type.keras_name) for size in flatten(state_size(cell))]
 
 
 def leaf_cells(cell: Layer) -> list[tuple[Any, ...]]:

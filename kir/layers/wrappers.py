@@ -119,7 +119,7 @@ class Bidirectional(Layer):
         results = (*outputs, *states) if self.return_state else tuple(outputs)
         return results if len(results) > 1 else results[0]
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
         outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
         states = [None] * sum(len(layer.state_size) for layer in self.directions) if self.return_state else []
@@ -133,7 +133,7 @@ class Bidirectional(Layer):
         alike = (
             type(forward) is type(backward)
             and forward.make_op("forward", ()) == backward.make_op("forward", ())
-            and forward.compute_dtype is backward.compute_dtype
+            and forward.compute_type is backward.compute_type
         )
         # Each direction drops inputs of its own; and unrolled layers repeat outputs at masked steps, each its own way.
         drops = training is not None and training is not False and any(cell.dropout > 0 for cell in cells)

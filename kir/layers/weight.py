@@ -1,0 +1,121 @@
+"""Weights of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from kir.errors import ShapeError
+from kir.op import Array
+from kir.trace import Variable, current_tracer
+from kir.types import DType, format_shape
+
+
+class Weight(Variable, NDArrayOperatorsMixin):
+    """A layer's variable: drawn by its initializer when somebody first reads it, or set.
+
+    Initializers are seeded when they are made, so the order of reading changes nothing.
+
+    A `call` may compute with it as with a tensor: Python's operators, NumPy's functions and those of `kir.backend` take
+    it in `compute_dtype`, by default its own.
+    """
+
+    # Weights are told apart by what they are, not by their numbers.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: DType,
+        initializer: Callable[..., Array],
+        regularizer: Callable[..., Any] | None = None,
+        constraint: Callable[..., Any] | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.initializer = initializer
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.trainable = trainable
+        # Keras keeps the weights that were made trainable first in their layer, whatever becomes of them.
+        self.made_trainable = trainable
+        # Whether a script wanted to train it, which kir does not do; see `kir.training`.
+        self.awaits_training = False
+        self.compute_dtype = dtype
+        self._array: Array | None = None
+
+    @property
+    def array(self) -> Array:
+        """The numbers, of `shape` and `dtype`."""
+        if self._array is None:
+            drawn = np.asarray(self.initializer(self.shape, dtype=self.dtype.numpy))
+            self._array = np.broadcast_to(drawn, self.shape).astype(self.dtype.numpy, copy=False)
+        return self._array
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def assign(self, array: Any) -> None:
+        """Sets the numbers, by reference where the dtype agrees.
+
+        Raises:
+            ShapeError: the array has another shape.
+        """
+        array = np.asarray(array)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"weight {self.name!r} has shape {format_shape(self.shape)}; received {format_shape(array.shape)}"
+            )
+        self._array = array.astype(self.dtype.numpy, copy=False)
+        self.awaits_training = False
+
+    def assign_add(self, array: Any) -> None:
+        """Adds to the numbers."""
+        self.assign(self.array + np.asarray(array))
+
+    def assign_sub(self, array: Any) -> None:
+        """Subtracts from the numbers."""
+        self.assign(self.array - np.asarray(array))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def numpy(self) -> Array:
+        return self.array
+
+    def traced(self) -> Any:
+        """A constant of the trace that is open; where none is, the numbers."""
+        tracer = current_tracer()
+        if tracer is None:
+            return self.array
+        dtype = self.compute_dtype
+        return tracer.weight(self.name, stand_in(self.shape, dtype) if tracer.graph is None else self.array, dtype)
+
+    value = property(traced)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.traced()[index]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*[x.traced() if isinstance(x, Weight) else x for x in inputs], **kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array, dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"<Weight {self.name} {self.dtype}{format_shape(self.shape)}>"
+
+
+def stand_in(shape: tuple[int, ...], dtype: DType) -> Array:
+    """An array that takes no memory, for a trace that only asks for types: no weight is drawn or read for that."""
+    return np.broadcast_to(np.zeros((), dtype.numpy), shape)
