@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NoReturn
 
-import numpy as np
-
 import kir.layers
 from kir import activations, backend, config, constraints, initializers, regularizers
 from kir.backend import image
 from kir.errors import UnsupportedError
+from kir.importers import keras_functions as functions
 from kir.keras_tensor import KerasTensor
-from kir.layers.base import DTypePolicy, dtype_policy
+from kir.layers.base import dtype_policy
+from kir.layers.input_spec import InputSpec
 from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
-from kir.naming import reset_names
-from kir.op import Array
+from kir.structure import flatten, map_structure
+from kir.trace import SymbolicOperators
 
 # The first with `keras.ops`, whose numbers kir computes.
 VERSION = "3.0.0"
@@ -33,10 +33,31 @@ TRAINING = (
 
 
 class Inert:
-    """An optimizer, loss, metric or callback: made from any arguments, for `compile`, which uses none of them."""
+    """An optimizer, loss, metric or callback: made from any arguments, for `compile`, which uses none of them.
+
+    What a class of the script's own, derived from it, asks of itself when it is made (`self.add_weight(...)`) gives
+    another such object. It computes nothing.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        vars(self).update(kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return Inert()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(leaf, SymbolicOperators) for leaf in flatten((args, list(kwargs.values())))):
+            raise UnsupportedError(
+                f"{type(self).__name__} computes nothing here, and a model was to be made of its result; {TRAINING}"
+            )
+        return Inert()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """An object made from the config."""
+        return cls(**config)
 
 
 class Refused:
@@ -60,56 +81,26 @@ class Refused:
         raise UnsupportedError(f"{self._name}: {self._reason}")
 
 
-def inert_class(module: str, name: str) -> type[Inert]:
+class _InertClass(type):
+    """The class of inert classes; a call with tensors is one of a function, such as `keras.losses.mse(y, x)`."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        return made(*args) if any(isinstance(leaf, SymbolicOperators) for leaf in flatten(args)) else made
+
+
+def inert_class(module: str, name: str) -> Any:
     """A class of that name whose objects do nothing."""
-    return type(name, (Inert,), {"__module__": module})
+    return _InertClass(name, (Inert,), {"__module__": module})
 
 
 def accept(*args: Any, **kwargs: Any) -> None:
     """A setting of Keras that means nothing for an export."""
 
 
-def register(package: Any = "Custom", name: str | None = None) -> Any:
-    """`@keras.saving.register_keras_serializable()`: the class or function itself, which knows its registered name."""
-    if callable(package):
-        return register()(package)
-
-    def decorate(registered: Any) -> Any:
-        registered._keras_registered_name = f"{package}>{name or registered.__name__}"
-        return registered
-
-    return decorate
-
-
-def clear_session(free_memory: bool = True) -> None:
-    """Starts counting layer names anew."""
-    reset_names()
-
-
-def backend_name() -> str:
-    """What computes, in place of "tensorflow"."""
-    return "kir"
-
-
-def set_dtype_policy(policy: Any) -> None:
-    """The default policy of layers, by its name or as an object."""
-    config.set_dtype_policy(dtype_policy(policy).name)
-
-
-def default_dtype_policy() -> DTypePolicy:
-    """The default policy of layers."""
-    return dtype_policy(None)
-
-
-def to_categorical(x: Any, num_classes: int | None = None) -> Array:
-    """One-hot rows of integers: (…,) → (…, num_classes).
-
-    Source: https://keras.io/api/utils/python_utils/
-    """
-    labels = np.asarray(x, np.int64)
-    if labels.ndim > 1 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    return np.eye(num_classes or int(labels.max()) + 1)[labels]
+def no_scope(*args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[None]:
+    """A `with` of Keras that means nothing for an export."""
+    return contextlib.nullcontext()
 
 
 def own_names(module: ModuleType, package: str) -> dict[str, Any]:
@@ -122,7 +113,7 @@ def own_names(module: ModuleType, package: str) -> dict[str, Any]:
 
 
 _SETTINGS = {
-    "backend": backend_name,
+    "backend": functions.backend_name,
     "epsilon": config.epsilon,
     "floatx": config.floatx,
     "image_data_format": config.image_data_format,
@@ -132,11 +123,12 @@ _SETTINGS = {
 }
 _POLICIES = {
     "DTypePolicy": dtype_policy,
+    "LossScaleOptimizer": inert_class("keras.mixed_precision", "LossScaleOptimizer"),
     "Policy": dtype_policy,
-    "dtype_policy": default_dtype_policy,
-    "global_policy": default_dtype_policy,
-    "set_dtype_policy": set_dtype_policy,
-    "set_global_policy": set_dtype_policy,
+    "dtype_policy": functions.default_dtype_policy,
+    "global_policy": functions.default_dtype_policy,
+    "set_dtype_policy": functions.set_dtype_policy,
+    "set_global_policy": functions.set_dtype_policy,
 }
 _OPS = {
     name: function
@@ -154,25 +146,66 @@ _LAYERS = {
     for name, value in own_names(kir.layers, "kir.layers").items()
     if value.__module__ != "kir.layers.applications"
 } | {
-    "InputSpec": inert_class("keras.layers", "InputSpec"),
+    "InputSpec": InputSpec,
+    "deserialize": functions.deserialize,
+    "serialize": functions.serialize,
 }
-_MODELS = {"Model": Model, "Sequential": Sequential}
-_SAVING = {
-    "CustomObjectScope": contextlib.nullcontext,
-    "custom_object_scope": contextlib.nullcontext,
-    "get_custom_objects": dict,
-    "register_keras_serializable": register,
+_DTYPES = {
+    "is_float_dtype": functions.is_float_dtype,
+    "is_int_dtype": functions.is_int_dtype,
+    "standardize_dtype": functions.standardize_dtype,
 }
-_UTILS = _SAVING | {
-    "clear_session": clear_session,
-    "disable_interactive_logging": accept,
-    "enable_interactive_logging": accept,
-    "set_random_seed": config.set_random_seed,
-    "to_categorical": to_categorical,
-    # Bases of a script's own classes, which only training uses.
-    "PyDataset": inert_class("keras.utils", "PyDataset"),
-    "Sequence": inert_class("keras.utils", "Sequence"),
+_SERIALIZATION = {
+    "deserialize_keras_object": functions.deserialize,
+    "get_registered_name": functions.registered_name,
+    "get_registered_object": functions.registered_object,
+    "serialize_keras_object": functions.serialize,
 }
+_MODELS = {
+    "Model": Model,
+    "Sequential": Sequential,
+    "clone_model": functions.clone_model,
+    "load_model": functions.load_model,
+    "model_from_json": functions.model_from_json,
+    "save_model": functions.save_model,
+}
+_SAVING = _SERIALIZATION | {
+    "CustomObjectScope": functions.custom_object_scope,
+    "custom_object_scope": functions.custom_object_scope,
+    "get_custom_objects": functions.custom_objects,
+    "load_model": functions.load_model,
+    "load_weights": functions.load_weights,
+    "register_keras_serializable": functions.register,
+    "save_model": functions.save_model,
+    "save_weights": functions.save_weights,
+}
+_UTILS = (
+    {name: value for name, value in _SAVING.items() if not name.startswith(("load", "save"))}
+    | {"is_keras_tensor": backend.is_keras_tensor, "standardize_dtype": functions.standardize_dtype}
+    | {
+        "clear_session": functions.clear_session,
+        "disable_interactive_logging": accept,
+        "enable_interactive_logging": accept,
+        "is_interactive_logging_enabled": accept,
+        "normalize": functions.normalize,
+        "pack_x_y_sample_weight": functions.pack_x_y_sample_weight,
+        "pad_sequences": functions.pad_sequences,
+        "plot_model": functions.plot_model,
+        "set_random_seed": config.set_random_seed,
+        "to_categorical": functions.to_categorical,
+        "unpack_x_y_sample_weight": functions.unpack_x_y_sample_weight,
+        # Bases of a script's own classes, which only training uses.
+        "Progbar": inert_class("keras.utils", "Progbar"),
+        "PyDataset": inert_class("keras.utils", "PyDataset"),
+        "Sequence": inert_class("keras.utils", "Sequence"),
+    }
+)
+
+
+def _registry(module: Any) -> dict[str, Any]:
+    """The functions from names and configs to objects and back, of initializers and the like."""
+    return {"get": module.get, "serialize": module.serialize, "deserialize": module.deserialize}
+
 
 # Where Keras 1 and 2 kept the layers, too.
 OLD_LAYER_MODULES = [
@@ -195,56 +228,93 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     | {
         "Input": kir.layers.Input,
         "DTypePolicy": dtype_policy,
+        "FloatDTypePolicy": dtype_policy,
         "KerasTensor": KerasTensor,
         "InputSpec": _LAYERS["InputSpec"],
         "Layer": kir.layers.Layer,
         "Initializer": initializers.Initializer,
         "Regularizer": regularizers.Regularizer,
+        "Variable": functions.variable,
         "__version__": VERSION,
-        "name_scope": contextlib.nullcontext,
-    },
+        "device": no_scope,
+        "name_scope": no_scope,
+        "remat": lambda function: function,
+        "version": lambda: VERSION,
+    }
+    | {name: inert_class("keras", name) for name in ("Loss", "Metric", "Optimizer", "Quantizer")}
+    | dict.fromkeys(("RematScope", "StatelessScope", "SymbolicScope"), no_scope),
     "activations": activations.ACTIVATIONS
     | {"get": activations.get, "serialize": activations.serialize, "deserialize": activations.deserialize},
-    "backend": _OPS | _SETTINGS | {"clear_session": clear_session, "name_scope": contextlib.nullcontext},
+    "backend": _OPS
+    | _SETTINGS
+    | _DTYPES
+    | {"clear_session": functions.clear_session, "get_uid": functions.get_uid, "name_scope": no_scope},
     "config": _SETTINGS
-    | {"dtype_policy": default_dtype_policy, "set_dtype_policy": set_dtype_policy}
+    | {"dtype_policy": functions.default_dtype_policy, "set_dtype_policy": functions.set_dtype_policy}
     | dict.fromkeys(
         (
+            "disable_flash_attention",
             "disable_interactive_logging",
             "disable_traceback_filtering",
+            "enable_flash_attention",
             "enable_interactive_logging",
             "enable_traceback_filtering",
             "enable_unsafe_deserialization",
+            "is_flash_attention_enabled",
+            "is_interactive_logging_enabled",
+            "is_nnx_enabled",
+            "is_traceback_filtering_enabled",
+            "max_epochs",
+            "max_steps_per_epoch",
+            "set_backend",
+            "set_max_epochs",
+            "set_max_steps_per_epoch",
         ),
         accept,
     ),
-    "constraints": own_names(constraints, "kir.constraints"),
-    "initializers": _INITIALIZERS,
+    "constraints": own_names(constraints, "kir.constraints") | _registry(constraints),
+    "initializers": _INITIALIZERS | _registry(initializers),
     "layers": _LAYERS,
     **{f"layers.{name}": _LAYERS for name in OLD_LAYER_MODULES},
-    "dtype_policies": {"DTypePolicy": dtype_policy, "get": dtype_policy},
+    "dtype_policies": {
+        "DTypePolicy": dtype_policy,
+        "FloatDTypePolicy": dtype_policy,
+        "deserialize": dtype_policy,
+        "get": dtype_policy,
+        "serialize": lambda policy: policy.get_config(),
+    },
+    "legacy": {"saving": _SERIALIZATION},
+    "legacy.saving": _SERIALIZATION,
     "mixed_precision": _POLICIES,
     "models": _MODELS,
     "ops": _OPS,
     **{f"ops.{name}": _OPS for name in ("core", "linalg", "math", "nn", "numpy")},
     "ops.image": own_names(image, "kir.backend.image"),
     "random": {"SeedGenerator": inert_class("keras.random", "SeedGenerator")},
-    "regularizers": own_names(regularizers, "kir.regularizers"),
+    "preprocessing": {},
+    "preprocessing.sequence": {"pad_sequences": functions.pad_sequences},
+    "regularizers": own_names(regularizers, "kir.regularizers") | _registry(regularizers),
     "saving": _SAVING,
+    "tree": {"flatten": flatten, "map_structure": map_structure},
     "utils": _UTILS,
+    "utils.legacy": _SERIALIZATION,
     "utils.np_utils": _UTILS,
 }
 
 # Modules of things that only `compile` and `fit` use: any name in them is that of a class whose objects do nothing.
-INERT = frozenset({"callbacks", "losses", "metrics", "optimizers", "optimizers.legacy", "optimizers.schedules"})
+INERT = frozenset(
+    {"callbacks", "distillation", "distribution", "losses", "metrics", "optimizers", "optimizers.legacy"}
+    | {"optimizers.schedules", "quantizers"}
+)
 
 _DATA = f"kir reads no data: {TRAINING}"
-_FILES = "give the file to kir instead of a script: kir export model.keras -o model.onnx"
 _NEEDS_KERAS = "kir has no such models; where Keras is installed, its own are used"
 _RANDOM = (
     "it draws other numbers at every run, so that no file could be proved to compute the same; export the layers "
     "before it (kir export model.py:encoder), or leave it out where the model is not trained"
 )
+_GRAPHS = "kir traces models itself; write a Lambda, or a class that derives from Layer"
+_QUANTIZED = "kir exports layers in their own precision; quantize the exported file, with onnxruntime.quantization"
 _PICTURES = "kir draws from the command line: kir plot model.py -o model.svg"
 
 # The functions of keras.random. Layers that draw, such as Dropout and GaussianNoise, are there.
@@ -253,28 +323,43 @@ RANDOM_FUNCTIONS = (
     *("normal", "randint", "shuffle", "truncated_normal", "uniform"),
 )
 
+DATASET_FUNCTIONS = ("image_dataset_from_directory", "text_dataset_from_directory", "timeseries_dataset_from_array")
+TREE_FUNCTIONS = (
+    *("MAP_TO_NONE", "assert_same_paths", "assert_same_structure", "flatten_with_path", "is_nested", "lists_to_tuples"),
+    *("map_shape_structure", "map_structure_up_to", "pack_sequence_as", "traverse"),
+)
+QUANTIZED_POLICIES = (
+    *("AWQDTypePolicy", "DTypePolicyMap", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy"),
+    "QuantizedFloat8DTypePolicy",
+)
+
 # What may be imported but not used: modules, with everything inside, and single names.
 REFUSED: Mapping[str, str] = {
     "applications": _NEEDS_KERAS,
     "datasets": _DATA,
-    "preprocessing": _DATA,
+    **{f"preprocessing.{name}": _DATA for name in ("image", "text", *DATASET_FUNCTIONS)},
+    **{f"preprocessing.sequence.{name}": _DATA for name in ("TimeseriesGenerator", "skipgrams")},
+    **{f"dtype_policies.{name}": _QUANTIZED for name in QUANTIZED_POLICIES},
+    **dict.fromkeys(("Function", "Operation"), _GRAPHS),
+    "export": "kir writes ONNX files: kir export model.py -o model.onnx",
     **{f"layers.{name}": f"it {reason}" for name, reason in UNSUPPORTED.items()},
-    "models.clone_model": "kir does not copy models; call the function that builds it twice",
-    "models.load_model": _FILES,
-    "models.model_from_json": _FILES,
     **{f"random.{name}": _RANDOM for name in RANDOM_FUNCTIONS},
-    "saving.load_model": _FILES,
     "utils.array_to_img": _DATA,
     "utils.get_file": _DATA,
-    "utils.image_dataset_from_directory": _DATA,
+    **{f"utils.{name}": _DATA for name in ("FeatureSpace", "audio_dataset_from_directory", *DATASET_FUNCTIONS)},
+    **{f"tree.{name}": _GRAPHS for name in TREE_FUNCTIONS},
+    "backend.result_type": "cast to the dtype that is wanted, with keras.ops.cast",
+    "saving.KerasFileEditor": "kir inspect model.keras shows what is in a file, and kir plot draws it",
+    "utils.Config": "give settings as a dict or a types.SimpleNamespace",
+    "utils.bounding_boxes": _DATA,
+    "utils.get_source_inputs": _GRAPHS,
     "utils.img_to_array": _DATA,
     "utils.load_img": _DATA,
+    "utils.save_img": _DATA,
+    "visualization": _PICTURES,
+    "wrappers": TRAINING,
     "utils.model_to_dot": _PICTURES,
-    "utils.pad_sequences": _DATA,
-    "utils.plot_model": _PICTURES,
     "utils.split_dataset": _DATA,
-    "utils.text_dataset_from_directory": _DATA,
-    "utils.timeseries_dataset_from_array": _DATA,
     "utils.vis_utils": _PICTURES,
 }
 # The same for TensorFlow.

@@ -34,6 +34,7 @@ from kir.importers.keras_names import (
     Refused,
     inert_class,
 )
+from kir.training import script_runs
 
 PACKAGES = frozenset({"keras", "tensorflow", "tf_keras"})
 
@@ -85,7 +86,8 @@ class StandIn(MetaPathFinder, Loader):
         if self._chosen:
             self._hide_others()
         try:
-            yield
+            with script_runs():
+                yield
         finally:
             sys.meta_path.remove(self)
             for name in [name for name in sys.modules if _package(name) in PACKAGES]:

@@ -202,6 +202,8 @@ class Layer:
         # 1. Inputs in the dtype that the layer computes in.
         if self.autocast:
             args, kwargs = map_structure(self._autocast, args), map_structure(self._autocast, kwargs)
+        if self.input_spec is not None:
+            self._check_input_spec(args[0])
         # 2. Weights, made for the shapes of the first call.
         self.ensure_built(map_structure(lambda x: tuple(getattr(x, "shape", ())), args[0]))
         # 3. Masks: used, passed on, or lost.
@@ -236,6 +238,14 @@ class Layer:
                 f"{what} takes one tensor; received a {type(args[0]).__name__} of {len(args[0])}: call it once for "
                 f"each, or merge them first"
             )
+
+    def _check_input_spec(self, inputs: Any) -> None:
+        """Raises ShapeError unless the inputs are what a layer of the user's own says that it expects."""
+        specs, given = flatten(self.input_spec), flatten(inputs)
+        if len(specs) > 1 and len(specs) != len(given):
+            raise ShapeError(f"{self.name!r} expects {len(specs)} inputs; received {len(given)}")
+        for spec, x in zip(specs * len(given) if len(specs) == 1 else specs, given, strict=False):
+            spec.check(getattr(x, "shape", ()), repr(self.name))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs `call`; arguments that it does not have are the caller's mistake, and named."""
@@ -395,8 +405,15 @@ class Layer:
 
     @property
     def own_weights(self) -> list[Weight]:
-        """The weights of this layer alone, in Keras's order: trainable ones first."""
-        return sorted(self._own_weights, key=lambda weight: not weight.made_trainable)
+        """The weights of this layer alone, in Keras's order: trainable ones first.
+
+        Those of the user's own classes may also be attributes, such as a `keras.Variable`.
+        """
+        own = self._own_weights
+        if not type(self).__module__.startswith("kir."):
+            known = {id(weight) for weight in own}
+            own = own + [one for one in vars(self).values() if isinstance(one, Weight) and id(one) not in known]
+        return sorted(own, key=lambda weight: not weight.made_trainable)
 
     @property
     def trainable(self) -> bool:

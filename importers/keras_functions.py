@@ -1,0 +1,259 @@
+"""Functions of `keras.models`, `keras.saving` and `keras.utils` for scripts that run where Keras is not installed.
+
+Source: https://keras.io/api/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kir import config
+from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.importers.keras_file import load_keras_model, model_from_config
+from kir.layers.base import DTypePolicy, Weight, dtype_policy, layer_from_config, to_config
+from kir.model import Model
+from kir.naming import reset_names
+from kir.op import Array
+from kir.types import as_dtype
+
+# What scripts register, by "package>name" and by name, for the files that they load.
+CUSTOM_OBJECTS: dict[str, Any] = {}
+
+_uids: Counter[str] = Counter()
+
+
+def register(package: Any = "Custom", name: str | None = None) -> Any:
+    """`@keras.saving.register_keras_serializable()`: the class or function itself, which knows its registered name."""
+    if callable(package):
+        return register()(package)
+
+    def decorate(registered: Any) -> Any:
+        own_name = name or registered.__name__
+        registered._keras_registered_name = f"{package}>{own_name}"
+        CUSTOM_OBJECTS[f"{package}>{own_name}"] = CUSTOM_OBJECTS[own_name] = registered
+        return registered
+
+    return decorate
+
+
+def registered_name(value: Any) -> str:
+    """The name that a class or function was registered under; its own if it was not."""
+    return str(getattr(value, "_keras_registered_name", value.__name__))
+
+
+def registered_object(name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None) -> Any:
+    """What was registered under a name, or is among the given; None for nothing."""
+    return {**(module_objects or {}), **CUSTOM_OBJECTS, **(custom_objects or {})}.get(name)
+
+
+def custom_objects() -> dict[str, Any]:
+    """What is registered, to be changed."""
+    return CUSTOM_OBJECTS
+
+
+@contextlib.contextmanager
+def custom_object_scope(objects: Mapping[str, Any]) -> Iterator[None]:
+    """While open, these are registered as well."""
+    before = dict(CUSTOM_OBJECTS)
+    CUSTOM_OBJECTS.update(objects)
+    try:
+        yield
+    finally:
+        CUSTOM_OBJECTS.clear()
+        CUSTOM_OBJECTS.update(before)
+
+
+# Models
+
+
+def load_model(
+    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+) -> Model:
+    """The model in a `.keras` or `.h5` file, with its weights.
+
+    Raises:
+        FormatError, UnsupportedError: see `load_keras_model`.
+    """
+    return load_keras_model(Path(filepath), custom_objects={**CUSTOM_OBJECTS, **(custom_objects or {})})
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that `to_json` described, with weights that its initializers draw."""
+    return model_from_config(json.loads(json_string), {**CUSTOM_OBJECTS, **(custom_objects or {})})
+
+
+def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: Any = None, **options: Any) -> None:
+    """See `kir.Model.save`."""
+    model.save(filepath, overwrite, zipped, **options)
+
+
+def save_weights(model: Model, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
+    """See `kir.Model.save_weights`."""
+    model.save_weights(filepath, overwrite)
+
+
+def load_weights(model: Model, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
+    """See `kir.Model.load_weights`."""
+    model.load_weights(filepath, skip_mismatch, **options)
+
+
+def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
+    """The same layers once more, with weights that their initializers draw.
+
+    Raises:
+        UnsupportedError: the copy is to have other inputs or layers.
+    """
+    if any(value is not None for value in (*args, *kwargs.values())):
+        raise UnsupportedError("clone_model takes the model alone here; call the function that builds it again instead")
+    description = to_config(model)
+    return model_from_config(json.loads(json.dumps(description)), CUSTOM_OBJECTS)
+
+
+def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    """The layer or model that a config dict describes; anything else as it is."""
+    if not isinstance(given, Mapping) or "class_name" not in given:
+        return given
+    if "layers" in given.get("config", {}):
+        return model_from_config(dict(given), {**CUSTOM_OBJECTS, **(custom_objects or {})})
+    registered = registered_object(str(given.get("registered_name")), custom_objects)
+    return layer_from_config(given) if registered is None else registered.from_config(given["config"])
+
+
+def serialize(value: Any) -> Any:
+    """A layer, model, initializer, regularizer or constraint as a config dict; anything else as it is."""
+    return to_config(value)
+
+
+def plot_model(*args: Any, **kwargs: Any) -> None:
+    """Draws nothing, and warns of that."""
+    warnings.warn(
+        "plot_model drew nothing: kir draws from the command line, kir plot model.py -o model.svg", stacklevel=2
+    )
+
+
+# Settings
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Starts counting layer names anew."""
+    reset_names()
+
+
+def backend_name() -> str:
+    """What computes, in place of "tensorflow"."""
+    return "kir"
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """The default policy of layers, by its name or as an object."""
+    config.set_dtype_policy(dtype_policy(policy).name)
+
+
+def default_dtype_policy() -> DTypePolicy:
+    """The default policy of layers."""
+    return dtype_policy(None)
+
+
+def variable(
+    initializer: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    trainable: bool = True,
+    autocast: bool = True,
+    aggregation: Any = "none",
+    synchronization: Any = "auto",
+    name: str | None = None,
+    **ignored: Any,
+) -> Weight:
+    """`keras.Variable`: a weight with the numbers that are given, or drawn by a function of shape and dtype."""
+    type = as_dtype(dtype or config.floatx())
+    if not callable(initializer):
+        array = np.asarray(initializer, type.numpy)
+        return Weight(name or "variable", array.shape, type, lambda shape, dtype: array, None, None, trainable)
+    return Weight(name or "variable", tuple(shape or ()), type, initializer, None, None, trainable)
+
+
+def get_uid(prefix: str = "") -> int:
+    """How often it was asked for this prefix, from 1 on."""
+    _uids[prefix] += 1
+    return _uids[prefix]
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """Keras's name of a dtype, that of `floatx` for None."""
+    return as_dtype(dtype or config.floatx()).keras_name
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether a dtype is one of floats."""
+    return as_dtype(dtype).is_float
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether a dtype is one of integers."""
+    return as_dtype(dtype).is_integer
+
+
+# Data
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> Array:
+    """One-hot rows of integers: (…,) → (…, num_classes)."""
+    labels = np.asarray(x, np.int64)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    return np.eye(num_classes or int(labels.max()) + 1)[labels]
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
+    """An array divided by its norm along an axis."""
+    norm = np.atleast_1d(np.linalg.norm(x, order, axis))
+    norm[norm == 0] = 1
+    return np.asarray(np.asarray(x) / np.expand_dims(norm, axis))
+
+
+def pad_sequences(
+    sequences: Sequence[Any],
+    maxlen: int | None = None,
+    dtype: Any = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: Any = 0.0,
+) -> Array:
+    """Sequences of one length, cut or filled up in front ("pre") or at the end ("post"): (sequences, maxlen, …).
+
+    Raises:
+        InvalidArgumentError: another way to cut or fill up.
+    """
+    for role, way in (("padding", padding), ("truncating", truncating)):
+        if way not in ("pre", "post"):
+            raise InvalidArgumentError(f"pad_sequences: {role} must be 'pre' or 'post'; received {way!r}")
+    length = max((len(one) for one in sequences), default=0) if maxlen is None else maxlen
+    sample = next((np.shape(one)[1:] for one in sequences if len(one)), ())
+    padded = np.full((len(sequences), length, *sample), value, dtype=dtype)
+    for row, one in zip(padded, sequences, strict=True):
+        kept = one[max(0, len(one) - length) :] if truncating == "pre" else one[:length]
+        if len(kept):
+            row[slice(-len(kept), None) if padding == "pre" else slice(len(kept))] = kept
+    return padded
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """What a data set gives for a step of training."""
+    if y is None:
+        return (x,) if isinstance(x, tuple | list) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """The inputs, targets and weights in what a data set gives, None for those that are not there."""
+    given = tuple(data) if isinstance(data, tuple | list) else (data,)
+    return (*given, None, None)[:3]
