@@ -5,8 +5,6 @@ This is what `kir export` and `Model.export` do.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +14,9 @@ from kir import passes
 from kir.arguments import boolean, integer, optional_integer, text
 from kir.collector import without_garbage_collection
 from kir.dims import Dim
-from kir.errors import FormatError, InvalidArgumentError, MismatchError
-from kir.exporters.onnx_file import ExportReport, export_graph
+from kir.errors import InvalidArgumentError, MismatchError
+from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
+from kir.files import check_target, replacing
 from kir.graph import Graph
 from kir.model import Model, lower
 from kir.ops.opaque import Opaque
@@ -133,15 +132,15 @@ def export_reference(
     """
     options = options or ExportOptions()
     chosen = check_request(path, options)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+    with replacing(path, DATA_FILE) as staged:
         with without_garbage_collection():
             progress("optimising")
             graph = reference.copy() if options.verify else reference
             changes = passes.run(graph, chosen, after=after_pass)
             progress("writing")
-            written = export_graph(
+            written = write_graph(
                 graph,
-                Path(folder) / path.name,
+                staged,
                 opset=options.opset,
                 external_data=options.external_data,
                 metadata=options.metadata,
@@ -157,8 +156,7 @@ def export_reference(
             if source is not None and is_runnable:
                 progress("verifying the file that was read")
                 source_verification = verify_source(reference, source, options.provider, options.seed)
-        _move(Path(folder), path)
-    return ExportResult(_moved(written, path), changes, verification, graph, source_verification)
+    return ExportResult(written.moved_to(path), changes, verification, graph, source_verification)
 
 
 def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]:
@@ -166,25 +164,11 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
 
     Raises:
         InvalidArgumentError: a pass or the level is unknown.
-        FormatError: the target cannot be written, see `check_target`.
+        FormatError: the target cannot be written, see `kir.files.check_target`.
     """
     chosen = passes.select(options.passes or "", options.level, options.training, options.opset)
     check_target(path)
     return chosen
-
-
-def check_target(path: Path) -> None:
-    """Refuses a target that could not be written, before any work is done.
-
-    Raises:
-        FormatError: its folder does not exist or is not writable, or it is a folder itself.
-    """
-    if path.is_dir():
-        raise FormatError(f"cannot write {path}: it is a folder; give a file name, such as {path / 'model.onnx'}")
-    if not path.parent.is_dir():
-        raise FormatError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    if not os.access(path.parent, os.W_OK):
-        raise FormatError(f"cannot write {path}: the folder {path.parent} is not writable")
 
 
 def _verify(reference: Graph, graph: Graph, written: ExportReport, options: ExportOptions) -> Any:
@@ -228,14 +212,3 @@ def verify_source(reference: Graph, source: Path, provider: str, seed: int) -> V
             f"it, with the file:\n{report}"
         )
     return report
-
-
-def _move(folder: Path, path: Path) -> None:
-    """Moves external data first and the model last, so that a model in place always finds its data."""
-    for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
-        os.replace(file, path.parent / file.name)
-
-
-def _moved(report: ExportReport, path: Path) -> ExportReport:
-    data = None if report.data_path is None else path.parent / report.data_path.name
-    return ExportReport(path, report.opset, report.node_count, report.size_bytes, data)

@@ -15,7 +15,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +25,8 @@ from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 from kir.errors import FormatError
 from kir.exporters.onnx_file.probe import expose, load_model
 from kir.exporters.onnx_file.session import make_session
-from kir.exporters.onnx_file.write import CHUNK_BYTES, field_head
+from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, field_head
+from kir.files import scratch_folder
 
 # Smaller files run fast as they are.
 MIN_MAPPED_BYTES = 64 << 20
@@ -69,7 +70,8 @@ class LeanModel:
         if self.file is self.original or isinstance(self.file, bytes):
             return make_session(exposed, provider, prepack=not self.is_large)
         path = self.file.with_name(EXPOSED)
-        path.write_bytes(exposed)
+        with _writing_copy(self.original):
+            path.write_bytes(exposed)
         return make_session(path, provider, prepack=False)
 
 
@@ -95,16 +97,33 @@ def lean_model(
     if isinstance(model, bytes) or _size_with_data(model) < min_bytes:
         yield LeanModel(model, model, is_large=False)
         return
-    parent = model.resolve().parent
-    beside = parent if os.access(parent, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{model.name}-", ignore_cleanup_errors=True) as folder:
-        yield LeanModel(model, mapped_copy(model, Path(folder), min_bytes, min_weight), is_large=True)
+    with ExitStack() as stack:
+        with _writing_copy(model):
+            folder = Path(stack.enter_context(_folder_near(model.resolve())))
+        yield LeanModel(model, mapped_copy(model, folder, min_bytes, min_weight), is_large=True)
+
+
+def _folder_near(model: Path) -> AbstractContextManager[Path | str]:
+    if os.access(model.parent, os.W_OK):
+        return scratch_folder(model)
+    return tempfile.TemporaryDirectory(prefix="kir-", ignore_cleanup_errors=True)
+
+
+@contextmanager
+def _writing_copy(model: object) -> Iterator[None]:
+    """Turns what the system says while a copy is written into an error about the model."""
+    try:
+        yield
+    except OSError as error:
+        raise FormatError(f"cannot write the copy of {model} that is run: {error.strerror}; check the disk") from error
 
 
 def _size_with_data(model: Path) -> int:
-    """The bytes of a file and of the data that kir writes beside it; 0 if there is no such file."""
-    files = (model, model.with_name(f"{model.name}.data"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+    """The bytes of a file and of the data that kir wrote beside it; 0 if there is no such file."""
+    if not model.is_file():
+        return 0
+    files = (model, *map(model.with_name, DATA_FILE.of(model)))
+    return sum(file.stat().st_size for file in files)
 
 
 def mapped_copy(
@@ -126,15 +145,19 @@ def mapped_copy(
     Raises:
         FormatError: the file is no protobuf message, or cannot be read, or the copy cannot be written.
     """
+    with _writing_copy(model), _opened(model) as file, _mapping(file, model) as data:
+        pieces = _plan_model(_Reader(data, str(model)), min_weight)
+        weights = sum(piece.length for piece in pieces if isinstance(piece, _Weight))
+        if weights < min_bytes or weights == 0 or _has_external_data(data, pieces):
+            return model
+        return _write_copy(file, pieces, folder / MODEL)
+
+
+def _opened(model: Path) -> IO[bytes]:
     try:
-        with open(model, "rb") as file, _mapping(file, model) as data:
-            pieces = _plan_model(_Reader(data, str(model)), min_weight)
-            weights = sum(piece.length for piece in pieces if isinstance(piece, _Weight))
-            if weights < min_bytes or weights == 0 or _has_external_data(data, pieces):
-                return model
-            return _write_copy(file, pieces, folder / MODEL)
+        return open(model, "rb")
     except OSError as error:
-        raise FormatError(f"cannot copy {model} to {folder}: {error.strerror or error}; check the disk") from error
+        raise FormatError(f"cannot read {model}: {error.strerror}") from error
 
 
 @contextmanager

@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 from kir.caching import cached
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
+from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
 
 CHUNK_BYTES = 1 << 20
@@ -43,6 +43,14 @@ PAGE_BYTES = 4096
 
 EXTERNAL_DATA_CHOICES = ("auto", "yes", "no")
 
+LOCATION = "location"
+
+# model.onnx has its data in model.onnx.0123456789abcdef.data
+DATA_FILE = Companion(
+    name=lambda model, digest: f"{short_name(model)}.{digest}.data",
+    reference=lambda name: bytes(StringStringEntryProto(key=LOCATION, value=name).SerializeToString()),
+)
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -53,6 +61,15 @@ class ExportReport:
     node_count: int
     size_bytes: int
     data_path: Path | None = None
+
+    def moved_to(self, path: Path) -> ExportReport:
+        """What was written, once it is in place. The data lies beside the file itself, not beside a link to it."""
+        if self.data_path is None:
+            return replace(self, path=path)
+        file = behind_links(path)
+        if os.path.realpath(file.parent) != os.path.realpath(path.parent):
+            warnings.warn(f"{path} is a link, beside which no runtime will find the data: load {file}", stacklevel=2)
+        return replace(self, path=path, data_path=file.with_name(self.data_path.name))
 
 
 def export_graph(
@@ -65,15 +82,16 @@ def export_graph(
 ) -> ExportReport:
     """Writes a graph as an ONNX file. The same graph gives the same bytes.
 
-    The file is written beside the target and renamed: a failure leaves what was there untouched.
+    The file is written beside the target and renamed: a failure leaves what was there untouched. So does an end by
+    force: a model and its external data change together, see `kir.files`.
 
     Args:
         graph: what to write.
         path: the file to write.
         opset: 13 or newer; by default the newest that onnxruntime supports fully, or 18 where its AveragePool is faster
             there.
-        external_data: "yes" puts weights into a second file, named like the first with ".data" behind; "no" keeps
-            them in the model; "auto" does the former near protobuf's limit of 2 GiB.
+        external_data: "yes" puts weights into a second file, named like the first with a digest of the weights and
+            ".data" behind; "no" keeps them in the model; "auto" does the former near protobuf's limit of 2 GiB.
         metadata: entries for the model's `metadata_props`; they win over `graph.metadata`.
 
     Raises:
@@ -81,24 +99,43 @@ def export_graph(
         UnsupportedError: an operator has no ONNX form.
         FormatError: the target cannot be written, or "no" was asked of a model over 2 GiB.
     """
+    path = Path(path)
+    with replacing(path, DATA_FILE) as written:
+        report = write_graph(graph, written, opset=opset, external_data=external_data, metadata=metadata)
+    return report.moved_to(path)
+
+
+def write_graph(
+    graph: Graph,
+    path: Path,
+    *,
+    opset: int | None = None,
+    external_data: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+) -> ExportReport:
+    """Writes a graph as an ONNX file, as `export_graph` does, into a folder where nothing else is yet."""
     if external_data not in EXTERNAL_DATA_CHOICES:
         known = ", ".join(EXTERNAL_DATA_CHOICES)
         raise InvalidArgumentError(f"received external_data={external_data!r}; expected one of {known}")
     parts = build(graph, opset, metadata or {})
-    path = Path(path)
     weights = sum(array.nbytes for _, array in parts.initializers)
     external = external_data == "yes" or (external_data == "auto" and weights > MAX_INLINE_BYTES)
-    location = f"{path.name}.data" if external else None
-    pieces = _layout(parts, location)
-    if pieces.length > MAX_MESSAGE_BYTES:
+    offsets = _offsets(parts) if external else {}
+    data_path = None
+    if offsets:
+        data_path = path.with_name(DATA_FILE.add(path, lambda file: _write_data(file, parts, offsets)))
+    pieces = _layout(parts, offsets, data_path.name if data_path else "")
+    length = sum(map(_length, pieces))
+    if length > MAX_MESSAGE_BYTES:
         raise FormatError(
-            f"cannot write {path} as one file: it would have {pieces.length} bytes, and ONNX's limit is 2 GiB; "
+            f"cannot write {path} as one file: it would have {length} bytes, and ONNX's limit is 2 GiB; "
             "put the weights into a second file (--external-data yes)"
         )
-    data_path = _target(_target(path).with_name(location)) if location and pieces.external else None
-    _write_files(path, pieces, data_path)
-    data_bytes = pieces.external_length if data_path else 0
-    return ExportReport(path, parts.opset, len(parts.graph_head.node), pieces.length + data_bytes, data_path)
+    with open(path, "xb") as file:
+        for piece in pieces:
+            write_piece(file, piece)
+    size = length + (data_path.stat().st_size if data_path else 0)
+    return ExportReport(path, parts.opset, len(parts.graph_head.node), size, data_path)
 
 
 def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
@@ -145,40 +182,32 @@ def _tag(message: type[Any], field: str) -> bytes:
     return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | LENGTH_DELIMITED)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The pieces of the model file, and the arrays of the data file with their offsets, in order."""
-
-    pieces: Sequence[bytes | Array]
-    external: Sequence[tuple[int, Array]]
-
-    @property
-    def length(self) -> int:
-        return sum(map(_length, self.pieces))
-
-    @property
-    def external_length(self) -> int:
-        offset, array = self.external[-1]
-        return offset + array.nbytes
+def _offsets(parts: Parts) -> dict[str, int]:
+    """Where in the data file each weight begins that goes there, by name, in order."""
+    offsets: dict[str, int] = {}
+    end = 0
+    for name, array in parts.initializers:
+        if array.dtype != object and array.nbytes >= MIN_EXTERNAL_BYTES:
+            offsets[name] = -(-end // PAGE_BYTES) * PAGE_BYTES
+            end = offsets[name] + array.nbytes
+    return offsets
 
 
-def _layout(parts: Parts, location: str | None) -> _Layout:
-    external: list[tuple[int, Array]] = []
+def _layout(parts: Parts, offsets: Mapping[str, int], location: str) -> list[bytes | Array]:
+    """The pieces of the model file. The weights that have an offset lie in another file, at `location`."""
     graph: list[bytes | Array] = [_serialize(parts.graph_head)]
     for name, array in parts.initializers:
-        if location is not None and array.dtype != object and array.nbytes >= MIN_EXTERNAL_BYTES:
-            offset = _next_page(external)
-            external.append((offset, array))
-            graph += _message_field(GraphProto, "initializer", [_external_tensor(name, array, location, offset)])
+        if name in offsets:
+            external = _external_tensor(name, array, location, offsets[name])
+            graph += _message_field(GraphProto, "initializer", [external])
         else:
             graph += _message_field(GraphProto, "initializer", _inline_tensor(name, array))
     graph.append(_serialize(parts.graph_tail))
-    model = [
+    return [
         _serialize(parts.model_head),
         *_message_field(ModelProto, "graph", graph),
         _serialize(parts.model_tail),
     ]
-    return _Layout(model, external)
 
 
 def _message_field(message: type[Any], field: str, pieces: Sequence[bytes | Array]) -> list[bytes | Array]:
@@ -193,16 +222,9 @@ def _inline_tensor(name: str, array: Array) -> list[bytes | Array]:
 def _external_tensor(name: str, array: Array, location: str, offset: int) -> bytes:
     tensor = tensor_head(name, array)
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", offset), ("length", array.nbytes)):
+    for key, value in ((LOCATION, location), ("offset", offset), ("length", array.nbytes)):
         tensor.external_data.add(key=key, value=str(value))
     return _serialize(tensor)
-
-
-def _next_page(external: Sequence[tuple[int, Array]]) -> int:
-    if not external:
-        return 0
-    offset, array = external[-1]
-    return -(-(offset + array.nbytes) // PAGE_BYTES) * PAGE_BYTES
 
 
 def _serialize(message: Any) -> bytes:
@@ -235,26 +257,12 @@ def _chunks(array: Array) -> Iterator[memoryview | bytes]:
 # Files
 
 
-def _write_files(path: Path, layout: _Layout, data_path: Path | None) -> None:
-    """Writes both files beside their targets, then puts them in place."""
-    target = _target(path)
-    try:
-        with _temporary(target) as written:
-            with open(written, "xb") as file:
-                for piece in layout.pieces:
-                    write_piece(file, piece)
-            if data_path is None:
-                os.replace(written, target)
-                return
-            with _temporary(data_path) as data_written:
-                with open(data_written, "xb") as file:
-                    for offset, array in layout.external:
-                        file.write(bytes(offset - file.tell()))
-                        write_piece(file, array)
-                replace_both(written, target, data_written, data_path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise FormatError(f"cannot write {path}: {reason}; check the disk and the permissions") from error
+def _write_data(path: Path, parts: Parts, offsets: Mapping[str, int]) -> None:
+    with open(path, "xb") as file:
+        for name, array in parts.initializers:
+            if name in offsets:
+                file.write(bytes(offsets[name] - file.tell()))
+                write_piece(file, array)
 
 
 def write_piece(file: IO[bytes], piece: bytes | Array) -> None:
@@ -283,51 +291,3 @@ def _forget(chunk: memoryview | bytes) -> None:
     # Pages that somebody wrote to, in a private mapping, exist nowhere else.
     if not whole.flags.writeable:
         owner.madvise(mmap.MADV_DONTNEED, page, start + len(chunk) - page)
-
-
-def replace_both(model: Path, target: Path, data: Path, data_target: Path) -> None:
-    """Puts a model and its data in place of the old ones; if that fails, the old ones are there as before.
-
-    Two renames are not one. 1. The old data steps aside under another name. 2. The new data takes its place. 3. The new
-    model takes the place of the old. If 2 or 3 fails, the old data is put back. Whoever is killed between 1 and 3 finds
-    the old model, and its data under the other name. 4. The old data is removed.
-    """
-    with _temporary(data_target) as aside:
-        had_data = data_target.exists()
-        if had_data:
-            os.replace(data_target, aside)
-        try:
-            os.replace(data, data_target)
-            os.replace(model, target)
-        except BaseException:
-            data_target.unlink(missing_ok=True)
-            if had_data:
-                os.replace(aside, data_target)
-            raise
-
-
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """The path of a file that does not exist yet, in the target's folder; what is there at the end is removed."""
-    path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield path
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _target(path: Path) -> Path:
-    """The file to replace: behind symbolic links, so that they stay.
-
-    Raises:
-        FormatError: it is a folder or no file at all, or its folder does not exist.
-    """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise FormatError(f"cannot write {path}: it is a folder; give a file name, such as {path / 'model.onnx'}")
-    if target.exists() and not target.is_file():
-        raise FormatError(f"cannot write {path}: it is a device or a pipe; expected the name of a file")
-    if not target.parent.is_dir():
-        raise FormatError(f"cannot write {path}: there is no folder {target.parent}; create it first")
-    return target

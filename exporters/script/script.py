@@ -6,9 +6,14 @@ import pkgutil
 from pathlib import Path
 
 from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
+from kir.files import Companion
 from kir.op import Array
 
-WEIGHTS_SUFFIX = ".safetensors"
+# model.py has its weights in model.0123456789abcdef.safetensors
+WEIGHTS_FILE = Companion(
+    name=lambda script, digest: f"{Path(script).stem}.{digest}.safetensors",
+    reference=lambda name: _beside_script(name).encode(),
+)
 
 # What the scripts import under names in lower case, and their own variables: no layer's variable is called so.
 IMPORTED = (
@@ -28,7 +33,7 @@ MAX_KEY = 40  # characters of a name in the weights file; a formatter would brea
 MAX_APPLIED = 50  # characters of the arguments that a call of what a call gives may have
 ARRAYS, MODEL = "arrays", "model"
 
-DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in the .safetensors file of its name."""'
+DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in a .safetensors file."""'
 
 
 def reserved_names() -> list[str]:
@@ -90,17 +95,17 @@ class Script:
             key = f"{wanted}_{self._last_number[wanted]}"
         return key
 
-    def text(self) -> str:
-        """The whole script."""
+    def text(self, weights: str = "") -> str:
+        """The whole script. `weights` is the name of the file beside it that holds its arrays."""
         needs_file = self.has_weights or bool(self.arrays)
-        here = f'Path(__file__).with_suffix("{WEIGHTS_SUFFIX}")'
+        here = f"Path(__file__).resolve().{_beside_script(weights)}"
         if needs_file:
             self._imports.add(("pathlib", "Path"))
         if self.arrays:
             self.use("kir.model", "load_arrays")
         lines = [DOCSTRING, "", *import_lines(self._imports), ""]
         if self.arrays:
-            lines += [f"{ARRAYS} = load_arrays({here})", ""]
+            lines += [*statement(f"{ARRAYS} = ", call("load_arrays", [here])), ""]
         for function in self._functions:
             lines += ["", *function, ""]
         lines += [""] * bool(self._functions)
@@ -110,9 +115,9 @@ class Script:
         return "\n".join(lines) + "\n"
 
 
-def weights_file(script: Path) -> Path:
-    """The file beside a script that holds its arrays."""
-    return script.with_suffix(WEIGHTS_SUFFIX)
+def _beside_script(weights: str) -> str:
+    """How a script names its weights file: by what comes behind its own name, which stays out of the text."""
+    return f'with_suffix("{"".join(Path(weights).suffixes[-2:])}")'
 
 
 def applied(constructor: Group, arguments: Group) -> Piece:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kir import passes
-from kir.errors import FormatError, UnsupportedError
-from kir.exporters.onnx_file import export_graph
+from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.build import build
-from kir.exporters.onnx_file.write import replace_both
-from kir.exporters.pipeline import check_target
+from kir.exporters.onnx_file.write import write_graph as write_onnx
 from kir.exporters.script.calls import is_same_array
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
-from kir.exporters.script.script import Script, weights_file
+from kir.exporters.script.script import WEIGHTS_FILE, Script
 from kir.exporters.weights import write_safetensors
+from kir.files import behind_links, check_target, replacing
 from kir.graph import Graph
 from kir.importers.script import load_script
 from kir.model import Model, lower
@@ -71,8 +69,9 @@ def export_script(
 ) -> ScriptReport:
     """Writes a model, or a graph, as a Python script that builds it with kir's layers.
 
-    The script, and a .safetensors file of the same name for its weights, are written and verified in a folder beside
-    the target and moved there last: whatever fails, what was there stays as it was.
+    The script, and a .safetensors file for its weights, whose name begins like the script's and ends in a digest of
+    them, are written and verified in a folder beside the target and moved there last: whatever fails, what was there
+    stays as it was. They change together, see `kir.files`.
 
     Args:
         subject: what to write. Of a model the layers are written as they are; if it has some of somebody else's, its
@@ -91,9 +90,8 @@ def export_script(
     """
     check_target(path)
     progress("writing")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        written = Path(folder) / path.name
-        text, arrays = _write(subject, written)
+    with replacing(path, WEIGHTS_FILE) as written:
+        text = _write(subject, written)
         same_bytes = verification = source_verification = None
         if verify:
             reference = lower(subject) if isinstance(subject, Model) else subject
@@ -102,15 +100,15 @@ def export_script(
                 from kir.exporters.pipeline import verify_source
 
                 source_verification = verify_source(reference, source, provider, seed)
-        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
-        _move(written, path, has_weights=bool(arrays))
-    weights_path = weights_file(path) if arrays else None
+        weights = next(iter(WEIGHTS_FILE.of(written)), None)
+        size = sum(written.with_name(name).stat().st_size for name in (written.name, weights) if name)
+    weights_path = behind_links(path).with_name(weights) if weights else None
     lines = text.count("\n")
     return ScriptReport(path, weights_path, lines, size, same_bytes, verification, source_verification)
 
 
-def _write(subject: Model | Graph, path: Path) -> tuple[str, dict[str, Array]]:
-    """Writes a script and its arrays into files, and gives them."""
+def _write(subject: Model | Graph, path: Path) -> str:
+    """Writes a script and its arrays into files, and gives its text."""
     if isinstance(subject, Graph):
         return _write_graph(subject, path)
     script = Script()
@@ -122,26 +120,26 @@ def _write(subject: Model | Graph, path: Path) -> tuple[str, dict[str, Array]]:
     return _write_files(script, {name: weight.array for name, weight in named_weights(subject).items()}, path)
 
 
-def _write_graph(graph: Graph, path: Path) -> tuple[str, dict[str, Array]]:
+def _write_graph(graph: Graph, path: Path) -> str:
     """Writes the script of a graph: with layers as passes left them, if all of them together give the graph again."""
     finished = finished_passes(graph)
     script = Script()
-    files = _write_files(script, write_graph(script, graph, finished), path)
+    text = _write_files(script, write_graph(script, graph, finished), path)
     if script.needs_passes:
         made = lower(load_script(path))
         passes.run(made, finished)
         if not writes_same_bytes(made, graph):
             script = Script()
-            files = _write_files(script, write_graph(script, graph), path)
-    return files
+            text = _write_files(script, write_graph(script, graph), path)
+    return text
 
 
-def _write_files(script: Script, weights: dict[str, Array], path: Path) -> tuple[str, dict[str, Array]]:
-    text, arrays = script.text(), script.arrays | weights
+def _write_files(script: Script, weights: dict[str, Array], path: Path) -> str:
+    arrays = script.arrays | weights
+    name = WEIGHTS_FILE.add(path, lambda file: write_safetensors(file, arrays)) if arrays else ""
+    text = script.text(name)
     path.write_text(text, encoding="utf-8")
-    if arrays:
-        write_safetensors(weights_file(path), arrays)
-    return text, arrays
+    return text
 
 
 def _verify(
@@ -155,7 +153,7 @@ def _verify(
         passes.run(one, passes.pipeline())
     progress("verifying")
     with tempfile.TemporaryDirectory(dir=script.parent) as folder:
-        written = export_graph(graph, Path(folder) / "model.onnx")
+        written = write_onnx(graph, Path(folder) / "model.onnx")
         report = verify_file(reference, written.path, provider=provider, seed=seed)
     report.raise_if_failed()
     return writes_same_bytes(graph, expected), report
@@ -177,13 +175,3 @@ def writes_same_bytes(a: Graph, b: Graph) -> bool:
         and len(weights[0]) == len(weights[1])
         and all(x[0] == y[0] and is_same_array(x[1], y[1]) for x, y in zip(*weights, strict=True))
     )
-
-
-def _move(written: Path, path: Path, *, has_weights: bool) -> None:
-    try:
-        if has_weights:
-            replace_both(written, path, weights_file(written), weights_file(path))
-        else:
-            os.replace(written, path)
-    except OSError as error:
-        raise FormatError(f"cannot write {path}: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,11 @@ def test_it_is_verified_and_says_what_was_written(tmp_path: Path) -> None:
     assert report.same_bytes
     assert report.verification is not None
     assert report.verification.passed
-    assert report.weights_path == tmp_path / "m.safetensors"
+    assert report.weights_path is not None
+    assert re.fullmatch(r"m\.[0-9a-f]{16}\.safetensors", report.weights_path.name)
     assert report.size_bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
     assert report.to_json()["same_onnx_bytes"] is True
-    assert {path.name for path in tmp_path.iterdir()} == {"m.py", "m.safetensors"}
+    assert set(tmp_path.iterdir()) == {tmp_path / "m.py", report.weights_path}
 
 
 def test_a_model_without_weights_is_one_file(tmp_path: Path) -> None:
@@ -40,10 +42,12 @@ def test_a_model_without_weights_is_one_file(tmp_path: Path) -> None:
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     same = model()
-    for name in ("a.py", "b.py"):
-        export_script(same, tmp_path / name, verify=False)
-    for suffix in (".py", ".safetensors"):
-        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+    a, b = (export_script(same, tmp_path / name, verify=False) for name in ("a.py", "b.py"))
+    assert a.path.read_bytes() == b.path.read_bytes()
+    assert a.weights_path is not None
+    assert b.weights_path is not None
+    assert a.weights_path.read_bytes() == b.weights_path.read_bytes()
+    assert a.weights_path.suffixes == b.weights_path.suffixes
 
 
 def test_a_script_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

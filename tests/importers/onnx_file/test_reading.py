@@ -49,7 +49,8 @@ def test_external_weights_stay_on_disk(tmp_path: Path) -> None:
     assert not isinstance(bias, np.memmap)
     again = export_graph(imported, tmp_path / "again.onnx", external_data="yes")
     assert again.data_path is not None
-    assert again.data_path.read_bytes() == (tmp_path / "model.onnx.data").read_bytes()
+    assert report.data_path is not None
+    assert again.data_path.read_bytes() == report.data_path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,8 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
 def test_weights_in_a_folder_below_are_read(tmp_path: Path) -> None:
     path = saved(tmp_path, "weights/data")
     (tmp_path / "weights").mkdir()
-    (tmp_path / "model.onnx.data").rename(tmp_path / "weights" / "data")
+    [data] = tmp_path.glob("model.onnx.*.data")
+    data.rename(tmp_path / "weights" / "data")
     assert weights_of(import_graph(path))[0].sum() == 1200
 
 
