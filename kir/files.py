@@ -295,11 +295,16 @@ def _make_scratch_folder(target: Path) -> tuple[Path, int | None]:
         folder = target.with_name(f".{short_name(target.name)}.kir-{secrets.token_hex(SCRATCH_DIGITS // 2)}")
         with suppress(FileExistsError):
             os.mkdir(folder, 0o700)
-            with suppress(FileNotFoundError, BlockingIOError):
+            try:
                 lock = _lock(folder)
-                if lock is None or _is_open_at(lock, folder):
-                    return folder, lock
-                os.close(lock)
+            except (FileNotFoundError, BlockingIOError):
+                continue  # somebody was faster, and removes it
+            except OSError:
+                os.rmdir(folder)
+                raise
+            if lock is None or _is_open_at(lock, folder):
+                return folder, lock
+            os.close(lock)
 
 
 def _remove_abandoned(target: Path) -> None:
