@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from kir.errors import KirError
+
 # The functions written in C that change files, wherever they are called from: `os.replace`, `file.write` …
-CHANGING = frozenset(
-    "open close flush write writelines truncate ftruncate fsync flock mkdir rmdir rename replace unlink remove link "
-    "symlink chmod fchmod chown fchown utime".split()
-)
+OPENING = {"open", "close", "mkdir", "rmdir", "flock"}
+WRITING = {"write", "writelines", "flush", "fsync", "truncate", "ftruncate"}
+NAMING = {"rename", "replace", "unlink", "remove", "link", "symlink"}
+DESCRIBING = {"chmod", "fchmod", "chown", "fchown", "utime"}
+CHANGING = frozenset(OPENING | WRITING | NAMING | DESCRIBING)
 KILLED = 9
 
 
@@ -57,11 +60,13 @@ def is_killed_at(number: int, program: Callable[[], object]) -> bool:
     return status == KILLED
 
 
-def fails_at(number: int, error: OSError, program: Callable[[], object], callers: list[str]) -> bool:
-    """Runs a program whose call of this number raises an error. False: there is no such call. Raises what it raises.
+def fails_at(number: int, error: OSError, program: Callable[[], object]) -> tuple[list[str], KirError | None]:
+    """Runs a program whose call of this number raises an error.
 
-    `callers` receives the names of the functions that were under way.
+    Returns:
+        The names of the functions that were under way, none if there is no such call; and what the program raised.
     """
+    callers: list[str] = []
 
     def fail() -> None:
         frame: FrameType | None = sys._getframe()
@@ -70,6 +75,9 @@ def fails_at(number: int, error: OSError, program: Callable[[], object], callers
             frame = frame.f_back
         raise error
 
-    with stopped_at(number, fail, FAILING):
-        program()
-    return bool(callers)
+    try:
+        with stopped_at(number, fail, FAILING):
+            program()
+    except KirError as raised:
+        return callers, raised
+    return callers, None
