@@ -803,10 +803,13 @@ def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
 
 
 def _require_suffix(path: Path, *suffixes: str) -> None:
+    """Refuses, before any work is done, a file that cannot be written."""
     from kir.errors import InvalidArgumentError
+    from kir.files import check_target
 
     if path.suffix not in suffixes:
         raise InvalidArgumentError(f"cannot write {path}: expected a name that ends in {' or '.join(suffixes)}")
+    check_target(path)
 
 
 def _printer(name: str | None) -> Callable[[Any, Any, int], None] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,44 @@ def write_h5(model: Model, path: Path) -> None:
     """Writes what Keras's `load_weights` reads, and what lies in its `.keras` files."""
     import h5py
 
-    with h5py.File(path, "w") as file:
+    with open(path, "w+b", buffering=0) as opened, _HDF5Target(opened) as target, h5py.File(target, "w") as file:
         for saved in saved_layers(model):
             group = file.create_group(f"{saved.group}/vars" if saved.group else "vars")
             group.attrs["name"] = saved.layer.name
             for index, weight in enumerate(saved.weights):
                 group.create_dataset(str(index), data=weight.array, track_times=False)
+
+
+class _HDF5Target:
+    """A file for HDF5, which crashes where a write fails: it is told that all went well, and the error raised later."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.read, self.readinto = file.read, file.readinto
+        self.seek, self.tell, self.flush = file.seek, file.tell, file.flush
+
+    def write(self, data: Any) -> int:
+        """Write all of the data; nothing once a write has failed."""
+        left = memoryview(data).cast("B")
+        try:
+            while left and self._error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+            self._file.seek(len(left), os.SEEK_CUR)
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Set the size of the file; likewise."""
+        return size if self._error else self._file.truncate(size)
+
+    def __enter__(self) -> _HDF5Target:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def _write_npz(model: Model, path: Path) -> None:

@@ -165,7 +165,9 @@ def check_target(path: Path) -> Path:
     elif not stat.S_ISREG(status.st_mode):
         raise FormatError(f"cannot write {path}: it is a device or a pipe; expected the name of a file")
     elif not os.access(target, os.W_OK):
-        raise FormatError(f"cannot write {path}: it is read-only; make it writable (chmod u+w), or give another name")
+        raise FormatError(
+            f"cannot write {path}: it is read-only; make it writable (chmod u+w; chattr -i), or give another name"
+        )
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise FormatError(f"cannot write {path}: the folder {target.parent} is not writable")
     return target
@@ -202,7 +204,8 @@ def _put_in_place(scratch: Path, target: Path, companion: Companion | None) -> N
         has_other_links = old is not None and old.st_nlink > 1
         gone = companion.of(target) - new if companion is not None and not has_other_links else set()
         fresh = {name for name in new if not os.path.lexists(target.with_name(name))}
-        _note(scratch, {PLACED: fresh, REPLACED: gone})
+        _note(scratch / PLACED, fresh)
+        _note(scratch / REPLACED, gone)
         for name in new:
             _place(folder / name, target.with_name(name))
         if new:
@@ -294,7 +297,10 @@ def _make_scratch_folder(target: Path) -> tuple[Path, int | None]:
     while True:
         folder = target.with_name(f".{short_name(target.name)}.kir-{secrets.token_hex(SCRATCH_DIGITS // 2)}")
         with suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
+            try:
+                os.mkdir(folder, 0o700)
+            except FileNotFoundError as error:  # as in /proc
+                raise OSError("its folder takes no new files") from error
             try:
                 lock = _lock(folder)
             except (FileNotFoundError, BlockingIOError):
@@ -354,16 +360,14 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def _note(scratch: Path, notes: dict[str, set[str]]) -> None:
+def _note(folder: Path, names: set[str]) -> None:
     """Note names of companions. An empty file for each is there or not, and never half written."""
-    for kind, names in notes.items():
-        if names:
-            folder = scratch / kind
-            folder.mkdir()
-            for name in names:
-                (folder / name).touch()
-            _sync_folder(folder)
-    _sync_folder(scratch)
+    if names:
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+        _sync_folder(folder)
+        _sync_folder(folder.parent)
 
 
 # Locks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -52,8 +53,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "m.npz": lambda path: save_weights(MODEL, path),
     "m.safetensors": lambda path: save_weights(MODEL, path),
     "m.kir": lambda path: MODEL.to_graph().save(path),
-    "y.npz": lambda path: write_arrays(path, {"y": np.ones(3)}),
-    "y.npy": lambda path: write_arrays(path, {"y": np.ones(3)}),
+    "y.npz": lambda path: write_arrays(path, {"y": np.ones(99)}),
+    "y.npy": lambda path: write_arrays(path, {"y": np.ones(99)}),
     "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), {}),
     **{f"m{suffix}": lambda path: Picture(MODEL).save(path) for suffix in (".svg", ".html", ".dot", ".mmd")},
 }
@@ -117,6 +118,23 @@ def test_a_writer_that_fails_says_why_and_leaves_the_old_file(
         WRITERS[name](tmp_path / name)
     assert str(raised.value).startswith(f"cannot write {tmp_path / name}: Operation not permitted;")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+@writers
+def test_a_write_that_fails_says_why_and_leaves_the_old_file(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(FormatError) as raised:
+            WRITERS[name](tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(raised.value).startswith(f"cannot write {tmp_path / name}: File too large;")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+    assert capfd.readouterr() == ("", "")
 
 
 # Targets

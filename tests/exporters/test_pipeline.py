@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kir import Input, KirError, Sequential
+from kir.errors import FormatError, MismatchError
+from kir.exporters import pipeline
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.pipeline import ExportOptions, export_reference
+from kir.importers.onnx_file import import_graph
 from kir.layers import Dense
 
 
@@ -33,4 +40,44 @@ def test_bad_options_are_repeated_and_nothing_is_written(
     model = Sequential([Input((4,)), Dense(2)])
     with pytest.raises(KirError, match=expected):
         model.export(tmp_path / "model.onnx", **{option: value})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("external_data", ["yes", "no"])
+def test_a_file_takes_the_place_of_the_one_that_is_read(tmp_path: Path, external_data: str) -> None:
+    """The weights of the old file are mapped from disk while the new one is written."""
+    path = tmp_path / "model.onnx"
+    model = Sequential([Input((40,), name="x"), Dense(40, name="y", kernel_initializer="glorot_uniform")])
+    model.export(path, external_data="yes")
+    feeds = {"x": np.ones((1, 40), np.float32)}
+    expected = run_session(make_session(path), feeds)["y"]
+    for _ in range(2):
+        result = export_reference(import_graph(path), path, ExportOptions(external_data=external_data), source=path)
+        np.testing.assert_array_equal(run_session(make_session(path), feeds)["y"], expected)
+        assert set(tmp_path.iterdir()) == {file for file in (path, result.file.data_path) if file}
+
+
+def test_data_beside_a_file_behind_a_link_is_found_there(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.onnx").symlink_to(Path("real", "model.onnx"))
+    model = Sequential([Input((40,)), Dense(40)])
+    with pytest.warns(UserWarning, match=re.escape(f"load {tmp_path / 'real' / 'model.onnx'}")):
+        result = model.export(tmp_path / "link.onnx", external_data="yes")
+    assert (result.file.path, result.file.data_path.parent) == (tmp_path / "link.onnx", tmp_path / "real")
+    make_session(tmp_path / "real" / "model.onnx")
+
+
+def test_a_target_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pipeline, "lower")
+    with pytest.raises(FormatError, match="there is no folder"):
+        Sequential([Input((4,)), Dense(2)]).export(tmp_path / "absent" / "model.onnx")
+
+
+def test_a_mismatch_speaks_of_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(reference: Any, graph: Any, written: Any, options: Any) -> None:
+        raise MismatchError(f"{written.path} differs")
+
+    monkeypatch.setattr(pipeline, "_verify", fail)
+    with pytest.raises(MismatchError, match=re.escape(f"{tmp_path / 'model.onnx'} differs")):
+        Sequential([Input((4,)), Dense(2)]).export(tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
