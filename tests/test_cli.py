@@ -256,8 +256,8 @@ def test_a_mismatch_writes_nothing_and_is_exit_code_1(
         onnx.save(model, path)
         return report
 
-    export_right = pipeline.export_graph
-    monkeypatch.setattr(pipeline, "export_graph", export_wrong)
+    export_right = pipeline.write_graph
+    monkeypatch.setattr(pipeline, "write_graph", export_wrong)
     (tmp_path / "out.onnx").write_bytes(b"precious")
     result = kir("export", "model.py", "-o", "out.onnx", "--bisect")
     assert result.code == 1

@@ -52,6 +52,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "m.weights.h5": lambda path: save_weights(MODEL, path),
     "m.npz": lambda path: save_weights(MODEL, path),
     "m.safetensors": lambda path: save_weights(MODEL, path),
+    "m.keras": lambda path: MODEL.save(path),
     "m.kir": lambda path: MODEL.to_graph().save(path),
     "y.npz": lambda path: write_arrays(path, {"y": np.ones(99)}),
     "y.npy": lambda path: write_arrays(path, {"y": np.ones(99)}),
