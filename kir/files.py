@@ -126,8 +126,9 @@ def replacing(path: Path, companion: Companion | None = None) -> Iterator[Path]:
                 _put_in_place(scratch, target, companion)
             except KirError as error:
                 # The files that it may speak of are written for `path`.
-                message = str(error.args[0]).replace(str(folder / target.name), str(path))
-                error.args = (message.replace(str(folder), str(path.parent)), *error.args[1:])
+                message, *others = error.args or ("",)
+                message = str(message).replace(str(folder / target.name), str(path))
+                error.args = (message.replace(str(folder), str(path.parent)), *others)
                 raise
     except BrokenPipeError:
         raise  # of somebody who reads our output: no file gives it
@@ -240,12 +241,11 @@ def _keep_owner(descriptor: int, old: os.stat_result) -> None:
 
 
 def _place(staged: Path, final: Path) -> None:
-    """Put a companion in place, where nothing may be but the same content, or a damaged file of that name."""
-    if final.is_file() and filecmp.cmp(staged, final, shallow=False):
-        return
-    if os.path.lexists(final) and not stat.S_ISREG(final.lstat().st_mode):
-        raise FormatError(f"cannot write {final}: it is a folder, a link or a device; remove it")
-    os.replace(staged, final)
+    """Put a companion in place. A file of that name has the same content, unless it was damaged."""
+    if not os.path.lexists(final) or stat.S_ISREG(final.lstat().st_mode):
+        os.replace(staged, final)
+    elif not final.is_file() or not filecmp.cmp(staged, final, shallow=False):
+        raise FormatError(f"cannot write {final}: it is a folder, a device or a link to something else; remove it")
 
 
 def _search(file: Path, pattern: bytes) -> set[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kir.errors import FormatError
-from kir.exporters.onnx_file import export_graph
+from kir.exporters.onnx_file import export_graph, mapped
 from kir.exporters.onnx_file.mapped import ALIGNMENT, lean_model, mapped_copy
 from kir.exporters.onnx_file.session import make_session, run_session
 from tests.exporters.onnx_file.graphs import mlp
@@ -173,7 +175,7 @@ PEAK = """
 import sys, threading, time
 from pathlib import Path
 import numpy as np
-from kir.exporters.onnx_file import export_graph
+from kir.exporters.onnx_file import export_graph, mapped
 from kir.verify import verify_file
 from tests.exporters.onnx_file.graphs import mlp
 
@@ -213,3 +215,25 @@ if Path("/proc/self/status").exists():
         assert done.returncode == 0, done.stderr
         limit = LAYERS_HELD * kernels[0].nbytes + LIBRARIES_BYTES
         assert int(done.stdout) < limit < 0.8 * kernels.nbytes
+
+
+def test_the_external_data_of_a_file_counts(tmp_path: Path) -> None:
+    report = export_graph(mlp([np.ones((40, 30), np.float32)]), tmp_path / "m.onnx", external_data="yes")
+    (tmp_path / "m.onnx.0123456789abcdef.data").write_bytes(bytes(10_000))  # of another model
+    for min_bytes, is_large in ((report.size_bytes, True), (report.size_bytes + 1, False)):
+        with lean_model(report.path, min_bytes=min_bytes) as lean:
+            assert lean.is_large == is_large
+
+
+def test_a_copy_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = written(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a temporary file")
+
+    monkeypatch.setattr(mapped, "_stream", fail)
+    expected = rf"cannot write the copy of {re.escape(str(original))} that is run: No space left"
+    with pytest.raises(FormatError, match=expected), lean_model(original, min_bytes=1, min_weight=16):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before
