@@ -59,6 +59,16 @@ class KerasTensor(SymbolicOperators):
     def dtype(self) -> str:
         return self.type.dtype.keras_name
 
+    # What KerasTensors of Keras may be besides dense.
+    sparse = False
+    ragged = False
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """The same without axes of size 1."""
+        from kir import backend as K
+
+        return K.squeeze(self, axis)
+
     @property
     def name(self) -> str:
         """The name of the layer that produced it."""

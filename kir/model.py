@@ -593,7 +593,7 @@ class Sequential(Model):
         self._plan = None
         return layer
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds a chain that had no input shape yet, from a full shape (None or names for unknown sizes)."""
         if self._last is not None:
             return

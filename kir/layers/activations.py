@@ -38,8 +38,8 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
 
-    def call(self, x: Tensor) -> Any:
-        return call_function("activation", self.activation, x)
+    def call(self, inputs: Tensor) -> Any:
+        return call_function("activation", self.activation, inputs)
 
 
 class ReLU(Layer):
@@ -68,8 +68,8 @@ class ReLU(Layer):
         self.negative_slope = number(owner, "negative_slope", negative_slope, 0)
         self.threshold = number(owner, "threshold", threshold, 0)
 
-    def call(self, x: Tensor) -> Any:
-        return K.relu(x, self.negative_slope, self.max_value, self.threshold)
+    def call(self, inputs: Tensor) -> Any:
+        return K.relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
 
 class LeakyReLU(Layer):
@@ -92,8 +92,8 @@ class LeakyReLU(Layer):
         super().__init__(**kwargs)
         self.negative_slope = number(f"LeakyReLU {self.name!r}", "negative_slope", negative_slope, 0)
 
-    def call(self, x: Tensor) -> Any:
-        return K.leaky_relu(x, self.negative_slope)
+    def call(self, inputs: Tensor) -> Any:
+        return K.leaky_relu(inputs, self.negative_slope)
 
 
 class PReLU(Layer):
@@ -142,9 +142,9 @@ class PReLU(Layer):
             "alpha", sizes[1:], self.alpha_initializer, self.alpha_regularizer, self.alpha_constraint
         )
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        return emit(PRelu(), x, self.read(self.alpha, x))
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        return emit(PRelu(), inputs, self.read(self.alpha, inputs))
 
 
 class ELU(Layer):
@@ -163,8 +163,8 @@ class ELU(Layer):
         super().__init__(**kwargs)
         self.alpha = number(f"ELU {self.name!r}", "alpha", alpha)
 
-    def call(self, x: Tensor) -> Any:
-        return K.elu(x, self.alpha)
+    def call(self, inputs: Tensor) -> Any:
+        return K.elu(inputs, self.alpha)
 
 
 # What a masked element counts as: as good as -inf, and still a number in the dtype.
@@ -198,11 +198,11 @@ class Softmax(Layer):
             list(integers(owner, "axis", axis)) if isinstance(axis, list | tuple) else integer(owner, "axis", axis)
         )
 
-    def call(self, x: Tensor, mask: Tensor | None = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         if mask is None:
-            return K.softmax(x, self.axis)
-        _require_broadcast(mask.shape, x.shape)
-        return masked_softmax(x, mask if mask.type.dtype is DType.BOOL else K.greater(mask, 0.5), self.axis)
+            return K.softmax(inputs, self.axis)
+        _require_broadcast(mask.shape, inputs.shape)
+        return masked_softmax(inputs, mask if mask.type.dtype is DType.BOOL else K.greater(mask, 0.5), self.axis)
 
 
 def masked_softmax(x: Tensor, kept: Tensor | None, axis: Any) -> Any:

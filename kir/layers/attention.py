@@ -357,9 +357,10 @@ class MultiHeadAttention(ProjectedAttention):
         use_bias: bool = True,
         output_shape: Any = None,
         attention_axes: Any = None,
+        *further: Any,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
+        super().__init__(dropout, use_bias, *further, **kwargs)
         owner = f"MultiHeadAttention {self.name!r}"
         self.num_heads = integer(owner, "num_heads", num_heads, 1)
         self.key_dim = integer(owner, "key_dim", key_dim, 1)
@@ -432,9 +433,10 @@ class GroupQueryAttention(ProjectedAttention):
         num_key_value_heads: int,
         dropout: float = 0.0,
         use_bias: bool = True,
+        *further: Any,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
+        super().__init__(dropout, use_bias, *further, **kwargs)
         owner = f"GroupQueryAttention {self.name!r}"
         self.head_dim = integer(owner, "head_dim", head_dim, 1)
         self.num_query_heads = integer(owner, "num_query_heads", num_query_heads, 1)

@@ -109,13 +109,13 @@ class STFTSpectrogram(Layer):
         self.real_kernel = None if self.mode == "imag" else add("real")
         self.imag_kernel = None if self.mode == "real" else add("imag")
 
-    def call(self, x: Tensor) -> Any:
-        if len(x.shape) != 3:
-            raise ShapeError(f"STFTSpectrogram needs (batch, time, channels); received {format_shape(x.shape)}")
-        signal = x if self.data_format == "channels_first" else emit(Transpose((0, 2, 1)), x)
+    def call(self, inputs: Tensor) -> Any:
+        if len(inputs.shape) != 3:
+            raise ShapeError(f"STFTSpectrogram needs (batch, time, channels); received {format_shape(inputs.shape)}")
+        signal = inputs if self.data_format == "channels_first" else emit(Transpose((0, 2, 1)), inputs)
         channels = signal.shape[1]
         if not isinstance(channels, int):
-            raise ShapeError(f"STFTSpectrogram needs a known number of channels; received {format_shape(x.shape)}")
+            raise ShapeError(f"STFTSpectrogram needs a known number of channels; received {format_shape(inputs.shape)}")
         return self._arranged(self._result(self._parts(signal, channels), channels), channels)
 
     def _parts(self, signal: Tensor, channels: int) -> Tensor:
@@ -218,10 +218,10 @@ class MelSpectrogram(Layer):
         self.min_power = number(owner, "min_power", min_power)
         self.ref_power = number(owner, "ref_power", ref_power)
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         # Fourier transforms are of f32 and f64 only.
         dtype = self.dtype_policy.compute.keras_name
-        signal = K.cast(x, dtype if dtype == "float64" else "float32")
+        signal = K.cast(inputs, dtype if dtype == "float64" else "float32")
         real, imag = K.stft(signal, self.sequence_length, self.sequence_stride, self.fft_length, self.window)
         power = K.square(real) + K.square(imag)
         bands = K.matmul(power if self.mag_exp == 2 else power ** (self.mag_exp / 2), self._mel_matrix(signal.dtype))

@@ -38,10 +38,10 @@ class Augmentation(Layer):
         self.data_format = config.standardize_data_format(data_format, f"{type(self).__name__} {self.name!r}")
         self.bounding_box_format = bounding_box_format
 
-    def call(self, inputs: Any) -> Any:
-        if isinstance(inputs, dict):
-            return inputs | {"images": self.transform(inputs["images"])}
-        return self.transform(inputs)
+    def call(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            return data | {"images": self.transform(data["images"])}
+        return self.transform(data)
 
     def transform(self, images: Tensor) -> Any:
         """What the layer does with images at inference: (batch, height, width, channels) or without the batch."""
@@ -615,6 +615,6 @@ class Pipeline(Layer):
         return {"name": self.name, "layers": [to_config(layer) for layer in self.layers]}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new layer from what `get_config` gave; the layers may be config dicts or layers."""
         return cls(**{**config, "layers": [layer_from_config(layer) for layer in config["layers"]]})

@@ -43,6 +43,11 @@ from kir.structure import flatten, map_structure
 from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
 from kir.types import DType, as_dtype, format_shape
 
+
+class NotOneCallError(InvalidArgumentError, AttributeError):
+    """A layer has no input or output, or several. An AttributeError, as in Keras, for `hasattr`."""
+
+
 # The arguments of `add_weight` by position; what else there is means nothing for an export.
 WEIGHT_ARGUMENTS = ("shape", "initializer", "dtype", "trainable")
 OLD_WEIGHT_ARGUMENTS = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
@@ -710,8 +715,8 @@ class Layer:
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.get_config()}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """A new layer from what `get_config` gave.
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """A new layer from what `get_config` gave; `custom_objects` are for layers that say so.
 
         Raises:
             InvalidArgumentError: a key is unknown.
@@ -757,7 +762,7 @@ class Layer:
 
     def _only_call(self) -> Any:
         if len(self.calls) != 1:
-            raise InvalidArgumentError(
+            raise NotOneCallError(
                 f"layer {self.name!r} was called {len(self.calls)} times, so it has no single input or output"
             )
         return self.calls[0]

@@ -100,11 +100,11 @@ class Convolutional(Layer):
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution, with the bias if there is one."""
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        bias = None if self.bias is None else self.read(self.bias, x)
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        bias = None if self.bias is None else self.read(self.bias, inputs)
         # Behind the transposition back: an activation over the last axis, such as softmax, means that of the output.
-        return call_function("activation", self.activation, self.convolve(x, bias))
+        return call_function("activation", self.activation, self.convolve(inputs, bias))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; unlike other layers, these have the key of an absent activity_regularizer."""
@@ -368,10 +368,11 @@ class Conv3DTranspose(ConvTranspose):
         padding: str = "valid",
         data_format: str | None = None,
         output_padding: Any = None,
+        *further: Any,
         **kwargs: Any,
     ) -> None:
-        """As of the others, but for the order of the last two, which is Keras's."""
-        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, **kwargs)
+        """As of the others, but for the order of data_format and output_padding, which is Keras's."""
+        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, *further, **kwargs)
 
 
 class DepthwiseConv(Convolutional):

@@ -80,10 +80,12 @@ class Dense(Layer):
             else None
         )
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        bias = None if self.bias is None else self.read(self.bias, x)
-        return call_function("activation", self.activation, emit(linear.Dense(), x, self.read(self.kernel, x), bias))
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        bias = None if self.bias is None else self.read(self.bias, inputs)
+        return call_function(
+            "activation", self.activation, emit(linear.Dense(), inputs, self.read(self.kernel, inputs), bias)
+        )
 
 
 class Identity(Layer):
@@ -94,8 +96,8 @@ class Identity(Layer):
 
     supports_masking = True
 
-    def call(self, x: Any) -> Any:
-        return x
+    def call(self, inputs: Any) -> Any:
+        return inputs
 
 
 class Masking(Layer):
@@ -119,11 +121,11 @@ class Masking(Layer):
         super().__init__(**kwargs)
         self.mask_value = _checked_mask_value(f"Masking {self.name!r}", from_plain(mask_value))
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         if self.mask_value is None:
-            return x
-        valid = K.any(K.not_equal(x, self.mask_value), axis=-1, keepdims=True)
-        return K.where(valid, x, 0).with_mask(K.squeeze(valid, -1))
+            return inputs
+        valid = K.any(K.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return K.where(valid, inputs, 0).with_mask(K.squeeze(valid, -1))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True for the steps of which some feature differs from `mask_value`."""

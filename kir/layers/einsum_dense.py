@@ -144,12 +144,12 @@ class EinsumDense(Layer):
                 "bias", bias_shape, self.bias_initializer, self.bias_regularizer, self.bias_constraint
             )
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        equation = self._for_rank(len(x.shape))
-        sizes = self._sizes(equation, x.shape)
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        equation = self._for_rank(len(inputs.shape))
+        sizes = self._sizes(equation, inputs.shape)
         multiply = self._as_dense if equation.is_dense else self._as_einsum
-        return call_function("activation", self.activation, multiply(x, equation, sizes))
+        return call_function("activation", self.activation, multiply(inputs, equation, sizes))
 
     def _as_dense(self, x: Tensor, equation: Equation, sizes: dict[str, Dim]) -> Any:
         """One Dense between reshapes, and with transposes where the order of the axes asks for them.

@@ -71,7 +71,7 @@ class Embedding(Layer):
             self.ensure_built(None)
             self.set_weights(list(weights) if isinstance(weights, list | tuple) and len(weights) == 1 else [weights])
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """A table of (input_dim, output_dim), whatever the input."""
         self.embeddings = self.new_weight(
             "embeddings",
@@ -81,9 +81,9 @@ class Embedding(Layer):
             self.embeddings_constraint,
         )
 
-    def call(self, x: Tensor) -> Any:
-        indices = x if x.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), x)
-        return emit(Gather(0), self.read(self.embeddings, x), indices)
+    def call(self, inputs: Tensor) -> Any:
+        indices = inputs if inputs.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), inputs)
+        return emit(Gather(0), self.read(self.embeddings, inputs), indices)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where the index is not 0, if `mask_zero`."""
@@ -142,7 +142,7 @@ class ReversibleEmbedding(Embedding):
         self.reverse_dtype = None if reverse_dtype is None else as_dtype(reverse_dtype).keras_name
         self.logit_soft_cap = None if logit_soft_cap is None else number(owner, "logit_soft_cap", logit_soft_cap)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """The table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""
         super().build(input_shape)
         if not self.tie_weights:
@@ -150,14 +150,16 @@ class ReversibleEmbedding(Embedding):
                 "reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer
             )
 
-    def call(self, x: Tensor, reverse: bool = False) -> Any:
+    def call(self, inputs: Tensor, reverse: bool = False) -> Any:
         if not reverse:
-            return super().call(x).with_mask(super().compute_mask(x, None))
+            return super().call(inputs).with_mask(super().compute_mask(inputs, None))
         weight = self.embeddings if self.tie_weights else self.reverse_embeddings
         # Keras reads the weight in its own dtype here.
-        operands = [x, self.read(weight, x, weight.dtype)]
-        x, table = promote(*[K.cast(one, self.reverse_dtype) for one in operands] if self.reverse_dtype else operands)
-        logits = emit(linear.Dense(), x, K.transpose(table) if self.tie_weights else table)
+        operands = [inputs, self.read(weight, inputs, weight.dtype)]
+        inputs, table = promote(
+            *[K.cast(one, self.reverse_dtype) for one in operands] if self.reverse_dtype else operands
+        )
+        logits = emit(linear.Dense(), inputs, K.transpose(table) if self.tie_weights else table)
         if self.logit_soft_cap is None:
             return logits
         return K.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap

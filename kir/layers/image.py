@@ -79,9 +79,9 @@ class Resizing(ImageLayer):
                 f"{owner} takes one of crop_to_aspect_ratio and pad_to_aspect_ratio; received both as True"
             )
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, data: Tensor) -> Any:
         return K.image.resize(
-            x,
+            data,
             (self.height, self.width),
             self.interpolation,
             self.antialias,
@@ -109,12 +109,12 @@ class CenterCrop(ImageLayer):
     Source: https://keras.io/api/layers/preprocessing_layers/image_preprocessing/center_crop/
     """
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        axes, wanted = image_axes(x, self.data_format), (self.height, self.width)
-        rest = [x.shape[axis] - size for axis, size in zip(axes, wanted, strict=True)]
+    def call(self, data: Tensor) -> Any:
+        data = self.promote(data)
+        axes, wanted = image_axes(data, self.data_format), (self.height, self.width)
+        rest = [data.shape[axis] - size for axis, size in zip(axes, wanted, strict=True)]
         if any(isinstance(left, int) and left < 0 for left in rest):
-            return K.image.resize(x, wanted, crop_to_aspect_ratio=True, data_format=self.data_format)
+            return K.image.resize(data, wanted, crop_to_aspect_ratio=True, data_format=self.data_format)
         for axis, size, left in zip(axes, wanted, rest, strict=True):
-            x = x if isinstance(left, int) and left == 0 else emit_slice(x, axis, left // 2, left // 2 + size)
-        return x
+            data = data if isinstance(left, int) and left == 0 else emit_slice(data, axis, left // 2, left // 2 + size)
+        return data

@@ -10,7 +10,7 @@ import numpy as np
 from kir import config
 from kir.arguments import boolean, optional_integer
 from kir.dims import Dim, substitute, symbol
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.keras_tensor import Call, KerasTensor, input_type
 from kir.layers.base import Layer, check_shape
 from kir.naming import symbol_name
@@ -25,14 +25,13 @@ from kir.types import DType, TensorType, as_dtype
 class InputLayer(Layer):
     """The layer behind `Input`; see there for the arguments. `input_tensor` is what `Input` calls `tensor`."""
 
-    ignored_config = frozenset({"ragged"})
-
     def __init__(
         self,
         shape: Any = None,
         batch_size: int | None = None,
         dtype: Any = None,
         sparse: bool | None = None,
+        ragged: bool | None = None,
         batch_shape: Any = None,
         input_tensor: Any = None,
         optional: bool = False,
@@ -44,6 +43,7 @@ class InputLayer(Layer):
         owner = f"Input {self.name!r}"
         self.batch_shape = _full_shape(owner, shape, batch_shape, batch_size, given)
         self.sparse = boolean(owner, "sparse", sparse or False)
+        self.ragged = _refuse_ragged(owner, ragged)
         self.optional = boolean(owner, "optional", optional)
         self.given = given
         element = as_dtype(dtype if dtype is not None else config.floatx() if given is None else given.dtype)
@@ -53,6 +53,11 @@ class InputLayer(Layer):
         self.tensor = KerasTensor(self.type, call, 0)
         call.outputs = self.tensor
         self.calls.append(call)
+
+    @property
+    def input(self) -> Any:
+        """None: it begins a model."""
+        return None
 
     @property
     def dtype(self) -> str:
@@ -108,6 +113,7 @@ def Input(
     batch_size: int | None = None,
     dtype: Any = None,
     sparse: bool | None = None,
+    ragged: bool | None = None,
     batch_shape: Any = None,
     name: str | None = None,
     tensor: Any = None,
@@ -120,12 +126,14 @@ def Input(
         batch_size: the batch, when it is known.
         dtype: the element type; floatx when absent.
         sparse: fed as a scipy sparse matrix or a dense array; exported as COO inputs.
+        ragged: not to be true: ONNX has no such tensors.
         batch_shape: sizes with the batch, instead of `shape`.
         name: counted ("input_layer", "input_layer_1") when absent.
         tensor: an array to wrap: an input with a default value.
         optional: accepted as Keras has it.
 
     Raises:
+        UnsupportedError: the input is ragged.
         InvalidArgumentError: both shapes are given, neither is, or a size is not one.
 
     Source: https://keras.io/api/layers/core_layers/input/
@@ -135,11 +143,18 @@ def Input(
         batch_size=batch_size,
         dtype=dtype,
         sparse=sparse,
+        ragged=ragged,
         batch_shape=batch_shape,
         input_tensor=tensor,
         optional=optional,
         name=name,
     ).tensor
+
+
+def _refuse_ragged(owner: str, ragged: bool | None) -> bool:
+    if ragged:
+        raise UnsupportedError(f"{owner} cannot be ragged: ONNX has no such tensors; pad the sequences, and mask them")
+    return False
 
 
 def _full_shape(owner: str, shape: Any, batch_shape: Any, batch_size: Any, given: Array | None) -> tuple[Any, ...]:

@@ -158,20 +158,20 @@ class BatchNormalization(ScaledNormalization):
             self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
-    def call(self, x: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
         """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
-        if mask is not None and len(mask.shape) != len(x.shape) - 1:
+        if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
             raise ShapeError(
                 f"BatchNormalization needs a mask with one axis less than its input; received a mask of shape "
-                f"{format_shape(mask.shape)} and an input of shape {format_shape(x.shape)}"
+                f"{format_shape(mask.shape)} and an input of shape {format_shape(inputs.shape)}"
             )
-        x = _widen(self.promote(x))
-        channels, dtype = self.moving_mean.shape[0], x.type.dtype
-        scale = np.ones(channels, dtype.numpy) if self.gamma is None else self.read(self.gamma, x, dtype)
-        bias = np.zeros(channels, dtype.numpy) if self.beta is None else self.read(self.beta, x, dtype)
-        statistics = [self.read(weight, x, dtype) for weight in (self.moving_mean, self.moving_variance)]
+        inputs = _widen(self.promote(inputs))
+        channels, dtype = self.moving_mean.shape[0], inputs.type.dtype
+        scale = np.ones(channels, dtype.numpy) if self.gamma is None else self.read(self.gamma, inputs, dtype)
+        bias = np.zeros(channels, dtype.numpy) if self.beta is None else self.read(self.beta, inputs, dtype)
+        statistics = [self.read(weight, inputs, dtype) for weight in (self.moving_mean, self.moving_variance)]
         op = normalization.BatchNormalization(self.epsilon)
-        return self.promote(_with_axis_second(x, self.axis, lambda x: emit(op, x, scale, bias, *statistics)))
+        return self.promote(_with_axis_second(inputs, self.axis, lambda x: emit(op, x, scale, bias, *statistics)))
 
 
 class LayerNormalization(ScaledNormalization):
@@ -235,8 +235,8 @@ class LayerNormalization(ScaledNormalization):
                 shape, scale=self.scale or self.rms_scaling, center=self.center and not self.rms_scaling
             )
 
-    def call(self, x: Tensor) -> Any:
-        wide = _widen(x)
+    def call(self, inputs: Tensor) -> Any:
+        wide = _widen(inputs)
         axes = self._axes
         if self.rms_scaling:
             result = wide * K.rsqrt(K.var(wide, axes, keepdims=True) + self.epsilon) * self._placed(self.gamma, wide)
@@ -246,7 +246,7 @@ class LayerNormalization(ScaledNormalization):
             result = centered / K.sqrt(K.mean(centered * centered, axes, keepdims=True) + self.epsilon)
         else:
             result = self._normalize(wide)
-        return self.narrow(result, x)
+        return self.narrow(result, inputs)
 
     def _normalize(self, x: Tensor) -> Tensor:
         """LayerNormalization, of the axes moved to the end."""
@@ -341,8 +341,8 @@ class GroupNormalization(ScaledNormalization):
         self.channels = channels
         self.add_scale_and_shift((channels,), scale=self.scale, center=self.center)
 
-    def call(self, x: Tensor) -> Any:
-        return self.narrow(_with_axis_second(_widen(x), self.axis, self._normalize), x)
+    def call(self, inputs: Tensor) -> Any:
+        return self.narrow(_with_axis_second(_widen(inputs), self.axis, self._normalize), inputs)
 
     def _normalize(self, x: Tensor) -> Any:
         """Of channels in the second place: what onnxruntime is fastest with, InstanceNormalization of the groups."""
@@ -421,9 +421,9 @@ class UnitNormalization(Layer):
         super().__init__(**kwargs)
         self.axis = _checked_axes(f"UnitNormalization {self.name!r}", axis)
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        return K.normalize(x, normalize_axes(_listed(self.axis), len(x.shape)), epsilon=1e-12)
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        return K.normalize(inputs, normalize_axes(_listed(self.axis), len(inputs.shape)), epsilon=1e-12)
 
 
 class SpectralNormalization(Wrapper):
@@ -465,9 +465,9 @@ class SpectralNormalization(Wrapper):
             "vector_u", (1, kernel.shape[-1]), initializer, trainable=False, dtype=kernel.dtype
         )
 
-    def call(self, x: Tensor) -> Any:
-        y = self.layer.trace(x)
-        return y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y)
+    def call(self, inputs: Tensor) -> Any:
+        y = self.layer.trace(inputs)
+        return y if y.type.dtype is inputs.type.dtype else emit(Cast(inputs.type.dtype), y)
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -84,15 +84,15 @@ class MaxPooling(Pooling):
     ) -> None:
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
-    def call(self, x: Tensor) -> Any:
-        return K.max_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
+    def call(self, inputs: Tensor) -> Any:
+        return K.max_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
 class AveragePooling(Pooling):
     """What the poolings to the mean share."""
 
-    def call(self, x: Tensor) -> Any:
-        return K.average_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
+    def call(self, inputs: Tensor) -> Any:
+        return K.average_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
 class GlobalPooling(Spatial):
@@ -106,15 +106,15 @@ class GlobalPooling(Spatial):
 class GlobalMaxPooling(GlobalPooling):
     """What the poolings of everything to the largest element share."""
 
-    def call(self, x: Tensor) -> Any:
-        return K.max(x, axis=self.spatial_axes, keepdims=self.keepdims)
+    def call(self, inputs: Tensor) -> Any:
+        return K.max(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
 
 
 class GlobalAveragePooling(GlobalPooling):
     """What the poolings of everything to the mean share."""
 
-    def call(self, x: Tensor) -> Any:
-        return K.mean(x, axis=self.spatial_axes, keepdims=self.keepdims)
+    def call(self, inputs: Tensor) -> Any:
+        return K.mean(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
 
 
 class AdaptivePooling(Spatial):
@@ -128,15 +128,15 @@ class AdaptivePooling(Spatial):
 class AdaptiveMaxPooling(AdaptivePooling):
     """What the poolings to largest elements of an output of a given size share."""
 
-    def call(self, x: Tensor) -> Any:
-        return K.adaptive_max_pool(x, self.output_size, self.data_format)
+    def call(self, inputs: Tensor) -> Any:
+        return K.adaptive_max_pool(inputs, self.output_size, self.data_format)
 
 
 class AdaptiveAveragePooling(AdaptivePooling):
     """What the poolings to means of an output of a given size share."""
 
-    def call(self, x: Tensor) -> Any:
-        return K.adaptive_average_pool(x, self.output_size, self.data_format)
+    def call(self, inputs: Tensor) -> Any:
+        return K.adaptive_average_pool(inputs, self.output_size, self.data_format)
 
 
 class MaxPooling1D(MaxPooling):
@@ -249,13 +249,13 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     rank = 1
     supports_masking = True
 
-    def call(self, x: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
         if mask is None:
-            return super().call(x)
+            return super().call(inputs)
         (axis,) = self.spatial_axes
         valid = K.expand_dims(mask, 2 if axis == 1 else 1)
-        total = K.sum(K.where(valid, x, 0), axis=axis, keepdims=self.keepdims)
-        return total / K.sum(K.cast(valid, x.dtype), axis=axis, keepdims=self.keepdims)
+        total = K.sum(K.where(valid, inputs, 0), axis=axis, keepdims=self.keepdims)
+        return total / K.sum(K.cast(valid, inputs.dtype), axis=axis, keepdims=self.keepdims)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: there are no steps any more."""

@@ -43,12 +43,12 @@ class Rescaling(Layer):
         self.scale = _checked_numbers(owner, "scale", from_plain(scale))
         self.offset = _checked_numbers(owner, "offset", from_plain(offset))
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        scale, offset = (np.asarray(given, x.type.dtype.numpy) for given in (self.scale, self.offset))
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        scale, offset = (np.asarray(given, inputs.type.dtype.numpy) for given in (self.scale, self.offset))
         if scale.ndim and config.image_data_format() == "channels_first":
             scale = scale.reshape(*scale.shape, *(1,) * (3 - scale.ndim))
-        return x * scale + offset
+        return inputs * scale + offset
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, an array in Keras's form for one."""
@@ -118,11 +118,11 @@ class Normalization(Layer):
         self.adapt_mean.assign(array.mean(axis=others))
         self.adapt_variance.assign(array.var(axis=others))
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
-        mean, variance = self._statistics(x)
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        mean, variance = self._statistics(inputs)
         deviation = K.maximum(K.sqrt(variance), config.epsilon())
-        return x * deviation + mean if self.invert else (x - mean) / deviation
+        return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
 
     def _statistics(self, x: Tensor) -> list[Any]:
         """The mean and the variance, in a shape that broadcasts to that of x."""

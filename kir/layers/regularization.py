@@ -34,14 +34,14 @@ class BaseDropout(Layer):
         self.rate = number(owner, "rate", rate, 0, 1)
         self.seed = optional_integer(owner, "seed", seed)
 
-    def call(self, x: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.rate == 0:
-            return x
+            return inputs
         if training is False:
             # The identity, whatever the noise shape: a fixed batch in it does not matter to inference.
-            return emit(random.Dropout(self.rate, None, self.seed), x) if x.type.dtype.is_float else x
+            return emit(random.Dropout(self.rate, None, self.seed), inputs) if inputs.type.dtype.is_float else inputs
         flag = training if isinstance(training, Tensor) else np.array(bool(training))
-        return emit(random.Dropout(self.rate, self.noise_sizes(x), self.seed), x, flag)
+        return emit(random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs, flag)
 
     @abstractmethod
     def noise_sizes(self, x: Tensor) -> Shape | None:
@@ -99,17 +99,17 @@ class AlphaDropout(Dropout):
     Source: https://keras.io/api/layers/regularization_layers/alpha_dropout/
     """
 
-    def call(self, x: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.rate == 0 or _is_off(training):
-            return x
+            return inputs
         _require_below_one(self, self.rate)
         # Dropout drops to 0 and scales the others; moved by the lowest value, it drops to that.
         lowest = -SELU_ALPHA * SELU_SCALE
         factor = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
         flag = training if isinstance(training, Tensor) else np.array(bool(training))
-        dropped = emit(random.Dropout(self.rate, self.noise_sizes(x), self.seed), x - lowest, flag)
+        dropped = emit(random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs - lowest, flag)
         changed = dropped * (factor * (1 - self.rate)) + factor * lowest * (1 - self.rate)
-        return K.where(training, changed, x) if isinstance(training, Tensor) else changed
+        return K.where(training, changed, inputs) if isinstance(training, Tensor) else changed
 
 
 class GaussianNoise(Layer):
@@ -134,10 +134,10 @@ class GaussianNoise(Layer):
         self.stddev = number(owner, "stddev", stddev, 0, 1)
         self.seed = optional_integer(owner, "seed", seed)
 
-    def call(self, x: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.stddev == 0 or _is_off(training):
-            return x
-        return x + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), x), 0)
+            return inputs
+        return inputs + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), inputs), 0)
 
 
 class GaussianDropout(Layer):
@@ -162,12 +162,12 @@ class GaussianDropout(Layer):
         self.rate = number(owner, "rate", rate, 0, 1)
         self.seed = optional_integer(owner, "seed", seed)
 
-    def call(self, x: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.rate == 0 or _is_off(training):
-            return x
+            return inputs
         _require_below_one(self, self.rate)
         deviation = math.sqrt(self.rate / (1 - self.rate))
-        return x * _switched(training, emit(random.RandomNormalLike(1.0, deviation, self.seed), x), 1)
+        return inputs * _switched(training, emit(random.RandomNormalLike(1.0, deviation, self.seed), inputs), 1)
 
 
 class SpatialDropout(BaseDropout):
@@ -282,8 +282,8 @@ class ActivityRegularization(Layer):
         self.l2 = number(owner, "l2", l2, 0)
         self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
 
-    def call(self, x: Any) -> Any:
-        return x
+    def call(self, inputs: Any) -> Any:
+        return inputs
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; the regularizer follows from them."""

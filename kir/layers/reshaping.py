@@ -41,13 +41,13 @@ class Flatten(Layer):
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format, f"Flatten {self.name!r}")
 
-    def call(self, x: Tensor) -> Any:
-        if not x.shape:
+    def call(self, inputs: Tensor) -> Any:
+        if not inputs.shape:
             raise ShapeError("Flatten needs an input with a batch axis; received a scalar")
-        rank = len(x.shape)
+        rank = len(inputs.shape)
         if self.data_format == "channels_first" and rank > 2:
-            x = emit(shape.Transpose((0, *range(2, rank), 1)), x)
-        return emit(shape.Reshape((x.shape[0], product(x.shape[1:]))), x)
+            inputs = emit(shape.Transpose((0, *range(2, rank), 1)), inputs)
+        return emit(shape.Reshape((inputs.shape[0], product(inputs.shape[1:]))), inputs)
 
 
 class Reshape(Layer):
@@ -76,8 +76,8 @@ class Reshape(Layer):
                 f"{owner}: target_shape may leave one size open with -1; received target_shape={target_shape!r}"
             )
 
-    def call(self, x: Tensor) -> Any:
-        return emit(shape.Reshape(self._completed(x.shape)), x)
+    def call(self, inputs: Tensor) -> Any:
+        return emit(shape.Reshape(self._completed(inputs.shape)), inputs)
 
     def _completed(self, given: Shape) -> Shape:
         """The full new shape."""
@@ -120,13 +120,13 @@ class Permute(Layer):
                 f"{owner}: dims must be a permutation of the axes 1, 2, … behind the batch; received dims={dims!r}"
             )
 
-    def call(self, x: Tensor) -> Any:
-        if len(x.shape) != len(self.dims) + 1:
+    def call(self, inputs: Tensor) -> Any:
+        if len(inputs.shape) != len(self.dims) + 1:
             raise ShapeError(
                 f"Permute with dims={self.dims} needs an input of rank {len(self.dims) + 1}, the batch included; "
-                f"received {format_shape(x.shape)}"
+                f"received {format_shape(inputs.shape)}"
             )
-        return emit(shape.Transpose((0, *self.dims)), x)
+        return emit(shape.Transpose((0, *self.dims)), inputs)
 
 
 class RepeatVector(Layer):
@@ -148,11 +148,11 @@ class RepeatVector(Layer):
         super().__init__(**kwargs)
         self.n = integer(f"RepeatVector {self.name!r}", "n", n, 1)
 
-    def call(self, x: Tensor) -> Any:
-        if len(x.shape) != 2:
-            raise ShapeError(f"RepeatVector needs an input (batch, features); received {format_shape(x.shape)}")
-        batch, features = x.shape
-        return emit(shape.Expand((batch, self.n, features)), emit(shape.Reshape((batch, 1, features)), x))
+    def call(self, inputs: Tensor) -> Any:
+        if len(inputs.shape) != 2:
+            raise ShapeError(f"RepeatVector needs an input (batch, features); received {format_shape(inputs.shape)}")
+        batch, features = inputs.shape
+        return emit(shape.Expand((batch, self.n, features)), emit(shape.Reshape((batch, 1, features)), inputs))
 
 
 # Layers of the axes between the batch and the channels
@@ -190,21 +190,21 @@ class Cropping(SpatialLayer):
 
     cropping: Any
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         cuts = []
         for axis, (start, end) in zip(self.spatial_axes, _as_pairs(self.cropping), strict=True):
-            size = x.shape[axis]
+            size = inputs.shape[axis]
             if isinstance(size, int) and start + end >= size:
                 raise ShapeError(
                     f"{type(self).__name__} with cropping={self.cropping} leaves nothing of axis {axis} of an input of "
-                    f"shape {format_shape(x.shape)}; crop less than its size"
+                    f"shape {format_shape(inputs.shape)}; crop less than its size"
                 )
             if start or end:
                 cuts.append((axis, start, size - end))
         if not cuts:
-            return x
+            return inputs
         axes, starts, ends = zip(*cuts, strict=True)
-        return emit(shape.Slice(axes, starts, ends, (1,) * len(axes)), x)
+        return emit(shape.Slice(axes, starts, ends, (1,) * len(axes)), inputs)
 
 
 class CroppingOfImages(Cropping):
@@ -287,10 +287,10 @@ class ZeroPadding(SpatialLayer):
         count = self.axis_count
         self.padding = _pair(owner, "padding", padding) if count == 1 else _pairs(owner, "padding", padding, count)
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         widths = dict(zip(self.spatial_axes, _as_pairs(self.padding), strict=True))
-        before, after = zip(*(widths.get(axis, (0, 0)) for axis in range(len(x.shape))), strict=True)
-        return emit(shape.Pad(before, after), x, None)
+        before, after = zip(*(widths.get(axis, (0, 0)) for axis in range(len(inputs.shape))), strict=True)
+        return emit(shape.Pad(before, after), inputs, None)
 
 
 class ZeroPadding1D(ZeroPadding):
@@ -372,8 +372,8 @@ class UpSampling1D(SpatialLayer):
         super().__init__(**kwargs)
         self.size = integer(f"UpSampling1D {self.name!r}", "size", size, 1)
 
-    def call(self, x: Tensor) -> Any:
-        return repeat_axes(x, {1: self.size})
+    def call(self, inputs: Tensor) -> Any:
+        return repeat_axes(inputs, {1: self.size})
 
 
 class UpSampling2D(SpatialLayer):
@@ -402,9 +402,9 @@ class UpSampling2D(SpatialLayer):
         self.size = _factors(owner, size, 2)
         self.interpolation = choice(owner, "interpolation", str(interpolation).lower(), tuple(INTERPOLATIONS))
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         height, width = self.size
-        return K.resize_images(x, height, width, self.data_format, self.interpolation)
+        return K.resize_images(inputs, height, width, self.data_format, self.interpolation)
 
 
 class UpSampling3D(SpatialLayer):
@@ -429,8 +429,8 @@ class UpSampling3D(SpatialLayer):
         self.data_format = config.standardize_data_format(data_format, owner)
         self.size = _factors(owner, size, 3)
 
-    def call(self, x: Tensor) -> Any:
-        return repeat_axes(x, dict(zip(self.spatial_axes, self.size, strict=True)))
+    def call(self, inputs: Tensor) -> Any:
+        return repeat_axes(inputs, dict(zip(self.spatial_axes, self.size, strict=True)))
 
 
 def _pair(owner: str, name: str, given: Any) -> tuple[int, int]:

@@ -114,33 +114,37 @@ class Recurrence(Layer):
         """The cells that compute, each with the layers whose path its nodes have."""
         return [(path[-1], path) for path in leaf_cells(self.cell)]
 
-    def build(self, input_shape: Any) -> None:
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """The states that the layer begins with, unless it is given others, as arrays with this many samples."""
+        return [state for cell, _ in self.cells() for state in initial_states(cell, batch_size or 1)]
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds the cell, for the input of one step."""
         axes = self.cell.input_axes if isinstance(self.cell, Cell) else ()
-        if len(input_shape) < 3 or (axes and len(input_shape) != len(axes) + 1):
+        if len(sequences_shape) < 3 or (axes and len(sequences_shape) != len(axes) + 1):
             rank, features = (len(axes) + 1, ", ".join(axes[1:])) if axes else ("3 or more", "…")
             raise ShapeError(
                 f"{type(self).__name__} needs an input of rank {rank}, (batch, time, {features}); "
-                f"received {format_shape(input_shape)}"
+                f"received {format_shape(sequences_shape)}"
             )
-        self.cell.ensure_built((input_shape[0], *input_shape[2:]))
+        self.cell.ensure_built((sequences_shape[0], *sequences_shape[2:]))
 
     # Calling
 
-    def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         given = self.check_initial_state(initial_state, self.state_count)
-        mask = self.check_mask(mask, x, given)
-        initial = self._read_states(x) if self.stateful and not given else given
+        mask = self.check_mask(mask, sequences, given)
+        initial = self._read_states(sequences) if self.stateful and not given else given
         reason = next((why for cell, _ in self.cells() if (why := why_not_operator(cell, training))), None)
         if reason is None:
-            output, finals = self._run_operators(x, initial, mask, training)
-        elif x.tracer.graph is None and not isinstance(x.shape[1], int):
-            output, finals = self._infer_steps(x, initial, mask, training)
+            output, finals = self._run_operators(sequences, initial, mask, training)
+        elif sequences.tracer.graph is None and not isinstance(sequences.shape[1], int):
+            output, finals = self._infer_steps(sequences, initial, mask, training)
         else:
-            time = require_known_length(x.shape[1], reason, OPERATORS)
-            output, finals = self._run_steps(x, time, initial, mask, training)
+            time = require_known_length(sequences.shape[1], reason, OPERATORS)
+            output, finals = self._run_steps(sequences, time, initial, mask, training)
         if self.stateful:
-            x.tracer.keep_states(self, finals)
+            sequences.tracer.keep_states(self, finals)
         output, *finals = (self.promote(result) for result in (output, *finals))
         if not self.return_state:
             return output
@@ -354,7 +358,7 @@ class RNN(Recurrence):
         return super().get_config() | {"cell": to_config(self.cell)}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new layer from what `get_config` gave; the cell may be a config dict or a layer."""
         return super().from_config({**config, "cell": layer_from_config(config.get("cell"))})
 

@@ -638,7 +638,7 @@ class StackedRNNCells(Layer):
         return self.shared_config() | {"cells": [to_config(cell) for cell in self.cells]}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new layer from what `get_config` gave; the cells may be config dicts or layers."""
         return cls(**{**config, "cells": [layer_from_config(cell) for cell in config["cells"]]})
 

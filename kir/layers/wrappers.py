@@ -100,22 +100,22 @@ class Bidirectional(Layer):
         """The forward and the backward layer."""
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds both layers."""
         for layer in self.directions:
-            layer.ensure_built(input_shape)
+            layer.ensure_built(sequences_shape)
         if self.initial_weights:
             self.set_weights(self.initial_weights)
 
-    def call(self, x: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
-        mask = self.forward_layer.check_mask(mask, x, initial)
-        x = self.promote(x)
-        if self._is_one_operator(mask, training) and not self._collects_activities(x.tracer):
-            outputs, states = self._run_together(x, initial, mask)
+        mask = self.forward_layer.check_mask(mask, sequences, initial)
+        sequences = self.promote(sequences)
+        if self._is_one_operator(mask, training) and not self._collects_activities(sequences.tracer):
+            outputs, states = self._run_together(sequences, initial, mask)
         else:
-            outputs, states = self._run_apart(x.with_mask(None), initial, mask)
+            outputs, states = self._run_apart(sequences.with_mask(None), initial, mask)
         results = (*outputs, *states) if self.return_state else tuple(outputs)
         return results if len(results) > 1 else results[0]
 
@@ -227,7 +227,7 @@ class Bidirectional(Layer):
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
         return cls(**{**config, **{name: layer_from_config(config.get(name)) for name in ("layer", "backward_layer")}})
 
@@ -256,12 +256,12 @@ class Wrapper(Layer):
         """The layer inside."""
         return {"layer": self.layer}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds the layer inside."""
         self.layer.ensure_built(input_shape)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
         return super().from_config({**config, "layer": layer_from_config(config.get("layer"))})
 
@@ -291,15 +291,15 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape: Any) -> None:
         """Nothing: the layer inside is built when it is called with the steps."""
 
-    def call(self, x: Tensor, mask: Any = None) -> Any:
-        if not isinstance(x, Tensor) or len(x.shape) < 3:
-            received = format_shape(x.shape) if isinstance(x, Tensor) else "several inputs"
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+        if not isinstance(inputs, Tensor) or len(inputs.shape) < 3:
+            received = format_shape(inputs.shape) if isinstance(inputs, Tensor) else "several inputs"
             raise ShapeError(
                 f"TimeDistributed needs one input of rank 3 or more, (batch, time, …); received {received}"
             )
         if self._works_on_any_rank():
-            return self._trace_layer(x)
-        batch, time = x.shape[:2]
+            return self._trace_layer(inputs)
+        batch, time = inputs.shape[:2]
         if mask is None or not self._takes_mask():
             mask = None
         elif tuple(mask.shape[:2]) != (batch, time):
@@ -308,8 +308,8 @@ class TimeDistributed(Wrapper):
                 f"received a mask of shape {format_shape(mask.shape)}"
             )
         if self._is_stateful():
-            return self._run_steps(x, mask)
-        outputs = self._trace_layer(_fold(x).with_mask(None if mask is None else _fold(mask)))
+            return self._run_steps(inputs, mask)
+        outputs = self._trace_layer(_fold(inputs).with_mask(None if mask is None else _fold(mask)))
         return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
 
     def _run_steps(self, x: Tensor, mask: Tensor | None) -> Any:
