@@ -597,6 +597,8 @@ class Sequential(Model):
         """Builds a chain that had no input shape yet, from a full shape (None or names for unknown sizes)."""
         if self._last is not None:
             return
+        if input_shape is None:
+            self._require_built(None)
         self._first = self._last = InputLayer(batch_shape=tuple(input_shape), dtype=self.dtype).tensor
         for layer in self._chain:
             self._last = self._extend(layer, self._last)

@@ -150,7 +150,8 @@ def shown_arguments(layer: Layer) -> dict[str, str]:
 def _is_default(value: Any, default: Any) -> bool:
     """Whether an argument has its default value, which for an object is a name, such as "glorot_uniform"."""
     if isinstance(value, Configurable):
-        return _argument_text(value) == f"{type(value).__name__}()" and snake_case(type(value).__name__) == default
+        is_plain = _argument_text(value) == f"{type(value).__name__}()"
+        return is_plain and isinstance(default, str) and snake_case(type(value).__name__) == snake_case(default)
     if inspect.isfunction(value):
         return value.__name__ == (default or "linear")
     return bool(value == default) or (default is None and value is False)

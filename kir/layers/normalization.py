@@ -449,7 +449,7 @@ class SpectralNormalization(Wrapper):
         owner = f"SpectralNormalization {self.name!r}"
         self.power_iterations = integer(owner, "power_iterations", power_iterations, 1)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """The vector that training multiplies the kernel with, once the layer inside is built."""
         self.layer.ensure_built(input_shape)
         kernel = getattr(self.layer, "kernel", None) or getattr(self.layer, "embeddings", None)

@@ -288,7 +288,7 @@ class TimeDistributed(Wrapper):
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         super().__init__(layer, autocast=False, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Nothing: the layer inside is built when it is called with the steps."""
 
     def call(self, inputs: Tensor, mask: Any = None) -> Any:
