@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kir import config
 from kir.errors import InvalidArgumentError
 from kir.graph import Graph, Origin
@@ -117,6 +119,7 @@ def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     graph = Graph(layer.name)
     tracer = Tracer(graph, on_lost_mask=config.on_lost_mask())
     args = map_structure(lambda leaf: _constant_input(tracer, leaf), args)
+    kwargs = map_structure(lambda leaf: _constant_input(tracer, leaf) if isinstance(leaf, np.ndarray) else leaf, kwargs)
     outputs = layer.trace(*args, **kwargs)
     count = len(flatten(outputs))
     for index, tensor in enumerate(flatten(outputs)):

@@ -144,8 +144,11 @@ class Layer:
         raise TypeError(f"{type(self).__name__} must define call")
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the outputs (with their structure, or None) from the inputs and their masks."""
-        return mask if self.supports_masking else None
+        """The mask of the outputs (with their structure, or None) from the inputs and their masks.
+
+        It is asked of layers that support masks, and of those that define it.
+        """
+        return mask
 
     @property
     def uses_mask(self) -> bool:
@@ -169,9 +172,7 @@ class Layer:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Records, traces or runs the layer, by what it is given; see the head of this module."""
-        first = first_call_parameter(type(self))
-        if not args and first in kwargs:
-            args = (kwargs.pop(first),)
+        args, kwargs = self._input_first(args, kwargs)
         self._check_arguments(args)
         leaves = flatten((args, list(kwargs.values())))
         if not leaves:
@@ -233,6 +234,13 @@ class Layer:
             self._add_activity_losses(tracer, outputs)
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
 
+    def _input_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call with the first one by position, that may be given by its name."""
+        first = first_call_parameter(type(self))
+        if args or first not in kwargs:
+            return args, kwargs
+        return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
+
     def _check_arguments(self, args: tuple[Any, ...]) -> None:
         """Raises InvalidArgumentError unless there is an input, of a kind that the layer takes."""
         what = f"{type(self).__name__} {self.name!r}"
@@ -267,7 +275,8 @@ class Layer:
 
     def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
         """The outputs, each carrying the mask that `compute_mask` gives it."""
-        computed = self.compute_mask(inputs, masks)
+        makes_masks = self.supports_masking or type(self).compute_mask is not Layer.compute_mask
+        computed = self.compute_mask(inputs, masks) if makes_masks else None
         if isinstance(outputs, list | tuple):
             # As in Keras, a single mask belongs to the first output.
             computed = list(computed) if isinstance(computed, list | tuple) else [computed]
@@ -310,7 +319,7 @@ class Layer:
         """KerasTensors of the types of the outputs, for KerasTensors; no call is recorded."""
         from kir.functional import infer_call
 
-        return infer_call(self, args, kwargs).outputs
+        return infer_call(self, *self._input_first(args, kwargs)).outputs
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """As `compute_output_spec`, under the name that Keras calls it by."""
@@ -431,7 +440,7 @@ class Layer:
         while pending:
             layer = pending.pop()
             layer._trainable = bool(value)
-            for weight in layer._own_weights:
+            for weight in layer.own_weights:
                 weight.trainable = bool(value) and weight.made_trainable
             pending.extend(layer.sublayers())
 
