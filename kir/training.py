@@ -73,8 +73,8 @@ def require_trained(model: Layer) -> None:
     """Raises UnsupportedError if a script wanted to train a weight of the model, and gave no other numbers since."""
     if any(weight.awaits_training for weight in model.weights):
         raise UnsupportedError(
-            f"{model.name!r} was not trained, since kir does not train, and weights that nobody trained could replace "
-            f"trained ones; {ADVICE} first"
+            f"{model.name!r} was not trained here, and weights that nobody trained could replace trained ones; load "
+            f"trained weights before"
         )
 
 
@@ -133,6 +133,9 @@ class Training:
         return self._unmeasured(return_dict)
 
     test_on_batch = evaluate
+    # Names of Keras 2.
+    fit_generator = fit
+    evaluate_generator = evaluate
 
     def _await_training(self: Any, method: str) -> None:
         for weight in self.trainable_weights:

@@ -17,6 +17,7 @@ from keras.src.ops import numpy as keras_numpy
 
 from kir import Input, Model, Sequential, layers
 from kir import backend as K
+from kir.errors import FormatError, UnsupportedError
 from kir.exporters.keras_file import _CONFIG_ARGUMENTS, CALL_ARGUMENTS, OPERATION_MODULES
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.importers.keras_file.operations import OPERATIONS
@@ -136,6 +137,43 @@ def test_a_model_is_made_again_from_its_config(make: Callable[[], Model]) -> Non
     again.set_weights(model.get_weights())
     assert again.to_json() == model.to_json()
     assert str(again.to_graph()) == str(model.to_graph())
+
+
+def test_a_function_without_a_name_is_not_saved(tmp_path: Path) -> None:
+    """Keras would write its bytecode, which kir never writes nor reads."""
+    x = Input((3,))
+    model = Model(x, layers.Lambda(lambda x: x + 1, name="plus")(x))
+    with pytest.raises(UnsupportedError, match="layer 'plus' has a function without a name"):
+        model.save(tmp_path / "model.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def named_function(x: Any) -> Any:
+    return K.square(x)
+
+
+def test_a_function_with_a_name_is_saved_by_it(tmp_path: Path) -> None:
+    x = Input((3,))
+    model = Model(x, layers.Lambda(named_function)(x))
+    model.save(tmp_path / "model.keras")
+    again = load_keras_model(tmp_path / "model.keras", custom_objects={"named_function": named_function})
+    assert_same_results(model, again, feeds_of(model))
+
+
+def test_what_is_no_operation_of_keras_is_said() -> None:
+    x = Input((3,))
+    with pytest.raises(UnsupportedError, match=r"batch_flatten .*is no operation that Keras's files hold; put it into"):
+        Model(x, K.batch_flatten(x)).to_json()
+    with pytest.raises(UnsupportedError, match="no unknown size such as h"):
+        Model(y := Input(("h", 2)), K.reshape(y, (-1, y.type.shape[1]))).to_json()
+
+
+def test_a_config_that_is_none_of_keras_is_refused() -> None:
+    layer = {"module": "keras.layers", "class_name": "Unheard", "config": {"name": "a"}}
+    with pytest.raises(UnsupportedError, match="there is no layer Unheard"):
+        Sequential.from_config({"name": "s", "layers": [layer]})
+    with pytest.raises(FormatError, match="has no list of layers"):
+        Model.from_config({"name": "s", "layers": 3})
 
 
 def classes_of_keras() -> dict[str, tuple[str, Any]]:
