@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kir.layers
 from kir.layers.base import Layer, own_arguments
-from kir.layers.unsupported import UNSUPPORTED
+from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -25,6 +25,12 @@ Arguments, defaults and numbers are those of Keras 3. Every layer also takes `na
 `batch_size`. A mask that is lost is an error in a model written with kir's layers, and as in Keras a warning in one
 that was read from a file (`--on-lost-mask`). This page is made from the code: `python -m tests.readme`.
 """
+
+MEMBERS_HEAD = """
+Layers and models have all other methods and properties of Keras's, with the same arguments. These are missing:
+
+| arguments, methods and properties | why |
+|---|---|"""
 
 
 def layer_page() -> str:
@@ -39,6 +45,10 @@ def layer_page() -> str:
         parts.append("")
     parts.append("## Not supported\n\n| layer | why |\n|---|---|")
     parts += [f"| {name} | {reason} |" for name, reason in sorted(UNSUPPORTED.items())]
+    parts.append(MEMBERS_HEAD)
+    reasons = {**UNSUPPORTED_ARGUMENTS, **UNSUPPORTED_MEMBERS}
+    for reason in sorted(set(reasons.values())):
+        parts.append(f"| {' '.join(sorted(name for name in reasons if reasons[name] == reason))} | {reason} |")
     return "\n".join(parts) + "\n"
 
 
