@@ -26,7 +26,7 @@ from kir.functional import record_operation as record_operation
 from kir.graph import Graph
 from kir.keras_tensor import Call, shape_with_none
 from kir.keras_tensor import KerasTensor as KerasTensor
-from kir.layers.base import Layer
+from kir.layers.base import Layer, NoSuchTensorError
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
 from kir.naming import automatic_name, unique
@@ -645,7 +645,7 @@ class Sequential(Model):
 
     def _require_built(self, tensor: KerasTensor | None) -> KerasTensor:
         if tensor is None:
-            raise InvalidArgumentError(
+            raise NoSuchTensorError(
                 f"the input shape of {self.name!r} is not known; begin with Input(shape=…), give the first layer "
                 f"input_shape=…, or call build((None, …))"
             )

@@ -44,8 +44,8 @@ from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
 from kir.types import DType, as_dtype, format_shape
 
 
-class NotOneCallError(InvalidArgumentError, AttributeError):
-    """A layer has no input or output, or several. An AttributeError, as in Keras, for `hasattr`."""
+class NoSuchTensorError(InvalidArgumentError, AttributeError):
+    """A layer or model has no input or output yet, or several. An AttributeError, as in Keras, for `hasattr`."""
 
 
 # The arguments of `add_weight` by position; what else there is means nothing for an export.
@@ -579,6 +579,7 @@ class Layer:
             trainable,
         )
         weight.trainable = trainable and self.trainable
+        weight.path = f"{self.path}/{name}"
         self._own_weights.append(weight)
         return weight
 
@@ -771,7 +772,7 @@ class Layer:
 
     def _only_call(self) -> Any:
         if len(self.calls) != 1:
-            raise NotOneCallError(
+            raise NoSuchTensorError(
                 f"layer {self.name!r} was called {len(self.calls)} times, so it has no single input or output"
             )
         return self.calls[0]

@@ -44,6 +44,8 @@ class Weight(Variable, NDArrayOperatorsMixin):
         self.initializer = initializer
         self.regularizer = regularizer
         self.constraint = constraint
+        # Where it is: "dense/kernel" for the weight of a layer.
+        self.path = name
         self.trainable = trainable
         # Keras keeps the weights that were made trainable first in their layer, whatever becomes of them.
         self.made_trainable = trainable
