@@ -72,13 +72,17 @@ def save_model(model: Model, path: Path) -> None:
 
     Raises:
         FormatError: the name ends otherwise, or the target cannot be written.
-        UnsupportedError: Keras could not read the file: the model has a function without a name, or one that is no
-            operation of Keras.
+        UnsupportedError: Keras could not read the file: the model is a subclass, or has a function without a name, or
+            one that is no operation of Keras.
     """
     if path.suffix != ".keras":
         raise FormatError(f"cannot save a model to {path}: expected a name ending in .keras")
     description = json.dumps(describe(model))
     for layer in _all_layers(model):
+        if isinstance(layer, Model) and layer.is_subclassed:
+            raise UnsupportedError(
+                f"{layer.name!r} is a subclass of Model, whose files need its code; use save_weights, and the script"
+            )
         if isinstance(layer, Lambda) and "<" in getattr(layer.function, "__qualname__", ""):
             raise UnsupportedError(
                 f"layer {layer.name!r} has a function without a name of its own, which Keras's files hold as bytecode; "

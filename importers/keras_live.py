@@ -54,13 +54,16 @@ def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[s
         model: a functional or sequential model of Keras that is built.
         path: the script that built it. The functions in its folder that Lambdas call are traced; for this they are
             copied, with kir's functions in place of Keras's.
-        definitions: gives what the script defines where `keras` is kir: the classes of layers that own layers.
+        definitions: gives what the script defines where `keras` is kir: the classes of layers that own layers, and
+            subclassed models.
 
     Raises:
-        UnsupportedError: it is neither functional nor sequential, or has layers that kir has not; all are listed.
+        UnsupportedError: it is a subclass that the script does not keep, or has layers that kir has not, all listed.
         FormatError: it has no input shape.
     """
-    _require_functional(model, path)
+    if _kind_of_model(model) is None:
+        return _subclassed_model(model, path, definitions())
+    _require_input_shape(model, path)
     description = _describe(model, path)
     _put_live_objects(description, model, Rebinder(path.parent))
     owns_layers = any(_is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model))
@@ -72,12 +75,23 @@ def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[s
     return converted
 
 
-def _require_functional(model: Any, path: Path) -> None:
-    if _kind_of_model(model) is None:
-        raise UnsupportedError(
-            f"{path}: {type(model).__name__} {model.name!r} is a subclass of keras.Model, and only its call knows the "
-            f"layers; make it functional: inputs = keras.Input(shape); model = keras.Model(inputs, model.call(inputs))"
-        )
+def _subclassed_model(model: Any, path: Path, definitions: Mapping[str, Any]) -> Model:
+    """What the script makes of the same name where `keras` is kir, with the weights of the model.
+
+    Only the model's `call` knows its layers, and it computes with Keras's functions.
+    """
+    for found in definitions.values():
+        if isinstance(found, Model) and found.name == model.name and type(found).__name__ == type(model).__name__:
+            _save_and_load_weights(model, found)
+            return found
+    raise UnsupportedError(
+        f"{path}: {type(model).__name__} {model.name!r} is a subclass of keras.Model, and only its call knows the "
+        f"layers; keep it in a global variable of the script, or make it functional: inputs = keras.Input(shape); "
+        f"model = keras.Model(inputs, model.call(inputs))"
+    )
+
+
+def _require_input_shape(model: Any, path: Path) -> None:
     if not model.built or not model.inputs:
         raise FormatError(
             f"{path}: the model {model.name!r} has no input shape yet; begin it with keras.Input(shape), or call "

@@ -62,6 +62,8 @@ class Model(Training, Layer):
     """
 
     supports_masking = True
+    # Whether only `call` knows the layers; see `kir.subclassing`.
+    is_subclassed = False
     # What `output_names` was set to.
     given_output_names: list[str] | None = None
 
@@ -76,17 +78,20 @@ class Model(Training, Layer):
         trainable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False, **kwargs)
+        kwargs.setdefault("autocast", type(self).call is not Model.call)
+        super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
         # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
         self._plan: Plan | None = None
         self._planned_arrays: list[Array] = []
         self._states: list[CarriedState] = []
+        if inputs is None and outputs is None and type(self).call is not Model.call:
+            self.is_subclassed = True
+            return
         if inputs is None or outputs is None:
             raise InvalidArgumentError(
                 f"{type(self).__name__} needs inputs and outputs; received inputs={inputs!r}, outputs={outputs!r}. "
-                f"A subclassed model has no recorded graph: build it with Input(...), layer calls and "
-                f"Model(inputs, outputs)"
+                f"Give both, as Model(inputs, outputs), or define call in the subclass"
             )
         self._connect(inputs, outputs)
 
@@ -136,13 +141,26 @@ class Model(Training, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in Keras's order: from the inputs on by depth, then in order of traversal."""
+        """The layers, in Keras's order: from the inputs on by depth, then in order of traversal.
+
+        Of a subclassed model, those that are attributes, in the order in which they became that.
+        """
+        if self.is_subclassed:
+            return list({id(layer): layer for layer in self.owned_layers().values()}.values())
         return [layer for layer in self._layers if layer.is_layer]
 
     @property
     def operations(self) -> list[Layer]:
-        """The layers and the recorded functions among them, such as `x + 1`."""
+        """The layers and the recorded functions among them, such as `x + 1`.
+
+        Of a subclassed model, the inputs and the one layer that runs its `call`.
+        """
+        self._require_connected()
         return list(self._layers)
+
+    def owned_layers(self) -> dict[str, Layer]:
+        """The layers of a subclassed model, by where Keras's files have them."""
+        return {place: one for place, one in super().owned_layers().items() if not place.startswith("_layers/")}
 
     def sublayers(self) -> list[Layer]:
         """The layers; see `layers`."""
@@ -168,21 +186,25 @@ class Model(Training, Layer):
     @property
     def inputs(self) -> list[KerasTensor]:
         """The input tensors, flat."""
+        self._require_connected()
         return flatten(self.input_structure)
 
     @property
     def outputs(self) -> list[KerasTensor]:
         """The output tensors, flat."""
+        self._require_connected()
         return flatten(self.output_structure)
 
     @property
     def input(self) -> Any:
         """The input tensors as they were given."""
+        self._require_connected()
         return self.input_structure
 
     @property
     def output(self) -> Any:
         """The output tensors as they were given."""
+        self._require_connected()
         return self.output_structure
 
     @property
@@ -222,11 +244,51 @@ class Model(Training, Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As `Layer.__call__`; of arrays, a list of one output gives that output, as in Keras and in `predict`."""
+        given, _ = self._input_first(args, kwargs)
+        self.connect_to(*given[:1])
         outputs = super().__call__(*args, **kwargs)
         return outputs if any(isinstance(x, SymbolicOperators) for x in flatten(outputs)) else only_item(outputs)
 
+    def connect_to(self, inputs: Any) -> None:
+        """Makes a subclassed model one of inputs like these, if it has none yet.
+
+        Raises:
+            KirError: the model's `call` cannot be traced.
+        """
+        if self.is_subclassed and not hasattr(self, "recorded") and flatten(inputs):
+            from kir.subclassing import connect
+
+            self._connect(*connect(self, inputs))
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes a subclassed model one of inputs of this shape, or of these shapes, and of the default dtype."""
+        is_first, self.built = not self.built, True
+        # Not from a `build` of the subclass's own that runs while its call is traced.
+        if self.is_subclassed and is_first and input_shape is not None:
+            from kir.subclassing import placeholders
+
+            self.connect_to(placeholders(input_shape))
+
+    def ensure_built(self, input_shape: Any) -> None:
+        """Runs the `build` of a subclassed model's own, once."""
+        if not self.built:
+            self.built = True
+            if type(self).build is not Model.build:
+                self.build(input_shape)
+
+    def _require_connected(self) -> None:
+        if self.is_subclassed and not hasattr(self, "recorded"):
+            raise NoSuchTensorError(
+                f"{type(self).__name__} {self.name!r} is a subclass of Model that has no inputs yet; call it in the "
+                f"script, on keras.Input(shape) or an array, or call its build((None, …))"
+            )
+
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
+        return self.run_recorded(inputs, mask)
+
+    def run_recorded(self, inputs: Any, mask: Any = None) -> Any:
+        """See `call`, which a subclass may define anew."""
         given = self._flat_inputs(inputs)
         if mask is not None:
             masks = _flat_masks(mask)
@@ -243,7 +305,7 @@ class Model(Training, Layer):
 
     def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
         """The outputs as they are: the model's own layers have put masks on them."""
-        return outputs
+        return super().mask_outputs(inputs, outputs, masks) if self.is_subclassed else outputs
 
     def _flat_inputs(self, inputs: Any) -> list[Any]:
         """The inputs in the order of `self.inputs`; a dict goes by name.
@@ -281,6 +343,7 @@ class Model(Training, Layer):
         from kir import passes
         from kir.interpreter import Plan
 
+        self.connect_to(x)
         arrays = self.get_weights()
         if self._plan is None or any(a is not b for a, b in zip_longest(arrays, self._planned_arrays)):
             graph, self._states = lower_with_states(self)
@@ -314,7 +377,7 @@ class Model(Training, Layer):
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
         tracer.collects_losses = True
-        self.call(_add_inputs(self, tracer, {}))
+        self.run_recorded(_add_inputs(self, tracer, {}))
         terms = _loss_terms(self, tracer)
         for index, term in enumerate(terms):
             graph.add(Output(str(index)), term.value)
@@ -341,6 +404,8 @@ class Model(Training, Layer):
         """
         from kir.exporters.keras_file import model_config
 
+        if self.is_subclassed:
+            return super().get_config()
         return model_config(self)
 
     @classmethod
@@ -688,7 +753,7 @@ def lower_with_states(
     elif training:
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
-    outputs = model.call(inputs)
+    outputs = model.run_recorded(inputs)
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
     states = add_state_outputs(graph, tracer)

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from kir.errors import KirError, UnsupportedError
 from kir.layers.base import Layer
 from kir.naming import snake_case
@@ -115,8 +117,10 @@ class Training:
         """ "loss" and the names of the metrics that `compile` was given."""
         return ["loss", *map(_metric_name, flatten(self._compiled_metrics))]
 
-    def fit(self: Any, *args: Any, **kwargs: Any) -> History:
+    def fit(self: Any, x: Any = None, *args: Any, **kwargs: Any) -> History:
         """Trains nothing, and warns of that."""
+        if all(isinstance(leaf, np.ndarray) for leaf in flatten(x)):
+            self.connect_to(x)
         self._await_training("fit")
         return History(self)
 

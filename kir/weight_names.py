@@ -71,9 +71,13 @@ def saved_layers(model: Model) -> list[SavedLayer]:
 
 
 def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
-    if not isinstance(layer, Model):
+    if not isinstance(layer, Model) or layer.is_subclassed:
         # A layer that is there under two names is saved under the first.
-        return sorted(layer.owned_layers().items(), key=lambda place: _attribute_order(place[0]))
+        places = list(layer.owned_layers().items())
+        if isinstance(layer, Model):
+            # An attribute of all models.
+            places += [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+        return sorted(places, key=lambda place: _attribute_order(place[0]))
     return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
 
 
