@@ -82,6 +82,10 @@ def _subclassed_model(model: Any, path: Path, definitions: Mapping[str, Any]) ->
     """
     for found in definitions.values():
         if isinstance(found, Model) and found.name == model.name and type(found).__name__ == type(model).__name__:
+            if len(model.weights) != len(found.weights):
+                raise FormatError(
+                    f"{path}: not all layers of {model.name!r} are built; call the model in the script, on an array"
+                )
             _save_and_load_weights(model, found)
             return found
     raise UnsupportedError(

@@ -249,10 +249,15 @@ net.build((None, 4))
 
 
 def test_a_subclassed_model_says_how_to_make_it_functional(tmp_path: Path) -> None:
+    made = SUBCLASSED.replace("net = Net()\nnet.build((None, 4))", "def make():\n    return Net()")
     with pytest.raises(
         UnsupportedError, match=r"Net 'net' is a subclass.*keras\.Model\(inputs, model\.call\(inputs\)\)"
     ):
+        load_script(write(tmp_path, HEAD + made), "make")
+    with pytest.raises(FormatError, match="not all layers of 'net' are built; call the model"):
         load_script(write(tmp_path, HEAD + SUBCLASSED))
+    called = load_script(write(tmp_path, f"{HEAD}{SUBCLASSED}net(np.zeros((1, 4), 'float32'))\n"))
+    assert called.output_shape == (None, 2)
     check(tmp_path, f"{SUBCLASSED}inputs = Input((4,))\nmodel = Model(inputs, net.call(inputs))\n")
 
 
