@@ -213,6 +213,8 @@ OLD_LAYER_MODULES = [
     "convolutional",
     "core",
     "embeddings",
+    "experimental",
+    "experimental.preprocessing",
     "local",
     "merge",
     "noise",
