@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FRAMEWORKS = ("keras", "tensorflow", "torch", "jax")
 FORMATS = ("onnx", "onnxruntime")
-REACH_OUT = ("kir/__init__.py", "kir/graph.py", "kir/model.py", "kir/verify.py")
+REACH_OUT = ("kir/__init__.py", "kir/graph.py", "kir/model.py", "kir/saving.py", "kir/verify.py")
 
 
 @dataclass(frozen=True)
