@@ -135,6 +135,11 @@ class Model(Training, Saving, Layer):
         return "keras.src.models.functional" if type(self) is Model else super().keras_module
 
     @property
+    def described_name(self) -> str:
+        """The name of the class in descriptions."""
+        return self.keras_class_name
+
+    @property
     def registered_name(self) -> str | None:
         """The name by which Keras finds the class."""
         return "Functional" if type(self) is Model else super().registered_name

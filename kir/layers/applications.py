@@ -15,6 +15,9 @@ from kir.layers.base import Layer
 from kir.ops.random import Dropout
 from kir.trace import Tensor, emit
 
+# They have no public name.
+KERAS_MODULE = "keras.src.applications.convnext"
+
 
 class LayerScale(Layer):
     """`x * gamma`, with a trained factor for each channel, the last axis.
@@ -30,6 +33,8 @@ class LayerScale(Layer):
     """
 
     takes_one_tensor = True
+
+    keras_module = KERAS_MODULE
 
     def __init__(self, init_values: float, projection_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,6 +64,8 @@ class StochasticDepth(Layer):
     """
 
     takes_one_tensor = True
+
+    keras_module = KERAS_MODULE
 
     def __init__(self, drop_path_rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)

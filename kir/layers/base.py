@@ -408,6 +408,11 @@ class Layer(WeightOwner):
         return "keras.layers" if cls.__module__.startswith("kir.") else cls.__module__
 
     @property
+    def described_name(self) -> str:
+        """The name of the class in descriptions, which for a layer is the one that scripts use."""
+        return type(self).__name__
+
+    @property
     def registered_name(self) -> str | None:
         """The name by which Keras finds a class of the user's own."""
         cls = type(self)
@@ -652,7 +657,7 @@ def to_config(value: Any) -> Any:
     if isinstance(value, Layer):
         return {
             "module": value.keras_module,
-            "class_name": value.keras_class_name,
+            "class_name": value.described_name,
             "config": value.get_config(),
             "registered_name": value.registered_name,
         }

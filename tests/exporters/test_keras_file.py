@@ -81,7 +81,15 @@ def one_list() -> Model:
     return Model([x], {"b": layers.Dense(2)(x), "a": layers.ReLU(max_value=1)(x)}, trainable=False)
 
 
-MODELS = [shared, nested, wrappers, operations, attention, chain, one_list]
+def unusual() -> Model:
+    """Classes whose names in Keras are not those that scripts use, or not public."""
+    x = Input((4, 6))
+    y = layers.StochasticDepth(0.2)(layers.LayerScale(0.1, 6)(layers.GroupQueryAttention(3, 4, 2)(x, x)))
+    y = layers.Dense(3, activation=layers.LeakyReLU(0.2), dtype="mixed_float16")(y)
+    return Model(x, layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)])(layers.Discretization([0.2, 0.5])(y)))
+
+
+MODELS = [unusual, shared, nested, wrappers, operations, attention, chain, one_list]
 
 
 def feeds_of(model: Model) -> list[Any]:
