@@ -7,6 +7,12 @@ Only click is imported here: `kir --help` must be instant, so every command impo
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # python -m kir.cli, or python cli.py: before anything is imported that an interrupt could arrive in.
+    from kir.program import main as run_program
+
+    run_program()
+
 import contextlib
 import dataclasses
 import functools
@@ -22,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from kir import __version__
+from kir.program import EXIT_INTERRUPTED, interrupts
 
 if TYPE_CHECKING:
     from kir.dims import Dim
@@ -32,13 +39,12 @@ if TYPE_CHECKING:
     from kir.verify import VerificationReport
 
 EXIT_BUG = 4
-EXIT_INTERRUPTED = 130
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 BUG_ADDRESS = "please report it, with the command and the model, where you got kir from"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 provider_option = click.option(
-    "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, …"
+    "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, ..."
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."
@@ -430,12 +436,15 @@ def summary(
 ) -> None:
     """Print MODEL's layers, or its graph."""
     source.refuse_for_layers(keep_unknown)
-    subject = source.read(keep_unknown=keep_unknown)
-    from kir.model import Model
-    from kir.summary import print_summary, summarize
+    with _progress() as progress:
+        progress("reading the model")
+        subject = source.read(keep_unknown=keep_unknown)
+        from kir.model import Model
+        from kir.summary import print_summary, summarize
 
-    if ops:
-        _print_graph(subject.to_graph() if isinstance(subject, Model) else subject, level, as_json)
+        graph = _graph_to_print(subject, level) if ops else None
+    if graph is not None:
+        _print_json({"graph": str(graph).splitlines()}) if as_json else print(graph)
     elif not isinstance(subject, Model):
         raise click.UsageError(f"{source.name} has no layers; print its graph (--ops), or see kir inspect")
     elif as_json:
@@ -491,7 +500,7 @@ def plot(
     else:
         size = f", {report.zoom:.2g} pixels to one of the drawing" if report.zoom is not None else ""
         tabs = f", tabs {', '.join(report.stages)}" if report.stages else ""
-        click.echo(f"{report.path}: {report.boxes} boxes, {report.links} links{size}{tabs}")
+        print(f"{report.path}: {report.boxes} boxes, {report.links} links{size}{tabs}")
 
 
 @cli.command()
@@ -542,23 +551,27 @@ def diff(
     Names of layers and sizes are no differences; layers that are called otherwise are listed. The numbers are those of
     kir's interpreter; kir verify runs a file in onnxruntime.
     """
-    with _progress() as progress:
-        progress("reading A")
-        subject_a = a.read(batch, input_shapes, keep_unknown=True)
-        progress("reading B")
-        subject_b = b.read(batch, input_shapes, keep_unknown=True)
-        from kir.diff import compare_graphs, default_level
+
+    def read(source: Source) -> tuple[Model | Graph, Graph]:
+        subject = source.read(batch, input_shapes, keep_unknown=True)
         from kir.model import Model, lower
 
-        def graph_of(subject: Model | Graph) -> Graph:
-            if not isinstance(subject, Model):
-                return subject
-            sizes = _parse_sizes(subject, batch, input_shapes)
-            return lower(subject, training=training, sizes=sizes, losses=losses)
+        if not isinstance(subject, Model):
+            return subject, subject
+        sizes = _parse_sizes(subject, batch, input_shapes)
+        return subject, lower(subject, training=training, sizes=sizes, losses=losses)
+
+    with _progress() as progress:
+        # A is lowered before B is read: functions of scripts may import modules from beside them when they are traced.
+        progress("reading A")
+        subject_a, graph_a = read(a)
+        progress("reading B")
+        subject_b, graph_b = read(b)
+        from kir.diff import compare_graphs, default_level
 
         comparison = compare_graphs(
-            graph_of(subject_a),
-            graph_of(subject_b),
+            graph_a,
+            graph_b,
             level=default_level(subject_a, subject_b) if level is None else level,
             training=training,
             metadata=a.is_onnx and b.is_onnx,
@@ -601,7 +614,7 @@ def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str,
         _print_json({"outputs": described, "written": None if output is None else str(output)})
     else:
         for name, facts in described.items():
-            click.echo(f"{name}: " + "  ".join(f"{key} {value}" for key, value in facts.items()))
+            print(f"{name}: " + "  ".join(f"{key} {value}" for key, value in facts.items()))
 
 
 @cli.command()
@@ -653,34 +666,64 @@ def ops(as_json: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits with its code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs the command line in this process and exits with its code; `kir.program.main` runs it as a program."""
+    sys.exit(run_arguments(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run_arguments(arguments: list[str]) -> int:
+    """Runs a command, says what goes wrong, and returns the exit code."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     warnings.showwarning = _show_warning
-    sys.exit(_run(arguments))
+    return _run(arguments)
 
 
 def _run(arguments: list[str]) -> int:
-    debug = "--debug" in arguments
+    debug, as_json = "--debug" in arguments, "--json" in arguments
+    try:
+        code = _run_command(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _report_interrupt()
+    except Exception as error:
+        return _report_interrupt() if _is_interrupt(error) else _report(error, debug, as_json)
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Runs a command and returns its exit code.
+
+    Raises:
+        Exception: whatever it raises, but for click's own exceptions.
+    """
     try:
         cli.main(args=arguments, prog_name="kir", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return EXIT_INTERRUPTED
+    except click.Abort:
+        return _report_interrupt()
     except click.exceptions.Exit as exit:
         return exit.exit_code
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 1
-    except BrokenPipeError:
-        # Whoever reads our output has seen enough; keep Python from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        return _report(error, debug, "--json" in arguments)
     return 0
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _report_interrupt() -> int:
+    _say("interrupted")
+    return EXIT_INTERRUPTED
+
+
+def _is_interrupt(error: Exception) -> bool:
+    """Whether an interrupt was turned into this error, as modules in C do that import others."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    return interrupts.raised and any(isinstance(one, ImportError | SystemError | KeyboardInterrupt) for one in causes)
 
 
 def _report(error: Exception, debug: bool, as_json: bool) -> int:
@@ -692,7 +735,7 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     if debug or not expected:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        _say("".join(traceback.format_exception(error)).rstrip())
     message = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         message = f"out of memory: {message}; --no-verify needs least"
@@ -700,11 +743,11 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
         message = f"{message}, which kir needs; install kir with its dependencies"
     code = error.exit_code if isinstance(error, KirError) else 2 if expected else EXIT_BUG
     prefix = "error" if expected else "bug in kir"
-    click.echo(f"{prefix}: {message}", err=True)
+    _say(f"{prefix}: {message}")
     for note in getattr(error, "__notes__", []):
-        click.echo(f"  {note}", err=True)
+        _say(f"  {note}")
     if not expected:
-        click.echo(BUG_ADDRESS, err=True)
+        _say(BUG_ADDRESS)
     if as_json:
         _print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
     return code
@@ -718,19 +761,23 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    click.echo(f"warning: {message}", err=True)
+    _say(f"warning: {message}")
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """A function that shows the stage under way on standard error, when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda stage: None
-        return
-    from rich.console import Console
+    """A function that shows the stage under way on standard error, when that is a terminal.
 
-    with Console(stderr=True).status("") as status:
-        yield lambda stage: status.update(f"{stage} …")
+    While open, everything that is printed goes there: functions of the model's author print when they are traced.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        if not sys.stderr.isatty():
+            yield lambda stage: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status("") as status:
+            yield lambda stage: status.update(f"{stage} …")
 
 
 # Reading arguments
@@ -825,7 +872,7 @@ def _printer(name: str | None) -> Callable[[Any, Any, int], None] | None:
 
     def print_graph(run: Any, graph: Any, changes: int) -> None:
         if run.name == name:
-            click.echo(f"after {name} ({changes} changes):\n{graph}", err=True)
+            _say(f"after {name} ({changes} changes):\n{graph}")
 
     return print_graph
 
@@ -834,7 +881,7 @@ def _printer(name: str | None) -> Callable[[Any, Any, int], None] | None:
 
 
 def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, allow_nan=True, default=str))
+    print(json.dumps(document, indent=2, allow_nan=True, default=str))
 
 
 def _export_json(result: ExportResult) -> dict[str, Any]:
@@ -853,12 +900,13 @@ def _export_json(result: ExportResult) -> dict[str, Any]:
     }
 
 
-def _print_graph(graph: Graph, level: int, as_json: bool) -> None:
+def _graph_to_print(subject: Model | Graph, level: int) -> Graph:
     from kir import passes
+    from kir.model import Model
 
+    graph = subject.to_graph() if isinstance(subject, Model) else subject
     passes.run(graph, passes.pipeline(level))
-    text = str(graph)
-    _print_json({"graph": text.splitlines()}) if as_json else click.echo(text)
+    return graph
 
 
 def _print_export(result: ExportResult) -> None:
@@ -866,43 +914,43 @@ def _print_export(result: ExportResult) -> None:
 
     document = _export_json(result)
     data = f", data in {document['data']}" if document["data"] else ""
-    click.echo(
+    print(
         f"{document['file']}: {document['nodes']} nodes, opset {document['opset']}, "
         f"{format_bytes(document['bytes'])}{data}"
     )
     for role in ("inputs", "outputs"):
         for name, type in document[role].items():
-            click.echo(f"  {role[:-1]:<7} {name}: {type}")
+            print(f"  {role[:-1]:<7} {name}: {type}")
     changed = ", ".join(f"{name} {count}" for name, count in document["passes"].items())
-    click.echo(f"  passes  {changed or 'nothing to change'}")
+    print(f"  passes  {changed or 'nothing to change'}")
     if result.verification is None:
-        click.echo("not verified")
+        print("not verified")
     else:
         _print_verification(result.verification)
     if result.source is not None:
-        click.echo(f"the file that was read computes the same, in {result.source.runs} runs")
+        print(f"the file that was read computes the same, in {result.source.runs} runs")
 
 
 def _print_script(report: ScriptReport) -> None:
     from kir.summary import format_bytes
 
     weights = f", weights in {report.weights_path}" if report.weights_path else ""
-    click.echo(f"{report.path}: {report.lines} lines, {format_bytes(report.size_bytes)}{weights}")
+    print(f"{report.path}: {report.lines} lines, {format_bytes(report.size_bytes)}{weights}")
     if report.verification is None:
-        click.echo("not verified")
+        print("not verified")
         return
     same = "the same ONNX file, byte for byte" if report.same_bytes else "an ONNX file that computes the same"
-    click.echo(f"the script was run, and exports to {same}")
+    print(f"the script was run, and exports to {same}")
     _print_verification(report.verification)
     if report.source is not None:
-        click.echo(f"the file that was read computes the same, in {report.source.runs} runs")
+        print(f"the file that was read computes the same, in {report.source.runs} runs")
 
 
 def _print_verification(report: VerificationReport) -> None:
     verdict = "verified" if report.passed else "MISMATCH"
-    click.echo(f"{verdict} in onnxruntime ({report.provider}), {report.runs} runs of random inputs, seed {report.seed}")
-    click.echo(f"allowed error: {report.method}")
-    click.echo(str(report))
+    print(f"{verdict} in onnxruntime ({report.provider}), {report.runs} runs of random inputs, seed {report.seed}")
+    print(f"allowed error: {report.method}")
+    print(str(report))
 
 
 def _print_table(headings: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -916,7 +964,3 @@ def _print_table(headings: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> 
     for row in rows:
         table.add_row(*[escape(str(cell)) for cell in row])
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

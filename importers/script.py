@@ -21,6 +21,7 @@ from kir.errors import KirError, ScriptError
 from kir.fitting import build_fitting
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
+from kir.importers.process_state import as_program
 from kir.layers.base import Layer
 from kir.model import Model
 from kir.naming import reset_names
@@ -29,9 +30,9 @@ from kir.naming import reset_names
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
     """Runs a script and gives the model that it leaves behind.
 
-    The script runs under its own file name, not as `__main__`, with its folder importable, its standard output sent
-    to standard error, layer names counted from the start and random seeds fixed, so that it builds the same model
-    every time.
+    The script runs under its own file name, not as `__main__`, without arguments, with its folder importable, its
+    standard output sent to standard error, layer names counted from the start and random seeds fixed, so that it builds
+    the same model every time. What it changes in the process, such as the folder, is put back (see `as_program`).
 
     Args:
         path: the script.
@@ -50,8 +51,7 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
 def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | None, on_lost_mask: str | None) -> Model:
     reset_names()
     config.set_random_seed(config.DEFAULT_SEED)
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
+    module = _module_of(path)
     on_lost_mask = on_lost_mask or ("warn" if packages_imported(tree) else config.on_lost_mask())
     with (
         _importable(path.parent, module),
@@ -60,9 +60,10 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
         config.lost_masks(on_lost_mask),
         config.own_dtype_policy(),
     ):
-        with _described(path):
+        with as_program(str(path)), _described(path):
             exec(code, module.__dict__)
-            model = _named_model(path, module, name) if name else _only_model(path, module)
+            hint = _hint(module, tree)
+            model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
         return model if isinstance(model, Model) else model_from_keras(model, path, lambda: run_script(path))
 
 
@@ -78,13 +79,11 @@ def run_script(path: Path) -> dict[str, Any]:
         ScriptError: the script cannot be read or run.
     """
     _, code = _compile(path)
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    stand_in = StandIn(chosen=True)
+    module = _module_of(path)
     with (
         _importable(path.parent, module),
-        _keras_names(stand_in, module),
-        contextlib.redirect_stdout(sys.stderr),
+        _keras_names(StandIn(chosen=True), module),
+        as_program(str(path)),
         _described(path),
     ):
         exec(code, module.__dict__)
@@ -109,7 +108,8 @@ def split_name(source: str) -> tuple[Path, str | None]:
 def _compile(path: Path) -> tuple[ast.Module, CodeType]:
     try:
         tree = ast.parse(path.read_bytes(), str(path))
-        return tree, compile(tree, str(path), "exec")
+        # Absolute: functions of the script are looked up by their file, and it may go to another folder.
+        return tree, compile(tree, str(path.absolute()), "exec")
     except OSError as error:
         raise ScriptError(
             f"cannot read {path}: {error.strerror}; expected a Python script that builds a model"
@@ -122,20 +122,49 @@ def _compile(path: Path) -> tuple[ast.Module, CodeType]:
         raise ScriptError(f"{path} is not a Python script: {error}") from None
 
 
+def _module_of(path: Path) -> ModuleType:
+    """The empty module that a script runs in. Its file is absolute, as that of a program is."""
+    module = ModuleType(path.stem)
+    module.__file__ = str(path.absolute())
+    return module
+
+
+# The modules that a script imported from its folder. They stay until another script runs, for its functions may import
+# them when they are traced; then they go, since the next script may have others of the same names.
+_beside_scripts: set[str] = set()
+
+
 @contextlib.contextmanager
 def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
     """While open, modules beside the script can be imported, and the script's own module can be found."""
-    loaded = sys.modules.get(module.__name__)
-    hides_other = loaded is None and importlib.util.find_spec(module.__name__) is None
-    sys.path.insert(0, str(folder.resolve()))
-    if hides_other:
-        sys.modules[module.__name__] = module
+    for name in _beside_scripts:
+        sys.modules.pop(name, None)
+    _beside_scripts.clear()
+    modules, path = set(sys.modules), list(sys.path)
+    name, folder = module.__name__, folder.resolve()
+    hides_other = name in modules or _can_be_imported(name)
+    sys.path.insert(0, str(folder))
+    if not hides_other:
+        sys.modules[name] = module
     try:
         yield
     finally:
-        sys.path.remove(str(folder.resolve()))
-        if hides_other:
-            del sys.modules[module.__name__]
+        if not hides_other:
+            sys.modules.pop(name, None)
+        new = {one for one in sys.modules if one.partition(".")[0] not in modules}
+        _beside_scripts.update(one for one in new if _is_in(folder, sys.modules.get(one.partition(".")[0])))
+        sys.path[:] = path
+
+
+def _can_be_imported(name: str) -> bool:
+    """Whether a module of this name is installed; a name with a dot, which no script can import, counts as one."""
+    return "." in name or importlib.util.find_spec(name) is not None
+
+
+def _is_in(folder: Path, module: ModuleType | None) -> bool:
+    """Whether a module or package stands directly in a folder."""
+    places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
+    return any(Path(place).parent == folder for place in places if place)
 
 
 @contextlib.contextmanager
@@ -161,17 +190,20 @@ def _described(path: Path) -> Iterator[None]:
             f"{_script_line(path, error)}: the script called sys.exit({error.code!r}); put what should run only as a "
             f'program under if __name__ == "__main__":'
         ) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ScriptError(f"{_script_line(path, error)}: {type(error).__name__}: {error}") from error
 
 
 def _script_line(path: Path, error: BaseException) -> str:
     """The innermost line of the script that an exception passed through, as file:line."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    file = str(path.absolute())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _only_model(path: Path, module: ModuleType) -> Any:
+def _only_model(path: Path, module: ModuleType, hint: str) -> Any:
     models = {name: value for name, value in vars(module).items() if _is_model(value)}
     inner = {id(layer) for model in models.values() for layer in _layers_inside(model)}
     found: dict[int, str] = {}
@@ -183,7 +215,7 @@ def _only_model(path: Path, module: ModuleType) -> Any:
     if not found:
         raise ScriptError(
             f"{path} leaves no model behind; expected a global variable that holds a kir.Model or kir.Sequential, or "
-            f"{path}:NAME with the name of a function that returns one{_hint(module)}"
+            f"{path}:NAME with the name of a function that returns one{hint}"
         )
     names = ", ".join(found.values())
     raise ScriptError(
@@ -209,9 +241,9 @@ def _layers_inside(model: Any) -> list[Any]:
     return found
 
 
-def _named_model(path: Path, module: ModuleType, name: str) -> Any:
+def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Any:
     if name not in vars(module):
-        raise ScriptError(f"{path} defines no {name!r}{_hint(module)}")
+        raise ScriptError(f"{path} defines no {name!r}{hint}")
     value: Any = vars(module)[name]
     if callable(value) and not _is_model(value):
         value = value()
@@ -220,7 +252,8 @@ def _named_model(path: Path, module: ModuleType, name: str) -> Any:
     return value
 
 
-def _hint(module: ModuleType) -> str:
+def _hint(module: ModuleType, tree: ast.Module) -> str:
+    """What a script has in place of the model that was looked for."""
     models = [name for name, value in vars(module).items() if _is_model(value)]
     functions = [
         name
@@ -229,4 +262,11 @@ def _hint(module: ModuleType) -> str:
     ]
     parts = [f"models: {', '.join(models)}"] if models else []
     parts += [f"functions: {', '.join(functions)}"] if functions else []
-    return f" (it has {'; '.join(parts)})" if parts else ""
+    has = f" (it has {'; '.join(parts)})" if parts else ""
+    return f'{has}; what is under if __name__ == "__main__": did not run' if _has_main(tree) else has
+
+
+def _has_main(tree: ast.Module) -> bool:
+    """Whether a script does something only as a program."""
+    tests = [ast.unparse(statement.test) for statement in tree.body if isinstance(statement, ast.If)]
+    return any("__name__" in test and "__main__" in test for test in tests)

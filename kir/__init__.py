@@ -9,8 +9,9 @@ A module that this file must never import at the top: any other module of kir.
 
 import importlib
 import os
-from typing import TYPE_CHECKING
 
+# A name that type checkers know; importing `typing` takes longer than the rest of this file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
     from kir.diff import compare

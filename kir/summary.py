@@ -75,13 +75,13 @@ def print_summary(model: Model, console: Console | None = None) -> None:
 
     console = console or Console()
     summary = summarize(model)
-    table = Table(title=f'Model: "{summary.name}"', title_justify="left")
+    table = Table(title=escape(f'Model: "{summary.name}"'), title_justify="left")
     for heading in ("Layer (type)", "Output shape", "Param #", "Connected to", "Arguments"):
         table.add_column(heading, justify="right" if heading == "Param #" else "left", overflow="fold")
     for row in summary.rows:
         table.add_row(
             escape(f"{row.path} ({row.layer})"),
-            row.output_shape,
+            escape(row.output_shape),
             f"{row.parameters:,}",
             escape(", ".join(row.connected_to) or "-"),
             escape(", ".join(f"{key}={value}" for key, value in row.arguments.items())),

@@ -47,7 +47,8 @@ class Rule:
 RULES = [
     Rule("kir/**/*.py", FORMATS + FRAMEWORKS),
     Rule("kir/**/*.py", ("kir.exporters", "kir.importers"), deferred_in=REACH_OUT),
-    Rule("kir/**/*.py", ("kir.cli", "exporters", "importers", "cli", "tests", "models")),
+    Rule("kir/**/*.py", ("kir.cli",), deferred_in=("kir/program.py",)),
+    Rule("kir/**/*.py", ("exporters", "importers", "cli", "tests", "models")),
     Rule("kir/ops/**/*.py", ("kir.layers", "kir.model", "kir.passes")),
     Rule("kir/passes/**/*.py", ("kir.layers", "kir.model")),
     Rule("exporters/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),

@@ -73,6 +73,7 @@ def test_code_under_main_does_not_run(tmp_path: Path) -> None:
     [
         ("x = 1\n", "leaves no model behind"),
         ("def build():\n    pass\n", "functions: build"),
+        ("if __name__ == '__main__':\n    model = 1\n", 'under if __name__ == "__main__": did not run'),
         (
             "a = Sequential([Input((3,)), Dense(2)])\nb = Sequential([Input((3,)), Dense(2)])\n",
             r"2 models behind \(a, b\)",

@@ -71,25 +71,23 @@ def inspect_file(path: Path) -> Inspection:
 
 def print_inspection(inspection: Inspection) -> None:
     """Prints the facts, one line each."""
-    import click
-
     from kir.summary import format_bytes
 
     opsets = ", ".join(f"{domain} {version}" for domain, version in inspection.opsets.items())
-    click.echo(f"{inspection.path}: {format_bytes(inspection.size_bytes)}")
-    click.echo(f"  made by     {inspection.producer or 'unknown'}, opset {opsets}, IR version {inspection.ir_version}")
+    print(f"{inspection.path}: {format_bytes(inspection.size_bytes)}")
+    print(f"  made by     {inspection.producer or 'unknown'}, opset {opsets}, IR version {inspection.ir_version}")
     for role, values in (("input", inspection.inputs), ("output", inspection.outputs)):
         for name, type in values.items():
-            click.echo(f"  {role:<11} {name}: {type}")
+            print(f"  {role:<11} {name}: {type}")
     operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
-    click.echo(f"  nodes       {inspection.node_count}: {operators or 'none'}")
-    click.echo(f"  weights     {inspection.parameters:,} numbers in {inspection.initializers} initializers")
+    print(f"  nodes       {inspection.node_count}: {operators or 'none'}")
+    print(f"  weights     {inspection.parameters:,} numbers in {inspection.initializers} initializers")
     if inspection.external_data:
-        click.echo(f"  data in     {', '.join(inspection.external_data)}")
+        print(f"  data in     {', '.join(inspection.external_data)}")
     if inspection.layers:
-        click.echo(f"  layers      {_listed(inspection.layers)}")
+        print(f"  layers      {_listed(inspection.layers)}")
     for key, value in inspection.metadata.items():
-        click.echo(f"  metadata    {key} = {value}")
+        print(f"  metadata    {key} = {value}")
 
 
 def _listed(counts: Mapping[str, int]) -> str:

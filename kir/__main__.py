@@ -1,0 +1,5 @@
+"""`python -m kir`."""
+
+from kir.program import main
+
+main()

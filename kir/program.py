@@ -1,0 +1,213 @@
+"""The program `kir`: the process around the command line, from its first import to its exit code.
+
+Wherever an interrupt arrives, the program ends with exit code 130 and one word. Standard streams that are closed, full
+or ASCII do not crash it. `main` is what the installed command, `python -m kir` and `python -m kir.cli` run.
+
+At the top nothing is imported that Python has not loaded already: before `main`, an interrupt prints a traceback.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+
+# A name that type checkers know; importing `typing` would take longer than all that comes before `main`.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn, TextIO
+
+EXIT_INTERRUPTED = 130
+
+# What kir itself prints beyond ASCII, for terminals that have no more. Other characters are escaped.
+# fmt: off
+ASCII = {
+    "…": "...", "×": "x", "·": "*", "±": "+-", "−": "-", "→": "->", "²": "^2", "√": "sqrt ", "Φ": "Phi",
+    "─": "-", "━": "=", "│": "|", "•": "*",
+}
+# fmt: on
+
+
+class Interrupts:
+    """The interrupts (SIGINT, Ctrl-C) of the program.
+
+    Attributes:
+        raise_error: whether an interrupt raises KeyboardInterrupt, so that a command can clean up. Before and after a
+            command there is nothing to clean up, and the interrupt ends the process at once.
+        raised: whether one has raised KeyboardInterrupt. Modules in C turn that into ImportError while they are
+            imported, so an exception alone does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.raise_error = False
+        self.raised = False
+
+    def take_over(self) -> None:
+        """Replaces Python's handler, unless the parent ignores interrupts, as a shell does for its background jobs."""
+        import signal
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._arrive)
+            sys.excepthook = self._print_uncaught
+            sys.unraisablehook = self._print_unraisable
+
+    def _arrive(self, number: int, frame: FrameType | None) -> None:
+        if not self.raise_error:
+            end_interrupted()
+        self.raised = True
+        raise KeyboardInterrupt
+
+    def _print_uncaught(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Prints no KeyboardInterrupt: modules in C print one before they turn it into an ImportError."""
+        if not issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, traceback)
+
+    def _print_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Raises a KeyboardInterrupt again in a moment that was lost in a destructor, from which nothing is raised."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+            return
+        import _thread
+        import threading
+
+        again = threading.Timer(0.01, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+
+
+interrupts = Interrupts()
+
+
+class Sink(io.RawIOBase):
+    """The bottom of standard output or error: what cannot be written there is an error once, or never.
+
+    A reader that has seen enough, such as `head`, is no error: the rest goes nowhere.
+
+    Args:
+        raw: what is written to.
+        name: what the error calls it; None for no error, where there is no other place to print it.
+    """
+
+    def __init__(self, raw: io.RawIOBase, name: str | None) -> None:
+        super().__init__()
+        self._raw = raw
+        self._name = name
+        self._lost = False
+
+    def write(self, data: Any) -> int:
+        """Writes bytes, as `io.RawIOBase.write` does.
+
+        Raises:
+            FormatError: they cannot be written, for another reason than that nobody reads them.
+        """
+        if self._lost:
+            return len(data)
+        try:
+            return self._raw.write(data) or 0
+        except OSError as error:
+            self._lost = True
+            if self._name is None or isinstance(error, BrokenPipeError):
+                return len(data)
+            from kir.errors import FormatError
+
+            raise FormatError(f"cannot write to {self._name}: {error.strerror or error}") from error
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+
+def main() -> NoReturn:
+    """Runs the command line on the arguments of the process, and exits with its code."""
+    try:
+        interrupts.take_over()
+    except KeyboardInterrupt:
+        end_interrupted()
+    open_closed_streams()
+    codecs.register_error("kir", describe_character)
+    sys.stdout = guarded(sys.stdout, raw_for_results(), "standard output")
+    sys.stderr = guarded(sys.stderr, raw_of(sys.stderr), None)
+    from kir.cli import run_arguments
+
+    try:
+        interrupts.raise_error = True
+        code = run_arguments(sys.argv[1:])
+        interrupts.raise_error = False
+    except KeyboardInterrupt:
+        # The second interrupt, while the command cleaned up after the first.
+        end_interrupted()
+    leave(code)
+
+
+def end_interrupted() -> NoReturn:
+    """Ends the process at once."""
+    os.write(2, b"interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
+
+
+def open_closed_streams() -> None:
+    """Opens the standard streams that are closed on nothing; otherwise files would get their numbers.
+
+    A file with the number of standard error would get what modules in C print there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
+            setattr(sys, name, stream)
+            # A stream that nothing refers to any more closes its descriptor.
+            setattr(sys, f"__{name}__", stream)
+
+
+def raw_of(stream: TextIO) -> io.RawIOBase:
+    """What is below the buffers of a stream."""
+    raw: io.RawIOBase = getattr(stream.buffer, "raw", stream.buffer)  # type: ignore[arg-type]
+    return raw
+
+
+def raw_for_results() -> io.RawIOBase:
+    """Standard output for results alone.
+
+    What else is written to its descriptor goes to standard error, such as that of the programs that a model script
+    starts. On Windows the descriptor stays, for the console takes all characters only there.
+    """
+    if os.name != "posix":
+        return raw_of(sys.stdout)
+    raw = io.FileIO(os.dup(1), "w")
+    os.dup2(2, 1)
+    return raw
+
+
+def guarded(stream: TextIO, raw: io.RawIOBase, name: str | None) -> TextIO:
+    """A stream like this one with a `Sink` at its bottom, which takes every character whatever its encoding."""
+    buffer = io.BufferedWriter(Sink(raw, name))
+    return io.TextIOWrapper(buffer, stream.encoding, "kir", line_buffering=bool(stream.line_buffering))
+
+
+def describe_character(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding has not, as an error handler of `codecs`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(ASCII.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters), error.end
+
+
+def leave(code: int) -> NoReturn:
+    """Exits without waiting for threads that a model script left running."""
+    import threading
+
+    # What a script prints when it ends is no result.
+    sys.stdout = sys.stderr
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        import atexit
+
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
