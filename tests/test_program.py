@@ -76,7 +76,7 @@ main()
 """
 
 
-# The first import is that of `signal`, before interrupts are expected; those of click, NumPy, h5py, onnx and onnxruntime
+# The first import is that of `signal`, before interrupts are expected; those of click, NumPy, onnx and onnxruntime
 # follow, in Python and in C.
 @pytest.mark.parametrize("count", [1, 2, 30, 120, 240, 360, 480, 600, 720])
 def test_an_interrupt_while_something_is_imported_is_exit_code_130(start: Start, tmp_path: Path, count: int) -> None:
