@@ -224,6 +224,10 @@ def cli(context: click.Context, debug: bool) -> None:
     Or it is an ONNX file, to make it smaller.
     """
     context.obj = {"debug": debug}
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise click.UsageError(f"cannot use the current folder: {error.strerror}; go to one that exists") from None
 
 
 @cli.command()
@@ -731,7 +735,9 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     from kir.errors import KirError
 
     absent = isinstance(error, ModuleNotFoundError) and not (error.name or "kir").startswith("kir")
-    expected = absent or isinstance(error, KirError | MemoryError)
+    # A file that the operating system refuses, such as a name that is too long.
+    refused = isinstance(error, OSError) and error.filename is not None
+    expected = absent or refused or isinstance(error, KirError | MemoryError)
     if debug or not expected:
         import traceback
 
@@ -739,6 +745,8 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     message = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         message = f"out of memory: {message}; --no-verify needs least"
+    elif isinstance(error, OSError) and refused:
+        message = f"cannot use {error.filename}: {error.strerror}"
     elif absent:
         message = f"{message}, which kir needs; install kir with its dependencies"
     code = error.exit_code if isinstance(error, KirError) else 2 if expected else EXIT_BUG
@@ -825,12 +833,14 @@ def _fix_batch(model: Model, batch: int, sizes: dict[str, Dim]) -> None:
 def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
     """The sizes that --input-shapes gives, by input."""
     from kir.errors import InvalidArgumentError
+    from kir.naming import decoded
 
     shapes: dict[str, list[Dim]] = {}
     for text in input_shapes:
         name, colon, sizes = text.rpartition(":")
         if not colon:
             raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
+        name = decoded(name)
         if name in shapes:
             raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
         shapes[name] = [_parse_size(size.strip(), text) for size in sizes.split(",") if size.strip()]
@@ -839,13 +849,14 @@ def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
 
 def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
     from kir.errors import InvalidArgumentError
+    from kir.naming import decoded
 
     metadata: dict[str, str] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise InvalidArgumentError(f"--metadata expects KEY=VALUE; received {item!r}")
-        metadata[key] = value
+        metadata[decoded(key)] = decoded(value)
     return metadata
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Container
+
+from kir.errors import InvalidArgumentError
 
 _counts: Counter[str] = Counter()
 
@@ -51,3 +54,22 @@ def symbol_name(text: str) -> str:
     """`text` with everything that a size's name may not hold replaced by underscores."""
     cleaned = re.sub(r"[^A-Za-z0-9_.]", "_", text)
     return cleaned if cleaned[:1].isalpha() or cleaned[:1] == "_" else f"_{cleaned}"
+
+
+def decoded(text: str) -> str:
+    """Text from the operating system, an argument or a path, in UTF-8 also where Python takes it for ASCII.
+
+    Python keeps bytes that it cannot decode as halves of characters, and all bytes beyond ASCII where the locale is C.
+
+    Raises:
+        InvalidArgumentError: it is not UTF-8.
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        pass
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise InvalidArgumentError(f"{text!r} is not UTF-8, which ONNX files and onnxruntime take alone") from None

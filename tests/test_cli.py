@@ -334,3 +334,119 @@ def test_a_missing_package_is_no_bug(kir: Command, monkeypatch: pytest.MonkeyPat
     assert result.code == 2
     assert "onnx" in result.err
     assert "install kir with its dependencies" in result.err
+
+
+LONG = "a" * 300
+# How files look that are none, by what is in them.
+CONTENTS = {"empty": b"", "text": b"hello", "json": b'{"a": 1}', "list": b"[1, 2", "noise": bytes(range(128, 256)) * 30}
+USES = [
+    ["summary", "{}"],
+    ["summary", "{}", "--ops"],
+    ["export", "{}", "-o", "out.onnx"],
+    ["export", "{}", "-o", "out.py"],
+    ["plot", "{}", "-o", "out.svg"],
+    ["verify", "{}", "model.onnx"],
+    ["verify", "model.py", "{}"],
+    ["diff", "{}", "model.py"],
+    ["inspect", "{}"],
+    ["run", "{}"],
+    ["run", "model.onnx", "{}"],
+    ["export", "model.py", "-o", "out.onnx", "--weights", "{}"],
+]
+
+
+@pytest.mark.parametrize("use", USES, ids=" ".join)
+def test_whatever_is_no_model_is_an_error_of_the_user(kir: Command, tmp_path: Path, use: list[str]) -> None:
+    kir("export", "model.py", "-o", "model.onnx", "--no-verify")
+    Path("loop.onnx").symlink_to("loop.onnx")
+    names = ["", "-", ".", "/", "~", "no/x.onnx", "model.py/x", "model.py:", "loop.onnx", LONG, os.devnull]
+    for ending in (".py", ".onnx", ".keras", ".h5", ".json", ".npz", ".npy"):
+        names += [f"missing{ending}", f"{LONG}{ending}", f"folder{ending}"]
+        Path(f"folder{ending}").mkdir()
+        for content, data in CONTENTS.items():
+            Path(f"{content}{ending}").write_bytes(data)
+            names.append(f"{content}{ending}")
+    before = files(tmp_path)
+    for name in names:
+        result = kir(*[argument.format(name) for argument in use])
+        assert (result.code, "Traceback" in result.err) in [(2, False), (3, False)], (name, result.err)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["my model.py", "a:b.py", "a:b.py:model", "n\nl.py", "ünï.py", "[bold].py", "-x.py"])
+def test_a_script_may_have_any_name(kir: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / name.removesuffix(":model")).write_text(SCRIPT)
+    for command in (["summary"], ["export", "-o", "-out [x] é.onnx", "--no-verify"], ["plot", "-o", "-out [x] é.svg"]):
+        result = kir(*command, "--", name)
+        assert result.code == 0, result.err
+    assert kir("verify", "--", name, "-out [x] é.onnx").code == 0
+
+
+def test_a_folder_that_is_gone_is_an_error_of_the_user(kir: Command, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    result = kir("export", "model.py", "-o", "out.onnx")
+    assert result.code == 2
+    assert "cannot use the current folder" in result.err
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Sequential([Input((4,), name={HALF!a}), Dense(2)])",
+        f"Sequential([Input((4,)), Dense(2, name={HALF!a})])",
+        f"Sequential([Input((4,)), Dense(2, activation='relu', name={HALF!a}), Dense(2)])",
+        f"Sequential([Input((4,)), Dense(2)], name={HALF!a})",
+        f"Sequential([Input((1,), dtype='string'), StringLookup(vocabulary=[{HALF!a}])])",
+    ],
+)
+def test_half_of_a_character_in_a_name_is_shown_and_not_exported(kir: Command, tmp_path: Path, text: str) -> None:
+    head = "from kir import Input, Sequential\nfrom kir.layers import Dense, StringLookup\n"
+    (tmp_path / "half.py").write_text(f"{head}model = {text}\n")
+    json.loads(kir("summary", "half.py", "--json").out)
+    for name in ("half.svg", "half.dot", "half.html", "half.mmd"):
+        assert kir("plot", "half.py", "-o", name).code == 0
+    before = files(tmp_path)
+    for name in ("out.onnx", "out.py"):
+        result = kir("export", "half.py", "-o", name)
+        assert result.code == 2, result.err
+        assert r"\ud800" in result.err
+        assert "half of a character" in result.err
+    assert files(tmp_path) == before
+
+
+def test_half_of_a_character_in_a_keras_file(kir: Command, tmp_path: Path) -> None:
+    inputs = {"class_name": "InputLayer", "config": {"batch_shape": [None, 4], "name": "x", "dtype": "float32"}}
+    dense = {"class_name": "Dense", "config": {"name": HALF, "units": 2}}
+    model = {"class_name": "Sequential", "config": {"name": "m", "layers": [inputs, dense]}}
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    result = kir("export", "model.json", "-o", "out.onnx")
+    assert result.code == 2
+    assert r"\ud800" in result.err
+
+
+@pytest.mark.parametrize("option", [("--metadata", "author=\udce9"), ("--input-shapes", "\udce9:1,4")], ids=str)
+def test_an_argument_that_is_no_text_is_an_error(kir: Command, option: tuple[str, str]) -> None:
+    result = kir("export", "model.py", "-o", "out.onnx", *option)
+    assert result.code == 2
+    assert "not UTF-8" in result.err
+
+
+def test_a_path_that_is_no_text_is_an_error_where_onnxruntime_must_open_it(kir: Command) -> None:
+    for arguments in (["export", "model.py", "-o", "\udce9.onnx"], ["export", "model.py", "-o", "\udce9.py"]):
+        result = kir(*arguments)
+        assert result.code == 2, result.err
+        assert "not UTF-8" in result.err
+
+
+def test_names_are_no_markup(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(SCRIPT.replace('"y")])', '"[/y]")], name="[bold]m[/]")'))
+    result = kir("summary", "model.py")
+    assert result.code == 0, result.err
+    assert 'Model: "[bold]m[/]"' in result.out
+    assert "[/y]" in result.out

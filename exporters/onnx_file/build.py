@@ -54,10 +54,20 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
     no larger.
 
     Raises:
-        InvalidArgumentError: the opset is not one that can be written.
+        InvalidArgumentError: the opset is not one that can be written, or a name is not text that a file can hold.
         UnsupportedError: operators have no ONNX form at the opset; the message lists them all with their layers.
         GraphError: names of inputs and outputs collide.
     """
+    try:
+        return _build(graph, opset, metadata)
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"{error.object!r} cannot be written to an ONNX file, whose texts are UTF-8: it holds "
+            f"{error.object[error.start]!r}, half of a character; give the layer, input or text another name"
+        ) from None
+
+
+def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
     emitter, tensors = _emit_nodes(graph, check_opset(opset))
     if opset is None and graph.has_any(AveragePool):
         emitter, tensors = _emit_fast_means(graph, len(emitter.graph.node)) or (emitter, tensors)

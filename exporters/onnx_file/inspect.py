@@ -99,7 +99,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}; expected an ONNX file") from None
     except DecodeError:

@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
+from kir.naming import decoded
 
 Array = np.ndarray[Any, Any]
 
@@ -146,10 +147,9 @@ def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[t
     if isinstance(model, Path) and not model.is_file():
         raise FormatError(f"cannot read {model}: there is no such file; give the path of an ONNX file")
     shown = "the model" if isinstance(model, bytes) else str(model)
+    source = model if isinstance(model, bytes) else decoded(str(model))
     try:
-        return onnxruntime.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=providers
-        )
+        return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
         raise _missing_kernel(model, str(error)) or FormatError(f"onnxruntime cannot load {shown}: {error}") from error
 

@@ -28,6 +28,7 @@ from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
+from kir.naming import decoded
 
 CHUNK_BYTES = 1 << 20
 
@@ -124,7 +125,7 @@ def write_graph(
     data_path = None
     if offsets:
         data_path = path.with_name(DATA_FILE.add(path, lambda file: _write_data(file, parts, offsets)))
-    pieces = _layout(parts, offsets, data_path.name if data_path else "")
+    pieces = _layout(parts, offsets, decoded(data_path.name) if data_path else "")
     length = sum(map(_length, pieces))
     if length > MAX_MESSAGE_BYTES:
         raise FormatError(
