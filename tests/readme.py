@@ -114,10 +114,10 @@ def with_part(text: str, name: str, content: str) -> str:
 
 def generated_readme() -> str:
     """The README with its generated parts as the code says they are."""
-    text = with_part(README.read_text(), "table", layer_table())
+    text = with_part(README.read_text(encoding="utf-8"), "table", layer_table())
     return with_part(text, "export", export_transcript())
 
 
 if __name__ == "__main__":
-    README.write_text(generated_readme())
-    PAGE.write_text(layer_page())
+    README.write_text(generated_readme(), encoding="utf-8")
+    PAGE.write_text(layer_page(), encoding="utf-8")

@@ -36,7 +36,9 @@ def start(tmp_path: Path) -> Start:
     """Starts Python, by default as the program, in a folder that holds SCRIPT as model.py."""
     (tmp_path / "model.py").write_text(SCRIPT)
 
-    def started(*arguments: str, python: tuple[str, ...] = ("-m", "kir"), **options: object) -> subprocess.Popen[bytes]:
+    def started(
+        *arguments: str | bytes, python: tuple[str, ...] = ("-m", "kir"), **options: object
+    ) -> subprocess.Popen[bytes]:
         settings = {"PYTHONPATH": str(ROOT), **options.pop("env", {})}  # type: ignore[dict-item]
         return subprocess.Popen(
             [sys.executable, *python, *arguments],
@@ -204,7 +206,7 @@ def test_an_ascii_terminal_shows_every_character(start: Start, tmp_path: Path, t
         assert process.returncode == 0, err
         assert out.isascii()
         assert b"\\xe9x" in out
-    process = start("summary", "é.py", env=ASCII_TERMINALS[terminal])
+    process = start("summary", "é.py".encode(), env=ASCII_TERMINALS[terminal])
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert b"there is no file" in err

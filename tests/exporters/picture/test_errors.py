@@ -44,7 +44,7 @@ def verify(capsys: pytest.CaptureFixture[str], file: Path, *options: str) -> tup
 
 
 def statuses(page: Path) -> set[str]:
-    text = page.read_text().partition('id="data">')[2].partition("</script>")[0]
+    text = page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0]
     [stage] = json.loads(text)["stages"]
     return set(stage["arrived"].values())
 

@@ -162,7 +162,7 @@ def run_kir(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def test_kir_plot_writes_the_file_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "siamese.svg"
     assert run_kir(capsys, SIAMESE, "-o", str(path)) == (0, f"{path}: 12 boxes, 14 links\n", "")
-    assert path.read_text().startswith("<svg ")
+    assert path.read_text(encoding="utf-8").startswith("<svg ")
 
 
 def test_kir_plot_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
