@@ -49,7 +49,10 @@ provider_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."
 )
-batch_option = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.")
+# What ONNX can write down for a size.
+LARGEST_SIZE = 2**63 - 1
+
+batch_option = click.option("--batch", type=click.IntRange(1, LARGEST_SIZE), help="Fix the batch size.")
 shapes_option = click.option(
     "--input-shapes",
     multiple=True,
@@ -394,6 +397,8 @@ def verify(
         if source.is_onnx:
             if page is not None:
                 raise click.UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
+            layers_only = {"--training": training, "--losses": losses, "--batch": batch, "--input-shapes": input_shapes}
+            source.refuse({**layers_only, "--bisect": bisect})
             report = verification.verify_onnx_files(Path(source.name), file, provider=provider, seed=seed)
         else:
             from kir import passes
@@ -684,7 +689,7 @@ def run_arguments(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
-        code = _run_command(arguments)
+        code = _run_command(arguments, as_json)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -693,7 +698,7 @@ def _run(arguments: list[str]) -> int:
         return _report_interrupt() if _is_interrupt(error) else _report(error, debug, as_json)
 
 
-def _run_command(arguments: list[str]) -> int:
+def _run_command(arguments: list[str], as_json: bool) -> int:
     """Runs a command and returns its exit code.
 
     Raises:
@@ -703,6 +708,8 @@ def _run_command(arguments: list[str]) -> int:
         cli.main(args=arguments, prog_name="kir", standalone_mode=False)
     except click.ClickException as error:
         error.show(sys.stderr)
+        if as_json:
+            _print_error(error.format_message(), error, error.exit_code)
         return error.exit_code
     except click.Abort:
         return _report_interrupt()
@@ -757,8 +764,12 @@ def _report(error: Exception, debug: bool, as_json: bool) -> int:
     if not expected:
         _say(BUG_ADDRESS)
     if as_json:
-        _print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
+        _print_error(message, error, code)
     return code
+
+
+def _print_error(message: str, error: Exception, code: int) -> None:
+    _print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
 
 
 def _show_warning(
@@ -807,9 +818,10 @@ def _parse_size(size: str, text: str) -> Dim:
     from kir.errors import InvalidArgumentError
 
     parsed = parse_dim(size)
-    if parsed.name is None if isinstance(parsed, Sym) else parsed < 0:
+    if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= LARGEST_SIZE:
         raise InvalidArgumentError(
-            f"--input-shapes expects sizes of at least 0, or names for unknown ones; received {size!r} in {text!r}"
+            f"--input-shapes expects sizes from 0 to {LARGEST_SIZE}, or names for unknown ones; received {size!r} in "
+            f"{text!r}"
         )
     return parsed
 

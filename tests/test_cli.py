@@ -191,6 +191,10 @@ FAILURES: list[tuple[str, list[str], int, str]] = [
     ("an unknown input", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "z:1,4"], 2, "inputs are x"),
     ("another size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:1,5"], 2, "only unknown sizes"),
     ("a negative size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:-1,4"], 2, "received '-1'"),
+    ("a size too large", ["export", "model.py", "-o", "out.onnx", "--input-shapes", f"x:{2**63},4"], 2, str(2**63)),
+    ("a batch too large", ["export", "model.py", "-o", "out.onnx", "--batch", str(2**63)], 2, str(2**63)),
+    ("weights of ONNX", ["verify", "model.onnx", "model.onnx", "--weights", "w.npz"], 2, "--weights is for models of"),
+    ("a batch of ONNX", ["verify", "model.onnx", "model.onnx", "--batch", "3"], 2, "--batch is for models of layers"),
     ("a computed size", ["export", "model.py", "-o", "out.onnx", "--input-shapes", "x:a-b,4"], 2, "received 'a-b'"),
     (
         "a shape given twice",
@@ -270,6 +274,8 @@ def test_errors_are_json_too(kir: Command) -> None:
     document = json.loads(kir("export", "missing.py", "-o", "out.onnx", "--json").out)
     assert document["exit_code"] == 2
     assert "missing.py" in document["error"]
+    document = json.loads(kir("export", "model.py", "--json").out)
+    assert (document["exit_code"], document["error"]) == (2, "Missing option '-o' / '--output'.")
 
 
 def test_debug_prints_a_traceback(kir: Command) -> None:
