@@ -33,7 +33,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kir.errors import FormatError, KirError
+from kir.errors import FormatError, InvalidArgumentError, KirError
+from kir.naming import decoded
 
 if sys.platform != "win32":
     import fcntl
@@ -150,9 +151,9 @@ def check_target(path: Path) -> Path:
     try:
         if "\0" in str(path):
             raise FormatError(f"cannot write {str(path)!r}: a name cannot hold the character NUL")
-        str(path).encode()
+        decoded(str(path))
         status = _status(path)
-    except UnicodeEncodeError as error:
+    except InvalidArgumentError as error:
         raise FormatError(f"cannot write {str(path)!r}: its name is not UTF-8; choose another name") from error
     except NotADirectoryError:
         status = None

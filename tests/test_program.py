@@ -206,6 +206,9 @@ def test_an_ascii_terminal_shows_every_character(start: Start, tmp_path: Path, t
         assert process.returncode == 0, err
         assert out.isascii()
         assert b"\\xe9x" in out
+    process = start(*EXPORT[:3], "é.onnx".encode(), "--external-data", "yes", env=ASCII_TERMINALS[terminal])
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     process = start("summary", "é.py".encode(), env=ASCII_TERMINALS[terminal])
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
