@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import glob
 import hashlib
 import os
 import re
@@ -49,6 +50,9 @@ NO_DIGEST = "0" * DIGEST_DIGITS
 # Longer names are cut where something is put behind them: file systems have names of 255 bytes, eCryptfs of 143.
 MAX_STEM_BYTES = 100
 MAX_LOCK_SECONDS = 60
+
+# Larger files have their weights within and no companion: a model without its weights has some kB per layer.
+MAX_COPY_BYTES = 16 << 20
 
 # In the scratch folder: the files to put in place, and the notes, which are empty files named like companions.
 WRITTEN, PLACED, REPLACED = "written", "placed", "replaced"
@@ -202,9 +206,8 @@ def _put_in_place(scratch: Path, target: Path, companion: Companion | None) -> N
     for name in new:
         _finish(folder / name, old, without=stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     with _locked(target.parent) if companion is not None else contextlib.nullcontext():
-        # Another hard link to the old file still refers to its companion.
-        has_other_links = old is not None and old.st_nlink > 1
-        gone = companion.of(target) - new if companion is not None and not has_other_links else set()
+        gone = companion.of(target) - new if companion is not None else set()
+        gone -= _shared(target, gone)
         fresh = {name for name in new if not os.path.lexists(target.with_name(name))}
         _note(scratch / PLACED, fresh)
         _note(scratch / REPLACED, gone)
@@ -214,6 +217,25 @@ def _put_in_place(scratch: Path, target: Path, companion: Companion | None) -> N
             _sync_folder(target.parent)
         os.replace(staged, target)
         _sync_folder(target.parent)
+
+
+def _shared(target: Path, names: set[str]) -> set[str]:
+    """Return the companions of a file that others refer to as well: other hard links to it, or copies beside it."""
+    if not names or target.stat().st_nlink > 1:
+        return names
+    others = [path for path in target.parent.glob(f"*{glob.escape(target.suffix)}") if path.name != target.name]
+    try:
+        small = [path for path in others if path.is_file() and path.stat().st_size <= MAX_COPY_BYTES]
+        return set().union(*(_mentioned(path, names) for path in small))
+    except OSError:  # one that cannot be read might
+        return names
+
+
+def _mentioned(file: Path, names: set[str]) -> set[str]:
+    """Return those companions whose digests occur in a file."""
+    digests = {name: match[1] for name in names if (match := COMPANION_NAME.fullmatch(name))}
+    found = _search(file, b"(" + "|".join(digests.values()).encode() + b")")
+    return {name for name, digest in digests.items() if digest in found}
 
 
 def _finish(file: Path, old: os.stat_result | None, without: int = 0) -> None:
@@ -343,14 +365,12 @@ def _remove_unused(scratch: Path, target: Path) -> None:
     The new file leaves the scratch folder when it takes the place of the old one.
     """
     notes = scratch / (PLACED if (scratch / WRITTEN / target.name).exists() else REPLACED)
-    names = {name: match[1] for name in _listed(notes) if (match := COMPANION_NAME.fullmatch(name))}
+    names = set(filter(COMPANION_NAME.fullmatch, _listed(notes)))
     if not names:
         return
     with _locked(target.parent):
-        used = _search(target, b"(" + "|".join(names.values()).encode() + b")")
-        for name, digest in names.items():
-            companion = target.with_name(name)
-            if digest not in used and companion.is_file() and not companion.is_symlink():
+        for companion in map(target.with_name, names - _mentioned(target, names)):
+            if companion.is_file() and not companion.is_symlink():
                 companion.unlink()
 
 

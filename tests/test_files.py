@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -277,6 +278,18 @@ def test_the_old_companion_goes_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "m").write_text(f"see <{old.name}> <{others[0].name}> <{others[2].name}> <{others[3].name}> <../x>")
     new = write_pair(tmp_path / "m", "new")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "m", new, *others])
+
+
+def test_the_companion_of_a_copy_stays(tmp_path: Path) -> None:
+    """Of a model that was copied without its data, and is exported over the one that it was copied from."""
+    old = write_pair(tmp_path / "m.onnx", "old")
+    shutil.copy(tmp_path / "m.onnx", tmp_path / "copy.onnx")
+    write_pair(tmp_path / "m.onnx", "new")
+    assert old.read_text() == "old"
+    (tmp_path / "copy.onnx").unlink()
+    write_pair(tmp_path / "m.onnx", "old")
+    write_pair(tmp_path / "m.onnx", "newer")
+    assert not old.exists()
 
 
 def test_a_companion_that_is_only_mentioned_stays(tmp_path: Path) -> None:
