@@ -72,7 +72,7 @@ class Companion:
     name: Callable[[str, str], str]
     reference: Callable[[str], bytes]
 
-    def add(self, file: Path, write: Callable[[Path], None]) -> str:
+    def add(self, file: Path, write: Callable[[Path], object]) -> str:
         """Write the companion of a file beside it, and give its name, which the content determines."""
         draft = file.with_name(self.name(file.name, NO_DIGEST))
         write(draft)

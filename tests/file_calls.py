@@ -12,11 +12,11 @@ from typing import Any
 from kir.errors import KirError
 
 # The functions written in C that change files, wherever they are called from: `os.replace`, `file.write` …
-OPENING = {"open", "close", "mkdir", "rmdir", "flock"}
+OPENING = {"open", "close", "flock"}
 WRITING = {"write", "writelines", "flush", "fsync", "truncate", "ftruncate"}
-NAMING = {"rename", "replace", "unlink", "remove", "link", "symlink"}
+NAMING = frozenset({"rename", "replace", "unlink", "remove", "link", "symlink", "mkdir", "rmdir"})
 DESCRIBING = {"chmod", "fchmod", "chown", "fchown", "utime"}
-CHANGING = frozenset(OPENING | WRITING | NAMING | DESCRIBING)
+CHANGING = NAMING | OPENING | WRITING | DESCRIBING
 KILLED = 9
 
 
@@ -44,13 +44,13 @@ def stopped_at(number: int, stop: Callable[[], None], functions: frozenset[str] 
         sys.setprofile(None)
 
 
-def is_killed_at(number: int, program: Callable[[], object]) -> bool:
+def is_killed_at(number: int, program: Callable[[], object], functions: frozenset[str] = CHANGING) -> bool:
     """Runs a program in another process, which ends at the call of this number. False: it ran to its end."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            with stopped_at(number, lambda: os._exit(KILLED)):
+            with stopped_at(number, lambda: os._exit(KILLED), functions):
                 program()
             status = 0
         finally:

@@ -37,7 +37,7 @@ PAIR = Companion(lambda name, digest: f"{short_name(name)}.{digest}.data", lambd
 def write_pair(path: Path, content: str) -> Path:
     """Writes a file that refers to its companion, which holds the content, and gives the companion."""
     with replacing(path, PAIR) as written:
-        name = PAIR.add(written, lambda file: file.write_text(content) and None)
+        name = PAIR.add(written, lambda file: file.write_text(content))
         written.write_text(f"see <{name}>")
     return path.with_name(name)
 
@@ -328,8 +328,8 @@ def test_a_file_without_companion_replaces_a_pair(tmp_path: Path) -> None:
 
 def test_a_companion_that_the_file_does_not_refer_to_is_left_out(tmp_path: Path) -> None:
     with replacing(tmp_path / "m", PAIR) as written:
-        PAIR.add(written, lambda file: file.write_text("a draft") and None)
-        name = PAIR.add(written, lambda file: file.write_text("numbers") and None)
+        PAIR.add(written, lambda file: file.write_text("a draft"))
+        name = PAIR.add(written, lambda file: file.write_text("numbers"))
         written.write_text(f"see <{name}>")
     assert {path.name for path in tmp_path.iterdir()} == {"m", name}
 

@@ -24,7 +24,7 @@ from kir.importers.script import load_script
 from kir.layers import Dense
 from kir.model import Model
 from tests.exporters.onnx_file.graphs import mlp
-from tests.file_calls import fails_at, is_killed_at
+from tests.file_calls import NAMING, fails_at, is_killed_at
 
 ROOT = Path(__file__).parents[2]
 SIZE = 40
@@ -159,7 +159,7 @@ def test_whoever_is_killed_leaves_a_script_with_its_own_weights(folder: Path) ->
     seen = set()
     for number in itertools.count(1):
         shutil.copytree(old, work)
-        if not is_killed_at(number, lambda: export_script(new, work / "m.py", verify=False)):
+        if not is_killed_at(number, lambda: export_script(new, work / "m.py", verify=False), NAMING):
             break
         seen.add(float(load_script(work / "m.py").get_weights()[0][0, 0]))
         export_script(new, work / "m.py", verify=False)
