@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import io
 import math
-import mmap
+import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError
+from kir.importers.sections import Section, Window
+from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.mapped_files import map_file
 from kir.op import Array
+from kir.regular_files import open_regular
 from kir.types import DType
 
 # The element types of safetensors.
@@ -32,7 +37,6 @@ SAFETENSORS_DTYPES = {
     "F32": DType.FLOAT32,
     "F64": DType.FLOAT64,
 }
-MAX_HEADER_BYTES = 100_000_000
 
 
 def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
@@ -60,26 +64,75 @@ def load_npy(path: Path) -> Array:
     Raises:
         FormatError: the file cannot be read, or holds pickled objects.
     """
-    loaded = _load(path)
-    if not isinstance(loaded, np.ndarray):
-        raise FormatError(f"{path} is not a .npy file; expected one array")
-    return loaded
+    with open_regular(path, "a .npy file") as file:
+        begin = file.read(NPY_HEADER_BYTES)
+        try:
+            _read_header(io.BytesIO(begin), os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            return _parse_npy(file.read())
+        except ARRAY_ERRORS as error:
+            raise FormatError(f"{path} is no .npy or .npz file of plain arrays: {error}") from None
 
 
 def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays of a `.npz` file, by name.
+    """The arrays of a `.npz` file, by name; the checksum of each is checked.
 
     Raises:
-        FormatError: the file cannot be read, or holds pickled objects.
+        FormatError: the file cannot be read, or is damaged, or holds pickled objects, or far more than its size.
     """
-    loaded = _load(path)
-    if isinstance(loaded, np.ndarray):
-        raise FormatError(f"{path} is not a .npz file; expected named arrays, as np.savez writes them")
-    with loaded:
+    with open_regular(path, "a .npz file") as file:
+        size = os.fstat(file.fileno()).st_size
         try:
-            return {name: loaded[name] for name in loaded.files}
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-            raise FormatError(f"cannot read the arrays of {path}: {error}") from None
+            with zipfile.ZipFile(Window(Section(file, 0, size, str(path)), MAX_DIRECTORY_BYTES)) as archive:
+                members = archive.infolist()
+                _require_proportion(sum(member.file_size for member in members), size)
+                arrays = {_array_name(one): _parse_npy(archive.read(one)) for one in members}
+        except (*ARRAY_ERRORS, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+            # zipfile: RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
+            raise FormatError(f"{path} is no .npz file of plain arrays, as np.savez writes it: {error}") from None
+    if len(arrays) != len(members):
+        raise FormatError(f"{path} holds an array twice; expected each name once, as np.savez writes them")
+    return arrays
+
+
+def _array_name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _require_proportion(unpacked: int, size: int) -> None:
+    allowed = max(MAX_UNPACKED_BYTES, size * MAX_RATIO)
+    if unpacked > allowed:
+        raise ValueError(f"its arrays would unpack from {size} to {unpacked} bytes, and at most {allowed} are read")
+
+
+NPY_HEADER_BYTES = 1 << 14
+ARRAY_ERRORS = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, MemoryError, OSError)
+
+
+def _parse_npy(content: bytes) -> Array:
+    """The array in the bytes of a `.npy` file. Raises some of `ARRAY_ERRORS`."""
+    stream = io.BytesIO(content)
+    shape, in_columns, dtype = _read_header(stream, len(content))
+    array = np.frombuffer(content, dtype, math.prod(shape), stream.tell()) if math.prod(shape) else np.empty(0, dtype)
+    return array.reshape(shape[::-1]).T if in_columns else array.reshape(shape)
+
+
+def _read_header(stream: io.BytesIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and dtype, where they fit a file of this size. Raises some of `ARRAY_ERRORS`.
+
+    Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    """
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"it is of version {version}; expected 1.0 or 2.0")
+    shape, in_columns, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never read")
+    wanted = stream.tell() + math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or wanted != size:
+        raise ValueError(f"its shape {list(shape)} of {dtype} needs {wanted} bytes, and it has {size}")
+    return shape, in_columns, dtype
 
 
 def load_safetensors(path: Path) -> dict[str, Array]:
@@ -90,31 +143,32 @@ def load_safetensors(path: Path) -> dict[str, Array]:
 
     Source: https://huggingface.co/docs/safetensors
     """
+    from kir.importers.keras_file.document import parse
+
+    with open_regular(path, "a safetensors file") as file:
+        data = map_file(file, str(path))
     try:
-        with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot read {path}: {error}; expected a safetensors file") from None
-    try:
-        length = int.from_bytes(data[:8], "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
-            raise ValueError(f"its header has {length} bytes, the file {len(data)}")
-        header = json.loads(data[8 : 8 + length].decode())
+        length = int.from_bytes(data[:8].tobytes(), "little")
+        if not 2 <= length <= min(MAX_CONFIG_BYTES, len(data) - 8):
+            raise ValueError(
+                f"its header has {length} bytes, the file {len(data)}; at most {MAX_CONFIG_BYTES} are read"
+            )
+        header = parse(data[8 : 8 + length].tobytes(), f"the header of {path}", "the names of arrays")
         return {
             name: _mapped_array(data, 8 + length, entry) for name, entry in header.items() if name != "__metadata__"
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise FormatError(f"cannot read {path}: {error}; expected a safetensors file") from None
 
 
-def _mapped_array(data: mmap.mmap, start: int, entry: dict[str, Any]) -> Array:
+def _mapped_array(data: Array, start: int, entry: dict[str, Any]) -> Array:
     dtype = SAFETENSORS_DTYPES[entry["dtype"]].numpy
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
-    integers = all(isinstance(number, int) and number >= 0 for number in (*shape, begin, end))
+    integers = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
     if not integers or math.prod(shape) * dtype.itemsize != end - begin or start + end > len(data):
         raise ValueError(f"an array of {entry['dtype']}{list(shape)} cannot lie at {entry['data_offsets']}")
-    array = np.frombuffer(data, dtype.newbyteorder("<"), math.prod(shape), start + begin)
+    array = data[start + begin : start + end].view(dtype.newbyteorder("<"))
     return array.astype(dtype, copy=False).reshape(shape)
 
 
@@ -127,16 +181,3 @@ def _read_source(source: str, names: Sequence[str]) -> dict[str, Array]:
     if len(names) != 1:
         raise FormatError(f"{source} does not say which input it is for; write NAME={source} with one of {list(names)}")
     return {names[0]: load_npy(Path(source))}
-
-
-def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
-    try:
-        loaded: np.ndarray | np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FormatError(f"there is no file {path}; expected a .npy or .npz file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        # NumPy takes whatever it does not know for a pickle, and says how to trust it.
-        raise FormatError(f"{path} is no .npy or .npz file, or holds pickled objects, which are never read") from None
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}; expected a .npy or .npz file") from None
-    return loaded

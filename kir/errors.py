@@ -55,6 +55,10 @@ class FormatError(KirError):
     """A file cannot be read, or cannot be written as asked."""
 
 
+class LimitError(KirError):
+    """Something would cost more than any real model does; the message says how much, the limit, and what to do."""
+
+
 class ProviderError(KirError):
     """An onnxruntime execution provider is unknown or not installed."""
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from kir.dims import Dim, Sym, substitute
-from kir.errors import KirError, ShapeError
+from kir.errors import KirError, LimitError, ShapeError
 from kir.graph import Graph, Node, Value
 from kir.keras_tensor import BATCH
+from kir.limits import MAX_RUN_BYTES
+from kir.memory import describe, find_peak
 from kir.model import TRAINING_INPUT
 from kir.op import Array
 from kir.ops.convolution import Conv, ConvTranspose
@@ -77,6 +79,7 @@ def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -
 
     Raises:
         ShapeError: no sizes that were tried work.
+        LimitError: a run takes too much memory with all of them.
     """
     accepts = accepts or (lambda sizes: _fits(graph, sizes))
     names = input_symbols(graph)
@@ -84,7 +87,22 @@ def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -
         chosen = [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
     else:
         chosen = [{} for _ in WANTED]
+    chosen = _of_bounded_memory(graph, chosen)
     return chosen if sum(count_work(graph, sizes) for sizes in chosen) <= ENOUGH_WORK else chosen[:2]
+
+
+def _of_bounded_memory(graph: Graph, chosen: list[Sizes]) -> list[Sizes]:
+    """The sizes with which a run takes a bounded amount of memory.
+
+    Raises:
+        LimitError: there are none.
+    """
+    peaks = [find_peak(graph, sizes) for sizes in chosen]
+    small = [sizes for sizes, peak in zip(chosen, peaks, strict=True) if peak.bytes <= MAX_RUN_BYTES]
+    if not small:
+        least = min(range(len(chosen)), key=lambda index: peaks[index].bytes)
+        raise LimitError(describe(peaks[least], chosen[least]))
+    return small
 
 
 def count_work(graph: Graph, sizes: Mapping[str, int]) -> int:
@@ -240,7 +258,8 @@ def _candidates(graph: Graph, names: list[str], batch: int, lengths: Sequence[in
 
 def _fits(graph: Graph, sizes: Sizes) -> bool:
     try:
-        graph.specialize(sizes)
+        for _ in graph.infer_types(sizes):
+            pass
     except KirError:
         return False
     return True

@@ -22,7 +22,7 @@ from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
 from kir.op import Op, Types
 from kir.ops.structural import Input, Output
-from kir.types import TensorType
+from kir.types import TensorType, require_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,7 @@ class Node:
         self.op = op
         self._inputs = list(inputs)
         self.origin = origin
-        if self._inputs:
-            types = _infer(op.__class__, op, *[None if value is None else value.type for value in self._inputs])
-        else:
-            types = _as_tuple(op.infer())
+        types = _infer_types(op, [None if value is None else value.type for value in self._inputs])
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
 
     @property
@@ -93,10 +90,14 @@ class Node:
 # Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
 # them apart. Those without inputs are not here, since a Constant would be hashed with its data.
 def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
-    return _as_tuple(op.infer(*types))
+    return tuple(map(require_sizes, _as_tuple(op.infer(*types))))
 
 
 _infer = cached(_infer_anew, 4096)
+
+
+def _infer_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:
+    return _infer(op.__class__, op, *types) if types else _infer_anew(op.__class__, op)
 
 
 def _as_tuple(types: Types) -> tuple[TensorType, ...]:
@@ -349,6 +350,23 @@ class Graph:
                 values[old_value] = new_value
                 _learn_sizes(old_value.type, new_value.type, sizes)
         return graph
+
+    def infer_types(self, sizes: Mapping[str, Dim]) -> Iterator[tuple[Node, tuple[TensorType, ...]]]:
+        """Yield the types of each node's outputs where symbolic sizes have the given values: what `specialize` would
+        give, without the graph. O(nodes + edges) in all.
+
+        Raises:
+            ShapeError: an operator cannot work with one of the sizes.
+        """
+        types: dict[Value | None, TensorType | None] = {None: None}
+        sizes = dict(sizes)
+        for node in self.order():
+            op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
+            outputs = _infer_types(op, [types[value] for value in node.inputs])
+            for value, type in zip(node.outputs, outputs, strict=True):
+                types[value] = type
+                _learn_sizes(value.type, type, sizes)
+            yield node, outputs
 
     def __str__(self) -> str:
         from kir.printer import print_graph

@@ -23,6 +23,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import types
 import typing
 import zipfile
@@ -37,18 +38,15 @@ from kir.dims import Sym, parse_dim
 from kir.errors import FormatError, KirError
 from kir.files import replacing
 from kir.graph import Graph, Node, Origin, Value
+from kir.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
 from kir.op import Op, all_ops, field_names
 from kir.ops.structural import Data
+from kir.regular_files import open_regular
 from kir.types import DType, TensorType, as_dtype, parse_type
 
 FORMAT = "kir graph"
 VERSION = 1
 STRUCTURE = "graph.json"
-
-# A graph of 100,000 nodes has some 20 MB of structure. The limit is there so that a small file that claims to be huge
-# is refused before it fills the memory.
-MAX_STRUCTURE_BYTES = 1 << 30
-MAX_ATTRIBUTE_DEPTH = 20  # an operator within an operator's attributes is two levels
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip member: the same graph gives the same bytes
 
@@ -73,16 +71,14 @@ def load_graph(path: Path) -> Graph:
         FormatError: the file cannot be read or is not a saved graph; the message names it and what was expected.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            graph = _Reader(archive, path.stat().st_size).graph()
+        with open_regular(path, "a file of Graph.save") as file, zipfile.ZipFile(file) as archive:
+            graph = _Reader(archive, os.fstat(file.fileno()).st_size).graph()
         graph.check()
     except FormatError as error:
         raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
     except (KirError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
         # RuntimeError: an encrypted member; NotImplementedError: an unknown compression.
         raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}; expected a file of Graph.save") from error
     return graph
 
 

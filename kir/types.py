@@ -15,6 +15,7 @@ import numpy as np
 
 from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
+from kir.limits import MAX_INT64
 
 Shape = tuple[Dim, ...]
 
@@ -162,6 +163,26 @@ def _split(text: str) -> list[str]:
         else:
             parts[-1] += character
     return parts
+
+
+def require_sizes(type: TensorType) -> TensorType:
+    """The type itself, if its sizes are such as a tensor can have: what ONNX and NumPy write in 64 bits.
+
+    Raises:
+        ShapeError: a size is negative or no integer, or the sizes, or their product, need more than 64 bits.
+    """
+    count = 1
+    for dim in type.shape:
+        if isinstance(dim, Sym):
+            is_whole = all(abs(coefficient) <= MAX_INT64 for _, coefficient in dim.terms)
+        else:
+            is_whole = not isinstance(dim, bool) and 0 <= dim <= MAX_INT64
+            count *= dim or 1
+        if not is_whole or count > MAX_INT64:
+            raise ShapeError(
+                f"there can be no tensor of type {type}; expected sizes, and a product of them, from 0 to {MAX_INT64}"
+            )
+    return type
 
 
 def type_of(array: np.ndarray[Any, Any]) -> TensorType:

@@ -27,6 +27,8 @@ from kir.errors import FormatError, KirError, MismatchError, ShapeError, Unsuppo
 from kir.feeds import Sizes, choose_sizes, count_work, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
+from kir.limits import MAX_RUN_BYTES
+from kir.memory import find_peak, require_runnable
 from kir.model import TRAINING_INPUT
 from kir.naming import symbol_name
 from kir.op import Array
@@ -220,13 +222,14 @@ def verify_file(
     model = _as_file(model)
     comparison = _Comparison()
     feeds: dict[str, Array] = {}
+    sizes = choose_sizes(graph) if sizes is None else sizes  # before onnxruntime takes the memory that this refuses
     with lean_model(model) as lean:
         session = lean.session(provider)
         problems = _signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         reference, own = Plan(graph, wide=True), Plan(graph)
-        for index, chosen in enumerate(choose_sizes(graph) if sizes is None else sizes):
+        for index, chosen in enumerate(sizes):
             feeds = random_feeds(graph, [seed, index], chosen, feed_defaults=index > 0)
             expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(graph, chosen))
             comparison.add(expected, _run(session, feeds))
@@ -253,8 +256,10 @@ def _expect_outputs(
 
 
 def _threads_for(graph: Graph, sizes: Mapping[str, int]) -> int:
-    """On how many threads to run the interpreter; several only gain where arrays are large."""
-    return min(os.cpu_count() or 1, RUNS) if count_work(graph, sizes) > THREADED_WORK else 1
+    """On how many threads to run the interpreter; several only gain where arrays are large, and share the memory."""
+    if count_work(graph, sizes) <= THREADED_WORK:
+        return 1
+    return max(1, min(os.cpu_count() or 1, RUNS, MAX_RUN_BYTES // (find_peak(graph, sizes).bytes or 1)))
 
 
 def _as_file(model: ModelFile) -> Path | bytes:
@@ -697,6 +702,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     comparison = _Comparison()
     reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
     for index, sizes in enumerate(choose_sizes(a)):
+        require_runnable(b, sizes)
         feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
         expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(a, sizes))
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from kir.errors import FormatError
+from kir.exporters.onnx_file.parsing import parse_file
 from kir.exporters.onnx_file.probe import layer_of
 
 MAX_LISTED = 20  # layers that are printed: they fill a few lines
@@ -98,12 +98,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(str(path), format="protobuf", load_external_data=False)
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror}; expected an ONNX file") from None
-    except DecodeError:
-        raise FormatError(f"{path} is not an ONNX file") from None
+    model = parse_file(path)
     if not model.HasField("graph") or not model.opset_import:
         raise FormatError(f"{path} is not an ONNX model: it has no {'opset' if model.HasField('graph') else 'graph'}")
     return model

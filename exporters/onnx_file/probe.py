@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from kir.errors import FormatError
+from kir.exporters.onnx_file.external import require_inside
+from kir.exporters.onnx_file.parsing import parse_file, parse_model
 from kir.rounding import epsilon
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
@@ -34,12 +36,16 @@ def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
     Raises:
         FormatError: it cannot be read.
     """
-    try:
-        if isinstance(model, bytes):
-            return onnx.load_model_from_string(model)
-        return onnx.load(str(model), load_external_data=external_data)
-    except (OSError, DecodeError, onnx.checker.ValidationError) as error:
-        raise FormatError(f"cannot read {'the model' if isinstance(model, bytes) else model}: {error}") from error
+    if isinstance(model, bytes):
+        return parse_model(model, "the model")
+    proto = parse_file(model)
+    if external_data:
+        require_inside(proto, model.parent)
+        try:
+            onnx.load_external_data_for_model(proto, str(model.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise FormatError(f"cannot read the external data of {model}: {error}") from error
+    return proto
 
 
 def serialize(model: ModelProto) -> bytes:
@@ -60,10 +66,7 @@ def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, 
     The type is "an unknown type" and there are no layers if the model has no such node. Weights in a second file are
     not read.
     """
-    if isinstance(model, bytes):
-        proto = onnx.load_model_from_string(model)
-    else:
-        proto = onnx.load(str(model), load_external_data=False)
+    proto = load_model(model, external_data=False)
     graph = onnx.shape_inference.infer_shapes(proto).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info)}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}

@@ -29,12 +29,12 @@ from kir.exporters.onnx_file.emitter import Array
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
 from kir.naming import decoded
+from kir.limits import MAX_MESSAGE_BYTES
 
 CHUNK_BYTES = 1 << 20
 
 # Protobuf refuses messages of 2 GiB; the margin leaves room for tools that add to a model.
 MAX_INLINE_BYTES = 1_900_000_000
-MAX_MESSAGE_BYTES = (1 << 31) - 1
 
 # Weights smaller than this stay in the model file: shapes, axes and biases, which tools want to see.
 MIN_EXTERNAL_BYTES = 1024

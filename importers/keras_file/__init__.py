@@ -13,12 +13,14 @@ from typing import Any
 from kir import config as settings
 from kir.errors import FormatError
 from kir.fitting import build_fitting
-from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file, whole_file
+from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
+from kir.importers.sections import whole_file
+from kir.limits import MAX_CONFIG_BYTES
 from kir.model import Model
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -95,6 +97,10 @@ def _read_hdf5(path: Path, custom_objects: Mapping[str, Any], weights: Path | No
 
 def _read_config(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
     with open_file(path) as file:
+        size = whole_file(file, path).size
+        if size > MAX_CONFIG_BYTES:
+            raise FormatError(f"{path} has {size} bytes; at most {MAX_CONFIG_BYTES} of a configuration are read")
+        file.seek(0)
         description = parse(file.read(), str(path))
     model = build_model(description, _origin(path, description, description, custom_objects))
     if weights is None and model.weights:

@@ -5,90 +5,26 @@ A stored member is not copied: it is a `Section` of the archive, in which HDF5 r
 
 from __future__ import annotations
 
-import io
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from kir.errors import FormatError
+from kir.importers.sections import Section, Window, whole_file
+from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.regular_files import open_regular
 
 CONFIG = "config.json"
 METADATA = "metadata.json"
 WEIGHTS = "model.weights.h5"
 
-# Python's json needs up to 30 bytes of memory for a byte of text; a model of 10,000 layers has 12 MB.
-MAX_CONFIG_BYTES = 32 << 20
-
-# What `zipfile` reads of an archive at once is its directory: 60,000 members and more fit.
-MAX_DIRECTORY_BYTES = 4 << 20
-
-# Weights hardly compress; what unpacks to more than this, and to more than so many times its size, is no model.
-MAX_UNPACKED_BYTES = 256 << 20
-MAX_RATIO = 100
-
 LOCAL_HEADER_BYTES = 30
 ENCRYPTED = 0x1
 COPY_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Section:
-    """A run of bytes in an open file. `label` says in messages where it is from."""
-
-    file: BinaryIO
-    offset: int
-    size: int
-    label: str
-
-    def open(self) -> Window:
-        """A file object that sees nothing but the section."""
-        return Window(self)
-
-
-class Window(io.RawIOBase):
-    """A read-only file over a section of another one. The two must not be read at the same time."""
-
-    def __init__(self, section: Section, largest_read: int | None = None) -> None:
-        self._section = section
-        self._position = 0
-        self._largest_read = largest_read
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._section.size}[whence]
-        if start + offset < 0:
-            raise OSError(f"cannot seek to {start + offset}, which is before the beginning")
-        self._position = start + offset
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), max(0, self._section.size - self._position))
-        self._section.file.seek(self._section.offset + self._position)
-        chunk = self._section.file.read(wanted)
-        buffer[: len(chunk)] = chunk
-        self._position += len(chunk)
-        return len(chunk)
-
-    def read(self, size: int = -1) -> bytes:
-        """As in `io.RawIOBase`, but never more than the largest read that was allowed."""
-        left = max(0, self._section.size - self._position)
-        size = left if size is None or size < 0 else min(size, left)
-        if self._largest_read is not None and size > self._largest_read:
-            raise OSError(f"its directory has {size} bytes, and at most {self._largest_read} are read")
-        return super().read(size) or b""
 
 
 class Archive:
@@ -216,11 +152,6 @@ class Archive:
             raise FormatError(f"{self.path}: {member.filename} ends {left} bytes early; copy the file again")
 
 
-def whole_file(file: BinaryIO, path: Path) -> Section:
-    """All of an open file."""
-    return Section(file, 0, file.seek(0, io.SEEK_END), str(path))
-
-
 @contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
     """The file, open while the context is. What was memory-mapped from it stays readable.
@@ -228,10 +159,5 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         FormatError: there is no such file, or it cannot be opened.
     """
-    if not path.is_file():
-        raise FormatError(f"there is no file {path}; expected a .keras, .h5 or .json file that Keras wrote")
-    try:
-        with open(path, "rb", buffering=0) as file:
-            yield file
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}; check its permissions") from None
+    with open_regular(path, "a .keras, .h5 or .json file that Keras wrote") as file:
+        yield file

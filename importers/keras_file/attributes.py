@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from kir.errors import FormatError
-from kir.importers.keras_file.archive import MAX_CONFIG_BYTES, Window
+from kir.importers.sections import Window
+from kir.limits import MAX_BLOCKS, MAX_CONFIG_BYTES
 
 ATTRIBUTE = 0x0C
 CONTINUATION = 0x10
@@ -21,8 +22,6 @@ FIXED_TEXT = 3
 VARIABLE_LENGTH = 9
 HEAP_SIGNATURE = b"GCOL\x01\0\0\0"
 
-# A header of an object with attributes is in blocks of at most 64 KB each.
-MAX_BLOCKS = 1000
 SHARED = 0x02
 
 Block = tuple[int, int]

@@ -28,6 +28,7 @@ from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, call_parameters
 from kir.layers.input import InputLayer
 from kir.layers.unsupported import UNSUPPORTED
+from kir.limits import MAX_CALLS, MAX_ELEMENTS
 from kir.model import Model, Sequential
 from kir.registry import KERAS_PACKAGES
 from kir.structure import flatten, map_structure
@@ -47,10 +48,6 @@ LAYERS: dict[str, type[Layer]] = {
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
 
-# Calls count as often as they are made: a model called twice in a model that is called twice counts four times.
-MAX_CALLS = 50_000
-# No sample that a computer works on has so many numbers.
-MAX_ELEMENTS = 1 << 28
 # Names of the first parameter of `call`, in Keras's layers, for calls that give it by name.
 INPUT_NAMES = ("inputs", "x", "sequences", "sequence", "input", "query")
 # What a Keras 2 layer's config says about how it was made; nothing for what it computes.

@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError
-from kir.importers.keras_file.archive import MAX_CONFIG_BYTES
+from kir.limits import MAX_CONFIG_BYTES, MAX_DEPTH, MAX_INTEGER_BITS, MAX_ITEMS
 from kir.types import as_dtype
-
-# A model inside a model adds 5 levels; Python's own limit of about 1000 calls must never be what stops us.
-MAX_DEPTH = 200
-
-# Lists and dicts and their items: of these, not of its text, a document takes up memory.
-MAX_ITEMS = 4_000_000
-
-# Sizes and seeds are smaller; NumPy's integers end there.
-MAX_INTEGER = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -35,8 +26,8 @@ class Reference:
     output: int
 
 
-def parse(text: bytes | str, label: str) -> Any:
-    """The document.
+def parse(text: bytes | str, label: str, expected: str = "the configuration of a Keras model") -> Any:
+    """The document; messages call it by its label, and say what was expected.
 
     Raises:
         FormatError: it is no JSON, or too large, too deep, or has integers of more than 64 bits.
@@ -52,12 +43,13 @@ def parse(text: bytes | str, label: str) -> Any:
     except RecursionError:
         raise FormatError(f"{label} is nested too deeply; at most {MAX_DEPTH} levels are read") from None
     except (ValueError, MemoryError) as error:
-        raise FormatError(f"{label} is not JSON: {error}; expected the configuration of a Keras model") from None
+        raise FormatError(f"{label} is not JSON: {error}; expected {expected}") from None
     for depth, item in walk(document):
         if depth > MAX_DEPTH:
             raise FormatError(f"{label} is nested too deeply; at most {MAX_DEPTH} levels are read")
-        if isinstance(item, int) and abs(item) >= MAX_INTEGER:
-            raise FormatError(f"{label} holds an integer of {item.bit_length()} bits; at most 63 are read")
+        if isinstance(item, int) and item.bit_length() > MAX_INTEGER_BITS:
+            bits = item.bit_length()
+            raise FormatError(f"{label} holds an integer of {bits} bits; at most {MAX_INTEGER_BITS} are read")
     return document
 
 

@@ -7,7 +7,6 @@ contiguous dataset is not read at all: it becomes a view of the memory-mapped fi
 from __future__ import annotations
 
 import itertools
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kir.errors import FormatError, KirError
-from kir.importers.keras_file.archive import MAX_RATIO, MAX_UNPACKED_BYTES, Section
 from kir.importers.keras_file.attributes import read_texts
+from kir.importers.sections import Section
+from kir.limits import MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.mapped_files import map_file
 from kir.op import Array
 
 if TYPE_CHECKING:
@@ -117,16 +118,9 @@ class Hdf5File:
         return np.asarray(dataset[()])
 
     def _map(self) -> Array:
-        """The bytes of the section, mapped once. Mapping begins on a page, so what lies before is cut off."""
+        """The bytes of the section, mapped once."""
         if self._mapped is None:
-            before = self.section.offset % mmap.ALLOCATIONGRANULARITY
-            mapped = mmap.mmap(
-                self.section.file.fileno(),
-                before + self.section.size,
-                offset=self.section.offset - before,
-                access=mmap.ACCESS_READ,
-            )
-            self._mapped = np.frombuffer(mapped, np.uint8, offset=before)
+            self._mapped = map_file(self.section.file, self.section.label, self.section.offset, self.section.size)
         return self._mapped
 
     def text(self, owner: Any, name: str) -> str | None:

@@ -19,12 +19,11 @@ from kir import activations
 from kir import backend as K
 from kir.errors import FormatError, UnsupportedError
 from kir.functional import Operation
+from kir.limits import MAX_COUNT, MAX_UNROLLED
 from kir.naming import snake_case
 
 # Counts that are unrolled or become an array of that size.
-MAX_COUNT = 1 << 24
 COUNTS = frozenset({"num_classes", "indices_or_sections", "n"})
-MAX_UNROLLED = 10_000
 
 # Named as in kir.backend, in snake case.
 _SAME = """

@@ -18,11 +18,13 @@ from typing import Any
 
 from kir.errors import FormatError
 from kir.importers.arrays import load_npz, load_safetensors
-from kir.importers.keras_file.archive import Section, open_file, whole_file
+from kir.importers.keras_file.archive import open_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
+from kir.importers.sections import Section, whole_file
 from kir.layers.base import Layer, Weight
 from kir.model import Model
 from kir.op import Array
+from kir.regular_files import require_regular
 from kir.types import format_shape
 from kir.weight_names import SavedLayer, named_weights, saved_layers
 
@@ -37,8 +39,7 @@ def load_weights(model: Model, path: Path) -> None:
     Raises:
         FormatError: the file cannot be read, or a weight is missing or of another shape; all of them are listed.
     """
-    if not path.is_file():
-        raise FormatError(f"there is no file {path}; expected .weights.h5, .npz or .safetensors")
+    require_regular(path, "a .weights.h5, .npz or .safetensors file")
     if path.name.endswith((".h5", ".hdf5")):
         with open_file(path) as file:
             load_weights_section(model, whole_file(file, path))

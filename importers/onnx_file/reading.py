@@ -7,25 +7,27 @@ model's own folder.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file.external import locate
+from kir.exporters.onnx_file.parsing import parse_file
+from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
+from kir.limits import MAX_INT64, MAX_RANK
+from kir.mapped_files import map_array
 from kir.types import DType
 
 Array = np.ndarray[Any, Any]
 
 _NAMES = {"FLOAT": DType.FLOAT32, "DOUBLE": DType.FLOAT64} | {dtype.name: dtype for dtype in DType}
 _DTYPES = {number: _NAMES[name] for name, number in TensorProto.DataType.items() if name in _NAMES}
-MAX_RANK = 32  # far above any model's; NumPy stops at 64
 
 
 def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
@@ -37,13 +39,7 @@ def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
     if isinstance(source, ModelProto):
         return _check(source, "the model"), None
     path = Path(source)
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from None
-    except DecodeError as error:
-        raise FormatError(f"{path} is not an ONNX file: {error}") from None
-    return _check(model, str(path)), path.parent
+    return _check(parse_file(path), str(path)), path.parent
 
 
 def _check(model: ModelProto, what: str) -> ModelProto:
@@ -51,17 +47,7 @@ def _check(model: ModelProto, what: str) -> ModelProto:
         raise FormatError(f"{what} is not an ONNX model: it has no graph")
     if not model.opset_import:
         raise FormatError(f"{what} does not say which opset it is written in; expected an opset_import")
-    return _without_functions(model, what) if model.functions else model
-
-
-def _without_functions(model: ModelProto, what: str) -> ModelProto:
-    """The model with the bodies of its own functions in place of their calls."""
-    from onnx.inliner import inline_local_functions
-
-    try:
-        return inline_local_functions(model)
-    except Exception as error:  # whatever the C++ code says of a broken model
-        raise FormatError(f"the functions of {what} cannot be put in place of their calls: {error}") from None
+    return without_functions(model, what) if model.functions else model
 
 
 def opset_versions(model: ModelProto) -> dict[str, int]:
@@ -102,7 +88,11 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
     dtype = read_dtype(tensor.data_type, what)
     shape = tuple(tensor.dims)
     if len(shape) > MAX_RANK or min(shape, default=0) < 0:
-        raise FormatError(f"{what} has the shape {list(shape)}; expected at most {MAX_RANK} sizes of 0 or more")
+        raise FormatError(
+            f"{what} has the shape {list(shape[: MAX_RANK + 1])}; expected at most {MAX_RANK} sizes of 0 or more"
+        )
+    if math.prod(size or 1 for size in shape) > MAX_INT64:
+        raise FormatError(f"{what} has the shape {list(shape)}, whose product is over {MAX_INT64}; expected its data's")
     if tensor.data_location == TensorProto.EXTERNAL:
         return _read_external(tensor, dtype, folder)
     if tensor.HasField("raw_data"):
@@ -118,41 +108,23 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
 
 
 def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Array:
-    what = f"the external data of the tensor {tensor.name!r}"
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = _external_path(entries.get("location", ""), folder, what)
-    count = math.prod(tensor.dims)
-    try:
-        offset = int(entries.get("offset", "0"))
-        length = int(entries.get("length", str(count * dtype.itemsize)))
-        size = path.stat().st_size
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{what} cannot be read: {error}") from None
-    if dtype is DType.STRING or length != count * dtype.itemsize or offset < 0 or offset + length > size:
-        raise FormatError(
-            f"{what} is said to be {length} bytes at {offset} of {path.name}, which has {size}; expected "
-            f"{count * dtype.itemsize} bytes inside the file for {dtype}{list(tensor.dims)}"
-        )
-    shape = tuple(tensor.dims)
-    if count == 0:
-        return np.zeros(shape, dtype.numpy)
-    return np.memmap(path, dtype.numpy.newbyteorder("<"), "r", offset, shape)
-
-
-def _external_path(location: str, folder: Path | None, what: str) -> Path:
-    """Raises FormatError if the file lies, or is linked to, outside the folder: it could be any file at all."""
     if folder is None:
-        raise FormatError(f"{what} lies in a file, and the model was not given as one; give its path")
-    parts = PureWindowsPath(location).parts  # splits at both kinds of slash, and knows drives
-    if not parts or ".." in parts or PureWindowsPath(location).anchor or os.path.isabs(location):
-        raise FormatError(f"{what} is said to lie in {location!r}; expected a file in the model's own folder")
-    root = Path(os.path.realpath(folder))
-    path = Path(os.path.realpath(root.joinpath(*parts)))
-    if not path.is_relative_to(root):
-        raise FormatError(f"{what} lies in {location!r}, which links out of the model's folder; put the file there")
-    if not path.is_file():
-        raise FormatError(f"{what} lies in {location!r}, which is no file; put it beside the model")
-    return path
+        raise FormatError(
+            f"the external data of the tensor {tensor.name!r} lies in a file, and the model was not given as one; give "
+            "its path"
+        )
+    place = locate(tensor, folder)
+    shape = tuple(tensor.dims)
+    size = math.prod(shape) * dtype.itemsize
+    if dtype is DType.STRING or place.length not in (None, size) or place.offset + size > place.available:
+        raise FormatError(
+            f"the external data of the tensor {tensor.name!r} is said to be {place.length or size} bytes at "
+            f"{place.offset} of {place.path.name}, which has {place.available}; expected {size} bytes inside the file "
+            f"for {dtype}{list(shape)}"
+        )
+    if size == 0:
+        return np.zeros(shape, dtype.numpy)
+    return map_array(place.path, "external data", dtype.numpy.newbyteorder("<"), place.offset, shape)
 
 
 @dataclass(slots=True)

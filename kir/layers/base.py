@@ -36,6 +36,7 @@ from kir.layers.policy import dtype_policy as dtype_policy
 from kir.layers.weight import Weight as Weight
 from kir.layers.weight import stand_in as stand_in
 from kir.layers.weight_owner import WeightOwner
+from kir.limits import MAX_INT64
 from kir.naming import automatic_name, snake_case
 from kir.op import Array
 from kir.ops.elementwise import Cast
@@ -643,13 +644,16 @@ def check_shape(owner: str, name: str, shape: Any) -> tuple[Any, ...]:
     """
     items = (shape,) if isinstance(shape, int) else shape
     if not isinstance(items, list | tuple) or not all(
-        size is None or isinstance(size, str | Sym) or (isinstance(size, int | np.integer) and size >= 0)
-        for size in items
+        size is None or isinstance(size, str | Sym) or _is_size(size) for size in items
     ):
         raise InvalidArgumentError(
             f"{owner}: {name} must be a tuple of sizes, with None for an unknown one; received {name}={shape!r}"
         )
     return tuple(int(size) if isinstance(size, np.integer) else size for size in items)
+
+
+def _is_size(given: Any) -> bool:
+    return isinstance(given, int | np.integer) and not isinstance(given, bool) and 0 <= given <= MAX_INT64
 
 
 def to_config(value: Any) -> Any:

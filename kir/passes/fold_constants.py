@@ -6,6 +6,8 @@ import numpy as np
 
 from kir.dims import is_known
 from kir.graph import Graph, Node, Value
+from kir.limits import MAX_FOLDED_BYTES
+from kir.memory import workspace_bytes
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant, Input, Output
@@ -25,7 +27,8 @@ def fold_constants(graph: Graph) -> int:
     2. Not when the result is larger than 64 KiB and than the inputs together: an Expand or a Tile of a number stays,
        and so does a Range of a million. Inputs that others read too do not count: the transpose of a table that an
        Embedding also reads would be the table once more.
-    3. Not when the operator is random, or its text.
+    3. Not when computing it would take far more memory than it has: a Conv whose giant padding its strides skip.
+    4. Not when the operator is random, or its text.
 
     Exact: the result is computed by the operator's own `eval`.
     """
@@ -61,6 +64,9 @@ def _is_constant_expression(node: Node) -> bool:
 
 def _is_worth_storing(graph: Graph, node: Node) -> bool:
     if any(value.type.dtype is DType.STRING for value in (*_present(node), *node.outputs)):
+        return False
+    inputs = [None if value is None else value.type for value in node.inputs]
+    if workspace_bytes(node.op, inputs, [value.type for value in node.outputs]) > MAX_FOLDED_BYTES:
         return False
     result = sum(_count_bytes(value.type) for value in node.outputs)
     replaced = sum(_count_bytes(value.type) for value in _present(node) if graph.is_read_once(value.node))

@@ -7,17 +7,16 @@ since the driver applies rules as long as they match.
 
 from __future__ import annotations
 
-import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from kir.errors import GraphError
 from kir.graph import Graph, Node, Value
+from kir.mapped_files import is_mapped
 from kir.op import Array, Op
 from kir.ops.shape import Expand
 from kir.ops.structural import Constant, Data, Input, Output
@@ -245,15 +244,8 @@ def add_constant(graph: Graph, node: Node, array: Array, label: str | None = Non
 
     What is mapped from disk stays there, even as a transposed view: it is put in order when it is written.
     """
-    kept = array if _is_mapped(array) else np.asarray(array, order="C")
+    kept = array if is_mapped(array) else np.asarray(array, order="C")
     return add_for(graph, node, Constant(Data(kept), label))
-
-
-def _is_mapped(array: Any) -> bool:
-    owner = array
-    while isinstance(owner, memoryview | np.ndarray):
-        owner = owner.obj if isinstance(owner, memoryview) else owner.base
-    return isinstance(owner, mmap.mmap)
 
 
 def given(value: Value | None) -> Value:

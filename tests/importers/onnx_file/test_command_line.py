@@ -96,7 +96,7 @@ def test_summary_prints_the_graph(kir: Command) -> None:
         (("summary", "given.onnx"), "given.onnx has no layers"),
         (("summary", "given.onnx", "--ops", "--weights", "w.npz"), "--weights is for models of layers"),
         (("export", "given.onnx", "-o", "out.onnx", "--losses"), "--losses is for models of layers"),
-        (("export", "missing.onnx", "-o", "out.onnx"), "No such file"),
+        (("export", "missing.onnx", "-o", "out.onnx"), "there is no file"),
         (("export", "given.onnx", "-o", "out.onnx", "--input-shapes", "z:1"), "there is no input 'z'"),
     ],
 )

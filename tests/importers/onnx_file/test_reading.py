@@ -19,6 +19,7 @@ from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.onnx_file.reading import read_tensor
+from kir.mapped_files import is_mapped
 from kir.ops.structural import Constant
 from tests.exporters.onnx_file.graphs import mlp
 from tests.importers.onnx_file.models import model, node, value
@@ -45,8 +46,8 @@ def test_external_weights_stay_on_disk(tmp_path: Path) -> None:
     report = export_graph(graph, tmp_path / "model.onnx", external_data="yes")
     imported = import_graph(report.path)
     kernel, bias = weights_of(imported)
-    assert isinstance(kernel, np.memmap)
-    assert not isinstance(bias, np.memmap)
+    assert is_mapped(kernel)
+    assert not is_mapped(bias)
     again = export_graph(imported, tmp_path / "again.onnx", external_data="yes")
     assert again.data_path is not None
     assert report.data_path is not None
@@ -99,7 +100,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="No such file"):
+    with pytest.raises(FormatError, match="there is no file"):
         import_graph(tmp_path / "model.onnx")
 
 

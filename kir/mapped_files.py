@@ -1,0 +1,164 @@
+"""Memory-mapped files, which somebody else may change or cut short while they are read.
+
+Reading a page that is no longer in its file raises SIGBUS, which ends the process without a word and leaves what it was
+about to write. Here the lost pages become zeros instead, and `require_unchanged`, which everything calls before its
+results count, says what happened.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from kir.errors import FormatError
+from kir.op import Array
+from kir.regular_files import open_regular
+
+MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python's mmap does not name it
+
+
+def map_file(file: BinaryIO, label: str, offset: int = 0, size: int | None = None) -> Array:
+    """Map bytes of an open file: an array of bytes that cannot be written to, and outlives the file object.
+
+    Args:
+        file: the file.
+        label: what messages call it.
+        offset: of the first byte.
+        size: how many bytes; by default all that come.
+
+    Raises:
+        FormatError: the file has fewer bytes.
+    """
+    status = os.fstat(file.fileno())
+    size = status.st_size - offset if size is None else size
+    if size < 0 or offset + size > status.st_size:
+        raise FormatError(f"{label} ends at byte {status.st_size}; expected {size} bytes at {offset}: copy it again")
+    if size == 0:
+        return np.zeros(0, np.uint8)
+    # Mapping begins on a page, so what lies before is cut off.
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    mapped = mmap.mmap(file.fileno(), before + size, offset=offset - before, access=mmap.ACCESS_READ)
+    _watch(mapped, file, status, label)
+    return np.frombuffer(mapped, np.uint8, offset=before)
+
+
+def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> Array:
+    """Map an array that lies in a file.
+
+    Raises:
+        FormatError: the file cannot be read, or has fewer bytes.
+    """
+    size = int(np.prod([*shape, dtype.itemsize], dtype=object))
+    with open_regular(path, expected) as file:
+        return map_file(file, str(path), offset, size).view(dtype).reshape(shape)
+
+
+def is_mapped(array: Any) -> bool:
+    """Whether an array is a view of a mapped file."""
+    owner = array
+    while isinstance(owner, memoryview | np.ndarray):
+        owner = owner.obj if isinstance(owner, memoryview) else owner.base
+    return isinstance(owner, mmap.mmap)
+
+
+# Files that change
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    """A mapping that somebody may still read: where it lies in memory, and the file as it was."""
+
+    address: int
+    length: int
+    descriptor: int
+    status: os.stat_result
+    label: str
+
+    def has_changed(self) -> bool:
+        now = os.fstat(self.descriptor)
+        return (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns)
+
+
+_mappings: dict[int, _Mapping] = {}
+_lost: dict[int, str] = {}  # the labels of mappings whose pages had to become zeros
+
+
+def require_unchanged() -> None:
+    """Nothing, if all files that are mapped are as they were when they were opened.
+
+    Raises:
+        FormatError: one was changed, so that what was computed from it means nothing.
+    """
+    changed = [*_lost.values(), *(mapping.label for mapping in _mappings.values() if mapping.has_changed())]
+    if changed:
+        raise FormatError(f"{changed[0]} was changed or cut short while it was read; wait until it is whole, and retry")
+
+
+def _watch(mapped: mmap.mmap, file: BinaryIO, status: os.stat_result, label: str) -> None:
+    address = np.frombuffer(mapped, np.uint8).ctypes.data
+    descriptor = os.dup(file.fileno())
+    key = id(mapped)
+    _mappings[key] = _Mapping(address, len(mapped), descriptor, status, label)
+    weakref.finalize(mapped, _forget, key, descriptor).atexit = False
+    _survive_lost_pages()
+
+
+def _forget(key: int, descriptor: int) -> None:
+    _mappings.pop(key, None)
+    _lost.pop(key, None)
+    os.close(descriptor)
+
+
+_handler: Any = None  # what the C library calls; it must stay alive
+
+
+def _survive_lost_pages() -> None:
+    """Handle SIGBUS, where there is such a signal, from now on.
+
+    The handler is called in the thread that read, in the middle of a C function, so Python's own `signal` module, which
+    waits for that function to return, is of no use.
+    """
+    global _handler
+    if _handler is not None or not hasattr(signal, "SIGBUS") or sys.platform == "win32":
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    libc.signal.restype = ctypes.c_void_p
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+    number = int(signal.SIGBUS)
+
+    def replace(mapping: _Mapping) -> None:
+        libc.mmap(mapping.address, mapping.length, mmap.PROT_READ, anonymous, -1, 0)
+
+    def handle(_: int) -> None:
+        if not _replace_shrunk(replace):
+            libc.signal(number, before)  # it is not ours: reading again raises it again
+
+    _handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(handle)
+    before = libc.signal(number, ctypes.cast(_handler, ctypes.c_void_p))
+
+
+def _replace_shrunk(replace: Callable[[_Mapping], None]) -> bool:
+    """Put zeros in place of the mappings whose files are shorter than they were; say whether there were any."""
+    shrunk = {
+        key: mapping
+        for key, mapping in _mappings.items()
+        if key not in _lost and os.fstat(mapping.descriptor).st_size < mapping.status.st_size
+    }
+    for key, mapping in shrunk.items():
+        replace(mapping)
+        _lost[key] = mapping.label
+    return bool(shrunk)
