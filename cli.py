@@ -690,12 +690,13 @@ def _run(arguments: list[str]) -> int:
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
         code = _run_command(arguments, as_json)
+        _require_whole_files()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return _report_interrupt()
     except Exception as error:
-        return _report_interrupt() if _is_interrupt(error) else _report(error, debug, as_json)
+        return _report_interrupt() if _is_interrupt(error) else _report(_cause(error), debug, as_json)
 
 
 def _run_command(arguments: list[str], as_json: bool) -> int:
@@ -718,6 +719,23 @@ def _run_command(arguments: list[str], as_json: bool) -> int:
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 1
     return 0
+
+
+def _require_whole_files() -> None:
+    """Raises FormatError if a file was cut short while it was read, whatever came of that."""
+    if "kir.mapped_files" in sys.modules:
+        from kir.mapped_files import require_unchanged
+
+        require_unchanged([])
+
+
+def _cause(error: Exception) -> Exception:
+    """What is to be said of an error: that a file was cut short while it was read, if one was."""
+    try:
+        _require_whole_files()
+    except Exception as cause:
+        return cause
+    return error
 
 
 def _say(message: str) -> None:

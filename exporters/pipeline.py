@@ -5,10 +5,10 @@ This is what `kir export` and `Model.export` do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kir import passes
 from kir.arguments import boolean, integer, optional_integer, text
@@ -18,11 +18,12 @@ from kir.errors import InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.files import check_target, replacing
 from kir.graph import Graph
+from kir.mapped_files import require_unchanged
 from kir.model import Model, lower
 from kir.ops.opaque import Opaque
 
 if TYPE_CHECKING:
-    from kir.verify import VerificationReport
+    from kir.verify import Run, VerificationReport
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def export_reference(
     Raises:
         UnsupportedError: something cannot be expressed; the message lists everything at once.
         MismatchError: onnxruntime computes something else than the graph, from the new file or from `source`.
-        FormatError: the target cannot be written.
+        FormatError: the target cannot be written, or the file that the weights are read from changed.
     """
     options = options or ExportOptions()
     chosen = check_request(path, options)
@@ -149,13 +150,16 @@ def export_reference(
         if options.verify:
             progress("verifying")
             is_runnable = not any(isinstance(node.op, Opaque) for node in reference.nodes())
+            # Both files are compared with one graph.
+            runs = _expect_runs(reference, options) if is_runnable and source is not None else None
             if is_runnable:
-                verification = _verify(reference, graph, written, options)
+                verification = _verify(reference, graph, written, options, runs)
             else:
                 verification = _verify_carried(source, written, options)
             if source is not None and is_runnable:
                 progress("verifying the file that was read")
-                source_verification = verify_source(reference, source, options.provider, options.seed)
+                source_verification = verify_source(reference, source, options.provider, options.seed, runs)
+        require_unchanged()
     return ExportResult(written.moved_to(path), changes, verification, graph, source_verification)
 
 
@@ -171,10 +175,18 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
     return chosen
 
 
-def _verify(reference: Graph, graph: Graph, written: ExportReport, options: ExportOptions) -> Any:
+def _expect_runs(reference: Graph, options: ExportOptions) -> list[Run]:
+    from kir.verify import expect_runs
+
+    return list(expect_runs(reference, options.seed))
+
+
+def _verify(
+    reference: Graph, graph: Graph, written: ExportReport, options: ExportOptions, runs: Sequence[Run] | None
+) -> VerificationReport:
     from kir.verify import verify_file
 
-    report = verify_file(reference, written.path, provider=options.provider, seed=options.seed)
+    report = verify_file(reference, written.path, provider=options.provider, seed=options.seed, runs=runs)
     if not report.passed and options.bisect:
         from kir.verify import bisect
 
@@ -197,15 +209,17 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
     return report
 
 
-def verify_source(reference: Graph, source: Path, provider: str, seed: int) -> VerificationReport:
-    """Whether onnxruntime computes from an ONNX file what kir read in it.
+def verify_source(
+    reference: Graph, source: Path, provider: str, seed: int, runs: Sequence[Run] | None = None
+) -> VerificationReport:
+    """Whether onnxruntime computes from an ONNX file what kir read in it; arguments are as of `verify_file`.
 
     Raises:
         MismatchError: it does not.
     """
     from kir.verify import verify_file
 
-    report = verify_file(reference, source, provider=provider, seed=seed)
+    report = verify_file(reference, source, provider=provider, seed=seed, runs=runs)
     if not report.passed:
         raise MismatchError(
             f"onnxruntime ({report.provider}) computes something else from {source} than kir read in it; please report "

@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kir.errors import FormatError
-from kir.op import Array
 from kir.regular_files import open_regular
+
+Array = np.ndarray[Any, Any]
 
 MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python's mmap does not name it
 
@@ -59,7 +60,8 @@ def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shap
     """
     size = int(np.prod([*shape, dtype.itemsize], dtype=object))
     with open_regular(path, expected) as file:
-        return map_file(file, str(path), offset, size).view(dtype).reshape(shape)
+        array: Array = map_file(file, str(path), offset, size).view(dtype).reshape(shape)
+    return array
 
 
 def is_mapped(array: Any) -> bool:

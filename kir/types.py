@@ -99,6 +99,8 @@ def as_dtype(given: Any) -> DType:
     """
     if isinstance(given, DType):
         return given
+    if isinstance(given, np.dtype) and given in _FROM_NUMPY:
+        return _FROM_NUMPY[given]
     if isinstance(given, str):
         for dtype in DType:
             if given in (dtype.value, dtype.name.lower()):

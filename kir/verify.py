@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from kir.feeds import Sizes, choose_sizes, count_work, random_feeds, shape_of_fe
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
 from kir.limits import MAX_RUN_BYTES
+from kir.mapped_files import require_unchanged
 from kir.memory import find_peak, require_runnable
 from kir.model import TRAINING_INPUT
 from kir.naming import symbol_name
@@ -55,6 +56,9 @@ MIN_GROUP = 64
 INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs"
 
 ModelFile = Path | str | bytes
+
+# The inputs of one run, and what to expect of each output.
+Run = tuple[dict[str, Array], dict[str, Expected]]
 
 
 # Reports
@@ -194,6 +198,7 @@ def verify_file(
     provider: str = "cpu",
     seed: int = 0,
     sizes: Sequence[Mapping[str, int]] | None = None,
+    runs: Iterable[Run] | None = None,
 ) -> VerificationReport:
     """Compares what onnxruntime computes from an ONNX file with the float64 interpreter.
 
@@ -210,9 +215,11 @@ def verify_file(
         provider: onnxruntime's execution provider: "cpu", "cuda", …
         seed: of inputs and roundings.
         sizes: values for the symbolic sizes, one mapping per run; by default those of `kir.feeds.choose_sizes`.
+        runs: what `expect_runs` gave, instead of computing it.
 
     Raises:
         ProviderError: the provider is not installed.
+        LimitError: running the graph would take too much memory.
         MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
         FormatError: onnxruntime cannot load the file.
     """
@@ -222,17 +229,16 @@ def verify_file(
     model = _as_file(model)
     comparison = _Comparison()
     feeds: dict[str, Array] = {}
-    sizes = choose_sizes(graph) if sizes is None else sizes  # before onnxruntime takes the memory that this refuses
+    if runs is None:
+        runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
     with lean_model(model) as lean:
         session = lean.session(provider)
         problems = _signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
-        reference, own = Plan(graph, wide=True), Plan(graph)
-        for index, chosen in enumerate(sizes):
-            feeds = random_feeds(graph, [seed, index], chosen, feed_defaults=index > 0)
-            expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(graph, chosen))
+        for feeds, expected in runs:
             comparison.add(expected, _run(session, feeds))
+    require_unchanged()
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
@@ -242,6 +248,26 @@ def verify_file(
         tuple(fallback_nodes(model, feeds, provider)),
         tuple(check_training(graph, model, provider, seed)),
     )
+
+
+def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> Iterator[Run]:
+    """The inputs of each run, and what to expect of the outputs. Computed one by one; several files that are compared
+    with one graph can share them.
+
+    Args: as of `verify_file`.
+
+    Raises:
+        LimitError: running the graph would take too much memory.
+    """
+    chosen = choose_sizes(graph) if sizes is None else sizes
+
+    def runs() -> Iterator[Run]:
+        reference, own = Plan(graph, wide=True), Plan(graph)
+        for index, one in enumerate(chosen):
+            feeds = random_feeds(graph, [seed, index], one, feed_defaults=index > 0)
+            yield feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(graph, one))
+
+    return runs()
 
 
 def _expect_outputs(
@@ -712,6 +738,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
                 f"the second model fails on inputs that the first takes ({shape_of_feeds(feeds)}): {error}"
             ) from error
         comparison.add(expected, actual)
+    require_unchanged()
     return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
 
 

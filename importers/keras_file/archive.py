@@ -47,6 +47,7 @@ class Archive:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
             # zipfile raises NotImplementedError for a version of the format that it does not know.
             raise FormatError(f"{path} is not a .keras file: {error}; expected a zip file that Keras wrote") from None
+        self._checked: set[str] = set()
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in members:
             if member.filename in self._members:
@@ -67,14 +68,13 @@ class Archive:
         member = self._member(name)
         if member.file_size > MAX_CONFIG_BYTES:
             raise FormatError(f"{self.path}: {name} has {member.file_size} bytes; at most {MAX_CONFIG_BYTES} are read")
-        content = b"".join(self._unpacked(member))
-        if zlib.crc32(content) != member.CRC:
-            raise FormatError(f"{self.path}: {name} is damaged: its checksum differs; copy the file again")
-        return content
+        return b"".join(self._unpacked(member))
 
     @contextmanager
     def section(self, name: str) -> Iterator[Section]:
         """A large member: where it lies if it is stored, or else a temporary file that it is unpacked to.
+
+        Either way all of it is read once, for its checksum, which takes about as long as copying the file does.
 
         Raises:
             FormatError: it is missing, encrypted, damaged, or unpacks to far more than it is.
@@ -82,6 +82,7 @@ class Archive:
         member = self._member(name)
         label = f"{self.path}: {name}"
         if member.compress_type == zipfile.ZIP_STORED:
+            self._check_once(member)
             yield Section(self._whole.file, self._data_offset(member), member.file_size, label)
             return
         with tempfile.TemporaryFile() as file:
@@ -89,6 +90,12 @@ class Archive:
                 file.write(chunk)
             file.flush()
             yield Section(file, 0, member.file_size, label)
+
+    def _check_once(self, member: zipfile.ZipInfo) -> None:
+        if member.filename not in self._checked:
+            for _ in self._unpacked(member):
+                pass
+            self._checked.add(member.filename)
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         if name not in self._members:
@@ -129,11 +136,28 @@ class Archive:
         return offset
 
     def _unpacked(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The member's bytes in chunks: exactly as many as its declared size."""
+        """The member's bytes in chunks: exactly as many as its declared size, and of its checksum.
+
+        Raises:
+            FormatError: they are not, once all were read.
+        """
+        checksum = 0
+        for chunk in self._inflated(member):
+            checksum = zlib.crc32(chunk, checksum)
+            yield chunk
+        if checksum != member.CRC:
+            raise FormatError(
+                f"{self.path}: {member.filename} is damaged: its checksum is {checksum:08x}, and the archive says "
+                f"{member.CRC:08x}; copy the file again"
+            )
+
+    def _inflated(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
         window = Section(self._whole.file, self._data_offset(member), member.compress_size, "").open()
         if member.compress_type == zipfile.ZIP_STORED:
             while chunk := window.read(COPY_BYTES):
                 yield chunk
+            if window.tell() != member.file_size:
+                raise FormatError(f"{self.path}: {member.filename} ends early; copy the file again")
             return
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         left = member.file_size

@@ -70,11 +70,11 @@ def _costs(functions: Mapping[Key, FunctionProto], what: str) -> dict[Key, Cost]
             key = pending[-1]
             if key not in open_calls:
                 open_calls[key] = iter([called for node in bodies[key] if (called := _called(node)) in functions])
-            called = next((name for name in open_calls[key] if name not in costs), None)
-            if called in open_calls:
-                raise FormatError(f"the function {called[1]} of {what} calls itself, which ONNX does not allow")
-            if called is not None:
-                pending.append(called)
+            inner = next((name for name in open_calls[key] if name not in costs), None)
+            if inner is not None:
+                if inner in open_calls:
+                    raise FormatError(f"the function {inner[1]} of {what} calls itself, which ONNX does not allow")
+                pending.append(inner)
                 continue
             costs[key] = sum((_cost(node, costs) for node in bodies[key]), Cost(0, 0))
             del open_calls[key]

@@ -653,7 +653,7 @@ def check_shape(owner: str, name: str, shape: Any) -> tuple[Any, ...]:
 
 
 def _is_size(given: Any) -> bool:
-    return isinstance(given, int | np.integer) and not isinstance(given, bool) and 0 <= given <= MAX_INT64
+    return isinstance(given, int | np.integer) and not isinstance(given, bool) and 0 <= int(given) <= MAX_INT64
 
 
 def to_config(value: Any) -> Any:
