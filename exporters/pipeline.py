@@ -21,6 +21,7 @@ from kir.graph import Graph
 from kir.mapped_files import require_unchanged
 from kir.model import Model, lower
 from kir.ops.opaque import Opaque
+from kir.ops.structural import Constant
 
 if TYPE_CHECKING:
     from kir.verify import Run, VerificationReport
@@ -133,6 +134,7 @@ def export_reference(
     """
     options = options or ExportOptions()
     chosen = check_request(path, options)
+    arrays = [node.op.value.array for node in reference.nodes() if isinstance(node.op, Constant)]
     with replacing(path, DATA_FILE) as staged:
         with without_garbage_collection():
             progress("optimising")
@@ -159,7 +161,7 @@ def export_reference(
             if source is not None and is_runnable:
                 progress("verifying the file that was read")
                 source_verification = verify_source(reference, source, options.provider, options.seed, runs)
-        require_unchanged()
+        require_unchanged(arrays)
     return ExportResult(written.moved_to(path), changes, verification, graph, source_verification)
 
 

@@ -17,14 +17,16 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from kir import config
-from kir.errors import KirError, ScriptError
+from kir.errors import FormatError, KirError, ScriptError
 from kir.fitting import build_fitting
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.importers.process_state import as_program
 from kir.layers.base import Layer
+from kir.limits import MAX_SCRIPT_BYTES
 from kir.model import Model
 from kir.naming import reset_names
+from kir.regular_files import open_regular
 
 
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
@@ -107,13 +109,13 @@ def split_name(source: str) -> tuple[Path, str | None]:
 
 def _compile(path: Path) -> tuple[ast.Module, CodeType]:
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        with open_regular(path, "a Python script that builds a model") as file:
+            source = file.read(MAX_SCRIPT_BYTES)
+        tree = ast.parse(source, str(path))
         # Absolute: functions of the script are looked up by their file, and it may go to another folder.
         return tree, compile(tree, str(path.absolute()), "exec")
-    except OSError as error:
-        raise ScriptError(
-            f"cannot read {path}: {error.strerror}; expected a Python script that builds a model"
-        ) from None
+    except FormatError as error:
+        raise ScriptError(str(error)) from None
     except SyntaxError as error:
         if error.lineno is None:
             raise ScriptError(f"{path} is not a Python script: {error.msg}") from None

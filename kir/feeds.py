@@ -15,22 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from kir.cost import MOVEMENTS, Cost, describe, run_cost
 from kir.dims import Dim, Sym, substitute
 from kir.errors import KirError, LimitError, ShapeError
 from kir.graph import Graph, Node, Value
 from kir.keras_tensor import BATCH
 from kir.limits import MAX_RUN_BYTES
-from kir.memory import describe, find_peak
 from kir.model import TRAINING_INPUT
 from kir.op import Array
-from kir.ops.convolution import Conv, ConvTranspose
-from kir.ops.elementwise import Cast, Div, Equal, Mod, Pow
-from kir.ops.linear import Dense, MatMul
+from kir.ops.elementwise import Div, Equal, Mod, Pow
 from kir.ops.lookup import Lookup
 from kir.ops.recurrent import GRU, LSTM, RNN
-from kir.ops.shape import Concat, Expand, Gather, GatherElements, GatherND, OneHot, Reshape, Slice, Split, Transpose
+from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Constant, Input, Output
+from kir.ops.structural import Constant, Input
 from kir.types import DType, Shape, TensorType, format_shape
 
 Sizes = dict[str, int]
@@ -41,13 +39,8 @@ WANTED: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (1,)), (2, (4, 3, 6, 5)),
 # What a size is multiplied with while a model refuses the wanted ones: windows and strides need a few steps.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
 
-# What an element costs in rounding it, comparing it and carrying it about, beside a product of a convolution.
-ELEMENT_WORK = 100
-
 # Of all runs together, in products; a processor core verifies about so much in two seconds.
 ENOUGH_WORK = 4 * 10**9
-
-MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
@@ -71,7 +64,13 @@ class InputUse:
 
 
 def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[Sizes]:
-    """Values for the symbolic sizes of the inputs, one dictionary per run: three, or two if that is work enough.
+    """Values for the symbolic sizes of the inputs, one dictionary per run; see `choose_runs`."""
+    return [sizes for sizes, _ in choose_runs(graph, accepts)]
+
+
+def choose_runs(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[tuple[Sizes, Cost]]:
+    """Values for the symbolic sizes of the inputs, one dictionary per run, and what it costs: three runs, or two if
+    that is work enough, or only those that take a bounded amount of memory.
 
     Args:
         graph: whose inputs are to be fed.
@@ -87,50 +86,14 @@ def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -
         chosen = [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
     else:
         chosen = [{} for _ in WANTED]
-    chosen = _of_bounded_memory(graph, chosen)
-    return chosen if sum(count_work(graph, sizes) for sizes in chosen) <= ENOUGH_WORK else chosen[:2]
-
-
-def _of_bounded_memory(graph: Graph, chosen: list[Sizes]) -> list[Sizes]:
-    """The sizes with which a run takes a bounded amount of memory.
-
-    Raises:
-        LimitError: there are none.
-    """
-    peaks = [find_peak(graph, sizes) for sizes in chosen]
-    small = [sizes for sizes, peak in zip(chosen, peaks, strict=True) if peak.bytes <= MAX_RUN_BYTES]
-    if not small:
-        least = min(range(len(chosen)), key=lambda index: peaks[index].bytes)
-        raise LimitError(describe(peaks[least], chosen[least]))
-    return small
-
-
-def count_work(graph: Graph, sizes: Mapping[str, int]) -> int:
-    """About how much a run computes, in products: those of convolutions and matrices, and what all elements come to
-    that are not only moved.
-
-    Sizes that only a run tells count as 1, and what happens within other operators, such as recurrent ones, as one
-    product for each element.
-    """
-    work = 0
-    for node in graph.nodes():
-        if not isinstance(node.op, (Input, Constant, Output, *MOVEMENTS)):
-            terms = _known_size(_summed(node), sizes)
-            work += sum(_known_size(value.type.shape, sizes) for value in node.outputs) * (ELEMENT_WORK + terms)
-    return work
-
-
-def _summed(node: Node) -> Shape:
-    """The axes that a convolution or a matrix product adds up over, for each element of its result."""
-    a, b, *_ = (*node.inputs, None, None)
-    if isinstance(node.op, Conv | ConvTranspose) and b is not None:
-        return b.type.shape[1:]
-    return a.type.shape[-1:] if isinstance(node.op, Dense | MatMul) and a is not None else ()
-
-
-def _known_size(shape: Shape, sizes: Mapping[str, int]) -> int:
-    dims = (dim if isinstance(dim, int) else substitute(dim, sizes) for dim in shape)
-    return math.prod(dim for dim in dims if isinstance(dim, int))
+    costs = [run_cost(graph, sizes) for sizes in chosen]
+    affordable = [index for index, cost in enumerate(costs) if cost.bytes <= MAX_RUN_BYTES]
+    if not affordable:
+        least = min(range(len(chosen)), key=lambda index: costs[index].bytes)
+        raise LimitError(describe(costs[least], chosen[least]))
+    if sum(costs[index].work for index in affordable) > ENOUGH_WORK:
+        affordable = affordable[:2]
+    return [(chosen[index], costs[index]) for index in affordable]
 
 
 def random_feeds(

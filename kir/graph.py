@@ -21,7 +21,7 @@ from kir.caching import cached
 from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
 from kir.op import Op, Types
-from kir.ops.structural import Input, Output
+from kir.ops.structural import Constant, Input, Output
 from kir.types import TensorType, require_sizes
 
 
@@ -361,8 +361,11 @@ class Graph:
         types: dict[Value | None, TensorType | None] = {None: None}
         sizes = dict(sizes)
         for node in self.order():
-            op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
-            outputs = _infer_types(op, [types[value] for value in node.inputs])
+            if isinstance(node.op, Constant):
+                outputs: tuple[TensorType, ...] = (node.output.type,)
+            else:
+                op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
+                outputs = _infer_types(op, [types[value] for value in node.inputs])
             for value, type in zip(node.outputs, outputs, strict=True):
                 types[value] = type
                 _learn_sizes(value.type, type, sizes)

@@ -259,7 +259,11 @@ def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[i
 
 
 def _step(node: Node, slots: Mapping[Value | None, int], freed: tuple[int, ...], wide: bool, introduces: bool) -> Step:
+    slots_read, slots_written = tuple([slots[v] for v in node.inputs]), tuple([slots[v] for v in node.outputs])
     names = sorted(node.op.symbols())
+    if not names:
+        function = _function(node, node.op, wide)
+        return Step(node, slots_read, slots_written, freed, function, lambda sizes: function, introduces)
 
     @lru_cache(MAX_REMEMBERED)
     def function_for(values: tuple[int | None, ...]) -> Callable[..., Any]:
@@ -268,10 +272,10 @@ def _step(node: Node, slots: Mapping[Value | None, int], freed: tuple[int, ...],
 
     return Step(
         node,
-        tuple(slots[value] for value in node.inputs),
-        tuple(slots[value] for value in node.outputs),
+        slots_read,
+        slots_written,
         freed,
-        None if names else _function(node, node.op, wide),
+        None,
         lambda sizes: function_for(tuple(map(sizes.get, names))),
         introduces,
     )

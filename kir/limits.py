@@ -34,11 +34,16 @@ MAX_ITEMS: Final = 4_000_000
 MAX_BLOCKS: Final = 1000
 # Calls count as often as they are made: a model called twice in a model that is called twice counts four times.
 MAX_CALLS: Final = 50_000
-# No sample that a computer works on has so many numbers.
+# No sample that a computer works on has so many numbers, nor has a model whose weights are drawn at random.
 MAX_ELEMENTS: Final = 1 << 28
 # Counts in the configs of operations that become an array of that size, and those that become as many operators.
 MAX_COUNT: Final = 1 << 24
 MAX_UNROLLED: Final = 10_000
+
+# Scripts
+
+# They are run, so this is no matter of trust: a device as a script would never end.
+MAX_SCRIPT_BYTES: Final = 32 << 20
 
 # Saved graphs
 
@@ -63,7 +68,7 @@ MAX_RANK: Final = 32  # far above any model's; NumPy stops at 64
 
 # Memory
 
-# What running a graph in float64 takes at a time, beside its weights, is known before: see `kir.memory`. A batch of 7
+# What running a graph in float64 takes at a time, beside its weights, is known before: see `kir.cost`. A batch of 7
 # images through VGG16, the hungriest network of keras.applications, comes to 1 GiB. Where a run comes to more than
 # this, verification does without it; where every run does, the file is refused. The limit does not depend on the
 # machine, so that the same file has the same fate everywhere.

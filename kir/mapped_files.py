@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -66,10 +66,15 @@ def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shap
 
 def is_mapped(array: Any) -> bool:
     """Whether an array is a view of a mapped file."""
+    return isinstance(_owner(array), mmap.mmap)
+
+
+def _owner(array: Any) -> Any:
+    """What the memory of an array belongs to."""
     owner = array
     while isinstance(owner, memoryview | np.ndarray):
         owner = owner.obj if isinstance(owner, memoryview) else owner.base
-    return isinstance(owner, mmap.mmap)
+    return owner
 
 
 # Files that change
@@ -91,16 +96,26 @@ class _Mapping:
 
 
 _mappings: dict[int, _Mapping] = {}
-_lost: dict[int, str] = {}  # the labels of mappings whose pages had to become zeros
+_lost: list[str] = []  # the labels of mappings whose pages had to become zeros, until that is said
 
 
-def require_unchanged() -> None:
-    """Nothing, if all files that are mapped are as they were when they were opened.
+def require_unchanged(arrays: Iterable[Array] | None = None) -> None:
+    """Nothing, if the files that arrays are mapped from are as they were when they were opened.
+
+    Args:
+        arrays: what was computed from; by default, all that is mapped. Pages that were lost count in any case, as
+            whatever read them may have kept a copy.
 
     Raises:
-        FormatError: one was changed, so that what was computed from it means nothing.
+        FormatError: a file was changed, so that what was computed from it means nothing.
     """
-    changed = [*_lost.values(), *(mapping.label for mapping in _mappings.values() if mapping.has_changed())]
+    if arrays is None:
+        relevant = list(_mappings.values())
+    else:
+        keys = {id(_owner(array)) for array in arrays}
+        relevant = [mapping for key, mapping in _mappings.items() if key in keys]
+    changed = [*_lost, *(mapping.label for mapping in relevant if mapping.has_changed())]
+    _lost.clear()
     if changed:
         raise FormatError(f"{changed[0]} was changed or cut short while it was read; wait until it is whole, and retry")
 
@@ -116,7 +131,6 @@ def _watch(mapped: mmap.mmap, file: BinaryIO, status: os.stat_result, label: str
 
 def _forget(key: int, descriptor: int) -> None:
     _mappings.pop(key, None)
-    _lost.pop(key, None)
     os.close(descriptor)
 
 
@@ -155,12 +169,8 @@ def _survive_lost_pages() -> None:
 
 def _replace_shrunk(replace: Callable[[_Mapping], None]) -> bool:
     """Put zeros in place of the mappings whose files are shorter than they were; say whether there were any."""
-    shrunk = {
-        key: mapping
-        for key, mapping in _mappings.items()
-        if key not in _lost and os.fstat(mapping.descriptor).st_size < mapping.status.st_size
-    }
-    for key, mapping in shrunk.items():
+    shrunk = [one for one in _mappings.values() if os.fstat(one.descriptor).st_size < one.status.st_size]
+    _lost.extend(mapping.label for mapping in shrunk)
+    for mapping in shrunk:
         replace(mapping)
-        _lost[key] = mapping.label
     return bool(shrunk)

@@ -69,7 +69,8 @@ class Op:
     def map_attributes(self, change: Any) -> Self:
         """This operator with `change` applied to every attribute; itself when nothing changes."""
         changed = {}
-        for name, value in self.attributes().items():
+        for name in field_names(type(self)):
+            value = getattr(self, name)
             new = change(value)
             if new is not value:
                 changed[name] = new

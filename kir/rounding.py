@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ml_dtypes
 import numpy as np
 
+from kir.caching import cached
 from kir.graph import Node
 from kir.interpreter import Observer
 from kir.op import Array, Op
@@ -255,6 +256,7 @@ class RandomRounding:
         return result
 
 
+@cached
 def epsilon(dtype: np.dtype[Any]) -> float:
     """The distance from 1 to the next float."""
     return float(_finfo(dtype).eps)

@@ -22,14 +22,14 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from kir.cost import Cost, require_runnable, run_cost
 from kir.dims import Dim, Sym, symbol
 from kir.errors import FormatError, KirError, MismatchError, ShapeError, UnsupportedError
-from kir.feeds import Sizes, choose_sizes, count_work, random_feeds, shape_of_feeds
+from kir.feeds import Sizes, choose_runs, choose_sizes, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
 from kir.limits import MAX_RUN_BYTES
 from kir.mapped_files import require_unchanged
-from kir.memory import find_peak, require_runnable
 from kir.model import TRAINING_INPUT
 from kir.naming import symbol_name
 from kir.op import Array
@@ -46,7 +46,7 @@ MAX_TRAINING_RUNS = 32
 CHANGING_RUNS = 8
 VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
 
-# The runs of the interpreter share the processor's cores where one of them computes more than this (see `count_work`).
+# The runs of the interpreter share the processor's cores where one of them computes more than this (see `kir.cost`).
 THREADED_WORK = 10**8
 
 # Intermediate values are compared in so many groups at most, each with its own session.
@@ -238,7 +238,7 @@ def verify_file(
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         for feeds, expected in runs:
             comparison.add(expected, _run(session, feeds))
-    require_unchanged()
+    require_unchanged(_constants(graph))
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
@@ -259,13 +259,13 @@ def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | No
     Raises:
         LimitError: running the graph would take too much memory.
     """
-    chosen = choose_sizes(graph) if sizes is None else sizes
+    chosen = choose_runs(graph) if sizes is None else [(one, run_cost(graph, one)) for one in sizes]
 
     def runs() -> Iterator[Run]:
         reference, own = Plan(graph, wide=True), Plan(graph)
-        for index, one in enumerate(chosen):
+        for index, (one, cost) in enumerate(chosen):
             feeds = random_feeds(graph, [seed, index], one, feed_defaults=index > 0)
-            yield feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(graph, one))
+            yield feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
 
     return runs()
 
@@ -281,11 +281,15 @@ def _expect_outputs(
     )
 
 
-def _threads_for(graph: Graph, sizes: Mapping[str, int]) -> int:
+def _threads_for(cost: Cost) -> int:
     """On how many threads to run the interpreter; several only gain where arrays are large, and share the memory."""
-    if count_work(graph, sizes) <= THREADED_WORK:
+    if cost.work <= THREADED_WORK:
         return 1
-    return max(1, min(os.cpu_count() or 1, RUNS, MAX_RUN_BYTES // (find_peak(graph, sizes).bytes or 1)))
+    return max(1, min(os.cpu_count() or 1, RUNS, MAX_RUN_BYTES // cost.bytes))
+
+
+def _constants(graph: Graph) -> list[Array]:
+    return [node.op.value.array for node in graph.nodes() if isinstance(node.op, Constant)]
 
 
 def _as_file(model: ModelFile) -> Path | bytes:
@@ -727,10 +731,10 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     """
     comparison = _Comparison()
     reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
-    for index, sizes in enumerate(choose_sizes(a)):
+    for index, (sizes, cost) in enumerate(choose_runs(a)):
         require_runnable(b, sizes)
         feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
-        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(a, sizes))
+        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
         try:
             actual = other.run(feeds)
         except ShapeError as error:
@@ -738,7 +742,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
                 f"the second model fails on inputs that the first takes ({shape_of_feeds(feeds)}): {error}"
             ) from error
         comparison.add(expected, actual)
-    require_unchanged()
+    require_unchanged([*_constants(a), *_constants(b)])
     return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kir.cost import ELEMENT_WORK, run_cost
 from kir.errors import ShapeError
-from kir.feeds import ELEMENT_WORK, choose_sizes, count_work, find_use, masked_steps, random_feeds, shape_of_feeds
+from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
 from kir.graph import Graph, Value
 from kir.interpreter import run
 from kir.op import Op
@@ -45,7 +46,7 @@ def test_what_is_work_enough_runs_twice(type: str, batches: tuple[int, int], mon
     node = graph.add(Relu(), x)
     graph.add(Output("y"), node.output)
     wanted = choose_sizes(graph)
-    work = [count_work(graph, sizes) for sizes in wanted]
+    work = [run_cost(graph, sizes).work for sizes in wanted]
     assert work[:2] == [batch * 3 * (ELEMENT_WORK + 1) for batch in batches]
     monkeypatch.setattr("kir.feeds.ENOUGH_WORK", sum(work))
     assert choose_sizes(graph) == wanted
@@ -58,7 +59,7 @@ def test_work_counts_the_products_of_an_element() -> None:
     node = graph.add(Conv((1, 1), (1, 1), 2, "same"), x, kernel)
     graph.add(MatMul(), node.output, node.output)
     elements = 2 * 8 * 9 * 9
-    assert count_work(graph, {"batch": 2}) == elements * (ELEMENT_WORK + 12) + elements * (ELEMENT_WORK + 9)
+    assert run_cost(graph, {"batch": 2}).work == elements * (ELEMENT_WORK + 12) + elements * (ELEMENT_WORK + 9)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def _load(path: Path) -> onnx.ModelProto:
 
 def _type_text(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "unknown"
+    known = onnx.TensorProto.DataType.values()
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type in known else "unknown"
+    name = "unknown" if name == "undefined" else name
     dims = [d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim]
     return f"{name}[{', '.join(dims)}]"
 

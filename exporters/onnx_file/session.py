@@ -19,6 +19,7 @@ import numpy as np
 
 from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
 from kir.naming import decoded
+from kir.regular_files import require_regular
 
 Array = np.ndarray[Any, Any]
 
@@ -144,8 +145,8 @@ def make_session(
 
 
 def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
-    if isinstance(model, Path) and not model.is_file():
-        raise FormatError(f"cannot read {model}: there is no such file; give the path of an ONNX file")
+    if isinstance(model, Path):
+        require_regular(model, "an ONNX file")
     shown = "the model" if isinstance(model, bytes) else str(model)
     source = model if isinstance(model, bytes) else decoded(str(model))
     try:

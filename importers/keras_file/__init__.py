@@ -20,7 +20,7 @@ from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
 from kir.importers.sections import whole_file
-from kir.limits import MAX_CONFIG_BYTES
+from kir.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
 from kir.model import Model
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -104,8 +104,18 @@ def _read_config(path: Path, custom_objects: Mapping[str, Any], weights: Path | 
         description = parse(file.read(), str(path))
     model = build_model(description, _origin(path, description, description, custom_objects))
     if weights is None and model.weights:
+        _require_drawable(model, path)
         warnings.warn(f"{path} holds no weights: random ones are used; give a file with --weights", stacklevel=3)
     return _with_weights(model, weights)
+
+
+def _require_drawable(model: Model, path: Path) -> None:
+    count = sum(weight.size for weight in model.weights)
+    if count > MAX_ELEMENTS:
+        raise FormatError(
+            f"{path} describes a model of {count} weights, and holds none; random numbers are drawn for at most "
+            f"{MAX_ELEMENTS}: give a file with --weights"
+        )
 
 
 def _origin(path: Path, description: Any, metadata: Any, custom_objects: Mapping[str, Any]) -> Origin:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kir.cost import workspace_bytes
 from kir.dims import is_known
 from kir.graph import Graph, Node, Value
 from kir.limits import MAX_FOLDED_BYTES
-from kir.memory import workspace_bytes
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.structural import Constant, Input, Output

@@ -66,7 +66,7 @@ def test_a_provider_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_file_that_is_absent_or_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"absent\.onnx: there is no such file"):
+    with pytest.raises(FormatError, match=r"there is no file .*absent\.onnx"):
         make_session(tmp_path / "absent.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"not a model")
     with pytest.raises(FormatError, match=r"onnxruntime cannot load .*bad\.onnx"):

@@ -1,4 +1,4 @@
-"""How much memory running a graph takes, from the types of its values, before any of it is taken.
+"""What running a graph costs, memory and work, from the types of its values, before any of it is spent.
 
 A file of a few hundred bytes can make tensors of any size: an Expand, a Pad, a chain of Concats of a value with itself.
 """
@@ -16,10 +16,13 @@ from kir.limits import MAX_RUN_BYTES
 from kir.op import Op
 from kir.ops.attention import Attention
 from kir.ops.convolution import Conv, ConvTranspose
+from kir.ops.elementwise import Cast
+from kir.ops.linear import Dense, MatMul
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.resize import Resize
+from kir.ops.shape import Concat, Expand, Reshape, Slice, Split, Transpose
 from kir.ops.spectral import STFT
-from kir.ops.structural import Constant, Output
+from kir.ops.structural import Constant, Input, Output
 from kir.ops.windows import explicit_padding
 from kir.types import DType, TensorType
 
@@ -27,16 +30,31 @@ from kir.types import DType, TensorType
 FLOAT_BYTES = 8
 STRING_BYTES = 64
 
+# What an element costs in rounding it, comparing it and carrying it about, beside a product of a convolution.
+ELEMENT_WORK = 100
+
+# Operators that only move or convert elements.
+MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
+
 # Rounding a result at random makes so many arrays of its size; see `kir.rounding.RandomRounding.move`.
 ROUNDING_ARRAYS = 3
 
 
 @dataclass(frozen=True)
-class Peak:
-    """The most bytes that a run holds at a time, and the node at which it does; None where there are no nodes."""
+class Cost:
+    """What a run costs.
+
+    Attributes:
+        bytes: the most that it holds at a time, beside constants.
+        node: the one at which it does; None where there are no nodes.
+        work: about how much it computes, in products: those of convolutions and matrices, and what all elements come to
+            that are not only moved. What happens within other operators, such as recurrent ones, counts as one product
+            for each element.
+    """
 
     bytes: int
     node: Node | None
+    work: int
 
 
 def require_runnable(graph: Graph, sizes: Mapping[str, int]) -> None:
@@ -46,49 +64,62 @@ def require_runnable(graph: Graph, sizes: Mapping[str, int]) -> None:
         LimitError: it takes more than `MAX_RUN_BYTES`; the message names the node.
         ShapeError: an operator does not work with these sizes.
     """
-    peak = find_peak(graph, sizes)
-    if peak.bytes > MAX_RUN_BYTES:
-        raise LimitError(describe(peak, sizes))
+    cost = run_cost(graph, sizes)
+    if cost.bytes > MAX_RUN_BYTES:
+        raise LimitError(describe(cost, sizes))
 
 
-def describe(peak: Peak, sizes: Mapping[str, int]) -> str:
-    """Say what a run takes, what the limit is and what to do."""
-    node = peak.node
+def describe(cost: Cost, sizes: Mapping[str, int]) -> str:
+    """Say how much memory a run takes, what the limit is and what to do."""
+    node = cost.node
     at = "" if node is None else f" at {node.op.name}{f' of layer {node.origin}' if node.origin else ''}"
     shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
     return (
-        f"running the model{f' with {shown}' if shown else ''} would take about {peak.bytes / 2**30:.3g} GiB{at}; "
+        f"running the model{f' with {shown}' if shown else ''} would take about {cost.bytes / 2**30:.3g} GiB{at}; "
         f"at most {MAX_RUN_BYTES / 2**30:g} GiB are taken to verify or compare it: give smaller sizes (--batch, "
         "--input-shapes), or do without (--no-verify, --no-run)"
     )
 
 
-def find_peak(graph: Graph, sizes: Mapping[str, int]) -> Peak:
-    """Find what a run in float64 holds at most, beside constants. O(nodes + edges).
+def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
+    """What a run in float64 costs. O(nodes + edges).
 
     Sizes that only a run tells count as 1.
 
     Raises:
         ShapeError: an operator does not work with these sizes.
     """
-    order = graph.order()
-    last_reader: dict[Value, Node] = {value: node for node in order for value in node.inputs if value is not None}
-    types: dict[Value, TensorType] = {}
-    live, peak = 0, Peak(0, None)
+    last_reader = {value: node for node in graph.order() for value in node.inputs}
+    types: dict[Value | None, TensorType | None] = {None: None}
+    live = most = work = 0
+    largest: Node | None = None
     for node, outputs in graph.infer_types(sizes):
         types.update(zip(node.outputs, outputs, strict=True))
         if isinstance(node.op, Constant | Output):  # constants do not count, and an output is what it reads
             continue
+        inputs = [types[value] for value in node.inputs]
         made = sum(map(_bytes_of, outputs))
         live += made
-        inputs = [None if value is None else types[value] for value in node.inputs]
         at_once = live + ROUNDING_ARRAYS * made + workspace_bytes(node.op, inputs, outputs)
-        if at_once > peak.bytes:
-            peak = Peak(at_once, node)
-        read = {value for value in node.inputs if value is not None and last_reader[value] is node}
+        if at_once > most:
+            most, largest = at_once, node
+        if not isinstance(node.op, (Input, *MOVEMENTS)):
+            work += sum(map(_elements, outputs)) * (ELEMENT_WORK + _count_summed(node.op, inputs))
+        read = [value for value in dict.fromkeys(node.inputs) if last_reader[value] is node]
         unread = [value for value in node.outputs if value not in last_reader]
-        live -= sum(_bytes_of(types[value]) for value in (*read, *unread) if not isinstance(value.node.op, Constant))
-    return peak
+        for value in (*read, *unread):
+            type = types[value]
+            if value is not None and type is not None and not isinstance(value.node.op, Constant):
+                live -= _bytes_of(type)
+    return Cost(most, largest, work)
+
+
+def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:
+    """How many products a convolution or a matrix product adds up for each element of its result."""
+    a, b, *_ = (*inputs, None, None)
+    if isinstance(op, Conv | ConvTranspose) and b is not None:
+        return math.prod(_known(b.shape[1:]))
+    return math.prod(_known(a.shape[-1:])) if isinstance(op, Dense | MatMul) and a is not None else 0
 
 
 def workspace_bytes(op: Op, inputs: Sequence[TensorType | None], outputs: Iterable[TensorType]) -> int:
@@ -136,4 +167,8 @@ def _known(shape: Iterable[object]) -> list[int]:
 
 def _bytes_of(type: TensorType) -> int:
     each = STRING_BYTES if type.dtype is DType.STRING else FLOAT_BYTES if type.dtype.is_float else type.dtype.itemsize
-    return each * math.prod(_known(type.shape))
+    return each * _elements(type)
+
+
+def _elements(type: TensorType) -> int:
+    return math.prod(_known(type.shape))
