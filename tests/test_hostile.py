@@ -227,12 +227,12 @@ def test_memory(folder: Path, tmp_path: Path) -> None:
 
 
 def test_large_models_are_run_with_fewer_inputs(tmp_path: Path) -> None:
-    """What takes 1 GiB for each sample is verified with batches of 1 and 2, and not of 7."""
+    """What takes over 1 GiB for each sample is verified with batches of 1 and 2, and not of 7."""
     from kir.feeds import choose_sizes
     from kir.importers.onnx_file import import_graph
 
-    wide = model([node("Relu", ["x"], ["big"])], ("b", 30_000_000))
-    assert choose_sizes(import_graph(wide)) == [{"b": 1}, {"b": 2}]
+    wide = model([node("Relu", ["x"], ["big"])], ("batch", 30_000_000))
+    assert choose_sizes(import_graph(wide)) == [{"batch": 1}, {"batch": 2}]
 
 
 def test_a_wrong_checksum_of_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
