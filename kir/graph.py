@@ -90,6 +90,7 @@ class Node:
 # Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
 # them apart. Those without inputs are not here, since a Constant would be hashed with its data.
 def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
+    op.require_integers()
     return tuple(map(require_sizes, _as_tuple(op.infer(*types))))
 
 

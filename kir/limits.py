@@ -36,7 +36,7 @@ MAX_BLOCKS: Final = 1000
 MAX_CALLS: Final = 50_000
 # No sample that a computer works on has so many numbers, nor has a model whose weights are drawn at random.
 MAX_ELEMENTS: Final = 1 << 28
-# Counts in the configs of operations that become an array of that size, and those that become as many operators.
+# Counts that become an array of that size while a model is read, and those that become as many operators.
 MAX_COUNT: Final = 1 << 24
 MAX_UNROLLED: Final = 10_000
 

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 from kir.caching import cached
 from kir.dims import Dim, Sym, substitute
+from kir.errors import ShapeError
+from kir.limits import MAX_INT64
 from kir.types import DType, TensorType
 
 Array = Any  # np.ndarray[Any, Any]; every eval takes and returns arrays of any dtype
@@ -94,6 +96,18 @@ class Op:
                 if isinstance(item, Sym):
                     found |= item.names()
         return frozenset(found)
+
+    def require_integers(self) -> None:
+        """Nothing, if all integers among the attributes are such as ONNX and NumPy write in 64 bits.
+
+        Raises:
+            ShapeError: one needs more.
+        """
+        for name in field_names(type(self)):
+            value = getattr(self, name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, int) and abs(item) > MAX_INT64 + 1:
+                    raise ShapeError(f"{self.name} cannot have {name}={value}; expected integers of 64 bits")
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={format_attribute(value)}" for name, value in self.attributes().items())

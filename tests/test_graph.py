@@ -5,13 +5,14 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from kir.dims import symbol
+from kir.dims import parse_dim, symbol
 from kir.errors import GraphError, KirError, ShapeError
 from kir.graph import Graph, Node, Origin, Use, Value
+from kir.op import Op
 from kir.ops.elementwise import Add, Neg, Relu
-from kir.ops.shape import Concat, Reshape, Split
+from kir.ops.shape import Concat, Pad, Reshape, Slice, Split, Tile
 from kir.ops.structural import Input, Output, constant
-from kir.types import parse_type
+from kir.types import DType, TensorType, parse_type
 
 BATCH = symbol("batch")
 
@@ -252,3 +253,36 @@ def test_the_order_follows_every_edit_and_is_the_callers_own() -> None:
     assert graph.order() == [x.node, first, output]
     graph.remove(output)
     assert graph.order() == [x.node]
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        (Reshape((-1, 3)), (4,)),
+        (Concat(0), (1 << 62,)),
+        (Tile((1 << 40, 1 << 40)), (2, 2)),
+        (Pad((1 << 63, 0), (0, 0)), (2, 2)),
+        (Slice((0,), (0,), (1 << 64,), (1,)), (2, 2)),
+    ],
+)
+def test_sizes_and_integers_of_more_than_64_bits_are_refused(op: Op, shape: tuple[int, ...]) -> None:
+    graph = Graph()
+    x = graph.add(Input("x", TensorType(DType.FLOAT32, shape))).output
+    with pytest.raises(ShapeError):
+        graph.add(op, *[x] * (2 if isinstance(op, Concat) else 1))
+
+
+@pytest.mark.parametrize("shape", [(True,), (-1,), (1 << 63,), (1 << 32, 1 << 32), (0, 1 << 63)])
+def test_types_that_no_tensor_has_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="no tensor of type"):
+        Graph().add(Input("x", TensorType(DType.FLOAT32, shape)))
+
+
+def test_types_for_given_sizes_are_those_of_the_specialized_graph() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[batch, n]"))).output
+    doubled = graph.add(Concat(1), x, x).output
+    graph.add(Output("y"), graph.add(Reshape((parse_dim("2*batch*n"),)), doubled).output)
+    sizes = {"batch": 3, "n": 4}
+    inferred = [types for _, types in graph.infer_types(sizes)]
+    assert inferred == [tuple(v.type for v in node.outputs) for node in graph.specialize(sizes).order()]

@@ -24,7 +24,8 @@ from kir.backend.dispatch import (
     tensor,
 )
 from kir.dims import Dim, Sym
-from kir.errors import TraceError
+from kir.errors import LimitError, TraceError
+from kir.limits import MAX_COUNT
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Expand, Range
 from kir.ops.structural import constant as constant_op
@@ -114,6 +115,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
 
     Raises:
         TraceError: with a symbolic size, a bound or the step is no integer.
+        LimitError: there are more than `MAX_COUNT`.
     """
     first, last = (0, start) if stop is None else (start, stop)
     given = [operand(value) for value in (start, stop, step) if value is not None]
@@ -125,12 +127,20 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if isinstance(first, Sym) or isinstance(last, Sym):
         numbers = Range(as_size(first, "start"), as_size(last, "stop"), 1 if step is None else step)
         return emit(Cast(wanted), emit_source(numbers)) if wanted is not DType.INT64 else emit_source(numbers)
+    _require_few((last - first) / (step or 1), "arange")
     return np.arange(first, last, 1 if step is None else step).astype(wanted.numpy)
+
+
+def _require_few(count: float, what: str) -> None:
+    """Raises LimitError before an array is made that no model has, such as one of a size that stands in a file."""
+    if count > MAX_COUNT:
+        raise LimitError(f"{what} of {count:.3g} numbers is out of all proportion; at most {MAX_COUNT} are made")
 
 
 def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """So many numbers, evenly spaced from start to stop; all arguments are known numbers or arrays."""
     wanted = as_dtype(dtype or config.floatx())
+    _require_few(num, "linspace")
     return np.linspace(start, stop, num, endpoint, axis=axis).astype(wanted.numpy)
 
 

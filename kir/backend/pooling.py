@@ -21,7 +21,8 @@ from kir.backend.dispatch import TensorLike, floating, operation, shape_of, tens
 from kir.backend.reduce import max, mean
 from kir.backend.shapes import concatenate, take
 from kir.dims import is_known
-from kir.errors import ShapeError
+from kir.errors import LimitError, ShapeError
+from kir.limits import MAX_COUNT
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.windows import Padding, Window
 from kir.trace import emit
@@ -135,6 +136,8 @@ def _adaptive_pool(x: Any, mode: str, output_size: Any, data_format: str | None)
 def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
     """One spatial axis divided into windows, of which some may have one element more than the others."""
     size = shape_of(x)[2 + axis]
+    if count > MAX_COUNT:
+        raise LimitError(f"adaptive pooling to {count} elements is out of all proportion; at most {MAX_COUNT} are made")
     if not is_known(size):
         return _adapt_unknown(x, mode, 2 + axis, count)
     if size < 1:

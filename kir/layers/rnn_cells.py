@@ -22,9 +22,10 @@ from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
 from kir.arguments import boolean, choice, integer, number, optional_integer, passed_on
 from kir.dims import Dim
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.errors import InvalidArgumentError, LimitError, ShapeError, UnsupportedError
 from kir.layers.base import Layer, layer_from_config, numbered, stand_in, to_config
 from kir.layers.functions import call_function
+from kir.limits import MAX_COUNT, MAX_UNROLLED
 from kir.op import Array, Op
 from kir.ops import recurrent
 from kir.ops.elementwise import Mul
@@ -197,6 +198,10 @@ class Cell(Layer):
         count = len(self.gate_order)
         if self.gate_order == tuple(range(count)):
             return read
+        if weight.shape[-1] > MAX_COUNT:
+            raise LimitError(
+                f"gates of {weight.shape[-1]} units are out of all proportion; at most {MAX_COUNT} are read"
+            )
         columns = np.arange(weight.shape[-1]).reshape(count, -1)[list(self.gate_order)].ravel()
         result: Tensor = emit(Gather(len(weight.shape) - 1), read, columns)
         return result
@@ -794,6 +799,7 @@ def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
     Raises:
         UnsupportedError: it is not known.
         ShapeError: it is 0.
+        LimitError: it is more than `MAX_UNROLLED`.
     """
     if not isinstance(time, int):
         raise UnsupportedError(
@@ -802,6 +808,11 @@ def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
         )
     if time < 1:
         raise ShapeError(f"a recurrent layer that is unrolled needs one step or more; received {time}")
+    if time > MAX_UNROLLED:
+        raise LimitError(
+            f"{reason}, so each step becomes nodes of its own, and there are {time} of them; at most {MAX_UNROLLED} are "
+            "unrolled: give shorter sequences"
+        )
     return time
 
 

@@ -164,6 +164,13 @@ def with_input(**changes: Any) -> Any:
     return model(INPUT | {"config": {**INPUT["config"], **changes}}, DENSE)
 
 
+def over(shape: Any, class_name: str, **config: Any) -> Any:
+    """A model of one layer over an input of this shape."""
+    return model(
+        INPUT | {"config": {**INPUT["config"], "batch_shape": shape}}, layer(class_name, "d", config, tensor("x"))
+    )
+
+
 def with_operation(name: str, config: Any = None, *arguments: Any) -> Any:
     made = layer(
         name, "d", config or {}, *(arguments or (tensor("x"),)), module="keras.src.ops.numpy", registered_name=name
@@ -432,6 +439,24 @@ KERAS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "huge_repeat": (
         "elements; at most",
         lambda: archive(model(INPUT, layer("RepeatVector", "d", {"n": 1 << 50}, tensor("x")))),
+    ),
+    "true_as_a_size": ("batch_shape must be", lambda: archive(with_input(batch_shape=[None, True]))),
+    "product_over_64_bits": ("no tensor of type", lambda: archive(with_input(batch_shape=[None, 1 << 62, 4]))),
+    "huge_adaptive_pooling": (
+        "out of all proportion",
+        lambda: archive(over([None, 8, 2], "AdaptiveAveragePooling1D", output_size=1 << 31)),
+    ),
+    "endless_steps": (
+        "at most 10000 are unrolled",
+        lambda: archive(over([None, 10**9, 4, 4, 2], "ConvLSTM2D", filters=2, kernel_size=2)),
+    ),
+    "huge_gates": (
+        "gates of 4000000000 units",
+        lambda: archive(over([None, 2, 4, 4, 2], "ConvLSTM2D", filters=10**9, kernel_size=2)),
+    ),
+    "huge_multi_hot": (
+        "out of all proportion",
+        lambda: archive(over([None, 4], "CategoryEncoding", num_tokens=1 << 31, output_mode="multi_hot")),
     ),
     "huge_one_hot": ("out of all proportion", lambda: archive(with_operation("OneHot", {"num_classes": 1 << 50}))),
     "endless_diff": ("out of all proportion", lambda: archive(with_operation("Diff", {"n": 1 << 40}))),
