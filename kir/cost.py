@@ -115,11 +115,11 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
 
 
 def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:
-    """How many products a convolution or a matrix product adds up for each element of its result."""
+    """How many products a convolution or a matrix product adds up for each element of its result; 1 for others."""
     a, b, *_ = (*inputs, None, None)
     if isinstance(op, Conv | ConvTranspose) and b is not None:
         return math.prod(_known(b.shape[1:]))
-    return math.prod(_known(a.shape[-1:])) if isinstance(op, Dense | MatMul) and a is not None else 0
+    return math.prod(_known(a.shape[-1:])) if isinstance(op, Dense | MatMul) and a is not None else 1
 
 
 def workspace_bytes(op: Op, inputs: Sequence[TensorType | None], outputs: Iterable[TensorType]) -> int:

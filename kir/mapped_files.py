@@ -47,9 +47,16 @@ def map_file(file: BinaryIO, label: str, offset: int = 0, size: int | None = Non
         return np.zeros(0, np.uint8)
     # Mapping begins on a page, so what lies before is cut off.
     before = offset % mmap.ALLOCATIONGRANULARITY
-    mapped = mmap.mmap(file.fileno(), before + size, offset=offset - before, access=mmap.ACCESS_READ)
-    _watch(mapped, file, status, label)
-    return np.frombuffer(mapped, np.uint8, offset=before)
+    return np.frombuffer(map_pages(file, label, offset - before, before + size), np.uint8, offset=before)
+
+
+def map_pages(file: BinaryIO, label: str, offset: int, size: int) -> mmap.mmap:
+    """Map bytes of an open file that has them, from the beginning of a page. Nobody may close the mapping: where it lay
+    would still be taken for its own.
+    """
+    mapped = mmap.mmap(file.fileno(), size, offset=offset, access=mmap.ACCESS_READ)
+    _watch(mapped, file, os.fstat(file.fileno()), label)
+    return mapped
 
 
 def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> Array:

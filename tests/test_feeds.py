@@ -57,7 +57,7 @@ def test_what_is_work_enough_runs_twice(type: str, batches: tuple[int, int], mon
 def test_work_counts_the_products_of_an_element() -> None:
     graph, (x, kernel) = graph_of("f32[batch, 6, 9, 9]", "f32[8, 3, 2, 2]")
     node = graph.add(Conv((1, 1), (1, 1), 2, "same"), x, kernel)
-    graph.add(MatMul(), node.output, node.output)
+    graph.add(Output("y"), graph.add(MatMul(), node.output, node.output).output)
     elements = 2 * 8 * 9 * 9
     assert run_cost(graph, {"batch": 2}).work == elements * (ELEMENT_WORK + 12) + elements * (ELEMENT_WORK + 9)
 

@@ -104,7 +104,7 @@ def test_a_name_that_is_no_model_is_an_error(tmp_path: Path, name: str) -> None:
 
 
 def test_files_that_are_no_scripts(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="cannot read"):
+    with pytest.raises(ScriptError, match="there is no file"):
         load_script(tmp_path / "missing.py")
     (tmp_path / "binary.py").write_bytes(b"\0\1\2")
     with pytest.raises(ScriptError):

@@ -27,6 +27,8 @@ from kir.exporters.onnx_file.probe import expose, load_model
 from kir.exporters.onnx_file.session import make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, field_head
 from kir.files import scratch_folder
+from kir.mapped_files import map_pages
+from kir.regular_files import open_regular
 
 # Smaller files run fast as they are.
 MIN_MAPPED_BYTES = 64 << 20
@@ -145,27 +147,16 @@ def mapped_copy(
     Raises:
         FormatError: the file is no protobuf message, or cannot be read, or the copy cannot be written.
     """
-    with _writing_copy(model), _opened(model) as file, _mapping(file, model) as data:
+    with open_regular(model, "an ONNX file") as file, _writing_copy(model):
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise FormatError(f"{model} is not an ONNX file: it is empty")
+        data = map_pages(file, str(model), 0, size)
         pieces = _plan_model(_Reader(data, str(model)), min_weight)
         weights = sum(piece.length for piece in pieces if isinstance(piece, _Weight))
         if weights < min_bytes or weights == 0 or _has_external_data(data, pieces):
             return model
         return _write_copy(file, pieces, folder / MODEL)
-
-
-def _opened(model: Path) -> IO[bytes]:
-    try:
-        return open(model, "rb")
-    except OSError as error:
-        raise FormatError(f"cannot read {model}: {error.strerror}") from error
-
-
-@contextmanager
-def _mapping(file: IO[bytes], model: Path) -> Iterator[mmap.mmap]:
-    if os.fstat(file.fileno()).st_size == 0:
-        raise FormatError(f"{model} is not an ONNX file: it is empty")
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield data
 
 
 # What the copy consists of
@@ -264,8 +255,13 @@ def _write_copy(source: IO[bytes], pieces: list[_Piece], target: Path) -> Path:
 
 def _stream(source: IO[bytes], span: _Span, target: IO[bytes]) -> None:
     source.seek(span.start)
-    for done in range(0, span.length, CHUNK_BYTES):
-        target.write(source.read(min(CHUNK_BYTES, span.length - done)))
+    left = span.length
+    while left:
+        chunk = source.read(min(CHUNK_BYTES, left))
+        if not chunk:
+            raise FormatError(f"{source.name} was cut short while it was copied; wait until it is whole, and retry")
+        target.write(chunk)
+        left -= len(chunk)
 
 
 # Wire format
