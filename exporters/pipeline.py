@@ -148,6 +148,7 @@ def export_reference(
                 external_data=options.external_data,
                 metadata=options.metadata,
             )
+        require_unchanged(arrays)  # verifying takes longest, and would be for nothing
         verification = source_verification = None
         if options.verify:
             progress("verifying")

@@ -810,8 +810,8 @@ def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
         raise ShapeError(f"a recurrent layer that is unrolled needs one step or more; received {time}")
     if time > MAX_UNROLLED:
         raise LimitError(
-            f"{reason}, so each step becomes nodes of its own, and there are {time} of them; at most {MAX_UNROLLED} are "
-            "unrolled: give shorter sequences"
+            f"{reason}, so each step becomes nodes of its own, and there are {time} steps; at most {MAX_UNROLLED} "
+            "are unrolled: give shorter sequences"
         )
     return time
 
