@@ -28,8 +28,8 @@ from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
-from kir.naming import decoded
 from kir.limits import MAX_MESSAGE_BYTES
+from kir.naming import decoded
 
 CHUNK_BYTES = 1 << 20
 
