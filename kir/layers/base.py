@@ -184,12 +184,14 @@ class Layer(WeightOwner):
             return functional.record_call(self, args, kwargs)
         return functional.run_eagerly(self, args, kwargs)
 
-    def trace(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `call` in the tracer of its inputs; the outputs carry their masks.
 
         Raises:
             KirError: the layer cannot work on these inputs; the message opens with the layer's path.
         """
+        args, kwargs = self._with_names(args, kwargs)
+        training = kwargs.pop("training", None)
         tracer = next(leaf.tracer for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, Tensor))
         with tracer.layer(self.name, type(self).__name__, training):
             origin = tracer.origin
@@ -236,6 +238,13 @@ class Layer(WeightOwner):
         if args or first not in kwargs:
             return args, kwargs
         return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
+
+    def _with_names(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call; those after the first get their names if a mask or the mode is among them."""
+        named = dict(zip(positional_parameters(type(self))[1:], args[1:], strict=False))
+        if named.keys().isdisjoint(("mask", "training")) or named.keys() & kwargs.keys() or len(named) < len(args) - 1:
+            return args, kwargs
+        return args[:1], named | kwargs
 
     def _check_arguments(self, args: tuple[Any, ...]) -> None:
         """Raises InvalidArgumentError unless there is an input, of a kind that the layer takes."""
@@ -717,6 +726,13 @@ def call_parameters(cls: Any) -> frozenset[str]:
 def first_call_parameter(cls: Any) -> str:
     """The name of the first parameter of a layer class's `call`, behind the layer itself; "" if there is none."""
     return next((name for name in list(inspect.signature(cls.call).parameters)[1:]), "")
+
+
+@cached
+def positional_parameters(cls: Any) -> tuple[str, ...]:
+    """The names of the parameters of a layer class's `call` that may be given by position, in order."""
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD)
 
 
 @cached

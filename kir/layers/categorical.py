@@ -289,7 +289,7 @@ class IndexLookup(Layer):
                 f"set_vocabulary, or export a saved model"
             )
         if self.invert:
-            return emit(self._inverse(), inputs)
+            return emit(self._inverse(), K.cast(inputs, "int64"))
         found = self._found(inputs, depth)
         if self.output_mode == "int":
             return found

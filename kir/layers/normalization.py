@@ -158,7 +158,7 @@ class BatchNormalization(ScaledNormalization):
             self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
         """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
             raise ShapeError(
