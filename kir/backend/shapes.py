@@ -30,7 +30,7 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import cast, equal
+from kir.backend.elementwise import cast, equal, not_equal
 from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
 from kir.ops import shape as ops
@@ -402,7 +402,10 @@ def _sorted(x: TensorLike, axis: Any) -> Any:
     if axis is None:
         x, axis = flatten(x), 0
     axis = axis_of(x, axis)
-    return emit(ops.TopK(shape_of(x)[axis], axis, largest=False), x)
+    given = dtype_of(x)
+    sortable = convert(x, DType.INT32) if given is DType.BOOL else x
+    values, indices = emit(ops.TopK(shape_of(x)[axis], axis, largest=False), sortable)
+    return convert(values, given), indices
 
 
 @operation
@@ -431,12 +434,13 @@ def cumsum(x: TensorLike, axis: Any = UNSPECIFIED, dtype: Any = None) -> Any:
 
 @operation
 def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Any:
-    """The n-th difference of neighbours along an axis."""
+    """The n-th difference of neighbours along an axis; of booleans, whether they differ."""
     x = tensor(a)
     axis = axis_of(x, axis)
     for _ in range(n):
         length = shape_of(x)[axis]
-        x = emit_slice(x, axis, 1, length) - emit_slice(x, axis, 0, length - 1)
+        later, earlier = emit_slice(x, axis, 1, length), emit_slice(x, axis, 0, length - 1)
+        x = not_equal(later, earlier) if dtype_of(x) is DType.BOOL else later - earlier
     return x
 
 

@@ -392,13 +392,14 @@ class RMSNormalization(Layer):
 
     def call(self, x: Tensor) -> Any:
         """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
-        x = self.promote(x)
+        given, x = x.type.dtype, self.promote(x)
         wide = _widen(x)
         count = self.scale.size
         total = emit(ReduceSumSquare(self._axes, True), wide)
         root = np.asarray(math.sqrt(count), wide.type.dtype.numpy)
         scale = self.read(self.scale, x, wide.type.dtype) * root
-        return self.promote(wide / K.sqrt(total + self.epsilon * count) * scale)
+        # Keras gives back the dtype that it was given, so that integers lose their fraction.
+        return K.cast(wide / K.sqrt(total + self.epsilon * count) * scale, given)
 
 
 class UnitNormalization(Layer):
