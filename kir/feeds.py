@@ -222,7 +222,7 @@ def _constant_scalar(value: Value | None) -> list[Any]:
 
 
 def _required_sizes(graph: Graph, names: Sequence[str]) -> list[Sym]:
-    """The sizes in a graph that the sizes of its inputs may make negative, and how far slices stay inside their axes."""
+    """The sizes in a graph that the sizes of its inputs may make less than 1, and how far slices stay inside."""
     found: dict[Dim, None] = {}
     for node in graph.nodes():
         for value in node.outputs:
@@ -230,7 +230,8 @@ def _required_sizes(graph: Graph, names: Sequence[str]) -> list[Sym]:
         source = node.inputs[0] if node.inputs else None
         if isinstance(node.op, Slice) and source is not None:
             for axis, start, end in zip(node.op.axes, node.op.starts, node.op.ends, strict=True):
-                found.update(dict.fromkeys(source.type.shape[axis] - bound for bound in (start, end)))
+                # Up to the end of an axis is inside.
+                found.update(dict.fromkeys(source.type.shape[axis] - bound + 1 for bound in (start, end)))
     decided = frozenset(names)
     return [dim for dim in found if isinstance(dim, Sym) and dim.names() <= decided and not _is_positive(dim)]
 
@@ -262,24 +263,25 @@ def _least_sizes(names: Sequence[str], required: Sequence[Sym]) -> Sizes:
     in on the least one that does; first all sizes as one, then each for itself.
     """
 
-    def fits(sizes: Sizes) -> bool:
-        return _are_at_least(1, required, sizes)
-
     free = [name for name in names if name != BATCH.name]
     least = dict.fromkeys(names, 1)
-    if not free or fits(least):
+    if not free or _are_at_least(1, required, least):
         return least
     for group in (free, *([name] for name in free)):
-        size = _least_size(lambda size, group=group: fits(least | dict.fromkeys(group, size)), least[group[0]])
+        size = _least_size(required, least, group)
         if size is None:
             return dict.fromkeys(names, 1)
         least |= dict.fromkeys(group, size)
     return least
 
 
-def _least_size(fits: Callable[[int], bool], start: int) -> int | None:
-    """The least size that fits, looked for upwards from `start`; None if none up to LARGEST_SIZE does."""
-    high = start
+def _least_size(required: Sequence[Sym], sizes: Sizes, group: Sequence[str]) -> int | None:
+    """The least size that names in a group may have as one, the others as given; None if none is found."""
+
+    def fits(size: int) -> bool:
+        return _are_at_least(1, required, sizes | dict.fromkeys(group, size))
+
+    high = sizes[group[0]]
     while not fits(high):
         high *= 2
         if high > LARGEST_SIZE:
