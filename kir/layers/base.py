@@ -310,7 +310,7 @@ class Layer(WeightOwner):
             self.built = True
 
     def compute_output_shape(self, *shapes: Any, **named_shapes: Any) -> Any:
-        """The output shape, with None for unknown sizes, from input shapes written so. Builds the layer.
+        """The output shape, with None for unknown sizes, from input shapes written so.
 
         Args:
             *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
@@ -580,8 +580,13 @@ class Layer(WeightOwner):
 
 
 def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
+    """`build`, which sets `built`, too; one that kir did not write is given None for unknown sizes, as by Keras."""
+    is_of_kir = str(build.__module__).partition(".")[0] == "kir"
+
     @functools.wraps(build)
     def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
+        if not is_of_kir:
+            shapes, named_shapes = _shapes_with_none((shapes, named_shapes))
         build(layer, *shapes, **named_shapes)
         names = list(inspect.signature(build).parameters)[1:]
         layer.build_shapes = dict(zip(names, shapes, strict=False)) | named_shapes
