@@ -116,8 +116,12 @@ class Source:
 
     def refuse(self, options: dict[str, object]) -> None:
         """Raises a usage error for options, among these and the source's own, that say something about layers."""
-        own = {"--weights": self.weights, "--custom-objects": self.custom_objects, "--on-lost-mask": self.on_lost_mask}
-        own["--outputs"] = self.outputs
+        own = {
+            "--weights": self.weights,
+            "--custom-objects": self.custom_objects,
+            "--on-lost-mask": self.on_lost_mask,
+            "--outputs": self.outputs,
+        }
         given = [name for name, value in {**options, **own}.items() if value]
         if given:
             raise click.UsageError(f"{', '.join(given)} is for models of layers; {self.name} is an ONNX file")

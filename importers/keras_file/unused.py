@@ -43,7 +43,7 @@ class Unused(Layer):
             first = next(iter(first.values() if isinstance(first, dict) else first))
         return [first] * self.outputs if self.outputs > 1 else first
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: nobody reads it."""
         return None
 
