@@ -30,6 +30,7 @@ from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
 from kir.naming import automatic_name, unique
 from kir.op import Array
+from kir.ops.opaque import Opaque
 from kir.ops.structural import Data, Output
 from kir.ops.structural import Input as InputOp
 from kir.saving import Saving
@@ -670,7 +671,28 @@ def lower_with_states(
         _add_loss_output(model, tracer)
     if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
         graph.remove(tracer.training.value.node)
+    _leave_out_training(graph)
     return graph, states
+
+
+def _leave_out_training(graph: Graph) -> None:
+    """Removes losses and metrics that layers computed, and what only they read.
+
+    Raises:
+        UnsupportedError: an output depends on one.
+    """
+    if not graph.has_any(Opaque):
+        return
+    read = dict.fromkeys(graph.order())
+    for node in read:
+        if isinstance(node.op, Opaque) and node.op.is_for_training:
+            where = "" if node.origin is None else f" in layer {node.origin.path}"
+            raise UnsupportedError(
+                f"{node.op.op_type}{where} computes nothing here, and an output depends on it: kir exports models and "
+                f"does not train them; leave off what only training needs (--outputs LAYER)"
+            )
+    for node in [node for node in graph.nodes() if node not in read and not isinstance(node.op, InputOp)][::-1]:
+        graph.remove(node)
 
 
 def load_arrays(path: str | Path) -> dict[str, Array]:
