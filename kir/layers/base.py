@@ -39,6 +39,7 @@ from kir.layers.weight_owner import WeightOwner
 from kir.naming import automatic_name, snake_case
 from kir.op import Array
 from kir.ops.elementwise import Cast
+from kir.ops.shape import Size
 from kir.registry import Configurable
 from kir.structure import flatten, map_structure
 from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
@@ -227,7 +228,7 @@ class Layer(WeightOwner):
         if "training" in parameters:
             kwargs["training"] = tracer.training
         outputs = self._call(args, kwargs)
-        outputs = map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
+        outputs = map_structure(functools.partial(_as_tensor, tracer), outputs)
         if tracer.collects_losses and self.activity_regularizer is not None:
             self._add_activity_losses(tracer, outputs)
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
@@ -629,6 +630,13 @@ def _shapes_with_none(shape: Any) -> Any:
     if isinstance(shape, list | tuple):
         return type(shape)(_shapes_with_none(one) for one in shape)
     return shape if isinstance(shape, int) else None
+
+
+def _as_tensor(tracer: Tracer, x: Any) -> Tensor:
+    """What a `call` returned, as a tensor: numbers and arrays as constants, sizes such as `x.shape[0]` as int32."""
+    if isinstance(x, Sym):
+        x = emit(Cast(DType.INT32), *tracer.add(Size(x)))
+    return x if isinstance(x, Tensor) else tracer.constant(x)
 
 
 def _with_mask(outputs: Any, mask: Tensor | None) -> Any:
