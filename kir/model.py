@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kir.dims import Dim, Sym, divide_exactly, symbol
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
 from kir.functional import record_operation as record_operation
 from kir.graph import Graph
