@@ -79,7 +79,8 @@ class Model(Training, Saving, Layer):
         trainable: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("autocast", type(self).call is not Model.call)
+        is_functional = inputs is not None or input is not None
+        kwargs.setdefault("autocast", type(self).call is not Model.call and not is_functional)
         super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
         # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
@@ -293,6 +294,10 @@ class Model(Training, Saving, Layer):
         """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
         return self.run_recorded(inputs, mask)
 
+    def run(self, inputs: Any) -> Any:
+        """What the model makes of the tensors of a graph: by its `call`, or for a subclassed model by its one layer."""
+        return self.run_recorded(inputs) if self.is_subclassed else self.call(inputs)
+
     def run_recorded(self, inputs: Any, mask: Any = None) -> Any:
         """See `call`, which a subclass may define anew."""
         given = self._flat_inputs(inputs)
@@ -383,7 +388,7 @@ class Model(Training, Saving, Layer):
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
         tracer.collects_losses = True
-        self.run_recorded(_add_inputs(self, tracer, {}))
+        self.run(_add_inputs(self, tracer, {}))
         terms = _loss_terms(self, tracer)
         for index, term in enumerate(terms):
             graph.add(Output(str(index)), term.value)
@@ -663,7 +668,7 @@ def lower_with_states(
     elif training:
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
-    outputs = model.run_recorded(inputs)
+    outputs = model.run(inputs)
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
     states = add_state_outputs(graph, tracer)
