@@ -74,6 +74,7 @@ class Source:
     weights: Path | None
     custom_objects: Path | None
     on_lost_mask: str | None
+    outputs: tuple[str, ...] = ()
 
     @property
     def is_onnx(self) -> bool:
@@ -115,7 +116,12 @@ class Source:
 
     def refuse(self, options: dict[str, object]) -> None:
         """Raises a usage error for options, among these and the source's own, that say something about layers."""
-        own = {"--weights": self.weights, "--custom-objects": self.custom_objects, "--on-lost-mask": self.on_lost_mask}
+        own = {
+            "--weights": self.weights,
+            "--custom-objects": self.custom_objects,
+            "--on-lost-mask": self.on_lost_mask,
+            "--outputs": self.outputs,
+        }
         given = [name for name, value in {**options, **own}.items() if value]
         if given:
             raise click.UsageError(f"{', '.join(given)} is for models of layers; {self.name} is an ONNX file")
@@ -136,7 +142,9 @@ class Source:
 
             given = {} if self.custom_objects is None else run_script(self.custom_objects)
             lost = self.on_lost_mask or "warn"
-            return load_keras_model(path, custom_objects=given, weights=self.weights, on_lost_mask=lost)
+            return load_keras_model(
+                path, custom_objects=given, weights=self.weights, on_lost_mask=lost, outputs=self.outputs
+            )
         if path.suffix != ".py":
             raise FormatError(f"cannot read {path}; {expected}")
         if self.custom_objects is not None:
@@ -146,6 +154,10 @@ class Source:
         model = load_script(path, name, self.on_lost_mask)
         if self.weights is not None:
             model.load_weights(self.weights)
+        if self.outputs:
+            from kir.importers.cutting import cut_model
+
+            return cut_model(model, self.outputs)
         return model
 
 
@@ -170,11 +182,20 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first.")
     @objects_option
     @lost_mask_option
+    @click.option(
+        "--outputs", metavar="LAYER,…", help="Leave the end of the model off: these layers' outputs are the model's."
+    )
     @functools.wraps(command)
     def with_source(
-        name: str, weights: Path | None, custom_objects: Path | None, on_lost_mask: str | None, **options: Any
+        name: str,
+        weights: Path | None,
+        custom_objects: Path | None,
+        on_lost_mask: str | None,
+        outputs: str | None,
+        **options: Any,
     ) -> None:
-        command(Source(name, weights, custom_objects, on_lost_mask), **options)
+        names = tuple(one.strip() for one in outputs.split(",")) if outputs is not None else ()
+        command(Source(name, weights, custom_objects, on_lost_mask, names), **options)
 
     return with_source
 
@@ -312,7 +333,7 @@ SCRIPT_OPTIONS = frozenset({"name", "output", "verify", "provider", "seed", "as_
 
 def _refuse_onnx_options(context: click.Context, output: Path) -> None:
     """Raises a usage error for options that say how an ONNX file is to be written."""
-    own = SCRIPT_OPTIONS | {"weights", "custom_objects", "on_lost_mask"}
+    own = SCRIPT_OPTIONS | {"weights", "custom_objects", "on_lost_mask", "outputs"}
     given = [
         parameter.opts[-1]
         for parameter in context.command.params

@@ -20,8 +20,9 @@ from kir.layers.base import dtype_policy
 from kir.layers.input_spec import InputSpec
 from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
+from kir.ops.opaque import for_training
 from kir.structure import flatten, map_structure
-from kir.trace import SymbolicOperators
+from kir.trace import SymbolicOperators, Tensor, emit
 
 # The first with `keras.ops`, whose numbers kir computes.
 VERSION = "3.0.0"
@@ -48,7 +49,12 @@ class Inert:
         return Inert()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(leaf, SymbolicOperators) for leaf in flatten((args, list(kwargs.values())))):
+        leaves = flatten((args, list(kwargs.values())))
+        traced = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if traced:
+            # Inside a layer's `call`, where it may become a loss, which an export leaves out; `lower` refuses others.
+            return emit(for_training(type(self).__name__), *traced)
+        if any(isinstance(leaf, SymbolicOperators) for leaf in leaves):
             raise UnsupportedError(
                 f"{type(self).__name__} computes nothing here, and a model was to be made of its result; {TRAINING}"
             )
@@ -250,7 +256,8 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     "backend": _OPS
     | _SETTINGS
     | _DTYPES
-    | {"clear_session": functions.clear_session, "get_uid": functions.get_uid, "name_scope": no_scope},
+    | {"clear_session": functions.clear_session, "get_uid": functions.get_uid, "name_scope": no_scope}
+    | {"ctc_batch_cost": inert_class("keras.backend", "ctc_batch_cost")},
     "config": _SETTINGS
     | {"dtype_policy": functions.default_dtype_policy, "set_dtype_policy": functions.set_dtype_policy}
     | dict.fromkeys(

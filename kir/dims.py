@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import gcd
 from typing import ClassVar, Final, NoReturn, SupportsIndex, TypeAlias, TypeGuard
 
-from kir.errors import ShapeError
+from kir.errors import ShapeError, TraceError
 
 __all__ = [
     "Atom",
@@ -560,7 +560,7 @@ def _as_dim(value: object) -> Dim | None:
         return value
     try:
         return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, TraceError):  # a symbolic tensor has the operators for a size, too
         return None
 
 

@@ -26,7 +26,7 @@ from kir.op import Array
 from kir.ops.elementwise import Div, Equal, Mod, Pow
 from kir.ops.lookup import Lookup
 from kir.ops.recurrent import GRU, LSTM, RNN
-from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
+from kir.ops.shape import Gather, GatherElements, GatherND, OneHot, Slice
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input
 from kir.types import DType, Shape, TensorType, format_shape
@@ -35,6 +35,12 @@ Sizes = dict[str, int]
 
 # The batch and the lengths of each run; the second and later lengths are other numbers, so that mixed-up axes show.
 WANTED: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (1,)), (2, (4, 3, 6, 5)), (7, (5, 8, 3, 6)))
+
+# Sizes above this one ask for more memory than a machine has.
+LARGEST_SIZE = 1 << 24
+
+# The least size of a model from which on the batches of its runs are small: whatever it computes is much.
+LARGE_SIZE = 1_000
 
 # What a size is multiplied with while a model refuses the wanted ones: windows and strides need a few steps.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
@@ -82,15 +88,23 @@ def choose_runs(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) ->
     """
     accepts = accepts or (lambda sizes: _fits(graph, sizes))
     names = input_symbols(graph)
-    if names:
-        chosen = [_first_accepted(graph, names, batch, lengths, accepts) for batch, lengths in WANTED]
+    if not names:
+        chosen: list[Sizes] = [{} for _ in WANTED]
     else:
-        chosen = [{} for _ in WANTED]
+        required = _required_sizes(graph, names)
+        least = _least_sizes(names, required)
+        batches = (1, 2, 1) if max(least.values()) >= LARGE_SIZE else tuple(batch for batch, _ in WANTED)
+        chosen = []
+        for batch, (_, lengths) in zip(batches, WANTED, strict=True):
+            candidates = _candidates(graph, least, batch, lengths)
+            # Whether sizes fit is found from the types at once, and from the operators by a copy of the graph.
+            fitting = (sizes for sizes in candidates if _are_at_least(0, required, sizes))
+            chosen.append(_first_accepted(names, fitting, accepts))
     costs = [run_cost(graph, sizes) for sizes in chosen]
     affordable = [index for index, cost in enumerate(costs) if cost.bytes <= MAX_RUN_BYTES]
     if not affordable:
-        least = min(range(len(chosen)), key=lambda index: costs[index].bytes)
-        raise LimitError(describe(costs[least], chosen[least]))
+        cheapest = min(range(len(chosen)), key=lambda index: costs[index].bytes)
+        raise LimitError(describe(costs[cheapest], chosen[cheapest]))
     if sum(costs[index].work for index in affordable) > ENOUGH_WORK:
         affordable = affordable[:2]
     return [(chosen[index], costs[index]) for index in affordable]
@@ -188,10 +202,80 @@ def _constant_scalar(value: Value | None) -> list[Any]:
 # Sizes
 
 
-def _first_accepted(
-    graph: Graph, names: list[str], batch: int, lengths: Sequence[int], accepts: Callable[[Sizes], bool]
-) -> Sizes:
-    for sizes in _candidates(graph, names, batch, lengths):
+def _required_sizes(graph: Graph, names: Sequence[str]) -> list[Sym]:
+    """The sizes in a graph that the sizes of its inputs may make less than 1, and how far slices stay inside."""
+    found: dict[Dim, None] = {}
+    for node in graph.nodes():
+        for value in node.outputs:
+            found.update(dict.fromkeys(value.type.shape))
+        source = node.inputs[0] if node.inputs else None
+        if isinstance(node.op, Slice) and source is not None:
+            for axis, start, end in zip(node.op.axes, node.op.starts, node.op.ends, strict=True):
+                # Up to the end of an axis is inside.
+                found.update(dict.fromkeys(source.type.shape[axis] - bound + 1 for bound in (start, end)))
+    decided = frozenset(names)
+    return [dim for dim in found if isinstance(dim, Sym) and dim.names() <= decided and not _is_positive(dim)]
+
+
+def _is_positive(dim: Sym) -> bool:
+    """Whether a size is a sum of products of names, and so at least 1 where these are."""
+    return all(
+        coefficient > 0 and all(isinstance(atom, str) for atom in monomial) for monomial, coefficient in dim.terms
+    )
+
+
+def _are_at_least(bound: int, required: Sequence[Sym], sizes: Sizes) -> bool:
+    try:
+        return all(_value(dim, sizes) >= bound for dim in required)
+    except ShapeError:  # a division by 0
+        return False
+
+
+def _value(dim: Sym, sizes: Sizes) -> int:
+    value = substitute(dim, sizes)
+    assert isinstance(value, int)
+    return value
+
+
+def _least_sizes(names: Sequence[str], required: Sequence[Sym]) -> Sizes:
+    """The least sizes with which no required size is below 1; all 1 if there are none, and 1 for the batch.
+
+    The larger the sizes of inputs, the larger those in the graph: so a size is doubled until it fits, and then halved
+    in on the least one that does; first all sizes as one, then each for itself.
+    """
+
+    free = [name for name in names if name != BATCH.name]
+    least = dict.fromkeys(names, 1)
+    if not free or _are_at_least(1, required, least):
+        return least
+    for group in (free, *([name] for name in free)):
+        size = _least_size(required, least, group)
+        if size is None:
+            return dict.fromkeys(names, 1)
+        least |= dict.fromkeys(group, size)
+    return least
+
+
+def _least_size(required: Sequence[Sym], sizes: Sizes, group: Sequence[str]) -> int | None:
+    """The least size that names in a group may have as one, the others as given; None if none is found."""
+
+    def fits(size: int) -> bool:
+        return _are_at_least(1, required, sizes | dict.fromkeys(group, size))
+
+    high = sizes[group[0]]
+    while not fits(high):
+        high *= 2
+        if high > LARGEST_SIZE:
+            return None
+    low = 0  # does not fit, or is too small to ask about
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _first_accepted(names: Sequence[str], candidates: Iterator[Sizes], accepts: Callable[[Sizes], bool]) -> Sizes:
+    for sizes in candidates:
         if accepts(sizes):
             return sizes
     raise ShapeError(
@@ -200,15 +284,24 @@ def _first_accepted(
     )
 
 
-def _candidates(graph: Graph, names: list[str], batch: int, lengths: Sequence[int]) -> Iterator[Sizes]:
-    """The wanted sizes, then larger ones, equal ones, larger batches, and sizes that occur in the graph."""
+def _candidates(graph: Graph, least: Sizes, batch: int, lengths: Sequence[int]) -> Iterator[Sizes]:
+    """The wanted sizes, then larger ones, equal ones, multiples, larger batches, and sizes that occur in the graph.
+
+    They count from the least size of each input on: one wanted as 1 is the least.
+    """
 
     def make(batch: int, sizes: Iterator[int]) -> Sizes:
-        return {name: batch if name == BATCH.name else next(sizes) for name in names}
+        return {name: batch if name == BATCH.name else one + next(sizes) - 1 for name, one in least.items()}
 
     for factor in FACTORS:
         yield make(batch, (length * factor for length in itertools.cycle(lengths)))
         yield make(batch, itertools.repeat(lengths[0] * factor))
+        if max(least.values()) > 1:
+            numbers = itertools.cycle(lengths)
+            yield {
+                name: batch if name == BATCH.name else factor * max(next(numbers), -(-one // factor))
+                for name, one in least.items()
+            }
     for factor in FACTORS:
         yield make(batch * factor, (length * factor for length in itertools.cycle(lengths)))
     known = {dim for node in graph.nodes() for value in node.outputs for dim in value.type.shape}

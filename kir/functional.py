@@ -5,9 +5,10 @@ Types come from tracing the layer without a graph, so that they are the ones tha
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str,
     """The output shape of a layer, with None for unknown sizes, by a trace without a graph.
 
     Args:
-        layer: is built by this.
+        layer: is left as it is; one that is not built is not built by this, as in Keras.
         shapes: of the arguments of its `call`: full shapes with None for unknown sizes, or lists and dicts of them.
         named_shapes: likewise, by the argument's name, behind which Keras has `_shape`; the first may be "input_shape".
     """
@@ -154,8 +155,31 @@ def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str,
     kwargs = {name.removesuffix("_shape"): tensors(shape) for name, shape in named_shapes.items()}
     if not args and kwargs:
         args.append(kwargs.pop(next((name for name in FIRST_SHAPES if name in kwargs), next(iter(kwargs)))))
-    outputs = layer.trace(*args, **{name: value for name, value in kwargs.items() if value is not None})
+    with _left_unbuilt(layer):
+        outputs = layer.trace(*args, **{name: value for name, value in kwargs.items() if value is not None})
     return map_structure(lambda leaf: shape_with_none(leaf.shape), outputs)
+
+
+@contextlib.contextmanager
+def _left_unbuilt(layer: Layer) -> Iterator[None]:
+    """Unbuilds, at the end, what was not built at the start: the layer, and those inside it that are no models.
+
+    A model keeps the calls that it was built of.
+    """
+    from kir.model import Model
+
+    unbuilt: list[Layer] = []
+    pending = [layer]
+    while pending:
+        one = pending.pop()
+        if not isinstance(one, Model):
+            unbuilt += [] if one.built else [one]
+            pending.extend(one.sublayers())
+    yield
+    for one in unbuilt:
+        one.built = False
+        one.build_shapes = {}
+        one._own_weights.clear()
 
 
 def _is_shape(value: Any) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kir.dims import Dim, Sym, divide_exactly, symbol
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
 from kir.functional import record_operation as record_operation
 from kir.graph import Graph
@@ -30,6 +30,7 @@ from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
 from kir.naming import automatic_name, unique
 from kir.op import Array
+from kir.ops.opaque import Opaque
 from kir.ops.structural import Data, Output
 from kir.ops.structural import Input as InputOp
 from kir.saving import Saving
@@ -78,7 +79,8 @@ class Model(Training, Saving, Layer):
         trainable: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("autocast", type(self).call is not Model.call)
+        is_functional = inputs is not None or input is not None
+        kwargs.setdefault("autocast", type(self).call is not Model.call and not is_functional)
         super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
         # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
@@ -292,6 +294,10 @@ class Model(Training, Saving, Layer):
         """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
         return self.run_recorded(inputs, mask)
 
+    def run(self, inputs: Any) -> Any:
+        """What the model makes of the tensors of a graph: by its `call`, or for a subclassed model by its one layer."""
+        return self.run_recorded(inputs) if self.is_subclassed else self.call(inputs)
+
     def run_recorded(self, inputs: Any, mask: Any = None) -> Any:
         """See `call`, which a subclass may define anew."""
         given = self._flat_inputs(inputs)
@@ -382,7 +388,7 @@ class Model(Training, Saving, Layer):
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
         tracer.collects_losses = True
-        self.run_recorded(_add_inputs(self, tracer, {}))
+        self.run(_add_inputs(self, tracer, {}))
         terms = _loss_terms(self, tracer)
         for index, term in enumerate(terms):
             graph.add(Output(str(index)), term.value)
@@ -662,7 +668,7 @@ def lower_with_states(
     elif training:
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
-    outputs = model.run_recorded(inputs)
+    outputs = model.run(inputs)
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
     states = add_state_outputs(graph, tracer)
@@ -670,7 +676,28 @@ def lower_with_states(
         _add_loss_output(model, tracer)
     if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
         graph.remove(tracer.training.value.node)
+    _leave_out_training(graph)
     return graph, states
+
+
+def _leave_out_training(graph: Graph) -> None:
+    """Removes losses and metrics that layers computed, and what only they read.
+
+    Raises:
+        UnsupportedError: an output depends on one.
+    """
+    if not graph.has_any(Opaque):
+        return
+    read = dict.fromkeys(graph.order())
+    for node in read:
+        if isinstance(node.op, Opaque) and node.op.is_for_training:
+            where = "" if node.origin is None else f" in layer {node.origin.path}"
+            raise UnsupportedError(
+                f"{node.op.op_type}{where} computes nothing here, and an output depends on it: kir exports models and "
+                f"does not train them; leave off what only training needs (--outputs LAYER)"
+            )
+    for node in [node for node in graph.nodes() if node not in read and not isinstance(node.op, InputOp)][::-1]:
+        graph.remove(node)
 
 
 def load_arrays(path: str | Path) -> dict[str, Array]:

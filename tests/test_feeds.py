@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
+from kir import Model, layers
 from kir.cost import ELEMENT_WORK, run_cost
+from kir.dims import symbol
 from kir.errors import ShapeError
 from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
 from kir.graph import Graph, Value
 from kir.interpreter import run
+from kir.model import lower
 from kir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow, Relu
@@ -203,3 +209,80 @@ def test_a_batch_that_only_a_constant_tells_is_found() -> None:
     three = graph.add(constant(np.ones((3, 4), np.float32))).output
     graph.add(Output("y"), graph.add(Add(), x, three).output)
     assert [sizes["batch"] for sizes in choose_sizes(graph)] == [1, 3, 3]
+
+
+def lowered(build: Callable[..., Any], *shapes: tuple[Any, ...]) -> Graph:
+    """The graph of a model of layers on inputs x0, x1, …"""
+    inputs = [layers.Input(shape, name=f"x{index}") for index, shape in enumerate(shapes)]
+    return lower(Model(inputs, build(*inputs)))
+
+
+def dilated(x: Any) -> Any:
+    """A WaveNet's receptive field of 1 + 1 + 2 + … + 512 steps, and then windows of 8 in strides of 4."""
+    for depth in range(10):
+        x = layers.Conv1D(2, 2, dilation_rate=2**depth)(x)
+    for _ in range(4):
+        x = layers.Conv1D(2, 8, strides=4)(x)
+    return x
+
+
+def strided(x: Any) -> Any:
+    for _ in range(5):
+        x = layers.Conv2D(2, 7, strides=2)(x)
+    return x
+
+
+def cropped_from_two(x: Any, y: Any) -> Any:
+    x, y = layers.Cropping1D(700)(x), layers.Cropping1D((0, 300))(y)
+    return layers.Add()([layers.GlobalMaxPooling1D()(x), layers.GlobalMaxPooling1D()(y)])
+
+
+@pytest.mark.parametrize(
+    ("graph", "least"),
+    [
+        pytest.param(lambda: lowered(layers.Cropping1D(5000), (None, 4)), [10001], id="cropping"),
+        pytest.param(lambda: lowered(dilated, (None, 1)), [1 + 1023 + 595], id="dilated convolutions"),
+        pytest.param(lambda: lowered(strided, (None, None, 3)), [187, 187], id="strided convolutions"),
+        pytest.param(lambda: lowered(cropped_from_two, (None, 4), (None, 4)), [1401, 301], id="two inputs"),
+        pytest.param(
+            lambda: lowered(layers.Cropping2D(((100, 0), (0, 900))), (None, None, 3)), [101, 901], id="rows, columns"
+        ),
+        pytest.param(
+            lambda: lowered(layers.AveragePooling1D(500, strides=7), (None, 3)), [500], id="a window of 500 steps"
+        ),
+        pytest.param(
+            lambda: lowered(layers.Lambda(lambda x: x[:, :5000]), (None, 3)), [5000], id="a slice of 5000 steps"
+        ),
+        pytest.param(
+            lambda: lowered(layers.Lambda(lambda x: x[:, 300:-300]), (None, 3)), [601], id="a slice from both ends"
+        ),
+        pytest.param(lambda: lowered(layers.MaxPooling1D(64), (None, 3)), [64], id="pooling"),
+        pytest.param(lambda: lowered(layers.Dense(2), (None, 3)), [1], id="no least size"),
+    ],
+)
+def test_the_least_size_is_solved_for(graph: Callable[[], Graph], least: list[int]) -> None:
+    given = graph()
+    asked: list[dict[str, int]] = []
+
+    def accepts(sizes: dict[str, int]) -> bool:
+        asked.append(sizes)
+        given.specialize(sizes)
+        return True
+
+    first, *others = choose_sizes(given, accepts)
+    assert list(first.values()) == [1, *least]
+    assert all(size >= low for sizes in others for size, low in zip(list(sizes.values())[1:], least, strict=True))
+    assert len(asked) == 3, "sizes that do not fit the types are not tried"
+
+
+def test_large_inputs_come_in_small_batches() -> None:
+    assert [sizes["batch"] for sizes in choose_sizes(lowered(layers.Cropping1D(5000), (None, 4)))] == [1, 2, 1]
+
+
+def test_a_large_size_may_have_to_be_a_multiple() -> None:
+    def halve_and_double(x: Any) -> Any:
+        y = layers.UpSampling1D(8)(layers.MaxPooling1D(8)(x))
+        return layers.Add()([layers.Cropping1D(400)(y), layers.Cropping1D(400)(x)])
+
+    for sizes in choose_sizes(lowered(halve_and_double, (16 * symbol("n"), 2))):
+        assert 16 * sizes["n"] > 800

@@ -6,18 +6,21 @@ file ── archive, hdf5 ──> description (document) ── config ──> M
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kir import config as settings
 from kir.errors import FormatError
 from kir.fitting import build_fitting
+from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
+from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
 from kir.importers.sections import whole_file
 from kir.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
@@ -33,6 +36,7 @@ def load_keras_model(
     custom_objects: Mapping[str, Any] | None = None,
     weights: Path | None = None,
     on_lost_mask: str = "warn",
+    outputs: Sequence[str] = (),
 ) -> Model:
     """The model in a file that Keras wrote; nothing in it is executed.
 
@@ -42,8 +46,11 @@ def load_keras_model(
             Lambda's function also by the name of its layer.
         weights: a file of weights to use instead of those in the model's file; needed for a `.json`.
         on_lost_mask: what happens when a mask reaches a layer that cannot carry it: as in Keras 3, "warn" unless given.
+        outputs: the names of layers whose outputs are to be those of the model. Layers that these do not depend on need
+            not be supported.
 
     Raises:
+        InvalidArgumentError: there is no layer of a name among `outputs`, or it is called more than once.
         UnsupportedError: the model has layers that kir has not; all of them are listed.
         FormatError: the file is damaged, or is none of these, or its weights do not fit its layers.
     """
@@ -52,7 +59,23 @@ def load_keras_model(
         raise FormatError(f"cannot read a model from {path}: expected a name ending in {', '.join(SUFFIXES)}")
     read = {".keras": _read_archive, ".json": _read_config}.get(path.suffix, _read_hdf5)
     with settings.lost_masks(on_lost_mask):
-        return build_fitting(lambda: read(path, custom_objects or {}, weights))
+        given = {**(custom_objects or {}), **STAND_INS} if outputs else custom_objects or {}
+        model = build_fitting(lambda: read(path, Request(given, weights, outputs)))
+    return cut_model(model, outputs) if outputs else model
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `load_keras_model` was asked for."""
+
+    custom_objects: Mapping[str, Any]
+    weights: Path | None
+    outputs: Sequence[str]
+
+    def build(self, path: Path, description: Any, metadata: Any) -> Model:
+        """The model of a description, with the metadata that was beside it."""
+        origin = _origin(path, description, metadata, self.custom_objects)
+        return build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
 
 
 def model_from_config(description: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -66,20 +89,20 @@ def model_from_config(description: Any, custom_objects: Mapping[str, Any] | None
         return build_model(description, _origin(where, description, description, custom_objects or {}))
 
 
-def _read_archive(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+def _read_archive(path: Path, request: Request) -> Model:
     with open_file(path) as file:
         archive = Archive(file, path)
         description = parse(archive.text(CONFIG), f"{path}: {CONFIG}")
         metadata = parse(archive.text(METADATA), f"{path}: {METADATA}") if METADATA in archive else {}
-        model = build_model(description, _origin(path, description, metadata, custom_objects))
-        if weights is None:
+        model = request.build(path, description, metadata)
+        if request.weights is None:
             with archive.section(WEIGHTS) as section:
                 load_weights_section(model, section)
         load_vocabularies(model, archive)
-    return _with_weights(model, weights)
+    return _with_weights(model, request.weights)
 
 
-def _read_hdf5(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+def _read_hdf5(path: Path, request: Request) -> Model:
     with open_file(path) as file, open_hdf5(whole_file(file, path)) as opened:
         text = opened.text(opened.root, "model_config")
         if text is None:
@@ -89,24 +112,24 @@ def _read_hdf5(path: Path, custom_objects: Mapping[str, Any], weights: Path | No
             )
         description = parse(text, f"{path}: model_config")
         version = {"keras_version": opened.text(opened.root, "keras_version")}
-        model = build_model(description, _origin(path, description, version, custom_objects))
-        if weights is None:
+        model = request.build(path, description, version)
+        if request.weights is None:
             load_legacy_weights(model, opened, opened.find(MODEL_WEIGHTS))
-    return _with_weights(model, weights)
+    return _with_weights(model, request.weights)
 
 
-def _read_config(path: Path, custom_objects: Mapping[str, Any], weights: Path | None) -> Model:
+def _read_config(path: Path, request: Request) -> Model:
     with open_file(path) as file:
         size = whole_file(file, path).size
         if size > MAX_CONFIG_BYTES:
             raise FormatError(f"{path} has {size} bytes; at most {MAX_CONFIG_BYTES} of a configuration are read")
         file.seek(0)
         description = parse(file.read(), str(path))
-    model = build_model(description, _origin(path, description, description, custom_objects))
-    if weights is None and model.weights:
+    model = request.build(path, description, description)
+    if request.weights is None and model.weights:
         _require_drawable(model, path)
         warnings.warn(f"{path} holds no weights: random ones are used; give a file with --weights", stacklevel=3)
-    return _with_weights(model, weights)
+    return _with_weights(model, request.weights)
 
 
 def _require_drawable(model: Model, path: Path) -> None:

@@ -44,6 +44,8 @@ LAYERS: dict[str, type[Layer]] = {
     "GroupedQueryAttention": kir.layers.GroupQueryAttention,
     # Keras 3 has it no more.
     "ThresholdedReLU": kir.layers.ReLU,
+    # As Keras 2 registers it.
+    "Custom>CustomScaleLayer": kir.layers.CustomScaleLayer,
 }
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
@@ -195,7 +197,7 @@ def _is_of_keras(description: Mapping[str, Any]) -> bool:
     return (
         isinstance(module, str)
         and module.split(".")[0] in KERAS_PACKAGES
-        and registered in (None, description["class_name"])
+        and (registered in (None, description["class_name"]) or registered in LAYERS)
     )
 
 

@@ -110,6 +110,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) 
     "Real": K.identity,
     "Resize": K.image.resize,
     "Select": _select,
+    "Size": lambda x: K.cast(K.size(x), "int32"),
     "Vsplit": lambda x, indices_or_sections: K.split(x, indices_or_sections, axis=0),
 }
 

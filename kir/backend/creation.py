@@ -12,6 +12,7 @@ import numpy as np
 from kir import config
 from kir.backend.dispatch import (
     TensorLike,
+    as_integer,
     as_shape,
     as_size,
     convert,
@@ -23,7 +24,7 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.dims import Dim, Sym
+from kir.dims import Dim, Sym, maximum
 from kir.errors import LimitError, TraceError
 from kir.limits import MAX_COUNT
 from kir.ops.elementwise import Cast
@@ -120,12 +121,13 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     first, last = (0, start) if stop is None else (start, stop)
     given = [operand(value) for value in (start, stop, step) if value is not None]
     wanted = result_dtype(*given) if dtype is None else as_dtype(dtype)
-    if any(isinstance(value, (Tensor, float)) for value in given) and any(
-        isinstance(one, (Sym, Tensor)) for one in given
-    ):
-        raise TraceError(f"K.arange{tuple(given)} cannot be traced; expected integers and sizes such as x.shape[0]")
+    if any(isinstance(one, (Sym, Tensor)) for one in given):
+        if any(isinstance(one, float) for one in given):
+            raise TraceError(f"K.arange{tuple(given)} cannot be traced; expected integers and sizes such as x.shape[0]")
+        first, last = as_size(first, "start"), as_size(last, "stop")
+        step = None if step is None else as_integer(step, "step")
     if isinstance(first, Sym) or isinstance(last, Sym):
-        numbers = Range(as_size(first, "start"), as_size(last, "stop"), 1 if step is None else step)
+        numbers = Range(first, last, 1 if step is None else step)
         return emit(Cast(wanted), emit_source(numbers)) if wanted is not DType.INT64 else emit_source(numbers)
     _require_few((last - first) / (step or 1), "arange")
     return np.arange(first, last, 1 if step is None else step).astype(wanted.numpy)
@@ -137,11 +139,24 @@ def _require_few(count: float, what: str) -> None:
         raise LimitError(f"{what} of {count:.3g} numbers is out of all proportion; at most {MAX_COUNT} are made")
 
 
-def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    """So many numbers, evenly spaced from start to stop; all arguments are known numbers or arrays."""
+def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """So many numbers, evenly spaced from start to stop, which are known.
+
+    Raises:
+        TraceError: `num` is a symbolic size, and start and stop are no numbers but arrays.
+    """
     wanted = as_dtype(dtype or config.floatx())
-    _require_few(num, "linspace")
-    return np.linspace(start, stop, num, endpoint, axis=axis).astype(wanted.numpy)
+    count = as_size(num, "num")
+    if isinstance(count, int):
+        _require_few(count, "linspace")
+        return np.linspace(start, stop, count, endpoint, axis=axis).astype(wanted.numpy)
+    if np.ndim(start) or np.ndim(stop):
+        raise TraceError(f"K.linspace of {count} numbers takes a number each for start and stop; received arrays")
+    from kir.backend.elementwise import add, cast, divide, multiply
+
+    intervals = maximum(count - 1, 1) if endpoint else count
+    fractions = divide(cast(arange(count), wanted), cast(intervals, wanted))
+    return add(multiply(fractions, float(stop) - float(start)), float(start))
 
 
 def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:

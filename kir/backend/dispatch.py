@@ -174,20 +174,38 @@ def as_integer(value: Any, what: str) -> int:
     Raises:
         InvalidArgumentError: the value is none, such as a symbolic one.
     """
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
-        return int(value)
-    raise InvalidArgumentError(f"{what} must be an integer known while tracing, but it is {value!r}")
+    size = as_size(value, what)
+    if isinstance(size, Sym):
+        raise _not_known(value, what)
+    return size
 
 
 def as_size(value: Any, what: str) -> Dim:
-    """An int or a symbolic size.
+    """An int or a symbolic size, also where a tensor was computed from sizes, such as `K.cast(x.shape[0], "int64")`.
 
     Raises:
         InvalidArgumentError: the value is neither.
     """
-    return value if isinstance(value, Sym) else as_integer(value, what)
+    if isinstance(value, Sym):
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
+        return int(value)
+    sizes = _sizes_in(value) if isinstance(value, Tensor) and rank_of(value) == 0 else None
+    if sizes is None:
+        raise _not_known(value, what)
+    return sizes[0]
+
+
+def _not_known(value: Any, what: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{what} must be an integer known while tracing, but it is {value!r}")
+
+
+def _sizes_in(x: Tensor) -> tuple[Dim, ...] | None:
+    from kir.backend.shape_tensors import sizes_in
+
+    return sizes_in(x)
 
 
 def as_shape(shape: Any, what: str = "shape") -> tuple[Dim, ...]:
@@ -198,9 +216,7 @@ def as_shape(shape: Any, what: str = "shape") -> tuple[Dim, ...]:
         TraceError: the tensor depends on more than sizes.
     """
     if isinstance(shape, Tensor):
-        from kir.backend.shape_tensors import sizes_in
-
-        sizes = sizes_in(shape)
+        sizes = _sizes_in(shape)
         if sizes is None:
             raise TraceError(
                 f"{what} cannot be a symbolic tensor; give a tuple made from x.shape, such as (x.shape[0], -1)"

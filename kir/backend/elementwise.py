@@ -119,8 +119,9 @@ def power(x1: TensorLike, x2: TensorLike) -> Any:
         return emit(ops.Mul(), a, a)
     a, b = promote(x1, x2)
     given = dtype_of(a)
-    # ONNX has no powers of small integers.
-    computed = given if given.is_float or given.itemsize >= 4 else DType.INT32
+    # ONNX has no powers of small and of unsigned integers; what does not fit wraps around in either.
+    is_powered = given.is_float or given in (DType.INT32, DType.INT64)
+    computed = given if is_powered else DType.INT32 if given.itemsize < 4 else DType.INT64
     result = emit(ops.Pow(), convert(a, computed), convert(b, computed))
     return result if given is DType.BOOL else convert(result, given)
 
@@ -368,23 +369,29 @@ def erf(x: TensorLike) -> Any:
 
 @operation
 def deg2rad(x: TensorLike) -> Any:
-    """Degrees to radians."""
-    x = floating(x)
+    """Degrees to radians; int64 becomes float64."""
+    (x,) = _floats_of_one_size(x)
     return emit(ops.Mul(), x, scalar(np.pi / 180, x))
 
 
 @operation
 def rad2deg(x: TensorLike) -> Any:
-    """Radians to degrees."""
-    x = floating(x)
+    """Radians to degrees; int64 becomes float64."""
+    (x,) = _floats_of_one_size(x)
     return emit(ops.Mul(), x, scalar(180 / np.pi, x))
 
 
 @operation
 def hypot(x1: TensorLike, x2: TensorLike) -> Any:
-    """``sqrt(x1² + x2²)``."""
-    a, b = promote_float(x1, x2)
+    """``sqrt(x1² + x2²)``; int64 becomes float64."""
+    a, b = _floats_of_one_size(x1, x2)
     return emit(ops.Sqrt(), emit(ops.Add(), emit(ops.Mul(), a, a), emit(ops.Mul(), b, b)))
+
+
+def _floats_of_one_size(*values: TensorLike) -> list[Any]:
+    """The values as floats of one dtype; int64 becomes float64, which few of Keras's functions do."""
+    promoted = promote(*values)
+    return [convert(x, DType.FLOAT64) if dtype_of(x) is DType.INT64 else floating(x) for x in promoted]
 
 
 # Rounding

@@ -17,16 +17,16 @@ from kir.backend.convolution import (
     spatial_rank,
     to_channels_first,
 )
-from kir.backend.dispatch import TensorLike, floating, operation, shape_of, tensor
+from kir.backend.dispatch import TensorLike, convert, dtype_of, floating, operation, shape_of, tensor
 from kir.backend.reduce import max, mean
 from kir.backend.shapes import concatenate, take
 from kir.dims import is_known
 from kir.errors import LimitError, ShapeError
 from kir.limits import MAX_COUNT
-from kir.ops.pooling import AveragePool, MaxPool
+from kir.ops.pooling import COMPARED_DTYPES, AveragePool, MaxPool
 from kir.ops.windows import Padding, Window
 from kir.trace import emit
-from kir.types import format_shape
+from kir.types import DType, format_shape
 
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool", "pool2d", "pool3d"]
 
@@ -111,7 +111,11 @@ def _emit_pool(x: Any, mode: str, windows: list[Window], padding: Padding) -> An
     strides = tuple(window.stride for window in windows)
     ones = (1,) * len(windows)
     if mode == "max":
-        return emit(MaxPool(sizes, strides, ones, padding, ceil_mode=False), x)
+        given = dtype_of(x)
+        # float64 holds every integer of up to 32 bits.
+        is_held = given in COMPARED_DTYPES or given.itemsize > 4
+        op = MaxPool(sizes, strides, ones, padding, ceil_mode=False)
+        return convert(emit(op, x if is_held else convert(x, DType.FLOAT64)), given)
     return emit(AveragePool(sizes, strides, ones, padding, ceil_mode=False, count_include_pad=False), x)
 
 

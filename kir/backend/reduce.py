@@ -121,9 +121,10 @@ def min(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _extreme(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
     x = tensor(x)
-    if dtype_of(x) is not DType.BOOL:
-        return _reduce(op, x, axis, keepdims)
-    return convert(_reduce(op, convert(x, DType.INT32), axis, keepdims), DType.BOOL)
+    given = dtype_of(x)
+    # ONNX compares neither booleans nor integers of 16 bits.
+    compared = given if given in ops.ORDERED else DType.INT32
+    return convert(_reduce(op, convert(x, compared), axis, keepdims), given)
 
 
 @operation

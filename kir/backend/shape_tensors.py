@@ -1,62 +1,206 @@
-"""Shapes that a function computed with tensors: `K.concatenate([K.expand_dims(K.shape(x)[0], -1), [1, 1]], 0)`.
+"""Sizes that a function computed with tensors: `K.concatenate([K.expand_dims(K.shape(x)[0], -1), [1, 1]], 0)`.
 
-Where a shape is wanted, the sizes such a tensor is made of are read back from the nodes that made it.
+Where a size or a shape is wanted, the sizes that such a tensor is made of are read back from the nodes that made it.
+Floats are read as exact quotients, so that `K.cast(K.cast(n, "float32") / 2, "int32")` is `n // 2`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, Sym, product
+from kir.dims import Dim, Sym, divide_exactly, maximum, minimum, product
 from kir.graph import Value
 from kir.op import Array, Op
-from kir.ops.elementwise import Add, Cast, Mul, Sub
-from kir.ops.shape import Concat, Gather, Reshape, Size, Slice, Transpose
+from kir.ops.elementwise import Abs, Add, Cast, Ceil, Clip, Div, Floor, Maximum, Minimum, Mod, Mul, Neg, Sub
+from kir.ops.reduce import ReduceMax, ReduceMin, ReduceProd, ReduceSum
+from kir.ops.shape import Concat, Expand, Gather, Reshape, Size, Slice, Split, Transpose
 from kir.ops.structural import Constant
 from kir.trace import Tensor
+from kir.types import DType
 
-# Shapes are short, and a table of more integers is data.
+# Shapes are short, and a table of more numbers is data.
 MAX_LENGTH = 256
 
+# float16 and bfloat16 hold few sizes exactly.
+FLOATS = (DType.FLOAT32, DType.FLOAT64)
+
+# Fractions of a power of two up to here leave sizes exact in float32; others, such as 0.1, round them.
+MAX_DENOMINATOR = 1 << 10
+
+
+class NoSizeError(Exception):
+    """A tensor depends on more than sizes, or on sizes in a way that no size can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """A size divided by a positive integer."""
+
+    numerator: Dim
+    denominator: int = 1
+
+    def __add__(self, other: Quotient) -> Quotient:
+        a, b, common = _with_one_denominator(self, other)
+        return Quotient(a + b, common)
+
+    def __sub__(self, other: Quotient) -> Quotient:
+        a, b, common = _with_one_denominator(self, other)
+        return Quotient(a - b, common)
+
+    def __mul__(self, other: Quotient) -> Quotient:
+        return Quotient(self.numerator * other.numerator, self.denominator * other.denominator)
+
+    def __truediv__(self, other: Quotient) -> Quotient:
+        top, bottom = self.numerator * other.denominator, self.denominator * other.numerator
+        if isinstance(bottom, int) and bottom <= 0:
+            raise NoSizeError
+        exact = divide_exactly(top, bottom)
+        if exact is not None:
+            return Quotient(exact)
+        if isinstance(bottom, Sym):
+            raise NoSizeError
+        return Quotient(top, bottom)
+
+    def __mod__(self, other: Quotient) -> Quotient:
+        a, b, common = _with_one_denominator(self, other)
+        if isinstance(b, int) and b <= 0:
+            raise NoSizeError
+        return Quotient(a % b, common)
+
+    def __neg__(self) -> Quotient:
+        return Quotient(-self.numerator, self.denominator)
+
+    def floor(self) -> Dim:
+        return self.numerator // self.denominator
+
+    def smaller(self, other: Quotient) -> Quotient:
+        a, b, common = _with_one_denominator(self, other)
+        return Quotient(minimum(a, b), common)
+
+    def larger(self, other: Quotient) -> Quotient:
+        a, b, common = _with_one_denominator(self, other)
+        return Quotient(maximum(a, b), common)
+
+
+def _with_one_denominator(a: Quotient, b: Quotient) -> tuple[Dim, Dim, int]:
+    return a.numerator * b.denominator, b.numerator * a.denominator, a.denominator * b.denominator
+
+
+def _of_number(number: Any) -> Quotient:
+    try:
+        top, bottom = number.as_integer_ratio()
+    except (OverflowError, ValueError):  # infinity, NaN
+        raise NoSizeError from None
+    if bottom > MAX_DENOMINATOR:
+        raise NoSizeError
+    return Quotient(top, bottom)
+
+
+def _each(function: Callable[..., Quotient]) -> Callable[..., Array]:
+    """The rule of an elementwise operator."""
+    elementwise = np.frompyfunc(function, function.__code__.co_argcount, 1)
+    return lambda op, *inputs: np.asarray(elementwise(*inputs), object)
+
+
+_FLOOR = np.frompyfunc(lambda a: Quotient(a.floor()), 1, 1)
+
+
+def _clip(op: Clip, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    x = x if low is None else np.asarray(np.frompyfunc(Quotient.larger, 2, 1)(x, low), object)
+    return x if high is None else np.asarray(np.frompyfunc(Quotient.smaller, 2, 1)(x, high), object)
+
+
+def _fold(function: Callable[[Quotient, Quotient], Quotient]) -> Callable[..., Array]:
+    """The rule of an operator that reduces a tensor of rank 1."""
+
+    def fold(op: Any, x: Array) -> Array:
+        if x.ndim != 1 or not x.size:
+            raise NoSizeError
+        result = np.array(functools.reduce(function, x.tolist()), object)
+        return result.reshape(1) if op.keepdims else result
+
+    return fold
+
+
 # What each operator makes of sizes, which lie in arrays of objects.
-_RULES: Mapping[type[Op], Callable[..., Array]] = {
-    Constant: lambda op: op.value.array.astype(object),
-    Size: lambda op: np.array(op.dim, object),
+_RULES: Mapping[type[Op], Callable[..., Any]] = {
+    Constant: lambda op: np.asarray(np.frompyfunc(_of_number, 1, 1)(op.value.array.astype(object)), object),
+    Size: lambda op: np.array(Quotient(op.dim), object),
     Cast: lambda op, x: x,
-    Add: lambda op, a, b: np.array(a + b, object),
-    Sub: lambda op, a, b: np.array(a - b, object),
-    Mul: lambda op, a, b: np.array(a * b, object),
-    **dict.fromkeys((Concat, Gather, Reshape, Slice, Transpose), lambda op, *inputs: op.eval(*inputs)),
+    Add: _each(lambda a, b: a + b),
+    Sub: _each(lambda a, b: a - b),
+    Mul: _each(lambda a, b: a * b),
+    Div: _each(lambda a, b: a / b),
+    Mod: _each(lambda a, b: a % b),
+    Neg: _each(lambda a: -a),
+    Abs: lambda op, x: x,
+    Floor: _each(lambda a: Quotient(a.floor())),
+    Ceil: _each(lambda a: Quotient(-(-a).floor())),
+    Minimum: _each(lambda a, b: a.smaller(b)),
+    Maximum: _each(lambda a, b: a.larger(b)),
+    Clip: _clip,
+    ReduceSum: _fold(lambda a, b: a + b),
+    ReduceProd: _fold(lambda a, b: a * b),
+    ReduceMin: _fold(lambda a, b: a.smaller(b)),
+    ReduceMax: _fold(lambda a, b: a.larger(b)),
+    **dict.fromkeys((Concat, Expand, Gather, Reshape, Slice, Split, Transpose), lambda op, *inputs: op.eval(*inputs)),
 }
 
 
 def sizes_in(x: Tensor) -> tuple[Dim, ...] | None:
     """The elements of an integer tensor of rank 0 or 1 that depends on sizes alone; None of any other."""
+    if len(x.shape) > 1 or not x.type.dtype.is_integer:
+        return None
+    try:
+        items = _read(x.value)
+    except NoSizeError:
+        return None
+    return tuple(item.floor() for item in items.ravel().tolist())
+
+
+def _read(wanted: Value) -> Array:
+    """The quotients in a tensor.
+
+    Raises:
+        NoSizeError: it depends on anything but sizes.
+    """
     found: dict[Value, Array] = {}
-    pending = [x.value]
+    pending = [wanted]
     while pending:
         value = pending[-1]
         node = value.node
         if value in found:
             pending.pop()
             continue
-        if type(node.op) not in _RULES or not _is_short(value):
-            return None
-        missing = [given for given in node.inputs if given not in found]
+        if type(node.op) not in _RULES or not _may_hold_sizes(value):
+            raise NoSizeError
+        missing = [given for given in node.inputs if given is not None and given not in found]
         if missing:
-            pending.extend(given for given in missing if given is not None)
+            pending.extend(missing)
             continue
-        inputs = [found[given] for given in node.inputs if given is not None]
-        # Gather picks by integers, not by objects.
-        inputs = [inputs[0], inputs[1].astype(np.int64)] if isinstance(node.op, Gather) else inputs
-        found[value] = np.asarray(_RULES[type(node.op)](node.op, *inputs), object)
-    items = found[x.value]
-    is_shape = items.ndim <= 1 and all(isinstance(item, int | Sym) for item in items.ravel().tolist())
-    return tuple(items.ravel().tolist()) if is_shape else None
+        inputs = [None if given is None else found[given] for given in node.inputs]
+        if isinstance(node.op, Gather):
+            inputs[1] = _known_numbers(inputs[1])
+        results = _RULES[type(node.op)](node.op, *inputs)
+        for output, result in zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=True):
+            # Integers have no fraction; sizes are not negative, so that it is rounded down.
+            found[output] = np.asarray(_FLOOR(result), object) if output.type.dtype.is_integer else result
+    return found[wanted]
 
 
-def _is_short(value: Value) -> bool:
-    count = product(value.type.shape)
-    return value.type.dtype.numpy.kind in "iu" and isinstance(count, int) and count <= MAX_LENGTH
+def _known_numbers(quotients: Any) -> Array:
+    """Indices, which must not be symbolic."""
+    numbers = [quotient.floor() for quotient in quotients.ravel().tolist()]
+    if any(isinstance(number, Sym) for number in numbers):
+        raise NoSizeError
+    return np.asarray(numbers, np.int64).reshape(quotients.shape)
+
+
+def _may_hold_sizes(value: Value) -> bool:
+    count, dtype = product(value.type.shape), value.type.dtype
+    return (dtype.is_integer or dtype in FLOATS) and isinstance(count, int) and count <= MAX_LENGTH

@@ -30,7 +30,7 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import cast, equal
+from kir.backend.elementwise import cast, equal, not_equal
 from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
 from kir.ops import shape as ops
@@ -324,7 +324,8 @@ def repeat(x: TensorLike, repeats: Any, axis: Any = UNSPECIFIED) -> Any:
     if isinstance(repeats, (list, tuple, np.ndarray)) and np.size(repeats) != 1:
         length = as_integer(sizes[axis], "the size of an axis with repeats for each element")
         return take(x, np.repeat(np.arange(length), repeats), axis)
-    count = as_size(np.ravel(repeats)[0] if not isinstance(repeats, Sym) else repeats, "repeats")
+    is_symbolic = isinstance(repeats, (Sym, Tensor))
+    count = as_size(repeats if is_symbolic else np.ravel(np.asarray(repeats, object))[0], "repeats")
     grown = expand_dims(x, axis + 1)
     expanded = emit(ops.Expand((*sizes[: axis + 1], count, *sizes[axis + 1 :])), grown)
     return reshape(expanded, (*sizes[:axis], sizes[axis] * count, *sizes[axis + 1 :]))
@@ -374,10 +375,11 @@ def roll(x: TensorLike, shift: Any, axis: Any = None) -> Any:
     for distance, one in pairs:
         place = axis_of(x, one)
         length = shape_of(x)[place]
-        offset = as_integer(distance, "shift")
-        offset = offset % length if isinstance(length, int) and length else offset
-        if offset:
-            cut = length - offset if offset > 0 else -offset
+        offset = as_size(distance, "shift")
+        if isinstance(offset, int):
+            offset = offset % length if isinstance(length, int) and length else offset
+        if offset != 0:
+            cut = -offset if _counts_from_the_end(offset) else length - offset
             front, back = split(x, [cut], place)
             x = concatenate([back, front], place)
     return x
@@ -400,7 +402,10 @@ def _sorted(x: TensorLike, axis: Any) -> Any:
     if axis is None:
         x, axis = flatten(x), 0
     axis = axis_of(x, axis)
-    return emit(ops.TopK(shape_of(x)[axis], axis, largest=False), x)
+    given = dtype_of(x)
+    sortable = convert(x, DType.INT32) if given is DType.BOOL else x
+    values, indices = emit(ops.TopK(shape_of(x)[axis], axis, largest=False), sortable)
+    return convert(values, given), indices
 
 
 @operation
@@ -429,12 +434,13 @@ def cumsum(x: TensorLike, axis: Any = UNSPECIFIED, dtype: Any = None) -> Any:
 
 @operation
 def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Any:
-    """The n-th difference of neighbours along an axis."""
+    """The n-th difference of neighbours along an axis; of booleans, whether they differ."""
     x = tensor(a)
     axis = axis_of(x, axis)
     for _ in range(n):
         length = shape_of(x)[axis]
-        x = emit_slice(x, axis, 1, length) - emit_slice(x, axis, 0, length - 1)
+        later, earlier = emit_slice(x, axis, 1, length), emit_slice(x, axis, 0, length - 1)
+        x = not_equal(later, earlier) if dtype_of(x) is DType.BOOL else later - earlier
     return x
 
 
@@ -475,8 +481,9 @@ def pad(x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: 
 
 
 def _pad_pairs(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
-    if isinstance(pad_width, (int, Sym)):
-        return [(pad_width, pad_width)] * rank
+    if isinstance(pad_width, (int, Sym)) or (isinstance(pad_width, Tensor) and not rank_of(pad_width)):
+        width = as_size(pad_width, "pad_width")
+        return [(width, width)] * rank
     pairs = [as_shape(pair, "pad_width") for pair in (pad_width if np.ndim(pad_width[0]) else [pad_width])]
     pairs = pairs * rank if len(pairs) == 1 else pairs
     if len(pairs) != rank or not all(len(pair) in (1, 2) for pair in pairs):
@@ -708,12 +715,17 @@ def _slice_of(key: builtins.slice, axis: int, length: Dim) -> list[tuple[int, Di
 
 def _clamped(bound: Dim, length: Dim, lowest: int = 0) -> Dim:
     """A bound counted from the front and moved into the axis where that is known; `lowest` is -1 for falling slices."""
-    if isinstance(bound, int) and bound < 0:
+    if _counts_from_the_end(bound):
         bound = length + bound
     if isinstance(bound, int):
         bound = max(bound, lowest)
     room = length + lowest - bound
     return length + lowest if isinstance(room, int) and room < 0 else bound
+
+
+def _counts_from_the_end(bound: Dim) -> bool:
+    """Whether a bound is negative: below 0, or a sum such as -n//2 whose terms all are, as no size is below 0."""
+    return bound < 0 if isinstance(bound, int) else all(coefficient < 0 for _, coefficient in bound.terms)
 
 
 def _slice_axes(x: Any, slices: list[tuple[int, Dim, Dim, int]]) -> Any:

@@ -6,6 +6,7 @@ from kir.layers.activations import LeakyReLU as LeakyReLU
 from kir.layers.activations import PReLU as PReLU
 from kir.layers.activations import ReLU as ReLU
 from kir.layers.activations import Softmax as Softmax
+from kir.layers.applications import CustomScaleLayer as CustomScaleLayer
 from kir.layers.applications import LayerScale as LayerScale
 from kir.layers.applications import StochasticDepth as StochasticDepth
 from kir.layers.attention import AdditiveAttention as AdditiveAttention

@@ -11,12 +11,37 @@ import numpy as np
 
 from kir import initializers
 from kir.arguments import integer, number
+from kir.errors import InvalidArgumentError
 from kir.layers.base import Layer
 from kir.ops.random import Dropout
 from kir.trace import Tensor, emit
 
 # They have no public name.
 KERAS_MODULE = "keras.src.applications.convnext"
+
+
+class CustomScaleLayer(Layer):
+    """`x + y * scale` of a pair [x, y]: a shortcut and the scaled residual beside it.
+
+    Args:
+        scale: a number.
+
+    Raises:
+        InvalidArgumentError: the scale is none, or what is given at a call is no pair of tensors.
+
+    Source: https://keras.io/api/applications/inceptionresnetv2/
+    """
+
+    def __init__(self, scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = number(f"CustomScaleLayer {self.name!r}", "scale", scale)
+
+    def call(self, inputs: Any) -> Any:
+        if not isinstance(inputs, list | tuple) or len(inputs) < 2:
+            raise InvalidArgumentError(
+                f"CustomScaleLayer {self.name!r} takes a list of two tensors, as in layer([x, y])"
+            )
+        return inputs[0] + inputs[1] * self.scale
 
 
 class LayerScale(Layer):

@@ -194,6 +194,8 @@ class RandomBrightness(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_brightness/
     """
 
+    keeps_dtype = True
+
     def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = factor

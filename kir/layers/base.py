@@ -40,6 +40,7 @@ from kir.limits import MAX_INT64
 from kir.naming import automatic_name, snake_case
 from kir.op import Array
 from kir.ops.elementwise import Cast
+from kir.ops.shape import Size
 from kir.registry import Configurable
 from kir.structure import flatten, map_structure
 from kir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
@@ -185,12 +186,14 @@ class Layer(WeightOwner):
             return functional.record_call(self, args, kwargs)
         return functional.run_eagerly(self, args, kwargs)
 
-    def trace(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `call` in the tracer of its inputs; the outputs carry their masks.
 
         Raises:
             KirError: the layer cannot work on these inputs; the message opens with the layer's path.
         """
+        args, kwargs = self._with_names(args, kwargs)
+        training = kwargs.pop("training", None)
         tracer = next(leaf.tracer for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, Tensor))
         with tracer.layer(self.name, type(self).__name__, training):
             origin = tracer.origin
@@ -226,7 +229,7 @@ class Layer(WeightOwner):
         if "training" in parameters:
             kwargs["training"] = tracer.training
         outputs = self._call(args, kwargs)
-        outputs = map_structure(lambda x: x if isinstance(x, Tensor) else tracer.constant(x), outputs)
+        outputs = map_structure(functools.partial(_as_tensor, tracer), outputs)
         if tracer.collects_losses and self.activity_regularizer is not None:
             self._add_activity_losses(tracer, outputs)
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
@@ -237,6 +240,13 @@ class Layer(WeightOwner):
         if args or first not in kwargs:
             return args, kwargs
         return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
+
+    def _with_names(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call; those after the first get their names if a mask or the mode is among them."""
+        named = dict(zip(positional_parameters(type(self))[1:], args[1:], strict=False))
+        if named.keys().isdisjoint(("mask", "training")) or named.keys() & kwargs.keys() or len(named) < len(args) - 1:
+            return args, kwargs
+        return args[:1], named | kwargs
 
     def _check_arguments(self, args: tuple[Any, ...]) -> None:
         """Raises InvalidArgumentError unless there is an input, of a kind that the layer takes."""
@@ -302,7 +312,7 @@ class Layer(WeightOwner):
             self.built = True
 
     def compute_output_shape(self, *shapes: Any, **named_shapes: Any) -> Any:
-        """The output shape, with None for unknown sizes, from input shapes written so. Builds the layer.
+        """The output shape, with None for unknown sizes, from input shapes written so.
 
         Args:
             *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
@@ -572,8 +582,13 @@ class Layer(WeightOwner):
 
 
 def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
+    """`build`, which sets `built`, too; one that kir did not write is given None for unknown sizes, as by Keras."""
+    is_of_kir = str(build.__module__).partition(".")[0] == "kir"
+
     @functools.wraps(build)
     def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
+        if not is_of_kir:
+            shapes, named_shapes = _shapes_with_none((shapes, named_shapes))
         build(layer, *shapes, **named_shapes)
         names = list(inspect.signature(build).parameters)[1:]
         layer.build_shapes = dict(zip(names, shapes, strict=False)) | named_shapes
@@ -616,6 +631,13 @@ def _shapes_with_none(shape: Any) -> Any:
     if isinstance(shape, list | tuple):
         return type(shape)(_shapes_with_none(one) for one in shape)
     return shape if isinstance(shape, int) else None
+
+
+def _as_tensor(tracer: Tracer, x: Any) -> Tensor:
+    """What a `call` returned, as a tensor: numbers and arrays as constants, sizes such as `x.shape[0]` as int32."""
+    if isinstance(x, Sym):
+        x = emit(Cast(DType.INT32), *tracer.add(Size(x)))
+    return x if isinstance(x, Tensor) else tracer.constant(x)
 
 
 def _with_mask(outputs: Any, mask: Tensor | None) -> Any:
@@ -721,6 +743,13 @@ def call_parameters(cls: Any) -> frozenset[str]:
 def first_call_parameter(cls: Any) -> str:
     """The name of the first parameter of a layer class's `call`, behind the layer itself; "" if there is none."""
     return next((name for name in list(inspect.signature(cls.call).parameters)[1:]), "")
+
+
+@cached
+def positional_parameters(cls: Any) -> tuple[str, ...]:
+    """The names of the parameters of a layer class's `call` that may be given by position, in order."""
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD)
 
 
 @cached

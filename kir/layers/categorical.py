@@ -65,7 +65,7 @@ class CategoryEncoding(Layer):
                 f"CategoryEncoding takes count_weights with output_mode='count' only; received "
                 f"output_mode={self.output_mode!r}"
             )
-        return encode(inputs, self.output_mode, self.num_tokens, self.compute_type.keras_name, count_weights)
+        return encode(inputs, self.output_mode, self.num_tokens, self.dtype, count_weights)
 
     def get_config(self) -> dict[str, Any]:
         """Without `sparse`, as Keras writes it."""
@@ -289,12 +289,12 @@ class IndexLookup(Layer):
                 f"set_vocabulary, or export a saved model"
             )
         if self.invert:
-            return emit(self._inverse(), inputs)
+            return emit(self._inverse(), K.cast(inputs, "int64"))
         found = self._found(inputs, depth)
         if self.output_mode == "int":
             return found
         if self.output_mode != "tf_idf":
-            return encode(found, self.output_mode, depth, K.floatx())
+            return encode(found, self.output_mode, depth, "int64")
         weights = np.zeros(depth) if self._weights is None else self._weights
         return encode(found, "count", depth, K.floatx()) * weights.astype(K.floatx())
 

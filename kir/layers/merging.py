@@ -121,8 +121,13 @@ class Average(ElementwiseMerge):
     """The mean of the inputs."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """The sum divided by the number of inputs, masked or not."""
-        return reduce(K.add, inputs) / len(inputs)
+        """The sum divided by the number of inputs, masked or not.
+
+        As in Keras, where Python's operator divides, integers of 32 bits and more become float64.
+        """
+        total = reduce(K.add, inputs)
+        is_wide = isinstance(total, Tensor) and total.type.dtype.is_integer and total.type.dtype.itemsize >= 4
+        return K.divide(K.cast(total, "float64") if is_wide else total, len(inputs))
 
 
 class Maximum(ElementwiseMerge):

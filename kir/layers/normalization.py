@@ -158,7 +158,7 @@ class BatchNormalization(ScaledNormalization):
             self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
         """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
             raise ShapeError(
@@ -392,13 +392,14 @@ class RMSNormalization(Layer):
 
     def call(self, x: Tensor) -> Any:
         """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
-        x = self.promote(x)
+        given, x = x.type.dtype, self.promote(x)
         wide = _widen(x)
         count = self.scale.size
         total = emit(ReduceSumSquare(self._axes, True), wide)
         root = np.asarray(math.sqrt(count), wide.type.dtype.numpy)
         scale = self.read(self.scale, x, wide.type.dtype) * root
-        return self.promote(wide / K.sqrt(total + self.epsilon * count) * scale)
+        # Keras gives back the dtype that it was given, so that integers lose their fraction.
+        return K.cast(wide / K.sqrt(total + self.epsilon * count) * scale, given)
 
 
 class UnitNormalization(Layer):

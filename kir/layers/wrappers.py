@@ -291,7 +291,7 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape: Any = None) -> None:
         """Nothing: the layer inside is built when it is called with the steps."""
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
         if not isinstance(inputs, Tensor) or len(inputs.shape) < 3:
             received = format_shape(inputs.shape) if isinstance(inputs, Tensor) else "several inputs"
             raise ShapeError(

@@ -9,7 +9,10 @@ from typing import Any, NoReturn, Self
 from kir.dims import Dim, Sym, substitute
 from kir.errors import UnsupportedError
 from kir.op import Op, Types
-from kir.types import TensorType
+from kir.types import DType, TensorType
+
+# Of what is computed in training alone; no file has it.
+TRAINING_DOMAIN = "kir.training"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Opaque(Op):
     types: tuple[TensorType, ...]
     captured: int = 0
     imports: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_for_training(self) -> bool:
+        """Whether this stands for what `for_training` says."""
+        return self.domain == TRAINING_DOMAIN
 
     def infer(self, *values: TensorType | None) -> Types:
         return self.types if len(self.types) != 1 else self.types[0]
@@ -52,3 +60,8 @@ class Opaque(Op):
     def symbols(self) -> frozenset[str]:
         dims = (dim for type in self.types for dim in type.shape)
         return frozenset[str]().union(*(dim.names() for dim in dims if isinstance(dim, Sym)))
+
+
+def for_training(name: str) -> Opaque:
+    """What a loss or a metric of Keras gives inside a layer's `call`: a number that nothing in an export may read."""
+    return Opaque(TRAINING_DOMAIN, name, 1, "", (TensorType(DType.FLOAT32, ()),))

@@ -18,6 +18,7 @@ from kir.exporters.pipeline import export_model
 from kir.importers.keras_names import NAMESPACES
 from kir.importers.keras_stand_in import StandIn
 from kir.importers.script import load_script
+from kir.model import lower
 from kir.structure import flatten
 
 MNIST = """
@@ -564,3 +565,49 @@ def test_every_name_of_keras_can_be_imported(monkeypatch: pytest.MonkeyPatch) ->
             except KirError:
                 missing.add(f"{path}.{name}".lstrip("."))
     assert missing == set(NOT_TO_IMPORT)
+
+
+LOSSES = {
+    "a loss": ("keras.losses.CTC()", "self.loss(label, x)"),
+    "a function": ("keras.losses.mse", "ops.mean(self.loss(label, x)) * 2"),
+    "of the backend": (
+        "keras.backend.ctc_batch_cost",
+        "self.loss(label, x, ops.cast(ops.shape(x)[1], 'int64') * ops.ones((ops.shape(x)[0], 1), 'int64'), label)",
+    ),
+}
+WITH_LOSS = """
+import keras
+from keras import layers, ops
+class Loss(layers.Layer):
+    def __init__(self):
+        super().__init__(name="end")
+        self.loss = {loss}
+    def call(self, label, x):
+        loss = {call}
+        self.add_loss(loss)
+        return x{result}
+x, label = keras.Input((6, 4), name="x"), keras.Input((6, 3), name="label")
+model = keras.Model([x, label], Loss()(label, layers.Dense(3, name="p")(x)))
+"""
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.usefixtures("no_keras")
+def test_a_loss_that_a_layer_adds_is_left_out(name: str, tmp_path: Path) -> None:
+    loss, call = LOSSES[name]
+    path = tmp_path / "script.py"
+    path.write_text(WITH_LOSS.format(loss=loss, call=call, result=""))
+    model = load_script(path)
+    assert [type(node.op).__name__ for node in lower(model).order()].count("Opaque") == 0
+    x = np.ones((2, 6, 4), np.float32)
+    np.testing.assert_array_equal(model.predict([x, x[..., :3]]), model.get_layer("p")(x))
+    with pytest.raises(UnsupportedError, match="in layer end computes nothing here, and an output depends on it"):
+        lower(model, losses=True)
+
+
+@pytest.mark.usefixtures("no_keras")
+def test_an_output_that_depends_on_a_loss_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(WITH_LOSS.format(loss="keras.losses.CTC()", call="self.loss(label, x)", result=" * loss"))
+    with pytest.raises(UnsupportedError, match="CTC in layer end computes nothing here"):
+        lower(load_script(path))

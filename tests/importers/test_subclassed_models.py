@@ -5,12 +5,13 @@ from __future__ import annotations
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from kir import Model, Sequential, layers
+from kir import Input, Model, Sequential, layers
 from kir.errors import InvalidArgumentError, KirError, UnsupportedError
 from kir.importers.script import load_script
 from kir.structure import flatten
@@ -224,6 +225,19 @@ def test_a_model_without_inputs_says_what_it_needs(tmp_path: Path) -> None:
     model.build((None, 3))
     assert model.output_shape == (None, 2)
     assert [w.path for w in model.weights] == ["dense/kernel", "dense/bias"] or len(model.weights) == 2
+
+
+def test_a_functional_model_with_a_call_of_its_own_is_run_by_that() -> None:
+    class Doubled(Model):
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            return 2 * super().call(inputs, mask)
+
+    x = Input((3,))
+    y = layers.Dense(2)(x)
+    model, plain = Doubled(x, y), Model(x, y)
+    feed = np.ones((1, 3), "float32")
+    np.testing.assert_allclose(model.predict(feed), 2 * plain.predict(feed), rtol=1e-6)
+    np.testing.assert_allclose(model(feed), 2 * plain(feed), rtol=1e-6)
 
 
 def test_a_subclass_without_a_call_needs_inputs_and_outputs() -> None:

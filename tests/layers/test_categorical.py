@@ -213,3 +213,13 @@ def test_without_a_vocabulary_or_boundaries_nothing_can_be_computed() -> None:
         StringLookup()(x)
     with pytest.raises(InvalidArgumentError, match="has no bin_boundaries"):
         Discretization(num_bins=3)(Input((2,)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "uint32"])
+def test_integers_of_any_dtype_are_looked_up_backwards(dtype: str) -> None:
+    indices = np.array([[1, 0], [2, 3]], dtype)
+    words = layers.StringLookup(vocabulary=["ok", "warn"], invert=True)(indices)
+    numbers = layers.IntegerLookup(vocabulary=[7, 9], invert=True)(indices)
+    assert words.tolist() == [["ok", "[UNK]"], ["warn", "[UNK]"]]
+    assert numbers.tolist() == [[7, -1], [9, -1]]
+    assert numbers.dtype == np.int64

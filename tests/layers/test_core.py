@@ -490,3 +490,11 @@ def test_a_misspelled_argument_is_guessed() -> None:
         InvalidArgumentError, match=r"Dense has no argument activaton; did you mean activation\? It has"
     ):
         Dense(3, activaton="relu")
+
+
+def test_a_size_that_is_returned_is_a_tensor() -> None:
+    x = Input((None, 4))
+    model = Model(x, Lambda(lambda x: [x.shape[1], K.size(x), 3])(x))
+    steps, count, three = model.predict(np.zeros((2, 5, 4), np.float32))
+    assert (steps, count, three) == (5, 40, 3)
+    assert steps.dtype == count.dtype == np.int32

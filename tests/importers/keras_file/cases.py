@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers as L
 from keras import ops
 from keras.src.applications.convnext import LayerScale, StochasticDepth
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from tests.importers.keras_file.building import Builder, chain, functional
 from tests.importers.keras_file.cases_arguments import CASES as ARGUMENTS
@@ -217,6 +218,11 @@ def masked_explicitly(x: Any) -> Any:
     return L.LSTM(4)(L.Dense(3)(x), mask=mask)
 
 
+@functional((-2, 3))
+def scaled_residual(x: Any) -> Any:
+    return CustomScaleLayer(0.25)([x, L.Dense(3, activation="relu")(x)])
+
+
 @functional((-2, 4), (-2, 4))
 def softmax_masked(x: Any, y: Any) -> Any:
     return L.Softmax()(x, mask=ops.greater(y, 0.0))
@@ -389,6 +395,7 @@ FUNCTIONALS: dict[str, Builder] = {
     "dot_product_attention": dot_product_attention,
     "images": images,
     "reversible_embedding": reversible_embedding,
+    "scaled_residual": scaled_residual,
     "shared_layer": shared_layer,
     "shared_model": shared_model,
     "nested_output": nested_output,

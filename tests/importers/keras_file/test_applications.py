@@ -25,6 +25,7 @@ NETWORKS = {
     "ConvNeXtTiny": (32, 1, 233),
     "DenseNet121": (32, 1, 369),
     "EfficientNetB0": (32, 1, 242),
+    "InceptionResNetV2": (75, 1, 579),
     "InceptionV3": (75, 1, 220),
     "MobileNetV2": (32, 1, 101),
     "MobileNetV3Large": (32, 1, 144),

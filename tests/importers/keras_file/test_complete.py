@@ -19,6 +19,7 @@ from typing import Any
 import keras
 from keras.src import backend
 from keras.src.applications.convnext import LayerScale, StochasticDepth
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 import kir.layers
 from tests.importers.keras_file.cases import CASES
@@ -33,7 +34,7 @@ LAYERS: dict[str, Any] = {
     name: cls
     for name, cls in vars(keras.layers).items()
     if isinstance(cls, type) and hasattr(kir.layers, name) and name not in ("InputLayer", "Layer")
-} | {cls.__name__: cls for cls in (LayerScale, StochasticDepth)}
+} | {cls.__name__: cls for cls in (CustomScaleLayer, LayerScale, StochasticDepth)}
 
 # Arguments that mean nothing for the numbers at inference, and those that end like these.
 MEANINGLESS = {

@@ -1,0 +1,61 @@
+"""Leaving the end of a model off: the model whose outputs are those of given layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kir.errors import InvalidArgumentError
+from kir.keras_tensor import KerasTensor
+from kir.layers.input import InputLayer
+from kir.model import Model, calls_between
+from kir.structure import flatten
+
+
+def cut_model(model: Model, names: Sequence[str]) -> Model:
+    """The part of a model that computes the outputs of the layers of these names, with its weights.
+
+    Inputs that then feed nothing go.
+
+    Raises:
+        InvalidArgumentError: a layer of a name is not there, or was called more than once.
+    """
+    outputs = [output for name in names for output in flatten(_outputs_of(model, name))]
+    given = model.input_structure
+    needed = _inputs_of(outputs)
+    if isinstance(given, Mapping):
+        inputs: Any = {key: x for key, x in given.items() if id(x) in needed}
+    else:
+        inputs = [x for x in flatten(given) if id(x) in needed]
+    cut = Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+    cut.metadata.update(model.metadata)
+    return cut
+
+
+def _outputs_of(model: Model, name: str) -> Any:
+    calls = calls_between(model.inputs, flatten(model.output_structure))
+    found = [call.outputs for call in calls if call.layer.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidArgumentError(
+            f"layer {name!r} is called {len(found)} times in {model.name!r}, so it has no single output to cut at; "
+            f"name a layer that is called once"
+        )
+    known = dict.fromkeys(call.layer.name for call in calls)
+    raise InvalidArgumentError(f"{model.name!r} has no layer {name!r} to cut at; it has {', '.join(known)}")
+
+
+def _inputs_of(outputs: Sequence[KerasTensor]) -> set[int]:
+    """The ids of the inputs that outputs depend on. O(calls)."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    pending = list(outputs)
+    while pending:
+        x = pending.pop()
+        if isinstance(x.call.layer, InputLayer):
+            found.add(id(x))
+        elif id(x.call) not in seen:
+            seen.add(id(x.call))
+            pending.extend(x.call.inputs)
+    return found
