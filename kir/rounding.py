@@ -20,8 +20,8 @@ independent ones average out.
 
 Where a model overflows in its own precision although the reference is finite, there are several right results: a
 runtime without kernels for float16 computes in float32, and rounds to float16 where it likes. There the float64 run is
-repeated with roundings of the model's own precision (`MixedPrecision`), and both is right: what own precision gives, and
-what is as near to the reference as such runs are.
+repeated with roundings of the model's own precision (`MixedPrecision`). Right is what the own precision gives, and what
+is as near to the reference as such runs are.
 
 Sources: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997. N. J. Higham and T. Mary, "A New Approach to
 Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41, 2019 (partial sums with random roundings).

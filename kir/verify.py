@@ -24,7 +24,7 @@ import ml_dtypes
 import numpy as np
 
 from kir.dims import Dim, Sym, symbol
-from kir.errors import FormatError, KirError, MismatchError, ShapeError, UnsupportedError
+from kir.errors import CrashError, FormatError, KirError, MismatchError, ShapeError, UnsupportedError
 from kir.feeds import Sizes, choose_sizes, count_work, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
@@ -193,6 +193,7 @@ def verify_file(
     provider: str = "cpu",
     seed: int = 0,
     sizes: Sequence[Mapping[str, int]] | None = None,
+    optimize: bool = True,
 ) -> VerificationReport:
     """Compares what onnxruntime computes from an ONNX file with the float64 interpreter.
 
@@ -209,9 +210,11 @@ def verify_file(
         provider: onnxruntime's execution provider: "cpu", "cuda", …
         seed: of inputs and roundings.
         sizes: values for the symbolic sizes, one mapping per run; by default those of `kir.feeds.choose_sizes`.
+        optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
 
     Raises:
         ProviderError: the provider is not installed.
+        CrashError: onnxruntime dies of the file.
         MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
         FormatError: onnxruntime cannot load the file.
     """
@@ -222,7 +225,7 @@ def verify_file(
     comparison = _Comparison()
     feeds: dict[str, Array] = {}
     with lean_model(model) as lean:
-        session = lean.session(provider)
+        session = lean.session(provider, optimize)
         problems = _signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
@@ -267,7 +270,7 @@ def _run(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
     try:
         return run_session(session, feeds)
-    except UnsupportedError:
+    except (UnsupportedError, CrashError):
         raise
     except KirError as error:
         raise MismatchError(
