@@ -1,8 +1,8 @@
 """A process of its own for onnxruntime, so that its death is an error of kir and not kir's own death.
 
 onnxruntime is native code, which a model can kill: with a pattern that one of its optimisations trips over, in a kernel
-that reads past an array, for want of memory. The process is forked from this one before onnxruntime is imported there, answers calls of
-functions, one after the other, and ends with the last thing that refers to it.
+that reads past an array, for want of memory. The process is forked from this one before onnxruntime is imported there,
+answers calls of functions, one after the other, and ends with the last thing that refers to it.
 
 Why every session, and not only those of files that look dangerous: nobody knows which these are, and a fork is cheap.
 A cold export of `models/mnist_mlp.py` takes 0.03 s of 0.9 s of processor time more than without, and the larger of
