@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,11 @@ from tests.exporters.onnx_file.test_session import FEEDS, model
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(not workers._can_fork(), reason="onnxruntime runs in this process here")
+
+
+@pytest.fixture(autouse=True)
+def _no_other_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_forked", weakref.WeakSet())
 
 
 def double(array: Any) -> Any:
@@ -145,7 +151,6 @@ def test_without_memory_for_a_fork_onnxruntime_runs_in_this_process(monkeypatch:
     def fail() -> int:
         raise BlockingIOError("no process")
 
-    monkeypatch.setattr(workers, "_forked", set())
     monkeypatch.setattr(os, "fork", fail)
     assert isinstance(shared_worker(False), SameProcess)
 
