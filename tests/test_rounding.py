@@ -188,7 +188,7 @@ def test_where_the_own_precision_overflows_a_wider_execution_is_right_too() -> N
         with np.errstate(over="ignore"):
             assert compare(name, expected[name], wide.astype(np.float16)).passed
         assert compare(name, expected[name], own[name]).passed
-    for wrong in ([1, 1.1], [1.1, 1], [1.1, np.nan], [np.nan, 1], [1, np.inf], [1, 0]):
+    for wrong in ([1, 1.1], [1.1, 1], [1.1, np.nan], [np.nan, 1], [1, 0]):
         assert not compare("one", expected["one"], np.array(wrong, np.float16)[:, None]).passed
 
 
