@@ -48,6 +48,7 @@ class Emitter:
         self.domains: dict[str, int] = {}  # the version of every domain of operators in use but ONNX's own
         self.initializers: list[tuple[str, Array]] = []
         self.used: tuple[bool, ...] = ()
+        self.types: dict[str, TensorType] = {}  # of the values that are known
         self._names = names
         self._origin: Origin | None = None
         self._first_node = 0

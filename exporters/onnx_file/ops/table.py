@@ -22,7 +22,7 @@ from kir.exporters.onnx_file.schemas import find_refused
 from kir.op import Op, field_names
 from kir.ops.opaque import Opaque
 from kir.ops.structural import Constant, Input, Output
-from kir.types import DType, as_dtype
+from kir.types import DType, TensorType, as_dtype
 
 Names = str | tuple[str, ...]
 Exporter = Callable[..., Names]
@@ -81,6 +81,7 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
     Raises:
         UnsupportedError: the operator has no ONNX form (at the emitter's opset, in the inputs' types).
     """
+    emitter.types.update({x.name: x.type for x in inputs if x is not None})
     refused = _find_refused(emitter, op, inputs)
     if refused is None:
         return _emit(emitter, op, inputs)
@@ -93,9 +94,10 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
             "opset"
         )
     names = _emit(emitter, op, [x if x is y else _cast(emitter, x, y) for x, y in zip(widened, inputs, strict=True)])
-    wanted, found = (_output_dtypes(op, given) for given in (inputs, widened))
+    wanted, found = (_output_types(op, given) for given in (inputs, widened))
+    emitter.types.update(zip(names, found, strict=True))
     return tuple(
-        emitter.node("Cast", [name], to=onnx_dtype(own)) if name and own is not computed else name
+        emitter.node("Cast", [name], to=onnx_dtype(own.dtype)) if name and own.dtype is not computed.dtype else name
         for name, own, computed in zip(names, wanted, found, strict=True)
     )
 
@@ -127,12 +129,14 @@ def _change_dtype(x: Tensor, dtype: DType) -> Tensor:
 def _cast(emitter: Emitter, wanted: Tensor | None, given: Tensor | None) -> Tensor:
     assert wanted is not None
     assert given is not None
-    return replace(wanted, name=emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype)))
+    name = emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype))
+    emitter.types[name] = wanted.type
+    return replace(wanted, name=name)
 
 
-def _output_dtypes(op: Op, inputs: Sequence[Tensor | None]) -> list[DType]:
+def _output_types(op: Op, inputs: Sequence[Tensor | None]) -> tuple[TensorType, ...]:
     types = op.infer(*(None if x is None else x.type for x in inputs))
-    return [type.dtype for type in (types if isinstance(types, tuple) else (types,))]
+    return types if isinstance(types, tuple) else (types,)
 
 
 def _emit(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, ...]:
