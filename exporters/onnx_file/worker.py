@@ -100,7 +100,8 @@ class ForkedProcess:
                 )
             try:
                 later, self._later = self._later, []
-                pickle.dump((later, function, args, kwargs), self._requests, pickle.HIGHEST_PROTOCOL)
+                request = (_current_folder(), later, function, args, kwargs)
+                pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
                 self._requests.flush()
                 result, error = pickle.load(self._answers)
             except (EOFError, BrokenPipeError, pickle.UnpicklingError):
@@ -124,6 +125,13 @@ class ForkedProcess:
         number = os.WTERMSIG(status)
         why = ", which the system sends when memory runs out," if number == signal.SIGKILL else ""
         return f"of signal {signal.Signals(number).name} ({signal.strsignal(number)}){why}"
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return os.curdir
 
 
 _forked: weakref.WeakSet[ForkedProcess] = weakref.WeakSet()
@@ -182,7 +190,9 @@ def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
         threading.Thread(target=_exit_with_caller, args=(requests,), daemon=True).start()
         with open(requests, "rb", closefd=False) as reader, open(answers, "wb", closefd=False) as writer:
             while True:
-                later, function, args, kwargs = pickle.load(reader)
+                folder, later, function, args, kwargs = pickle.load(reader)
+                with suppress(OSError):
+                    os.chdir(folder)  # relative paths mean what they mean to the caller
                 for before, number in later:
                     before(number)
                 pickle.dump(_answer(function, args, kwargs), writer, pickle.HIGHEST_PROTOCOL)

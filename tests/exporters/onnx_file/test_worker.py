@@ -91,6 +91,14 @@ def test_results_and_errors_come_back() -> None:
     assert worker.call("getting its number", os.getpid) != os.getpid()
 
 
+def test_relative_paths_mean_what_they_mean_to_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = ForkedProcess()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert worker.call("looking", os.getcwd) == os.getcwd()
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
