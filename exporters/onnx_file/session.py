@@ -280,7 +280,9 @@ def _read(onnxruntime: Any, model: Model, options: Any, providers: list[tuple[st
 
 
 # What onnxruntime says when it loads, or for some operators (LSTM, GRU) only when it runs, what it has no kernel for.
-NOT_LOADED = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*)'")
+NOT_LOADED = re.compile(
+    r"(?:Could not find an implementation|Failed to find kernel) for (\w+)\((\d+)\) (?:node with name |\(node:)'(.*?)'"
+)
 NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does not support (\w+) yet")
 
 
@@ -291,9 +293,15 @@ def _missing_kernel(model: Model, message: str) -> UnsupportedError | None:
         return None
     from kir.exporters.onnx_file.probe import find_alike
 
-    op_type, node = match.groups()
+    op_type, version, node = match.groups()
     dtype, layers = find_alike(model, op_type, node)
-    return _no_kernel(op_type, dtype, f"in {', '.join(layers)}" if layers else f"node {node!r}")
+    where = f"in {', '.join(layers)}" if layers else f"node {node!r}"
+    if int(version) > NEWEST_FULL_OPSET:
+        return UnsupportedError(
+            f"onnxruntime has no kernel for the operator {op_type} of opset {version} ({where}); write an older opset "
+            f"(--opset {NEWEST_FULL_OPSET}), or export with --no-verify for another runtime"
+        )
+    return _no_kernel(op_type, dtype, where)
 
 
 def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:

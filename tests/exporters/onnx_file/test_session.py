@@ -24,6 +24,7 @@ from kir.exporters.onnx_file.session import (
 from kir.exporters.onnx_file.worker import SameProcess
 from kir.graph import Graph, Origin
 from kir.op import Op
+from kir.ops.random import RandomNormalLike
 from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
 from kir.ops.shape import Concat, Reshape
 from kir.ops.structural import Input, Output
@@ -176,3 +177,13 @@ def test_a_model_of_others_without_metadata() -> None:
     )
     with pytest.raises(UnsupportedError, match="no kernel for the operator Atan of float64"):
         make_session(foreign.SerializeToString())
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_an_operator_of_a_newer_opset_than_onnxruntime_knows(dtype: str) -> None:
+    """float16 is cast to float32 before numbers are drawn; onnxruntime says it in other words there."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type(f"{dtype}[n, 2]"))).output
+    graph.add(Output("y"), graph.add(RandomNormalLike(0.0, 1.0, None), x, origin=Origin("noise", "Noise")).output)
+    with pytest.raises(UnsupportedError, match=r"RandomNormalLike of opset 22 \(.*noise.*\); write an older opset"):
+        make_session(to_model_proto(graph, opset=22).SerializeToString())
