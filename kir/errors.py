@@ -73,3 +73,9 @@ class MismatchError(KirError):
     """Two executions of a model differ by more than rounding explains."""
 
     exit_code: ClassVar[int] = 1
+
+
+class CrashError(KirError):
+    """The process in which a runtime loaded or ran a model died; the message says how, and at what."""
+
+    exit_code: ClassVar[int] = 1

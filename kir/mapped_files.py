@@ -60,14 +60,22 @@ def map_pages(file: BinaryIO, label: str, offset: int, size: int) -> mmap.mmap:
 
 
 def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> Array:
-    """Map an array that lies in a file.
+    """Map an array that lies in a file. All arrays of one file share a mapping: each costs two open files, of which a
+    process may have some thousand.
 
     Raises:
         FormatError: the file cannot be read, or has fewer bytes.
     """
     size = int(np.prod([*shape, dtype.itemsize], dtype=object))
     with open_regular(path, expected) as file:
-        array: Array = map_file(file, str(path), offset, size).view(dtype).reshape(shape)
+        status = os.fstat(file.fileno())
+        if offset + size > status.st_size:
+            raise FormatError(f"{path} ends at byte {status.st_size}; expected {size} bytes at {offset}: copy it again")
+        key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        whole = _shared.get(key)
+        if whole is None:
+            whole = _shared[key] = map_pages(file, str(path), 0, status.st_size)
+    array: Array = np.frombuffer(whole, np.uint8, size, offset).view(dtype).reshape(shape)
     return array
 
 
@@ -103,6 +111,7 @@ class _Mapping:
 
 
 _mappings: dict[int, _Mapping] = {}
+_shared: weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap] = weakref.WeakValueDictionary()
 _lost: list[str] = []  # the labels of mappings whose pages had to become zeros, until that is said
 
 

@@ -18,6 +18,11 @@ The size of a random rounding, in units of the spacing of floats at 1 (`eps`), i
 Half of each rounding is common to the whole tensor: equal inputs are rounded equally, and such errors add up where
 independent ones average out.
 
+Where a model overflows in its own precision although the reference is finite, there are several right results: a
+runtime without kernels for float16 computes in float32, and rounds to float16 where it likes. There the float64 run is
+repeated with roundings of the model's own precision (`MixedPrecision`). Right is what the own precision gives, and what
+is as near to the reference as such runs are.
+
 Sources: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997. N. J. Higham and T. Mary, "A New Approach to
 Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41, 2019 (partial sums with random roundings).
 """
@@ -101,19 +106,25 @@ class Expected:
     Attributes:
         reference: the float64 run, or the exact integers or booleans.
         allowed: how far from the reference each element may be; infinite where the perturbed runs do not settle it.
-        special: NaN or an infinity where the model's own precision always gives that, elsewhere 0. None if nowhere.
+        special: arrays of NaN and infinities that are right too, 0 where there is none: what the model's own precision
+            always gives, then what it gives if it is left now and then for a wider one.
     """
 
     reference: Array
     allowed: Array
-    special: Array | None = None
+    special: tuple[Array, ...] = ()
+
+    @property
+    def overflows(self) -> Array:
+        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
+        return np.asarray((self.special[0] != 0) & np.isfinite(self.reference) if self.special else False)
 
 
 def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, threads: int = 1) -> dict[Key, Expected]:
     """What to expect of each tensor of a run.
 
     Args:
-        reference: runs in float64, called once with None.
+        reference: runs in float64, called with None, and with observers where the model's own precision overflows.
         own: runs in the model's own precision with an observer that rounds at random.
         seed: of the random roundings.
         runs: how many perturbed runs.
@@ -130,12 +141,32 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
         return own(RandomRounding(np.random.default_rng([seed, index]), costly_sizes))
 
     if threads == 1:
-        return _bound(reference(None), map(perturbed, range(runs)))
-    with _side_by_side(threads) as pool:
-        centers = pool.submit(reference, None)
-        first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
-        others = pool.map(perturbed, range(1, runs))
-        return _bound(centers.result(), itertools.chain([first], others))
+        expected = _bound(reference(None), map(perturbed, range(runs)))
+    else:
+        with _side_by_side(threads) as pool:
+            centers = pool.submit(reference, None)
+            first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
+            others = pool.map(perturbed, range(1, runs))
+            expected = _bound(centers.result(), itertools.chain([first], others))
+    for index in range(runs if any(one.overflows.any() for one in expected.values()) else 0):
+        mixed = reference(MixedPrecision(np.random.default_rng([seed, index, 1]), 0.5 if index else 0.0))
+        expected = {key: _allow_overflowing(one, mixed[key]) for key, one in expected.items()}
+    return expected
+
+
+def _allow_overflowing(expected: Expected, mixed: Array) -> Expected:
+    """The bound that also allows what a run in mixed precision gives where the model's own precision overflows."""
+    where = expected.overflows
+    if mixed.shape != expected.reference.shape or not where.any():
+        return expected
+    finite = np.isfinite(mixed)
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.where(where & finite, MULTIPLE * np.abs(mixed - expected.reference), 0)
+    other = np.where(where & ~finite, mixed, 0)
+    is_new = other.any() and not any(np.array_equal(other, one, equal_nan=True) for one in expected.special)
+    return Expected(
+        expected.reference, np.maximum(expected.allowed, distance), expected.special + ((other,) if is_new else ())
+    )
 
 
 @contextmanager
@@ -198,7 +229,7 @@ class RandomRounding:
         if not _is_float(array):
             return array
         wide = _widen(array)
-        unit = epsilon(array.dtype)
+        unit = self.unit(array.dtype)
         step = self._random_bits(wide.shape) * wide.dtype.type(unit / 2**15)
         step += wide.dtype.type(self._generator.uniform(-1, 1) * unit)
         step *= size
@@ -206,6 +237,10 @@ class RandomRounding:
             step = np.where(np.isfinite(step), step, 0)
         step += wide
         return np.asarray(step).astype(array.dtype, copy=False)
+
+    def unit(self, dtype: np.dtype[Any]) -> float:
+        """The distance from 1 to the next float, in the precision whose roundings these are."""
+        return epsilon(dtype)
 
     def _random_bits(self, shape: tuple[int, ...]) -> Array:
         """16 for each element, as an integer: cheap, and more than tell one rounding from another."""
@@ -254,6 +289,40 @@ class RandomRounding:
         moved = self.move(x, np.abs(_widen(x)) * math.sqrt(1 + x.shape[2] / 6))
         result: tuple[Array, ...] = rounded.eval(moved, kernel, *rest)
         return result
+
+
+class MixedPrecision(RandomRounding):
+    """An observer of a float64 run that rounds as the model's own precision does, and stores some results in it.
+
+    An infinity arises where a result that overflows is stored. The others stay as wide as they are.
+
+    Args:
+        generator: of the roundings, and of the choice.
+        stored: the probability with which a result is stored.
+    """
+
+    def __init__(self, generator: np.random.Generator, stored: float) -> None:
+        super().__init__(generator)
+        self._stored = stored
+        self._own = np.dtype(np.float64)
+
+    def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        dtypes = [value.type.dtype for value in node.outputs]
+        floats = [dtype.numpy for dtype in dtypes if dtype.is_float]
+        if not floats:
+            return outputs
+        self._own = floats[0]
+        outputs = super().__call__(node, inputs, outputs)
+        if self._generator.random() >= self._stored:
+            return outputs
+        with np.errstate(over="ignore"):
+            return tuple(
+                array.astype(dtype.numpy).astype(np.float64) if dtype.is_float else array
+                for array, dtype in zip(outputs, dtypes, strict=True)
+            )
+
+    def unit(self, dtype: np.dtype[Any]) -> float:
+        return epsilon(self._own)
 
 
 @cached
@@ -590,7 +659,7 @@ class _RoundedSteps:
 
         def rounded(x: Array) -> Array:
             y = function(x)
-            step = y.dtype.type(common * epsilon(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
+            step = y.dtype.type(common * self.rounding.unit(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
             return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
 
         return rounded
@@ -633,12 +702,12 @@ class _Spread:
         if not self._is_float:
             return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
         finite = np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
-        allowed = np.maximum(MULTIPLE * self._pooled(finite), self._floor(finite))
+        allowed = np.maximum(MULTIPLE * self._pooled(finite), self._floor(np.isfinite(self._reference)))
         special = np.where(finite | self._unsettled, 0, self._first.astype(np.float64))
         return Expected(
             self._reference,
-            np.where(self._unsettled, np.inf, np.where(finite, allowed, 0)),
-            special if special.any() else None,
+            np.where(self._unsettled, np.inf, np.where(np.isfinite(self._reference), allowed, 0)),
+            (special,) if special.any() else (),
         )
 
     def _pooled(self, finite: Array) -> Array:

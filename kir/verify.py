@@ -4,7 +4,8 @@ The reference is the interpreter in float64 on the graph as it was lowered, befo
 (`kir.feeds`), and what an element may be off by is derived from the model itself (`kir.rounding`): the interpreter
 also runs in the model's own precision with a random rounding behind every operator, and `MULTIPLE` times the largest
 distance that such runs reach is allowed. Integers and booleans must be equal, infinities and NaN in the same places,
-except where the perturbed runs disagree among themselves.
+except where the perturbed runs disagree among themselves, and where the model's own precision overflows: there a result
+near a finite reference is right as well.
 
 onnxruntime is reached through `kir.exporters.onnx_file`, inside functions.
 """
@@ -24,7 +25,7 @@ import numpy as np
 
 from kir.cost import Cost, require_runnable, run_cost
 from kir.dims import Dim, Sym, symbol
-from kir.errors import FormatError, KirError, MismatchError, ShapeError, UnsupportedError
+from kir.errors import CrashError, FormatError, KirError, MismatchError, ShapeError, UnsupportedError
 from kir.feeds import Sizes, choose_runs, choose_sizes, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
@@ -199,6 +200,7 @@ def verify_file(
     seed: int = 0,
     sizes: Sequence[Mapping[str, int]] | None = None,
     runs: Iterable[Run] | None = None,
+    optimize: bool = True,
 ) -> VerificationReport:
     """Compares what onnxruntime computes from an ONNX file with the float64 interpreter.
 
@@ -216,9 +218,11 @@ def verify_file(
         seed: of inputs and roundings.
         sizes: values for the symbolic sizes, one mapping per run; by default those of `kir.feeds.choose_sizes`.
         runs: what `expect_runs` gave, instead of computing it.
+        optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
 
     Raises:
         ProviderError: the provider is not installed.
+        CrashError: onnxruntime dies of the file.
         LimitError: running the graph would take too much memory.
         MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
         FormatError: onnxruntime cannot load the file.
@@ -232,7 +236,7 @@ def verify_file(
     if runs is None:
         runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
     with lean_model(model) as lean:
-        session = lean.session(provider)
+        session = lean.session(provider, optimize)
         problems = _signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
@@ -301,7 +305,7 @@ def _run(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
     try:
         return run_session(session, feeds)
-    except UnsupportedError:
+    except (UnsupportedError, CrashError):
         raise
     except KirError as error:
         raise MismatchError(
@@ -418,7 +422,10 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
 
 
 def _errors(expected: Expected, actual: Array) -> Array:
-    """Distances from the reference; infinite where one side only is NaN or infinite, 0 where nothing is settled."""
+    """Distances from the reference; infinite where one side only is NaN or infinite.
+
+    0 where nothing is settled, and for what is right because the model's own precision overflows.
+    """
     if actual.dtype == object or actual.dtype.kind in "US":
         return np.asarray(actual != expected.reference, np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -427,11 +434,25 @@ def _errors(expected: Expected, actual: Array) -> Array:
         if actual.dtype.kind in "iu":  # float64 cannot tell large integers apart
             errors = np.where(actual == expected.reference, 0, np.maximum(errors, 1))
     errors = np.where(np.isnan(errors), np.inf, errors)
-    if expected.special is not None:
-        special = expected.special
+    for special in expected.special:
         same = (wide == special) | (np.isnan(wide) & np.isnan(special))
-        errors = np.where(special != 0, np.where(same, 0, np.inf), errors)
+        errors = np.where((special != 0) & same, 0, errors)
+    if expected.special:
+        errors = np.where(_is_right_overflow(expected, wide, actual.dtype), 0, errors)
     return np.asarray(np.where(np.isinf(expected.allowed), 0, errors))
+
+
+def _is_right_overflow(expected: Expected, wide: Array, dtype: np.dtype[Any]) -> Array:
+    """Where the model's own precision overflows, and so does the result, in another way that is right.
+
+    1. It is an infinity because the reference does not fit.
+    2. One is NaN and the other an infinity: of what has overflowed, the order of operations makes the one or the other.
+    """
+    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    too_large = np.abs(expected.reference) + expected.allowed > float(info.max)
+    is_rounded = too_large & (wide == np.copysign(np.inf, expected.reference))
+    is_other = ~np.isfinite(wide) & (np.isnan(wide) | np.isnan(expected.special[0]))
+    return np.asarray(expected.overflows & (is_rounded | is_other))
 
 
 def _last_place(dtype: np.dtype[Any], size: Array) -> Array:

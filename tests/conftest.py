@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import pytest
 from hypothesis import settings
 
 # Held by the module so that the folder lives as long as the tests do.
@@ -17,3 +18,13 @@ os.environ["KERAS_HOME"] = os.path.join(_empty_home.name, ".keras")
 # Deterministic: the same commit passes or fails everywhere, and a slow machine is no failure.
 settings.register_profile("default", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("default")
+
+_held: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def _one_process_for_onnxruntime() -> None:
+    """All tests use one process for onnxruntime, until it dies: to import it takes longer than most tests."""
+    from kir.exporters.onnx_file.worker import shared_worker
+
+    _held[:] = [shared_worker(uses_device=False)]

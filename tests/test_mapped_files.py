@@ -16,7 +16,7 @@ from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_model, export_reference
 from kir.importers.onnx_file import import_graph
 from kir.layers import Dense
-from kir.mapped_files import is_mapped, map_file, require_unchanged
+from kir.mapped_files import is_mapped, map_array, map_file, require_unchanged
 from kir.op import Array
 
 BYTES = 1 << 20
@@ -42,6 +42,17 @@ def test_the_bytes_of_a_section(path: Path) -> None:
     assert not array.flags.writeable
     assert mapped(path, 16384).size == 0
     require_unchanged([array])
+
+
+def test_arrays_of_one_file_share_a_mapping(path: Path) -> None:
+    """A model has thousands of weights, and a process some thousand open files."""
+    opened = len(os.listdir("/dev/fd"))
+    arrays = [map_array(path, "numbers", np.dtype(np.uint16), 4 * index, (2,)) for index in range(2000)]
+    assert len(os.listdir("/dev/fd")) <= opened + 2
+    assert all(array.tolist() == [257, 257] for array in arrays)
+    os.truncate(path, 5000)
+    with pytest.raises(FormatError, match="was changed"):
+        require_unchanged(arrays[:1])
 
 
 def test_fewer_bytes_than_wanted_are_an_error(path: Path) -> None:

@@ -13,7 +13,7 @@ from kir.graph import Graph, Node
 from kir.interpreter import Plan
 from kir.op import Array, Op, all_ops
 from kir.ops.convolution import Conv
-from kir.ops.elementwise import Exp, Mul, Relu, Sigmoid
+from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub
 from kir.ops.linear import MatMul
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.structural import Input, Output, constant
@@ -28,6 +28,7 @@ from kir.rounding import (
     sum_of_squared_partial_sums,
 )
 from kir.types import TensorType, parse_type
+from kir.verify import compare
 
 
 def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0, threads: int = 1) -> dict[str, Expected]:
@@ -168,9 +169,27 @@ def test_an_error_of_a_run_side_by_side_ends_all() -> None:
 
 def test_overflow_in_the_own_precision_is_expected() -> None:
     expected = expect(graph_of("f32[2]", Exp()), {"x": np.array([1, 200], np.float32)})["y"]
-    assert expected.special is not None
-    assert expected.special.tolist() == [0, np.inf]
+    assert [special.tolist() for special in expected.special] == [[0, np.inf]]
     assert np.isfinite(expected.allowed).all()
+
+
+def test_where_the_own_precision_overflows_a_wider_execution_is_right_too() -> None:
+    """s / s and s - s² of a sum of squares s, which is too large for float16 in the second row."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f16[2, 4]"))).output
+    s = graph.add(ReduceSum((1,), True), graph.add(Mul(), x, x).output).output
+    graph.add(Output("one"), graph.add(Div(), s, s).output)
+    graph.add(Output("large"), graph.add(Sub(), s, graph.add(Mul(), s, s).output).output)
+    feeds = {"x": np.array([[1, 2, 3, 4], [300, 200, -300, 100]], np.float16)}
+    expected = expect(graph, feeds)
+    own = Plan(graph).run(feeds)
+    assert np.isnan(own["one"]).tolist() == np.isnan(own["large"]).tolist() == [[False], [True]]
+    for name, wide in Plan(graph, wide=True).run(feeds).items():
+        with np.errstate(over="ignore"):
+            assert compare(name, expected[name], wide.astype(np.float16)).passed
+        assert compare(name, expected[name], own[name]).passed
+    for wrong in ([1, 1.1], [1.1, 1], [1.1, np.nan], [np.nan, 1], [1, 0]):
+        assert not compare("one", expected["one"], np.array(wrong, np.float16)[:, None]).passed
 
 
 def test_a_choice_that_rounding_decides_is_left_open() -> None:

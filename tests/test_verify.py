@@ -393,7 +393,7 @@ def test_a_file_that_cannot_run_on_an_input_fails() -> None:
 
 def expected(reference: list[float], allowed: float, special: list[float] | None = None) -> Expected:
     array = np.array(reference)
-    return Expected(array, np.full(array.shape, allowed), None if special is None else np.array(special))
+    return Expected(array, np.full(array.shape, allowed), () if special is None else (np.array(special),))
 
 
 @pytest.mark.parametrize(
@@ -405,9 +405,19 @@ def expected(reference: list[float], allowed: float, special: list[float] | None
         (expected([1.0], 1e-6), [np.inf], False),
         (expected([1.0], np.inf), [np.nan], True),
         (expected([0.0], 0.0, [np.nan]), [np.nan], True),
-        (expected([0.0], 0.0, [np.nan]), [0.0], False),
+        (expected([0.0], 0.0, [np.nan]), [0.0], True),
+        (expected([0.0], 0.0, [np.nan]), [1.0], False),
+        (expected([np.nan], 0.0, [np.nan]), [0.0], False),
         (expected([9e99], 0.0, [np.inf]), [np.inf], True),
         (expected([9e99], 0.0, [np.inf]), [-np.inf], False),
+        (expected([9e99], 0.0, [-np.inf]), [np.inf], True),  # 9e99 as a float32
+        (expected([1.0], 1e-6, [np.inf]), [np.nan], True),
+        (expected([np.inf], 0.0, [np.inf]), [np.nan], False),
+        (expected([1.0], 1e-6, [np.nan]), [np.nan], True),
+        (expected([1.0], 1e-6, [np.nan]), [1.0 + 5e-7], True),
+        (expected([1.0], 1e-6, [np.nan]), [1.0 + 5e-6], False),
+        (expected([1.0], 1e-6, [np.nan]), [np.inf], True),
+        (expected([1.0], 1e-6, [np.inf]), [-np.inf], False),
         (expected([], 0.0), [], True),
         (expected([1.0], 1e-6), [1.0, 1.0], False),
     ],

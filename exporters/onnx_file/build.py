@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, helper
 from onnx.defs import onnx_opset_version
 
 import kir
+from kir.caching import cached
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph, Node, Value
-from kir.ops.opaque import Opaque
 from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Constant, Input, Output
@@ -68,9 +68,9 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
 
 
 def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
-    emitter, tensors = _emit_nodes(graph, check_opset(opset))
+    emitter, _ = _emit_nodes(graph, check_opset(opset))
     if opset is None and graph.has_any(AveragePool):
-        emitter, tensors = _emit_fast_means(graph, len(emitter.graph.node)) or (emitter, tensors)
+        emitter = _emit_fast_means(graph, len(emitter.graph.node)) or emitter
     opset = emitter.opset
     emitter.graph.name = graph.name or "graph"
     head = ModelProto(
@@ -82,7 +82,7 @@ def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Part
         opset_import=[helper.make_opsetid(*entry) for entry in [("", opset), *sorted(emitter.domains.items())]]
     )
     helper.set_model_props(tail, {**graph.metadata, **metadata})
-    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph, tensors), tail)
+    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph, emitter), tail)
 
 
 def check_opset(opset: int | None) -> int:
@@ -101,13 +101,13 @@ def check_opset(opset: int | None) -> int:
     return opset
 
 
-def _emit_fast_means(graph: Graph, count: int) -> tuple[Emitter, dict[Value, Tensor]] | None:
+def _emit_fast_means(graph: Graph, count: int) -> Emitter | None:
     """The nodes at the opset whose AveragePool is fast; None if something needs a newer one, or more nodes than so."""
     try:
-        emitter, tensors = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
+        emitter, _ = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
     except UnsupportedError:
         return None
-    return (emitter, tensors) if len(emitter.graph.node) <= count else None
+    return emitter if len(emitter.graph.node) <= count else None
 
 
 def tensor_head(name: str, array: Array) -> TensorProto:
@@ -171,6 +171,7 @@ def _emit_operator(
         if label is not None and emitter.rename_output(name, label):
             name = label
         if name:
+            emitter.types[name] = value.type
             emitter.offer(name, value.type.shape, composite=False)
         results[value] = Tensor(name, value.type)
     return results
@@ -236,22 +237,28 @@ def _label(node: Node) -> str:
     return node.op.label
 
 
-def _signature(graph: Graph, tensors: Mapping[Value, Tensor]) -> GraphProto:
-    """Inputs and outputs, and the types of those other values that nobody can infer from the nodes."""
-    labels = {_label(node) for node in graph.outputs}
-    stated = {
-        tensor.name: tensor.type
-        for value, tensor in tensors.items()
-        if isinstance(value.node.op, SparseToDense | Opaque) and tensor.name and tensor.name not in labels
-    }
+def _signature(graph: Graph, emitter: Emitter) -> GraphProto:
+    """Inputs and outputs, and the types of the values in between that are known, in the order of the nodes."""
+    outputs = {_label(node) for node in graph.outputs}
+    inner = (name for node in emitter.graph.node for name in node.output if name in emitter.types)
     return GraphProto(
         input=[_value_info(_label(node), node.output.type) for node in graph.inputs],
         output=[_value_info(_label(node), node.output.type) for node in graph.outputs],
-        value_info=[_value_info(name, type) for name, type in stated.items()],
+        value_info=[_value_info(name, emitter.types[name]) for name in inner if name not in outputs],
     )
 
 
 def _value_info(name: str, type: TensorType) -> ValueInfoProto:
+    return ValueInfoProto(name=name, type=_type_proto(type))
+
+
+@cached
+def _type_proto(type: TensorType) -> TypeProto:
     """Symbolic sizes are given by their text: equal texts are equal sizes."""
-    shape = [dim if isinstance(dim, int) else str(dim) for dim in type.shape]
-    return helper.make_tensor_value_info(name, onnx_dtype(type.dtype), shape)
+    dims = [{"dim_value": dim} if isinstance(dim, int) else {"dim_param": str(dim)} for dim in type.shape]
+    return TypeProto(
+        tensor_type=TypeProto.Tensor(
+            elem_type=onnx_dtype(type.dtype),
+            shape=TensorShapeProto(dim=[TensorShapeProto.Dimension(**dim) for dim in dims]),
+        )
+    )

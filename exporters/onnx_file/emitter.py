@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ Array = np.ndarray[Any, Any]
 
 # Merging equal initializers that the exporter itself makes (shapes, axes, scalars) costs a hash of their bytes.
 MAX_MERGED_BYTES = 4096
+
+
+# Nodes that compute nothing, and how many of them in a row onnxruntime is expected to see through.
+MOVERS = frozenset({"Transpose", "Cast", "Identity", "Dropout", "Reshape"})
+MAX_MOVES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,23 @@ class Emitter:
         self.domains: dict[str, int] = {}  # the version of every domain of operators in use but ONNX's own
         self.initializers: list[tuple[str, Array]] = []
         self.used: tuple[bool, ...] = ()
+        self.types: dict[str, TensorType] = {}  # of the values that are known
         self._names = names
         self._origin: Origin | None = None
         self._first_node = 0
         self._merged: dict[tuple[Any, ...], str] = {}
         self._axes: dict[Dim, tuple[str, int]] = {}  # where each size can be read: the first axis that has it
-        self._shapes: dict[str, Shape] = {}  # of the values in `_axes`
+        self._shapes: dict[str, Shape] = {}  # of the values offered
         self._sizes: dict[Dim | tuple[str, int, int] | str, str] = {}
+        self._movers: dict[str, NodeProto] = {}  # the nodes of `MOVERS`, by their output
+        self.refused: dict[Any, tuple[str, DType] | None] = {}  # what `ops.table.emit` has found out
+
+    def trial(self) -> Emitter:
+        """An emitter in which the current operator can be tried: it knows the same sizes, and has written nothing."""
+        other = Emitter(self.opset, Names())
+        other.used, other.refused = self.used, self.refused
+        other._axes, other._shapes = self._axes, self._shapes
+        return other
 
     # Nodes and initializers
 
@@ -74,18 +89,22 @@ class Emitter:
         domain: tuple[str, int] | None = None,
         **attributes: Any,
     ) -> tuple[str, ...]:
-        """A new node with several outputs, whose names are returned.
+        """A new node with several outputs, whose names are returned; "" for an absent one.
 
         An absent input is "", and absent inputs at the end are dropped; so are attributes of None. A bool is written
-        as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that. `domain` is that of
-        the operator with its version, if it is not one of ONNX's own.
+        as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that, and dropped at the
+        end. The first output is never absent: onnxruntime's own tools take two nodes without one for a cycle. `domain`
+        is that of the operator with its version, if it is not one of ONNX's own.
         """
         name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         outputs = self._output_names(name, used or (True,) * n_outputs)
+        written = outputs if outputs[-1] else outputs[: max(index for index, one in enumerate(outputs) if one) + 1]
         # In one call: each access to a message from Python costs as much as filling it.
-        node: NodeProto = self.graph.node.add(op_type=op_type, name=name, input=inputs, output=outputs)
+        node: NodeProto = self.graph.node.add(op_type=op_type, name=name, input=inputs, output=written)
+        if op_type in MOVERS:
+            self._movers[outputs[0]] = node
         if domain is not None:
             node.domain, self.domains[domain[0]] = domain
         for key, value in attributes.items():
@@ -98,8 +117,10 @@ class Emitter:
 
     def _output_names(self, node: str, used: Sequence[bool]) -> tuple[str, ...]:
         if len(used) == 1:
-            return (self._names.unique(f"{node}/output") if used[0] else "",)
-        return tuple([self._names.unique(f"{node}/output_{i}") if is_used else "" for i, is_used in enumerate(used)])
+            return (self._names.unique(f"{node}/output"),)
+        return tuple(
+            [self._names.unique(f"{node}/output_{i}") if is_used or i == 0 else "" for i, is_used in enumerate(used)]
+        )
 
     def weight(self, array: Array, label: str) -> str:
         """An initializer of its own, kept by reference; the name is `label` if that is free."""
@@ -128,7 +149,33 @@ class Emitter:
         for node in nodes:
             for names in (node.input, node.output):
                 names[:] = [new if name == old else name for name in names]
+        if old in self._movers:
+            self._movers[new] = self._movers.pop(old)
         return True
+
+    def permutations(self, name: str, dtype: DType) -> Iterator[tuple[int, ...]]:
+        """What onnxruntime may find between a value and a cast before it: the permutations of Transposes in a row.
+
+        It finds a cast where one is written, and where it puts one itself: before an operator that has no kernel for
+        16 bits. Nodes that change nothing do not count.
+        """
+        is_cast = dtype.itemsize == 2
+        permutation: tuple[int, ...] = ()
+        for _ in range(MAX_MOVES):
+            node = self._movers.get(name)
+            if node is None or (node.op_type == "Reshape" and not self._keeps_shape(node)):
+                return
+            is_cast = is_cast or node.op_type == "Cast"
+            if node.op_type == "Transpose":
+                before = tuple(node.attribute[0].ints)
+                permutation = tuple(before[axis] for axis in permutation) if permutation else before
+                if is_cast:
+                    yield permutation
+            name = node.input[0]
+
+    def _keeps_shape(self, node: NodeProto) -> bool:
+        before, after = (self._shapes.get(name) for name in (node.input[0], node.output[0]))
+        return before is not None and before == after
 
     # Sizes
 
@@ -137,10 +184,10 @@ class Emitter:
 
         With `composite`, also those that are no plain name, such as ``2*length``.
         """
+        self._shapes[name] = shape
         for axis, dim in enumerate(shape):
             if isinstance(dim, Sym) and dim not in self._axes and (composite or dim.name is not None):
                 self._axes[dim] = (name, axis)
-                self._shapes[name] = shape
 
     def sizes(self, dims: Sequence[Dim]) -> str:
         """The i64[n] value of n sizes: an initializer if all are known, else read from the shapes of values."""

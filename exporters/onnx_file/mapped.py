@@ -22,9 +22,9 @@ from typing import IO, Any
 
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
-from kir.errors import FormatError
+from kir.errors import CrashError, FormatError
 from kir.exporters.onnx_file.probe import expose, load_model
-from kir.exporters.onnx_file.session import make_session
+from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, field_head
 from kir.files import scratch_folder
 from kir.mapped_files import map_pages
@@ -51,12 +51,12 @@ class LeanModel:
     file: Path | bytes
     is_large: bool
 
-    def session(self, provider: str = "cpu") -> Any:
+    def session(self, provider: str = "cpu", optimize: bool = True) -> Session:
         """A session as of `make_session`, with the same errors."""
         try:
-            return make_session(self.file, provider, prepack=not self.is_large)
-        except FormatError as error:
-            raise FormatError(str(error).replace(str(self.file), str(self.original))) from error
+            return make_session(self.file, provider, prepack=not self.is_large, optimize=optimize)
+        except (FormatError, CrashError) as error:
+            raise type(error)(str(error).replace(str(self.file), str(self.original))) from error
 
     def load(self) -> ModelProto:
         """The model, without the weights that were moved.
@@ -66,7 +66,7 @@ class LeanModel:
         """
         return load_model(self.file, external_data=self.file is self.original)
 
-    def session_with(self, model: ModelProto, outputs: Sequence[str], provider: str = "cpu") -> Any:
+    def session_with(self, model: ModelProto, outputs: Sequence[str], provider: str = "cpu") -> Session:
         """A session of what `load` gave, with more outputs. Errors as of `make_session`."""
         exposed = expose(model, outputs)
         if self.file is self.original or isinstance(self.file, bytes):

@@ -1,27 +1,41 @@
 """Running ONNX files in onnxruntime: the only place that imports it.
 
-onnxruntime is imported inside functions: the import takes longer than most exports.
+onnxruntime is imported inside functions, which a worker process calls: the import takes longer than most exports, and
+what onnxruntime dies of must not be the death of kir.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import re
 import tempfile
+import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
+from kir.errors import (
+    CrashError,
+    FormatError,
+    InvalidArgumentError,
+    KirError,
+    ProviderError,
+    ShapeError,
+    UnsupportedError,
+)
+from kir.exporters.onnx_file.worker import Worker, shared_worker
 from kir.naming import decoded
 from kir.regular_files import require_regular
 
 Array = np.ndarray[Any, Any]
+Model = Path | bytes  # a file, or a serialized model
 
 CPU = "CPUExecutionProvider"
 
@@ -97,16 +111,57 @@ def provider_name(provider: str) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An input or output of a model. The type is onnxruntime's ("tensor(float)"), unknown sizes are text or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class Session:
+    """A model that onnxruntime has loaded, in a worker process where the system allows that (see `worker`)."""
+
+    def __init__(self, worker: Worker, model: Model, provider: str, **settings: Any) -> None:
+        """Loads a model; see `make_session`."""
+        self._worker = worker
+        self._number = number = next(_numbers)
+        self._model, self._provider = model, provider
+        entries = worker.call(f"loading {_shown(model)}", _keep_loaded, number, model, provider, **settings)
+        self._inputs, self._outputs, self._optional = entries
+        weakref.finalize(self, worker.call_later, _unload, number).atexit = False
+
+    def get_inputs(self) -> tuple[Entry, ...]:
+        """The inputs without a default."""
+        return self._inputs
+
+    def get_outputs(self) -> tuple[Entry, ...]:
+        return self._outputs
+
+    def get_overridable_initializers(self) -> tuple[Entry, ...]:
+        """The inputs with a default."""
+        return self._optional
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name; see `run_session`, which checks the feeds first."""
+        given = ", ".join(f"{name}: {array.dtype}[{', '.join(map(str, array.shape))}]" for name, array in feeds.items())
+        doing = f"running {_shown(self._model)} on {given or 'no inputs'}"
+        try:
+            return self._worker.call(doing, _run_loaded, self._number, dict(feeds))
+        except CrashError as error:
+            raise _with_killer(error, self._model, self._provider, feeds) from None
+
+
 def make_session(
-    model: Path | bytes,
+    model: Model,
     provider: str = "cpu",
     *,
     threads: int | None = None,
     optimize: bool = True,
     prepack: bool = True,
-    profile_prefix: str | None = None,
-) -> Any:
-    """An `onnxruntime.InferenceSession`; nodes that the provider cannot run fall back to the CPU.
+) -> Session:
+    """A session; nodes that the provider cannot run fall back to the CPU.
 
     Args:
         model: a file, or a serialized model.
@@ -114,13 +169,82 @@ def make_session(
         threads: within one operator; None lets onnxruntime choose. One thread adds up in one order at every run.
         optimize: whether onnxruntime rewrites the graph when it loads it.
         prepack: whether kernels may keep copies of weights in an order of their own.
-        profile_prefix: write a profile to a file whose name begins so.
 
     Raises:
         ProviderError: the provider is unknown, not installed, or cannot start.
         FormatError: the model cannot be loaded; the message has the file and what onnxruntime says.
         UnsupportedError: it has no kernel for an operator; the message has the dtype and all layers that need it.
+        CrashError: onnxruntime died of it.
     """
+    worker = shared_worker(not _is_cpu(provider))
+    try:
+        return Session(worker, model, provider, threads=threads, optimize=optimize, prepack=prepack)
+    except CrashError as error:
+        raise _with_killer(error, model, provider, None) from None
+
+
+def _with_killer(error: CrashError, model: Model, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
+    """The error with the node that onnxruntime dies of, if it can be found, and what to do."""
+    from kir.exporters.onnx_file.crash import describe_killer
+
+    def dies(part: bytes) -> bool:
+        try:
+            session = Session(shared_worker(not _is_cpu(provider)), part, provider)
+            if feeds is not None:
+                session._worker.call("running a part", _run_loaded, session._number, dict(feeds))
+        except CrashError:
+            return True
+        except KirError:
+            return False
+        return False
+
+    try:
+        killer = describe_killer(model, dies)
+    except FormatError:
+        killer = ""
+    found = f"; it dies of {killer}, and not of the nodes before" if killer else ""
+    advice = "that is a bug of onnxruntime: another version, provider, opset or -O level may avoid it"
+    return CrashError(f"{error}{found}; {advice}")
+
+
+def _shown(model: Model) -> str:
+    return "the model" if isinstance(model, bytes) else str(model)
+
+
+def _is_cpu(provider: str) -> bool:
+    return provider.lower() in ("cpu", CPU.lower())
+
+
+# In the worker, where onnxruntime is imported
+
+_numbers = itertools.count()
+_loaded: dict[int, Any] = {}  # the sessions of onnxruntime, by number
+
+
+def _unload(number: int) -> None:
+    _loaded.pop(number, None)  # absent if loading it failed
+
+
+def _keep_loaded(number: int, model: Model, provider: str, **settings: Any) -> tuple[tuple[Entry, ...], ...]:
+    session = _loaded[number] = _load(model, provider, **settings)
+    groups = (session.get_inputs(), session.get_outputs(), session.get_overridable_initializers())
+    return tuple(tuple(Entry(one.name, one.type, tuple(one.shape)) for one in group) for group in groups)
+
+
+def _run_loaded(number: int, feeds: dict[str, Array]) -> dict[str, Array]:
+    return _run(_loaded[number], feeds)
+
+
+def _load(
+    model: Model,
+    provider: str,
+    *,
+    threads: int | None = None,
+    optimize: bool = True,
+    prepack: bool = True,
+    profile_prefix: str | None = None,
+) -> Any:
+    """An `onnxruntime.InferenceSession`; see `make_session`. Profiles go to a file whose name begins so."""
     onnxruntime = import_onnxruntime()
     name = provider_name(provider)
     options = onnxruntime.SessionOptions()
@@ -135,7 +259,7 @@ def make_session(
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
     chosen = [(name, PROVIDER_OPTIONS.get(name, {})), *([] if name == CPU else [(CPU, {})])]
-    session = _load(onnxruntime, model, options, chosen)
+    session = _read(onnxruntime, model, options, chosen)
     if name not in session.get_providers():
         raise ProviderError(
             f"the provider {provider!r} is installed and could not start, so that all nodes would run on "
@@ -144,32 +268,41 @@ def make_session(
     return session
 
 
-def _load(onnxruntime: Any, model: Path | bytes, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+def _read(onnxruntime: Any, model: Model, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
     if isinstance(model, Path):
         require_regular(model, "an ONNX file")
-    shown = "the model" if isinstance(model, bytes) else str(model)
     source = model if isinstance(model, bytes) else decoded(str(model))
     try:
         return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise _missing_kernel(model, str(error)) or FormatError(f"onnxruntime cannot load {shown}: {error}") from error
+        raise _missing_kernel(model, str(error)) or FormatError(
+            f"onnxruntime cannot load {_shown(model)}: {error}"
+        ) from error
 
 
 # What onnxruntime says when it loads, or for some operators (LSTM, GRU) only when it runs, what it has no kernel for.
-NOT_LOADED = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*)'")
+NOT_LOADED = re.compile(
+    r"(?:Could not find an implementation|Failed to find kernel) for (\w+)\((\d+)\) (?:node with name |\(node:)'(.*?)'"
+)
 NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does not support (\w+) yet")
 
 
-def _missing_kernel(model: Path | bytes, message: str) -> UnsupportedError | None:
+def _missing_kernel(model: Model, message: str) -> UnsupportedError | None:
     """The error to raise if onnxruntime refuses to load a model for want of a kernel; None if that is not why."""
     match = NOT_LOADED.search(message)
     if match is None:
         return None
     from kir.exporters.onnx_file.probe import find_alike
 
-    op_type, node = match.groups()
+    op_type, version, node = match.groups()
     dtype, layers = find_alike(model, op_type, node)
-    return _no_kernel(op_type, dtype, f"in {', '.join(layers)}" if layers else f"node {node!r}")
+    where = f"in {', '.join(layers)}" if layers else f"node {node!r}"
+    if int(version) > NEWEST_FULL_OPSET:
+        return UnsupportedError(
+            f"onnxruntime has no kernel for the operator {op_type} of opset {version} ({where}); write an older opset "
+            f"(--opset {NEWEST_FULL_OPSET}), or export with --no-verify for another runtime"
+        )
+    return _no_kernel(op_type, dtype, where)
 
 
 def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:
@@ -179,15 +312,20 @@ def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:
     )
 
 
-def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_session(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs by name. Inputs with a default may be left out.
 
     Raises:
         InvalidArgumentError: an input is missing or unknown.
         ShapeError: an input has another dtype or shape than the model declares.
         UnsupportedError: an operator does not run in the model's dtype, which some say only now (LSTM, GRU).
+        CrashError: onnxruntime died of it.
     """
     _check_feeds(session, feeds)
+    return session.run(feeds)
+
+
+def _run(session: Any, feeds: dict[str, Array]) -> dict[str, Array]:
     onnxruntime = import_onnxruntime()
     outputs = session.get_outputs()
     names = [output.name for output in outputs]
@@ -195,15 +333,15 @@ def run_session(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
     quiet.log_severity_level = FATAL_ONLY
     kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
     if "tensor(bfloat16)" not in kinds:
-        return dict(zip(names, _run(session.run, names, dict(feeds), quiet), strict=True))
+        return dict(zip(names, _try(session.run, names, feeds, quiet), strict=True))
     values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
     return {
         name: _to_array(value)
-        for name, value in zip(names, _run(session.run_with_ort_values, names, values, quiet), strict=True)
+        for name, value in zip(names, _try(session.run_with_ort_values, names, values, quiet), strict=True)
     }
 
 
-def _run(function: Any, names: list[str], feeds: Mapping[str, Any], options: Any) -> Any:
+def _try(function: Any, names: list[str], feeds: Mapping[str, Any], options: Any) -> Any:
     try:
         return function(names, feeds, options)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
@@ -213,7 +351,7 @@ def _run(function: Any, names: list[str], feeds: Mapping[str, Any], options: Any
         raise ShapeError(f"onnxruntime cannot run the model on these inputs: {error}") from error
 
 
-def _check_feeds(session: Any, feeds: Mapping[str, Array]) -> None:
+def _check_feeds(session: Session, feeds: Mapping[str, Array]) -> None:
     declared = {entry.name: entry for entry in session.get_inputs()}
     optional = {entry.name: entry for entry in session.get_overridable_initializers()}
     missing = sorted(declared.keys() - feeds.keys())
@@ -265,7 +403,7 @@ def _to_array(value: Any) -> Array:
     return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape()).copy()
 
 
-def node_providers(model: Path | bytes, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
+def node_providers(model: Model, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
     """Where each node ran: execution providers by node name, in the order of execution, from a profile of one run.
 
     The nodes are those that onnxruntime runs: fused ones have names of its own.
@@ -273,10 +411,15 @@ def node_providers(model: Path | bytes, feeds: Mapping[str, Array], provider: st
     Raises:
         KirError: as `make_session` and `run_session`.
     """
+    worker = shared_worker(not _is_cpu(provider))
+    return worker.call(f"profiling {_shown(model)}", _profile, model, dict(feeds), provider)
+
+
+def _profile(model: Model, feeds: dict[str, Array], provider: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="kir-profile-") as folder:
-        session = make_session(model, provider, profile_prefix=str(Path(folder) / "profile"))
+        session = _load(model, provider, profile_prefix=str(Path(folder) / "profile"))
         try:
-            run_session(session, feeds)
+            _run(session, feeds)
         finally:
             profile = session.end_profiling()  # closes the file in the folder that is about to go
         events = json.loads(Path(profile).read_text(encoding="utf-8"))
@@ -287,13 +430,12 @@ def node_providers(model: Path | bytes, feeds: Mapping[str, Array], provider: st
     }
 
 
-def fallback_nodes(model: Path | bytes, feeds: Mapping[str, Array], provider: str) -> list[str]:
+def fallback_nodes(model: Model, feeds: Mapping[str, Array], provider: str) -> list[str]:
     """The nodes that ran on the CPU although another provider was asked for; none if the CPU was.
 
     Raises:
         KirError: as `make_session` and `run_session`.
     """
-    asked = provider_name(provider)
-    if asked == CPU:
+    if _is_cpu(provider):
         return []
     return [name for name, placed in node_providers(model, feeds, provider).items() if placed == CPU]

@@ -74,7 +74,7 @@ def test_a_target_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_mismatch_speaks_of_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(reference: Any, graph: Any, written: Any, options: Any) -> None:
+    def fail(reference: Any, graph: Any, written: Any, *others: Any) -> None:
         raise MismatchError(f"{written.path} differs")
 
     monkeypatch.setattr(pipeline, "_verify", fail)

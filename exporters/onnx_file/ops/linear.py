@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
-from kir.exporters.onnx_file.ops.table import SAME, Names, Same, emit, exports, names_of
+from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of
 from kir.ops.linear import ELLIPSIS, Dense, Einsum, MatMul, parse_equation
 
-SAME.update(
-    {
-        MatMul: Same("MatMul"),
-    }
-)
+
+@exports(MatMul)
+def matmul(emitter: Emitter, op: MatMul, a: Tensor, b: Tensor) -> Names:
+    """One node, but where onnxruntime (1.32 is the newest known) dies of operands of different rank.
+
+    Its MatmulTransposeFusion exchanges a Cast with the Transpose before it, if that turns the first axis into one of
+    the last two. Then it refuses to fuse the Transpose with a MatMul of operands of different rank, and leaves the
+    graph without the Cast. Operands of one rank it fuses.
+    """
+    rank = max(a.type.rank, b.type.rank)
+    if a.type.rank == b.type.rank or not (_turns_first_axis(emitter, a) or _turns_first_axis(emitter, b)):
+        return emitter.node("MatMul", [a.name, b.name])
+    is_vector = (a.type.rank == 1, b.type.rank == 1)
+    left = [*range(rank - a.type.rank)]
+    right = [*range(rank - 1 - b.type.rank), rank - 1] if is_vector[1] else [*range(rank - b.type.rank)]
+    product = emitter.node("MatMul", [_unsqueeze(emitter, a, left), _unsqueeze(emitter, b, right)])
+    if not any(is_vector):
+        return product
+    return emitter.node("Squeeze", [product, emitter.constant([-2 if is_vector[0] else -1], "axes")])
+
+
+def _turns_first_axis(emitter: Emitter, x: Tensor) -> bool:
+    rank = x.type.rank
+    turns = {(*range(1, rank - 1), 0, rank - 1), (*range(1, rank), 0)}
+    return rank > 2 and any(found in turns for found in emitter.permutations(x.name, x.type.dtype))
+
+
+def _unsqueeze(emitter: Emitter, x: Tensor, axes: Sequence[int]) -> str:
+    return emitter.node("Unsqueeze", [x.name, emitter.constant(axes, "axes")]) if axes else x.name
 
 
 @exports(Dense)
@@ -19,7 +45,7 @@ def dense(emitter: Emitter, op: Dense, x: Tensor, kernel: Tensor, bias: Tensor |
     if x.type.rank == 2:
         result = emitter.node("Gemm", names_of([x, kernel, bias]))
     else:
-        result = emitter.node("MatMul", [x.name, kernel.name])
+        (result,) = emit(emitter, MatMul(), x, kernel)
         if bias is not None:
             result = emitter.node("Add", [result, bias.name])
     if op.activation is None:

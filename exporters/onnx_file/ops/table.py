@@ -9,7 +9,7 @@ formulas of `formulas.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnx import TensorProto, helper
@@ -18,9 +18,11 @@ from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
+from kir.exporters.onnx_file.schemas import find_refused
 from kir.op import Op, field_names
+from kir.ops.opaque import Opaque
 from kir.ops.structural import Constant, Input, Output
-from kir.types import DType
+from kir.types import DType, TensorType, as_dtype
 
 Names = str | tuple[str, ...]
 Exporter = Callable[..., Names]
@@ -60,12 +62,84 @@ def supported_ops() -> frozenset[type[Op]]:
     return frozenset(SAME) | frozenset(EXPORTERS) | STRUCTURAL
 
 
+# What every operator that is written takes at every opset.
+ALWAYS_TAKEN = frozenset({DType.FLOAT32, DType.INT64, DType.BOOL})
+
+# What computes the same as an element type that an operator does not take, before the result is cast back.
+WIDER = {
+    **dict.fromkeys((DType.FLOAT16, DType.BFLOAT16), DType.FLOAT32),
+    **dict.fromkeys((DType.INT8, DType.INT16, DType.UINT8, DType.UINT16), DType.INT32),
+    **dict.fromkeys((DType.INT32, DType.UINT32), DType.INT64),
+}
+
+
 def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
     """Writes one operator and returns the names of its outputs.
 
+    Where ONNX's operators do not take an element type at the opset, they compute in a wider one, between casts.
+
     Raises:
-        UnsupportedError: the operator has no ONNX form (at the emitter's opset).
+        UnsupportedError: the operator has no ONNX form (at the emitter's opset, in the inputs' types).
     """
+    emitter.types.update({x.name: x.type for x in inputs if x is not None})
+    refused = _find_refused(emitter, op, inputs)
+    if refused is None:
+        return _emit(emitter, op, inputs)
+    op_type, dtype = refused
+    wider = WIDER.get(dtype)
+    widened = [x if x is None or x.type.dtype is not dtype else _change_dtype(x, wider or dtype) for x in inputs]
+    if wider is None or _find_refused(emitter, op, widened) is not None:
+        raise UnsupportedError(
+            f"ONNX's {op_type} takes no {dtype.keras_name} at opset {emitter.opset}; use float32 there, or a newer "
+            "opset"
+        )
+    names = _emit(emitter, op, [x if x is y else _cast(emitter, x, y) for x, y in zip(widened, inputs, strict=True)])
+    wanted, found = (_output_types(op, given) for given in (inputs, widened))
+    emitter.types.update(zip(names, found, strict=True))
+    return tuple(
+        emitter.node("Cast", [name], to=onnx_dtype(own.dtype)) if name and own.dtype is not computed.dtype else name
+        for name, own, computed in zip(names, wanted, found, strict=True)
+    )
+
+
+def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, DType] | None:
+    """The operator of ONNX's, and the type, if a type is not taken: the operator is written on trial, once for each
+    operator and types."""
+    dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
+    if isinstance(op, Opaque) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
+        return None
+    key = (op, dtypes)
+    if key not in emitter.refused:
+        trial = emitter.trial()
+        given = [None if x is None else replace(x, name=f"input {index}") for index, x in enumerate(inputs)]
+        try:
+            _emit(trial, op, given)
+        except UnsupportedError:
+            return None  # for a reason that the true attempt tells
+        known = {x.name: x.type.dtype for x in given if x is not None}
+        known |= {name: as_dtype(array.dtype) for name, array in trial.initializers}
+        emitter.refused[key] = find_refused(trial.graph.node, known, emitter.opset)
+    return emitter.refused[key]
+
+
+def _change_dtype(x: Tensor, dtype: DType) -> Tensor:
+    return Tensor(x.name, x.type.with_dtype(dtype), None if x.value is None else x.value.astype(dtype.numpy))
+
+
+def _cast(emitter: Emitter, wanted: Tensor | None, given: Tensor | None) -> Tensor:
+    assert wanted is not None
+    assert given is not None
+    name = emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype))
+    emitter.types[name] = wanted.type
+    return replace(wanted, name=name)
+
+
+def _output_types(op: Op, inputs: Sequence[Tensor | None]) -> tuple[TensorType, ...]:
+    types = op.infer(*(None if x is None else x.type for x in inputs))
+    return types if isinstance(types, tuple) else (types,)
+
+
+def _emit(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, ...]:
     formula = formulas.FLOAT64_FORMULAS.get(type(op))
     if formula is not None and all(value is not None and value.type.dtype is DType.FLOAT64 for value in inputs):
         return (formula(op, *(Expression.of(emitter, value) for value in inputs if value is not None)).name,)

@@ -180,8 +180,16 @@ from kir.verify import verify_file
 from tests.exporters.onnx_file.graphs import mlp
 
 def anonymous():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+    # Of this process and of those that it forked; what they share counts once.
+    forked = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return sum(map(anonymous_of, ["self", *forked]))
+
+def anonymous_of(process):
+    try:
+        lines = Path("/proc", process, "smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon")) * 1024
 
 def watch():
     while not done.is_set():

@@ -4,15 +4,19 @@ with `eval` for every row of tests/ops/cases.py."""
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from kir import Input as KerasInput
+from kir import Model, layers
 from kir.dims import parse_dim, symbol
 from kir.errors import ShapeError, UnsupportedError
-from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
 from kir.graph import Graph, Origin, Value
 from kir.op import all_ops, field_names
@@ -363,15 +367,38 @@ def test_reasons_are_listed_one_by_one() -> None:
 # Recurrent
 
 
-def test_outputs_that_nobody_reads_are_absent() -> None:
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (0, ["result"]),
+        (1, ["LSTM/output_0", "result"]),
+        (2, ["LSTM/output_0", "", "result"]),
+    ],
+)
+def test_outputs_that_nobody_reads_are_absent_but_for_the_first(read: int, expected: list[str]) -> None:
     graph = Graph()
     x = graph.add(Input("x", parse_type("f32[length, batch, 3]"))).output
     weights = [weight(graph, np.ones(shape, np.float32)) for shape in ((1, 16, 3), (1, 16, 4), (1, 32))]
     node = graph.add(LSTM(4, "forward", (SIGMOID, TANH, TANH)), x, *weights)
-    graph.add(Output("last"), node.outputs[1])
+    graph.add(Output("result"), node.outputs[read])
     (written,) = to_model_proto(graph).graph.node
-    assert list(written.output) == ["", "last", ""]
-    assert run(graph, {"x": np.zeros((2, 5, 3), np.float32)})["last"].shape == (1, 5, 4)
+    assert list(written.output) == expected
+    assert run(graph, {"x": np.zeros((2, 5, 3), np.float32)})["result"].shape[-2:] == (5, 4)
+
+
+@pytest.mark.parametrize("is_bidirectional", [False, True])
+@pytest.mark.parametrize("cls", [layers.LSTM, layers.GRU, layers.SimpleRNN], ids=lambda cls: cls.__name__)
+def test_the_quantizer_of_onnxruntime_prepares_recurrent_layers(
+    cls: Any, is_bidirectional: bool, tmp_path: Path
+) -> None:
+    """It takes a file with two absent first outputs for a cyclic one."""
+    inputs = KerasInput(shape=(None, 3), name="x")
+    inner = [cls(4, return_sequences=True), cls(4)]
+    first, last = [layers.Bidirectional(layer) for layer in inner] if is_bidirectional else inner
+    model = Model(inputs, [layers.Dense(2)(last(first(layers.Masking()(inputs)))), cls(2)(inputs)])
+    path = export_graph(model.to_graph(), tmp_path / "model.onnx").path
+    quant_pre_process(str(path), str(tmp_path / "prepared.onnx"), skip_symbolic_shape=True)
+    onnx.checker.check_model(str(tmp_path / "prepared.onnx"), full_check=True)
 
 
 # Dropout

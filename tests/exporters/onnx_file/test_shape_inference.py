@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from kir import passes
-from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.build import value_names
+from kir.exporters.onnx_file.emitter import onnx_dtype
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.graph import Graph
+from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
 from kir.types import TensorType
 from tests.ops.cases import Case, all_cases
@@ -21,7 +24,12 @@ MODELS = sorted((Path(__file__).parents[3] / "models").glob("*.py"))
 
 
 def inferred_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
-    """What onnx infers for every tensor of a model, data propagation included."""
+    """What onnx infers for every tensor of a model, data propagation included, without what the file says.
+
+    With what the file says, `strict_mode` makes a contradiction an error.
+    """
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    del model.graph.value_info[:]
     graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
     return {value.name: value.type.tensor_type for value in graph.value_info}
 
@@ -49,6 +57,40 @@ def contradictions(names: dict[str, TensorType], inferred: dict[str, onnx.TypePr
 
 def known_types(graph: Graph) -> dict[str, TensorType]:
     return {name: value.type for value, name in value_names(graph, NEWEST_FULL_OPSET).items()}
+
+
+def stated_types(model: onnx.ModelProto) -> dict[str, str]:
+    """The types that a file states of its inner values, as text."""
+    return {
+        value.name: f"{value.type.tensor_type.elem_type}"
+        f"{[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]}"
+        for value in model.graph.value_info
+    }
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_file_states_the_types_of_all_values(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Other tools accept them: onnx's full check, and onnxruntime without a warning."""
+    graph = load_script(path).to_graph()
+    written = export_graph(graph, tmp_path / "m.onnx")
+    model = onnx.load(str(written.path))
+    onnx.checker.check_model(str(written.path), full_check=True)
+    labels = {value.name for value in (*model.graph.input, *model.graph.output)}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    expected = {
+        name: f"{onnx_dtype(value.type.dtype)}{[dim if isinstance(dim, int) else str(dim) for dim in value.type.shape]}"
+        for value, name in value_names(graph, written.opset).items()
+        if name not in labels | constants
+    }
+    stated = stated_types(model)
+    assert expected.items() <= stated.items()
+    capfd.readouterr()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 2  # warnings
+    onnxruntime.InferenceSession(str(written.path), options, providers=["CPUExecutionProvider"])
+    assert capfd.readouterr().err == ""
+    again = export_graph(import_graph(written.path), tmp_path / "again.onnx", opset=written.opset)
+    assert again.path.read_bytes() == written.path.read_bytes()
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=str)

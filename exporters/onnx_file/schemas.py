@@ -1,0 +1,92 @@
+"""Which element types ONNX's operators take at an opset, from the schemas that onnx holds.
+
+https://onnx.ai/onnx/operators: the list of types of an operator grows from version to version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+
+from onnx import NodeProto, defs
+
+from kir.caching import cached
+from kir.exporters.onnx_file.emitter import onnx_dtype
+from kir.types import DType
+
+_TEXTS = {DType.FLOAT32: "tensor(float)", DType.FLOAT64: "tensor(double)"}
+_DTYPES = {_TEXTS.get(dtype, f"tensor({dtype.keras_name})"): dtype for dtype in DType}
+_BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType}
+
+# Attributes that say the element type of the result, where no input does.
+TYPE_ATTRIBUTES = ("to", "dtype")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The types of an operator's inputs and outputs, each a variable such as "T", or text such as "tensor(int64)".
+
+    `taken` has, for each of them, the types that it can be. The last input and output stand for all that follow.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    taken: dict[str, frozenset[DType]]
+
+
+@cached
+def signature(op_type: str, opset: int) -> Signature:
+    """The signature of one of ONNX's own operators at an opset."""
+    schema = defs.get_schema(op_type, opset)
+    inputs, outputs = (tuple(one.type_str for one in given) for given in (schema.inputs, schema.outputs))
+    listed = {one.type_param_str: one.allowed_type_strs for one in schema.type_constraints}
+    return Signature(
+        inputs,
+        outputs,
+        {
+            text: frozenset(_DTYPES[allowed] for allowed in listed.get(text, [text]) if allowed in _DTYPES)
+            for text in (*inputs, *outputs)
+        },
+    )
+
+
+def find_refused(
+    nodes: Iterable[NodeProto], dtypes: MutableMapping[str, DType], opset: int
+) -> tuple[str, DType] | None:
+    """The first operator that does not take an element type that it is given, with that type; None if all do.
+
+    Operators of other domains take anything.
+
+    Args:
+        nodes: in order.
+        dtypes: of the values that are known; those of what the nodes compute are added.
+        opset: of ONNX's own operators.
+    """
+    for node in nodes:
+        if node.domain:
+            continue
+        known = signature(node.op_type, opset)
+        bound = {}
+        for index, name in enumerate(node.input):
+            if name in dtypes:
+                text = known.inputs[min(index, len(known.inputs) - 1)]
+                bound[text] = dtypes[name]
+                if dtypes[name] not in known.taken[text]:
+                    return node.op_type, dtypes[name]
+        for index, name in enumerate(node.output):
+            text = known.outputs[min(index, len(known.outputs) - 1)]
+            dtype = _DTYPES.get(text) or bound.get(text) or _stated(node)
+            if name and dtype is not None:
+                dtypes[name] = dtype
+                if dtype not in known.taken[text]:
+                    return node.op_type, dtype
+    return None
+
+
+def _stated(node: NodeProto) -> DType | None:
+    for attribute in node.attribute:
+        if attribute.name in TYPE_ATTRIBUTES:
+            return _BY_NUMBER.get(attribute.i)
+        if attribute.name == "value":
+            return _BY_NUMBER.get(attribute.t.data_type)
+    return None

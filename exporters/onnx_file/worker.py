@@ -1,0 +1,238 @@
+"""A process of its own for onnxruntime, so that its death is an error of kir and not kir's own death.
+
+onnxruntime is native code, which a model can kill: with a pattern that one of its optimisations trips over, in a kernel
+that reads past an array, for want of memory. The process is forked from this one before onnxruntime is imported there,
+answers calls of functions, one after the other, and ends with the last thing that refers to it.
+
+Why every session, and not only those of files that look dangerous: nobody knows which these are, and a fork is cheap.
+A cold export of `models/mnist_mlp.py` takes 0.03 s of 0.9 s of processor time more than without, and the larger of
+its processes has 81 MB in place of 98 MB, since it need not import onnxruntime. A fresh interpreter in place of a fork
+would import NumPy again, which takes 0.1 s.
+
+There is no limit on time: a large model may run for minutes. Ctrl-C ends both processes.
+
+Calls run in this process where the system has no fork (Windows), or one that its own libraries do not survive (macOS);
+if there is no memory for another process; and where this process already uses CUDA, which no fork can go on using.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NoReturn, ParamSpec, Protocol, TypeVar
+
+from kir.errors import CrashError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Worker(Protocol):
+    """Where functions run that use onnxruntime. What they keep in global variables lives as long as the worker."""
+
+    def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the function returns or raises; `doing` completes "onnxruntime died while …".
+
+        Raises:
+            CrashError: the process died.
+        """
+
+    def call_later(self, function: Callable[[int], None], number: int, /) -> None:
+        """Calls the function before the next call. Safe in finalizers, which run in the middle of anything."""
+
+
+class SameProcess:
+    """Runs functions here."""
+
+    def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs)
+
+    def call_later(self, function: Callable[[int], None], number: int, /) -> None:
+        function(number)
+
+
+class ForkedProcess:
+    """Runs functions in a fork of this process, which ends when this object does. Functions and values are pickled.
+
+    Raises:
+        OSError: there is no memory, or no number, for another process.
+    """
+
+    def __init__(self) -> None:
+        request_reader, request_writer = os.pipe()
+        answer_reader, answer_writer = os.pipe()
+        self._lock = threading.Lock()
+        self._later: list[tuple[Callable[[int], None], int]] = []
+        with warnings.catch_warnings(action="ignore"):  # that other threads are not in the fork: it uses none of them
+            self._pid = os.fork()
+        if self._pid == 0:
+            _serve(request_reader, answer_writer, (request_writer, answer_reader))
+        os.close(request_reader)
+        os.close(answer_writer)
+        self._requests, self._answers = open(request_writer, "wb"), open(answer_reader, "rb")  # noqa: SIM115
+        self.end = weakref.finalize(self, _end, self._pid, self._requests, self._answers)
+        _forked.add(self)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it still runs; never in a fork of the process that made it."""
+        return self.end.alive
+
+    def disown(self) -> None:
+        """Closes the pipes in a fork, which has inherited them, so that they end with the process that made them."""
+        if self.end.detach() is not None:
+            os.close(self._requests.fileno())
+            os.close(self._answers.fileno())
+
+    def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            if not self.end.alive:
+                raise CrashError(
+                    f"onnxruntime was {doing}, and the process in which it ran is gone; load the model anew"
+                )
+            try:
+                later, self._later = self._later, []
+                request = (_current_folder(), later, function, args, kwargs)
+                pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
+                self._requests.flush()
+                result, error = pickle.load(self._answers)
+            except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+                raise CrashError(f"onnxruntime died {self._fate()} while {doing}") from None
+            except BaseException:  # an interrupt: nobody will read the answer
+                self.end()
+                raise
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+    def call_later(self, function: Callable[[int], None], number: int, /) -> None:
+        self._later.append((function, number))
+
+    def _fate(self) -> str:
+        """How the process, which has ended, has ended."""
+        status = self.end()
+        if status is None or not os.WIFSIGNALED(status):
+            code = "an unknown code" if status is None else os.waitstatus_to_exitcode(status)
+            return f"with exit code {code}"
+        number = os.WTERMSIG(status)
+        why = ", which the system sends when memory runs out," if number == signal.SIGKILL else ""
+        return f"of signal {signal.Signals(number).name} ({signal.strsignal(number)}){why}"
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return os.curdir
+
+
+_forked: weakref.WeakSet[ForkedProcess] = weakref.WeakSet()
+
+
+def _end(pid: int, requests: IO[bytes], answers: IO[bytes]) -> int | None:
+    """Ends a forked process and closes the pipes to it; its exit status, if the system still knows."""
+    with suppress(OSError):  # what could not be written, to a process that is gone
+        requests.close()
+    answers.close()
+    with suppress(ProcessLookupError, ChildProcessError):
+        # A process that died by itself is there until it is waited for, with its own status.
+        os.kill(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1]
+    return None
+
+
+def shared_worker(uses_device: bool) -> Worker:
+    """The worker of this process that is in use, or a new one.
+
+    Args:
+        uses_device: whether a provider other than the CPU's is to be used.
+    """
+    if not _can_fork() or (uses_device and _uses_cuda()):
+        return SameProcess()
+    for worker in tuple(_forked):
+        if worker.is_usable:
+            return worker
+    try:
+        return ForkedProcess()
+    except OSError:
+        return SameProcess()
+
+
+def _can_fork() -> bool:
+    return hasattr(os, "fork") and sys.platform != "darwin"
+
+
+def _uses_cuda() -> bool:
+    with suppress(OSError):
+        return "libcuda.so" in Path("/proc/self/maps").read_text()
+    return False
+
+
+# In the fork
+
+
+def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
+    """Answers calls until the process that makes them is gone, whose ends of the pipes are `of_caller`."""
+    try:
+        for end in of_caller:
+            os.close(end)
+        for other in tuple(_forked):
+            other.disown()
+        _leave_no_traces()
+        threading.Thread(target=_exit_with_caller, args=(requests,), daemon=True).start()
+        with open(requests, "rb", closefd=False) as reader, open(answers, "wb", closefd=False) as writer:
+            while True:
+                folder, later, function, args, kwargs = pickle.load(reader)
+                with suppress(OSError):
+                    os.chdir(folder)  # relative paths mean what they mean to the caller
+                for before, number in later:
+                    before(number)
+                pickle.dump(_answer(function, args, kwargs), writer, pickle.HIGHEST_PROTOCOL)
+                writer.flush()
+                del args, kwargs
+    finally:
+        os._exit(1)
+
+
+def _leave_no_traces() -> None:
+    """Leaves Ctrl-C to the caller, and dies without a word: the caller says it."""
+    import faulthandler
+    import resource
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _exit_with_caller(requests: int) -> None:
+    """Ends this process, even in the middle of a call, when the other end of the pipe is closed."""
+    import select
+
+    poll = select.poll()
+    poll.register(requests, 0)  # nothing but the end
+    poll.poll()
+    os._exit(0)
+
+
+def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, BaseException | None]:
+    try:
+        return function(*args, **kwargs), None
+    except BaseException as error:
+        return None, _picklable(error)
+
+
+def _picklable(error: BaseException) -> BaseException:
+    """The error, if it can be sent; else its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
