@@ -14,9 +14,11 @@ from types import FunctionType
 from typing import Any
 
 from kir import backend as K
-from kir.backend.dispatch import TensorLike, operation
+from kir.backend.dispatch import TensorLike, floating, operation
 from kir.errors import InvalidArgumentError
+from kir.ops.elementwise import HardSigmoid
 from kir.registry import KERAS_PACKAGES, Configurable
+from kir.trace import emit
 
 Activation = Callable[..., Any]
 
@@ -50,6 +52,12 @@ swish = K.silu
 tanh = K.tanh
 tanh_shrink = K.tanh_shrink
 threshold = K.threshold
+
+
+@operation
+def hard_sigmoid_of_keras_2(x: TensorLike) -> Any:
+    """Return ``0.2 * x + 0.5`` between 0 and 1, which Keras 1 and 2 called hard_sigmoid."""
+    return emit(HardSigmoid(0.2, 0.5), floating(x))
 
 
 def linear(x: TensorLike) -> Any:
@@ -98,6 +106,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh_shrink": tanh_shrink,
     "threshold": threshold,
 }
+
+# All that are found by name: layers read from files of Keras 1 and 2 have one that Keras 3 lacks.
+NAMED: dict[str, Activation] = {**ACTIVATIONS, "hard_sigmoid_of_keras_2": hard_sigmoid_of_keras_2}
 
 # Layers without weights that Keras's users pass as activations, as in Dense(4, activation=LeakyReLU(0.1)).
 LAYERS = frozenset({"Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"})
@@ -165,7 +176,7 @@ def serialize(activation: Activation) -> Any:
     Raises:
         InvalidArgumentError: a lambda, or a function inside another, which cannot be found again by its name.
     """
-    for name, known in ACTIVATIONS.items():
+    for name, known in NAMED.items():
         if activation is known:
             return name
     if isinstance(activation, FunctionType) and "<" not in activation.__qualname__:
@@ -190,10 +201,10 @@ def serialize(activation: Activation) -> Any:
 
 
 def _named(name: str) -> Activation:
-    if name in ACTIVATIONS:
-        return ACTIVATIONS[name]
-    if name.lower() in ACTIVATIONS:
-        return ACTIVATIONS[name.lower()]
+    if name in NAMED:
+        return NAMED[name]
+    if name.lower() in NAMED:
+        return NAMED[name.lower()]
     close = difflib.get_close_matches(name.lower(), ACTIVATIONS, n=1)
     question = f"did you mean {close[0]!r}? There" if close else "there"
     raise InvalidArgumentError(f"unknown activation {name!r}; {question} are {', '.join(ACTIVATIONS)}")

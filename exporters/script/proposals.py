@@ -229,7 +229,7 @@ def _first_operators(type: TensorType) -> list[tuple[str, Op, int]]:
     Those of most nodes come first.
     """
     found: list[tuple[str, Op, int]] = []
-    for name, function in activations.ACTIVATIONS.items():
+    for name, function in activations.NAMED.items():
         graph = Graph()
         x = Tracer(graph).add(Input("x", type))[0]
         try:

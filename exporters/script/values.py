@@ -62,7 +62,7 @@ class Values:
                 return sequence([self.piece(item, what) for item in value], "()")
             case Mapping():
                 return mapping([(self.piece(key, what), self.piece(item, what)) for key, item in value.items()])
-        if callable(value) and value in activations.ACTIVATIONS.values():
+        if callable(value) and value in activations.NAMED.values():
             return quote(activations.serialize(value))
         raise UnsupportedError(f"{what}={value!r} cannot be written as Python source")
 

@@ -10,7 +10,6 @@ Two forms are read. Keras 3 writes calls as `{"args": …, "kwargs": …}` with 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,8 @@ from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, 
 from kir.functional import Operation, record_call
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
 from kir.importers.keras_file.functions import known_name, resolve_function, resolve_functions
+from kir.importers.keras_file.keras2 import MEANINGLESS, modern_activations, modern_arguments, parse_version
+from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, call_parameters
@@ -42,18 +43,15 @@ LAYERS: dict[str, type[Layer]] = {
 } | {
     # The name of its class in Keras's code, which .h5 files have.
     "GroupedQueryAttention": kir.layers.GroupQueryAttention,
-    # Keras 3 has it no more.
-    "ThresholdedReLU": kir.layers.ReLU,
     # As Keras 2 registers it.
     "Custom>CustomScaleLayer": kir.layers.CustomScaleLayer,
 }
+LAYERS_WITH_OLD = LAYERS | OLD_LAYERS
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
 
 # Names of the first parameter of `call`, in Keras's layers, for calls that give it by name.
 INPUT_NAMES = ("inputs", "x", "sequences", "sequence", "input", "query")
-# What a Keras 2 layer's config says about how it was made; nothing for what it computes.
-OLD_KEYS = frozenset({"batch_input_shape", "ragged", "time_major", "input_dtype"})
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,16 @@ class Origin:
     path: Path
     version: str = "3"
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether Keras 2 or 1 wrote the file."""
+        return self.version[:1] in ("1", "2")
+
+    @property
+    def layers(self) -> Mapping[str, type[Layer]]:
+        """The classes of layers by the names that a file has for them."""
+        return LAYERS_WITH_OLD if self.is_old else LAYERS
 
 
 def build_model(description: Any, origin: Origin) -> Model:
@@ -153,8 +161,9 @@ def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | Non
             f"{what}; give a kir layer of that name with --custom-objects file.py "
             f"(custom_objects={{{name!r}: the class}})"
         )
-    if name not in LAYERS and name not in MODEL_NAMES:
-        return f"{name} {UNSUPPORTED[name]}" if name in UNSUPPORTED else f"there is no layer {name}"
+    if name not in origin.layers and name not in MODEL_NAMES:
+        reason = (UNSUPPORTED | OLD_UNSUPPORTED).get(name)
+        return f"there is no layer {name}" if reason is None else f"{name} {reason}"
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
 
 
@@ -217,7 +226,6 @@ class Builder:
         self.origin = origin
         self.problems: list[str] = []
         self._costs: dict[int, int] = {}
-        self._warned: set[str] = set()
 
     def require_supported(self) -> None:
         """Raises one UnsupportedError that lists the problems, if there are any."""
@@ -247,7 +255,7 @@ class Builder:
             if made:
                 inner[key] = made if isinstance(config[key], list) else made[0]
         with self._described(path, name):
-            return LAYERS[name].from_config(self._arguments(description, path) | inner)
+            return self.origin.layers[name].from_config(self._arguments(description, path) | inner)
 
     def _make_custom(self, custom: Any, description: Mapping[str, Any]) -> Layer:
         if not isinstance(custom, type) or not issubclass(custom, Layer):
@@ -255,7 +263,8 @@ class Builder:
                 f"the custom object {description['class_name']!r} is {custom!r}; "
                 f"expected a subclass of kir.layers.Layer"
             )
-        return custom.from_config(resolve_functions(description["config"], self.origin.custom_objects))
+        config = resolve_functions(description["config"], self.origin.custom_objects)
+        return custom.from_config(modern_activations(config) if self.is_old else config)
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The constructor arguments of one of kir's layers, whatever version of Keras wrote them."""
@@ -265,35 +274,13 @@ class Builder:
             return _input_arguments(arguments, _name(description))
         if name == "Lambda":
             return _lambda_arguments(arguments, self.origin.custom_objects)
-        if self.is_old:
-            arguments = self._modern_arguments(name, arguments)
-        return resolve_functions(arguments, self.origin.custom_objects)
-
-    def _modern_arguments(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What Keras 2 wrote, in the words of Keras 3."""
-        if name in ("GRU", "GRUCell"):
-            arguments.setdefault("reset_after", False)
-        if name == "ThresholdedReLU":
-            arguments["threshold"] = arguments.pop("theta", 1.0)
-        if "hard_sigmoid" in [value for value in arguments.values() if isinstance(value, str)]:
-            self._warn_once(
-                f"{self.origin.path} was written by Keras {self.origin.version} and uses hard_sigmoid, which was "
-                f"0.2 * x + 0.5 there; it is computed as in Keras 3, x / 6 + 0.5"
-            )
-        axis = arguments.get("axis")
-        if isinstance(axis, list) and len(axis) == 1:
-            arguments["axis"] = axis[0]
-        return {key: value for key, value in arguments.items() if key not in OLD_KEYS or key == "batch_input_shape"}
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            warnings.warn(message, stacklevel=2)
+        resolved = resolve_functions(arguments, self.origin.custom_objects)
+        return modern_arguments(name, resolved, parse_version(self.origin.version)) if self.is_old else resolved
 
     @property
     def is_old(self) -> bool:
         """Whether Keras 2 or 1 wrote the file."""
-        return self.origin.version[:1] in ("1", "2")
+        return self.origin.is_old
 
     def _make_sequential(self, config: Any, path: str) -> Model:
         descriptions = config if isinstance(config, list) else config["layers"]
@@ -564,9 +551,9 @@ def _tensor(leaf: Any, results: Mapping[tuple[str, int], Sequence[KerasTensor]])
 
 
 def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    arguments = {key: value for key, value in config.items() if key not in OLD_KEYS}
-    if "batch_input_shape" in config:
-        arguments["batch_shape"] = config["batch_input_shape"]
+    arguments = {key: value for key, value in config.items() if key not in MEANINGLESS}
+    if "batch_input_shape" in arguments:
+        arguments["batch_shape"] = arguments.pop("batch_input_shape")
     dtype = arguments.get("dtype")
     if isinstance(dtype, dict):
         arguments["dtype"] = dtype["config"]["name"]
@@ -577,7 +564,7 @@ def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _lambda_arguments(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    dropped = {"module", "function_type", "output_shape_type", "output_shape_module", *OLD_KEYS} - {"batch_input_shape"}
+    dropped = {"module", "function_type", "output_shape_type", "output_shape_module", *MEANINGLESS}
     arguments = {key: value for key, value in config.items() if key not in dropped}
     for key in ("function", "output_shape", "mask"):
         if key in arguments:

@@ -30,6 +30,8 @@ from kir.weight_names import SavedLayer, named_weights, saved_layers
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"
+# What Keras 2 called the kernels of depthwise convolutions.
+RENAMED = {"depthwise_kernel": "kernel"}
 MAX_LISTED = 10
 
 
@@ -77,10 +79,9 @@ class Assignments:
         """Reads a dataset for a weight, if it is there and has the weight's shape."""
         if dataset is None:
             self.problems.append(f"{where} is missing")
-        elif tuple(dataset.shape) != weight.shape:
-            self.problems.append(
-                f"{where} has shape {format_shape(tuple(dataset.shape))}, the model's {format_shape(weight.shape)}"
-            )
+        elif not _fits(tuple(dataset.shape), weight.saved_shape):
+            given, wanted = format_shape(tuple(dataset.shape)), format_shape(weight.saved_shape)
+            self.problems.append(f"{where} has shape {given}, the model's {wanted}")
         elif dataset.dtype.kind == "V" and dataset.dtype.itemsize != weight.dtype.numpy.itemsize:
             self.problems.append(
                 f"{where} has elements of {dataset.dtype.itemsize} bytes, the model's are {weight.dtype}"
@@ -102,7 +103,12 @@ class Assignments:
             rest = f"; and {more} more" if more > 0 else ""
             raise FormatError(f"the weights of {self.label} do not fit the model: {shown}{rest}")
         for weight, array in self.arrays:
-            weight.assign(array)
+            weight.load(array)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the wanted one, in which None stands for any size."""
+    return len(given) == len(wanted) and all(size in (None, one) for one, size in zip(given, wanted, strict=True))
 
 
 def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
@@ -112,7 +118,7 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
     all_saved = saved_layers(model)
     groups = {saved.group for saved in all_saved}
     for saved in all_saved:
-        group = saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group
+        group = _group_in(file, saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group)
         for index, weight in enumerate(saved.weights):
             name = f"{group}/vars/{index}" if group else f"vars/{index}"
             found.add(
@@ -124,6 +130,13 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
         if not is_old and not type(saved.layer).__module__.startswith("kir."):
             found.problems.extend(_left_over(saved, groups, file))
     found.finish()
+
+
+def _group_in(file: Hdf5File, group: str) -> str:
+    """Return the name of a group as the file has it: Keras 2 has "_query_dense" where Keras 3 has "query_dense"."""
+    parent, slash, name = group.rpartition("/")
+    private = f"{parent}{slash}_{name}"
+    return private if file.find(group) is None and file.find(private) is not None else group
 
 
 def _left_over(saved: SavedLayer, groups: Collection[str], file: Hdf5File) -> Iterator[str]:
@@ -171,7 +184,7 @@ def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:
         for weight, name in zip(weights, names, strict=True):
             where = f"{name} of layer {layer.name}"
             own_name = name.rsplit("/", 1)[-1].split(":")[0]
-            if own_name != weight.name:
+            if weight.name not in (own_name, RENAMED.get(own_name)):
                 found.problems.append(f"{where} stands where the model has {weight.name}")
                 continue
             found.add(file, weight, file.find_dataset(name, owner), where)

@@ -93,7 +93,7 @@ def resize(
     if len(wanted) != 2:
         raise InvalidArgumentError(f"{owner}: size must be (height, width); received size={size!r}")
     if crop_to_aspect_ratio:
-        x = _cropped_to_ratio(x, axes, wanted)
+        x = crop_to_ratio(x, axes, wanted)
     elif pad_to_aspect_ratio:
         x = _padded_to_ratio(x, axes, wanted, fill_value)
     sizes = {axis: size for axis, size in zip(axes, wanted, strict=True) if shape_of(x)[axis] != size}
@@ -135,7 +135,7 @@ def _interpolate(x: Any, sizes: Mapping[int, Dim], kernel: str, antialias: bool)
                 f"images of shape {format_shape(given)} cannot be resized to {format_shape(shape)} so: only bilinear, "
                 f"bicubic and nearest, without antialias, work on unknown sizes; give concrete ones"
             )
-        x = _weigh(x, axis, resize_weights(before, size, kernel, antialias))
+        x = weigh(x, axis, resize_weights(before, size, kernel, antialias))
     return x
 
 
@@ -158,7 +158,7 @@ def _emit_resize(x: Any, shape: tuple[Dim, ...], kernel: str) -> Any:
     return reshape(x, shape)
 
 
-def _weigh(x: Any, axis: int, weights: Any) -> Any:
+def weigh(x: Any, axis: int, weights: Any) -> Any:
     """The product of weights [n, m] with one axis of m."""
     weights = weights.astype(dtype_of(x).numpy)
     sizes = shape_of(x)
@@ -370,7 +370,7 @@ def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim 
     return before, after
 
 
-def _cropped_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any:
+def crop_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any:
     for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=1), strict=True):
         given = shape_of(x)[axis]
         size = minimum(ideal, given)

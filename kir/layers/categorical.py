@@ -117,17 +117,37 @@ class Discretization(Layer):
         self.sparse = _dense(owner, sparse)
 
     def call(self, inputs: Tensor) -> Any:
+        indices = self.find_bins(self.promote(inputs))
+        if self.output_mode == "int":
+            return indices
+        return encode(indices, self.output_mode, self.bin_count, self.compute_type.keras_name)
+
+    @property
+    def bin_count(self) -> int:
+        """How many bins there are."""
+        return len(self.bin_boundaries or ()) + 1
+
+    def boundaries(self, x: Tensor) -> Any:
+        """Return the boundaries, [bins - 1] of x's dtype.
+
+        Raises:
+            InvalidArgumentError: there are none.
+        """
         if self.bin_boundaries is None:
             raise InvalidArgumentError(
                 "Discretization has no bin_boundaries; kir does not adapt to data: give them, or a saved model"
             )
-        x = self.promote(inputs)
+        return np.asarray(self.bin_boundaries, x.type.dtype.numpy)
+
+    def find_bins(self, x: Tensor) -> Any:
+        """Return the index of the bin of each element, (…,) → (…,) of int32.
+
+        Raises:
+            InvalidArgumentError: there are no boundaries.
+        """
         # Not those that x is less than: NaN is less than none, and belongs in the last bin, as in NumPy.
-        reached = K.logical_not(K.less(K.expand_dims(x, -1), np.asarray(self.bin_boundaries, x.type.dtype.numpy)))
-        indices = K.sum(K.cast(reached, "int32"), axis=-1)
-        if self.output_mode == "int":
-            return indices
-        return encode(indices, self.output_mode, len(self.bin_boundaries) + 1, self.compute_type.keras_name)
+        reached = K.logical_not(K.less(K.expand_dims(x, -1), self.boundaries(x)))
+        return K.sum(K.cast(reached, "int32"), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """With the plain name of the dtype, and not `trainable`, as Keras writes it."""

@@ -43,6 +43,7 @@ RECURRENT_ACTIVATIONS: dict[Any, recurrent.Activation] = {
     activations.relu: ("Relu", 0.0, 0.0),
     activations.linear: ("Affine", 1.0, 0.0),
     activations.hard_sigmoid: ("HardSigmoid", 1 / 6, 0.5),
+    activations.hard_sigmoid_of_keras_2: ("HardSigmoid", 0.2, 0.5),
     activations.sparse_sigmoid: ("HardSigmoid", 0.5, 0.5),
     activations.celu: ("Elu", 1.0, 0.0),
     activations.elu: ("Elu", 1.0, 0.0),
@@ -52,7 +53,7 @@ RECURRENT_ACTIVATIONS: dict[Any, recurrent.Activation] = {
 }
 
 # Of which each element depends on one element alone, so that several gates can be computed together.
-ELEMENTWISE_ACTIVATIONS = frozenset(activations.ACTIVATIONS.values()) - {
+ELEMENTWISE_ACTIVATIONS = frozenset(activations.NAMED.values()) - {
     activations.softmax,
     activations.log_softmax,
     activations.sparsemax,

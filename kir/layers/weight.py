@@ -53,6 +53,10 @@ class Weight(Variable, NDArrayOperatorsMixin):
         # Whether a script wanted to train it, which kir does not do; see `kir.training`.
         self.awaits_training = False
         self.compute_dtype = dtype
+        # Where a file of an older Keras holds other numbers in its place: their shape, None for any size, and what
+        # makes the weight of them.
+        self.saved_shape: tuple[int | None, ...] = shape
+        self.convert_saved: Callable[[Array], Array] | None = None
         self._array: Array | None = None
 
     @property
@@ -80,6 +84,10 @@ class Weight(Variable, NDArrayOperatorsMixin):
             )
         self._array = array.astype(self.dtype.numpy, copy=False)
         self.awaits_training = False
+
+    def load(self, array: Array) -> None:
+        """Sets the numbers from those that a file holds, of `saved_shape`."""
+        self.assign(array if self.convert_saved is None else self.convert_saved(array))
 
     def assign_add(self, array: Any) -> None:
         """Adds to the numbers."""

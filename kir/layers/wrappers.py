@@ -341,7 +341,7 @@ class TimeDistributed(Wrapper):
 
     def _works_on_any_rank(self) -> bool:
         """Whether the layer treats every axis but the last as a batch; a Dense with an activation of Keras does."""
-        return type(self.layer) is Dense and self.layer.activation in activations.ACTIVATIONS.values()
+        return type(self.layer) is Dense and self.layer.activation in activations.NAMED.values()
 
     def _takes_mask(self) -> bool:
         return "mask" in call_parameters(type(self.layer)) or self.layer.supports_masking

@@ -265,16 +265,50 @@ def test_nested_functional_of_keras_2(write: Callable[[str, bytes], Path]) -> No
     assert last.shape == (2, 4)
 
 
-def test_hard_sigmoid_of_keras_2_is_a_warning(write: Callable[[str, bytes], Path]) -> None:
-    layer = {"name": "a", "trainable": True, "batch_input_shape": [None, 4], "activation": "hard_sigmoid"}
-    config = {"name": "s", "layers": [{"class_name": "Activation", "config": layer}]}
+HARD_SIGMOID = np.clip(0.2 * np.array([[-3, -1, 0, 2]], np.float32) + 0.5, 0, 1)
+
+
+def activation_file(version: str | None, activation: Any, class_name: str = "Activation") -> bytes:
+    """A `.h5` file of one layer; of no known version for None."""
+    layer = {"name": "a", "trainable": True, "batch_input_shape": [None, 4], "activation": activation}
+    config = {"name": "s", "layers": [{"class_name": class_name, "config": layer}]}
 
     def write_all(file: h5py.File) -> None:
-        file.attrs["keras_version"] = "2.15.0"
+        if version is not None:
+            file.attrs["keras_version"] = version
         file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": config})
+        file.create_group("model_weights")
 
-    with pytest.warns(UserWarning, match="written by Keras 2.15.0 and uses hard_sigmoid"):
-        load_keras_model(write("old.h5", hostile.weights(write_all)))
+    return hostile.weights(write_all)
+
+
+@pytest.mark.parametrize("version", ["1.2.2", "2.1.6-tf", "2.2.4", "2.15.0", None])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "hard_sigmoid",
+        {"class_name": "hard_sigmoid", "config": {}},
+        {"module": "builtins", "class_name": "function", "config": "hard_sigmoid", "registered_name": "function"},
+        {"class_name": "Activation", "config": {"activation": "hard_sigmoid"}},
+    ],
+)
+def test_hard_sigmoid_of_keras_2(write: Callable[[str, bytes], Path], version: str | None, activation: Any) -> None:
+    model = load_keras_model(write("old.h5", activation_file(version, activation)))
+    np.testing.assert_allclose(model.predict(np.array([[-3, -1, 0, 2]], np.float32)), HARD_SIGMOID, atol=1e-7)
+
+
+def test_a_function_of_ones_own_wins_over_hard_sigmoid(write: Callable[[str, bytes], Path]) -> None:
+    x = np.array([[-3, -1, 0, 2]], np.float32)
+    path = write("old.h5", activation_file("2.15.0", "hard_sigmoid"))
+    np.testing.assert_array_equal(
+        load_keras_model(path, custom_objects={"hard_sigmoid": lambda x: x * 2}).predict(x), x * 2
+    )
+
+
+def test_hard_sigmoid_of_keras_3_stays_what_it_is(write: Callable[[str, bytes], Path]) -> None:
+    x = np.array([[-3, -1, 0, 2]], np.float32)
+    model = load_keras_model(write("new.h5", activation_file("3.10.0", "hard_sigmoid")))
+    np.testing.assert_allclose(model.predict(x), np.clip(x / 6 + 0.5, 0, 1), atol=1e-7)
 
 
 @pytest.mark.parametrize(("given", "theta"), [({"theta": 0.5}, 0.5), ({"theta": 0.0}, 0.0), ({}, 1.0)])

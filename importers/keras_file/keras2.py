@@ -1,0 +1,124 @@
+"""Configs of Keras 1 and 2 in the words of Keras 3, which are those of kir's layers: names, defaults and functions.
+
+A name may have another meaning there: `hard_sigmoid` is another function. Layers that compute something else than the
+layer of that name in Keras 3 are classes of their own: see `keras2_layers`.
+
+Source: https://github.com/keras-team/tf-keras
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kir import activations
+from kir import backend as K
+from kir.backend.dispatch import TensorLike, operation
+from kir.errors import UnsupportedError
+from kir.registry import KERAS_PACKAGES
+
+Version = tuple[int, ...]
+
+# The last release whose LSTM and GRU have `hard_sigmoid` by default; those of later ones, and of tf.keras, write it.
+OLD_GATES: Version = (2, 2)
+
+# What a layer's config says about how it was made, how Keras ran it or trained it; nothing for what it computes.
+MEANINGLESS = frozenset({"ragged", "time_major", "input_dtype"})
+MEANINGLESS_FOR: Mapping[str, frozenset[str]] = {
+    "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape", "softmax_robust_masking"}),
+    "Softmax": frozenset({"robust_masking"}),
+    **{f"SpatialDropout{rank}D": frozenset({"noise_shape"}) for rank in (1, 2, 3)},
+    **{
+        f"Random{what}": frozenset({"rng_type"})
+        for what in (*("Brightness", "Contrast", "Crop", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom"),)
+    },
+}
+
+
+@operation
+def crelu(x: TensorLike) -> Any:
+    """Return relu of x, and behind it on the last axis relu of -x: (…, n) → (…, 2n), as in tf.nn."""
+    return K.concatenate([K.relu(x), K.relu(K.negative(x))], -1)
+
+
+# Functions by the names that they have in files, where kir's activations have others or none.
+ACTIVATIONS: Mapping[str, Callable[..., Any]] = {
+    "crelu": crelu,
+    "crelu_v2": crelu,
+    "hard_sigmoid": activations.hard_sigmoid_of_keras_2,
+    # TensorFlow's functions, given instead of Keras's, have names of their own.
+    "log_softmax_v2": activations.log_softmax,
+    "softmax_v2": activations.softmax,
+}
+# A layer without weights by its class name alone, as in Dense(4, activation="LeakyReLU").
+LAYERS_AS_ACTIVATIONS: Mapping[str, Mapping[str, Any]] = {
+    name: {"class_name": name, "config": {}} for name in ("ELU", "LeakyReLU", "ReLU", "Softmax")
+}
+
+
+def parse_version(text: str) -> Version:
+    """Return the numbers that a version begins with: (2, 4, 0) for "2.4.0-tf"."""
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(number) for number in found.group().split(".")[:3]) if found else ()
+
+
+def modern_arguments(name: str, arguments: Mapping[str, Any], version: Version) -> dict[str, Any]:
+    """Return the constructor arguments of kir's layer of a class name, from those that Keras 1 or 2 wrote.
+
+    Functions of the user's own stand in `arguments` already, in the place of their names.
+
+    Raises:
+        UnsupportedError: an argument asks for something that Keras 3, and kir, lack.
+    """
+    dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
+    modern = {key: value for key, value in arguments.items() if key not in dropped}
+    _set_old_defaults(name, modern, version)
+    if name == "ThresholdedReLU":
+        modern["threshold"] = modern.pop("theta", 1.0)
+    axis = modern.get("axis")
+    if isinstance(axis, list) and len(axis) == 1:
+        modern["axis"] = axis[0]
+    if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
+        raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
+    if not _is_of_floats(modern.get("dtype")):
+        # Keras 2 casts the inputs of a layer of floats alone.
+        modern["autocast"] = False
+    return modern_activations(modern)
+
+
+def modern_activations(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's arguments with functions where activations are named that mean something else in Keras 3."""
+    return {key: modern_activation(value) if key.endswith("activation") else value for key, value in arguments.items()}
+
+
+def modern_activation(given: Any) -> Any:
+    """Return the function that an activation's name or config stands for; what is given if Keras 3 means the same."""
+    if isinstance(given, str):
+        return ACTIVATIONS.get(given, LAYERS_AS_ACTIVATIONS.get(given, given))
+    if not isinstance(given, Mapping):
+        return given
+    class_name, config = given.get("class_name"), given.get("config")
+    if class_name in activations.LAYERS and isinstance(config, Mapping):
+        return {**given, "config": modern_activations(config)}
+    name = config if class_name in ("function", "Function") else class_name
+    is_of_keras = str(given.get("module") or "builtins").split(".")[0] in {"builtins", *KERAS_PACKAGES}
+    if isinstance(name, str) and is_of_keras and given.get("registered_name") in (None, "function", name):
+        return ACTIVATIONS.get(name, given)
+    return given
+
+
+def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) -> None:
+    """Adds the defaults that were others than they are in Keras 3, for configs that were written without them."""
+    if name in ("GRU", "GRUCell"):
+        arguments.setdefault("reset_after", False)
+    is_gated = name in ("LSTM", "LSTMCell", "GRU", "GRUCell") and version[:2] <= OLD_GATES
+    if is_gated or name.startswith("ConvLSTM"):
+        arguments.setdefault("recurrent_activation", "hard_sigmoid")
+
+
+def _is_of_floats(policy: Any) -> bool:
+    """Return whether a layer with a dtype or policy, as a config has it, computes with floats."""
+    config = policy.get("config") if isinstance(policy, Mapping) else None
+    name = config.get("name") if isinstance(config, Mapping) else policy
+    return name is None or "float" in str(name)

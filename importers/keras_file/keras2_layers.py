@@ -1,0 +1,346 @@
+"""Layers of Keras 2 that compute something else than those of the same name in Keras 3, or that Keras 3 lacks.
+
+They are made for files of Keras 1 and 2 alone; see `OLD_LAYERS`.
+
+Source: https://github.com/keras-team/tf-keras
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kir import backend as K
+from kir import layers
+from kir.backend.image import crop_to_ratio, image_axes, weigh
+from kir.errors import UnsupportedError
+from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
+from kir.layers.base import Layer, Weight
+from kir.layers.categorical import encode
+from kir.layers.merging import Masks
+from kir.layers.pooling import GlobalAveragePooling
+from kir.op import Array
+from kir.ops.resize import KERNELS
+from kir.trace import Tensor
+from kir.types import DType, format_shape
+
+# TensorFlow divides these as float64, smaller integers as float32.
+WIDE_INTEGERS = (DType.INT32, DType.INT64, DType.UINT32, DType.UINT64)
+
+
+class Discretization(layers.Discretization):
+    """For each number how many of the boundaries it has reached. `dtype` is that of the *output*, int64 by default.
+
+    Floats are compared as they are, integers as float32. A layer that adapted to data keeps, as a weight, a summary
+    of them, from which the boundaries are made.
+
+    Raises:
+        UnsupportedError: when the weights are set, if the summary is too small for the number of bins.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """The boundaries of a layer that adapted to data."""
+        self.summary: Weight | None = None
+        if self.bin_boundaries is None:
+            self.summary = self.add_weight("summary", (self.bin_count - 1,), "zeros", dtype=DType.FLOAT32)
+            self.summary.trainable = False
+            self.summary.saved_shape = (2, None)
+            self.summary.convert_saved = self._boundaries
+
+    @property
+    def bin_count(self) -> int:
+        """How many bins there are."""
+        return int(self.num_bins or 1) if self.bin_boundaries is None else len(self.bin_boundaries) + 1
+
+    def boundaries(self, x: Tensor) -> Any:
+        """Those that were given, or found."""
+        return (
+            super().boundaries(x)
+            if self.summary is None
+            else K.cast(self.read(self.summary, x, DType.FLOAT32), x.dtype)
+        )
+
+    def _boundaries(self, summary: Array) -> Array:
+        """The boundaries [n] from the summary [2, m]: numbers of the data in order, and how many each stands for."""
+        share = 1 / self.bin_count
+        if summary.shape[1] * share < 1:
+            raise UnsupportedError(
+                f"Discretization {self.name!r} adapted to {summary.shape[1]} numbers, too few for {self.bin_count} "
+                f"bins: give it bin_boundaries"
+            )
+        counts = summary[1].cumsum()
+        found = np.interp(share + np.arange(0.0, 1.0, share), counts / counts[-1], summary[0])
+        return found[:-1].astype(np.float32)
+
+    def call(self, inputs: Tensor) -> Any:
+        indices = self.find_bins(inputs if inputs.type.dtype.is_float else K.cast(inputs, "float32"))
+        dtype = self.compute_type.keras_name
+        return (
+            K.cast(indices, dtype)
+            if self.output_mode == "int"
+            else encode(indices, self.output_mode, self.bin_count, dtype)
+        )
+
+
+class Resizing(layers.Resizing):
+    """Images of another size. Integers become the compute dtype, a float unless the layer says otherwise.
+
+    `interpolation` may be "area", "gaussian" or "mitchellcubic", too, for images of known sizes.
+    """
+
+    def __init__(self, height: int, width: int, interpolation: str = "bilinear", **kwargs: Any) -> None:
+        super().__init__(height, width, _known_kernel(interpolation), **kwargs)
+        self.interpolation = interpolation
+
+    def call(self, x: Tensor) -> Any:
+        dtype = self.compute_type.keras_name
+        x = K.cast(x, dtype if self.interpolation == "nearest" else "float32")
+        if self.interpolation not in WEIGHTS:
+            return K.cast(super().call(x), dtype)
+        size, axes = (self.height, self.width), image_axes(x, self.data_format)
+        x = crop_to_ratio(x, axes, size) if self.crop_to_aspect_ratio else x
+        return K.cast(resize(x, dict(zip(axes, size, strict=True)), self.interpolation), dtype)
+
+
+class UpSampling2D(layers.UpSampling2D):
+    """Images so many times as high and as wide: of float32, unless elements are only repeated. See `Resizing`."""
+
+    def __init__(
+        self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
+    ) -> None:
+        super().__init__(size, data_format, _known_kernel(interpolation), **kwargs)
+        self.interpolation = interpolation
+
+    def call(self, x: Tensor) -> Any:
+        if self.interpolation not in WEIGHTS:
+            return super().call(x if self.interpolation == "nearest" else K.cast(x, "float32"))
+        x = K.cast(x, "float32")
+        sizes = {axis: x.shape[axis] * count for axis, count in zip(self.spatial_axes, self.size, strict=True)}
+        return resize(x, sizes, self.interpolation)
+
+
+class RandomCrop(layers.RandomCrop):
+    """Random windows of images in training; at inference the middle of that ratio, resized."""
+
+    def transform(self, images: Tensor) -> Any:
+        """The images, of the size (height, width)."""
+        size = (self.height, self.width)
+        resized = K.image.resize(
+            K.cast(images, "float32"), size, crop_to_aspect_ratio=True, data_format=self.data_format
+        )
+        return K.cast(resized, self.compute_type.keras_name)
+
+
+def resize(x: Any, sizes: Mapping[int, Any], interpolation: str) -> Any:
+    """Return images with axes of other sizes, by a kernel of `WEIGHTS`, as tf.image.resize computes it.
+
+    Raises:
+        UnsupportedError: a size is not known.
+    """
+    for axis, wanted in sizes.items():
+        given = x.shape[axis]
+        if not isinstance(given, int) or not isinstance(wanted, int):
+            raise UnsupportedError(
+                f"images are resized with interpolation={interpolation!r}, which needs known sizes; received "
+                f"{format_shape(x.shape)}: fix them in the Input's shape or with --input-shapes"
+            )
+        x = weigh(x, axis, WEIGHTS[interpolation](given, wanted))
+    return x
+
+
+def _cubic_weights(given: int, wanted: int) -> Array:
+    """TensorFlow's table of the kernel has 1024 places between two elements."""
+    places = _places(given, wanted)
+    return _normalized(KERNELS["cubic"], np.floor(places) + np.round((places - np.floor(places)) * 1024) / 1024, given)
+
+
+def _area_weights(given: int, wanted: int) -> Array:
+    """How much of each new element lies in each old one."""
+    ratio = given / wanted
+    starts = np.arange(wanted)[:, None] * ratio
+    overlaps = np.minimum(starts + ratio, np.arange(given) + 1) - np.maximum(starts, np.arange(given))
+    return np.maximum(overlaps, 0) / ratio
+
+
+def _gaussian(x: Array) -> Array:
+    return np.where(x < 1.5, np.exp(-2 * x * x), 0)
+
+
+def _mitchell_cubic(x: Array) -> Array:
+    near = (7 * x - 12) * x * x / 6 + 8 / 9
+    far = ((-7 / 3 * x + 12) * x - 20) * x / 6 + 16 / 9
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def _places(given: int, wanted: int) -> Array:
+    """Where the middles of new elements are among the old ones."""
+    return (np.arange(wanted) + 0.5) * (given / wanted) - 0.5
+
+
+def _normalized(kernel: Callable[[Array], Array], places: Array, given: int) -> Array:
+    weights = kernel(np.abs(places[:, None] - np.arange(given)))
+    return weights / weights.sum(1, keepdims=True)
+
+
+# From the numbers of old and new elements, how much of each old one goes into each new one: [new, old].
+WEIGHTS: Mapping[str, Callable[[int, int], Array]] = {
+    "area": _area_weights,
+    "bicubic": _cubic_weights,
+    "gaussian": lambda given, wanted: _normalized(_gaussian, _places(given, wanted), given),
+    "mitchellcubic": lambda given, wanted: _normalized(_mitchell_cubic, _places(given, wanted), given),
+}
+
+
+def _known_kernel(interpolation: str) -> str:
+    """Return a name that Keras 3 knows, to be checked in place of one that it lacks."""
+    return "bicubic" if interpolation in WEIGHTS else interpolation
+
+
+class Average(layers.Average):
+    """The mean of the inputs; of integers it is what TensorFlow's division gives, float64 for those of 32 bits."""
+
+    def merge(self, inputs: list[Any], masks: Masks) -> Any:
+        """Masked steps as any others."""
+        dtypes = [x.type.dtype for x in inputs]
+        if not any(dtype.is_float for dtype in dtypes):
+            wide = "float64" if any(dtype in WIDE_INTEGERS for dtype in dtypes) else "float32"
+            inputs = [K.cast(x, wide) for x in inputs]
+        return super().merge(inputs, masks)
+
+
+class _GlobalAveragePooling(GlobalAveragePooling):
+    """The mean of everything; that of integers is an integer, rounded towards 0."""
+
+    def call(self, x: Tensor) -> Any:
+        dtype = x.type.dtype
+        if dtype.is_float:
+            return super().call(x)
+        if dtype not in WIDE_INTEGERS:
+            raise UnsupportedError(f"the mean of {dtype}, whose sum may be too large for that, is not supported")
+        return K.cast(super().call(K.cast(x, "float64")), dtype.keras_name)
+
+
+class GlobalAveragePooling2D(_GlobalAveragePooling, layers.GlobalAveragePooling2D):
+    """Of (batch, rows, columns, channels)."""
+
+
+class GlobalAveragePooling3D(_GlobalAveragePooling, layers.GlobalAveragePooling3D):
+    """Of (batch, x, y, z, channels)."""
+
+
+class SeparableConv1D(layers.SeparableConv1D):
+    """A separable convolution over steps, where `padding` may be "causal", too: no window reaches past its step."""
+
+    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", **kwargs: Any) -> None:
+        self.is_causal = isinstance(padding, str) and padding.lower() == "causal"
+        super().__init__(filters, kernel_size, strides, "valid" if self.is_causal else padding, **kwargs)
+
+    def call(self, x: Tensor) -> Any:
+        if not self.is_causal:
+            return super().call(x)
+        front = [(self.kernel_size[0] - 1) * self.dilation_rate[0], 0]
+        widths = [[0, 0], front, [0, 0]] if self.data_format == "channels_last" else [[0, 0], [0, 0], front]
+        return super().call(K.pad(x, widths))
+
+    def get_config(self) -> dict[str, Any]:
+        """With the padding that was given."""
+        return super().get_config() | ({"padding": "causal"} if self.is_causal else {})
+
+
+class SyncBatchNormalization(layers.BatchNormalization):
+    """A BatchNormalization whose training several devices share."""
+
+
+class CuDNNLSTM(layers.LSTM):
+    """An LSTM, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
+
+    saved_group = ""
+
+    def build(self, input_shape: Any) -> None:
+        """See `LSTMCell.build`."""
+        super().build(input_shape)
+        # Only the sum of the two biases matters.
+        _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1).sum(0))
+
+
+class CuDNNGRU(layers.GRU):
+    """A GRU, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
+
+    saved_group = ""
+
+    def build(self, input_shape: Any) -> None:
+        """See `GRUCell.build`."""
+        super().build(input_shape)
+        _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1))
+
+
+def _use_cudnn_layout(cell: Any, convert_bias: Callable[[Array], Array]) -> None:
+    """Says how the weights of a cell lie in files: kernels by rows of each gate, and a bias of two for each unit."""
+    gates = len(cell.gate_order)
+
+    def convert(transform: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda kernel: np.hstack([transform(gate) for gate in np.hsplit(kernel, gates)])
+
+    cell.kernel.convert_saved = convert(lambda gate: gate.T.reshape(gate.shape, order="F"))
+    cell.recurrent_kernel.convert_saved = convert(lambda gate: gate.T)
+    cell.bias.saved_shape = (2 * gates * cell.units,)
+    cell.bias.convert_saved = convert_bias
+
+
+class _RandomSize(layers.Identity):
+    """Images of a random size in training; as they are at inference."""
+
+    def __init__(self, factor: Any, interpolation: str = "bilinear", seed: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+        self.interpolation = interpolation
+        self.seed = seed
+
+
+class RandomHeight(_RandomSize):
+    """Images of a random height in training; as they are at inference."""
+
+
+class RandomWidth(_RandomSize):
+    """Images of a random width in training; as they are at inference."""
+
+
+class ThresholdedReLU(layers.ReLU):
+    """x above the threshold, else 0."""
+
+
+OLD_LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        Average,
+        CuDNNGRU,
+        CuDNNLSTM,
+        Discretization,
+        GlobalAveragePooling2D,
+        GlobalAveragePooling3D,
+        LocallyConnected1D,
+        LocallyConnected2D,
+        RandomCrop,
+        RandomHeight,
+        RandomWidth,
+        Resizing,
+        SeparableConv1D,
+        SyncBatchNormalization,
+        ThresholdedReLU,
+        UpSampling2D,
+    )
+} | {
+    # tf.keras had two of them at once.
+    "BatchNormalizationV1": layers.BatchNormalization,
+    "BatchNormalizationV2": layers.BatchNormalization,
+}
+
+# Those that kir lacks, and why.
+OLD_UNSUPPORTED: dict[str, str] = {
+    "DenseFeatures": "reads columns of TensorFlow's feature specifications, which a file does not hold",
+    "DynamicEmbedding": "is an experiment of Keras 2, which changes its table while it runs",
+    "DynamicLookup": "is an experiment of Keras 2, which changes its table while it runs",
+    "RandomFourierFeatures": "is an experiment of Keras 2; multiply with its kernel in a Lambda",
+}

@@ -1,0 +1,152 @@
+"""LocallyConnected1D and LocallyConnected2D of Keras 1 and 2: convolutions with weights of its own at each place.
+
+Source: https://github.com/keras-team/tf-keras
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+from kir import backend as K
+from kir import constraints, initializers, regularizers
+from kir.arguments import integer
+from kir.errors import ShapeError, UnsupportedError
+from kir.layers.convolutional import Convolutional
+from kir.layers.functions import call_function
+from kir.trace import Tensor
+from kir.types import format_shape
+
+
+class LocallyConnected(Convolutional):
+    """(batch, *sizes, channels) → (batch, *places, filters), of windows that all lie in the input.
+
+    Args:
+        filters: how many channels the output has.
+        implementation: how Keras computes it; only 1, since the weights of the others are laid out otherwise.
+
+    The others are those of Conv1D.
+
+    Raises:
+        UnsupportedError: `implementation` is not 1.
+        ShapeError: at a call, if a size is not known, or too small for a window.
+    """
+
+    paddings = ("valid",)
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        implementation: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        if implementation != 1:
+            raise UnsupportedError(
+                f"{type(self).__name__} with implementation={implementation} is not supported; save the model with "
+                f"implementation=1"
+            )
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            1,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            **kwargs,
+        )
+        self.filters = integer(self.owner, "filters", filters, 1)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.implementation = implementation
+
+    def build(self, input_shape: Any) -> None:
+        """kernel (places, window·channels, filters) and bias (*places, filters)."""
+        is_first = self.data_format == "channels_first"
+        channels, *sizes = input_shape[1:] if is_first else (input_shape[-1], *input_shape[1:-1])
+        if len(sizes) != self.rank or not all(isinstance(size, int) for size in (channels, *sizes)):
+            raise ShapeError(
+                f"{type(self).__name__} needs an input of rank {self.rank + 2} whose sizes are known, but for the "
+                f"batch; received {format_shape(input_shape)}"
+            )
+        self.places = tuple(
+            (size - window) // stride + 1
+            for size, window, stride in zip(sizes, self.kernel_size, self.strides, strict=True)
+        )
+        if min(self.places) < 1:
+            raise ShapeError(
+                f"{type(self).__name__} has windows of {self.kernel_size}, too large for {format_shape(input_shape)}"
+            )
+        self.kernel = self.add_weight(
+            "kernel",
+            (prod(self.places), prod(self.kernel_size) * channels, self.filters),
+            self.kernel_initializer,
+            self.kernel_regularizer,
+            self.kernel_constraint,
+        )
+        self.bias = (
+            self.add_weight(
+                "bias",
+                (*self.places, self.filters),
+                self.bias_initializer,
+                self.bias_regularizer,
+                self.bias_constraint,
+            )
+            if self.use_bias
+            else None
+        )
+
+    def call(self, x: Tensor) -> Any:
+        x = self.promote(x)
+        windows = K.reshape(self._windows(x), (x.shape[0], *self.kernel.shape[:2]))
+        products = K.einsum("bpw,pwf->bpf", windows, self.read(self.kernel, x))
+        y = K.reshape(products, (x.shape[0], *self.places, self.filters))
+        is_first = self.data_format == "channels_first"
+        y = K.moveaxis(y, -1, 1) if is_first else y
+        if self.bias is not None:
+            bias = self.read(self.bias, x)
+            # As Keras does, not as a transposition.
+            y = y + (K.reshape(bias, (self.filters, *self.places)) if is_first else bias)
+        return call_function("activation", self.activation, y)
+
+    def _windows(self, x: Tensor) -> Any:
+        """The elements of each window: (batch, *places, *window, channels), or (…, channels, *window) in front."""
+        is_first = self.data_format == "channels_first"
+        x = K.moveaxis(x, 1, -1) if is_first else x
+        picked = []
+        for starts in product(*map(range, self.kernel_size)):
+            cuts = [
+                slice(start, start + (count - 1) * stride + 1, stride)
+                for start, count, stride in zip(starts, self.places, self.strides, strict=True)
+            ]
+            picked.append(x[(slice(None), *cuts, slice(None))])
+        return K.stack(picked, -1 if is_first else -2)
+
+
+class LocallyConnected1D(LocallyConnected):
+    """Of (batch, steps, channels)."""
+
+    rank = 1
+
+
+class LocallyConnected2D(LocallyConnected):
+    """Of (batch, rows, columns, channels)."""
+
+    rank = 2

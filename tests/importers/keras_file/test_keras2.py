@@ -1,0 +1,111 @@
+"""Files that tf_keras, which is Keras 2, wrote of each of its layers, against the outputs that it computed.
+
+make_keras2_files.py wrote the archive, which holds the outputs too: TensorFlow is not needed here.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import tarfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kir.errors import UnsupportedError
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.pipeline import ExportOptions, export_model
+from kir.importers.keras_file import load_keras_model
+
+Array = np.ndarray[Any, Any]
+
+# Relative to the largest number: a few roundings of float32, and of the float16 inside a model.
+TOLERANCE, HALF_TOLERANCE = 1e-5, 4e-3
+
+# Models that kir refuses, with a part of what it says.
+REFUSED = {
+    "batch_normalization_axes": "over several axes",
+    "hashed_crossing": "spreads tokens by a hash",
+    "hashing": "spreads tokens by a hash",
+    "lambda_layer": "Python bytecode, which is never run",
+    "locally_connected_2d_matrix": "implementation=2",
+    "random_fourier_features": "RandomFourierFeatures is an experiment",
+    "text_vectorization": "takes texts apart",
+}
+# Layers that no file of this archive has.
+BASES = "a base class for layers of one's own"
+NEEDS_TENSORFLOW = "its file holds operations of TensorFlow, not a layer's config"
+WITHOUT_A_FILE = {
+    "AbstractRNNCell": BASES,
+    "Layer": BASES,
+    "PreprocessingLayer": BASES,
+    "Wrapper": BASES,
+    "DenseFeatures": NEEDS_TENSORFLOW,
+    "DynamicEmbedding": "cannot be saved",
+    "DynamicLookup": "cannot be saved",
+}
+
+
+@functools.cache
+def members() -> dict[str, bytes]:
+    """The files of the archive by their names."""
+    with tarfile.open(Path(__file__).with_name("keras2.tar.xz")) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+
+
+def index() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(members()["index.json"])
+    return found
+
+
+FILES = [f"{name}.{ending}" for name, model in index()["models"].items() for ending in model["formats"]]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_means_what_it_meant_to_keras_2(file: str, tmp_path: Path) -> None:
+    name, _, ending = file.rpartition(".")
+    path = tmp_path / f"model.{ending}"
+    path.write_bytes(members()[file])
+    if name in REFUSED:
+        with pytest.raises(UnsupportedError, match=REFUSED[name]):
+            export(path, tmp_path / "model.onnx")
+        return
+    model = export(path, tmp_path / "model.onnx")
+    with np.load(io.BytesIO(members()[f"{name}.npz"])) as arrays:
+        feeds = {key.removeprefix("in/"): arrays[key] for key in arrays.files if key.startswith("in/")}
+        expected = [arrays[f"out/{number}"] for number in range(len(arrays.files) - len(feeds))]
+    feeds = {key: value.astype(object) if value.dtype.kind == "U" else value for key, value in feeds.items()}
+    computed = run_session(make_session(tmp_path / "model.onnx"), feeds)
+    tolerance = HALF_TOLERANCE if "float16" in name or "mixed" in name else TOLERANCE
+    for key, wanted in zip(model.output_names, expected, strict=True):
+        assert_close(computed[key], wanted, tolerance)
+
+
+def export(path: Path, target: Path) -> Any:
+    """The model of a file; nothing of a file of Keras 2 that kir takes is worth a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = load_keras_model(path)
+        export_model(model, target, ExportOptions(verify=False))
+    return model
+
+
+def assert_close(given: Array, wanted: Array, tolerance: float) -> None:
+    if wanted.dtype.kind == "U":
+        assert given.tolist() == wanted.tolist()
+        return
+    assert given.shape == wanted.shape
+    assert given.dtype == wanted.dtype
+    scale = max(1.0, float(np.abs(wanted.astype(np.float64)).max(initial=0)))
+    np.testing.assert_allclose(given.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=tolerance * scale)
+
+
+def test_every_layer_of_keras_2_has_a_file() -> None:
+    classes = set(index()["classes"].values())
+    covered = {name for model in index()["models"].values() for name in model["classes"]}
+    assert classes - covered - set(WITHOUT_A_FILE) == set()
+    assert set(WITHOUT_A_FILE) - (classes - covered) == set(), "these reasons are no longer needed"
