@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,13 @@ from kir.dims import Sym
 from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
 from kir.functional import Operation, record_call
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
-from kir.importers.keras_file.functions import known_name, resolve_function, resolve_functions
-from kir.importers.keras_file.keras2 import MEANINGLESS, modern_activations, modern_arguments, parse_version
+from kir.importers.keras_file.functions import (
+    function_of_keras,
+    known_name,
+    resolve_function,
+    resolve_functions,
+)
+from kir.importers.keras_file.keras2 import MEANINGLESS, modern_activations, modern_arguments, old_function
 from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.keras_tensor import KerasTensor
@@ -80,6 +86,11 @@ def build_model(description: Any, origin: Origin) -> Model:
         UnsupportedError: it has layers, or uses of layers, that kir has not; all are listed.
         FormatError: the description is not one that Keras writes.
     """
+    if origin.version.startswith("1"):
+        raise UnsupportedError(
+            f"{origin.path} was written by Keras {origin.version}, whose configs and weights are laid out otherwise; "
+            f"load it with Keras 2.2 and save it again"
+        )
     survey(description, origin)
     builder = Builder(origin)
     try:
@@ -170,7 +181,7 @@ def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | Non
 def _reason_against_config(name: str, config: Mapping[str, Any], origin: Origin) -> str | None:
     if name == "Lambda":
         try:
-            _lambda_arguments(config, origin.custom_objects)
+            _lambda_arguments(config, origin)
         except UnsupportedError as error:
             return _message(error)
     policy = config.get("dtype")
@@ -273,9 +284,9 @@ class Builder:
         if name == "InputLayer":
             return _input_arguments(arguments, _name(description))
         if name == "Lambda":
-            return _lambda_arguments(arguments, self.origin.custom_objects)
+            return _lambda_arguments(arguments, self.origin)
         resolved = resolve_functions(arguments, self.origin.custom_objects)
-        return modern_arguments(name, resolved, parse_version(self.origin.version)) if self.is_old else resolved
+        return modern_arguments(name, resolved, self.origin.version) if self.is_old else resolved
 
     @property
     def is_old(self) -> bool:
@@ -563,12 +574,13 @@ def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return arguments | {"name": name}
 
 
-def _lambda_arguments(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
+def _lambda_arguments(config: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+    find = partial(old_function, module=config.get("module")) if origin.is_old else function_of_keras
     dropped = {"module", "function_type", "output_shape_type", "output_shape_module", *MEANINGLESS}
     arguments = {key: value for key, value in config.items() if key not in dropped}
     for key in ("function", "output_shape", "mask"):
         if key in arguments:
-            arguments[key] = resolve_function(key, arguments[key], str(config.get("name")), custom_objects)
+            arguments[key] = resolve_function(key, arguments[key], str(config.get("name")), origin.custom_objects, find)
     if "arguments" in arguments:
         arguments["arguments"] = revive(arguments["arguments"])
     return arguments

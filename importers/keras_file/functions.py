@@ -6,7 +6,7 @@ Keras writes a function by its name, and a lambda as Python bytecode, which is n
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kir import activations, backend
@@ -61,10 +61,24 @@ def known_name(names: Iterable[Any], custom_objects: Mapping[str, Any]) -> str |
     return None
 
 
-def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[str, Any]) -> Any:
+def function_of_keras(value: Any, name: str) -> Any:
+    """Return one of Keras 3's own functions, by its name and its description; None if it is none of them."""
+    module = str(value.get("module")) if isinstance(value, dict) else "builtins"
+    if module.split(".")[0] not in ("keras", "builtins"):
+        return None
+    return activations.ACTIVATIONS.get(name) or OPS_FUNCTIONS.get(name)
+
+
+def resolve_function(
+    key: str,
+    value: Any,
+    layer: str,
+    custom_objects: Mapping[str, Any],
+    find: Callable[[Any, str], Any] = function_of_keras,
+) -> Any:
     """What a Lambda's config says for `function`, `output_shape` or `mask`: a function if it names one.
 
-    The user may give a function under its own name, or under that of the layer.
+    The user may give a function under its own name, or under that of the layer. `find` knows Keras's own ones.
 
     Raises:
         UnsupportedError: the function was stored as bytecode, or is not given.
@@ -87,7 +101,7 @@ def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[s
             raise InvalidArgumentError(f"the custom object {known!r} is {custom_objects[known]!r}; expected a function")
         return custom_objects[known]
     if not is_bytecode:
-        found = _of_keras(value, str(name))
+        found = find(value, str(name))
         if found is not None:
             return found
     own_name = layer_name if is_bytecode else name
@@ -100,11 +114,3 @@ def resolve_function(key: str, value: Any, layer: str, custom_objects: Mapping[s
         f"the {key} of this Lambda {what}; give it with --custom-objects file.py, where it is a function named "
         f"{own_name!r} (custom_objects={{{own_name!r}: function}})"
     )
-
-
-def _of_keras(value: Any, name: str) -> Any:
-    """One of Keras's own functions."""
-    module = str(value.get("module")) if isinstance(value, dict) else "builtins"
-    if module.split(".")[0] not in ("keras", "builtins"):
-        return None
-    return activations.ACTIVATIONS.get(name) or OPS_FUNCTIONS.get(name)

@@ -16,6 +16,8 @@ from kir import activations
 from kir import backend as K
 from kir.backend.dispatch import TensorLike, operation
 from kir.errors import UnsupportedError
+from kir.importers import tensorflow_names
+from kir.importers.keras_file.functions import OPS_FUNCTIONS
 from kir.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]
@@ -42,8 +44,13 @@ def crelu(x: TensorLike) -> Any:
     return K.concatenate([K.relu(x), K.relu(K.negative(x))], -1)
 
 
+# Keras 2's own activations that are those of Keras 3.
+SAME = (
+    *("elu", "exponential", "gelu", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid"),
+    *("silu", "softmax", "softplus", "softsign", "swish", "tanh"),
+)
 # Functions by the names that they have in files, where kir's activations have others or none.
-ACTIVATIONS: Mapping[str, Callable[..., Any]] = {
+ACTIVATIONS: Mapping[str, Callable[..., Any]] = {name: activations.ACTIVATIONS[name] for name in SAME} | {
     "crelu": crelu,
     "crelu_v2": crelu,
     "hard_sigmoid": activations.hard_sigmoid_of_keras_2,
@@ -63,24 +70,23 @@ def parse_version(text: str) -> Version:
     return tuple(int(number) for number in found.group().split(".")[:3]) if found else ()
 
 
-def modern_arguments(name: str, arguments: Mapping[str, Any], version: Version) -> dict[str, Any]:
-    """Return the constructor arguments of kir's layer of a class name, from those that Keras 1 or 2 wrote.
+def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -> dict[str, Any]:
+    """Return the constructor arguments of kir's layer of a class name, from those that Keras 2 wrote.
 
-    Functions of the user's own stand in `arguments` already, in the place of their names.
+    `written_by` is its version. Functions of the user's own stand in `arguments` already, in the place of their names.
 
     Raises:
         UnsupportedError: an argument asks for something that Keras 3, and kir, lack.
     """
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
     modern = {key: value for key, value in arguments.items() if key not in dropped}
-    _set_old_defaults(name, modern, version)
+    _require_same_meaning(name, modern, written_by)
+    _set_old_defaults(name, modern, parse_version(written_by))
     if name == "ThresholdedReLU":
         modern["threshold"] = modern.pop("theta", 1.0)
     axis = modern.get("axis")
     if isinstance(axis, list) and len(axis) == 1:
         modern["axis"] = axis[0]
-    if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
-        raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
     if not _is_of_floats(modern.get("dtype")):
         # Keras 2 casts the inputs of a layer of floats alone.
         modern["autocast"] = False
@@ -93,9 +99,13 @@ def modern_activations(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def modern_activation(given: Any) -> Any:
-    """Return the function that an activation's name or config stands for; what is given if Keras 3 means the same."""
+    """Return the function, or the config of a layer, that an activation's name or config stands for.
+
+    Raises:
+        UnsupportedError: Keras 2 has none of that name, whatever Keras 3 has.
+    """
     if isinstance(given, str):
-        return ACTIVATIONS.get(given, LAYERS_AS_ACTIVATIONS.get(given, given))
+        return _known_activation(given)
     if not isinstance(given, Mapping):
         return given
     class_name, config = given.get("class_name"), given.get("config")
@@ -104,8 +114,51 @@ def modern_activation(given: Any) -> Any:
     name = config if class_name in ("function", "Function") else class_name
     is_of_keras = str(given.get("module") or "builtins").split(".")[0] in {"builtins", *KERAS_PACKAGES}
     if isinstance(name, str) and is_of_keras and given.get("registered_name") in (None, "function", name):
-        return ACTIVATIONS.get(name, given)
+        return _known_activation(name)
     return given
+
+
+def _known_activation(name: str) -> Any:
+    if name not in ACTIVATIONS and name not in LAYERS_AS_ACTIVATIONS:
+        raise UnsupportedError(
+            f"the activation {name!r} is none of Keras 2's own, {', '.join(sorted(ACTIVATIONS))}; give it with "
+            f"--custom-objects file.py, where it is a function named {name!r}"
+        )
+    return ACTIVATIONS.get(name) or LAYERS_AS_ACTIVATIONS[name]
+
+
+def old_function(value: Any, name: str, module: str | None) -> Any:
+    """Return a function of Keras 2 or TensorFlow that a Lambda names; None if it is of another module, or unknown.
+
+    `value` is its description, and `module` where the config says that it is from: one of the user's own may have the
+    name of one of Keras's.
+    """
+    if isinstance(value, Mapping):
+        # Only activations are found by such a description.
+        return ACTIVATIONS.get(name) if str(value.get("module")) == "builtins" else None
+    parts = str(module).split(".")
+    if parts[0] not in KERAS_PACKAGES:
+        return None
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    if "keras" in parts or parts[0] == "tf_keras":
+        return OPS_FUNCTIONS.get(name)
+    found = [tensorflow_names.NAMESPACES[place].get(name) for place in ("nn", "math", "linalg", "")]
+    return next((function for function in found if callable(function)), None)
+
+
+def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: str) -> None:
+    """Raises UnsupportedError for what Keras 3, and kir, cannot compute."""
+    axis = arguments.get("axis")
+    if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
+        raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
+    version = parse_version(written_by)
+    from_corners = version < (2, 2, 4) or (version < (2, 4) and "-tf" not in written_by)
+    if name == "UpSampling2D" and arguments.get("interpolation") == "bilinear" and from_corners:
+        raise UnsupportedError(
+            f"UpSampling2D with interpolation='bilinear' of Keras {written_by} measures places from the corners of "
+            f"images, and not from their edges, which is not supported; use 'nearest'"
+        )
 
 
 def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) -> None:

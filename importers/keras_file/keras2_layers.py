@@ -8,6 +8,7 @@ Source: https://github.com/keras-team/tf-keras
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from kir import backend as K
 from kir import layers
 from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
+from kir.importers.keras_file import keras2_masks
 from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
 from kir.layers.base import Layer, Weight
 from kir.layers.categorical import encode
+from kir.layers.convolutional import Convolutional
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
+from kir.model import Model
 from kir.op import Array
 from kir.ops.resize import KERNELS
 from kir.trace import Tensor
@@ -198,7 +202,7 @@ def _known_kernel(interpolation: str) -> str:
     return "bicubic" if interpolation in WEIGHTS else interpolation
 
 
-class Average(layers.Average):
+class Average(keras2_masks.Average):
     """The mean of the inputs; of integers it is what TensorFlow's division gives, float64 for those of 32 bits."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
@@ -289,7 +293,7 @@ def _use_cudnn_layout(cell: Any, convert_bias: Callable[[Array], Array]) -> None
     cell.bias.convert_saved = convert_bias
 
 
-class _RandomSize(layers.Identity):
+class _RandomSize(keras2_masks.Identity):
     """Images of a random size in training; as they are at inference."""
 
     def __init__(self, factor: Any, interpolation: str = "bilinear", seed: Any = None, **kwargs: Any) -> None:
@@ -311,31 +315,35 @@ class ThresholdedReLU(layers.ReLU):
     """x above the threshold, else 0."""
 
 
-OLD_LAYERS: dict[str, type[Layer]] = {
-    cls.__name__: cls
-    for cls in (
-        Average,
-        CuDNNGRU,
-        CuDNNLSTM,
-        Discretization,
-        GlobalAveragePooling2D,
-        GlobalAveragePooling3D,
-        LocallyConnected1D,
-        LocallyConnected2D,
-        RandomCrop,
-        RandomHeight,
-        RandomWidth,
-        Resizing,
-        SeparableConv1D,
-        SyncBatchNormalization,
-        ThresholdedReLU,
-        UpSampling2D,
-    )
-} | {
-    # tf.keras had two of them at once.
-    "BatchNormalizationV1": layers.BatchNormalization,
-    "BatchNormalizationV2": layers.BatchNormalization,
-}
+OLD_LAYERS: dict[str, type[Layer]] = (
+    keras2_masks.MASKED_LAYERS
+    | {
+        cls.__name__: cls
+        for cls in (
+            Average,
+            CuDNNGRU,
+            CuDNNLSTM,
+            Discretization,
+            GlobalAveragePooling2D,
+            GlobalAveragePooling3D,
+            LocallyConnected1D,
+            LocallyConnected2D,
+            RandomCrop,
+            RandomHeight,
+            RandomWidth,
+            Resizing,
+            SeparableConv1D,
+            SyncBatchNormalization,
+            ThresholdedReLU,
+            UpSampling2D,
+        )
+    }
+    | {
+        # tf.keras had two of them at once.
+        "BatchNormalizationV1": layers.BatchNormalization,
+        "BatchNormalizationV2": layers.BatchNormalization,
+    }
+)
 
 # Those that kir lacks, and why.
 OLD_UNSUPPORTED: dict[str, str] = {
@@ -344,3 +352,29 @@ OLD_UNSUPPORTED: dict[str, str] = {
     "DynamicLookup": "is an experiment of Keras 2, which changes its table while it runs",
     "RandomFourierFeatures": "is an experiment of Keras 2; multiply with its kernel in a Lambda",
 }
+
+
+def turn_kernels(model: Model, path: Path) -> None:
+    """Turns the kernels of convolutions around when they are loaded: Theano's convolution reads them from their end.
+
+    Raises:
+        UnsupportedError: the model has a convolution whose kernel Keras does not turn around either.
+    """
+    pending: list[Layer] = [model]
+    while pending:
+        layer = pending.pop()
+        pending.extend(layer.sublayers())
+        if isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D | layers.Conv2DTranspose):
+            layer.kernel.convert_saved = _turned
+        elif isinstance(layer, layers.ConvLSTM2D):
+            layer.cell.kernel.convert_saved = layer.cell.recurrent_kernel.convert_saved = _turned
+        elif isinstance(layer, Convolutional):
+            raise UnsupportedError(
+                f"{path}: layer {layer.name} ({type(layer).__name__}) was trained with Theano, whose convolutions are "
+                f"others; load the model with Keras on TensorFlow, and save it again"
+            )
+
+
+def _turned(kernel: Array) -> Array:
+    """A kernel [*window, in, out] with its window turned around."""
+    return np.flip(kernel, tuple(range(kernel.ndim - 2)))

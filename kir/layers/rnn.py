@@ -76,6 +76,8 @@ class Recurrence(Layer):
 
     supports_masking = True
     ignored_config = frozenset({"time_major"})
+    # Whether the mask that a sequence carries goes unused when initial states are given: see `check_mask`.
+    state_hides_mask: ClassVar[bool] = True
 
     cell: Any
 
@@ -173,14 +175,14 @@ class Recurrence(Layer):
         """The mask to use, as booleans, or None.
 
         Keras hands a mask that x carries to a call only if x is the only tensor given: with an initial state it must be
-        given as `mask`. The outputs carry it all the same.
+        given as `mask`. The outputs carry it all the same. In Keras 2 (`state_hides_mask` is False) it is always used.
 
         Raises:
             ShapeError: it is not of rank 2.
 
         Source: `Layer.__call__` in keras/src/layers/layer.py
         """
-        if given is None or (initial and given is x.mask):
+        if given is None or (self.state_hides_mask and initial and given is x.mask):
             return None
         if len(given.shape) != 2:
             raise ShapeError(

@@ -309,7 +309,7 @@ class TimeDistributed(Wrapper):
             )
         if self._is_stateful():
             return self._run_steps(inputs, mask)
-        outputs = self._trace_layer(_fold(inputs).with_mask(None if mask is None else _fold(mask)))
+        outputs = self._trace_layer(fold(inputs).with_mask(None if mask is None else fold(mask)))
         return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
 
     def _run_steps(self, x: Tensor, mask: Tensor | None) -> Any:
@@ -375,7 +375,7 @@ def _in_batches(y: Tensor, steps: Steps | None) -> Tensor:
     return result
 
 
-def _fold(x: Tensor) -> Tensor:
+def fold(x: Tensor) -> Tensor:
     """The time axis folded into the batch."""
     batch, time = x.shape[:2]
     result: Tensor = emit(Reshape((batch * time, *x.shape[2:])), x)

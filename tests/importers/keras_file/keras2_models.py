@@ -389,6 +389,143 @@ def lstm_stateful() -> Any:
     return keras.Model(x, L.LSTM(3, stateful=True)(x))
 
 
+@model
+def decoder_mask() -> Any:
+    x, y = L.Input((5, 3)), L.Input((None, 3))
+    _, *states = L.LSTM(4, return_state=True)(L.Masking()(x))
+    return keras.Model([x, y], L.LSTM(4, return_sequences=True)(L.Masking()(y), initial_state=states))
+
+
+@model
+def decoder_mask_gru() -> Any:
+    x, y = L.Input((5, 3)), L.Input((4, 3))
+    state = L.GRU(4)(x)
+    return keras.Model([x, y], L.GRU(4)(L.Masking()(y), initial_state=state))
+
+
+@model
+def decoder_mask_bidirectional() -> Any:
+    x, y = L.Input((5, 3)), L.Input((4, 3))
+    _, *states = L.Bidirectional(L.LSTM(4, return_state=True))(x)
+    return keras.Model([x, y], L.Bidirectional(L.LSTM(4))(L.Masking()(y), initial_state=states))
+
+
+@model
+def decoder_mask_rnn() -> Any:
+    x, y = L.Input((5, 3)), L.Input((4, 3))
+    state = L.SimpleRNN(4)(x)
+    return keras.Model([x, y], L.RNN(L.SimpleRNNCell(4), return_sequences=True)(L.Masking()(y), initial_state=state))
+
+
+# What becomes of a mask
+
+for name, layer in {
+    "activation": P(L.Activation, "tanh"),
+    "activity_regularization": L.ActivityRegularization,
+    "alpha_dropout": P(L.AlphaDropout, 0.5),
+    "attention": lambda: lambda x: L.Attention()([x, x]),
+    "batch_normalization": L.BatchNormalization,
+    "bidirectional": lambda: L.Bidirectional(L.GRU(2, return_sequences=True)),
+    "conv_1d": P(L.Conv1D, 3, 2, padding="same"),
+    "cropping_1d": P(L.Cropping1D, 1),
+    "dense": P(L.Dense, 3),
+    "dropout": P(L.Dropout, 0.5),
+    "einsum_dense": P(L.EinsumDense, "abc,cd->abd", (None, 5)),
+    "elu": L.ELU,
+    "gaussian_noise": P(L.GaussianNoise, 0.5),
+    "identity": L.Identity,
+    "layer_normalization": L.LayerNormalization,
+    "leaky_relu": L.LeakyReLU,
+    "masking": P(L.Masking, 0.5),
+    "max_pooling_1d": P(L.MaxPooling1D, 2),
+    "multi_head_attention": lambda: lambda x: L.MultiHeadAttention(1, 2)(x, x),
+    "normalization": P(L.Normalization, mean=1.0, variance=4.0, axis=None),
+    "permute": P(L.Permute, (2, 1)),
+    "prelu": L.PReLU,
+    "relu": L.ReLU,
+    "rescaling": P(L.Rescaling, 2.0),
+    "reshape": P(L.Reshape, (5, 3)),
+    "rnn": lambda: L.RNN(L.LSTMCell(2), return_sequences=True),
+    "separable_conv_1d": P(L.SeparableConv1D, 2, 2),
+    "spatial_dropout_1d": P(L.SpatialDropout1D, 0.5),
+    "spectral_normalization": lambda: L.SpectralNormalization(L.Dense(2)),
+    "thresholded_relu": P(L.ThresholdedReLU, 0.1),
+    "time_distributed": lambda: L.TimeDistributed(L.Dense(2)),
+    "unit_normalization": L.UnitNormalization,
+    "up_sampling_1d": P(L.UpSampling1D, 2),
+    "zero_padding_1d": P(L.ZeroPadding1D, 1),
+}.items():
+    chain(f"mask_{name}", (5, 3), L.Masking, layer, P(L.LSTM, 2, return_sequences=True))
+
+
+def merge_masks(name: str, make: Callable[[], Any], masked: tuple[bool, bool]) -> None:
+    def build() -> Any:
+        given = [L.Input((5, 3)), L.Input((5, 3))]
+        x = make()([L.Masking()(one) if is_masked else one for one, is_masked in zip(given, masked, strict=True)])
+        return keras.Model(given, [x, L.SimpleRNN(2, return_sequences=True)(x)])
+
+    MODELS[f"mask_{name}"] = build
+
+
+for one in ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Concatenate"):
+    merge_masks(f"{one.lower()}_both", getattr(L, one), (True, True))
+    merge_masks(f"{one.lower()}_one", getattr(L, one), (False, True))
+merge_masks("concatenate_steps_both", P(L.Concatenate, axis=1), (True, True))
+merge_masks("dot_both", P(L.Dot, 2), (True, True))
+
+
+chain(
+    "mask_inside_time_distributed",
+    (3, 4),
+    lambda: L.TimeDistributed(L.Embedding(5, 2, mask_zero=True)),
+    lambda: L.TimeDistributed(L.LSTM(3)),
+    P(L.LSTM, 2, return_sequences=True),
+    dtype="int32",
+)
+chain(
+    "mask_of_a_model_in_time_distributed",
+    (3, 4),
+    lambda: L.TimeDistributed(keras.Sequential([L.Embedding(5, 2, mask_zero=True), L.LSTM(3)])),
+    P(L.LSTM, 2, return_sequences=True),
+    dtype="int32",
+)
+chain(
+    "mask_from_a_model_in_time_distributed",
+    (3, 4),
+    lambda: L.TimeDistributed(keras.Sequential([L.Embedding(5, 2, mask_zero=True), L.LSTM(3, return_sequences=True)])),
+    lambda: L.TimeDistributed(L.LSTM(3)),
+    P(L.LSTM, 2, return_sequences=True),
+    dtype="int32",
+)
+chain(
+    "mask_of_steps_of_steps",
+    (3, 4, 2),
+    lambda: L.TimeDistributed(L.Masking()),
+    lambda: L.TimeDistributed(L.Bidirectional(L.GRU(3))),
+    P(L.GRU, 2, return_sequences=True),
+)
+
+
+@model
+def mask_into_conv_lstm() -> Any:
+    x, mask = L.Input((4, 3, 2)), L.Input((4,), dtype="bool")
+    return keras.Model([x, mask], L.ConvLSTM1D(2, 2, return_sequences=True)(x, mask=mask))
+
+
+@model
+def mask_of_a_model_inside() -> Any:
+    given = L.Input((5, 3))
+    inner = keras.Model(given, L.Dense(3)(L.Masking()(given)))
+    x = L.Input((5, 3))
+    return keras.Model(x, L.LSTM(2)(inner(x)))
+
+
+@model
+def mask_given_to_a_call() -> Any:
+    x, mask = L.Input((5, 3)), L.Input((5,), dtype="bool")
+    return keras.Model([x, mask], [L.GRU(2)(x, mask=mask), L.GlobalAveragePooling1D()(x, mask=mask)])
+
+
 # Models inside models
 
 

@@ -119,10 +119,10 @@ def randomize(model: Any, random: np.random.Generator) -> None:
 
 
 def make_feeds(model: Any, random: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-    """Random inputs by their names; one step of each sequence is all zero, and floats have halves and zeros."""
+    """Random inputs by their names; some steps of each sequence are all zero, others in each."""
     feeds = {}
     given = model.input
-    for tensor in given.values() if isinstance(given, dict) else tf.nest.flatten(given):
+    for number, tensor in enumerate(given.values() if isinstance(given, dict) else tf.nest.flatten(given)):
         shape = [{0: 2}.get(axis, 5) if size is None else size for axis, size in enumerate(tensor.shape)]
         kind = tensor.dtype
         if kind == tf.string:
@@ -137,7 +137,8 @@ def make_feeds(model: Any, random: np.random.Generator) -> dict[str, np.ndarray[
             values = np.round(random.normal(size=shape) * 2, 3)
             values[0].flat[:1] = 0.5
             if len(shape) == 3 and shape[1] > 1:
-                values[:, 1] = 0
+                values[:, (1 + number) % shape[1]] = 0
+                values[1, number % shape[1] :] = 0
         feeds[tensor.name.split(":")[0]] = values if kind == tf.string else values.astype(kind.as_numpy_dtype)
     return feeds
 

@@ -282,7 +282,7 @@ def activation_file(version: str | None, activation: Any, class_name: str = "Act
     return hostile.weights(write_all)
 
 
-@pytest.mark.parametrize("version", ["1.2.2", "2.1.6-tf", "2.2.4", "2.15.0", None])
+@pytest.mark.parametrize("version", ["2.1.6-tf", "2.2.4", "2.15.0", None])
 @pytest.mark.parametrize(
     "activation",
     [

@@ -1,0 +1,181 @@
+"""Layers of Keras 2 that do something else with masks than those of the same name in Keras 3.
+
+| layers                             | Keras 2                                        | Keras 3                  |
+|------------------------------------|------------------------------------------------|--------------------------|
+| Add, Average, Maximum, Minimum,    | masked steps count as any others; a step of    | see `kir.layers.merging` |
+| Multiply, Subtract                 | the output is valid where all masks say so     |                          |
+| Concatenate                        | valid where all masks say so                   | where any mask does      |
+| recurrent ones with initial states | use the mask of the sequence                   | if a call is given it    |
+| Identity, Normalization, Rescaling | end it                                         | pass it on               |
+| TimeDistributed                    | lets the layer inside make one of each step    | passes it on             |
+| SpectralNormalization              | does as the layer inside                       | ends it                  |
+| GroupNormalization                 | leaves out masked elements                     | takes no mask            |
+
+Source: https://github.com/keras-team/tf-keras
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from kir import backend as K
+from kir import layers
+from kir.errors import UnsupportedError
+from kir.layers.base import Layer
+from kir.layers.merging import ElementwiseMerge
+from kir.layers.wrappers import fold
+from kir.model import Model
+from kir.trace import Tensor
+
+
+class _Merge(ElementwiseMerge):
+    """Merges element by element, whatever is masked."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return super().call(inputs)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """Where all inputs that have a mask are valid."""
+        return _all_valid(mask)
+
+
+class Add(_Merge, layers.Add):
+    """The sum of the inputs."""
+
+
+class Average(_Merge, layers.Average):
+    """The mean of the inputs."""
+
+
+class Maximum(_Merge, layers.Maximum):
+    """The largest of the inputs."""
+
+
+class Minimum(_Merge, layers.Minimum):
+    """The smallest of the inputs."""
+
+
+class Multiply(_Merge, layers.Multiply):
+    """The product of the inputs."""
+
+
+class Subtract(_Merge, layers.Subtract):
+    """The first input minus the second."""
+
+
+class Concatenate(layers.Concatenate):
+    """The inputs one behind the other."""
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The masks likewise; on an axis that they lack, where all of them are valid."""
+        known = _known(mask)
+        if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
+            return _all_valid(mask)
+        return super().compute_mask(inputs, mask)
+
+
+class Identity(layers.Identity):
+    """The inputs, without their mask."""
+
+    supports_masking = False
+
+
+class Normalization(layers.Normalization):
+    """Numbers without their mean, divided by their deviation, and without their mask."""
+
+    supports_masking = False
+
+
+class Rescaling(layers.Rescaling):
+    """Numbers times a factor, plus an offset, without their mask."""
+
+    supports_masking = False
+
+
+class SpectralNormalization(layers.SpectralNormalization):
+    """A layer whose kernel has a norm of 1."""
+
+    supports_masking = True
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """What the layer inside makes of it."""
+        return self.layer.compute_mask(inputs, mask)
+
+
+class TimeDistributed(layers.TimeDistributed):
+    """A layer applied to every step."""
+
+    # What a model inside put on its output in the call under way.
+    _made: Tensor | None = None
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """What the layer inside makes of each step; of a step where it makes nothing, whether anything in it is valid.
+
+        (batch, time, …) → (batch, time, …), or (batch, time).
+        """
+        folded = None if mask is None else fold(mask)
+        made = self._made if isinstance(self.layer, Model) else self.layer.compute_mask(fold(inputs), folded)
+        if made is not None:
+            return K.reshape(made, (*inputs.shape[:2], *made.shape[1:]))
+        return mask if mask is None or len(mask.shape) == 2 else K.any(mask, tuple(range(2, len(mask.shape))))
+
+    def _trace_layer(self, x: Tensor) -> Any:
+        outputs = super()._trace_layer(x)
+        self._made = getattr(outputs, "mask", None)
+        return outputs
+
+
+class GroupNormalization(layers.GroupNormalization):
+    """Groups of channels without their mean, divided by their deviation.
+
+    Raises:
+        UnsupportedError: a call is given a mask.
+    """
+
+    def call(self, x: Tensor, mask: Any = None) -> Any:
+        if mask is not None:
+            raise UnsupportedError("GroupNormalization that leaves out masked elements is not supported")
+        return super().call(x)
+
+
+def _uses_mask_beside_states(cls: type[Layer]) -> type[Layer]:
+    """Return a recurrent layer that uses the mask of its sequence even if it is given initial states."""
+    return type(cls.__name__, (cls,), {"state_hides_mask": False, "__doc__": cls.__doc__, "__module__": __name__})
+
+
+RECURRENT = {
+    name: _uses_mask_beside_states(getattr(layers, name))
+    for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+}
+MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | {
+    cls.__name__: cls
+    for cls in (
+        Add,
+        Average,
+        Concatenate,
+        GroupNormalization,
+        Identity,
+        Maximum,
+        Minimum,
+        Multiply,
+        Normalization,
+        Rescaling,
+        SpectralNormalization,
+        Subtract,
+        TimeDistributed,
+    )
+}
+
+
+def _known(masks: Any) -> list[Any]:
+    """The masks that there are."""
+    given = masks if isinstance(masks, Sequence) else [masks]
+    return [mask for mask in given if mask is not None]
+
+
+def _all_valid(masks: Any) -> Any:
+    """Where all masks that there are say so; None if there are none."""
+    known = _known(masks)
+    return reduce(K.logical_and, known) if known else None

@@ -1,0 +1,127 @@
+"""What configs of Keras 1 and 2 mean that tf_keras 2.21 does not write: older versions, other backends, names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from kir import activations
+from kir.errors import UnsupportedError
+from kir.importers.keras_file import load_keras_model
+from kir.model import Model
+
+X = np.array([[-3, -1, 0, 2]], np.float32)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Model]:
+    """Loads a `.h5` file of a Sequential of one layer."""
+
+    def load_one(
+        class_name: str,
+        config: dict[str, Any],
+        version: str = "2.15.0",
+        shape: tuple[int | None, ...] = (None, 4),
+        weights: dict[str, Any] | None = None,
+        backend: str = "tensorflow",
+        **options: Any,
+    ) -> Model:
+        layer = {"class_name": class_name, "config": {"name": "a", "batch_input_shape": list(shape), **config}}
+        path = tmp_path / "old.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["keras_version"], file.attrs["backend"] = version, backend
+            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [layer]})
+            group = file.create_group("model_weights/a")
+            group.attrs["weight_names"] = np.array([f"a/{name}:0".encode() for name in weights or {}], "S40")
+            for name, array in (weights or {}).items():
+                group[f"a/{name}:0"] = np.asarray(array, np.float32)
+        return load_keras_model(path, **options)
+
+    return load_one
+
+
+def gates(columns: int) -> dict[str, Any]:
+    return {"kernel": np.ones((4, columns)), "recurrent_kernel": np.ones((2, columns)), "bias": np.ones(columns)}
+
+
+@pytest.mark.parametrize(
+    ("class_name", "version", "expected"),
+    [
+        ("LSTM", "2.2.4", activations.hard_sigmoid_of_keras_2),
+        ("LSTM", "2.3.1", activations.sigmoid),
+        ("LSTM", "2.15.0", activations.sigmoid),
+        ("GRU", "2.2.4", activations.hard_sigmoid_of_keras_2),
+        ("GRU", "2.4.0", activations.sigmoid),
+    ],
+)
+def test_gates_of_a_config_that_does_not_name_them(
+    load: Callable[..., Model], class_name: str, version: str, expected: Any
+) -> None:
+    columns = 8 if class_name == "LSTM" else 6
+    model = load(class_name, {"units": 2}, version, (None, 3, 4), gates(columns))
+    assert model.layers[-1].recurrent_activation is expected
+    assert class_name == "LSTM" or not model.layers[-1].reset_after
+
+
+def test_a_conv_lstm_that_names_no_gates(load: Callable[..., Model]) -> None:
+    weights = {"kernel": np.ones((2, 1, 8)), "recurrent_kernel": np.ones((2, 2, 8)), "bias": np.ones(8)}
+    model = load("ConvLSTM1D", {"filters": 2, "kernel_size": [2]}, shape=(None, 3, 4, 1), weights=weights)
+    assert model.layers[-1].recurrent_activation is activations.hard_sigmoid_of_keras_2
+
+
+def test_an_activation_of_keras_3_is_one_of_the_users_own(load: Callable[..., Model]) -> None:
+    with pytest.raises(UnsupportedError, match="the activation 'hard_swish' is none of Keras 2's own"):
+        load("Activation", {"activation": "hard_swish"})
+    model = load("Activation", {"activation": "hard_swish"}, custom_objects={"hard_swish": lambda x: x * 2})
+    np.testing.assert_array_equal(model.predict(X), X * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "expected"),
+    [
+        ("hard_sigmoid", "tf_keras.src.activations", np.clip(0.2 * X + 0.5, 0, 1)),
+        ("hard_sigmoid", "keras.activations", np.clip(0.2 * X + 0.5, 0, 1)),
+        ("square", "tensorflow.python.keras.backend", X * X),
+        ("argmax", "tensorflow.python.ops.math_ops", np.argmax(X, 0)),
+    ],
+)
+def test_functions_of_lambdas(load: Callable[..., Model], name: str, module: str, expected: Any) -> None:
+    config = {"function": name, "function_type": "function", "module": module, "output_shape": None}
+    np.testing.assert_allclose(load("Lambda", config).predict(X), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("module", ["__main__", "relus"])
+def test_a_lambdas_own_function_may_have_the_name_of_keras_s(load: Callable[..., Model], module: str) -> None:
+    config = {"function": "relu", "function_type": "function", "module": module, "output_shape": None}
+    with pytest.raises(UnsupportedError, match="of which a file holds only the name"):
+        load("Lambda", config)
+
+
+def test_theano_turns_the_kernels_of_convolutions_around(load: Callable[..., Model]) -> None:
+    config = {"filters": 1, "kernel_size": [2], "use_bias": False}
+    x = np.array([1, 2, 4], np.float32).reshape(1, 3, 1)
+    kernel = np.array([1, 10]).reshape(2, 1, 1)
+    for backend, expected in (("tensorflow", [21, 42]), ("theano", [12, 24])):
+        model = load("Conv1D", config, "2.2.4", (None, 3, 1), {"kernel": kernel}, backend)
+        np.testing.assert_array_equal(model.predict(x).ravel(), expected)
+    with pytest.raises(UnsupportedError, match="trained with Theano"):
+        load("DepthwiseConv2D", {"kernel_size": [2, 2]}, "2.2.4", (None, 3, 3, 1), backend="theano")
+
+
+def test_keras_1_is_refused(load: Callable[..., Model]) -> None:
+    with pytest.raises(UnsupportedError, match=r"was written by Keras 1\.2\.2"):
+        load("Dense", {"output_dim": 2, "init": "glorot_uniform", "activation": "linear"}, "1.2.2")
+
+
+@pytest.mark.parametrize("version", ["2.2.4", "2.3.1", "2.1.6-tf"])
+def test_bilinear_up_sampling_had_other_places(load: Callable[..., Model], version: str) -> None:
+    config = {"size": [2, 2], "interpolation": "bilinear"}
+    with pytest.raises(UnsupportedError, match="measures places from the corners"):
+        load("UpSampling2D", config, version, (None, 2, 2, 1))
+    assert load("UpSampling2D", config, "2.2.4-tf", (None, 2, 2, 1)).output_shape == (None, 4, 4, 1)
