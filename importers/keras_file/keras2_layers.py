@@ -48,8 +48,9 @@ class Discretization(layers.Discretization):
         """The boundaries of a layer that adapted to data."""
         self.summary: Weight | None = None
         if self.bin_boundaries is None:
-            self.summary = self.add_weight("summary", (self.bin_count - 1,), "zeros", dtype=DType.FLOAT32)
-            self.summary.trainable = False
+            self.summary = self.new_weight(
+                "summary", (self.bin_count - 1,), "zeros", trainable=False, dtype=DType.FLOAT32
+            )
             self.summary.saved_shape = (2, None)
             self.summary.convert_saved = self._boundaries
 

@@ -36,7 +36,7 @@ class _Merge(ElementwiseMerge):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         return super().call(inputs)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Where all inputs that have a mask are valid."""
         return _all_valid(mask)
 
@@ -68,7 +68,7 @@ class Subtract(_Merge, layers.Subtract):
 class Concatenate(layers.Concatenate):
     """The inputs one behind the other."""
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks likewise; on an axis that they lack, where all of them are valid."""
         known = _known(mask)
         if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
@@ -99,7 +99,7 @@ class SpectralNormalization(layers.SpectralNormalization):
 
     supports_masking = True
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What the layer inside makes of it."""
         return self.layer.compute_mask(inputs, mask)
 
@@ -110,7 +110,7 @@ class TimeDistributed(layers.TimeDistributed):
     # What a model inside put on its output in the call under way.
     _made: Tensor | None = None
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What the layer inside makes of each step; of a step where it makes nothing, whether anything in it is valid.
 
         (batch, time, …) → (batch, time, …), or (batch, time).

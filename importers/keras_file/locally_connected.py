@@ -94,7 +94,7 @@ class LocallyConnected(Convolutional):
             raise ShapeError(
                 f"{type(self).__name__} has windows of {self.kernel_size}, too large for {format_shape(input_shape)}"
             )
-        self.kernel = self.add_weight(
+        self.kernel = self.new_weight(
             "kernel",
             (prod(self.places), prod(self.kernel_size) * channels, self.filters),
             self.kernel_initializer,
@@ -102,7 +102,7 @@ class LocallyConnected(Convolutional):
             self.kernel_constraint,
         )
         self.bias = (
-            self.add_weight(
+            self.new_weight(
                 "bias",
                 (*self.places, self.filters),
                 self.bias_initializer,
