@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from kir import backend as K
+from kir.activations import hard_sigmoid_of_keras_2
 from kir.dims import Sym
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.weights import write_h5
 from kir.files import replacing
 from kir.functional import Operation
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS
+from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32
 from kir.importers.keras_file.operations import OPERATIONS
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, to_config
@@ -29,8 +31,13 @@ from kir.layers.core import Lambda
 from kir.model import Model, Sequential
 from kir.naming import snake_case
 from kir.registry import to_plain
+from kir.structure import flatten
 from kir.types import DType
 
+# Where the layers of Keras 2 are that compute something else, and those that do so with masks alone.
+OLD_MODULES = ("keras2_layers", "locally_connected")
+OLD_MASKS = "keras2_masks"
+OLD_ACTIVATION = hard_sigmoid_of_keras_2.__name__
 # The first whose configs have all that kir writes.
 KERAS_VERSION = "3.10.0"
 # Files with the same content are the same bytes: no date, as zip has it.
@@ -72,12 +79,12 @@ def save_model(model: Model, path: Path) -> None:
 
     Raises:
         FormatError: the name ends otherwise, or the target cannot be written.
-        UnsupportedError: Keras could not read the file: the model is a subclass, or has a function without a name, or
-            one that is no operation of Keras.
+        UnsupportedError: Keras could not read the file, or would compute something else: the model is a subclass, or
+            has a function without a name, one that is no operation of Keras, or a layer of Keras 2.
     """
     if path.suffix != ".keras":
         raise FormatError(f"cannot save a model to {path}: expected a name ending in .keras")
-    description = json.dumps(describe(model))
+    description = to_json(model)
     for layer in _all_layers(model):
         if isinstance(layer, Model) and layer.is_subclassed:
             raise UnsupportedError(
@@ -97,6 +104,41 @@ def save_model(model: Model, path: Path) -> None:
             while piece := h5.read(1 << 24):
                 entry.write(piece)
         weights.unlink()
+
+
+def to_json(model: Model, **options: Any) -> str:
+    """Return a model's description as text; `options` are those of `json.dumps`.
+
+    Raises:
+        UnsupportedError: see `describe`, or the model has layers of Keras 2 that Keras 3 lacks or computes otherwise.
+    """
+    found = _all_layers(model)
+    has_masks = any(
+        tensor.mask_type is not None
+        for layer in found
+        for call in layer.calls
+        for tensor in flatten(call.arguments)
+        if isinstance(tensor, KerasTensor)
+    )
+    for layer in found:
+        module = type(layer).__module__.rpartition(".")[2]
+        is_other = module in OLD_MODULES and not _is_same_for_its_inputs(layer)
+        if is_other or (module == OLD_MASKS and has_masks):
+            raise UnsupportedError(
+                f"layer {layer.name!r} is a {layer.keras_class_name} of Keras 2, which Keras 3 lacks or computes "
+                f"otherwise; export the model to ONNX"
+            )
+    text = json.dumps(describe(model), **options)
+    if f'"{OLD_ACTIVATION}"' in text:
+        raise UnsupportedError("the model uses the hard_sigmoid of Keras 2, which Keras 3 lacks; export it to ONNX")
+    return text
+
+
+def _is_same_for_its_inputs(layer: Layer) -> bool:
+    """Return whether a layer of Keras 2 computes on its inputs what that of Keras 3 does."""
+    inputs = [tensor for call in layer.calls for tensor in flatten(call.arguments) if isinstance(tensor, KerasTensor)]
+    is_same = SAME_FOR_FLOAT32.get(type(layer))
+    return is_same is not None and is_same(layer) and {x.type.dtype for x in inputs} == {DType.FLOAT32}
 
 
 def _write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

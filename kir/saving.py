@@ -42,9 +42,9 @@ class Saving:
         Raises:
             UnsupportedError: see `get_config`.
         """
-        from kir.exporters.keras_file import describe
+        from kir.exporters.keras_file import to_json
 
-        return json.dumps(describe(self), **kwargs)
+        return to_json(self, **kwargs)
 
     def save(
         self: Any, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: Any

@@ -346,6 +346,15 @@ OLD_LAYERS: dict[str, type[Layer]] = (
     }
 )
 
+# Those that differ from the layers of Keras 3 by what they do with integers, or with arguments that Keras 3 lacks.
+SAME_FOR_FLOAT32: dict[type[Layer], Callable[[Any], bool]] = {
+    Average: lambda layer: True,
+    GlobalAveragePooling2D: lambda layer: True,
+    GlobalAveragePooling3D: lambda layer: True,
+    Resizing: lambda layer: layer.interpolation not in WEIGHTS,
+    SeparableConv1D: lambda layer: not layer.is_causal,
+    UpSampling2D: lambda layer: layer.interpolation not in WEIGHTS,
+}
 # Those that kir lacks, and why.
 OLD_UNSUPPORTED: dict[str, str] = {
     "DenseFeatures": "reads columns of TensorFlow's feature specifications, which a file does not hold",

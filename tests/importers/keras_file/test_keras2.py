@@ -122,6 +122,36 @@ def test_config_and_weights_apart(name: str, tmp_path: Path) -> None:
     assert_close(np.asarray(computed), expected[0], TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "discretization",
+        "lstm_gates",
+        "mask_add_both",
+        "locally_connected_1d",
+        "resizing_uint8",
+        "average_of_integers",
+        "up_sampling_2d_area",
+    ],
+)
+def test_what_keras_3_would_compute_otherwise_is_not_saved_for_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(members()[f"{name}.h5"])
+    model = load_keras_model(path)
+    with pytest.raises(UnsupportedError, match="Keras 2, which Keras 3 lacks"):
+        model.save(tmp_path / "saved.keras")
+    assert not (tmp_path / "saved.keras").exists()
+
+
+@pytest.mark.parametrize("name", ["add", "average", "global_average_pooling_2d", "lstm", "resizing"])
+def test_what_keras_3_computes_likewise_is_saved_for_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(members()[f"{name}.h5"])
+    load_keras_model(path).save(tmp_path / "saved.keras")
+    feeds, expected = values(name)
+    assert_close(np.asarray(load_keras_model(tmp_path / "saved.keras").predict(feeds)), expected[0], TOLERANCE)
+
+
 def test_every_layer_of_keras_2_has_a_file() -> None:
     classes = set(index()["classes"].values())
     covered = {name for model in index()["models"].values() for name in model["classes"]}
