@@ -28,7 +28,7 @@ from kir.importers.keras_file.functions import (
     resolve_function,
     resolve_functions,
 )
-from kir.importers.keras_file.keras2 import MEANINGLESS, modern_activations, modern_arguments, old_function
+from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, old_function, with_old_functions
 from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.keras_tensor import KerasTensor
@@ -275,7 +275,7 @@ class Builder:
                 f"expected a subclass of kir.layers.Layer"
             )
         config = resolve_functions(description["config"], self.origin.custom_objects)
-        return custom.from_config(modern_activations(config) if self.is_old else config)
+        return custom.from_config(with_old_functions(config) if self.is_old else config)
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The constructor arguments of one of kir's layers, whatever version of Keras wrote them."""

@@ -98,6 +98,17 @@ def modern_activations(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: modern_activation(value) if key.endswith("activation") else value for key, value in arguments.items()}
 
 
+def with_old_functions(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a layer of the user's own with functions for activations that mean something else today.
+
+    All else stays as it is: only the layer knows what it is.
+    """
+    return {
+        key: activations.hard_sigmoid_of_keras_2 if key.endswith("activation") and value == "hard_sigmoid" else value
+        for key, value in config.items()
+    }
+
+
 def modern_activation(given: Any) -> Any:
     """Return the function, or the config of a layer, that an activation's name or config stands for.
 

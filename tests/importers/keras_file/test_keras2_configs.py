@@ -14,6 +14,7 @@ import pytest
 from kir import activations
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import load_keras_model
+from kir.layers.base import Layer
 from kir.model import Model
 
 X = np.array([[-3, -1, 0, 2]], np.float32)
@@ -80,6 +81,24 @@ def test_an_activation_of_keras_3_is_one_of_the_users_own(load: Callable[..., Mo
         load("Activation", {"activation": "hard_swish"})
     model = load("Activation", {"activation": "hard_swish"}, custom_objects={"hard_swish": lambda x: x * 2})
     np.testing.assert_array_equal(model.predict(X), X * 2)
+
+
+class Own(Layer):
+    """A layer of the user's own."""
+
+    def __init__(self, gate_activation: Any, final_activation: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gate_activation = activations.get(gate_activation)
+        assert final_activation == "something"
+
+    def call(self, x: Any) -> Any:
+        return self.gate_activation(x)
+
+
+def test_hard_sigmoid_in_a_layer_of_the_users_own(load: Callable[..., Model]) -> None:
+    config = {"gate_activation": "hard_sigmoid", "final_activation": "something"}
+    model = load("Own", config, custom_objects={"Own": Own})
+    np.testing.assert_allclose(model.predict(X), np.clip(0.2 * X + 0.5, 0, 1), atol=1e-7)
 
 
 @pytest.mark.parametrize(
