@@ -26,7 +26,7 @@ Version = tuple[int, ...]
 OLD_GATES: Version = (2, 2)
 
 # What a layer's config says about how it was made, how Keras ran it or trained it; nothing for what it computes.
-MEANINGLESS = frozenset({"ragged", "time_major", "input_dtype"})
+MEANINGLESS = frozenset({"ragged", "input_dtype"})
 MEANINGLESS_FOR: Mapping[str, frozenset[str]] = {
     "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape", "softmax_robust_masking"}),
     "Softmax": frozenset({"robust_masking"}),
@@ -81,6 +81,7 @@ def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
     modern = {key: value for key, value in arguments.items() if key not in dropped}
     _require_same_meaning(name, modern, written_by)
+    modern.pop("time_major", None)
     _set_old_defaults(name, modern, parse_version(written_by))
     if name == "ThresholdedReLU":
         modern["threshold"] = modern.pop("theta", 1.0)
@@ -163,6 +164,8 @@ def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: s
     axis = arguments.get("axis")
     if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
         raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
+    if arguments.get("time_major"):
+        raise UnsupportedError(f"{name} with time_major=True is not supported; put the batch first, and then the time")
     version = parse_version(written_by)
     from_corners = version < (2, 2, 4) or (version < (2, 4) and "-tf" not in written_by)
     if name == "UpSampling2D" and arguments.get("interpolation") == "bilinear" and from_corners:

@@ -166,6 +166,7 @@ chain("conv_1d_transpose", (5, 3), P(L.Conv1DTranspose, 2, 3, strides=2, padding
 chain("conv_2d_transpose", (3, 4, 3), P(L.Conv2DTranspose, 2, 3, strides=2, padding="valid"))
 chain("conv_2d_transpose_same", (3, 4, 3), P(L.Conv2DTranspose, 2, (3, 2), strides=(2, 3), padding="same"))
 chain("conv_2d_transpose_output_padding", (3, 4, 3), P(L.Conv2DTranspose, 2, 3, strides=2, output_padding=1))
+chain("conv_2d_transpose_dilated", (4, 5, 3), P(L.Conv2DTranspose, 2, 3, dilation_rate=2))
 chain("conv_3d_transpose", (2, 3, 3, 2), P(L.Conv3DTranspose, 2, 2, strides=2))
 chain("depthwise_conv_1d", (6, 3), P(L.DepthwiseConv1D, 3, depth_multiplier=2))
 chain("depthwise_conv_2d", (5, 6, 3), P(L.DepthwiseConv2D, 3, strides=2, padding="same", depth_multiplier=2))
@@ -324,6 +325,9 @@ for one in ("SimpleRNN", "LSTM", "GRU"):
     chain(f"{name}_unrolled", STEPS, P(make, 4, unroll=True))
     chain(f"{name}_cell", STEPS, lambda one=one: L.RNN(getattr(L, f"{one}Cell")(4)))
     chain(f"{name}_bidirectional", STEPS, lambda make=make: L.Bidirectional(make(4, return_sequences=True)))
+    chain(f"{name}_unrolled_mask", STEPS, L.Masking, P(make, 4, unroll=True, return_sequences=True))
+    chain(f"{name}_states_mask", STEPS, L.Masking, P(make, 4, return_state=True, return_sequences=True))
+    chain(f"{name}_time_major", STEPS, P(make, 4, time_major=True)) if one != "SimpleRNN" else None
 for one in ("LSTM", "GRU"):
     make, name = getattr(L, one), one.lower()
     chain(f"{name}_gates", (None, 3), P(make, 4, recurrent_activation="hard_sigmoid", return_sequences=True))
@@ -352,6 +356,21 @@ for one in ("LSTM", "GRU"):
 chain("gru_reset_before", STEPS, P(L.GRU, 4, reset_after=False))
 chain("lstm_stacked_cells", STEPS, lambda: L.RNN([L.LSTMCell(4), L.LSTMCell(2)], return_sequences=True))
 chain("stacked_cells", STEPS, lambda: L.RNN(L.StackedRNNCells([L.GRUCell(4), L.SimpleRNNCell(2)])))
+chain(
+    "stacked_cells_states",
+    STEPS,
+    L.Masking,
+    lambda: L.RNN([L.LSTMCell(4), L.GRUCell(2)], return_state=True, return_sequences=True),
+)
+for mode in ("concat", "sum", "mul", "ave"):
+    chain(
+        f"bidirectional_{mode}_mask",
+        STEPS,
+        L.Masking,
+        lambda mode=mode: L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode=mode),
+        lambda mode=mode: L.Bidirectional(L.GRU(3, return_state=True), merge_mode=mode),
+    )
+chain("bidirectional_apart", STEPS, L.Masking, lambda: L.Bidirectional(L.SimpleRNN(4, return_sequences=True), None))
 chain("time_distributed", (3, 4), lambda: L.TimeDistributed(L.Dense(2, activation="hard_sigmoid")))
 chain("time_distributed_conv", (3, 5, 5, 2), lambda: L.TimeDistributed(L.Conv2D(2, 2)))
 chain(
@@ -588,6 +607,13 @@ merge("hashed_crossing", P(L.HashedCrossing, 4), ((1,), "string"), ((1,), "strin
 chain("text_vectorization", (1,), P(L.TextVectorization, vocabulary=WORDS), dtype="string")
 chain("normalization", (4,), P(L.Normalization, mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 4.0, 0.0, 9.0]))
 chain("normalization_inverse", (4,), P(L.Normalization, mean=2.0, variance=4.0, axis=None, invert=True))
+chain(
+    "normalization_axes",
+    (2, 3),
+    P(L.Normalization, axis=(1, 2), mean=[[1.0, 2, 3], [4, 5, 6]], variance=[[4.0, 1, 2], [9, 1, 2]]),
+)
+chain("normalization_axis", (2, 3), P(L.Normalization, axis=1, mean=[1.0, 2.0], variance=[4.0, 9.0]))
+chain("rescaling_channels", (3, 2), P(L.Rescaling, [0.5, 2.0], offset=[1.0, -1.0]))
 chain("normalization_of_integers", (4,), P(L.Normalization, mean=2.0, variance=4.0, axis=None), dtype="int32")
 
 

@@ -30,10 +30,12 @@ TOLERANCE, HALF_TOLERANCE = 1e-5, 4e-3
 # Models that kir refuses, with a part of what it says.
 REFUSED = {
     "batch_normalization_axes": "over several axes",
+    "gru_time_major": "time_major=True",
     "hashed_crossing": "spreads tokens by a hash",
     "hashing": "spreads tokens by a hash",
     "lambda_layer": "Python bytecode, which is never run",
     "locally_connected_2d_matrix": "implementation=2",
+    "lstm_time_major": "time_major=True",
     "random_fourier_features": "RandomFourierFeatures is an experiment",
     "text_vectorization": "takes texts apart",
 }
