@@ -5,7 +5,6 @@ Source: https://keras.io/api/models/model_saving_apis/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -20,7 +20,7 @@ from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_masks
 from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
 from kir.layers.base import Layer, Weight
-from kir.layers.categorical import encode
+from kir.layers.categorical import IndexLookup, encode
 from kir.layers.convolutional import Convolutional
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
@@ -89,6 +89,28 @@ class Discretization(layers.Discretization):
         )
 
 
+class _EncodedLookup(IndexLookup):
+    """Tokens to indices and back; vectors are of the compute dtype."""
+
+    def call(self, inputs: Tensor) -> Any:
+        found = super().call(inputs)
+        return found if self.invert or self.output_mode == "int" else K.cast(found, self.compute_type.keras_name)
+
+
+class IntegerLookup(_EncodedLookup, layers.IntegerLookup):
+    """Integers to indices of a vocabulary, and back."""
+
+
+class StringLookup(_EncodedLookup, layers.StringLookup):
+    """Texts to indices of a vocabulary, and back."""
+
+
+class RandomBrightness(layers.RandomBrightness):
+    """Images that training makes darker or brighter, in the compute dtype."""
+
+    keeps_dtype = False
+
+
 class Resizing(layers.Resizing):
     """Images of another size. Integers become the compute dtype, a float unless the layer says otherwise.
 
@@ -99,9 +121,9 @@ class Resizing(layers.Resizing):
         super().__init__(height, width, _known_kernel(interpolation), **kwargs)
         self.interpolation = interpolation
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, data: Tensor) -> Any:
         dtype = self.compute_type.keras_name
-        x = K.cast(x, dtype if self.interpolation == "nearest" else "float32")
+        x = K.cast(data, dtype if self.interpolation == "nearest" else "float32")
         if self.interpolation not in WEIGHTS:
             return K.cast(super().call(x), dtype)
         size, axes = (self.height, self.width), image_axes(x, self.data_format)
@@ -118,10 +140,10 @@ class UpSampling2D(layers.UpSampling2D):
         super().__init__(size, data_format, _known_kernel(interpolation), **kwargs)
         self.interpolation = interpolation
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         if self.interpolation not in WEIGHTS:
-            return super().call(x if self.interpolation == "nearest" else K.cast(x, "float32"))
-        x = K.cast(x, "float32")
+            return super().call(inputs if self.interpolation == "nearest" else K.cast(inputs, "float32"))
+        x = K.cast(inputs, "float32")
         sizes = {axis: x.shape[axis] * count for axis, count in zip(self.spatial_axes, self.size, strict=True)}
         return resize(x, sizes, self.interpolation)
 
@@ -218,13 +240,13 @@ class Average(keras2_masks.Average):
 class _GlobalAveragePooling(GlobalAveragePooling):
     """The mean of everything; that of integers is an integer, rounded towards 0."""
 
-    def call(self, x: Tensor) -> Any:
-        dtype = x.type.dtype
+    def call(self, inputs: Tensor) -> Any:
+        dtype = inputs.type.dtype
         if dtype.is_float:
-            return super().call(x)
+            return super().call(inputs)
         if dtype not in WIDE_INTEGERS:
             raise UnsupportedError(f"the mean of {dtype}, whose sum may be too large for that, is not supported")
-        return K.cast(super().call(K.cast(x, "float64")), dtype.keras_name)
+        return K.cast(super().call(K.cast(inputs, "float64")), dtype.keras_name)
 
 
 class GlobalAveragePooling2D(_GlobalAveragePooling, layers.GlobalAveragePooling2D):
@@ -242,12 +264,12 @@ class SeparableConv1D(layers.SeparableConv1D):
         self.is_causal = isinstance(padding, str) and padding.lower() == "causal"
         super().__init__(filters, kernel_size, strides, "valid" if self.is_causal else padding, **kwargs)
 
-    def call(self, x: Tensor) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         if not self.is_causal:
-            return super().call(x)
+            return super().call(inputs)
         front = [(self.kernel_size[0] - 1) * self.dilation_rate[0], 0]
         widths = [[0, 0], front, [0, 0]] if self.data_format == "channels_last" else [[0, 0], [0, 0], front]
-        return super().call(K.pad(x, widths))
+        return super().call(K.pad(inputs, widths))
 
     def get_config(self) -> dict[str, Any]:
         """With the padding that was given."""
@@ -263,9 +285,9 @@ class CuDNNLSTM(layers.LSTM):
 
     saved_group = ""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """See `LSTMCell.build`."""
-        super().build(input_shape)
+        super().build(sequences_shape, initial_state_shape)
         # Only the sum of the two biases matters.
         _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1).sum(0))
 
@@ -275,9 +297,9 @@ class CuDNNGRU(layers.GRU):
 
     saved_group = ""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """See `GRUCell.build`."""
-        super().build(input_shape)
+        super().build(sequences_shape, initial_state_shape)
         _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1))
 
 
@@ -329,6 +351,9 @@ OLD_LAYERS: dict[str, type[Layer]] = (
             GlobalAveragePooling3D,
             LocallyConnected1D,
             LocallyConnected2D,
+            IntegerLookup,
+            StringLookup,
+            RandomBrightness,
             RandomCrop,
             RandomHeight,
             RandomWidth,

@@ -134,10 +134,10 @@ class GroupNormalization(layers.GroupNormalization):
         UnsupportedError: a call is given a mask.
     """
 
-    def call(self, x: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
         if mask is not None:
             raise UnsupportedError("GroupNormalization that leaves out masked elements is not supported")
-        return super().call(x)
+        return super().call(inputs)
 
 
 def _uses_mask_beside_states(cls: type[Layer]) -> type[Layer]:

@@ -113,8 +113,8 @@ class LocallyConnected(Convolutional):
             else None
         )
 
-    def call(self, x: Tensor) -> Any:
-        x = self.promote(x)
+    def call(self, inputs: Tensor) -> Any:
+        x = self.promote(inputs)
         windows = K.reshape(self._windows(x), (x.shape[0], *self.kernel.shape[:2]))
         products = K.einsum("bpw,pwf->bpf", windows, self.read(self.kernel, x))
         y = K.reshape(products, (x.shape[0], *self.places, self.filters))
