@@ -668,7 +668,8 @@ def passes(as_json: bool) -> None:
 def ops(as_json: bool) -> None:
     """List the operators of the graph, and whether they export."""
     from kir.exporters.onnx_file.ops import supported_ops
-    from kir.op import all_ops, field_names, input_names
+    from kir.op import field_names, input_names
+    from kir.ops import all_ops
 
     exported = supported_ops()
     rows: list[dict[str, Any]] = [

@@ -143,17 +143,3 @@ def format_attribute(value: Any) -> str:
         items = ", ".join(format_attribute(item) for item in value)
         return f"({items},)" if len(value) == 1 else f"({items})"
     return repr(value)
-
-
-def all_ops() -> dict[str, type[Op]]:
-    """Every operator class by name, in the order of declaration."""
-    import kir.ops  # noqa: F401  (declares the operators)
-
-    found: dict[str, type[Op]] = {}
-    pending: list[type[Op]] = [Op]
-    while pending:
-        for cls in pending.pop().__subclasses__():
-            pending.append(cls)
-            if cls.__module__.startswith("kir.ops.") and not cls.__name__.startswith("_"):
-                found[cls.__name__] = cls
-    return dict(sorted(found.items()))

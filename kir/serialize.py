@@ -39,7 +39,8 @@ from kir.errors import FormatError, KirError
 from kir.files import replacing
 from kir.graph import Graph, Node, Origin, Value
 from kir.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
-from kir.op import Op, all_ops, field_names
+from kir.op import Op, field_names
+from kir.ops import all_ops
 from kir.ops.structural import Data
 from kir.regular_files import open_regular
 from kir.types import DType, TensorType, as_dtype, parse_type

@@ -11,7 +11,8 @@ import pytest
 from kir.errors import ShapeError
 from kir.graph import Graph, Node
 from kir.interpreter import Plan
-from kir.op import Array, Op, all_ops
+from kir.op import Array, Op
+from kir.ops import all_ops
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub
 from kir.ops.linear import MatMul

@@ -1,5 +1,6 @@
 """The operators, one frozen dataclass each: declaration, type rule and meaning in NumPy together."""
 
+from kir.op import Op
 from kir.ops import attention as attention
 from kir.ops import convolution as convolution
 from kir.ops import elementwise as elementwise
@@ -17,3 +18,19 @@ from kir.ops import shape as shape
 from kir.ops import sparse as sparse
 from kir.ops import spectral as spectral
 from kir.ops import structural as structural
+
+_GROUPS = (
+    *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),
+    *(reduce, resize, shape, sparse, spectral, structural),
+)
+
+
+def all_ops() -> dict[str, type[Op]]:
+    """Return every operator class by name, in the order of the names."""
+    found = {
+        name: cls
+        for group in _GROUPS
+        for name, cls in vars(group).items()
+        if isinstance(cls, type) and issubclass(cls, Op) and cls is not Op and not name.startswith("_")
+    }
+    return dict(sorted(found.items()))

@@ -14,7 +14,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
 from kir.interpreter import run
-from kir.op import all_ops
+from kir.ops import all_ops
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu
 from kir.ops.linear import Dense

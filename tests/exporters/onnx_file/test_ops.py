@@ -19,7 +19,8 @@ from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
 from kir.graph import Graph, Origin, Value
-from kir.op import all_ops, field_names
+from kir.op import field_names
+from kir.ops import all_ops
 from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu
 from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
