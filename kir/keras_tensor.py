@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -81,6 +81,12 @@ class KerasTensor(SymbolicOperators):
     @property
     def _keras_history(self) -> History:
         return History(self.call.layer, self.call.layer.calls.index(self.call), self.index)
+
+    def record(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call of a function of `kir.backend` that this tensor is among the arguments of."""
+        from kir.functional import record_operation
+
+        return record_operation(function, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"

@@ -21,7 +21,6 @@ import numpy as np
 from kir.dims import Dim, Sym, divide_exactly, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
-from kir.functional import record_operation as record_operation
 from kir.graph import Graph
 from kir.keras_tensor import Call, shape_with_none
 from kir.keras_tensor import KerasTensor as KerasTensor

@@ -32,6 +32,10 @@ from kir.types import DType, Shape, TensorType, as_dtype, type_of
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
 
+# See `register_functions`: this module stands below the backend and does not import it.
+_BACKEND: dict[str, Any] = {}
+_NUMPY: dict[str, Any] = {}
+
 
 class SymbolicOperators:
     """Python's operators and NumPy's protocols, each handed to the function of `kir.backend` of that name.
@@ -441,18 +445,25 @@ def _evaluate(op: Op, inputs: tuple[Any, ...]) -> Any:
     return op.eval(*arrays)
 
 
-def _backend(name: str, *args: Any, **kwargs: Any) -> Any:
-    from kir import backend
+def register_functions(backend: Mapping[str, Any], numpy: Mapping[str, Any]) -> None:
+    """Enter what Python's operators and NumPy's functions do to symbolic tensors: called once, by `kir.backend`.
 
-    return getattr(backend, name)(*args, **kwargs)
+    Args:
+        backend: the functions of `kir.backend` by name.
+        numpy: those that stand for functions of NumPy, by NumPy's name.
+    """
+    _BACKEND.update(backend)
+    _NUMPY.update(numpy)
+
+
+def _backend(name: str, *args: Any, **kwargs: Any) -> Any:
+    return _BACKEND[name](*args, **kwargs)
 
 
 def _numpy_function(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
-    from kir import backend
-
-    function = backend.NUMPY_FUNCTIONS.get(name)
+    function = _NUMPY.get(name)
     if function is None:
-        raise TraceError(f"np.{name} cannot be traced; kir.backend has: {', '.join(sorted(backend.NUMPY_FUNCTIONS))}")
+        raise TraceError(f"np.{name} cannot be traced; kir.backend has: {', '.join(sorted(_NUMPY))}")
     return function(*args, **kwargs)
 
 

@@ -61,23 +61,22 @@ def operation(function: Function) -> Function:
 
     @functools.wraps(function)
     def apply(*args: Any, **kwargs: Any) -> Any:
-        if _holds_functional(args) or (kwargs and _holds_functional(kwargs.values())):
-            from kir.model import record_operation
-
-            return record_operation(apply, args, kwargs)
-        return function(*args, **kwargs)
+        functional = _functional_in((*args, *kwargs.values()))
+        return function(*args, **kwargs) if functional is None else functional.record(apply, args, kwargs)
 
     return apply  # type: ignore[return-value]
 
 
-def _holds_functional(values: Iterable[Any]) -> bool:
+def _functional_in(values: Iterable[Any]) -> Any:
+    """The first tensor of a functional model among the values and in lists of them; None if there is none."""
     for value in values:
         if isinstance(value, (list, tuple)):
-            if _holds_functional(value):
-                return True
+            found = _functional_in(value)
+            if found is not None:
+                return found
         elif isinstance(value, SymbolicOperators) and not isinstance(value, Tensor):
-            return True
-    return False
+            return value
+    return None
 
 
 # Operands
