@@ -275,14 +275,25 @@ def test_no_process_outlives_kir(number: signal.Signals, tmp_path: Path) -> None
     np.save(tmp_path / "x.npy", np.array(2**62))
     command = [sys.executable, "-m", "kir.cli", "run", "endless.onnx", "x=x.npy"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, start_new_session=True)
-    children = wait_for_child(process.pid)
-    time.sleep(0.5)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Whoever runs the tests may ignore interrupts, as a shell does for its background jobs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        children = wait_for_child(process.pid)
+        time.sleep(0.5)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.kill()
+        process.communicate(timeout=30)
+    finally:
         process.kill()
-    process.communicate(timeout=30)
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     deadline = time.monotonic() + 30
     while any(map(is_alive, children)) and time.monotonic() < deadline:
