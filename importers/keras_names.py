@@ -16,8 +16,8 @@ from kir.backend import image
 from kir.errors import UnsupportedError
 from kir.importers import keras_functions as functions
 from kir.keras_tensor import KerasTensor
-from kir.layers.base import dtype_policy
 from kir.layers.input_spec import InputSpec
+from kir.layers.policy import dtype_policy
 from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
 from kir.ops.opaque import for_training

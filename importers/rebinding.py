@@ -16,7 +16,8 @@ import numpy as np
 
 from kir import initializers
 from kir.importers.keras_stand_in import PACKAGES, MissingNameError, StandIn
-from kir.layers.base import DTypePolicy, Weight, dtype_policy
+from kir.layers.policy import DTypePolicy, dtype_policy
+from kir.layers.weight import Weight
 from kir.types import as_dtype
 
 # Where the real libraries keep what they offer under other names, and those names; the longest first.

@@ -93,7 +93,7 @@ def set_dtype_policy(name: str | None) -> None:
     Raises:
         InvalidArgumentError: there is no such policy.
     """
-    from kir.layers.base import dtype_policy as policy_of
+    from kir.layers.policy import dtype_policy as policy_of
 
     _settings().dtype_policy = None if name is None else policy_of(name).name
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from kir.functional import record_call
 from kir.keras_tensor import KerasTensor
-from kir.layers.base import Layer, Weight, first_call_parameter
+from kir.layers.base import Layer, first_call_parameter
 from kir.layers.input import Input
+from kir.layers.weight import Weight
 from kir.structure import flatten, map_structure
 from kir.types import as_dtype
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kir.layers.base import Layer, Weight, numbered
+from kir.layers.base import Layer, numbered
+from kir.layers.weight import Weight
 from kir.model import Model
 from kir.naming import unique
 

@@ -19,11 +19,12 @@ from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_masks
 from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer
 from kir.layers.categorical import IndexLookup, encode
 from kir.layers.convolutional import Convolutional
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
+from kir.layers.weight import Weight
 from kir.model import Model
 from kir.op import Array
 from kir.ops.resize import KERNELS

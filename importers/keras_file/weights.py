@@ -21,7 +21,8 @@ from kir.importers.arrays import load_npz, load_safetensors
 from kir.importers.keras_file.archive import open_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
 from kir.importers.sections import Section, whole_file
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer
+from kir.layers.weight import Weight
 from kir.model import Model
 from kir.op import Array
 from kir.regular_files import require_regular

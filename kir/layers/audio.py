@@ -15,7 +15,8 @@ from kir import config
 from kir.arguments import boolean, choice, integer, number, optional_integer
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.initializers import STFT
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer
+from kir.layers.weight import Weight
 from kir.op import Array
 from kir.ops.convolution import Conv
 from kir.ops.shape import Concat, Transpose

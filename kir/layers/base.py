@@ -31,10 +31,8 @@ from kir.caching import cached
 from kir.dims import Sym
 from kir.errors import InvalidArgumentError, KirError, ShapeError, UnsupportedError
 from kir.layers.functions import function_config
-from kir.layers.policy import DTypePolicy as DTypePolicy
-from kir.layers.policy import dtype_policy as dtype_policy
-from kir.layers.weight import Weight as Weight
-from kir.layers.weight import stand_in as stand_in
+from kir.layers.policy import dtype_policy
+from kir.layers.weight import Weight, stand_in
 from kir.layers.weight_owner import WeightOwner
 from kir.limits import MAX_INT64
 from kir.naming import automatic_name, snake_case

@@ -21,8 +21,9 @@ from kir.backend.convolution import (
 )
 from kir.dims import is_known
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer
 from kir.layers.functions import call_function
+from kir.layers.weight import Weight
 from kir.trace import Tensor
 from kir.types import format_shape
 

@@ -16,7 +16,8 @@ from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, integer, integers, number, ordered
 from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, Weight
+from kir.layers.base import Layer
+from kir.layers.weight import Weight
 from kir.layers.wrappers import Wrapper
 from kir.ops import normalization
 from kir.ops.elementwise import Cast

@@ -19,7 +19,7 @@ from kir import backend as K
 from kir.arguments import boolean, choice, passed_on
 from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, Weight, layer_from_config, own_arguments, to_config
+from kir.layers.base import Layer, layer_from_config, own_arguments, to_config
 from kir.layers.rnn_cells import (
     RECURRENT_ACTIVATIONS,
     Cell,
@@ -37,6 +37,7 @@ from kir.layers.rnn_cells import (
     state_size,
     why_not_operator,
 )
+from kir.layers.weight import Weight
 from kir.naming import snake_case
 from kir.op import Op
 from kir.ops.elementwise import Cast, Mul, Sub, Where

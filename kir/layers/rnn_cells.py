@@ -23,8 +23,9 @@ from kir import backend as K
 from kir.arguments import boolean, choice, integer, number, optional_integer, passed_on
 from kir.dims import Dim
 from kir.errors import InvalidArgumentError, LimitError, ShapeError, UnsupportedError
-from kir.layers.base import Layer, layer_from_config, numbered, stand_in, to_config
+from kir.layers.base import Layer, layer_from_config, numbered, to_config
 from kir.layers.functions import call_function
+from kir.layers.weight import stand_in
 from kir.limits import MAX_COUNT, MAX_UNROLLED
 from kir.op import Array, Op
 from kir.ops import recurrent
