@@ -28,6 +28,7 @@ from kir.importers.keras_file.operations import OPERATIONS
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, to_config
 from kir.layers.core import Lambda
+from kir.layers.weight_owner import walk_layers
 from kir.model import Model, Sequential
 from kir.naming import snake_case
 from kir.registry import to_plain
@@ -85,7 +86,8 @@ def save_model(model: Model, path: Path) -> None:
     if path.suffix != ".keras":
         raise FormatError(f"cannot save a model to {path}: expected a name ending in .keras")
     description = to_json(model)
-    for layer in _all_layers(model):
+    layers: list[Layer] = list(walk_layers(model))
+    for layer in layers:
         if isinstance(layer, Model) and layer.is_subclassed:
             raise UnsupportedError(
                 f"{layer.name!r} is a subclass of Model, whose files need its code; use save_weights, and the script"
@@ -112,7 +114,7 @@ def to_json(model: Model, **options: Any) -> str:
     Raises:
         UnsupportedError: see `describe`, or the model has layers of Keras 2 that Keras 3 lacks or computes otherwise.
     """
-    found = _all_layers(model)
+    found: list[Layer] = list(walk_layers(model))
     has_masks = any(
         tensor.mask_type is not None
         for layer in found
@@ -143,17 +145,6 @@ def _is_same_for_its_inputs(layer: Layer) -> bool:
 
 def _write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
-
-
-def _all_layers(model: Model) -> list[Layer]:
-    found: dict[int, Layer] = {}
-    pending: list[Layer] = [model]
-    while pending:
-        layer = pending.pop()
-        if id(layer) not in found:
-            found[id(layer)] = layer
-            pending.extend(layer.sublayers())
-    return list(found.values())
 
 
 def describe(layer: Layer) -> dict[str, Any]:

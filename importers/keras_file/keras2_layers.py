@@ -25,6 +25,7 @@ from kir.layers.convolutional import Convolutional
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
 from kir.layers.weight import Weight
+from kir.layers.weight_owner import walk_layers
 from kir.model import Model
 from kir.op import Array
 from kir.ops.resize import KERNELS
@@ -396,10 +397,8 @@ def turn_kernels(model: Model, path: Path) -> None:
     Raises:
         UnsupportedError: the model has a convolution whose kernel Keras does not turn around either.
     """
-    pending: list[Layer] = [model]
-    while pending:
-        layer = pending.pop()
-        pending.extend(layer.sublayers())
+    whole: Layer = model
+    for layer in walk_layers(whole):
         if isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D | layers.Conv2DTranspose):
             layer.kernel.convert_saved = _turned
         elif isinstance(layer, layers.ConvLSTM2D):

@@ -23,6 +23,7 @@ from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
 from kir.importers.sections import Section, whole_file
 from kir.layers.base import Layer
 from kir.layers.weight import Weight
+from kir.layers.weight_owner import is_of_kir
 from kir.model import Model
 from kir.op import Array
 from kir.regular_files import require_regular
@@ -128,7 +129,7 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
                 file.find_dataset(name),
                 f"{weight.name} of layer {saved.path or saved.layer.name} ({name})",
             )
-        if not is_old and not type(saved.layer).__module__.startswith("kir."):
+        if not is_old and not is_of_kir(type(saved.layer)):
             found.problems.extend(_left_over(saved, groups, file))
     found.finish()
 

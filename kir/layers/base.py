@@ -33,7 +33,7 @@ from kir.errors import InvalidArgumentError, KirError, ShapeError, UnsupportedEr
 from kir.layers.functions import function_config
 from kir.layers.policy import dtype_policy
 from kir.layers.weight import Weight, stand_in
-from kir.layers.weight_owner import WeightOwner
+from kir.layers.weight_owner import WeightOwner, is_of_kir, walk_layers
 from kir.limits import MAX_INT64
 from kir.naming import automatic_name, snake_case
 from kir.op import Array
@@ -156,7 +156,7 @@ class Layer(WeightOwner):
 
         Of the user's own, the layers that are attributes, or in lists, tuples and dicts that are.
         """
-        if type(self).__module__.startswith("kir."):
+        if is_of_kir(type(self)):
             return {}
         return {place: layer for name, value in vars(self).items() for place, layer in _layers_at(name, value)}
 
@@ -294,11 +294,8 @@ class Layer(WeightOwner):
 
     def reset_states(self) -> None:
         """Lets the stateful layers, this one and those inside it, begin with zeros again."""
-        pending: list[Layer] = [self]
-        while pending:
-            layer = pending.pop()
+        for layer in walk_layers(self):
             layer.states = None
-            pending.extend(layer.sublayers())
 
     reset_state = reset_states
 
@@ -414,7 +411,7 @@ class Layer(WeightOwner):
     def keras_module(self) -> str:
         """Where Keras's files say that the class is; a class of the user's own is where it is written."""
         cls = type(self)
-        return "keras.layers" if cls.__module__.startswith("kir.") else cls.__module__
+        return "keras.layers" if is_of_kir(cls) else cls.__module__
 
     @property
     def described_name(self) -> str:
@@ -425,7 +422,7 @@ class Layer(WeightOwner):
     def registered_name(self) -> str | None:
         """The name by which Keras finds a class of the user's own."""
         cls = type(self)
-        return None if cls.__module__.startswith("kir.") else vars(cls).get("_keras_registered_name", cls.__name__)
+        return None if is_of_kir(cls) else vars(cls).get("_keras_registered_name", cls.__name__)
 
     @property
     def path(self) -> str:
@@ -505,10 +502,9 @@ class Layer(WeightOwner):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
         result = self.shared_config()
-        is_of_kir = type(self).__module__.startswith("kir.")
         for name in own_arguments(type(self)):
             # The user's own class may keep an argument as it likes, and add it in a `get_config` of its own.
-            if is_of_kir or hasattr(self, name):
+            if is_of_kir(type(self)) or hasattr(self, name):
                 result[name] = to_config(self.argument(name))
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = to_config(self.activity_regularizer)
@@ -581,11 +577,10 @@ class Layer(WeightOwner):
 
 def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
     """`build`, which sets `built`, too; one that kir did not write is given None for unknown sizes, as by Keras."""
-    is_of_kir = str(build.__module__).partition(".")[0] == "kir"
 
     @functools.wraps(build)
     def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
-        if not is_of_kir:
+        if not is_of_kir(build):
             shapes, named_shapes = _shapes_with_none((shapes, named_shapes))
         build(layer, *shapes, **named_shapes)
         names = list(inspect.signature(build).parameters)[1:]

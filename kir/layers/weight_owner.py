@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class WeightOwner:
         Those of the user's own classes may also be attributes, such as a `keras.Variable`.
         """
         own = self._own_weights
-        if not type(self).__module__.startswith("kir."):
+        if not is_of_kir(type(self)):
             known = {id(weight) for weight in own}
             own = own + [one for one in vars(self).values() if isinstance(one, Weight) and id(one) not in known]
         return sorted(own, key=lambda weight: not weight.made_trainable)
@@ -56,13 +56,10 @@ class WeightOwner:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        pending: list[WeightOwner] = [self]
-        while pending:
-            layer = pending.pop()
+        for layer in walk_layers(self):
             layer._trainable = bool(value)
             for weight in layer.own_weights:
                 weight.trainable = bool(value) and weight.made_trainable
-            pending.extend(layer.sublayers())
 
     def add_weight(
         self,
@@ -248,3 +245,23 @@ class WeightOwner:
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return sum(weight.size for weight in self.weights)
+
+
+Owner = TypeVar("Owner", bound=WeightOwner)
+
+
+def walk_layers(first: Owner) -> Iterator[Owner]:
+    """Yield a layer and all layers inside it, each once, and each before those that it owns. O(layers)."""
+    seen: set[int] = set()
+    pending: list[Any] = [first]
+    while pending:
+        layer = pending.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            pending.extend(reversed(layer.sublayers()))
+
+
+def is_of_kir(definition: Any) -> bool:
+    """Return whether a class or function is one of kir, and not of the user's."""
+    return str(definition.__module__).startswith("kir.")

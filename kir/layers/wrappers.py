@@ -26,6 +26,7 @@ from kir.layers.rnn import (
     with_steps,
 )
 from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, require_known_length, why_not_operator
+from kir.layers.weight_owner import walk_layers
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
@@ -324,13 +325,7 @@ class TimeDistributed(Wrapper):
         return map_structure(lambda _: next(leaves), outputs[0])
 
     def _is_stateful(self) -> bool:
-        pending: list[Layer] = [self.layer]
-        while pending:
-            layer = pending.pop()
-            if isinstance(layer, Recurrence) and layer.stateful:
-                return True
-            pending.extend(layer.sublayers())
-        return False
+        return any(isinstance(one, Recurrence) and one.stateful for one in walk_layers(self.layer))
 
     def _trace_layer(self, x: Tensor) -> Any:
         """The outputs of the layer, which adds no loss of its own, since Keras runs its `call` alone."""
