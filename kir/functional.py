@@ -138,7 +138,7 @@ def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str,
     Args:
         layer: is left as it is; one that is not built is not built by this, as in Keras.
         shapes: of the arguments of its `call`: full shapes with None for unknown sizes, or lists and dicts of them.
-        named_shapes: likewise, by the argument's name, behind which Keras has `_shape`; the first may be "input_shape".
+        named_shapes: likewise, by the argument's name and `_shape`, as in Keras; the first may be "input_shape".
     """
     tracer = Tracer(on_lost_mask="ignore")
     count = itertools.count()
@@ -175,11 +175,13 @@ def _left_unbuilt(layer: Layer) -> Iterator[None]:
         if not isinstance(one, Model):
             unbuilt += [] if one.built else [one]
             pending.extend(one.sublayers())
-    yield
-    for one in unbuilt:
-        one.built = False
-        one.build_shapes = {}
-        one._own_weights.clear()
+    try:
+        yield
+    finally:
+        for one in unbuilt:
+            one.built = False
+            one.build_shapes = {}
+            one._own_weights.clear()
 
 
 def _is_shape(value: Any) -> bool:
