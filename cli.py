@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from kir import __version__
+from kir.limits import MAX_INT64
 from kir.program import EXIT_INTERRUPTED, interrupts
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ provider_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."
 )
-# What ONNX can write down for a size.
-LARGEST_SIZE = 2**63 - 1
-
-batch_option = click.option("--batch", type=click.IntRange(1, LARGEST_SIZE), help="Fix the batch size.")
+batch_option = click.option("--batch", type=click.IntRange(1, MAX_INT64), help="Fix the batch size.")
 shapes_option = click.option(
     "--input-shapes",
     multiple=True,
@@ -858,9 +856,9 @@ def _parse_size(size: str, text: str) -> Dim:
     from kir.errors import InvalidArgumentError
 
     parsed = parse_dim(size)
-    if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= LARGEST_SIZE:
+    if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= MAX_INT64:
         raise InvalidArgumentError(
-            f"--input-shapes expects sizes from 0 to {LARGEST_SIZE}, or names for unknown ones; received {size!r} in "
+            f"--input-shapes expects sizes from 0 to {MAX_INT64}, or names for unknown ones; received {size!r} in "
             f"{text!r}"
         )
     return parsed

@@ -148,7 +148,7 @@ def _write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def describe(layer: Layer) -> dict[str, Any]:
-    """A layer, model or operation as Keras's files describe it, in values that JSON can hold.
+    """Return a layer, model or operation as Keras's files describe it, in values that JSON can hold.
 
     Raises:
         UnsupportedError: it is a recorded function that is no operation of Keras, or is called with something that
@@ -162,7 +162,7 @@ def describe(layer: Layer) -> dict[str, Any]:
 
 
 def model_config(model: Model) -> dict[str, Any]:
-    """The config of a functional or sequential model: its layers and, of a functional one, how they are called.
+    """Return the config of a functional or sequential model: its layers and, of a functional one, how they are called.
 
     Raises:
         UnsupportedError: see `describe`.
@@ -189,7 +189,7 @@ def model_config(model: Model) -> dict[str, Any]:
 
 
 def _places(model: Model) -> dict[int, tuple[str, int]]:
-    """For each call, by its id, the name of its layer and which of that layer's calls in the model it is."""
+    """Return for each call, by its id, the name of its layer and which of that layer's calls in the model it is."""
     counts: dict[int, int] = {}
     places = {id(x.call): (x.call.layer.name, 0) for x in model.inputs}
     for call in model.recorded:
@@ -200,7 +200,7 @@ def _places(model: Model) -> dict[int, tuple[str, int]]:
 
 
 def _references(structure: Any, places: Mapping[int, tuple[str, int]]) -> Any:
-    """Inputs or outputs as `[layer, call, output]`; Keras counts the calls of a functional model from 1 here."""
+    """Return inputs or outputs as `[layer, call, output]`; Keras counts the calls of a functional model from 1 here."""
     if isinstance(structure, KerasTensor):
         name, index = places[id(structure.call)]
         is_functional = isinstance(structure.call.layer, Model) and not isinstance(structure.call.layer, Sequential)
@@ -211,7 +211,7 @@ def _references(structure: Any, places: Mapping[int, tuple[str, int]]) -> Any:
 
 
 def _described(value: Any, places: Mapping[int, tuple[str, int]]) -> Any:
-    """An argument of a call."""
+    """Return an argument of a call."""
     if isinstance(value, KerasTensor):
         history = [*places[id(value.call)], value.index]
         config = {"shape": list(value.shape), "dtype": value.dtype, "keras_history": history}
@@ -224,7 +224,7 @@ def _described(value: Any, places: Mapping[int, tuple[str, int]]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a config as JSON can hold it.
+    """Return a value of a config as JSON can hold it.
 
     Raises:
         UnsupportedError: Keras's files hold nothing of the kind.
@@ -252,14 +252,14 @@ def _plain(value: Any) -> Any:
 
 
 def _operation(layer: Operation) -> tuple[str, dict[str, Any]]:
-    """Keras's class for a recorded function, and its config: the arguments that are no part of a call."""
+    """Return Keras's class for a recorded function, and its config: the arguments that are no part of a call."""
     name, given = _arguments(layer, layer.calls[0].arguments if layer.calls else ((), {}))
     kept = {key: value for key, value in given.items() if not _is_of_call(name, key)}
     return name, {"name": layer.name, **kept}
 
 
 def _call_arguments(layer: Layer, arguments: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a recorded call as Keras writes them; of an operation, those that are no part of its config.
+    """Return the arguments of a recorded call as Keras writes them; of an operation, those outside its config.
 
     They are given by position as long as none is left out.
     """
@@ -275,7 +275,7 @@ def _call_arguments(layer: Layer, arguments: Any) -> tuple[list[Any], dict[str, 
 
 
 def _arguments(layer: Operation, arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Keras's class for a recorded function, and all arguments of a call by kir's names, bound ones among them.
+    """Return Keras's class for a recorded function, and all arguments of a call by kir's names, bound ones among them.
 
     Raises:
         UnsupportedError: it is no operation of Keras.

@@ -21,7 +21,6 @@ from kir.graph import Graph
 from kir.mapped_files import require_unchanged
 from kir.model import Model, lower
 from kir.ops.opaque import Opaque
-from kir.ops.structural import Constant
 
 if TYPE_CHECKING:
     from kir.verify import Run, VerificationReport
@@ -134,7 +133,7 @@ def export_reference(
     """
     options = options or ExportOptions()
     chosen = check_request(path, options)
-    arrays = [node.op.value.array for node in reference.nodes() if isinstance(node.op, Constant)]
+    arrays = reference.constant_arrays()
     with replacing(path, DATA_FILE) as staged:
         with without_garbage_collection():
             progress("optimising")

@@ -15,7 +15,7 @@ import numpy as np
 
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window
-from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, most_unpacked
 from kir.mapped_files import map_file
 from kir.op import Array
 from kir.regular_files import open_regular
@@ -100,7 +100,7 @@ def _array_name(member: zipfile.ZipInfo) -> str:
 
 
 def _require_proportion(unpacked: int, size: int) -> None:
-    allowed = max(MAX_UNPACKED_BYTES, size * MAX_RATIO)
+    allowed = most_unpacked(size)
     if unpacked > allowed:
         raise ValueError(f"its arrays would unpack from {size} to {unpacked} bytes, and at most {allowed} are read")
 

@@ -13,7 +13,7 @@ from kir.structure import flatten
 
 
 def cut_model(model: Model, names: Sequence[str]) -> Model:
-    """The part of a model that computes the outputs of the layers of these names, with its weights.
+    """Return the part of a model that computes the outputs of the layers of these names, with its weights.
 
     Inputs that then feed nothing go.
 
@@ -47,7 +47,7 @@ def _outputs_of(model: Model, name: str) -> Any:
 
 
 def _inputs_of(outputs: Sequence[KerasTensor]) -> set[int]:
-    """The ids of the inputs that outputs depend on. O(calls)."""
+    """Return the ids of the inputs that outputs depend on. O(calls)."""
     found: set[int] = set()
     seen: set[int] = set()
     pending = list(outputs)

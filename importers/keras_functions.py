@@ -33,7 +33,7 @@ _uids: Counter[str] = Counter()
 
 
 def register(package: Any = "Custom", name: str | None = None) -> Any:
-    """`@keras.saving.register_keras_serializable()`: the class or function itself, which knows its registered name."""
+    """Return the class or function itself, which then knows its registered name: `register_keras_serializable`."""
     if callable(package):
         return register()(package)
 
@@ -47,17 +47,17 @@ def register(package: Any = "Custom", name: str | None = None) -> Any:
 
 
 def registered_name(value: Any) -> str:
-    """The name that a class or function was registered under; its own if it was not."""
+    """Return the name that a class or function was registered under; its own if it was not."""
     return str(getattr(value, "_keras_registered_name", value.__name__))
 
 
 def registered_object(name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None) -> Any:
-    """What was registered under a name, or is among the given; None for nothing."""
+    """Return what was registered under a name, or is among the given; None for nothing."""
     return {**(module_objects or {}), **CUSTOM_OBJECTS, **(custom_objects or {})}.get(name)
 
 
 def custom_objects() -> dict[str, Any]:
-    """What is registered, to be changed."""
+    """Return what is registered, to be changed."""
     return CUSTOM_OBJECTS
 
 
@@ -79,7 +79,7 @@ def custom_object_scope(objects: Mapping[str, Any]) -> Iterator[None]:
 def load_model(
     filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Model:
-    """The model in a `.keras` or `.h5` file, with its weights.
+    """Return the model in a `.keras` or `.h5` file, with its weights.
 
     Raises:
         FormatError, UnsupportedError: see `load_keras_model`.
@@ -88,7 +88,7 @@ def load_model(
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
-    """The model that `to_json` described, with weights that its initializers draw."""
+    """Return the model that `to_json` described, with weights that its initializers draw."""
     return model_from_config(json.loads(json_string), {**CUSTOM_OBJECTS, **(custom_objects or {})})
 
 
@@ -108,7 +108,7 @@ def load_weights(model: Model, filepath: Any, skip_mismatch: bool = False, **opt
 
 
 def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
-    """The same layers once more, with weights that their initializers draw.
+    """Return the same layers once more, with weights that their initializers draw.
 
     Raises:
         UnsupportedError: the copy is to have other inputs or layers.
@@ -120,7 +120,7 @@ def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
 
 
 def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **options: Any) -> Any:
-    """The layer or model that a config dict describes; anything else as it is."""
+    """Return the layer or model that a config dict describes; anything else as it is."""
     if not isinstance(given, Mapping) or "class_name" not in given:
         return given
     if "layers" in given.get("config", {}):
@@ -130,7 +130,7 @@ def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **o
 
 
 def serialize(value: Any) -> Any:
-    """A layer, model, initializer, regularizer or constraint as a config dict; anything else as it is."""
+    """Return a layer, model, initializer, regularizer or constraint as a config dict; anything else as it is."""
     return to_config(value)
 
 
@@ -150,17 +150,17 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def backend_name() -> str:
-    """What computes, in place of "tensorflow"."""
+    """Return what computes, in place of "tensorflow"."""
     return "kir"
 
 
 def set_dtype_policy(policy: Any) -> None:
-    """The default policy of layers, by its name or as an object."""
+    """Set the default policy of layers, by its name or as an object."""
     config.set_dtype_policy(dtype_policy(policy).name)
 
 
 def default_dtype_policy() -> DTypePolicy:
-    """The default policy of layers."""
+    """Return the default policy of layers."""
     return dtype_policy(None)
 
 
@@ -175,7 +175,7 @@ def variable(
     name: str | None = None,
     **ignored: Any,
 ) -> Weight:
-    """`keras.Variable`: a weight with the numbers that are given, or drawn by a function of shape and dtype."""
+    """Return a weight with the numbers that are given, or drawn by a function of shape and dtype: `keras.Variable`."""
     type = as_dtype(dtype or config.floatx())
     if not callable(initializer):
         array = np.asarray(initializer, type.numpy)
@@ -184,23 +184,23 @@ def variable(
 
 
 def get_uid(prefix: str = "") -> int:
-    """How often it was asked for this prefix, from 1 on."""
+    """Return how often it was asked for this prefix, from 1 on."""
     _uids[prefix] += 1
     return _uids[prefix]
 
 
 def standardize_dtype(dtype: Any) -> str:
-    """Keras's name of a dtype, that of `floatx` for None."""
+    """Return Keras's name of a dtype, that of `floatx` for None."""
     return as_dtype(dtype or config.floatx()).keras_name
 
 
 def is_float_dtype(dtype: Any) -> bool:
-    """Whether a dtype is one of floats."""
+    """Return whether a dtype is one of floats."""
     return as_dtype(dtype).is_float
 
 
 def is_int_dtype(dtype: Any) -> bool:
-    """Whether a dtype is one of integers."""
+    """Return whether a dtype is one of integers."""
     return as_dtype(dtype).is_integer
 
 
@@ -208,7 +208,7 @@ def is_int_dtype(dtype: Any) -> bool:
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
-    """One-hot rows of integers: (…,) → (…, num_classes)."""
+    """Return one-hot rows of integers: (…,) → (…, num_classes)."""
     labels = np.asarray(x, np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
@@ -216,7 +216,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
-    """An array divided by its norm along an axis."""
+    """Return an array divided by its norm along an axis."""
     norm = np.atleast_1d(np.linalg.norm(x, order, axis))
     norm[norm == 0] = 1
     return np.asarray(np.asarray(x) / np.expand_dims(norm, axis))
@@ -230,7 +230,7 @@ def pad_sequences(
     truncating: str = "pre",
     value: Any = 0.0,
 ) -> Array:
-    """Sequences of one length, cut or filled up in front ("pre") or at the end ("post"): (sequences, maxlen, …).
+    """Return sequences of one length, cut or filled up in front ("pre") or at the end: (sequences, maxlen, …).
 
     Raises:
         InvalidArgumentError: another way to cut or fill up.
@@ -249,13 +249,13 @@ def pad_sequences(
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-    """What a data set gives for a step of training."""
+    """Return what a data set gives for a step of training."""
     if y is None:
         return (x,) if isinstance(x, tuple | list) else x
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """The inputs, targets and weights in what a data set gives, None for those that are not there."""
+    """Return the inputs, targets and weights in what a data set gives, None for those that are not there."""
     given = tuple(data) if isinstance(data, tuple | list) else (data,)
     return (*given, None, None)[:3]

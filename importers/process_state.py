@@ -95,7 +95,7 @@ def _streams_restored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signal_handlers_restored() -> Iterator[None]:
-    """Only the main thread can set handlers. Handlers that Python does not know, it cannot set again."""
+    """Put handlers back. Only the main thread can; and handlers that Python does not know, it cannot set again."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

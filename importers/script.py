@@ -26,7 +26,7 @@ from kir.layers.base import Layer
 from kir.limits import MAX_SCRIPT_BYTES
 from kir.model import Model
 from kir.naming import reset_names
-from kir.regular_files import open_regular
+from kir.regular_files import read_regular
 
 
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
@@ -109,8 +109,7 @@ def split_name(source: str) -> tuple[Path, str | None]:
 
 def _compile(path: Path) -> tuple[ast.Module, CodeType]:
     try:
-        with open_regular(path, "a Python script that builds a model") as file:
-            source = file.read(MAX_SCRIPT_BYTES)
+        source = read_regular(path, "a Python script that builds a model", MAX_SCRIPT_BYTES)
         tree = ast.parse(source, str(path))
         # Absolute: functions of the script are looked up by their file, and it may go to another folder.
         return tree, compile(tree, str(path.absolute()), "exec")

@@ -18,7 +18,7 @@ class Section:
     label: str
 
     def open(self) -> Window:
-        """A file object that sees nothing but the section."""
+        """Return a file object that sees nothing but the section."""
         return Window(self)
 
 
@@ -55,7 +55,7 @@ class Window(io.RawIOBase):
         return len(chunk)
 
     def read(self, size: int = -1) -> bytes:
-        """As in `io.RawIOBase`, but never more than the largest read that was allowed."""
+        """Read as `io.RawIOBase` does, but never more than the largest read that was allowed."""
         left = max(0, self._section.size - self._position)
         size = left if size is None or size < 0 else min(size, left)
         if self._largest_read is not None and size > self._largest_read:
@@ -64,5 +64,5 @@ class Window(io.RawIOBase):
 
 
 def whole_file(file: BinaryIO, path: Path) -> Section:
-    """All of an open file."""
+    """Return all of an open file."""
     return Section(file, 0, file.seek(0, io.SEEK_END), str(path))

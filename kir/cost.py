@@ -58,7 +58,7 @@ class Cost:
 
 
 def require_runnable(graph: Graph, sizes: Mapping[str, int]) -> None:
-    """Nothing, if a run of the graph takes a bounded amount of memory.
+    """Check that a run of the graph takes a bounded amount of memory.
 
     Raises:
         LimitError: it takes more than `MAX_RUN_BYTES`; the message names the node.
@@ -82,7 +82,7 @@ def describe(cost: Cost, sizes: Mapping[str, int]) -> str:
 
 
 def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
-    """What a run in float64 costs. O(nodes + edges).
+    """Return what a run in float64 costs. O(nodes + edges).
 
     Sizes that only a run tells count as 1.
 
@@ -115,7 +115,7 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
 
 
 def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:
-    """How many products a convolution or a matrix product adds up for each element of its result; 1 for others."""
+    """Return how many products a convolution or a matrix product sums for each element of its result; 1 for others."""
     a, b, *_ = (*inputs, None, None)
     if isinstance(op, Conv | ConvTranspose) and b is not None:
         return math.prod(_known(b.shape[1:]))
@@ -123,7 +123,7 @@ def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:
 
 
 def workspace_bytes(op: Op, inputs: Sequence[TensorType | None], outputs: Iterable[TensorType]) -> int:
-    """What an operator takes beside its inputs and outputs, where that may be more than they are."""
+    """Return what an operator takes beside its inputs and outputs, where that may be more than they are."""
     first = inputs[0] if inputs else None
     if first is None or not all(map(is_known, first.shape)):
         return 0
@@ -161,7 +161,7 @@ def _kernel_sizes(kernel: TensorType | None) -> tuple[int, ...]:
 
 
 def _known(shape: Iterable[object]) -> list[int]:
-    """The sizes; those that only a run tells are 1."""
+    """Return the sizes; those that only a run tells are 1."""
     return [size if isinstance(size, int) else 1 for size in shape]
 
 

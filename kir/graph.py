@@ -20,7 +20,7 @@ import networkx as nx
 from kir.caching import cached
 from kir.dims import Dim, Sym, substitute
 from kir.errors import GraphError, KirError
-from kir.op import Op, Types
+from kir.op import Array, Op, Types
 from kir.ops.structural import Constant, Input, Output
 from kir.types import TensorType, require_sizes
 
@@ -64,7 +64,7 @@ class Node:
         self.op = op
         self._inputs = list(inputs)
         self.origin = origin
-        types = _infer_types(op, [None if value is None else value.type for value in self._inputs])
+        types = output_types(op, [None if value is None else value.type for value in self._inputs])
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
 
     @property
@@ -97,7 +97,12 @@ def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[Tenso
 _infer = cached(_infer_anew, 4096)
 
 
-def _infer_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:
+def output_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:
+    """Return the types of an operator's outputs, from those of its inputs; None for an absent one.
+
+    Raises:
+        ShapeError: the operator cannot work on these types.
+    """
     return _infer(op.__class__, op, *types) if types else _infer_anew(op.__class__, op)
 
 
@@ -352,6 +357,10 @@ class Graph:
                 _learn_sizes(old_value.type, new_value.type, sizes)
         return graph
 
+    def constant_arrays(self) -> list[Array]:
+        """Return the arrays of all constants. O(nodes)."""
+        return [node.op.value.array for node in self.nodes() if isinstance(node.op, Constant)]
+
     def infer_types(self, sizes: Mapping[str, Dim]) -> Iterator[tuple[Node, tuple[TensorType, ...]]]:
         """Yield the types of each node's outputs where symbolic sizes have the given values: what `specialize` would
         give, without the graph. O(nodes + edges) in all.
@@ -366,7 +375,7 @@ class Graph:
                 outputs: tuple[TensorType, ...] = (node.output.type,)
             else:
                 op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
-                outputs = _infer_types(op, [types[value] for value in node.inputs])
+                outputs = output_types(op, [types[value] for value in node.inputs])
             for value, type in zip(node.outputs, outputs, strict=True):
                 types[value] = type
                 _learn_sizes(value.type, type, sizes)

@@ -26,6 +26,13 @@ MAX_DIRECTORY_BYTES: Final = 4 << 20
 # Weights hardly compress; what unpacks to more than this, and to more than so many times its size, is no model.
 MAX_UNPACKED_BYTES: Final = 256 << 20
 MAX_RATIO: Final = 100
+
+
+def most_unpacked(packed: int) -> int:
+    """Return how many bytes so many may unpack to."""
+    return max(MAX_UNPACKED_BYTES, packed * MAX_RATIO)
+
+
 # A model inside a model adds 5 levels; Python's own limit of about 1000 calls must never be what stops us.
 MAX_DEPTH: Final = 200
 # Lists and dicts and their items: of these, not of its text, a document takes up memory.

@@ -39,10 +39,9 @@ def map_file(file: BinaryIO, label: str, offset: int = 0, size: int | None = Non
     Raises:
         FormatError: the file has fewer bytes.
     """
-    status = os.fstat(file.fileno())
-    size = status.st_size - offset if size is None else size
-    if size < 0 or offset + size > status.st_size:
-        raise FormatError(f"{label} ends at byte {status.st_size}; expected {size} bytes at {offset}: copy it again")
+    available = os.fstat(file.fileno()).st_size
+    size = available - offset if size is None else size
+    _require_bytes(label, available, offset, size)
     if size == 0:
         return np.zeros(0, np.uint8)
     # Mapping begins on a page, so what lies before is cut off.
@@ -69,8 +68,7 @@ def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shap
     size = int(np.prod([*shape, dtype.itemsize], dtype=object))
     with open_regular(path, expected) as file:
         status = os.fstat(file.fileno())
-        if offset + size > status.st_size:
-            raise FormatError(f"{path} ends at byte {status.st_size}; expected {size} bytes at {offset}: copy it again")
+        _require_bytes(str(path), status.st_size, offset, size)
         key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         whole = _shared.get(key)
         if whole is None:
@@ -79,13 +77,18 @@ def map_array(path: Path, expected: str, dtype: np.dtype[Any], offset: int, shap
     return array
 
 
+def _require_bytes(label: str, available: int, offset: int, size: int) -> None:
+    if size < 0 or offset + size > available:
+        raise FormatError(f"{label} ends at byte {available}; expected {size} bytes at {offset}: copy it again")
+
+
 def is_mapped(array: Any) -> bool:
-    """Whether an array is a view of a mapped file."""
+    """Return whether an array is a view of a mapped file."""
     return isinstance(_owner(array), mmap.mmap)
 
 
 def _owner(array: Any) -> Any:
-    """What the memory of an array belongs to."""
+    """Return what the memory of an array belongs to."""
     owner = array
     while isinstance(owner, memoryview | np.ndarray):
         owner = owner.obj if isinstance(owner, memoryview) else owner.base
@@ -116,7 +119,7 @@ _lost: list[str] = []  # the labels of mappings whose pages had to become zeros,
 
 
 def require_unchanged(arrays: Iterable[Array] | None = None) -> None:
-    """Nothing, if the files that arrays are mapped from are as they were when they were opened.
+    """Check that the files that arrays are mapped from are as they were when they were opened.
 
     Args:
         arrays: what was computed from; by default, all that is mapped. Pages that were lost count in any case, as

@@ -166,13 +166,13 @@ def open_closed_streams() -> None:
 
 
 def raw_of(stream: TextIO) -> io.RawIOBase:
-    """What is below the buffers of a stream."""
+    """Return what is below the buffers of a stream."""
     raw: io.RawIOBase = getattr(stream.buffer, "raw", stream.buffer)  # type: ignore[arg-type]
     return raw
 
 
 def raw_for_results() -> io.RawIOBase:
-    """Standard output for results alone.
+    """Return standard output for results alone.
 
     What else is written to its descriptor goes to standard error, such as that of the programs that a model script
     starts. On Windows the descriptor stays, for the console takes all characters only there.
@@ -185,13 +185,13 @@ def raw_for_results() -> io.RawIOBase:
 
 
 def guarded(stream: TextIO, raw: io.RawIOBase, name: str | None) -> TextIO:
-    """A stream like this one with a `Sink` at its bottom, which takes every character whatever its encoding."""
+    """Return a stream like this one with a `Sink` at its bottom, which takes every character whatever its encoding."""
     buffer = io.BufferedWriter(Sink(raw, name))
     return io.TextIOWrapper(buffer, stream.encoding, "kir", line_buffering=bool(stream.line_buffering))
 
 
 def describe_character(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that an encoding has not, as an error handler of `codecs`."""
+    """Return what stands for characters that an encoding has not, as an error handler of `codecs`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]

@@ -44,8 +44,21 @@ def open_regular(path: Path, expected: str) -> Iterator[BinaryIO]:
             raise FormatError(f"cannot read {path}: {error.strerror or error}; expected {expected}") from None
 
 
+def read_regular(path: Path, expected: str, most: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        FormatError: as `open_regular`; or the file has more than `most` bytes, and none of them was read.
+    """
+    with open_regular(path, expected) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FormatError(f"{path} has {size} bytes; at most {most} are read; expected {expected}")
+        return file.read()
+
+
 def require_regular(path: Path, expected: str) -> None:
-    """Nothing, if a file can be opened as `open_regular` does; for files that a library opens itself.
+    """Check that a file can be opened as `open_regular` does; for files that a library opens itself.
 
     Raises:
         FormatError: as `open_regular`.

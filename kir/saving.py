@@ -21,7 +21,7 @@ class Saving:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
-        """A new model from what `get_config` gave, with weights that its initializers draw.
+        """Return a new model from what `get_config` gave, with weights that its initializers draw.
 
         Raises:
             FormatError: the config is not one of Keras.
@@ -36,7 +36,7 @@ class Saving:
         return model_from_config(description, custom_objects)
 
     def to_json(self: Any, **kwargs: Any) -> str:
-        """The model without its weights, as Keras's `model_from_json` reads it; `kwargs` are those of `json.dumps`.
+        """Return the model without its weights, for Keras's `model_from_json`; `kwargs` are those of `json.dumps`.
 
         Raises:
             UnsupportedError: see `get_config`.

@@ -71,15 +71,14 @@ def load_graph(path: Path) -> Graph:
     Raises:
         FormatError: the file cannot be read or is not a saved graph; the message names it and what was expected.
     """
-    try:
-        with open_regular(path, "a file of Graph.save") as file, zipfile.ZipFile(file) as archive:
-            graph = _Reader(archive, os.fstat(file.fileno()).st_size).graph()
-        graph.check()
-    except FormatError as error:
-        raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
-    except (KirError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
-        # RuntimeError: an encrypted member; NotImplementedError: an unknown compression.
-        raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
+    with open_regular(path, "a file of Graph.save") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                graph = _Reader(archive, os.fstat(file.fileno()).st_size).graph()
+            graph.check()
+        except (KirError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
+            # RuntimeError: an encrypted member; NotImplementedError: an unknown compression.
+            raise FormatError(f"{path} is not a graph that kir saved: {error}") from error
     return graph
 
 

@@ -29,7 +29,7 @@ class Body(Layer):
     model: Any
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layers of the model."""
+        """Return the layers of the model."""
         return dict(self.model.owned_layers())
 
     @property
@@ -42,12 +42,12 @@ class Body(Layer):
         self.model.ensure_built(input_shape)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """What the model says."""
+        """Return what the model says."""
         return self.model.compute_mask(inputs, mask)
 
 
 def body_of(model: Any) -> Body:
-    """A layer that does what the model does."""
+    """Return a layer that does what the model does."""
     cls = type(model)
 
     @functools.wraps(cls.call)
@@ -63,7 +63,7 @@ def body_of(model: Any) -> Body:
 
 
 def connect(model: Any, given: Any) -> tuple[Any, Any]:
-    """Inputs like the given tensors or arrays, of any batch, and what the model makes of them.
+    """Return inputs like the given tensors or arrays, of any batch, and what the model makes of them.
 
     Raises:
         KirError: the model's `call` cannot be traced.
@@ -83,7 +83,7 @@ def connect(model: Any, given: Any) -> tuple[Any, Any]:
 
 
 def placeholders(input_shape: Any) -> Any:
-    """Inputs of the default dtype, from what `build` is given: a shape, or lists and dicts of shapes."""
+    """Return inputs of the default dtype, from what `build` is given: a shape, or lists and dicts of shapes."""
     if isinstance(input_shape, Mapping):
         return {name: placeholders(shape) for name, shape in input_shape.items()}
     if all(size is None or isinstance(size, int) for size in input_shape):

@@ -130,7 +130,7 @@ class Training:
         return self._unmeasured(return_dict)
 
     def evaluate(self: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
-        """NaN for the loss, or a list (or dict, by name) of NaN for the loss and every metric; and a warning."""
+        """Return NaN for the loss, or a list (or dict) of NaN for the loss and every metric; and warn of that."""
         warnings.warn(
             f"{self.name!r} was not evaluated: kir measures no losses and metrics, and gives NaN for them", stacklevel=2
         )
@@ -166,7 +166,7 @@ def _metric_name(metric: Any) -> str:
 
 def _idle(name: str) -> Callable[..., None]:
     def method(self: Any, *args: Any, **kwargs: Any) -> None:
-        """Accepted: it only prepares, or follows, training."""
+        """Accept the call: it only prepares, or follows, training."""
 
     method.__name__ = name
     return method
@@ -174,7 +174,7 @@ def _idle(name: str) -> Callable[..., None]:
 
 def _refused(name: str) -> Callable[..., None]:
     def method(self: Any, *args: Any, **kwargs: Any) -> None:
-        """Always an error: kir does not train.
+        """Refuse: kir does not train.
 
         Raises:
             UnsupportedError: always.

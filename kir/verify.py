@@ -242,7 +242,7 @@ def verify_file(
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         for feeds, expected in runs:
             comparison.add(expected, _run(session, feeds))
-    require_unchanged(_constants(graph))
+    require_unchanged(graph.constant_arrays())
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
@@ -290,10 +290,6 @@ def _threads_for(cost: Cost) -> int:
     if cost.work <= THREADED_WORK:
         return 1
     return max(1, min(os.cpu_count() or 1, RUNS, MAX_RUN_BYTES // cost.bytes))
-
-
-def _constants(graph: Graph) -> list[Array]:
-    return [node.op.value.array for node in graph.nodes() if isinstance(node.op, Constant)]
 
 
 def _as_file(model: ModelFile) -> Path | bytes:
@@ -763,7 +759,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
                 f"the second model fails on inputs that the first takes ({shape_of_feeds(feeds)}): {error}"
             ) from error
         comparison.add(expected, actual)
-    require_unchanged([*_constants(a), *_constants(b)])
+    require_unchanged([*a.constant_arrays(), *b.constant_arrays()])
     return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
 
 

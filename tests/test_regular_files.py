@@ -21,6 +21,7 @@ from kir.importers.keras_file import load_keras_model
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import run_script
 from kir.layers import Dense
+from kir.limits import MAX_SCRIPT_BYTES
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "a.onnx": import_graph,
@@ -112,3 +113,18 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     for load in (lambda: load_npz(tmp_path / "a.npz"), lambda: load_npy(tmp_path / "a.npy")):
         with pytest.raises(FormatError, match="pickled objects, which are never read"):
             load()
+
+
+def test_what_has_too_many_bytes_is_refused_and_not_read_in_part(tmp_path):
+    """The beginning of a script is a script, too, and may build another model."""
+    path = tmp_path / "a.py"
+    path.write_bytes(b"x = 1\n" + b"#" * MAX_SCRIPT_BYTES)
+
+    with pytest.raises(ScriptError, match=rf"a\.py has {MAX_SCRIPT_BYTES + 6} bytes; at most {MAX_SCRIPT_BYTES} are"):
+        run_script(path)
+
+
+def test_a_graph_that_is_not_there_is_named_once(tmp_path):
+    with pytest.raises(FormatError) as caught:
+        Graph.load(tmp_path / "none.kir")
+    assert str(caught.value) == f"there is no file {tmp_path / 'none.kir'}; expected a file of Graph.save"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
 from kir.exporters.onnx_file.probe import layer_of, load_model, serialize
-from kir.exporters.onnx_file.session import Model
+from kir.exporters.onnx_file.session import ModelFile
 
 
-def describe_killer(model: Model, dies: Callable[[bytes], bool]) -> str:
-    """The first node of a model with which it is deadly, and the node's layer, in words; "" if it cannot be found.
+def describe_killer(model: ModelFile, dies: Callable[[bytes], bool]) -> str:
+    """Name the first node of a model with which it is deadly, and the node's layer; "" if it cannot be found.
 
     Args:
         model: what onnxruntime died of, at most 2 GiB.
@@ -37,7 +37,7 @@ def describe_killer(model: Model, dies: Callable[[bytes], bool]) -> str:
 
 
 def _first_nodes(model: ModelProto, nodes: Sequence[NodeProto]) -> bytes:
-    """A model of some nodes, whose outputs are all values that none of them reads, and the model's own."""
+    """Return a model of some nodes, whose outputs are all values that none of them reads, and the model's own."""
     copy = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     graph = copy.graph
     graph.name = model.graph.name

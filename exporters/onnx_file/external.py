@@ -47,7 +47,7 @@ def locate(tensor: TensorProto, folder: Path) -> Place:
 
 
 def require_inside(model: ModelProto, folder: Path) -> None:
-    """Nothing, if the external data of all tensors of a model, however deep, can be located.
+    """Check that the external data of all tensors of a model, however deep, can be located.
 
     Raises:
         FormatError: as `locate`.

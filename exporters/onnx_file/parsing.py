@@ -106,7 +106,7 @@ def count_messages(content: bytes, enough: int) -> int:
 
 @cached
 def _fields_of(descriptor: Any) -> Mapping[int, Any]:
-    """The fields of a message that are messages, with their descriptors, or texts, with None; by number."""
+    """Return the fields of a message that are messages, with their descriptors, or texts, with None; by number."""
     return {
         field.number: field.message_type
         for field in descriptor.fields
@@ -115,7 +115,7 @@ def _fields_of(descriptor: Any) -> Mapping[int, Any]:
 
 
 def _delimited_fields(content: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The number and the place of every length-delimited field of a message, until it ends or breaks."""
+    """Yield the number and the place of every length-delimited field of a message, until it ends or breaks."""
     while position < end:
         tag, position = _varint(content, position, end)
         kind = tag & 7
@@ -135,7 +135,7 @@ def _delimited_fields(content: bytes, position: int, end: int) -> Iterator[tuple
 
 
 def _varint(content: bytes, position: int, end: int) -> tuple[int, int]:
-    """A number of 7 bits per byte, and the position after it."""
+    """Return a number of 7 bits per byte, and the position after it."""
     byte = content[position] if position < end else 0
     if byte < 0x80:
         return byte, position + 1

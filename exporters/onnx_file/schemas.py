@@ -36,7 +36,7 @@ class Signature:
 
 @cached
 def signature(op_type: str, opset: int) -> Signature:
-    """The signature of one of ONNX's own operators at an opset."""
+    """Return the signature of one of ONNX's own operators at an opset."""
     schema = defs.get_schema(op_type, opset)
     inputs, outputs = (tuple(one.type_str for one in given) for given in (schema.inputs, schema.outputs))
     listed = {one.type_param_str: one.allowed_type_strs for one in schema.type_constraints}
@@ -53,7 +53,7 @@ def signature(op_type: str, opset: int) -> Signature:
 def find_refused(
     nodes: Iterable[NodeProto], dtypes: MutableMapping[str, DType], opset: int
 ) -> tuple[str, DType] | None:
-    """The first operator that does not take an element type that it is given, with that type; None if all do.
+    """Return the first operator that does not take an element type that it is given, with that type; None if all do.
 
     Operators of other domains take anything.
 

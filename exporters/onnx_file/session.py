@@ -35,7 +35,7 @@ from kir.naming import decoded
 from kir.regular_files import require_regular
 
 Array = np.ndarray[Any, Any]
-Model = Path | bytes  # a file, or a serialized model
+ModelFile = Path | bytes  # a file, or a serialized model
 
 CPU = "CPUExecutionProvider"
 
@@ -123,7 +123,7 @@ class Entry:
 class Session:
     """A model that onnxruntime has loaded, in a worker process where the system allows that (see `worker`)."""
 
-    def __init__(self, worker: Worker, model: Model, provider: str, **settings: Any) -> None:
+    def __init__(self, worker: Worker, model: ModelFile, provider: str, **settings: Any) -> None:
         """Loads a model; see `make_session`."""
         self._worker = worker
         self._number = number = next(_numbers)
@@ -154,7 +154,7 @@ class Session:
 
 
 def make_session(
-    model: Model,
+    model: ModelFile,
     provider: str = "cpu",
     *,
     threads: int | None = None,
@@ -183,7 +183,7 @@ def make_session(
         raise _with_killer(error, model, provider, None) from None
 
 
-def _with_killer(error: CrashError, model: Model, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
+def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
     """The error with the node that onnxruntime dies of, if it can be found, and what to do."""
     from kir.exporters.onnx_file.crash import describe_killer
 
@@ -207,7 +207,7 @@ def _with_killer(error: CrashError, model: Model, provider: str, feeds: Mapping[
     return CrashError(f"{error}{found}; {advice}")
 
 
-def _shown(model: Model) -> str:
+def _shown(model: ModelFile) -> str:
     return "the model" if isinstance(model, bytes) else str(model)
 
 
@@ -225,7 +225,7 @@ def _unload(number: int) -> None:
     _loaded.pop(number, None)  # absent if loading it failed
 
 
-def _keep_loaded(number: int, model: Model, provider: str, **settings: Any) -> tuple[tuple[Entry, ...], ...]:
+def _keep_loaded(number: int, model: ModelFile, provider: str, **settings: Any) -> tuple[tuple[Entry, ...], ...]:
     session = _loaded[number] = _load(model, provider, **settings)
     groups = (session.get_inputs(), session.get_outputs(), session.get_overridable_initializers())
     return tuple(tuple(Entry(one.name, one.type, tuple(one.shape)) for one in group) for group in groups)
@@ -236,7 +236,7 @@ def _run_loaded(number: int, feeds: dict[str, Array]) -> dict[str, Array]:
 
 
 def _load(
-    model: Model,
+    model: ModelFile,
     provider: str,
     *,
     threads: int | None = None,
@@ -268,7 +268,7 @@ def _load(
     return session
 
 
-def _read(onnxruntime: Any, model: Model, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+def _read(onnxruntime: Any, model: ModelFile, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
     if isinstance(model, Path):
         require_regular(model, "an ONNX file")
     source = model if isinstance(model, bytes) else decoded(str(model))
@@ -287,7 +287,7 @@ NOT_LOADED = re.compile(
 NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does not support (\w+) yet")
 
 
-def _missing_kernel(model: Model, message: str) -> UnsupportedError | None:
+def _missing_kernel(model: ModelFile, message: str) -> UnsupportedError | None:
     """The error to raise if onnxruntime refuses to load a model for want of a kernel; None if that is not why."""
     match = NOT_LOADED.search(message)
     if match is None:
@@ -403,7 +403,7 @@ def _to_array(value: Any) -> Array:
     return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape()).copy()
 
 
-def node_providers(model: Model, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
+def node_providers(model: ModelFile, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
     """Where each node ran: execution providers by node name, in the order of execution, from a profile of one run.
 
     The nodes are those that onnxruntime runs: fused ones have names of its own.
@@ -415,7 +415,7 @@ def node_providers(model: Model, feeds: Mapping[str, Array], provider: str = "cp
     return worker.call(f"profiling {_shown(model)}", _profile, model, dict(feeds), provider)
 
 
-def _profile(model: Model, feeds: dict[str, Array], provider: str) -> dict[str, str]:
+def _profile(model: ModelFile, feeds: dict[str, Array], provider: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="kir-profile-") as folder:
         session = _load(model, provider, profile_prefix=str(Path(folder) / "profile"))
         try:
@@ -430,7 +430,7 @@ def _profile(model: Model, feeds: dict[str, Array], provider: str) -> dict[str, 
     }
 
 
-def fallback_nodes(model: Model, feeds: Mapping[str, Array], provider: str) -> list[str]:
+def fallback_nodes(model: ModelFile, feeds: Mapping[str, Array], provider: str) -> list[str]:
     """The nodes that ran on the CPU although another provider was asked for; none if the CPU was.
 
     Raises:

@@ -39,7 +39,7 @@ class Worker(Protocol):
     """Where functions run that use onnxruntime. What they keep in global variables lives as long as the worker."""
 
     def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the function returns or raises; `doing` completes "onnxruntime died while …".
+        """Return what the function returns or raises; `doing` completes "onnxruntime died while …".
 
         Raises:
             CrashError: the process died.
@@ -117,7 +117,7 @@ class ForkedProcess:
         self._later.append((function, number))
 
     def _fate(self) -> str:
-        """How the process, which has ended, has ended."""
+        """Say how the process ended."""
         status = self.end()
         if status is None or not os.WIFSIGNALED(status):
             code = "an unknown code" if status is None else os.waitstatus_to_exitcode(status)
@@ -150,7 +150,7 @@ def _end(pid: int, requests: IO[bytes], answers: IO[bytes]) -> int | None:
 
 
 def shared_worker(uses_device: bool) -> Worker:
-    """The worker of this process that is in use, or a new one.
+    """Return the worker of this process that is in use, or a new one.
 
     Args:
         uses_device: whether a provider other than the CPU's is to be used.
@@ -230,7 +230,7 @@ def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, 
 
 
 def _picklable(error: BaseException) -> BaseException:
-    """The error, if it can be sent; else its text."""
+    """Return the error, if it can be sent; else its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -91,8 +91,8 @@ def export_graph(
         path: the file to write.
         opset: 13 or newer; by default the newest that onnxruntime supports fully, or 18 where its AveragePool is faster
             there.
-        external_data: "yes" puts weights into a second file, named like the first with a digest of the weights and
-            ".data" behind; "no" keeps them in the model; "auto" does the former near protobuf's limit of 2 GiB.
+        external_data: "yes" puts weights into a second file, named like the first, followed by a digest of the
+            weights and ".data"; "no" keeps them in the model; "auto" does the former near protobuf's limit of 2 GiB.
         metadata: entries for the model's `metadata_props`; they win over `graph.metadata`.
 
     Raises:

@@ -15,7 +15,7 @@ from kir import config as settings
 from kir.errors import FormatError
 from kir.fitting import build_fitting
 from kir.importers.cutting import cut_model
-from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS, Archive, open_file
+from kir.importers.keras_file.archive import CONFIG, EXPECTED, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import Origin, build_model
 from kir.importers.keras_file.document import parse
@@ -26,6 +26,7 @@ from kir.importers.keras_file.weights import load_legacy_weights, load_weights, 
 from kir.importers.sections import whole_file
 from kir.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
 from kir.model import Model
+from kir.regular_files import read_regular
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 MODEL_WEIGHTS = "model_weights"
@@ -122,12 +123,7 @@ def _read_hdf5(path: Path, request: Request) -> Model:
 
 
 def _read_config(path: Path, request: Request) -> Model:
-    with open_file(path) as file:
-        size = whole_file(file, path).size
-        if size > MAX_CONFIG_BYTES:
-            raise FormatError(f"{path} has {size} bytes; at most {MAX_CONFIG_BYTES} of a configuration are read")
-        file.seek(0)
-        description = parse(file.read(), str(path))
+    description = parse(read_regular(path, EXPECTED, MAX_CONFIG_BYTES), str(path))
     model = request.build(path, description, description)
     if request.weights is None and model.weights:
         _require_drawable(model, path)

@@ -9,18 +9,19 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window, whole_file
-from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, most_unpacked
 from kir.regular_files import open_regular
 
 CONFIG = "config.json"
 METADATA = "metadata.json"
 WEIGHTS = "model.weights.h5"
+EXPECTED = "a .keras, .h5 or .json file that Keras wrote"
 
 LOCAL_HEADER_BYTES = 30
 ENCRYPTED = 0x1
@@ -110,7 +111,7 @@ class Archive:
         packed, unpacked = member.compress_size, member.file_size
         if member.compress_type == zipfile.ZIP_STORED and packed != unpacked:
             raise FormatError(f"{self.path}: {name} is stored, but has the sizes {packed} and {unpacked}")
-        if unpacked > max(MAX_UNPACKED_BYTES, packed * MAX_RATIO):
+        if unpacked > most_unpacked(packed):
             raise FormatError(
                 f"{self.path}: {name} would unpack from {packed} to {unpacked} bytes; "
                 f"at most {MAX_RATIO} times as many are read"
@@ -176,12 +177,6 @@ class Archive:
             raise FormatError(f"{self.path}: {member.filename} ends {left} bytes early; copy the file again")
 
 
-@contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
-    """The file, open while the context is. What was memory-mapped from it stays readable.
-
-    Raises:
-        FormatError: there is no such file, or it cannot be opened.
-    """
-    with open_regular(path, "a .keras, .h5 or .json file that Keras wrote") as file:
-        yield file
+def open_file(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Open a file while the context is open, as `open_regular` does. What was memory-mapped from it stays readable."""
+    return open_regular(path, EXPECTED)

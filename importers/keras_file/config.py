@@ -31,6 +31,7 @@ from kir.importers.keras_file.functions import (
 from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, old_function, with_old_functions
 from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
+from kir.importers.keras_file.unused import FUNCTIONAL_NAMES, MODEL_NAMES
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, call_parameters
 from kir.layers.input import InputLayer
@@ -40,8 +41,6 @@ from kir.model import Model, Sequential
 from kir.registry import KERAS_PACKAGES
 from kir.structure import flatten, map_structure
 
-FUNCTIONAL_NAMES = frozenset({"Functional", "Model"})
-MODEL_NAMES = FUNCTIONAL_NAMES | {"Sequential"}
 LAYERS: dict[str, type[Layer]] = {
     name: cls
     for name, cls in vars(kir.layers).items()
@@ -275,7 +274,7 @@ class Builder:
                 f"expected a subclass of kir.layers.Layer"
             )
         config = resolve_functions(description["config"], self.origin.custom_objects)
-        return custom.from_config(with_old_functions(config) if self.is_old else config)
+        return custom.from_config(with_old_functions(config) if self.origin.is_old else config)
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The constructor arguments of one of kir's layers, whatever version of Keras wrote them."""
@@ -286,12 +285,7 @@ class Builder:
         if name == "Lambda":
             return _lambda_arguments(arguments, self.origin)
         resolved = resolve_functions(arguments, self.origin.custom_objects)
-        return modern_arguments(name, resolved, self.origin.version) if self.is_old else resolved
-
-    @property
-    def is_old(self) -> bool:
-        """Whether Keras 2 or 1 wrote the file."""
-        return self.origin.is_old
+        return modern_arguments(name, resolved, self.origin.version) if self.origin.is_old else resolved
 
     def _make_sequential(self, config: Any, path: str) -> Model:
         descriptions = config if isinstance(config, list) else config["layers"]
@@ -447,7 +441,7 @@ class Builder:
         """
         if is_reference(structure):
             return self._find_tensor(as_reference(structure), layers, results)
-        if self.is_old and isinstance(structure, list) and len(structure) == 1:
+        if self.origin.is_old and isinstance(structure, list) and len(structure) == 1:
             return self._map_tensors(structure[0], layers, results)
         if isinstance(structure, dict) and structure:
             return {key: self._map_tensors(item, layers, results) for key, item in structure.items()}
@@ -459,7 +453,7 @@ class Builder:
         self, given: Reference, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
     ) -> Any:
         layer = layers.get(given.layer)
-        is_counted_from_1 = isinstance(layer, Model) and (self.is_old or not isinstance(layer, Sequential))
+        is_counted_from_1 = isinstance(layer, Model) and (self.origin.is_old or not isinstance(layer, Sequential))
         found = Reference(given.layer, given.call - is_counted_from_1, given.output)
         if (found.layer, found.call) not in results:
             raise FormatError(f"there is no call {given.call} of a layer {given.layer!r}")

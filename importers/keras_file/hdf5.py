@@ -16,7 +16,7 @@ import numpy as np
 from kir.errors import FormatError, KirError
 from kir.importers.keras_file.attributes import read_texts
 from kir.importers.sections import Section
-from kir.limits import MAX_RATIO, MAX_UNPACKED_BYTES
+from kir.limits import MAX_RATIO, most_unpacked
 from kir.mapped_files import map_file
 from kir.op import Array
 
@@ -109,8 +109,7 @@ class Hdf5File:
         """Chunks are unpacked into memory; how much of it all of them together take is limited."""
         largest_chunk = int(np.prod([*dataset.chunks, dataset.dtype.itemsize], dtype=object))
         self._unpacked_bytes += max(size, largest_chunk)
-        allowed = max(MAX_UNPACKED_BYTES, self.section.size * MAX_RATIO)
-        if self._unpacked_bytes > allowed or stored > self.section.size:
+        if self._unpacked_bytes > most_unpacked(self.section.size) or stored > self.section.size:
             raise FormatError(
                 f"{self.section.label}: {dataset.name} would unpack from {stored} to {size} bytes; at most "
                 f"{MAX_RATIO} times the size of the file are read"

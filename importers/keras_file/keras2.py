@@ -33,14 +33,14 @@ MEANINGLESS_FOR: Mapping[str, frozenset[str]] = {
     **{f"SpatialDropout{rank}D": frozenset({"noise_shape"}) for rank in (1, 2, 3)},
     **{
         f"Random{what}": frozenset({"rng_type"})
-        for what in (*("Brightness", "Contrast", "Crop", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom"),)
+        for what in ("Brightness", "Contrast", "Crop", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
     },
 }
 
 
 @operation
 def crelu(x: TensorLike) -> Any:
-    """Return relu of x, and behind it on the last axis relu of -x: (…, n) → (…, 2n), as in tf.nn."""
+    """Return relu of x and of -x, joined on the last axis: (…, n) → (…, 2n), as in tf.nn."""
     return K.concatenate([K.relu(x), K.relu(K.negative(x))], -1)
 
 

@@ -47,7 +47,7 @@ class Discretization(layers.Discretization):
     """
 
     def build(self, input_shape: Any) -> None:
-        """The boundaries of a layer that adapted to data."""
+        """Make the weight of a layer that adapted to data: the summary that its boundaries come from."""
         self.summary: Weight | None = None
         if self.bin_boundaries is None:
             self.summary = self.new_weight(
@@ -62,7 +62,7 @@ class Discretization(layers.Discretization):
         return int(self.num_bins or 1) if self.bin_boundaries is None else len(self.bin_boundaries) + 1
 
     def boundaries(self, x: Tensor) -> Any:
-        """Those that were given, or found."""
+        """Return the boundaries that were given, or found."""
         return (
             super().boundaries(x)
             if self.summary is None
@@ -70,7 +70,7 @@ class Discretization(layers.Discretization):
         )
 
     def _boundaries(self, summary: Array) -> Array:
-        """The boundaries [n] from the summary [2, m]: numbers of the data in order, and how many each stands for."""
+        """Return the boundaries [n] from the summary [2, m]: sorted numbers, and how many each stands for."""
         share = 1 / self.bin_count
         if summary.shape[1] * share < 1:
             raise UnsupportedError(
@@ -154,7 +154,7 @@ class RandomCrop(layers.RandomCrop):
     """Random windows of images in training; at inference the middle of that ratio, resized."""
 
     def transform(self, images: Tensor) -> Any:
-        """The images, of the size (height, width)."""
+        """Return the images, of the size (height, width)."""
         size = (self.height, self.width)
         resized = K.image.resize(
             K.cast(images, "float32"), size, crop_to_aspect_ratio=True, data_format=self.data_format
@@ -180,13 +180,13 @@ def resize(x: Any, sizes: Mapping[int, Any], interpolation: str) -> Any:
 
 
 def _cubic_weights(given: int, wanted: int) -> Array:
-    """TensorFlow's table of the kernel has 1024 places between two elements."""
+    """Return the weights by TensorFlow's table of the kernel, which has 1024 places between two elements."""
     places = _places(given, wanted)
     return _normalized(KERNELS["cubic"], np.floor(places) + np.round((places - np.floor(places)) * 1024) / 1024, given)
 
 
 def _area_weights(given: int, wanted: int) -> Array:
-    """How much of each new element lies in each old one."""
+    """Return how much of each new element lies in each old one."""
     ratio = given / wanted
     starts = np.arange(wanted)[:, None] * ratio
     overlaps = np.minimum(starts + ratio, np.arange(given) + 1) - np.maximum(starts, np.arange(given))
@@ -204,7 +204,7 @@ def _mitchell_cubic(x: Array) -> Array:
 
 
 def _places(given: int, wanted: int) -> Array:
-    """Where the middles of new elements are among the old ones."""
+    """Return where the middles of new elements are among the old ones."""
     return (np.arange(wanted) + 0.5) * (given / wanted) - 0.5
 
 
@@ -231,7 +231,7 @@ class Average(keras2_masks.Average):
     """The mean of the inputs; of integers it is what TensorFlow's division gives, float64 for those of 32 bits."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """Masked steps as any others."""
+        """Return the mean, in which masked steps count as any others."""
         dtypes = [x.type.dtype for x in inputs]
         if not any(dtype.is_float for dtype in dtypes):
             wide = "float64" if any(dtype in WIDE_INTEGERS for dtype in dtypes) else "float32"
@@ -274,7 +274,7 @@ class SeparableConv1D(layers.SeparableConv1D):
         return super().call(K.pad(inputs, widths))
 
     def get_config(self) -> dict[str, Any]:
-        """With the padding that was given."""
+        """Return the config with the padding that was given."""
         return super().get_config() | ({"padding": "causal"} if self.is_causal else {})
 
 
@@ -411,5 +411,5 @@ def turn_kernels(model: Model, path: Path) -> None:
 
 
 def _turned(kernel: Array) -> Array:
-    """A kernel [*window, in, out] with its window turned around."""
+    """Return a kernel [*window, in, out] with its window turned around."""
     return np.flip(kernel, tuple(range(kernel.ndim - 2)))

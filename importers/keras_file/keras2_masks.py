@@ -37,7 +37,7 @@ class _Merge(ElementwiseMerge):
         return super().call(inputs)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Where all inputs that have a mask are valid."""
+        """Return where all inputs that have a mask are valid."""
         return _all_valid(mask)
 
 
@@ -66,10 +66,10 @@ class Subtract(_Merge, layers.Subtract):
 
 
 class Concatenate(layers.Concatenate):
-    """The inputs one behind the other."""
+    """The inputs joined along an axis."""
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The masks likewise; on an axis that they lack, where all of them are valid."""
+        """Return the masks joined likewise; on an axis that they lack, where all of them are valid."""
         known = _known(mask)
         if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
             return _all_valid(mask)
@@ -100,7 +100,7 @@ class SpectralNormalization(layers.SpectralNormalization):
     supports_masking = True
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """What the layer inside makes of it."""
+        """Return what the layer inside makes of it."""
         return self.layer.compute_mask(inputs, mask)
 
 
@@ -111,7 +111,7 @@ class TimeDistributed(layers.TimeDistributed):
     _made: Tensor | None = None
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """What the layer inside makes of each step; of a step where it makes nothing, whether anything in it is valid.
+        """Return what the layer inside makes of each step; where it makes nothing, whether anything in a step is valid.
 
         (batch, time, …) → (batch, time, …), or (batch, time).
         """
@@ -170,12 +170,12 @@ MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | {
 
 
 def _known(masks: Any) -> list[Any]:
-    """The masks that there are."""
+    """Return the masks that there are."""
     given = masks if isinstance(masks, Sequence) else [masks]
     return [mask for mask in given if mask is not None]
 
 
 def _all_valid(masks: Any) -> Any:
-    """Where all masks that there are say so; None if there are none."""
+    """Return where all masks that there are say so; None if there are none."""
     known = _known(masks)
     return reduce(K.logical_and, known) if known else None

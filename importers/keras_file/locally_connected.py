@@ -78,7 +78,7 @@ class LocallyConnected(Convolutional):
         self.implementation = implementation
 
     def build(self, input_shape: Any) -> None:
-        """kernel (places, window·channels, filters) and bias (*places, filters)."""
+        """Make the kernel (places, window·channels, filters) and the bias (*places, filters)."""
         is_first = self.data_format == "channels_first"
         channels, *sizes = input_shape[1:] if is_first else (input_shape[-1], *input_shape[1:-1])
         if len(sizes) != self.rank or not all(isinstance(size, int) for size in (channels, *sizes)):
@@ -127,7 +127,7 @@ class LocallyConnected(Convolutional):
         return call_function("activation", self.activation, y)
 
     def _windows(self, x: Tensor) -> Any:
-        """The elements of each window: (batch, *places, *window, channels), or (…, channels, *window) in front."""
+        """Return the elements of each window: (batch, *places, *window, channels), or (…, channels, *window)."""
         is_first = self.data_format == "channels_first"
         x = K.moveaxis(x, 1, -1) if is_first else x
         picked = []

@@ -12,7 +12,9 @@ from typing import Any
 from kir.importers.keras_file.document import is_reference, walk
 from kir.layers.base import Layer
 
-MODEL_NAMES = frozenset({"Functional", "Model", "Sequential"})
+# The classes of models, in files.
+FUNCTIONAL_NAMES = frozenset({"Functional", "Model"})
+MODEL_NAMES = FUNCTIONAL_NAMES | {"Sequential"}
 
 # Where Keras's operations between layers are written, which are no layers.
 OPERATION_MODULES = ("keras.src.ops", "keras.ops", "keras.src.activations")
@@ -44,7 +46,7 @@ class Unused(Layer):
         return [first] * self.outputs if self.outputs > 1 else first
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """None: nobody reads it."""
+        """Return None: nobody reads the mask."""
         return None
 
 
@@ -59,7 +61,7 @@ STAND_INS: dict[str, type[Unused]] = {"kir>unused": Unused, "kir>unused_operatio
 
 
 def without_unused(description: Any, outputs: Sequence[str]) -> Any:
-    """A description in which stand-ins take the places of the layers that none of the outputs depends on.
+    """Return a description in which stand-ins take the places of the layers that none of the outputs depends on.
 
     Models inside stay, and so does everything that is not described as Keras describes it: reading it says why.
 
@@ -83,7 +85,7 @@ def without_unused(description: Any, outputs: Sequence[str]) -> Any:
 
 
 def _needed(layers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> set[str]:
-    """The names of the layers that the outputs depend on. O(layers)."""
+    """Return the names of the layers that the outputs depend on. O(layers)."""
     sources = {_name(layer): {name for name, _ in _references(layer.get("inbound_nodes"))} for layer in layers}
     found: set[str] = set()
     pending = [name for name in outputs if name in sources]
@@ -96,7 +98,7 @@ def _needed(layers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> set[
 
 
 def _references(nodes: Any) -> list[tuple[str, int]]:
-    """The layers whose outputs calls take, and which output of each."""
+    """Return the layers whose outputs calls take, and which output of each."""
     found = []
     for _, item in walk(nodes):
         if isinstance(item, list) and is_reference(item[:3]):
@@ -105,7 +107,7 @@ def _references(nodes: Any) -> list[tuple[str, int]]:
 
 
 def _counted_outputs(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many outputs of each layer others refer to."""
+    """Return how many outputs of each layer others refer to."""
     counts: dict[str, int] = {}
     for layer in layers:
         for name, output in _references(layer.get("inbound_nodes")):
@@ -114,7 +116,7 @@ def _counted_outputs(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _stand_in(layer: Mapping[str, Any], outputs: int) -> Mapping[str, Any]:
-    """The description of the stand-in for a layer; inputs and models stay."""
+    """Return the description of the stand-in for a layer; inputs and models stay."""
     name, class_name = _name(layer), layer.get("class_name")
     if class_name in (*MODEL_NAMES, "InputLayer") or not isinstance(class_name, str):
         return layer
@@ -130,7 +132,7 @@ def _stand_in(layer: Mapping[str, Any], outputs: int) -> Mapping[str, Any]:
 
 
 def _bare(node: Any) -> Any:
-    """A call with its tensors alone, in the order of its arguments, on which the order of layers depends."""
+    """Return a call with its tensors alone, in the order of its arguments, on which the order of layers depends."""
     if isinstance(node, Mapping):
         return {"args": [_tensors([node.get("args"), node.get("kwargs")])], "kwargs": {}}
     return (
@@ -139,7 +141,7 @@ def _bare(node: Any) -> Any:
 
 
 def _tensors(arguments: Any) -> list[Any]:
-    """The tensors in arguments, from left to right; those in a dict by its keys."""
+    """Return the tensors in arguments, from left to right; those in a dict by its keys."""
     found: list[Any] = []
     pending = [arguments]
     while pending:

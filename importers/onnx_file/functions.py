@@ -60,7 +60,7 @@ def _require_bounded(model: ModelProto, what: str) -> None:
 
 
 def _costs(functions: Mapping[Key, FunctionProto], what: str) -> dict[Key, Cost]:
-    """What a call of each function comes to: those that it calls first, without recursion."""
+    """Return what a call of each function costs: first those that it calls, without recursion."""
     bodies = {key: list(_all_nodes(function.node)) for key, function in functions.items()}
     costs: dict[Key, Cost] = {}
     for first in functions:
@@ -88,7 +88,7 @@ def _cost(node: NodeProto, costs: Mapping[Key, Cost]) -> Cost:
 
 
 def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """The nodes, and those of the graphs inside them."""
+    """Yield the nodes, and those of the graphs inside them."""
     for node in nodes:
         yield node
         for graph in walk_subgraphs(node):

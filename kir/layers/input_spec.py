@@ -44,13 +44,13 @@ class InputSpec:
             self.ndim = len(self.shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Return the arguments."""
         names = ("dtype", "shape", "ndim", "max_ndim", "min_ndim", "axes", "optional")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """What `get_config` described."""
+        """Return what `get_config` described."""
         return cls(**config)
 
     def check(self, shape: Sequence[Any], owner: str) -> None:

@@ -32,7 +32,7 @@ class DTypePolicy:
 
 
 def dtype_policy(given: Any) -> DTypePolicy:
-    """The policy for a name ("float32", "mixed_float16"), a config dict, a dtype or a policy; None is the default.
+    """Return the policy for a name ("float32", "mixed_float16"), a config, a dtype or a policy; None is the default.
 
     Raises:
         InvalidArgumentError: there is no such policy.

@@ -105,7 +105,7 @@ class Weight(Variable, NDArrayOperatorsMixin):
         return self.array
 
     def traced(self) -> Any:
-        """A constant of the trace that is open; where none is, the numbers."""
+        """Return a constant of the trace that is open; where none is, the numbers."""
         tracer = current_tracer()
         if tracer is None:
             return self.array
@@ -128,5 +128,5 @@ class Weight(Variable, NDArrayOperatorsMixin):
 
 
 def stand_in(shape: tuple[int, ...], dtype: DType) -> Array:
-    """An array that takes no memory, for a trace that only asks for types: no weight is drawn or read for that."""
+    """Return an array that takes no memory, for a trace that only asks for types: no weight is drawn for that."""
     return np.broadcast_to(np.zeros((), dtype.numpy), shape)

@@ -34,7 +34,7 @@ class WeightOwner:
     _own_weights: list[Weight]
 
     def sublayers(self) -> Sequence[WeightOwner]:
-        """The layers that this one owns."""
+        """Return the layers that this one owns."""
         raise NotImplementedError
 
     @property
@@ -76,7 +76,7 @@ class WeightOwner:
         name: str | None = None,
         **ignored: Any,
     ) -> Weight:
-        """A new weight, by the arguments of Keras 3, or of Keras 2, which began with the name.
+        """Return a new weight, by the arguments of Keras 3, or of Keras 2, which began with the name.
 
         Without an initializer it is drawn by "glorot_uniform", or zeros if it is no float. How training aggregates it
         means nothing here, nor does anything else that is ignored.
@@ -140,7 +140,7 @@ class WeightOwner:
         trainable: bool = True,
         dtype: DType | None = None,
     ) -> Weight:
-        """A new weight of this layer, for the layers of kir.
+        """Return a new weight of this layer, for the layers of kir.
 
         Raises:
             ShapeError: a size is symbolic.
@@ -205,7 +205,7 @@ class WeightOwner:
         return [weight for weight in self.weights if id(weight) not in trainable]
 
     def get_weights(self) -> list[Array]:
-        """The arrays of `weights`."""
+        """Return the arrays of `weights`."""
         return [weight.array for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -243,7 +243,7 @@ class WeightOwner:
             weight.assign(store[str(index)])
 
     def count_params(self) -> int:
-        """How many numbers the weights hold."""
+        """Return how many numbers the weights hold."""
         return sum(weight.size for weight in self.weights)
 
 

@@ -19,10 +19,11 @@ from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
+from kir.graph import output_types
 from kir.op import Op, field_names
 from kir.ops.opaque import Opaque
 from kir.ops.structural import Constant, Input, Output
-from kir.types import DType, TensorType, as_dtype
+from kir.types import DType, as_dtype
 
 Names = str | tuple[str, ...]
 Exporter = Callable[..., Names]
@@ -94,7 +95,7 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
             "opset"
         )
     names = _emit(emitter, op, [x if x is y else _cast(emitter, x, y) for x, y in zip(widened, inputs, strict=True)])
-    wanted, found = (_output_types(op, given) for given in (inputs, widened))
+    wanted, found = (output_types(op, [None if x is None else x.type for x in given]) for given in (inputs, widened))
     emitter.types.update(zip(names, found, strict=True))
     return tuple(
         emitter.node("Cast", [name], to=onnx_dtype(own.dtype)) if name and own.dtype is not computed.dtype else name
@@ -132,11 +133,6 @@ def _cast(emitter: Emitter, wanted: Tensor | None, given: Tensor | None) -> Tens
     name = emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype))
     emitter.types[name] = wanted.type
     return replace(wanted, name=name)
-
-
-def _output_types(op: Op, inputs: Sequence[Tensor | None]) -> tuple[TensorType, ...]:
-    types = op.infer(*(None if x is None else x.type for x in inputs))
-    return types if isinstance(types, tuple) else (types,)
 
 
 def _emit(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, ...]:
