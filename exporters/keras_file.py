@@ -32,7 +32,6 @@ from kir.layers.weight_owner import walk_layers
 from kir.model import Model, Sequential
 from kir.naming import snake_case
 from kir.registry import to_plain
-from kir.structure import flatten
 from kir.types import DType
 
 # Where the layers of Keras 2 are that compute something else, and those that do so with masks alone.
@@ -115,13 +114,7 @@ def to_json(model: Model, **options: Any) -> str:
         UnsupportedError: see `describe`, or the model has layers of Keras 2 that Keras 3 lacks or computes otherwise.
     """
     found: list[Layer] = list(walk_layers(model))
-    has_masks = any(
-        tensor.mask_type is not None
-        for layer in found
-        for call in layer.calls
-        for tensor in flatten(call.arguments)
-        if isinstance(tensor, KerasTensor)
-    )
+    has_masks = any(tensor.mask_type is not None for layer in found for call in layer.calls for tensor in call.inputs)
     for layer in found:
         module = type(layer).__module__.rpartition(".")[2]
         is_other = module in OLD_MODULES and not _is_same_for_its_inputs(layer)
@@ -138,9 +131,9 @@ def to_json(model: Model, **options: Any) -> str:
 
 def _is_same_for_its_inputs(layer: Layer) -> bool:
     """Return whether a layer of Keras 2 computes on its inputs what that of Keras 3 does."""
-    inputs = [tensor for call in layer.calls for tensor in flatten(call.arguments) if isinstance(tensor, KerasTensor)]
+    dtypes = {tensor.type.dtype for call in layer.calls for tensor in call.inputs}
     is_same = SAME_FOR_FLOAT32.get(type(layer))
-    return is_same is not None and is_same(layer) and {x.type.dtype for x in inputs} == {DType.FLOAT32}
+    return is_same is not None and is_same(layer) and dtypes == {DType.FLOAT32}
 
 
 def _write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -53,7 +53,7 @@ def registered_name(value: Any) -> str:
 
 def registered_object(name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None) -> Any:
     """Return what was registered under a name, or is among the given; None for nothing."""
-    return {**(module_objects or {}), **CUSTOM_OBJECTS, **(custom_objects or {})}.get(name)
+    return ((module_objects or {}) | _known_objects(custom_objects)).get(name)
 
 
 def custom_objects() -> dict[str, Any]:
@@ -84,12 +84,17 @@ def load_model(
     Raises:
         FormatError, UnsupportedError: see `load_keras_model`.
     """
-    return load_keras_model(Path(filepath), custom_objects={**CUSTOM_OBJECTS, **(custom_objects or {})})
+    return load_keras_model(Path(filepath), custom_objects=_known_objects(custom_objects))
+
+
+def _known_objects(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what is registered and what is given, which wins."""
+    return {**CUSTOM_OBJECTS, **(given or {})}
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """Return the model that `to_json` described, with weights that its initializers draw."""
-    return model_from_config(json.loads(json_string), {**CUSTOM_OBJECTS, **(custom_objects or {})})
+    return model_from_config(json.loads(json_string), _known_objects(custom_objects))
 
 
 def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: Any = None, **options: Any) -> None:
@@ -124,7 +129,7 @@ def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **o
     if not isinstance(given, Mapping) or "class_name" not in given:
         return given
     if "layers" in given.get("config", {}):
-        return model_from_config(dict(given), {**CUSTOM_OBJECTS, **(custom_objects or {})})
+        return model_from_config(dict(given), _known_objects(custom_objects))
     registered = registered_object(str(given.get("registered_name")), custom_objects)
     return layer_from_config(given) if registered is None else registered.from_config(given["config"])
 

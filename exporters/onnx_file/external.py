@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PureWindowsPath
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto
 
 from kir.errors import FormatError
+from kir.exporters.onnx_file.subgraphs import walk_subgraphs
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,22 @@ def _path_and_size(location: str, folder: Path, what: str) -> tuple[Path, int]:
 
 
 def _all_tensors(model: ModelProto) -> Iterator[TensorProto]:
-    graphs: list[GraphProto] = [model.graph]
-    nodes: list[NodeProto] = [node for function in model.functions for node in function.node]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.initializer
-            nodes.extend(graph.node)
-            continue
-        for attribute in nodes.pop().attribute:
+    outer = [node for part in (model.graph, *model.functions) for node in part.node]
+    inner = [graph for node in outer for graph in walk_subgraphs(node)]
+    for graph in (model.graph, *inner):
+        yield from graph.initializer
+        yield from _parts(graph.sparse_initializer)
+    for node in chain(outer, *(graph.node for graph in inner)):
+        for attribute in node.attribute:
             if attribute.type == AttributeProto.TENSOR:
                 yield attribute.t
+            elif attribute.type == AttributeProto.SPARSE_TENSOR:
+                yield from _parts([attribute.sparse_tensor])
             yield from attribute.tensors
-            graphs += [attribute.g] if attribute.type == AttributeProto.GRAPH else []
-            graphs += attribute.graphs
+            yield from _parts(attribute.sparse_tensors)
+
+
+def _parts(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices

@@ -23,9 +23,10 @@ from typing import IO, Any
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 from kir.errors import CrashError, FormatError
+from kir.exporters.onnx_file.parsing import DELIMITED, FIXED_32, FIXED_64, VARINT
 from kir.exporters.onnx_file.probe import expose, load_model
 from kir.exporters.onnx_file.session import Session, make_session
-from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, field_head
+from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION, field_head
 from kir.files import scratch_folder
 from kir.mapped_files import map_pages
 from kir.regular_files import open_regular
@@ -39,7 +40,6 @@ ALIGNMENT = 64 << 10
 
 MODEL, EXPOSED, WEIGHTS = "model.onnx", "exposed.onnx", "weights"
 
-VARINT, FIXED_64, DELIMITED, FIXED_32 = 0, 1, 2, 5
 MAX_VARINT_BYTES = 10
 
 
@@ -221,14 +221,14 @@ def _movable(reader: _Reader, tensor: _Field, min_weight: int) -> _Field | None:
 def _reference(weight: _Weight) -> bytes:
     """The fields of a TensorProto that say where its data lies."""
     tensor = TensorProto(data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", WEIGHTS), ("offset", weight.offset), ("length", weight.length)):
+    for key, value in ((LOCATION, WEIGHTS), ("offset", weight.offset), ("length", weight.length)):
         tensor.external_data.append(StringStringEntryProto(key=key, value=str(value)))
     return bytes(tensor.SerializeToString(deterministic=True))
 
 
 def _has_external_data(data: mmap.mmap, pieces: list[_Piece]) -> bool:
     """Whether what stays may refer to files, which are not in the folder of the copy: in any tensor, however deep."""
-    key = StringStringEntryProto(key="location").SerializeToString()
+    key = StringStringEntryProto(key=LOCATION).SerializeToString()
     spans = [piece for piece in pieces if isinstance(piece, _Span) and not isinstance(piece, _Weight)]
     return any(data.find(key, span.start, span.start + span.length) >= 0 for span in spans)
 

@@ -26,6 +26,7 @@ from kir.caching import cached
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
+from kir.exporters.onnx_file.parsing import DELIMITED
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
 from kir.limits import MAX_MESSAGE_BYTES
@@ -162,8 +163,6 @@ def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
 
 # The layout: serialized pieces and arrays, one after the other
 
-LENGTH_DELIMITED = 2
-
 
 def _varint(value: int) -> bytes:
     encoded = bytearray()
@@ -180,7 +179,7 @@ def field_head(message: type[Any], field: str, length: int) -> bytes:
 
 @cached
 def _tag(message: type[Any], field: str) -> bytes:
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | LENGTH_DELIMITED)
+    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | DELIMITED)
 
 
 def _offsets(parts: Parts) -> dict[str, int]:

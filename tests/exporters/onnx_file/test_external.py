@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper
 
 from kir.errors import FormatError
+from kir.exporters.onnx_file.external import require_inside
 from kir.importers.onnx_file import import_graph
 
 
@@ -49,7 +51,8 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_data_inside_the_folder_is_read(entries: dict[str, Any], folder: Path) -> None:
-    import_graph(write(folder, **entries))
+    graph = import_graph(write(folder, **entries))
+    assert [array.tolist() for array in graph.constant_arrays()] == [np.eye(4).tolist()]
 
 
 @pytest.mark.timeout(20)
@@ -84,3 +87,35 @@ def test_data_inside_the_folder_is_read(entries: dict[str, Any], folder: Path) -
 def test_all_other_data_is_refused(entries: dict[str, Any], message: str, folder: Path) -> None:
     with pytest.raises(FormatError, match=message):
         import_graph(write(folder, **entries))
+
+
+def in_initializer(tensor: TensorProto) -> GraphProto:
+    return GraphProto(initializer=[tensor])
+
+
+def in_sparse_initializer(tensor: TensorProto) -> GraphProto:
+    return GraphProto(sparse_initializer=[SparseTensorProto(values=tensor)])
+
+
+def in_attribute(tensor: TensorProto) -> GraphProto:
+    return GraphProto(node=[helper.make_node("Constant", [], ["w"], value=tensor)])
+
+
+def in_sparse_attribute(tensor: TensorProto) -> GraphProto:
+    sparse = SparseTensorProto(values=TensorProto(data_type=1), indices=tensor)
+    return GraphProto(node=[helper.make_node("Constant", [], ["w"], sparse_value=sparse)])
+
+
+PLACES = (in_initializer, in_sparse_initializer, in_attribute, in_sparse_attribute)
+
+
+@pytest.mark.parametrize("is_inner", [False, True])
+@pytest.mark.parametrize("place", PLACES)
+def test_data_of_no_tensor_may_lie_outside(place: Callable[..., GraphProto], is_inner: bool, folder: Path) -> None:
+    tensor = TensorProto(name="w", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../outside.bin")
+    graph = place(tensor)
+    if is_inner:
+        graph = GraphProto(node=[helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=GraphProto())])
+    with pytest.raises(FormatError, match="expected a file in the model's own folder"):
+        require_inside(ModelProto(graph=graph), folder)
