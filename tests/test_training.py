@@ -99,6 +99,16 @@ def test_layers_that_are_frozen_do_not_await_training(tmp_path: Path) -> None:
     model.trainable = False
     model.fit(None)
     model.save(tmp_path / "m.keras")
+    assert (tmp_path / "m.keras").exists()
+
+
+@pytest.mark.filterwarnings("ignore:'small' was not trained")
+def test_a_call_with_other_weights_trains_none(tmp_path: Path) -> None:
+    model = small()
+    model.fit(None)
+    model.stateless_call([one + 1 for one in model.get_weights()], [], np.zeros((1, *model.input_shape[1:])))
+    with pytest.raises(UnsupportedError, match="was not trained here"):
+        model.save(tmp_path / "m.keras")
 
 
 def test_a_file_that_cannot_be_written_is_an_error_outside_of_scripts_alone(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import functools
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,8 +29,9 @@ from kir import constraints, initializers, regularizers
 from kir.arguments import boolean, integers, optional_integer
 from kir.caching import cached
 from kir.dims import Sym
-from kir.errors import InvalidArgumentError, KirError, ShapeError, UnsupportedError
+from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.layers.functions import function_config
+from kir.layers.keras_methods import KerasMethods, shapes_with_none
 from kir.layers.policy import dtype_policy
 from kir.layers.weight import Weight, stand_in
 from kir.layers.weight_owner import WeightOwner, is_of_kir, walk_layers
@@ -49,7 +50,7 @@ class NoSuchTensorError(InvalidArgumentError, AttributeError):
     """A layer or model has no input or output yet, or several. An AttributeError, as in Keras, for `hasattr`."""
 
 
-class Layer(WeightOwner):
+class Layer(KerasMethods, WeightOwner):
     """What all layers share. Subclasses define `__init__`, `build` if they have weights, and `call`.
 
     Args:
@@ -317,65 +318,6 @@ class Layer(WeightOwner):
 
         return output_shape(self, shapes, named_shapes)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors of the types of the outputs, for KerasTensors; no call is recorded."""
-        from kir.functional import infer_call
-
-        return infer_call(self, *self._input_first(args, kwargs)).outputs
-
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """As `compute_output_spec`, under the name that Keras calls it by."""
-        return self.compute_output_spec(*args, **kwargs)
-
-    def stateless_call(
-        self,
-        trainable_variables: Sequence[Any],
-        non_trainable_variables: Sequence[Any],
-        *args: Any,
-        return_losses: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """The outputs with other numbers in the weights, and the numbers that do not train after the call.
-
-        Raises:
-            ShapeError: an array does not fit its weight.
-        """
-        weights = [*self.trainable_weights, *self.non_trainable_weights]
-        kept = [weight.array for weight in weights]
-        try:
-            for weight, array in zip(weights, [*trainable_variables, *non_trainable_variables], strict=True):
-                weight.assign(array)
-            outputs = self(*args, **kwargs)
-            losses = list(self.losses) if return_losses else []
-        finally:
-            for weight, array in zip(weights, kept, strict=True):
-                weight.assign(array)
-        result = (outputs, list(non_trainable_variables))
-        return (*result, losses) if return_losses else result
-
-    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
-        """The `call` that is given: what training would compute again to save memory, an export computes once."""
-        return layer_call
-
-    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None, **kwargs: Any) -> None:
-        """Always an error, as are `quantized_build` and `quantized_call`.
-
-        Raises:
-            UnsupportedError: always.
-        """
-        raise UnsupportedError(
-            f"{self.name!r} cannot be quantized: kir exports layers in their own precision; quantize the exported "
-            f"file, with onnxruntime.quantization"
-        )
-
-    def quantized_build(self, input_shape: Any, mode: Any) -> None:
-        """See `quantize`."""
-        self.quantize()
-
-    def quantized_call(self, *args: Any, **kwargs: Any) -> None:
-        """See `quantize`."""
-        self.quantize()
-
     def _autocast(self, x: Any) -> Any:
         return self.promote(x) if isinstance(x, Tensor) and x.type.dtype.is_float else x
 
@@ -454,11 +396,6 @@ class Layer(WeightOwner):
         """The dtype of the input that a Sequential makes for this layer when it comes first."""
         return self.compute_dtype
 
-    @property
-    def quantization_mode(self) -> str | None:
-        """None: no layer here is quantized."""
-        return None
-
     def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
         """The weight as a constant of the trace that `like` belongs to, in the compute dtype unless one is given."""
         dtype = dtype or (self.compute_type if weight.dtype.is_float else weight.dtype)
@@ -483,19 +420,6 @@ class Layer(WeightOwner):
         tracer = current_tracer()
         if tracer is not None and tracer.collects_losses:
             tracer.losses.extend(K.sum(K.cast(one, "float32")) for one in flatten(loss))
-
-    def add_metric(self, *args: Any, **kwargs: Any) -> None:
-        """Accepted: only training measures."""
-
-    @property
-    def metrics(self) -> list[Any]:
-        """None: only training measures."""
-        return []
-
-    @property
-    def metrics_variables(self) -> list[Any]:
-        """None: only training measures."""
-        return []
 
     # Configuration
 
@@ -526,21 +450,6 @@ class Layer(WeightOwner):
             InvalidArgumentError: a key is unknown.
         """
         return cls(**{key: value for key, value in config.items() if key not in cls.ignored_config})
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """The shapes that the layer was built with, for `build_from_config`; None if it is not built."""
-        if not self.build_shapes:
-            return None
-        shapes = {name: _shapes_with_none(shape) for name, shape in self.build_shapes.items()}
-        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
-
-    def build_from_config(self, config: Mapping[str, Any] | None) -> None:
-        """Builds the layer for the shapes that `get_build_config` gave."""
-        shapes = (config or {}).get("shapes_dict")
-        if shapes is not None:
-            self.build(**shapes)
-        elif config and config.get("input_shape") is not None:
-            self.build(config["input_shape"])
 
     # What a recorded call left behind
 
@@ -581,7 +490,7 @@ def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
         if not is_of_kir(build):
-            shapes, named_shapes = _shapes_with_none((shapes, named_shapes))
+            shapes, named_shapes = shapes_with_none((shapes, named_shapes))
         build(layer, *shapes, **named_shapes)
         names = list(inspect.signature(build).parameters)[1:]
         layer.build_shapes = dict(zip(names, shapes, strict=False)) | named_shapes
@@ -615,15 +524,6 @@ def _layers_at(place: str, value: Any) -> Iterator[tuple[str, Layer]]:
                 inner.append((f"{place}/{name}_{counts[name]}" if counts[name] else f"{place}/{name}", item))
                 counts[name] += 1
         pending.extend(reversed(inner))
-
-
-def _shapes_with_none(shape: Any) -> Any:
-    """A shape, or lists and dicts of shapes, with None for unknown sizes."""
-    if isinstance(shape, Mapping):
-        return {name: _shapes_with_none(one) for name, one in shape.items()}
-    if isinstance(shape, list | tuple):
-        return type(shape)(_shapes_with_none(one) for one in shape)
-    return shape if isinstance(shape, int) else None
 
 
 def _as_tensor(tracer: Tracer, x: Any) -> Tensor:
