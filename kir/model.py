@@ -261,7 +261,7 @@ class Model(Training, Saving, Layer):
         Raises:
             KirError: the model's `call` cannot be traced.
         """
-        if self.is_subclassed and not hasattr(self, "recorded") and flatten(inputs):
+        if self._awaits_inputs and flatten(inputs):
             from kir.subclassing import connect
 
             self._connect(*connect(self, inputs))
@@ -282,8 +282,13 @@ class Model(Training, Saving, Layer):
             if type(self).build is not Model.build:
                 self.build(input_shape)
 
+    @property
+    def _awaits_inputs(self) -> bool:
+        """Whether this is a subclassed model whose inputs are not known yet."""
+        return self.is_subclassed and not hasattr(self, "recorded")
+
     def _require_connected(self) -> None:
-        if self.is_subclassed and not hasattr(self, "recorded"):
+        if self._awaits_inputs:
             raise NoSuchTensorError(
                 f"{type(self).__name__} {self.name!r} is a subclass of Model that has no inputs yet; call it in the "
                 f"script, on keras.Input(shape) or an array, or call its build((None, …))"

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from kir import passes
 from kir.errors import FormatError, MismatchError, ProviderError
 from kir.exporters.onnx_file import export_graph, to_model_proto
-from kir.feeds import find_use
+from kir.feeds import choose_runs, find_use
 from kir.graph import Graph, Origin, Value
 from kir.layers import GRU as GRULayer
 from kir.layers import LSTM as LSTMLayer
@@ -607,6 +607,14 @@ def dropping(rate: float, noise_shape: tuple[int, ...] | None = None, seed: int 
 def test_training_exports_pass(rate: float, noise_shape: tuple[int, ...] | None, opset: int | None) -> None:
     graph = dropping(rate, noise_shape)
     report = verify_file(graph, model_of(graph, opset))
+    assert report.passed, str(report)
+
+
+def test_training_exports_pass_where_memory_is_enough_for_one_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = dropping(0.5)
+    monkeypatch.setattr("kir.feeds.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
+    assert len(choose_runs(graph)) == 1
+    report = verify_file(graph, model_of(graph))
     assert report.passed, str(report)
 
 
