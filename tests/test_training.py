@@ -103,6 +103,18 @@ def test_layers_that_are_frozen_do_not_await_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:'small' was not trained")
+def test_weights_that_await_training_do_so_in_another_model_too(tmp_path: Path) -> None:
+    """A script copies them into a model of another batch size, or back into the same model."""
+    trained, copy = small(), small()
+    trained.fit(None)
+    copy.set_weights(trained.get_weights())
+    trained.set_weights(trained.get_weights())
+    for model in (trained, copy):
+        with pytest.raises(UnsupportedError, match="was not trained here"):
+            model.save(tmp_path / "m.keras")
+
+
+@pytest.mark.filterwarnings("ignore:'small' was not trained")
 def test_a_call_with_other_weights_trains_none(tmp_path: Path) -> None:
     model = small()
     model.fit(None)

@@ -38,16 +38,15 @@ class KerasMethods:
             ShapeError: an array does not fit its weight.
         """
         weights = [*self.trainable_weights, *self.non_trainable_weights]
-        kept = [(weight, weight.array, weight.awaits_training) for weight in weights]
+        kept = [weight.array for weight in weights]
         try:
             for weight, array in zip(weights, [*trainable_variables, *non_trainable_variables], strict=True):
                 weight.assign(array)
             outputs = self(*args, **kwargs)
             losses = list(self.losses) if return_losses else []
         finally:
-            for weight, array, awaits_training in kept:
+            for weight, array in zip(weights, kept, strict=True):
                 weight.assign(array)
-                weight.awaits_training = awaits_training
         result = (outputs, list(non_trainable_variables))
         return (*result, losses) if return_losses else result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from kir.errors import ShapeError
 from kir.op import Array
 from kir.trace import Variable, current_tracer
 from kir.types import DType, format_shape
+
+# The arrays that were read from weights that await training, by their ids: another weight may be given them.
+_untrained: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()
 
 
 class Weight(Variable, NDArrayOperatorsMixin):
@@ -65,6 +69,8 @@ class Weight(Variable, NDArrayOperatorsMixin):
         if self._array is None:
             drawn = np.asarray(self.initializer(self.shape, dtype=self.dtype.numpy))
             self._array = np.broadcast_to(drawn, self.shape).astype(self.dtype.numpy, copy=False)
+        if self.awaits_training:
+            _untrained[id(self._array)] = self._array
         return self._array
 
     @property
@@ -73,6 +79,8 @@ class Weight(Variable, NDArrayOperatorsMixin):
 
     def assign(self, array: Any) -> None:
         """Sets the numbers, by reference where the dtype agrees.
+
+        It awaits training no more, unless they were read from a weight that does.
 
         Raises:
             ShapeError: the array has another shape.
@@ -83,7 +91,7 @@ class Weight(Variable, NDArrayOperatorsMixin):
                 f"weight {self.name!r} has shape {format_shape(self.shape)}; received {format_shape(array.shape)}"
             )
         self._array = array.astype(self.dtype.numpy, copy=False)
-        self.awaits_training = False
+        self.awaits_training = _untrained.get(id(array)) is array
 
     def load(self, array: Array) -> None:
         """Sets the numbers from those that a file holds, of `saved_shape`."""
