@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kir.dims import is_known
 from kir.errors import LimitError
 from kir.graph import Graph, Node, Value
-from kir.limits import MAX_RUN_BYTES
+from kir.limits import MAX_ELEMENTS, MAX_RUN_BYTES
 from kir.op import Op
 from kir.ops.attention import Attention
 from kir.ops.convolution import Conv, ConvTranspose
@@ -46,26 +46,34 @@ class Cost:
 
     Attributes:
         bytes: the most that it holds at a time, beside constants.
-        node: the one at which it does; None where there are no nodes.
+        elements: those of its largest value, constants aside.
+        node: the one at which it holds most; None where there are no nodes.
         work: about how much it computes, in products: those of convolutions and matrices, and what all elements come to
             that are not only moved. What happens within other operators, such as recurrent ones, counts as one product
             for each element.
     """
 
     bytes: int
+    elements: int
     node: Node | None
     work: int
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a run stays within the limits on memory."""
+        return self.bytes <= MAX_RUN_BYTES and self.elements <= MAX_ELEMENTS
 
 
 def require_runnable(graph: Graph, sizes: Mapping[str, int]) -> None:
     """Check that a run of the graph takes a bounded amount of memory.
 
     Raises:
-        LimitError: it takes more than `MAX_RUN_BYTES`; the message names the node.
+        LimitError: it takes more than `MAX_RUN_BYTES`, or a value has more than `MAX_ELEMENTS`; the message names the
+            node.
         ShapeError: an operator does not work with these sizes.
     """
     cost = run_cost(graph, sizes)
-    if cost.bytes > MAX_RUN_BYTES:
+    if not cost.is_bounded:
         raise LimitError(describe(cost, sizes))
 
 
@@ -75,9 +83,10 @@ def describe(cost: Cost, sizes: Mapping[str, int]) -> str:
     at = "" if node is None else f" at {node.op.name}{f' of layer {node.origin}' if node.origin else ''}"
     shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
     return (
-        f"running the model{f' with {shown}' if shown else ''} would take about {cost.bytes / 2**30:.3g} GiB{at}; "
-        f"at most {MAX_RUN_BYTES / 2**30:g} GiB are taken to verify or compare it: give smaller sizes (--batch, "
-        "--input-shapes), or do without (--no-verify, --no-run)"
+        f"running the model{f' with {shown}' if shown else ''} would take about {cost.bytes / 2**30:.3g} GiB{at}, with "
+        f"values of up to {cost.elements} elements; at most {MAX_RUN_BYTES / 2**30:g} GiB and {MAX_ELEMENTS} elements "
+        "are taken to verify or compare it: give smaller sizes (--batch, --input-shapes), or do without (--no-verify, "
+        "--no-run)"
     )
 
 
@@ -91,7 +100,7 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
     """
     last_reader = {value: node for node in graph.order() for value in node.inputs}
     types: dict[Value | None, TensorType | None] = {None: None}
-    live = most = work = 0
+    live = most = elements = work = 0
     largest: Node | None = None
     for node, outputs in graph.infer_types(sizes):
         types.update(zip(node.outputs, outputs, strict=True))
@@ -99,6 +108,7 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
             continue
         inputs = [types[value] for value in node.inputs]
         made = sum(map(_bytes_of, outputs))
+        elements = max(elements, *map(_elements, outputs))
         live += made
         at_once = live + ROUNDING_ARRAYS * made + workspace_bytes(node.op, inputs, outputs)
         if at_once > most:
@@ -111,7 +121,7 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
             type = types[value]
             if value is not None and type is not None and not isinstance(value.node.op, Constant):
                 live -= _bytes_of(type)
-    return Cost(most, largest, work)
+    return Cost(most, elements, largest, work)
 
 
 def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:

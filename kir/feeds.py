@@ -20,7 +20,6 @@ from kir.dims import Dim, Sym, substitute
 from kir.errors import KirError, LimitError, ShapeError
 from kir.graph import Graph, Node, Value
 from kir.keras_tensor import BATCH
-from kir.limits import MAX_RUN_BYTES
 from kir.model import TRAINING_INPUT
 from kir.op import Array
 from kir.ops.elementwise import Div, Equal, Mod, Pow
@@ -101,7 +100,7 @@ def choose_runs(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) ->
             fitting = (sizes for sizes in candidates if _are_at_least(0, required, sizes))
             chosen.append(_first_accepted(names, fitting, accepts))
     costs = [run_cost(graph, sizes) for sizes in chosen]
-    affordable = [index for index, cost in enumerate(costs) if cost.bytes <= MAX_RUN_BYTES]
+    affordable = [index for index, cost in enumerate(costs) if cost.is_bounded]
     if not affordable:
         cheapest = min(range(len(chosen)), key=lambda index: costs[index].bytes)
         raise LimitError(describe(costs[cheapest], chosen[cheapest]))

@@ -1,8 +1,9 @@
 """All limits on what untrusted files may cost, in one place, with their reasons.
 
 A file that goes past one of them is refused with what it has, what the limit is and what to do. Together they keep
-reading, optimising and verifying a hostile file within 10 seconds and 1 GB, while no real model comes near them: where
-a limit is in proportion to a file, so that large models have more, that is said.
+reading a hostile file, and refusing it, within 10 seconds and 1 GB, while no real model comes near them: where a limit
+is in proportion to a file, so that large models have more, that is said. Only running a model may take more, up to
+`MAX_RUN_BYTES`.
 
 Nothing is imported here: every part of kir may ask.
 """
@@ -41,7 +42,8 @@ MAX_ITEMS: Final = 4_000_000
 MAX_BLOCKS: Final = 1000
 # Calls count as often as they are made: a model called twice in a model that is called twice counts four times.
 MAX_CALLS: Final = 50_000
-# No sample that a computer works on has so many numbers, nor has a model whose weights are drawn at random.
+# No sample that a computer works on has so many numbers, nor has a model whose weights are drawn at random, nor one
+# value of a model that is run to verify it.
 MAX_ELEMENTS: Final = 1 << 28
 # Counts that become an array of that size while a model is read, and those that become as many operators.
 MAX_COUNT: Final = 1 << 24
@@ -76,9 +78,10 @@ MAX_RANK: Final = 32  # far above any model's; NumPy stops at 64
 # Memory
 
 # What running a graph in float64 takes at a time, beside its weights, is known before: see `kir.cost`. A batch of 7
-# images through VGG16, the hungriest network of keras.applications, comes to 1 GiB. Where a run comes to more than
-# this, verification does without it; where every run does, the file is refused. The limit does not depend on the
-# machine, so that the same file has the same fate everywhere.
-MAX_RUN_BYTES: Final = 4 << 30
+# images through VGG16, the hungriest network of keras.applications, comes to 1 GiB, an image of 1024 x 1024 through
+# U-Net to 5, and so does attention with 8 heads over 4096 steps. Where a run comes to more than this, or makes a value
+# of more than `MAX_ELEMENTS`, verification does without it; where every run does, the file is refused. The limit does
+# not depend on the machine, so that the same file has the same fate everywhere.
+MAX_RUN_BYTES: Final = 8 << 30
 # What an operator may take beside its inputs and its result, to be computed at export.
 MAX_FOLDED_BYTES: Final = 1 << 28

@@ -29,7 +29,6 @@ from kir.errors import CrashError, FormatError, KirError, MismatchError, ShapeEr
 from kir.feeds import Sizes, choose_runs, choose_sizes, random_feeds, shape_of_feeds
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
-from kir.limits import MAX_RUN_BYTES
 from kir.mapped_files import require_unchanged
 from kir.model import TRAINING_INPUT
 from kir.naming import symbol_name
@@ -49,6 +48,8 @@ VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any roun
 
 # The runs of the interpreter share the processor's cores where one of them computes more than this (see `kir.cost`).
 THREADED_WORK = 10**8
+# What they take together, where there are several.
+THREADED_BYTES = 4 << 30
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16
@@ -289,7 +290,7 @@ def _threads_for(cost: Cost) -> int:
     """On how many threads to run the interpreter; several only gain where arrays are large, and share the memory."""
     if cost.work <= THREADED_WORK:
         return 1
-    return max(1, min(os.cpu_count() or 1, RUNS, MAX_RUN_BYTES // cost.bytes))
+    return max(1, min(os.cpu_count() or 1, RUNS, THREADED_BYTES // cost.bytes))
 
 
 def _as_file(model: ModelFile) -> Path | bytes:

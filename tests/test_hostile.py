@@ -125,6 +125,19 @@ REFUSED_WHEN_RUN: dict[str, Callable[[], ModelProto]] = {
     "resize": lambda: model(
         [node("Resize", ["x", "", "", "s"], ["big"], mode="linear")], (1, 1, 4, 4), s=i64(1, 1, 31623, 31623)
     ),
+    "expand_booleans": lambda: model(
+        [node("Cast", ["x"], ["b"], to=9), node("Expand", ["b", "s"], ["e"]), node("Cast", ["e"], ["big"], to=1)],
+        s=i64(HUGE // 4, 4),
+    ),
+    "booleans": lambda: model(
+        [
+            *(node("Cast", ["x"], ["b"], to=9), node("Expand", ["b", "s"], ["e"])),
+            *(node("Not", ["e"], ["n"]), node("Slice", ["n", "a", "z"], ["t"]), node("Cast", ["t"], ["big"], to=1)),
+        ],
+        s=i64(HUGE // 4, 4),
+        a=i64(0),
+        z=i64(1),
+    ),
     "one_hot": lambda: model(
         [node("Cast", ["x"], ["i"], to=7), node("OneHot", ["i", "d", "v"], ["big"])],
         d=np.array(HUGE, np.int64),
@@ -233,6 +246,21 @@ def test_large_models_are_run_with_fewer_inputs(tmp_path: Path) -> None:
 
     wide = model([node("Relu", ["x"], ["big"])], ("batch", 30_000_000))
     assert choose_sizes(import_graph(wide)) == [{"batch": 1}, {"batch": 2}]
+
+
+ORDINARY: dict[str, Callable[[], ModelProto]] = {
+    "skip_of_a_u_net": lambda: model([node("Concat", ["x", "x"], ["big"], axis=1)], (1, 64, 1024, 1024)),
+    "attention_over_a_long_sequence": lambda: model([node("Softmax", ["x"], ["big"])], (1, 8, 4096, 4096)),
+    "volume": lambda: model([node("Relu", ["x"], ["big"])], (1, 32, 160, 160, 160)),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_large_images_and_sequences_are_run(name: str) -> None:
+    from kir.cost import require_runnable
+    from kir.importers.onnx_file import import_graph
+
+    require_runnable(import_graph(ORDINARY[name]()), {})
 
 
 def test_a_wrong_checksum_of_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
