@@ -29,10 +29,12 @@ from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, to_config
 from kir.layers.core import Lambda
 from kir.layers.weight_owner import walk_layers
+from kir.mapped_files import require_unchanged
 from kir.model import Model, Sequential
 from kir.naming import snake_case
 from kir.registry import to_plain
 from kir.types import DType
+from kir.weight_names import named_weights
 
 # Where the layers of Keras 2 are that compute something else, and those that do so with masks alone.
 OLD_MODULES = ("keras2_layers", "locally_connected")
@@ -78,7 +80,8 @@ def save_model(model: Model, path: Path) -> None:
     """Writes a model with its weights as a `.keras` file, as `keras.Model.save` does.
 
     Raises:
-        FormatError: the name ends otherwise, or the target cannot be written.
+        FormatError: the name ends otherwise, the target cannot be written, or the file that the weights are read from
+            changed.
         UnsupportedError: Keras could not read the file, or would compute something else: the model is a subclass, or
             has a function without a name, one that is no operation of Keras, or a layer of Keras 2.
     """
@@ -105,6 +108,7 @@ def save_model(model: Model, path: Path) -> None:
             while piece := h5.read(1 << 24):
                 entry.write(piece)
         weights.unlink()
+        require_unchanged(weight.array for weight in named_weights(model).values())
 
 
 def to_json(model: Model, **options: Any) -> str:

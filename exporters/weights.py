@@ -14,6 +14,7 @@ import numpy as np
 from kir.errors import FormatError
 from kir.files import replacing
 from kir.importers.arrays import SAFETENSORS_DTYPES
+from kir.mapped_files import require_unchanged
 from kir.model import Model
 from kir.op import Array
 from kir.types import as_dtype
@@ -27,7 +28,7 @@ def save_weights(model: Model, path: Path) -> None:
     names, such as "encoder/dense/kernel".
 
     Raises:
-        FormatError: another ending, or the target cannot be written.
+        FormatError: another ending, the target cannot be written, or the file that the weights are read from changed.
     """
     if path.name.endswith(".weights.h5"):
         write = write_h5
@@ -41,6 +42,7 @@ def save_weights(model: Model, path: Path) -> None:
         )
     with replacing(path) as written:
         write(model, written)
+        require_unchanged(weight.array for weight in named_weights(model).values())
 
 
 def write_h5(model: Model, path: Path) -> None:

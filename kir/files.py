@@ -19,6 +19,7 @@ no use any more. A scratch folder is locked as long as its process lives, so tha
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import glob
 import hashlib
@@ -35,6 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kir.errors import FormatError, InvalidArgumentError, KirError
+from kir.mapped_files import require_unchanged
 from kir.naming import decoded
 
 if sys.platform != "win32":
@@ -119,7 +121,8 @@ def replacing(path: Path, companion: Companion | None = None) -> Iterator[Path]:
             first refers to is put in place with it, and the one that the old file refers to is removed.
 
     Raises:
-        FormatError: the target cannot be written, see `check_target`; or writing failed, of which OSError tells.
+        FormatError: the target cannot be written, see `check_target`; or writing failed, of which OSError tells; or
+            a file that was read for it was cut short.
     """
     target = check_target(path)
     try:
@@ -128,6 +131,7 @@ def replacing(path: Path, companion: Companion | None = None) -> Iterator[Path]:
             folder.mkdir()
             try:
                 yield folder / target.name
+                require_unchanged([])
                 _put_in_place(scratch, target, companion)
             except KirError as error:
                 # The files that it may speak of are written for `path`.
@@ -138,6 +142,8 @@ def replacing(path: Path, companion: Companion | None = None) -> Iterator[Path]:
     except BrokenPipeError:
         raise  # of somebody who reads our output: no file gives it
     except OSError as error:
+        if error.errno == errno.EFAULT:  # what was to be written is gone
+            require_unchanged()
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise FormatError(f"cannot write {path}: {reason}; check the disk and the permissions") from error
 

@@ -25,6 +25,7 @@ from kir.regular_files import open_regular
 Array = np.ndarray[Any, Any]
 
 MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python's mmap does not name it
+SIGACTION_BYTES = 1024  # at least those of C's struct sigaction: 152 on Linux, 16 on macOS
 
 
 def map_file(file: BinaryIO, label: str, offset: int = 0, size: int | None = None) -> Array:
@@ -98,20 +99,36 @@ def _owner(array: Any) -> Any:
 # Files that change
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Mapping:
-    """A mapping that somebody may still read: where it lies in memory, and the file as it was."""
+    """A mapping that somebody may still read: where it lies in memory, and the file as it was.
+
+    `is_lost` says that its pages were replaced by zeros.
+    """
 
     address: int
     length: int
     descriptor: int
     status: os.stat_result
     label: str
+    is_lost: bool = False
 
     def has_changed(self) -> bool:
-        now = os.fstat(self.descriptor)
+        try:
+            now = os.fstat(self.descriptor)
+        except OSError:  # as on a network, of a file that was removed there
+            return True
         return (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns)
 
+    def is_cut(self) -> bool:
+        try:
+            return os.fstat(self.descriptor).st_size < self.status.st_size
+        except OSError:
+            return True
+
+
+# Threads that read a lost page at a time are told one after the other; all but the first find nothing left to replace.
+MAX_IN_VAIN = 1000
 
 _mappings: dict[int, _Mapping] = {}
 _shared: weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap] = weakref.WeakValueDictionary()
@@ -154,42 +171,51 @@ def _forget(key: int, descriptor: int) -> None:
 
 
 _handler: Any = None  # what the C library calls; it must stay alive
+_in_vain = 0  # how many signals in a row nothing was replaced for
 
 
 def _survive_lost_pages() -> None:
     """Handle SIGBUS, where there is such a signal, from now on.
 
     The handler is called in the thread that read, in the middle of a C function, so Python's own `signal` module, which
-    waits for that function to return, is of no use.
+    waits for that function to return, is of no use. The thread may be one that Python does not know, of a library that
+    multiplies matrices: the handler waits for the interpreter's lock, which NumPy lets go of while such threads work.
+    Processes that are forked keep the handler until they set their own, as the one of onnxruntime does.
     """
     global _handler
     if _handler is not None or not hasattr(signal, "SIGBUS") or sys.platform == "win32":
         return
     import ctypes
 
-    libc = ctypes.CDLL(None)
+    libc = ctypes.PyDLL(None)  # which keeps the lock, so that no mapping goes while it is replaced
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
     libc.signal.restype = ctypes.c_void_p
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
     number = int(signal.SIGBUS)
+    before = ctypes.create_string_buffer(SIGACTION_BYTES)
 
     def replace(mapping: _Mapping) -> None:
         libc.mmap(mapping.address, mapping.length, mmap.PROT_READ, anonymous, -1, 0)
 
     def handle(_: int) -> None:
-        if not _replace_shrunk(replace):
-            libc.signal(number, before)  # it is not ours: reading again raises it again
+        if not _may_be_ours(replace):
+            libc.sigaction(number, before, None)  # reading again raises it again, for whoever handled it before
 
     _handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(handle)
-    before = libc.signal(number, ctypes.cast(_handler, ctypes.c_void_p))
+    libc.sigaction(number, None, before)
+    libc.signal(number, ctypes.cast(_handler, ctypes.c_void_p))
 
 
-def _replace_shrunk(replace: Callable[[_Mapping], None]) -> bool:
-    """Put zeros in place of the mappings whose files are shorter than they were; say whether there were any."""
-    shrunk = [one for one in _mappings.values() if os.fstat(one.descriptor).st_size < one.status.st_size]
-    _lost.extend(mapping.label for mapping in shrunk)
-    for mapping in shrunk:
+def _may_be_ours(replace: Callable[[_Mapping], None]) -> bool:
+    """Put zeros in place of the mappings whose files are shorter than they were; say whether to read once more."""
+    global _in_vain
+    cut = [(key, mapping) for key, mapping in list(_mappings.items()) if not mapping.is_lost and mapping.is_cut()]
+    cut = [(key, mapping) for key, mapping in cut if _mappings.get(key) is mapping]
+    for _, mapping in cut:
+        mapping.is_lost = True
+        _lost.append(mapping.label)
         replace(mapping)
-    return bool(shrunk)
+    _in_vain = 0 if cut else _in_vain + 1
+    return _in_vain <= MAX_IN_VAIN

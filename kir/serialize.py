@@ -39,6 +39,7 @@ from kir.errors import FormatError, KirError
 from kir.files import replacing
 from kir.graph import Graph, Node, Origin, Value
 from kir.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
+from kir.mapped_files import require_unchanged
 from kir.op import Op, field_names
 from kir.ops import all_ops
 from kir.ops.structural import Data
@@ -56,13 +57,14 @@ def save_graph(graph: Graph, path: Path) -> None:
     """Writes the live nodes of a graph. The same graph gives the same bytes; a failed save changes nothing.
 
     Raises:
-        FormatError: the file cannot be written.
+        FormatError: the file cannot be written, or the one that constants are read from changed.
     """
     with replacing(path) as written, zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
         writer = _Writer(archive)
         structure = writer.graph(graph)
         text = json.dumps(structure, allow_nan=False, separators=(",", ":"))
         archive.writestr(_member(STRUCTURE), text.encode("ascii"))
+        require_unchanged(graph.constant_arrays())
 
 
 def load_graph(path: Path) -> Graph:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kir import Input, Sequential
 from kir.errors import FormatError
 from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_model, export_reference
+from kir.exporters.script import export_script
 from kir.importers.onnx_file import import_graph
 from kir.layers import Dense
 from kir.mapped_files import is_mapped, map_array, map_file, require_unchanged
@@ -98,6 +100,52 @@ print(foreign[900000])
     assert done.stdout == b""
 
 
+def test_a_foreign_bus_error_behind_a_lost_page_ends_the_process(path: Path) -> None:
+    """Whoever handled the signal before is called again, such as Python's own handler that prints where it happened."""
+    code = f"""
+import faulthandler, mmap, os
+faulthandler.enable()
+from tests.test_mapped_files import mapped
+from pathlib import Path
+path = Path({str(path)!r})
+array = mapped(path)
+with open(path, "rb") as file:
+    foreign = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+os.truncate(path, 10)
+print(array.sum(), flush=True)
+foreign[900000]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert done.returncode == -7
+    assert done.stdout == b"10\n"
+    assert b"Fatal Python error: Bus error" in done.stderr
+
+
+def test_threads_of_a_library_read_a_lost_page(path: Path) -> None:
+    """Those of BLAS are none of Python's; meanwhile another thread of Python's runs."""
+    code = f"""
+import os, threading, time
+import numpy as np
+from tests.test_mapped_files import mapped
+from pathlib import Path
+path = Path({str(path)!r})
+array = mapped(path).view(np.float32).reshape(512, 512)
+copies = [mapped(path) for _ in range(4)]
+os.truncate(path, 0)
+stop = threading.Event()
+threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)], daemon=True).start()
+threads = [threading.Thread(target=copy.sum) for copy in copies]
+for thread in threads:
+    thread.start()
+print((array @ array).sum())
+for thread in threads:
+    thread.join()
+stop.set()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0.0\n", "")
+
+
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("kind", ["safetensors", "weights.h5", "onnx"])
 def test_weights_that_shrink_under_an_export(kind: str, verify: bool, tmp_path: Path) -> None:
@@ -119,3 +167,33 @@ def test_weights_that_shrink_under_an_export(kind: str, verify: bool, tmp_path: 
             export_model(model, target, ExportOptions(verify=verify))
     assert target.read_text() == "as it was"
     assert not list(tmp_path.glob(".out*"))
+
+
+WRITERS: dict[str, Callable[[Sequential, Path], object]] = {
+    "out.onnx": lambda model, path: export_graph(model.to_graph(), path),
+    "large.onnx": lambda model, path: export_graph(model.to_graph(), path, external_data="yes"),
+    "out.py": lambda model, path: export_script(model, path, verify=False),
+    "out.keras": lambda model, path: model.save(path),
+    "out.weights.h5": lambda model, path: model.save_weights(path),
+    "out.npz": lambda model, path: model.save_weights(path),
+    "out.safetensors": lambda model, path: model.save_weights(path),
+    "out.kir": lambda model, path: model.to_graph().save(path),
+}
+
+
+@pytest.mark.parametrize("size", [3, 600_000])
+@pytest.mark.parametrize("name", WRITERS)
+def test_weights_that_change_under_any_writer(name: str, size: int, tmp_path: Path) -> None:
+    """What is written would hold zeros, or other numbers."""
+    model = Sequential([Input(shape=(300,), name="x"), Dense(400, name="a"), Dense(30, name="b")])
+    source, target = tmp_path / "model.safetensors", tmp_path / name
+    model.save_weights(source)
+    model.load_weights(source)
+    target.write_text("as it was")
+    os.utime(source, ns=(0, 0))
+    os.truncate(source, size)
+    with pytest.raises(FormatError, match=r"model\.safetensors was changed or cut short"):
+        WRITERS[name](model, target)
+    assert target.read_text() == "as it was"
+    assert sorted(tmp_path.iterdir()) == sorted([source, target])
+    require_unchanged([])

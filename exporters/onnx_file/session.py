@@ -31,6 +31,7 @@ from kir.errors import (
     UnsupportedError,
 )
 from kir.exporters.onnx_file.worker import Worker, shared_worker
+from kir.mapped_files import require_unchanged
 from kir.naming import decoded
 from kir.regular_files import require_regular
 
@@ -186,6 +187,8 @@ def make_session(
 def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
     """The error with the node that onnxruntime dies of, if it can be found, and what to do."""
     from kir.exporters.onnx_file.crash import describe_killer
+
+    require_unchanged()  # what is cut short while onnxruntime reads it kills it
 
     def dies(part: bytes) -> bool:
         try:

@@ -30,6 +30,7 @@ from kir.exporters.onnx_file.parsing import DELIMITED
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
 from kir.limits import MAX_MESSAGE_BYTES
+from kir.mapped_files import require_unchanged
 from kir.naming import decoded
 
 CHUNK_BYTES = 1 << 20
@@ -99,11 +100,13 @@ def export_graph(
     Raises:
         InvalidArgumentError: the opset or `external_data` is not one of those.
         UnsupportedError: an operator has no ONNX form.
-        FormatError: the target cannot be written, or "no" was asked of a model over 2 GiB.
+        FormatError: the target cannot be written, "no" was asked of a model over 2 GiB, or the file that the weights
+            are read from changed.
     """
     path = Path(path)
     with replacing(path, DATA_FILE) as written:
         report = write_graph(graph, written, opset=opset, external_data=external_data, metadata=metadata)
+        require_unchanged(graph.constant_arrays())
     return report.moved_to(path)
 
 

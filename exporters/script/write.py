@@ -20,6 +20,7 @@ from kir.exporters.weights import write_safetensors
 from kir.files import behind_links, check_target, replacing
 from kir.graph import Graph
 from kir.importers.script import load_script
+from kir.mapped_files import require_unchanged
 from kir.model import Model, lower
 from kir.op import Array
 from kir.weight_names import named_weights
@@ -86,7 +87,7 @@ def export_script(
     Raises:
         UnsupportedError: something cannot be written as Python.
         MismatchError: what the script builds computes something else.
-        FormatError: the target cannot be written.
+        FormatError: the target cannot be written, or the file that the weights are read from changed.
     """
     check_target(path)
     progress("writing")
@@ -100,11 +101,18 @@ def export_script(
                 from kir.exporters.pipeline import verify_source
 
                 source_verification = verify_source(reference, source, provider, seed)
+        require_unchanged(_arrays(subject))
         weights = next(iter(WEIGHTS_FILE.of(written)), None)
         size = sum(written.with_name(name).stat().st_size for name in (written.name, weights) if name)
     weights_path = behind_links(path).with_name(weights) if weights else None
     lines = text.count("\n")
     return ScriptReport(path, weights_path, lines, size, same_bytes, verification, source_verification)
+
+
+def _arrays(subject: Model | Graph) -> list[Array]:
+    if isinstance(subject, Graph):
+        return subject.constant_arrays()
+    return [weight.array for weight in named_weights(subject).values()]
 
 
 def _write(subject: Model | Graph, path: Path) -> str:
