@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
+import reprlib
 import sys
 import traceback
 from collections.abc import Iterator
@@ -249,7 +250,9 @@ def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Any:
     if callable(value) and not _is_model(value):
         value = value()
     if not _is_model(value):
-        raise ScriptError(f"{path}:{name} is {value!r}; expected a kir.Model, or a function that returns one")
+        raise ScriptError(
+            f"{path}:{name} is {reprlib.repr(value)}; expected a kir.Model, or a function that returns one"
+        )
     return value
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
-from kir.limits import MAX_INT64
+from kir.limits import MAX_INT64, MAX_RANK
 
 Shape = tuple[Dim, ...]
 
@@ -171,8 +171,11 @@ def require_sizes(type: TensorType) -> TensorType:
     """The type itself, if its sizes are such as a tensor can have: what ONNX and NumPy write in 64 bits.
 
     Raises:
-        ShapeError: a size is negative or no integer, or the sizes, or their product, need more than 64 bits.
+        ShapeError: a size is negative or no integer, the sizes, or their product, need more than 64 bits, or there are
+            more than `MAX_RANK`.
     """
+    if len(type.shape) > MAX_RANK:
+        raise ShapeError(f"there can be no tensor of {len(type.shape)} axes; expected at most {MAX_RANK}")
     count = 1
     for dim in type.shape:
         if isinstance(dim, Sym):

@@ -272,6 +272,11 @@ def test_sizes_and_integers_of_more_than_64_bits_are_refused(op: Op, shape: tupl
         graph.add(op, *[x] * (2 if isinstance(op, Concat) else 1))
 
 
+def test_more_axes_than_a_tensor_has_are_refused() -> None:
+    with pytest.raises(ShapeError, match="no tensor of 65 axes; expected at most 32"):
+        Graph().add(Input("x", TensorType(DType.FLOAT32, (1,) * 65)))
+
+
 @pytest.mark.parametrize("shape", [(True,), (-1,), (1 << 63,), (1 << 32, 1 << 32), (0, 1 << 63)])
 def test_types_that_no_tensor_has_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match="no tensor of type"):

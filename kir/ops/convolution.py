@@ -250,16 +250,18 @@ def _convolve_sample(x: Array, rows: Array, windows: list[Window], result: Array
     counts = result.shape[1:]
     row = math.prod(counts[1:])
     step = max(1, COLUMN_ELEMENTS // (groups * terms * row))
-    # Every window as a view: [groups, *k, C/groups, *counts].
+    # Every window as a view: [groups, *k, C/groups, *counts]. Steps of more than the whole axis, which may be of any
+    # size, are never taken.
     channels = len(x) // groups
+    axes = list(zip(x.strides[1:], x.shape[1:], windows, strict=True))
     view = as_strided(
         x,
         (groups, *(w.size for w in windows), channels, *counts),
         (
             channels * x.strides[0],
-            *(stride * w.dilation for stride, w in zip(x.strides[1:], windows, strict=True)),
+            *(stride * min(w.dilation, size) for stride, size, w in axes),
             x.strides[0],
-            *(stride * w.stride for stride, w in zip(x.strides[1:], windows, strict=True)),
+            *(stride * min(w.stride, size) for stride, size, w in axes),
         ),
         writeable=False,
     )

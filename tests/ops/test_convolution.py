@@ -221,3 +221,10 @@ def test_the_type_of_the_bias() -> None:
     types: list[TensorType] = [parse_type(text) for text in ("f32[2, 3, 5]", "f32[4, 3, 2]", "f32[3]")]
     with pytest.raises(ShapeError, match="filters: sizes 4 and 3 differ"):
         Conv((1,), (1,), 1, (0, 0)).infer(*types)
+
+
+@pytest.mark.parametrize("dilation", [1, 2**62])
+def test_steps_of_any_size_that_are_never_taken(dilation: int) -> None:
+    x, kernel = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4), np.ones((1, 1, 1, 1), np.float32)
+    result = Conv((1, 2**62), (1, dilation), 1, (0, 0, 0, 0)).eval(x, kernel)
+    assert result.tolist() == [[[[0], [4], [8], [12]]]]
