@@ -39,6 +39,10 @@ MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 # Rounding a result at random makes so many arrays of its size; see `kir.rounding.RandomRounding.move`.
 ROUNDING_ARRAYS = 3
 
+# What is kept of each output until all runs of the same inputs are done: what is expected, the allowed error, and the
+# spread, with what one run and onnxruntime give. See `kir.rounding.measure`.
+OUTPUT_ARRAYS = 5
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -100,10 +104,12 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
     """
     last_reader = {value: node for node in graph.order() for value in node.inputs}
     types: dict[Value | None, TensorType | None] = {None: None}
-    live = most = elements = work = 0
+    live = most = elements = work = kept = 0
     largest: Node | None = None
     for node, outputs in graph.infer_types(sizes):
         types.update(zip(node.outputs, outputs, strict=True))
+        if isinstance(node.op, Output):
+            kept += OUTPUT_ARRAYS * sum(map(_bytes_of, outputs))
         if isinstance(node.op, Constant | Output):  # constants do not count, and an output is what it reads
             continue
         inputs = [types[value] for value in node.inputs]
@@ -121,7 +127,7 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
             type = types[value]
             if value is not None and type is not None and not isinstance(value.node.op, Constant):
                 live -= _bytes_of(type)
-    return Cost(most, elements, largest, work)
+    return Cost(most + kept, elements, largest, work)
 
 
 def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:
