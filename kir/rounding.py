@@ -141,32 +141,19 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
         return own(RandomRounding(np.random.default_rng([seed, index]), costly_sizes))
 
     if threads == 1:
-        expected = _bound(reference(None), map(perturbed, range(runs)))
+        spreads = _spread(reference(None), map(perturbed, range(runs)))
     else:
         with _side_by_side(threads) as pool:
             centers = pool.submit(reference, None)
             first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
             others = pool.map(perturbed, range(1, runs))
-            expected = _bound(centers.result(), itertools.chain([first], others))
-    for index in range(runs if any(one.overflows.any() for one in expected.values()) else 0):
-        mixed = reference(MixedPrecision(np.random.default_rng([seed, index, 1]), 0.5 if index else 0.0))
-        expected = {key: _allow_overflowing(one, mixed[key]) for key, one in expected.items()}
-    return expected
-
-
-def _allow_overflowing(expected: Expected, mixed: Array) -> Expected:
-    """The bound that also allows what a run in mixed precision gives where the model's own precision overflows."""
-    where = expected.overflows
-    if mixed.shape != expected.reference.shape or not where.any():
-        return expected
-    finite = np.isfinite(mixed)
-    with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.where(where & finite, MULTIPLE * np.abs(mixed - expected.reference), 0)
-    other = np.where(where & ~finite, mixed, 0)
-    is_new = other.any() and not any(np.array_equal(other, one, equal_nan=True) for one in expected.special)
-    return Expected(
-        expected.reference, np.maximum(expected.allowed, distance), expected.special + ((other,) if is_new else ())
-    )
+            spreads = _spread(centers.result(), itertools.chain([first], others))
+    # As many runs that stay wide throughout as of the own precision: those that store results may all overflow.
+    for index in range(2 * runs if any(spread.overflows.any() for spread in spreads.values()) else 0):
+        mixed = reference(MixedPrecision(np.random.default_rng([seed, index, 1]), 0.0 if index < runs else 0.5))
+        for key, spread in spreads.items():
+            spread.add_mixed(mixed[key])
+    return {key: spread.expected() for key, spread in spreads.items()}
 
 
 @contextmanager
@@ -185,14 +172,14 @@ def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _bound(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, Expected]:
+def _spread(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, _Spread]:
     spreads: dict[Key, _Spread] = {}
     for run in runs:
         for key, array in run.items():
             if key not in spreads:
                 spreads[key] = _Spread(centers[key], array)
             spreads[key].add(array)
-    return {key: spread.expected() for key, spread in spreads.items()}
+    return spreads
 
 
 class RandomRounding:
@@ -678,6 +665,8 @@ class _Spread:
         self._same_shape = reference.shape == first.shape
         self._distance = np.zeros(reference.shape)
         self._unsettled = np.zeros(reference.shape, bool)
+        self._mixed_distance: Array | None = None  # of runs in mixed precision, where the own precision overflows
+        self._mixed_special: list[Array] = []
 
     def add(self, array: Array) -> None:
         """Takes another run into account."""
@@ -691,9 +680,27 @@ class _Spread:
         finite = np.isfinite(wide)
         same_special = (wide == first) | (np.isnan(wide) & np.isnan(first))
         self._unsettled |= np.where(finite, ~np.isfinite(first) | ~np.isfinite(self._reference), ~same_special)
-        with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.where(finite & ~self._unsettled, np.abs(wide - self._reference), 0)
-        self._distance = np.maximum(self._distance, distance)
+        self._distance = np.maximum(self._distance, self._distances(wide, finite & ~self._unsettled))
+
+    @property
+    def overflows(self) -> Array:
+        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
+        if not self._is_float or not self._same_shape:
+            return np.zeros(())
+        return ~self._unsettled & ~np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
+
+    def add_mixed(self, array: Array) -> None:
+        """Takes a run in mixed precision into account, once all others are: it counts where those overflow."""
+        where = self.overflows
+        if array.shape != self._reference.shape or not where.any():
+            return
+        finite = np.isfinite(array)
+        before = 0 if self._mixed_distance is None else self._mixed_distance
+        self._mixed_distance = np.maximum(before, self._distances(array, where & finite))
+        special = np.where(where & ~finite, array, 0)
+        known = [self._own_special(), *self._mixed_special]
+        if special.any() and not any(np.array_equal(special, one, equal_nan=True) for one in known):
+            self._mixed_special.append(special)
 
     def expected(self) -> Expected:
         """The bound; infinite everywhere if even the shape depends on rounding."""
@@ -701,31 +708,47 @@ class _Spread:
             return Expected(self._reference, np.full(self._reference.shape, np.inf))
         if not self._is_float:
             return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
-        finite = np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
-        allowed = np.maximum(MULTIPLE * self._pooled(finite), self._floor(np.isfinite(self._reference)))
-        special = np.where(finite | self._unsettled, 0, self._first.astype(np.float64))
+        settled = np.isfinite(self._reference)
+        allowed = self._bound(self._distance, settled & np.isfinite(self._first.astype(np.float64)))
+        if self._mixed_distance is not None:
+            where = self.overflows
+            allowed = np.where(where, self._bound(self._mixed_distance, where), allowed)
+        special = self._own_special()
         return Expected(
             self._reference,
-            np.where(self._unsettled, np.inf, np.where(np.isfinite(self._reference), allowed, 0)),
-            (special,) if special.any() else (),
+            np.where(self._unsettled, np.inf, np.where(settled, allowed, 0)),
+            (special, *self._mixed_special) if special.any() else (),
         )
 
-    def _pooled(self, finite: Array) -> Array:
-        """The distances; those of a row that has lost half of its digits all as large as the largest."""
-        if not self._distance.ndim or not self._distance.size:
-            return self._distance
-        largest = self._distance.max(axis=-1, keepdims=True)
-        magnitude = np.where(finite, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
-        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
-        return np.where(unstable, largest, self._distance)
+    def _distances(self, array: Array, where: Array) -> Array:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(where, np.abs(array - self._reference), 0)
 
-    def _floor(self, finite: Array) -> Array:
+    def _own_special(self) -> Array:
+        """The NaN and infinities that all runs in the model's own precision give, 0 elsewhere."""
+        first = self._first.astype(np.float64)
+        return np.where((np.isfinite(first) & np.isfinite(self._reference)) | self._unsettled, 0, first)
+
+    def _bound(self, distance: Array, where: Array) -> Array:
+        """How far an element may be off, from the largest distances of the runs that stayed finite `where`."""
+        return np.maximum(MULTIPLE * self._pooled(distance, where), self._floor(distance, where))
+
+    def _pooled(self, distance: Array, where: Array) -> Array:
+        """The distances; those of a row that has lost half of its digits all as large as the largest."""
+        if not distance.ndim or not distance.size:
+            return distance
+        largest = distance.max(axis=-1, keepdims=True)
+        magnitude = np.where(where, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
+        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
+        return np.where(unstable, largest, distance)
+
+    def _floor(self, distance: Array, where: Array) -> Array:
         info = _finfo(self._first.dtype)
-        moved = self._distance[finite & (self._distance > 0)]
+        moved = distance[where & (distance > 0)]
         # Not np.median, which imports numpy.ma: 30 ms of every cold export.
         middle = moved.size // 2
         median = float(np.partition(moved, middle, axis=None)[middle]) if moved.size else 0.0
-        magnitude = np.where(finite, np.abs(self._reference), 0)
+        magnitude = np.where(np.isfinite(self._reference), np.abs(self._reference), 0)
         return np.asarray(4 * float(info.eps) * magnitude + MULTIPLE / 2 * median + float(info.tiny))
 
 

@@ -193,6 +193,25 @@ def test_where_the_own_precision_overflows_a_wider_execution_is_right_too() -> N
         assert not compare("one", expected["one"], np.array(wrong, np.float16)[:, None]).passed
 
 
+def test_where_the_own_precision_overflows_no_element_is_bounded_by_luck() -> None:
+    """x·W · s/s, where s overflows and makes all NaN: every element is bounded as it is without the factor s/s."""
+    rng = np.random.default_rng(0)
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f16[4, 64]"))).output
+    weights = graph.add(constant(rng.normal(size=(64, 300)).astype(np.float16))).output
+    product = graph.add(MatMul(), x, weights).output
+    squares = graph.add(Mul(), x, x).output
+    s = graph.add(ReduceSum((1,), True), graph.add(Mul(), squares, squares).output).output
+    graph.add(Output("plain"), product)
+    graph.add(Output("y"), graph.add(Mul(), product, graph.add(Div(), s, s).output).output)
+    found = expect(graph, {"x": rng.uniform(20, 40, size=(4, 64)).astype(np.float16)})
+    assert found["y"].overflows.all()
+    assert not found["plain"].overflows.any()
+    assert found["y"].allowed.min() > found["plain"].allowed.min() / 2
+    assert np.median(found["y"].allowed) > np.median(found["plain"].allowed) / 2
+    assert np.median(found["y"].allowed) < np.median(found["plain"].allowed) * 2
+
+
 def test_a_choice_that_rounding_decides_is_left_open() -> None:
     graph = graph_of("f32[1, 2]", Sigmoid(), ArgMax(1, False))
     close = np.array([[0.3, np.nextafter(np.float32(0.3), 1)]], np.float32)
