@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from kir.caching import cached
 from kir.errors import InvalidArgumentError
 from kir.naming import snake_case
 from kir.types import as_dtype
@@ -217,10 +218,11 @@ class Registry:
         return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
 
 
-def argument_names(cls: type) -> list[str]:
+@cached
+def argument_names(cls: type) -> tuple[str, ...]:
     """The names of a constructor's arguments, without `*args` and `**kwargs`."""
     parameters = inspect.signature(cls).parameters.values()
-    return [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return tuple(one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
 
 
 def _instance_of(cls: type) -> Any:

@@ -16,7 +16,8 @@ The size of a random rounding, in units of the spacing of floats at 1 (`eps`), i
 | any other                 | its result                                  | the last place is rounded                |
 
 Half of each rounding is common to the whole tensor: equal inputs are rounded equally, and such errors add up where
-independent ones average out.
+independent ones average out. For the functions of `APPROXIMATED` this half is common to all nodes of the operator: a
+runtime's formula errs at each of them as it does at the first, and through n of them its errors add up as n, not √n.
 
 Where a model overflows in its own precision although the reference is finite, there are several right results: a
 runtime without kernels for float16 computes in float32, and rounds to float16 where it likes. There the float64 run is
@@ -81,6 +82,9 @@ COSTLY_SIZES = frozenset(
 # How many elements of a matrix product are sized at a time.
 CACHED_ELEMENTS = 1 << 16
 
+# So many products of single elements are formed at once, where a matrix product adds up few terms.
+SMALL_PRODUCT = 1 << 12
+
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
     {
@@ -92,6 +96,18 @@ EXACT: frozenset[Any] = frozenset(
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
         *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
+    }
+)
+
+# Functions that runtimes compute by formulas of their own, such as a quotient of polynomials; its errors have one sign
+# over whole ranges of x.
+APPROXIMATED: frozenset[type[Op]] = frozenset(
+    {
+        *(elementwise.Exp, elementwise.Log, elementwise.Erf, elementwise.Sin, elementwise.Cos, elementwise.Tan),
+        *(elementwise.Asin, elementwise.Acos, elementwise.Atan, elementwise.Sinh, elementwise.Cosh),
+        *(elementwise.Asinh, elementwise.Acosh, elementwise.Atanh, elementwise.Tanh, elementwise.Sigmoid),
+        *(elementwise.Softplus, elementwise.Mish, elementwise.Gelu, elementwise.Elu, elementwise.Celu),
+        elementwise.Selu,
     }
 )
 
@@ -194,6 +210,7 @@ class RandomRounding:
     def __init__(self, generator: np.random.Generator, costly_sizes: dict[Node, Array] | None = None) -> None:
         self._generator = generator
         self._costly_sizes = {} if costly_sizes is None else costly_sizes
+        self._common_of_functions: dict[type[Op], float] = {}
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
@@ -211,19 +228,34 @@ class RandomRounding:
                 return self._move_result(op, inputs, outputs)
             return self._move_unknown(node, inputs, outputs)
 
-    def move(self, array: Array, size: Array) -> Array:
-        """The array, each element moved by up to `size` roundings of its dtype. Integers and booleans stay."""
+    def move(self, array: Array, size: Array, common: float | None = None) -> Array:
+        """Move each element of an array by up to 2 · `size` roundings of its dtype. Integers and booleans stay.
+
+        `common` is the part of the rounding that all elements share, from -1 to 1; by default it is drawn.
+        """
         if not _is_float(array):
             return array
         wide = _widen(array)
         unit = self.unit(array.dtype)
         step = self._random_bits(wide.shape) * wide.dtype.type(unit / 2**15)
-        step += wide.dtype.type(self._generator.uniform(-1, 1) * unit)
+        step += wide.dtype.type((self._draw_common() if common is None else common) * unit)
         step *= size
         if not np.isfinite(step).all():
             step = np.where(np.isfinite(step), step, 0)
         step += wide
         return np.asarray(step).astype(array.dtype, copy=False)
+
+    def _draw_common(self) -> float:
+        return self._generator.uniform(-1, 1)
+
+    def _common_of(self, function: Op) -> float | None:
+        """Return what the roundings of all nodes of a function of `APPROXIMATED` share; None for other operators."""
+        kind = type(function)
+        if kind not in APPROXIMATED:
+            return None
+        if kind not in self._common_of_functions:
+            self._common_of_functions[kind] = self._draw_common()
+        return self._common_of_functions[kind]
 
     def unit(self, dtype: np.dtype[Any]) -> float:
         """The distance from 1 to the next float, in the precision whose roundings these are."""
@@ -239,12 +271,12 @@ class RandomRounding:
         return self.move(array, _magnitude(array)) if _is_float(array) else array
 
     def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
-        size = _SIZES.get(type(op))
+        size, common = _SIZES.get(type(op)), self._common_of(op)
         if size is None:
-            return tuple(self.move(array, np.abs(_widen(array))) for array in outputs)
+            return tuple(self.move(array, np.abs(_widen(array)), common) for array in outputs)
         (output,) = outputs
         given = [None if array is None else _widen(array) if _is_float(array) else array for array in inputs]
-        return (self.move(output, size(op, _widen(output), *given)),)
+        return (self.move(output, size(op, _widen(output), *given), common),)
 
     def _move_sized_once(
         self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
@@ -324,6 +356,10 @@ def _finfo(dtype: np.dtype[Any]) -> Any:
 
 def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
     """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p]; see `sum_blocks`."""
+    if a.shape[-1] <= blocks and a.size * b.shape[-1] <= SMALL_PRODUCT:
+        # Every term is a block of its own, and few calls of NumPy are faster than many.
+        partial_sums = np.cumsum(a[..., :, None] * b[..., None, :, :], axis=-2)
+        return np.square(partial_sums, out=partial_sums).sum(axis=-2)
 
     def block(start: int, end: int) -> tuple[int, Array, Array]:
         left, right = a[..., start:end], b[..., start:end, :]

@@ -14,7 +14,7 @@ from kir.interpreter import Plan
 from kir.op import Array, Op
 from kir.ops import all_ops
 from kir.ops.convolution import Conv
-from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub
+from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.structural import Input, Output, constant
@@ -228,6 +228,19 @@ def test_cancellation_widens_the_bound() -> None:
     expected = expect(graph, {"x": np.full((1, 2000), 1.1, np.float32)})["y"]
     assert expected.reference[0, 0] == 0
     assert 1e-3 < expected.allowed[0, 0] < 10
+
+
+def test_a_formula_that_errs_alike_at_every_node_is_allowed() -> None:
+    """A runtime whose Tanh is always too small by one rounding, through 1000 of them; and one node allows no more."""
+    array = np.linspace(0.5, 2, 8, dtype=np.float32)[None]
+    result = array
+    for _ in range(1000):
+        result = np.tanh(result) * np.float32(1 - 2**-23)
+    chain = expect(graph_of("f32[1, 8]", *[Tanh()] * 1000), {"x": array})["y"]
+    assert compare("y", chain, result).passed
+    assert not compare("y", chain, result * np.float32(1.001)).passed
+    single = expect(graph_of("f32[1, 8]", Tanh()), {"x": array})["y"]
+    assert (single.allowed <= MULTIPLE * 3 * epsilon(np.dtype(np.float32)) * np.abs(single.reference)).all()
 
 
 def test_equal_terms_are_rounded_alike() -> None:

@@ -36,6 +36,7 @@ class Hdf5File:
     def __init__(self, section: Section, file: h5py.File) -> None:
         self.section = section
         self.root = file
+        self._last_way: list[tuple[str, Any]] = []
         self._mapped: Array | None = None
         self._unpacked_bytes = 0
 
@@ -47,8 +48,13 @@ class Hdf5File:
         """
         import h5py
 
-        here = self.root if start is None else start
-        for part in name.split("/"):
+        # HDF5 takes long to open a group, and names that are asked for one after the other mostly lie in the same ones.
+        parts, way = name.split("/"), self._last_way if start is None else []
+        pairs = zip(parts, way, strict=False)
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1][0], pairs))
+        del way[shared:]
+        here = way[-1][1] if way else self.root if start is None else start
+        for part in parts[shared:]:
             link = here.get(part, getlink=True) if part not in ("", ".") and isinstance(here, h5py.Group) else None
             if link is None:
                 return None
@@ -57,6 +63,7 @@ class Hdf5File:
                     f"{self.section.label}: {name} is reached through a {type(link).__name__}; links are not followed"
                 )
             here = here[part]
+            way.append((part, here))
         return here
 
     def find_dataset(self, name: str, start: Any = None) -> h5py.Dataset | None:
