@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kir.graph import Graph, Node, Value
+from kir.op import Op
 from kir.ops.elementwise import UNARY
 from kir.ops.linear import Dense
+from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
 from kir.passes.moving import MAX_RUN
 from kir.passes.rewrite import add_for, given, rewrite, rounding_pass, rule
@@ -53,5 +57,12 @@ def _keeps_rows(node: Node) -> bool:
 
 def _rebuild(graph: Graph, path: list[Node], value: Value) -> Value:
     for passed in reversed(path):
-        value = add_for(graph, passed, passed.op, value, *passed.inputs[1:])
+        value = add_for(graph, passed, _along_last_axis(passed.op, value.type.rank), value, *passed.inputs[1:])
     return value
+
+
+def _along_last_axis(op: Op, rank: int) -> Op:
+    """Return the operator for results of another rank: a softmax that a Dense has fused names its axis, the last."""
+    if isinstance(op, Dense) and isinstance(op.activation, Softmax | LogSoftmax):
+        return replace(op, activation=replace(op.activation, axis=rank - 1))
+    return op

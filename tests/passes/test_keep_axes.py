@@ -3,6 +3,7 @@ import pytest
 from kir.dims import symbol
 from kir.ops.elementwise import Add, Relu, Sigmoid
 from kir.ops.linear import Dense
+from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
 from kir.passes.keep_axes import keep_axes
 from tests.passes.building import left, weights
@@ -38,6 +39,14 @@ def read_twice(b, x):  # type: ignore[no-untyped-def]
 CASES = {
     "a dense": (between(dense), ["Dense"]),
     "several": (between(dense, relu, lambda b, x: dense(b, x, SQUARE)), ["Dense", "Relu", "Dense"]),
+    "a dense with a softmax": (
+        between(lambda b, x: b(Dense(Softmax(1)), x, KERNEL, BIAS), relu, lambda b, x: dense(b, x, SQUARE)),
+        ["Dense", "Relu", "Dense"],
+    ),
+    "a dense with a logarithm of a softmax": (
+        between(lambda b, x: b(Dense(LogSoftmax(1)), x, KERNEL, BIAS), last=Reshape((BATCH, 3 * TIME))),
+        ["Dense", "Reshape"],
+    ),
     "another shape": (between(dense, last=Reshape((BATCH, 3 * TIME))), ["Dense", "Reshape"]),
     "not without a dense": (between(relu, last=Reshape((BATCH, TIME, 4))), ["Reshape", "Relu", "Reshape"]),
     "not of two operands": (
