@@ -239,7 +239,7 @@ def source_pair_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--debug", is_flag=True, help="Print a traceback for every error.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Turn Keras-like models into verified ONNX files.
+    """Turn Keras models into verified ONNX files.
 
     MODEL is a Python script that builds a model, with the variable's name where there are several: model.py:name.
     Or it is a file that Keras wrote: .keras, .h5, .hdf5, or the .json of a model's config, with --weights.
@@ -266,7 +266,13 @@ def cli(context: click.Context, debug: bool) -> None:
 @click.option("--losses", is_flag=True, help="Add the sum of all regularization terms as an output.")
 @batch_option
 @shapes_option
-@click.option("--external-data", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True)
+@click.option(
+    "--external-data",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Put weights into a file beside the model; auto: near 2 GB.",
+)
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Put into the file's metadata. Repeatable.")
 @click.option(
     "-O", "level", type=click.IntRange(0, 2), default=2, show_default=True, help="0: no passes; 1: exact ones; 2: all."
@@ -292,7 +298,10 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Export MODEL as an ONNX file, or as a script (.py), and prove that it computes the same."""
+    """Export MODEL as an ONNX file or a script, and verify it.
+
+    The file computes the same as MODEL, or it is not written.
+    """
     _require_suffix(output, ".onnx", ".py")
     if output.suffix == ".py":
         _refuse_onnx_options(context, output)
@@ -406,7 +415,10 @@ def verify(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Compare MODEL (a script or an ONNX file) with an ONNX FILE on random inputs."""
+    """Compare MODEL with an ONNX FILE on random inputs.
+
+    MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
+    """
     from kir import verify as verification
 
     if page is not None:
@@ -512,7 +524,10 @@ def plot(
     keep_unknown: bool,
     as_json: bool,
 ) -> None:
-    """Draw MODEL: a picture, or with .html a page to explore it and what each pass does."""
+    """Draw MODEL as a picture or as a page.
+
+    The page (.html) is for exploring the model and what each pass does.
+    """
     _require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
     source.refuse_for_layers(keep_unknown)
     with _progress() as progress:
@@ -535,7 +550,10 @@ def plot(
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
-    """Say what is in an ONNX FILE: inputs, outputs, operators, weights, metadata."""
+    """Say what is in an ONNX FILE.
+
+    Its inputs, outputs, operators, weights and metadata; the model is not run.
+    """
     from kir.exporters.onnx_file.inspect import inspect_file, print_inspection
 
     inspection = inspect_file(file)
@@ -569,8 +587,10 @@ def diff(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Say what differs between A and B, each a script, a Keras file or an ONNX file: signature, structure, weights,
-    and the numbers that they compute from the same random inputs. Exit code 1 if anything does.
+    """Say what differs between two models, A and B.
+
+    Each is a script, a Keras file or an ONNX file. Their signatures, structure, weights, and the numbers that they
+    compute from the same random inputs are compared. Exit code 1 if anything differs.
 
     Operators are compared, so a model of layers is lowered first. If one side has layers and the other is an ONNX file,
     the passes of -O2 run on both before: kir export ran them when it wrote the file, and what it wrote has then no
@@ -624,7 +644,7 @@ def diff(
 @provider_option
 @json_option
 def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str, as_json: bool) -> None:
-    """Run an ONNX FILE in onnxruntime on arrays from .npz or .npy files."""
+    """Run an ONNX FILE in onnxruntime on .npz or .npy arrays."""
     from kir.exporters.onnx_file.session import make_session, run_session
     from kir.importers.arrays import read_arrays
     from kir.summary import describe_array

@@ -27,10 +27,8 @@ from kir.trace import SymbolicOperators, Tensor, emit
 # The first with `keras.ops`, whose numbers kir computes.
 VERSION = "3.0.0"
 
-TRAINING = (
-    "kir exports models and does not train them; put what only training needs under "
-    'if __name__ == "__main__": and load the weights with --weights'
-)
+_WITHOUT_TRAINING = 'put what only training needs under if __name__ == "__main__": and load the weights with --weights'
+TRAINING = f"kir exports models and does not train them; {_WITHOUT_TRAINING}"
 
 
 class Inert:
@@ -316,7 +314,7 @@ INERT = frozenset(
     | {"optimizers.schedules", "quantizers"}
 )
 
-_DATA = f"kir reads no data: {TRAINING}"
+_DATA = f"kir reads no data, as it does not train; {_WITHOUT_TRAINING}"
 _NEEDS_KERAS = "kir has no such models; where Keras is installed, its own are used"
 _RANDOM = (
     "it draws other numbers at every run, so that no file could be proved to compute the same; export the layers "
