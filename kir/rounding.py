@@ -164,12 +164,22 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
             first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
             others = pool.map(perturbed, range(1, runs))
             spreads = _spread(centers.result(), itertools.chain([first], others))
-    # As many runs that stay wide throughout as of the own precision: those that store results may all overflow.
-    for index in range(2 * runs if any(spread.overflows.any() for spread in spreads.values()) else 0):
-        mixed = reference(MixedPrecision(np.random.default_rng([seed, index, 1]), 0.0 if index < runs else 0.5))
-        for key, spread in spreads.items():
-            spread.add_mixed(mixed[key])
+    if any(spread.overflows.any() for spread in spreads.values()):
+        for mixed in _run_mixed(reference, seed, runs):
+            for key, spread in spreads.items():
+                spread.add_mixed(mixed[key])
     return {key: spread.expected() for key, spread in spreads.items()}
+
+
+def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Key, Array]]:
+    """Run in mixed precision: as many runs that stay wide throughout as that store results, which may all overflow.
+
+    One after the other: each has its own float64 copies of the weights under way.
+    """
+    costly_sizes: dict[Node, Array] = {}
+    for index in range(2 * runs):
+        generator = np.random.default_rng([seed, index, 1])
+        yield reference(MixedPrecision(generator, 0.0 if index < runs else 0.5, costly_sizes))
 
 
 @contextmanager
@@ -318,10 +328,11 @@ class MixedPrecision(RandomRounding):
     Args:
         generator: of the roundings, and of the choice.
         stored: the probability with which a result is stored.
+        costly_sizes: as of `RandomRounding`, made by a run that stores nothing.
     """
 
-    def __init__(self, generator: np.random.Generator, stored: float) -> None:
-        super().__init__(generator)
+    def __init__(self, generator: np.random.Generator, stored: float, costly_sizes: dict[Node, Array]) -> None:
+        super().__init__(generator, costly_sizes)
         self._stored = stored
         self._own = np.dtype(np.float64)
 

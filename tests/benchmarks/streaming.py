@@ -21,7 +21,8 @@ UNITS = 2048
 
 MAKE = """
 import sys, keras
-layers = [keras.layers.Dense({units}, name=f"dense_{{i}}", kernel_initializer="ones") for i in range(int(sys.argv[2]))]
+mean = keras.initializers.Constant(1 / {units})  # quickly made, and no layer overflows
+layers = [keras.layers.Dense({units}, name=f"dense_{{i}}", kernel_initializer=mean) for i in range(int(sys.argv[2]))]
 keras.Sequential([keras.Input(({units},)), *layers]).save(sys.argv[1])
 """
 
