@@ -8,6 +8,7 @@ Source: https://github.com/keras-team/tf-keras
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -232,11 +233,12 @@ class Average(keras2_masks.Average):
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
         """Return the mean, in which masked steps count as any others."""
-        dtypes = [x.type.dtype for x in inputs]
-        if not any(dtype.is_float for dtype in dtypes):
-            wide = "float64" if any(dtype in WIDE_INTEGERS for dtype in dtypes) else "float32"
-            inputs = [K.cast(x, wide) for x in inputs]
-        return super().merge(inputs, masks)
+        dtype = inputs[0].type.dtype
+        if dtype.is_float:
+            return super().merge(inputs, masks)
+        # A sum that is too large for the integers wraps around.
+        total = reduce(K.add, inputs)
+        return K.cast(total, "float64" if dtype in WIDE_INTEGERS else "float32") / len(inputs)
 
 
 class _GlobalAveragePooling(GlobalAveragePooling):
@@ -246,9 +248,29 @@ class _GlobalAveragePooling(GlobalAveragePooling):
         dtype = inputs.type.dtype
         if dtype.is_float:
             return super().call(inputs)
-        if dtype not in WIDE_INTEGERS:
-            raise UnsupportedError(f"the mean of {dtype}, whose sum may be too large for that, is not supported")
+        if dtype is DType.BOOL:
+            return super().call(K.cast(inputs, "float32"))
+        _require_wide(dtype)
         return K.cast(super().call(K.cast(inputs, "float64")), dtype.keras_name)
+
+
+def _require_wide(dtype: DType) -> None:
+    """Raises UnsupportedError for small integers: TensorFlow keeps a sum in their type, which is soon too large."""
+    if dtype not in WIDE_INTEGERS:
+        raise UnsupportedError(f"the mean of {dtype}, whose sum may be too large for that, is not supported")
+
+
+class GlobalAveragePooling1D(_GlobalAveragePooling, layers.GlobalAveragePooling1D):
+    """Of (batch, steps, channels); that of integers which are masked is what TensorFlow's division gives, float64."""
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+        dtype = inputs.type.dtype
+        if mask is None:
+            return super().call(inputs)
+        if not dtype.is_float:
+            _require_wide(dtype)
+            inputs = K.cast(inputs, "float64")
+        return layers.GlobalAveragePooling1D.call(self, inputs, mask)
 
 
 class GlobalAveragePooling2D(_GlobalAveragePooling, layers.GlobalAveragePooling2D):
@@ -257,6 +279,13 @@ class GlobalAveragePooling2D(_GlobalAveragePooling, layers.GlobalAveragePooling2
 
 class GlobalAveragePooling3D(_GlobalAveragePooling, layers.GlobalAveragePooling3D):
     """Of (batch, x, y, z, channels)."""
+
+
+class LayerNormalization(layers.LayerNormalization):
+    """Mean 0 and variance 1 along axes, in the compute dtype, whatever the inputs have."""
+
+    def call(self, inputs: Tensor) -> Any:
+        return super().call(K.cast(inputs, self.compute_type.keras_name))
 
 
 class SeparableConv1D(layers.SeparableConv1D):
@@ -349,8 +378,10 @@ OLD_LAYERS: dict[str, type[Layer]] = (
             CuDNNGRU,
             CuDNNLSTM,
             Discretization,
+            GlobalAveragePooling1D,
             GlobalAveragePooling2D,
             GlobalAveragePooling3D,
+            LayerNormalization,
             LocallyConnected1D,
             LocallyConnected2D,
             IntegerLookup,
@@ -376,8 +407,10 @@ OLD_LAYERS: dict[str, type[Layer]] = (
 # Those that differ from the layers of Keras 3 by what they do with integers, or with arguments that Keras 3 lacks.
 SAME_FOR_FLOAT32: dict[type[Layer], Callable[[Any], bool]] = {
     Average: lambda layer: True,
+    GlobalAveragePooling1D: lambda layer: True,
     GlobalAveragePooling2D: lambda layer: True,
     GlobalAveragePooling3D: lambda layer: True,
+    LayerNormalization: lambda layer: True,
     Resizing: lambda layer: layer.interpolation not in WEIGHTS,
     SeparableConv1D: lambda layer: not layer.is_causal,
     UpSampling2D: lambda layer: layer.interpolation not in WEIGHTS,

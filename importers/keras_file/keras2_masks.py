@@ -6,6 +6,7 @@
 | Multiply, Subtract                 | the output is valid where all masks say so     |                          |
 | Concatenate                        | valid where all masks say so                   | where any mask does      |
 | recurrent ones with initial states | use the mask of the sequence                   | if a call is given it    |
+| recurrent ones                     | repeat the output before a masked step, or 0   | see `Recurrence`         |
 | Identity, Normalization, Rescaling | end it                                         | pass it on               |
 | TimeDistributed                    | lets the layer inside make one of each step    | passes it on             |
 | SpectralNormalization              | does as the layer inside                       | ends it                  |
@@ -24,7 +25,9 @@ from kir import backend as K
 from kir import layers
 from kir.errors import UnsupportedError
 from kir.layers.base import Layer
+from kir.layers.conv_lstm import ConvLSTM
 from kir.layers.merging import ElementwiseMerge
+from kir.layers.rnn import Recurrence
 from kir.layers.wrappers import fold
 from kir.model import Model
 from kir.trace import Tensor
@@ -140,14 +143,50 @@ class GroupNormalization(layers.GroupNormalization):
         return super().call(inputs)
 
 
-def _uses_mask_beside_states(cls: type[Layer]) -> type[Layer]:
-    """Return a recurrent layer that uses the mask of its sequence even if it is given initial states."""
-    return type(cls.__name__, (cls,), {"state_hides_mask": False, "__doc__": cls.__doc__, "__module__": __name__})
+class _Recurrence(Recurrence):
+    """A recurrent layer that uses the mask of its sequence even if it is given initial states."""
+
+    state_hides_mask = False
+
+    @property
+    def repeats_outputs(self) -> bool:
+        """Whether a masked step repeats the output before it, or 0: always."""
+        return True
+
+    @property
+    def zeros_masked(self) -> bool:
+        """Whether the output of a masked step is 0, unrolled or not."""
+        return self.zero_output_for_mask and not self._misreads_mask
+
+    @property
+    def _misreads_mask(self) -> bool:
+        """Whether the zeros are put where the mask is when it is read forwards, while the outputs run backwards."""
+        return self.zero_output_for_mask and self.unroll and self.go_backwards and self.return_sequences
+
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+        results = super().call(sequences, initial_state, mask, training)
+        if mask is None or not self._misreads_mask:
+            return results
+        outputs, *states = results if self.return_state else (results,)
+        outputs = K.where(K.expand_dims(mask, -1), outputs, K.zeros((), outputs.dtype))
+        return (outputs, *states) if self.return_state else outputs
+
+
+class _ConvLSTM(_Recurrence):
+    """A convolutional LSTM, whose masked steps never give 0, also in a Bidirectional."""
+
+    zeros_masked = False
+
+
+def _recurrent(name: str) -> type[Layer]:
+    """Return Keras 2's recurrent layer of a name."""
+    cls = getattr(layers, name)
+    base = _ConvLSTM if issubclass(cls, ConvLSTM) else _Recurrence
+    return type(name, (base, cls), {"__doc__": cls.__doc__, "__module__": __name__})
 
 
 RECURRENT = {
-    name: _uses_mask_beside_states(getattr(layers, name))
-    for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+    name: _recurrent(name) for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 }
 MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | {
     cls.__name__: cls

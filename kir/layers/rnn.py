@@ -103,6 +103,16 @@ class Recurrence(Layer):
         self.zero_output_for_mask = boolean(owner, "zero_output_for_mask", zero_output_for_mask)
 
     @property
+    def zeros_masked(self) -> bool:
+        """Whether the output of a masked step is 0."""
+        return self.zero_output_for_mask and not self.unroll
+
+    @property
+    def repeats_outputs(self) -> bool:
+        """Whether a masked step repeats the output before it, or 0 in front of the first; otherwise the first state."""
+        return self.unroll
+
+    @property
     def state_size(self) -> list[Any]:
         """The size of each state of the cell; of a stack, those of each of its cells."""
         sizes = state_size(self.cell)
@@ -220,23 +230,22 @@ class Recurrence(Layer):
         if steps is None:
             result: Tensor = emit(BATCH_AND_TIME, y)
             return result
-        if self.zero_output_for_mask and not self.unroll:
+        if self.zeros_masked:
             return steps.spread(y, zero_masked=True)
-        # Before the first valid step Keras's output is the initial state, or 0 in an unrolled layer.
-        if not initial or self.unroll:
+        if not initial or self.repeats_outputs:
             return steps.spread(y)
         return steps.spread(y, before=emit(Reshape((1, *initial[0].shape)), initial[0]))
 
     def _zero_if_masked(self, output: Tensor, mask: Any, initial: Sequence[Tensor]) -> Tensor:
         """The last output, 0 where Keras's is.
 
-        That is where the step that is read last is masked, with `zero_output_for_mask`; in an unrolled layer where no
-        step is valid, whatever the initial state.
+        That is where the step that is read last is masked, with `zeros_masked`; with `repeats_outputs` where no step is
+        valid, whatever the initial state.
         """
-        if mask is None or not (initial if self.unroll else self.zero_output_for_mask):
+        if mask is None or not (self.zeros_masked or (initial and self.repeats_outputs)):
             return output
         last: Dim = 0 if self.go_backwards else mask.shape[1] - 1
-        valid = K.any(mask, 1, True) if self.unroll else emit(Slice((1,), (last,), (last + 1,), (1,)), mask)
+        valid = emit(Slice((1,), (last,), (last + 1,), (1,)), mask) if self.zeros_masked else K.any(mask, 1, True)
         result: Tensor = emit(Where(), _as_column(valid, output), output, K.zeros((), output.dtype))
         return result
 
@@ -294,16 +303,16 @@ class Recurrence(Layer):
         kept = [emit(Where(), _as_column(mask, state), state, old) for state, old in zip(new, states, strict=True)]
         if output is new[0]:
             return kept[0], kept
-        # As in Keras, what is repeated is the first state, or the output before in an unrolled layer.
-        before = (outputs[-1] if outputs else np.zeros((), output.type.dtype.numpy)) if self.unroll else states[0]
+        zero = np.zeros((), output.type.dtype.numpy)
+        before = (outputs[-1] if outputs else zero) if self.repeats_outputs else states[0]
         return emit(Where(), _as_column(mask, output), output, before), kept
 
     def _zero_sequence(self, outputs: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
         """The sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""
-        if mask is None or not (initial if self.unroll else self.zero_output_for_mask):
+        if mask is None or not (self.zeros_masked or (initial and self.repeats_outputs)):
             return outputs
         valid = reverse_time(mask) if self.go_backwards else mask
-        if self.unroll:
+        if not self.zeros_masked:
             valid = emit(CumSum(1), emit(Cast(DType.INT32), valid)) > 0
         result: Tensor = emit(Where(), _as_column(valid, outputs), outputs, K.zeros((), outputs.dtype))
         return result

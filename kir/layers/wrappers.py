@@ -113,7 +113,7 @@ class Bidirectional(Layer):
         initial = self.forward_layer.check_initial_state(initial_state, count)
         mask = self.forward_layer.check_mask(mask, sequences, initial)
         sequences = self.promote(sequences)
-        if self._is_one_operator(mask, training) and not self._collects_activities(sequences.tracer):
+        if self._is_one_operator(mask, initial, training) and not self._collects_activities(sequences.tracer):
             outputs, states = self._run_together(sequences, initial, mask)
         else:
             outputs, states = self._run_apart(sequences.with_mask(None), initial, mask)
@@ -126,7 +126,7 @@ class Bidirectional(Layer):
         states = [None] * sum(len(layer.state_size) for layer in self.directions) if self.return_state else []
         return outputs + states if len(outputs + states) > 1 else outputs[0]
 
-    def _is_one_operator(self, mask: Tensor | None, training: Any) -> bool:
+    def _is_one_operator(self, mask: Tensor | None, initial: list[Tensor], training: Any) -> bool:
         cells = self._operator_cells(training)
         if cells is None or self.forward_layer.stateful or self.forward_layer.go_backwards:
             return False
@@ -136,9 +136,12 @@ class Bidirectional(Layer):
             and forward.make_op("forward", ()) == backward.make_op("forward", ())
             and forward.compute_type is backward.compute_type
         )
-        # Each direction drops inputs of its own; and unrolled layers repeat outputs at masked steps, each its own way.
+        # Each direction drops inputs of its own, and may repeat outputs at masked steps, each its own way.
         drops = training is not None and training is not False and any(cell.dropout > 0 for cell in cells)
-        repeats = mask is not None and self.return_sequences and any(layer.unroll for layer in self.directions)
+        repeats = mask is not None and any(
+            not layer.zeros_masked if self.return_sequences else initial and layer.repeats_outputs
+            for layer in self.directions
+        )
         return alike and not drops and not repeats
 
     def _operator_cells(self, training: Any) -> list[DenseCell] | None:

@@ -708,3 +708,50 @@ chain("activation_of_integers", (3,), P(L.Activation, "relu"), dtype="int32")
 chain("relu_of_integers", (3,), L.ReLU, dtype="int32")
 chain("gru_sequences_unknown", (None, 3), L.Masking, P(L.GRU, 4, return_sequences=True, activation="relu"))
 chain("dense_float16", (4,), P(L.Dense, 3, dtype="float16"))
+
+# Layers that do more to integers, and recurrent ones whose first or last steps are masked
+
+chain("layer_normalization_of_integers", (4,), L.LayerNormalization, dtype="int32")
+chain("layer_normalization_axis_of_uint8", (4, 3), P(L.LayerNormalization, axis=1), dtype="uint8")
+chain("global_average_pooling_1d_of_integers", (4, 3), L.GlobalAveragePooling1D, dtype="int32")
+chain("global_average_pooling_1d_of_bool", (4, 3), L.GlobalAveragePooling1D, dtype="bool")
+chain("global_average_pooling_2d_of_bool", (4, 3, 2), L.GlobalAveragePooling2D, dtype="bool")
+merge("average_of_uint8", L.Average, ((3, 4), "uint8"), ((3, 4), "uint8"))
+
+
+@model
+def global_average_pooling_1d_of_masked_integers() -> Any:
+    x, mask = L.Input((4, 3), dtype="int32"), L.Input((4,), dtype="bool")
+    return keras.Model([x, mask], L.GlobalAveragePooling1D()(x, mask=mask))
+
+
+def masked_with_states(make: Callable[..., Any], state_count: int, **options: Any) -> Builder:
+    """A sequence of outputs and the last output, of masked steps and given states."""
+
+    def build() -> Any:
+        x, *states = L.Input(STEPS), *[L.Input((4,)) for _ in range(state_count)]
+        masked = L.Masking()(x)
+        outputs = [
+            make(return_sequences=whole, return_state=True, **options)(masked, initial_state=states)
+            for whole in (True, False)
+        ]
+        return keras.Model([x, *states], outputs)
+
+    return build
+
+
+def bidirectional(make: Any, **options: Any) -> Any:
+    return L.Bidirectional(make(4, **options), merge_mode="sum")
+
+
+for one, count in (("SimpleRNN", 1), ("LSTM", 2), ("GRU", 1)):
+    make, name = getattr(L, one), {"SimpleRNN": "simple_rnn"}.get(one, one.lower())
+    MODELS[f"{name}_initial_mask"] = masked_with_states(P(make, 4), count)
+    MODELS[f"{name}_initial_mask_unrolled"] = masked_with_states(P(make, 4), count, unroll=True)
+    MODELS[f"{name}_initial_mask_relu"] = masked_with_states(P(make, 4, activation="elu"), count, go_backwards=True)
+    MODELS[f"{name}_initial_mask_both"] = masked_with_states(P(bidirectional, make), 2 * count)
+    for backwards in (False, True):
+        options = {"unroll": True, "zero_output_for_mask": True, "go_backwards": backwards}
+        suffix = "_backwards" if backwards else ""
+        chain(f"{name}_unrolled_zeros{suffix}", STEPS, L.Masking, P(make, 4, return_sequences=True, **options))
+    chain(f"{name}_unrolled_both", STEPS, L.Masking, P(bidirectional, make, return_sequences=True, unroll=True))
