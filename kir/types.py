@@ -176,6 +176,9 @@ def require_sizes(type: TensorType) -> TensorType:
     """
     if len(type.shape) > MAX_RANK:
         raise ShapeError(f"there can be no tensor of {len(type.shape)} axes; expected at most {MAX_RANK}")
+    # NumPy multiplies the other sizes of an empty tensor, too, with the bytes of an element. One that is as large and
+    # not empty is never computed.
+    most = MAX_INT64 // DType.FLOAT64.itemsize if 0 in type.shape else MAX_INT64
     count = 1
     for dim in type.shape:
         if isinstance(dim, Sym):
@@ -183,9 +186,9 @@ def require_sizes(type: TensorType) -> TensorType:
         else:
             is_whole = not isinstance(dim, bool) and 0 <= dim <= MAX_INT64
             count *= dim or 1
-        if not is_whole or count > MAX_INT64:
+        if not is_whole or count > most:
             raise ShapeError(
-                f"there can be no tensor of type {type}; expected sizes, and a product of them, from 0 to {MAX_INT64}"
+                f"there can be no tensor of type {type}; expected sizes, and a product of them, from 0 to {most}"
             )
     return type
 

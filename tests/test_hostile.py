@@ -105,6 +105,12 @@ REFUSED_WHEN_READ: dict[str, tuple[str, Callable[[], ModelProto | bytes]]] = {
     "large_function": ("no more are read", lambda: functions(large_constant(), *map(twice, named(13)))),
     "empty_nodes": (f"has 2000000 nodes; at most {MAX_NODES}", lambda: empty_nodes(2_000_000)),
     "many_empty_nodes": ("protobuf messages; at most", lambda: empty_nodes(10_000_000)),
+    "empty_and_giant": (
+        "no tensor of type",
+        lambda: model(
+            [node("ConstantOfShape", ["s"], ["none"]), node("ReduceSum", ["none"], ["big"])], s=i64(0, 2**62)
+        ),
+    ),
     "product_over_int64": ("no tensor of type", lambda: concats(62)),
     "negative_size": ("", lambda: model([node("Reshape", ["x", "s"], ["big"])], s=i64(-7, 4))),
     "huge_pad": ("no tensor of type", lambda: model([node("Pad", ["x", "s"], ["big"])], s=i64(0, 2**62, 0, 2**62))),
