@@ -110,7 +110,12 @@ def resolve_function(
         if is_bytecode
         else f"is the function {name!r}, of which a file holds only the name"
     )
-    raise UnsupportedError(
-        f"the {key} of this Lambda {what}; give it with --custom-objects file.py, where it is a function named "
-        f"{own_name!r} (custom_objects={{{own_name!r}: function}})"
-    )
+    raise UnsupportedError(f"the {key} of this Lambda {what}; {how_to_give(str(own_name))}")
+
+
+def how_to_give(name: str) -> str:
+    """Return the advice for a function that a file only names."""
+    # Python calls every lambda "<lambda>", which no statement can define.
+    is_definable = name.isidentifier() and not keyword.iskeyword(name)
+    place = f"where it is a function named {name!r}" if is_definable else f"which says globals()[{name!r}] = function"
+    return f"give it with --custom-objects file.py, {place} (custom_objects={{{name!r}: function}})"

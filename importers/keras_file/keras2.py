@@ -17,7 +17,7 @@ from kir import backend as K
 from kir.backend.dispatch import TensorLike, operation
 from kir.errors import UnsupportedError
 from kir.importers import tensorflow_names
-from kir.importers.keras_file.functions import OPS_FUNCTIONS
+from kir.importers.keras_file.functions import OPS_FUNCTIONS, how_to_give
 from kir.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]
@@ -132,10 +132,7 @@ def modern_activation(given: Any) -> Any:
 
 def _known_activation(name: str) -> Any:
     if name not in ACTIVATIONS and name not in LAYERS_AS_ACTIVATIONS:
-        raise UnsupportedError(
-            f"the activation {name!r} is none of Keras 2's own, {', '.join(sorted(ACTIVATIONS))}; give it with "
-            f"--custom-objects file.py, where it is a function named {name!r}"
-        )
+        raise UnsupportedError(f"the activation {name!r} is none of Keras 2's own; {how_to_give(name)}")
     return ACTIVATIONS.get(name) or LAYERS_AS_ACTIVATIONS[name]
 
 

@@ -14,6 +14,7 @@ import pytest
 from kir import activations
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import load_keras_model
+from kir.importers.script import run_script
 from kir.layers.base import Layer
 from kir.model import Model
 
@@ -80,6 +81,16 @@ def test_an_activation_of_keras_3_is_one_of_the_users_own(load: Callable[..., Mo
     with pytest.raises(UnsupportedError, match="the activation 'hard_swish' is none of Keras 2's own"):
         load("Activation", {"activation": "hard_swish"})
     model = load("Activation", {"activation": "hard_swish"}, custom_objects={"hard_swish": lambda x: x * 2})
+    np.testing.assert_array_equal(model.predict(X), X * 2)
+
+
+def test_the_advice_for_a_lambda_as_activation_can_be_followed(load: Callable[..., Model], tmp_path: Path) -> None:
+    """Keras 2 names it "<lambda>", as Python does."""
+    with pytest.raises(UnsupportedError, match=r"file\.py, which says globals\(\)\['<lambda>'\] = function"):
+        load("Activation", {"activation": "<lambda>"})
+    script = tmp_path / "file.py"
+    script.write_text("globals()['<lambda>'] = lambda x: x * 2\n", encoding="utf-8")
+    model = load("Activation", {"activation": "<lambda>"}, custom_objects=run_script(script))
     np.testing.assert_array_equal(model.predict(X), X * 2)
 
 
