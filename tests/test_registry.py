@@ -66,7 +66,7 @@ def test_argument_names_leave_out_variadic_arguments() -> None:
         def __init__(self, first: int, *rest: int, last: int = 0, **others: int) -> None:
             self.sum = first + sum(rest) + last + sum(others.values())
 
-    assert argument_names(Variadic) == ["first", "last"]
+    assert argument_names(Variadic) == ("first", "last")
 
 
 @pytest.mark.parametrize("name", ["Plain", "plain", "same"])
