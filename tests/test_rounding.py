@@ -16,6 +16,7 @@ from kir.ops import all_ops
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
 from kir.ops.linear import MatMul
+from kir.ops.nn import LogSoftmax
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.structural import Input, Output, constant
 from kir.rounding import (
@@ -210,6 +211,25 @@ def test_where_the_own_precision_overflows_no_element_is_bounded_by_luck() -> No
     assert found["y"].allowed.min() > found["plain"].allowed.min() / 2
     assert np.median(found["y"].allowed) > np.median(found["plain"].allowed) / 2
     assert np.median(found["y"].allowed) < np.median(found["plain"].allowed) * 2
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+def test_a_zero_that_random_roundings_move_may_be_divided_by(dtype: str) -> None:
+    """s / s, where s is exactly 0 in the own precision and only there."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type(f"{dtype}[2, 2]"))).output
+    s = graph.add(LogSoftmax(1), x).output
+    graph.add(Output("y"), graph.add(Div(), s, s).output)
+    feeds = {"x": np.array([[30, 0], [1, 0]], x.type.dtype.numpy)}
+    found, own = expect(graph, feeds)["y"], Plan(graph).run(feeds)["y"]
+    np.testing.assert_array_equal(own, np.array([[np.nan, 1], [1, 1]]))
+    np.testing.assert_array_equal(found.reference, np.ones((2, 2)))
+    assert compare("y", found, own).passed
+    assert compare("y", found, np.ones_like(own)).passed
+    for place in ((0, 1), (1, 0), (1, 1)):
+        wrong = own.copy()
+        wrong[place] = np.nan
+        assert not compare("y", found, wrong).passed
 
 
 def test_a_choice_that_rounding_decides_is_left_open() -> None:

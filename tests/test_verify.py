@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ from kir.verify import (
     check_training,
     compare,
     verify_file,
+    verify_graphs,
     verify_onnx_files,
 )
 from tests.ops.cases import Case, all_cases
@@ -213,6 +215,14 @@ def _special() -> Graph:
     return build.build(big, build.add(Div(), big, big), build.add(Log(), build.x))
 
 
+def _zero_by_zero(dtype: str, factor: float = 1) -> Graph:
+    """The log-probability of a sure class, which the model's own precision computes as exactly 0, by itself."""
+    build = Builder(f"{dtype}[batch, 8]")
+    log = build.add(LogSoftmax(1), build.add(Mul(), build.x, build.constant(30)))
+    scaled = build.add(Mul(), log, build.constant(factor))
+    return build.build(build.add(Div(), scaled, scaled))
+
+
 RIGHT: dict[str, Callable[[], Graph]] = {
     "mlp": mlp,
     "mlp float64": lambda: mlp(dtype="f64"),
@@ -235,6 +245,8 @@ RIGHT: dict[str, Callable[[], Graph]] = {
     "embedding": _embedding,
     "rounded and chosen": _discontinuous,
     "infinities and nan": _special,
+    "zero by zero": lambda: _zero_by_zero("f32"),
+    "zero by zero float16": lambda: _zero_by_zero("f16"),
 }
 
 
@@ -388,6 +400,13 @@ def test_a_file_that_cannot_run_on_an_input_fails() -> None:
         verify(graph(1), graph(3))
 
 
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+def test_nan_is_right_only_where_the_own_precision_gives_it(dtype: str) -> None:
+    report = verify(_zero_by_zero(dtype), _zero_by_zero(dtype, factor=0))
+    assert not report.passed
+    assert not verify_graphs(_zero_by_zero(dtype), _zero_by_zero(dtype, factor=0)).passed
+
+
 # Comparing one output
 
 
@@ -424,6 +443,33 @@ def expected(reference: list[float], allowed: float, special: list[float] | None
 )
 def test_compare(one: Expected, actual: list[float], passed: bool) -> None:
     assert compare("y", one, np.array(actual, np.float32)).passed == passed
+
+
+@pytest.mark.parametrize(
+    ("unmoved", "actual", "passed"),
+    [
+        ([np.nan, 2.0], [np.nan, 2.0], True),
+        ([np.nan, 2.0], [1.0, 2.0], True),
+        ([np.nan, 2.0], [np.inf, 2.0], True),
+        ([-np.inf, 2.0], [np.nan, 2.0], True),
+        ([-np.inf, 2.0], [np.inf, 2.0], False),
+        ([np.nan, 2.0], [1.1, 2.0], False),
+        ([np.nan, 2.0], [np.nan, np.nan], False),
+        ([np.nan, 2.1], [np.nan, 2.1], True),
+        ([np.nan, 2.1], [np.nan, 2.2], False),
+        ([np.nan, 2.1, 0.0], [np.nan, 2.1], False),
+    ],
+)
+def test_what_the_own_precision_gives_is_right(unmoved: list[float], actual: list[float], passed: bool) -> None:
+    one = replace(expected([1.0, 2.0], 1e-6), unmoved=lambda: np.array(unmoved, np.float32))
+    assert compare("y", one, np.array(actual, np.float32)).passed == passed
+
+
+def test_the_own_precision_is_only_asked_where_something_is_wrong() -> None:
+    def unmoved() -> Array:
+        raise AssertionError
+
+    assert compare("y", replace(expected([1.0], 1e-6), unmoved=unmoved), np.ones(1, np.float32)).passed
 
 
 def test_large_integers_and_strings_are_compared_exactly() -> None:
