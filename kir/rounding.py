@@ -65,7 +65,7 @@ from kir.ops import (
     spectral,
     structural,
 )
-from kir.types import as_dtype
+from kir.types import DType, as_dtype
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -129,12 +129,14 @@ class Expected:
         allowed: how far from the reference each element may be; infinite where the perturbed runs do not settle it.
         special: arrays of NaN and infinities that are right too, 0 where there is none: what the model's own precision
             always gives, then what it gives if it is left now and then for a wider one.
+        vanishing: where 0 is right too, because something finite may be divided by something that overflows.
         unmoved: computes what the model's own precision gives without random roundings, which is right too.
     """
 
     reference: Array
     allowed: Array
     special: tuple[Array, ...] = ()
+    vanishing: Array | None = None
     unmoved: Callable[[], Array] | None = None
 
     @property
@@ -184,14 +186,23 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
 
 
 def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Key, Array]]:
-    """Run in mixed precision: as many runs that stay wide throughout as that store results, which may all overflow.
+    """Run in mixed precision: `runs` runs that stay wide throughout, as many that store results, which may all
+    overflow, and up to as many that stay wide before some node that overflows and store everything behind it.
 
-    One after the other: each has its own float64 copies of the weights under way.
+    By chance alone a long chain of large values, such as those that a normalization divides by their norm, would hardly
+    ever stay wide where their norm does not. One after the other: each run has its own float64 copies of the weights
+    under way.
     """
     costly_sizes: dict[Node, Array] = {}
-    for index in range(2 * runs):
-        generator = np.random.default_rng([seed, index, 1])
-        yield reference(MixedPrecision(generator, 0.0 if index < runs else 0.5, costly_sizes))
+    generators = (np.random.default_rng([seed, index, 1]) for index in itertools.count())
+    for _ in range(runs):
+        wide = MixedPrecision(next(generators), 0.0, costly_sizes)
+        yield reference(wide)
+    for _ in range(runs):
+        yield reference(MixedPrecision(next(generators), 0.5, costly_sizes))
+    step = max(1, -(-len(wide.overflowing) // runs))
+    for node in wide.overflowing[::-step]:
+        yield reference(MixedPrecision(next(generators), 0.0, costly_sizes, node))
 
 
 @contextmanager
@@ -341,11 +352,24 @@ class MixedPrecision(RandomRounding):
         generator: of the roundings, and of the choice.
         stored: the probability with which a result is stored.
         costly_sizes: as of `RandomRounding`, made by a run that stores nothing.
+        first: the node whose results and all behind them are stored in any case.
+
+    Attributes:
+        overflowing: the nodes whose results stayed wide and would have overflowed, in the order of the run; without
+            those of `EXACT`, which pass on what has overflowed before.
     """
 
-    def __init__(self, generator: np.random.Generator, stored: float, costly_sizes: dict[Node, Array]) -> None:
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        stored: float,
+        costly_sizes: dict[Node, Array],
+        first: Node | None = None,
+    ) -> None:
         super().__init__(generator, costly_sizes)
+        self.overflowing: list[Node] = []
         self._stored = stored
+        self._first = first
         self._own = np.dtype(np.float64)
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -355,7 +379,11 @@ class MixedPrecision(RandomRounding):
             return outputs
         self._own = floats[0]
         outputs = super().__call__(node, inputs, outputs)
+        if node is self._first:
+            self._stored = 1.0
         if self._generator.random() >= self._stored:
+            if type(node.op) not in EXACT and any(_overflows(*pair) for pair in zip(outputs, dtypes, strict=True)):
+                self.overflowing.append(node)
             return outputs
         with np.errstate(over="ignore"):
             return tuple(
@@ -365,6 +393,11 @@ class MixedPrecision(RandomRounding):
 
     def unit(self, dtype: np.dtype[Any]) -> float:
         return epsilon(self._own)
+
+
+def _overflows(array: Array, dtype: DType) -> bool:
+    """Whether a finite element is too large for a float dtype."""
+    return dtype.is_float and bool(np.any(np.isfinite(array) & (np.abs(array) > float(_finfo(dtype.numpy).max))))
 
 
 @cached
@@ -726,6 +759,7 @@ class _Spread:
         self._unsettled = np.zeros(reference.shape, bool)
         self._mixed_distance: Array | None = None  # of runs in mixed precision, where the own precision overflows
         self._mixed_special: list[Array] = []
+        self._vanishing: Array | None = None
 
     def add(self, array: Array) -> None:
         """Takes another run into account."""
@@ -754,8 +788,10 @@ class _Spread:
         if array.shape != self._reference.shape or not where.any():
             return
         finite = np.isfinite(array)
+        vanishes = where & (array == 0)
+        self._vanishing = vanishes if self._vanishing is None else self._vanishing | vanishes
         before = 0 if self._mixed_distance is None else self._mixed_distance
-        self._mixed_distance = np.maximum(before, self._distances(array, where & finite))
+        self._mixed_distance = np.maximum(before, self._distances(array, where & finite & ~vanishes))
         special = np.where(where & ~finite, array, 0)
         known = [self._own_special(), *self._mixed_special]
         if special.any() and not any(np.array_equal(special, one, equal_nan=True) for one in known):
@@ -777,6 +813,7 @@ class _Spread:
             self._reference,
             np.where(self._unsettled, np.inf, np.where(settled, allowed, 0)),
             (special, *self._mixed_special) if special.any() else (),
+            self._vanishing,
         )
 
     def _distances(self, array: Array, where: Array) -> Array:

@@ -437,6 +437,8 @@ def _errors(expected: Expected, actual: Array) -> Array:
     for special in expected.special:
         same = (wide == special) | (np.isnan(wide) & np.isnan(special))
         errors = np.where((special != 0) & same, 0, errors)
+    if expected.vanishing is not None:
+        errors = np.where(expected.vanishing & (wide == 0), 0, errors)
     if expected.special:
         errors = np.where(_is_right_overflow(expected, wide, actual.dtype), 0, errors)
     return np.asarray(np.where(np.isinf(expected.allowed), 0, errors))

@@ -17,7 +17,7 @@ from kir.ops.convolution import Conv
 from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.nn import LogSoftmax
-from kir.ops.reduce import ArgMax, ReduceSum
+from kir.ops.reduce import ArgMax, ReduceL2, ReduceSum
 from kir.ops.structural import Input, Output, constant
 from kir.rounding import (
     _SIZES,
@@ -211,6 +211,29 @@ def test_where_the_own_precision_overflows_no_element_is_bounded_by_luck() -> No
     assert found["y"].allowed.min() > found["plain"].allowed.min() / 2
     assert np.median(found["y"].allowed) > np.median(found["plain"].allowed) / 2
     assert np.median(found["y"].allowed) < np.median(found["plain"].allowed) * 2
+
+
+def test_large_values_may_stay_wide_up_to_their_norm() -> None:
+    """x / |x|, where a runtime keeps a chain of large x wide, but not the norm: that is x / inf."""
+    graph = Graph()
+    value = graph.add(Input("x", parse_type("f16[2, 4]"))).output
+    for factor in (300.0, *[1.0] * 20):
+        value = graph.add(Mul(), value, graph.add(constant(np.array(factor, np.float16))).output).output
+    norm = graph.add(ReduceL2((1,), True), value).output
+    graph.add(Output("y"), graph.add(Div(), value, norm).output)
+    feeds = {"x": np.array([[1, 2, 3, 4], [300, 400, -400, 500]], np.float16)}
+    for seed in range(3):
+        found = expect(graph, feeds, seed)["y"]
+        right = found.reference.astype(np.float16)
+        zeros = np.array([right[0], np.zeros(4)], np.float16)
+        for actual in (right, zeros, Plan(graph).run(feeds)["y"]):
+            assert compare("y", found, actual).passed
+        for wrong in (
+            zeros[::-1],
+            right * np.array([[1], [1.1]], np.float16),
+            zeros + np.array([[0], [0.1]], np.float16),
+        ):
+            assert not compare("y", found, wrong).passed
 
 
 @pytest.mark.parametrize("dtype", ["f16", "f32"])
