@@ -658,7 +658,7 @@ def test_training_exports_pass(rate: float, noise_shape: tuple[int, ...] | None,
 
 def test_training_exports_pass_where_memory_is_enough_for_one_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = dropping(0.5)
-    monkeypatch.setattr("kir.feeds.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
+    monkeypatch.setattr("kir.cost.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
     assert len(choose_runs(graph)) == 1
     report = verify_file(graph, model_of(graph))
     assert report.passed, str(report)
