@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import SAME, Names, Same, exports
 from kir.ops.reduce import (
     ArgMax,
@@ -37,7 +39,20 @@ def reduce_mean(emitter: Emitter, op: ReduceMean, x: Tensor) -> Names:
     return reduce(emitter, op, x)
 
 
-@exports(ReduceL1, ReduceL2, ReduceLogSumExp, ReduceMax, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
+@exports(ReduceLogSumExp)
+def reduce_log_sum_exp(emitter: Emitter, op: ReduceLogSumExp, x: Tensor) -> Names:
+    """For floats of 16 bits onnxruntime (1.32 is the newest known) writes it out as Log(ReduceSum(Exp(x))) at opset 18,
+    and that overflows: there it is computed in float32."""
+    if emitter.opset != 18 or x.type.dtype.itemsize > 2:
+        return reduce(emitter, op, x)
+    own = Expression.of(emitter, x)
+    wide = own.cast(DType.FLOAT32)
+    result = reduce(emitter, op, Tensor(wide.name, x.type.with_dtype(DType.FLOAT32)))
+    assert isinstance(result, str)
+    return replace(wide, name=result).cast(own.dtype).name
+
+
+@exports(ReduceL1, ReduceL2, ReduceMax, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
 def reduce(emitter: Emitter, op: Any, x: Tensor) -> Names:
     """The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none: all of none."""
     if not op.axes:

@@ -26,7 +26,7 @@ from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
-from kir.ops.reduce import ReduceMean
+from kir.ops.reduce import ReduceLogSumExp, ReduceMean
 from kir.ops.shape import Expand, OneHot, Range, Reshape, Slice, Split, Tile, Trilu
 from kir.ops.sparse import SparseToDense
 from kir.ops.structural import Input, Output, constant
@@ -141,6 +141,17 @@ def test_celu_of_any_float(dtype: str, tolerance: float) -> None:
     result = run(graph_of(Celu(1.5), f"{dtype}[n]"), {"x0": x})["y0"]
     assert result.dtype == x.dtype
     np.testing.assert_allclose(result, Celu(1.5).eval(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("opset", [13, 18, 19, 21])
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)], ids=str)
+def test_log_sum_exp_does_not_overflow(axes: tuple[int, ...], dtype: str, opset: int) -> None:
+    x = np.linspace(-9000, 9000, 24).astype(as_dtype(dtype).numpy).reshape(4, 6)
+    graph = graph_of(ReduceLogSumExp(axes, True), f"{dtype}[batch, 6]")
+    result = run(graph, {"x0": x}, opset)["y0"]
+    assert result.dtype == x.dtype
+    np.testing.assert_allclose(result, ReduceLogSumExp(axes, True).eval(x), rtol=2e-3)
 
 
 @pytest.mark.parametrize("upper", [True, False])
