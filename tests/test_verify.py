@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from kir import passes
+from kir import Model, layers, passes
 from kir.errors import FormatError, MismatchError, ProviderError
 from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.feeds import choose_runs, find_use
@@ -257,6 +257,19 @@ def test_right_files_pass(make: Callable[[], Graph]) -> None:
         report = verify(graph, seed=seed)
         assert report.passed, str(report)
         assert report.runs == 3
+
+
+@pytest.mark.parametrize("opset", [17, 18, 21])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layer", [layers.UnitNormalization, layers.LayerNormalization, layers.Softmax])
+def test_float16_layers_of_large_numbers_pass(layer: Any, opset: int) -> None:
+    """Rescaled numbers of up to infinity, whose squares overflow; onnxruntime keeps some of them in float32."""
+    x = Input((4, 6), dtype="float16")
+    scaled = layers.Rescaling(30_000, dtype="float16")(x)
+    graph = Model(x, layer(dtype="float16")(scaled)).to_graph()
+    for seed in range(3):
+        report = verify_file(graph, model_of(graph, opset), seed=seed)
+        assert report.passed, str(report)
 
 
 # Dropout is checked below; a case of SparseToDense has a constant for its shape, which fits one batch only.
