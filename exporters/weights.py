@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from kir import backend as K
 from kir.errors import FormatError
 from kir.files import replacing
 from kir.importers.arrays import SAFETENSORS_DTYPES
+from kir.layers.categorical import IndexLookup
 from kir.mapped_files import require_unchanged
 from kir.model import Model
 from kir.op import Array
@@ -55,6 +57,9 @@ def write_h5(model: Model, path: Path) -> None:
             group.attrs["name"] = saved.layer.name
             for index, weight in enumerate(saved.weights):
                 group.create_dataset(str(index), data=weight.array, track_times=False)
+            if isinstance(saved.layer, IndexLookup) and saved.layer.index_weights is not None:
+                data = saved.layer.index_weights.astype(K.floatx())
+                group.create_dataset("idf_weights", data=data, track_times=False)
 
 
 class _HDF5Target:

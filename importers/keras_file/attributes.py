@@ -112,6 +112,9 @@ def _texts_if_named(window: Window, body: bytes, name: str) -> list[str] | None:
     if label.rstrip(b"\0") != name.encode():
         return None
     count, size = _count(dataspace), _number(datatype, 4, 4)
+    if count == 0:
+        # Keras writes a list of no names as an empty array of floats.
+        return []
     kind = datatype[0] & 0x0F
     data = body[at : at + count * size]
     if len(data) != count * size or kind not in (FIXED_TEXT, VARIABLE_LENGTH):

@@ -21,13 +21,15 @@ from kir.importers.arrays import load_npz, load_safetensors
 from kir.importers.keras_file.archive import open_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
 from kir.importers.sections import Section, whole_file
+from kir.initializers import Zeros
 from kir.layers.base import Layer
+from kir.layers.categorical import IndexLookup
 from kir.layers.weight import Weight
 from kir.layers.weight_owner import is_of_kir
 from kir.model import Model
 from kir.op import Array
 from kir.regular_files import require_regular
-from kir.types import format_shape
+from kir.types import DType, format_shape
 from kir.weight_names import SavedLayer, named_weights, saved_layers
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
@@ -108,6 +110,26 @@ class Assignments:
             weight.load(array)
 
 
+class IdfWeights(Weight):
+    """The idf_weights of a lookup layer as a file holds them: [depth], for every index. They replace its config's."""
+
+    def __init__(self, layer: IndexLookup) -> None:
+        super().__init__("idf_weights", (layer.depth or 0,), DType.FLOAT32, Zeros(), trainable=False)
+        self.layer = layer
+
+    def load(self, array: Array) -> None:
+        """Set the layer's weights; those after the last token, up to max_tokens, count for nothing."""
+        tokens = self.layer.get_vocabulary()
+        self.layer.set_vocabulary(tokens, array[: len(tokens)])
+
+
+def _idf_weights(layer: Layer) -> list[Weight]:
+    """Return the idf_weights of a lookup layer that has a vocabulary and uses them, or nothing."""
+    if isinstance(layer, IndexLookup) and layer.output_mode == "tf_idf" and layer.vocabulary is not None:
+        return [IdfWeights(layer)]
+    return []
+
+
 def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     """Return whether a shape is the wanted one, in which None stands for any size."""
     return len(given) == len(wanted) and all(size in (None, one) for one, size in zip(given, wanted, strict=True))
@@ -129,6 +151,11 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
                 file.find_dataset(name),
                 f"{weight.name} of layer {saved.path or saved.layer.name} ({name})",
             )
+        for weight in _idf_weights(saved.layer):
+            name = f"{group}/vars/{weight.name}"
+            dataset = file.find_dataset(name)
+            if dataset is not None:
+                found.add(file, weight, dataset, f"{weight.name} of layer {saved.path} ({name})")
         if not is_old and not is_of_kir(type(saved.layer)):
             found.problems.extend(_left_over(saved, groups, file))
     found.finish()
@@ -180,13 +207,17 @@ def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:
             continue
         owner = file.find(layer.name, group) if group is not None else None
         names = (None if owner is None else file.names(owner, "weight_names")) or []
+        if len(names) < len(weights):
+            # Keras 3 keeps no idf_weights in this layout: those of the config count.
+            weights = [weight for weight in weights if not isinstance(weight, IdfWeights)]
         if len(names) != len(weights):
             found.problems.append(f"layer {layer.name} has {len(names)} weights, the model's {len(weights)}")
             continue
         for weight, name in zip(weights, names, strict=True):
             where = f"{name} of layer {layer.name}"
             own_name = name.rsplit("/", 1)[-1].split(":")[0]
-            if weight.name not in (own_name, RENAMED.get(own_name)):
+            # TensorFlow gave those that were made without a name this one.
+            if weight.name not in (own_name, RENAMED.get(own_name)) and not isinstance(weight, IdfWeights):
                 found.problems.append(f"{where} stands where the model has {weight.name}")
                 continue
             found.add(file, weight, file.find_dataset(name, owner), where)
@@ -201,8 +232,11 @@ def _in_saved_order(layer: Layer) -> list[Weight]:
     pending: list[tuple[Layer, bool]] = [(layer, True)]
     while pending:
         here, is_trained = pending.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
         is_trained = is_trained and here.trainable
-        for weight in here.own_weights:
+        for weight in [*here.own_weights, *_idf_weights(here)]:
             if id(weight) not in seen:
                 seen.add(id(weight))
                 (trained if is_trained and weight.trainable else frozen).append(weight)

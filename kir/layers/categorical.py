@@ -226,7 +226,8 @@ class IndexLookup(Layer):
         self.vocabulary: list[Any] | None = None
         self.idf_weights: list[float] | None = None
         self._tokens: tuple[Any, ...] = ()
-        self._weights: Array | None = None
+        # A weight for every index, [depth].
+        self.index_weights: Array | None = None
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 
@@ -256,7 +257,9 @@ class IndexLookup(Layer):
         if (self.output_mode == "tf_idf") != (idf_weights is not None):
             raise InvalidArgumentError(f"{owner}: idf_weights go with output_mode='tf_idf', and are needed for it")
         if idf_weights is not None:
-            self._weights = self._padded(owner, np.asarray(idf_weights, np.float64).ravel(), len(given), has_special)
+            self.index_weights = self._padded(
+                owner, np.asarray(idf_weights, np.float64).ravel(), len(given), has_special
+            )
             self.idf_weights = np.asarray(idf_weights).tolist()
         self.vocabulary = given
         self._tokens = tuple(tokens)
@@ -293,6 +296,11 @@ class IndexLookup(Layer):
         return self.pad_to_max_tokens and self.max_tokens is not None
 
     @property
+    def depth(self) -> int | None:
+        """The length of its vectors; None without a vocabulary."""
+        return self.max_tokens if self._is_padded else self.vocabulary_size
+
+    @property
     def input_dtype(self) -> str:
         return "int64" if self.invert else self.token_dtype
 
@@ -302,7 +310,7 @@ class IndexLookup(Layer):
         return [*(special if include_special_tokens else []), *self._tokens]
 
     def call(self, inputs: Tensor) -> Any:
-        depth = self.max_tokens if self._is_padded else self.vocabulary_size
+        depth = self.depth
         if depth is None or (not self._tokens and inputs.tracer.graph is not None):
             raise InvalidArgumentError(
                 f"{type(self).__name__} has no vocabulary; kir does not adapt to data: give vocabulary=, call "
@@ -315,7 +323,7 @@ class IndexLookup(Layer):
             return found
         if self.output_mode != "tf_idf":
             return encode(found, self.output_mode, depth, "int64")
-        weights = np.zeros(depth) if self._weights is None else self._weights
+        weights = np.zeros(depth) if self.index_weights is None else self.index_weights
         return encode(found, "count", depth, K.floatx()) * weights.astype(K.floatx())
 
     def _found(self, inputs: Tensor, depth: int) -> Any:

@@ -56,6 +56,27 @@ def test_learned_weights_are_read(tmp_path: Path) -> None:
     assert load_keras_model(path).predict(WORDS).tolist() == [[2, 3, 5, 0]]
 
 
+def test_stored_weights_replace_those_of_the_config(tmp_path: Path) -> None:
+    config = {
+        "vocabulary": ["zebra", "b"],
+        "idf_weights": [0.5, 0.25],
+        "output_mode": "tf_idf",
+        "max_tokens": 4,
+        "pad_to_max_tokens": True,
+    }
+    stored = np.array([2, 3, 5, 7], np.float32)
+    model = load_keras_model(archive(tmp_path / "m.keras", config, weights=stored))
+    assert model.predict(WORDS).tolist() == [[2, 3, 5, 0]]
+    model.save(tmp_path / "saved.keras")
+    assert load_keras_model(tmp_path / "saved.keras").predict(WORDS).tolist() == [[2, 3, 5, 0]]
+    with zipfile.ZipFile(tmp_path / "saved.keras") as saved:
+        weights = io.BytesIO(saved.read("model.weights.h5"))
+    with h5py.File(weights) as file:
+        assert file["layers/string_lookup/vars/idf_weights"][()].tolist() == [2, 3, 5, 0]
+    with pytest.raises(FormatError, match=r"idf_weights of layer d .* has shape \(3,\), the model's \(4,\)"):
+        load_keras_model(archive(tmp_path / "m.keras", config, weights=stored[:3]))
+
+
 @pytest.mark.parametrize(
     ("config", "content", "message"),
     [

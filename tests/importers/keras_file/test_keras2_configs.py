@@ -144,6 +144,34 @@ def test_theano_turns_the_kernels_of_convolutions_around(load: Callable[..., Mod
         load("DepthwiseConv2D", {"kernel_size": [2, 2]}, "2.2.4", (None, 3, 3, 1), backend="theano")
 
 
+LOOKUP = {"vocabulary": [5, 6, 7], "output_mode": "tf_idf", "idf_weights": [0.1, 0.2, 0.3]}
+KEYS = np.array([[5, 6, 99, 5]])
+
+
+@pytest.mark.parametrize(
+    ("config", "stored", "expected"),
+    [
+        ({}, [10, 20, 30, 40], [10, 40, 30, 0]),
+        ({"mask_token": 99}, [10, 20, 30, 40], [0, 40, 30, 0]),
+        ({"max_tokens": 6, "pad_to_max_tokens": True}, [10, 20, 30, 40, 50, 60], [10, 40, 30, 0, 0, 0]),
+    ],
+)
+def test_stored_idf_weights_replace_those_of_the_config(
+    load: Callable[..., Model], config: dict[str, Any], stored: list[int], expected: list[int]
+) -> None:
+    model = load("IntegerLookup", LOOKUP | config, weights={"Variable": np.array(stored)})
+    np.testing.assert_array_equal(model.predict(KEYS), [expected])
+
+
+def test_idf_weights_of_the_config_count_where_none_are_stored(load: Callable[..., Model], tmp_path: Path) -> None:
+    expected = load("IntegerLookup", LOOKUP).predict(KEYS)
+    np.testing.assert_allclose(expected, [[0.2, 0.2, 0.2, 0]], rtol=1e-6)
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        # As Keras writes a list of no names.
+        file["model_weights/a"].attrs["weight_names"] = np.array([])
+    np.testing.assert_array_equal(load_keras_model(tmp_path / "old.h5").predict(KEYS), expected)
+
+
 def test_keras_1_is_refused(load: Callable[..., Model]) -> None:
     with pytest.raises(UnsupportedError, match=r"was written by Keras 1\.2\.2"):
         load("Dense", {"output_dim": 2, "init": "glorot_uniform", "activation": "linear"}, "1.2.2")
