@@ -23,7 +23,7 @@ from kir.exporters.weights import write_h5
 from kir.files import replacing
 from kir.functional import Operation
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS
-from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32
+from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32, SAME_FOR_FLOATS
 from kir.importers.keras_file.operations import OPERATIONS
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, to_config
@@ -136,6 +136,8 @@ def to_json(model: Model, **options: Any) -> str:
 def _is_same_for_its_inputs(layer: Layer) -> bool:
     """Return whether a layer of Keras 2 computes on its inputs what that of Keras 3 does."""
     dtypes = {tensor.type.dtype for call in layer.calls for tensor in call.inputs}
+    if type(layer) in SAME_FOR_FLOATS:
+        return all(dtype.is_float for dtype in dtypes)
     is_same = SAME_FOR_FLOAT32.get(type(layer))
     return is_same is not None and is_same(layer) and dtypes == {DType.FLOAT32}
 

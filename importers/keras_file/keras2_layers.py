@@ -365,7 +365,26 @@ class RandomWidth(_RandomSize):
     """Images of a random width in training; as they are at inference."""
 
 
-class ThresholdedReLU(layers.ReLU):
+class ReLU(layers.ReLU):
+    """`max(x, 0)`, with options; integers stay integers, unless a slope is the only option."""
+
+    def call(self, inputs: Tensor) -> Any:
+        is_leaky = self.max_value is None and not self.threshold
+        if inputs.type.dtype.is_float or is_leaky:
+            return super().call(inputs)
+        # TensorFlow makes the options integers, too: a slope of 0.5 is 0.
+        maximum = None if self.max_value is None else int(self.max_value)
+        return K.relu(inputs, int(self.negative_slope), maximum, int(self.threshold))
+
+
+class LeakyReLU(layers.LeakyReLU):
+    """`x` from 0 on, `negative_slope * x` below; without a slope, integers stay integers."""
+
+    def call(self, inputs: Tensor) -> Any:
+        return super().call(inputs) if self.negative_slope else K.relu(inputs)
+
+
+class ThresholdedReLU(ReLU):
     """x above the threshold, else 0."""
 
 
@@ -386,10 +405,12 @@ OLD_LAYERS: dict[str, type[Layer]] = (
             LocallyConnected2D,
             IntegerLookup,
             StringLookup,
+            LeakyReLU,
             RandomBrightness,
             RandomCrop,
             RandomHeight,
             RandomWidth,
+            ReLU,
             Resizing,
             SeparableConv1D,
             SyncBatchNormalization,
@@ -404,7 +425,9 @@ OLD_LAYERS: dict[str, type[Layer]] = (
     }
 )
 
-# Those that differ from the layers of Keras 3 by what they do with integers, or with arguments that Keras 3 lacks.
+# Those that differ from the layers of Keras 3 by what they do with integers.
+SAME_FOR_FLOATS: frozenset[type[Layer]] = frozenset({LeakyReLU, ReLU})
+# Those that differ by what they do with other dtypes than float32, or with arguments that Keras 3 lacks.
 SAME_FOR_FLOAT32: dict[type[Layer], Callable[[Any], bool]] = {
     Average: lambda layer: True,
     GlobalAveragePooling1D: lambda layer: True,

@@ -13,6 +13,7 @@ import pytest
 
 from kir import activations
 from kir.errors import UnsupportedError
+from kir.exporters.pipeline import export_model
 from kir.importers.keras_file import load_keras_model
 from kir.importers.script import run_script
 from kir.layers.base import Layer
@@ -142,6 +143,40 @@ def test_theano_turns_the_kernels_of_convolutions_around(load: Callable[..., Mod
         np.testing.assert_array_equal(model.predict(x).ravel(), expected)
     with pytest.raises(UnsupportedError, match="trained with Theano"):
         load("DepthwiseConv2D", {"kernel_size": [2, 2]}, "2.2.4", (None, 3, 3, 1), backend="theano")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
+@pytest.mark.parametrize(
+    ("class_name", "config", "expected"),
+    [
+        ("ReLU", {"max_value": 4.0, "negative_slope": 0.5}, [0, 0, 1, 2, 3, 4, 4, 0]),
+        ("ReLU", {"max_value": 4.0, "negative_slope": 2.0}, [-8, -2, 1, 2, 3, 4, 4, 0]),
+        ("ReLU", {"threshold": 2.0, "negative_slope": 3.0}, [-18, -9, -3, 0, 3, 5, 7, -6]),
+        ("ReLU", {"max_value": 4.0, "threshold": 2.0, "negative_slope": 3.0}, [-18, -9, -3, 0, 3, 4, 4, -6]),
+        ("ReLU", {"max_value": 4.5, "threshold": 1.5, "negative_slope": 1.75}, [-5, -2, 0, 2, 3, 4, 4, -1]),
+        ("LeakyReLU", {"alpha": 0.0}, [0, 0, 1, 2, 3, 5, 7, 0]),
+    ],
+)
+def test_rectified_integers_stay_integers(
+    load: Callable[..., Model], class_name: str, config: dict[str, Any], expected: list[int], dtype: str, tmp_path: Path
+) -> None:
+    x = np.array([[-4, -1, 1, 2, 3, 5, 7, 0]], dtype)
+    model = load(class_name, config | {"dtype": dtype}, shape=(None, 8))
+    computed = model.predict(x)
+    assert computed.dtype == x.dtype
+    np.testing.assert_array_equal(computed, [expected])
+    export_model(model, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedError, match="Keras 2, which Keras 3 lacks"):
+        model.save(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_rectified_floats_are_those_of_keras_3(load: Callable[..., Model], dtype: str, tmp_path: Path) -> None:
+    x = X.astype(dtype)
+    model = load("ReLU", {"max_value": 1.5, "negative_slope": 0.5, "dtype": dtype})
+    np.testing.assert_array_equal(model.predict(x), [[-1.5, -0.5, 0, 1.5]])
+    model.save(tmp_path / "m.keras")
+    assert load_keras_model(tmp_path / "m.keras").predict(x).dtype == dtype
 
 
 LOOKUP = {"vocabulary": [5, 6, 7], "output_mode": "tf_idf", "idf_weights": [0.1, 0.2, 0.3]}
