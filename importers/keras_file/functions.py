@@ -49,6 +49,9 @@ def _resolved(value: Any, custom_objects: Mapping[str, Any]) -> Any:
         and isinstance(value.get("config"), str)
     ):
         return OPS_FUNCTIONS.get(value["config"], value)
+    if value.get("class_name") in activations.LAYERS and isinstance(value.get("config"), dict):
+        # A layer that is an activation, such as Activation(function).
+        return {**value, "config": resolve_functions(value["config"], custom_objects)}
     return value
 
 

@@ -719,8 +719,20 @@ def copied_cell(cell: Any) -> Layer:
     """A cell of the same configuration, without the weights."""
     if isinstance(cell, StackedRNNCells):
         return StackedRNNCells([copied_cell(inner) for inner in cell.cells], **cell.shared_config())
-    copy: Layer = type(cell).from_config(cell.get_config())
+    copy: Layer = type(cell).from_config(config_to_copy(cell))
     return copy
+
+
+def config_to_copy(layer: Layer) -> dict[str, Any]:
+    """Return the config of a layer or cell with the user's own functions in it.
+
+    Their names would not do: one of Keras's own may have the same.
+    """
+    config = layer.get_config()
+    for key, value in config.items():
+        if key.endswith("activation") and isinstance(value, Mapping) and value.get("class_name") == "function":
+            config[key] = getattr(layer, key, value)
+    return config
 
 
 def state_size(cell: Any) -> Any:

@@ -25,7 +25,14 @@ from kir.layers.rnn import (
     select_direction,
     with_steps,
 )
-from kir.layers.rnn_cells import DenseCell, PackedWeights, copied_cell, require_known_length, why_not_operator
+from kir.layers.rnn_cells import (
+    DenseCell,
+    PackedWeights,
+    config_to_copy,
+    copied_cell,
+    require_known_length,
+    why_not_operator,
+)
 from kir.layers.weight_owner import walk_layers
 from kir.op import Op
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
@@ -355,7 +362,7 @@ def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrence:
 
 def _copy(layer: Recurrence, prefix: str, go_backwards: bool) -> Recurrence:
     """A layer of the same configuration, named for its direction."""
-    config = layer.get_config() | {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
+    config = config_to_copy(layer) | {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
     if isinstance(layer, RNN):
         config["cell"] = copied_cell(layer.cell)
     return type(layer).from_config(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from kir import activations
+from kir import backend as K
 from kir.errors import UnsupportedError
 from kir.exporters.pipeline import export_model
 from kir.importers.keras_file import load_keras_model
@@ -93,6 +95,60 @@ def test_the_advice_for_a_lambda_as_activation_can_be_followed(load: Callable[..
     script.write_text("globals()['<lambda>'] = lambda x: x * 2\n", encoding="utf-8")
     model = load("Activation", {"activation": "<lambda>"}, custom_objects=run_script(script))
     np.testing.assert_array_equal(model.predict(X), X * 2)
+
+
+def gentle(x: Any) -> Any:
+    """Another hard_sigmoid than Keras's."""
+    return K.clip(0.5 * x + 0.25, 0.0, 1.0)
+
+
+def layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": {"name": class_name.lower(), **config}}
+
+
+def gated(class_name: str, gate: Any) -> dict[str, Any]:
+    return layer(class_name, units=2, activation=gate, recurrent_activation=gate)
+
+
+@pytest.mark.parametrize("version", ["2.15.0", "3.10.0"])
+@pytest.mark.parametrize("as_dict", [False, True])
+@pytest.mark.parametrize(
+    "describe",
+    [
+        lambda gate: layer("Activation", activation=gate),
+        lambda gate: layer("Dense", units=2, activation=gate),
+        lambda gate: layer("Dense", units=2, activation=layer("Activation", activation=gate)),
+        lambda gate: gated("LSTM", gate),
+        lambda gate: gated("GRU", gate),
+        lambda gate: layer("RNN", cell=layer("StackedRNNCells", cells=[gated("GRUCell", gate)])),
+        lambda gate: layer("TimeDistributed", layer=layer("Dense", units=2, activation=gate)),
+        lambda gate: layer("Bidirectional", layer=gated("LSTM", gate)),
+        lambda gate: layer("Bidirectional", layer=layer("RNN", cell=gated("GRUCell", gate))),
+        lambda gate: layer(
+            "Bidirectional", layer=layer("RNN", cell=layer("StackedRNNCells", cells=[gated("LSTMCell", gate)]))
+        ),
+    ],
+)
+def test_a_function_of_the_users_own_comes_before_keras_s_of_that_name(
+    describe: Callable[[Any], dict[str, Any]], as_dict: bool, version: str, tmp_path: Path
+) -> None:
+    x = np.linspace(-3, 3, 24).reshape(2, 3, 4).astype(np.float32)
+
+    def compute(name: str, custom_objects: dict[str, Any]) -> np.ndarray[Any, Any]:
+        gate = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+        layers = [layer("InputLayer", batch_input_shape=[None, 3, 4]), describe(gate if as_dict else name)]
+        description = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}, "keras_version": version}
+        (tmp_path / "model.json").write_text(json.dumps(description))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* holds no weights")
+            model = load_keras_model(tmp_path / "model.json", custom_objects=custom_objects)
+        for number, weight in enumerate(model.weights):
+            weight.assign(np.random.default_rng(number).normal(size=weight.shape))
+        return np.asarray(model.predict(x))
+
+    own = compute("hard_sigmoid", {"hard_sigmoid": gentle})
+    np.testing.assert_array_equal(own, compute("gentle", {"gentle": gentle}))
+    assert np.abs(own - compute("hard_sigmoid", {})).max() > 1e-3
 
 
 class Own(Layer):
