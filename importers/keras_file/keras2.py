@@ -81,7 +81,8 @@ def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
     modern = {key: value for key, value in arguments.items() if key not in dropped}
     _require_same_meaning(name, modern, written_by)
-    modern.pop("time_major", None)
+    for key in ("time_major", "num_constants"):
+        modern.pop(key, None)
     _set_old_defaults(name, modern, parse_version(written_by))
     if name == "ThresholdedReLU":
         modern["threshold"] = modern.pop("theta", 1.0)
@@ -163,6 +164,11 @@ def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: s
         raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
     if arguments.get("time_major"):
         raise UnsupportedError(f"{name} with time_major=True is not supported; put the batch first, and then the time")
+    if arguments.get("num_constants"):
+        raise UnsupportedError(
+            f"{name} whose cell is given constants, besides the states, is not supported; join them to each step of "
+            f"the sequence, with RepeatVector and Concatenate"
+        )
     version = parse_version(written_by)
     from_corners = version < (2, 2, 4) or (version < (2, 4) and "-tf" not in written_by)
     if name == "UpSampling2D" and arguments.get("interpolation") == "bilinear" and from_corners:

@@ -263,6 +263,14 @@ def test_idf_weights_of_the_config_count_where_none_are_stored(load: Callable[..
     np.testing.assert_array_equal(load_keras_model(tmp_path / "old.h5").predict(KEYS), expected)
 
 
+@pytest.mark.parametrize("class_name", ["RNN", "Bidirectional"])
+def test_constants_of_recurrent_layers_are_refused(load: Callable[..., Model], class_name: str) -> None:
+    cell = {"cell": layer("SimpleRNNCell", units=2)}
+    config = cell if class_name == "RNN" else {"layer": layer("RNN", **cell)}
+    with pytest.raises(UnsupportedError, match=f"{class_name} whose cell is given constants"):
+        load(class_name, config | {"num_constants": 1}, shape=(None, 3, 4))
+
+
 def test_keras_1_is_refused(load: Callable[..., Model]) -> None:
     with pytest.raises(UnsupportedError, match=r"was written by Keras 1\.2\.2"):
         load("Dense", {"output_dim": 2, "init": "glorot_uniform", "activation": "linear"}, "1.2.2")
