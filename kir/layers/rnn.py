@@ -18,7 +18,7 @@ import numpy as np
 from kir import backend as K
 from kir.arguments import boolean, choice, passed_on
 from kir.dims import Dim
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.layers.base import Layer, layer_from_config, own_arguments, to_config
 from kir.layers.rnn_cells import (
     RECURRENT_ACTIVATIONS,
@@ -190,11 +190,18 @@ class Recurrence(Layer):
 
         Raises:
             ShapeError: it is not of rank 2.
+            UnsupportedError: x is one of images, and the mask one of their pixels.
 
         Source: `Layer.__call__` in keras/src/layers/layer.py
         """
         if given is None or (self.state_hides_mask and initial and given is x.mask):
             return None
+        if 2 < len(given.shape) < len(x.shape):
+            raise UnsupportedError(
+                f"{type(self).__name__} {self.name!r} is given a mask for each pixel, of shape "
+                f"{format_shape(given.shape)}, as Masking makes it; only masks of whole images, of shape "
+                f"(batch, time), are supported: give one as mask="
+            )
         if len(given.shape) != 2:
             raise ShapeError(
                 f"{type(self).__name__} {self.name!r} needs a mask of shape (batch, time); "

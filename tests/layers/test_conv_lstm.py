@@ -29,6 +29,12 @@ def shape_of(rank: int, data_format: str, channels: int = CHANNELS, sizes: tuple
     return (channels, *spatial) if data_format == "channels_first" else (*spatial, channels)
 
 
+def test_a_mask_of_pixels_is_refused() -> None:
+    images = layers.Masking()(Input((TIME, 5, 4, CHANNELS)))
+    with pytest.raises(UnsupportedError, match=r"a mask for each pixel, of shape \(batch, 4, 5, 4\)"):
+        ConvLSTM2D(FILTERS, 3)(images)
+
+
 def check(rank: int, data_format: str = "channels_last", masked: bool = False, **options: Any) -> list[str]:
     """One layer against Keras; the nodes of the file. Keras's NumPy backend takes a mask only when it unrolls."""
 
