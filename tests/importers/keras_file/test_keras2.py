@@ -113,12 +113,20 @@ def assert_close(given: Array, wanted: Array, tolerance: float) -> None:
     np.testing.assert_allclose(given.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("name", ["lstm_gates", "depthwise_conv_2d", "discretization", "nested"])
-def test_config_and_weights_apart(name: str, tmp_path: Path) -> None:
-    weights, config = tmp_path / "weights.h5", tmp_path / "config.json"
-    weights.write_bytes(members()[f"{name}.h5"])
-    with h5py.File(weights) as file:
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "name", ["lstm_gates", "depthwise_conv_2d", "discretization", "integer_lookup_tf_idf", "nested", "lstm_stateful"]
+)
+def test_config_and_weights_apart(name: str, whole: bool, tmp_path: Path) -> None:
+    saved, config, weights = (tmp_path / file for file in ("saved.h5", "config.json", "weights.h5"))
+    saved.write_bytes(members()[f"{name}.h5"])
+    with h5py.File(saved) as file, h5py.File(weights, "w") as alone:
         config.write_text(json.dumps(json.loads(file.attrs["model_config"]) | {"keras_version": "2.21.0"}))
+        # As save_weights writes them: at the root.
+        alone.attrs.update(file["model_weights"].attrs)
+        for layer in file["model_weights"]:
+            file.copy(f"model_weights/{layer}", alone)
+    weights = saved if whole else weights
     feeds, expected = values(name)
     computed = load_keras_model(config, weights=weights).predict(feeds)
     assert_close(np.asarray(computed), expected[0], TOLERANCE)

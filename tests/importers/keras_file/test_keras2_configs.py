@@ -58,6 +58,8 @@ def gates(columns: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("class_name", "version", "expected"),
     [
+        ("LSTM", "", activations.hard_sigmoid_of_keras_2),
+        ("LSTM", "2.1.6-tf", activations.hard_sigmoid_of_keras_2),
         ("LSTM", "2.2.4", activations.hard_sigmoid_of_keras_2),
         ("LSTM", "2.3.1", activations.sigmoid),
         ("LSTM", "2.15.0", activations.sigmoid),
