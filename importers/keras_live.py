@@ -163,6 +163,8 @@ def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
             _describe_as_lambda(described, layer, rebinder)
         else:
             _put_arguments(described["config"], layer, rebinder)
+            if "IndexLookup" in _keras_classes(layer):
+                _put_vocabulary(described["config"], layer)
             pending.extend(_inner_pairs(described["config"], layer))
 
 
@@ -199,6 +201,16 @@ def _put_arguments(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> No
             live = getattr(layer, key, None)
             if callable(live):
                 config[key] = rebinder.value(live)
+
+
+def _put_vocabulary(config: dict[str, Any], layer: Any) -> None:
+    """Put the tokens and idf_weights that a lookup layer has now in the place of those that it was made with."""
+    if not layer.get_vocabulary(include_special_tokens=False):
+        return
+    config["vocabulary"] = layer.get_vocabulary()
+    if layer.output_mode == "tf_idf":
+        # After the tokens are zeros, up to max_tokens.
+        config["idf_weights"] = np.asarray(layer.idf_weights_const)[: len(config["vocabulary"])]
 
 
 def _describes_keras(value: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from kir import Model
 from kir.errors import FormatError, KirError, ScriptError, TraceError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
+from kir.importers.keras_live import _put_vocabulary, is_keras_model, layers_inside, model_from_keras
 from kir.importers.script import load_script, run_script
+from kir.layers import IntegerLookup
 from kir.structure import flatten
 from tests.importers.test_keras_stand_in import SCRIPTS, assert_exports, draw, write
 
@@ -35,6 +37,20 @@ def assert_same(model: Model, reference: Any) -> None:
     expected = reference(feeds if len(feeds) > 1 else feeds[0])
     for output, wanted in zip(flatten(model.predict(feeds)), flatten(expected), strict=True):
         np.testing.assert_allclose(output, np.asarray(wanted), rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("mode", ["int", "tf_idf"])
+def test_a_lookup_layer_has_the_vocabulary_that_it_was_given_last(mode: str) -> None:
+    """Keras's own lookup layers need TensorFlow: what is asked of one is here in its place."""
+    live = types.SimpleNamespace(
+        output_mode=mode,
+        idf_weights_const=np.array([2, 3, 1, 0], np.float32),
+        get_vocabulary=lambda include_special_tokens=True: [-1, 7, 5] if include_special_tokens else [7, 5],
+    )
+    config = {"vocabulary": [5], "output_mode": mode} | ({"idf_weights": [0.5]} if mode == "tf_idf" else {})
+    _put_vocabulary(config, live)
+    computed = IntegerLookup.from_config(config)(np.array([[5, 5, 9]]))
+    np.testing.assert_array_equal(computed, [[2, 2, 0]] if mode == "int" else [[2, 0, 2]])
 
 
 def check(folder: Path, text: str) -> Model:
