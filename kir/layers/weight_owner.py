@@ -34,7 +34,7 @@ class WeightOwner:
     _own_weights: list[Weight]
 
     def sublayers(self) -> Sequence[WeightOwner]:
-        """Return the layers that this one owns."""
+        """Return the layers that this one owns: each kind of layer says which (see `kir.layers.base.Layer`)."""
         raise NotImplementedError
 
     @property
