@@ -105,22 +105,14 @@ def reshape(x: TensorLike, newshape: Any) -> Any:
         ShapeError: the numbers of elements differ, or what is left over is no whole size.
     """
     x = tensor(x)
-    wanted = as_shape(newshape, "newshape")
-    return emit(ops.Reshape(_complete(wanted, shape_of(x))), x)
-
-
-def _complete(wanted: tuple[Dim, ...], given: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    unknown = [axis for axis, one in enumerate(wanted) if isinstance(one, int) and one == -1]
-    if not unknown:
-        return wanted
-    rest = product(one for axis, one in enumerate(wanted) if axis not in unknown)
-    missing = divide_exactly(product(given), rest)
-    if len(unknown) > 1 or missing is None:
+    given, wanted = shape_of(x), as_shape(newshape, "newshape")
+    completed = ops.complete_shape(wanted, given)
+    if completed is None:
         raise ShapeError(
             f"cannot reshape {format_shape(given)} to {format_shape(wanted)}; expected one -1 at most, and the other "
             "sizes to divide the number of elements"
         )
-    return tuple(missing if axis in unknown else one for axis, one in enumerate(wanted))
+    return emit(ops.Reshape(completed), x)
 
 
 @operation

@@ -11,7 +11,7 @@ from kir import backend as K
 from kir import config
 from kir.arguments import choice, integer, integers
 from kir.backend.image import INTERPOLATIONS, repeat_axes
-from kir.dims import Dim, divide_exactly, product
+from kir.dims import Dim, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers.base import Layer
 from kir.ops import shape
@@ -82,13 +82,9 @@ class Reshape(Layer):
     def _completed(self, given: Shape) -> Shape:
         """The full new shape."""
         target: tuple[Dim, ...] = (given[0], *self.target_shape)
-        if -1 in self.target_shape:
-            rest = product(size for size in target if size != -1)
-            missing = divide_exactly(product(given), rest)
-            if missing is not None:
-                return tuple(missing if size == -1 else size for size in target)
-        elif product(given) == product(target):
-            return target
+        completed = shape.complete_shape(target, given)
+        if completed is not None and product(completed) == product(given):
+            return completed
         raise ShapeError(
             f"Reshape cannot turn {format_shape(given)} into {format_shape(target)}: they do not have the same number "
             f"of elements for every size of the unknown axes; change target_shape={self.target_shape}, or give the "

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, Sym, product
+from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.op import Array, Op
 from kir.ops.elementwise import NUMBERS, require_dtype, widen
@@ -467,6 +467,22 @@ class Trilu(Op):
     def eval(self, x: Array) -> Array:
         lower = np.tri(x.shape[-2], x.shape[-1], k=self.k - 1 if self.upper else self.k, dtype=bool)
         return np.where(lower ^ self.upper, x, x.dtype.type(0))
+
+
+def complete_shape(wanted: Sequence[Dim], given: Shape) -> Shape | None:
+    """Return `wanted` with its -1 replaced by the size that keeps the number of elements of `given`.
+
+    None if no size does, or more than one size is -1. A shape without -1 is returned as it is, whatever it holds.
+
+    >>> complete_shape((2, -1), (4, 3))
+    (2, 6)
+    """
+    if -1 not in wanted:
+        return tuple(wanted)
+    rest = divide_exactly(product(given), product(size for size in wanted if size != -1))
+    if rest is None or list(wanted).count(-1) > 1:
+        return None
+    return tuple(rest if size == -1 else size for size in wanted)
 
 
 def slice_length(start: Dim, end: Dim, step: int, size: Dim | None = None) -> Dim:

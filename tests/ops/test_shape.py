@@ -32,6 +32,7 @@ from kir.ops.shape import (
     TopK,
     Transpose,
     Trilu,
+    complete_shape,
 )
 from kir.types import parse_type, type_of
 
@@ -250,3 +251,18 @@ def test_gather_elements_takes_fewer_indices_than_x_has() -> None:
     op = GatherElements(0)
     assert op.eval(x, indices).tolist() == [[8, 1], [8, 5]]
     assert op.infer(type_of(x), type_of(indices)) == type_of(op.eval(x, indices))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "completed"),
+    [
+        ((2, -1), (4, 3), (2, 6)),
+        ((-1, 3), (symbol("batch"), 6), (2 * symbol("batch"), 3)),
+        ((4, 5), (4, 3), (4, 5)),
+        ((5, -1), (4, 3), None),
+        ((-1, -1), (4, 3), None),
+        ((0, -1), (0, 3), None),
+    ],
+)
+def test_complete_shape(wanted: tuple[Dim, ...], given: tuple[Dim, ...], completed: tuple[Dim, ...] | None) -> None:
+    assert complete_shape(wanted, given) == completed

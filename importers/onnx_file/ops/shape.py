@@ -32,6 +32,7 @@ from kir.ops.shape import (
     TopK,
     Transpose,
     Trilu,
+    complete_shape,
 )
 from kir.ops.sparse import SparseToDense
 from kir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
@@ -86,17 +87,12 @@ def reshape_target(current: Shape, wanted: Sequence[Dim], allow_zero: bool) -> S
     if not allow_zero and any(size == 0 and axis >= len(current) for axis, size in enumerate(wanted)):
         raise ShapeError(f"Reshape to {tuple(wanted)} copies the size of an axis that {current} does not have")
     sizes = [current[axis] if size == 0 and not allow_zero else size for axis, size in enumerate(wanted)]
-    unknown = [axis for axis, size in enumerate(sizes) if size == -1]
-    if not unknown:
-        return tuple(sizes)
-    others = product(size for size in sizes if size != -1)
-    rest = divide_exactly(product(current), others)
-    if len(unknown) > 1 or rest is None:
+    completed = complete_shape(sizes, current)
+    if completed is None:
         raise ShapeError(
             f"Reshape of {current} to {tuple(wanted)} leaves a size open; give concrete sizes (--input-shapes)"
         )
-    sizes[unknown[0]] = rest
-    return tuple(sizes)
+    return completed
 
 
 @imports("Flatten")
