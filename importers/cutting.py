@@ -29,6 +29,7 @@ def cut_model(model: Model, names: Sequence[str]) -> Model:
         inputs = [x for x in flatten(given) if id(x) in needed]
     cut = Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
     cut.metadata.update(model.metadata)
+    cut.provenance = model.provenance
     return cut
 
 

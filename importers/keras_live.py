@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
+from kir.graph import Provenance
 from kir.importers.keras_file.config import INNER_LAYERS, Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
@@ -61,8 +62,16 @@ def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[s
         UnsupportedError: it is a subclass that the script does not keep, or has layers that kir has not, all listed.
         FormatError: it has no input shape.
     """
-    if _kind_of_model(model) is None:
-        return _subclassed_model(model, path, definitions())
+    subclassed = _kind_of_model(model) is None
+    converted = (
+        _subclassed_model(model, path, definitions()) if subclassed else _described_model(model, path, definitions)
+    )
+    converted.provenance = Provenance("keras model", f"Keras {_keras_version(model)}".strip(), path)
+    return converted
+
+
+def _described_model(model: Any, path: Path, definitions: Callable[[], Mapping[str, Any]]) -> Model:
+    """Return what Keras describes, built with kir."""
     _require_input_shape(model, path)
     description = _describe(model, path)
     _put_live_objects(description, model, Rebinder(path.parent))

@@ -20,6 +20,7 @@ from typing import Any
 from kir import config
 from kir.errors import FormatError, KirError, ScriptError
 from kir.fitting import build_fitting
+from kir.graph import Provenance
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.importers.process_state import as_program
@@ -67,7 +68,10 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
             exec(code, module.__dict__)
             hint = _hint(module, tree)
             model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
-        return model if isinstance(model, Model) else model_from_keras(model, path, lambda: run_script(path))
+        if not isinstance(model, Model):
+            model = model_from_keras(model, path, lambda: run_script(path))
+        model.provenance = Provenance("script", model.provenance.producer, path)
+        return model
 
 
 def run_script(path: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 
@@ -34,6 +34,36 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.path} ({self.layer})"
+
+
+# What a graph or a model was read from; "python": it was built by calls, and read from nothing.
+SourceKind = Literal["python", "script", "keras model", "keras file", "onnx file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The history of a graph: what it was read from, and the passes that ran on it.
+
+    Models, the graphs that they are lowered to, and copies of graphs carry it along. It is no part of what a graph
+    computes: nothing prints it, and no file holds it.
+
+    Attributes:
+        kind: what was read.
+        producer: the program that wrote what was read, as it says itself, such as "tf2onnx 1.16.1" or "Keras 3.11.0";
+            "" if it does not say.
+        file: the file that was read.
+        passes: the names of all passes that `kir.passes.run` ran on the graph in this process, in the order in which
+            each ran first. What ran before a file was written is not known.
+    """
+
+    kind: SourceKind = "python"
+    producer: str = ""
+    file: Path | None = None
+    passes: tuple[str, ...] = ()
+
+    def after(self, passes: Iterable[str]) -> Provenance:
+        """Return this history with passes that ran later."""
+        return replace(self, passes=tuple(dict.fromkeys((*self.passes, *passes))))
 
 
 class Value:
@@ -129,6 +159,7 @@ class Graph:
     def __init__(self, name: str = "graph") -> None:
         self.name = name
         self.metadata: dict[str, str] = {}
+        self.provenance = Provenance()
         self._store: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
         # Of each node its readers, their slots, and what the edge says. The views that networkx gives of these
         # dictionaries cost many times as much as looking into them.
@@ -346,6 +377,7 @@ class Graph:
         """
         graph = Graph(self.name)
         graph.metadata = dict(self.metadata)
+        graph.provenance = self.provenance
         values: dict[Value, Value] = {}
         sizes = dict(sizes)
         for node in self.order():

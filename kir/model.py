@@ -21,7 +21,7 @@ import numpy as np
 from kir.dims import Dim, Sym, divide_exactly, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.functional import add_state_outputs, record_call
-from kir.graph import Graph
+from kir.graph import Graph, Provenance
 from kir.keras_tensor import Call, shape_with_none
 from kir.keras_tensor import KerasTensor as KerasTensor
 from kir.layers.base import Layer, NoSuchTensorError
@@ -66,6 +66,8 @@ class Model(Training, Saving, Layer):
     is_subclassed = False
     # What `output_names` was set to.
     given_output_names: list[str] | None = None
+    # What the model was read from; see `kir.graph.Provenance`.
+    provenance = Provenance()
 
     def __init__(
         self,
@@ -664,6 +666,7 @@ def lower_with_states(
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     graph.metadata.update(model.metadata)
+    graph.provenance = model.provenance
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
     inputs = _add_inputs(model, tracer, sizes or {})

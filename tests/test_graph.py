@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import networkx as nx
 import pytest
 
+from kir import passes
 from kir.dims import parse_dim, symbol
 from kir.errors import GraphError, KirError, ShapeError
-from kir.graph import Graph, Node, Origin, Use, Value
+from kir.graph import Graph, Node, Origin, Provenance, Use, Value
 from kir.op import Op
 from kir.ops.elementwise import Add, Neg, Relu
 from kir.ops.shape import Concat, Pad, Reshape, Slice, Split, Tile
@@ -291,3 +294,25 @@ def test_types_for_given_sizes_are_those_of_the_specialized_graph() -> None:
     sizes = {"batch": 3, "n": 4}
     inferred = [types for _, types in graph.infer_types(sizes)]
     assert inferred == [tuple(v.type for v in node.outputs) for node in graph.specialize(sizes).order()]
+
+
+def test_provenance_is_carried_by_copies_and_says_which_passes_ran() -> None:
+    graph, _ = make_chain(2)
+    assert graph.provenance == Provenance()
+    graph.provenance = Provenance("onnx file", "tf2onnx 1.16.1", Path("model.onnx"))
+    passes.run(graph, [passes.remove_dead])
+    passes.run(graph, [passes.simplify, passes.remove_dead])
+    copied = graph.copy()
+    assert copied.provenance == Provenance(
+        "onnx file", "tf2onnx 1.16.1", Path("model.onnx"), ("remove-dead", "simplify")
+    )
+
+
+def test_provenance_is_printed_nowhere_and_written_nowhere(tmp_path: Path) -> None:
+    graph, _ = make_chain(2)
+    text = str(graph)
+    graph.save(tmp_path / "plain")
+    graph.provenance = Provenance("script", "Keras 3.11.0", Path("model.py"), ("simplify",))
+    graph.save(tmp_path / "known")
+    assert str(graph) == text
+    assert (tmp_path / "known").read_bytes() == (tmp_path / "plain").read_bytes()

@@ -14,6 +14,7 @@ from typing import Any
 from kir import config as settings
 from kir.errors import FormatError
 from kir.fitting import build_fitting
+from kir.graph import Provenance
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import CONFIG, EXPECTED, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
@@ -77,7 +78,9 @@ class Request:
     def build(self, path: Path, description: Any, metadata: Any) -> Model:
         """The model of a description, with the metadata that was beside it."""
         origin = _origin(path, description, metadata, self.custom_objects)
-        return build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
+        model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
+        model.provenance = Provenance("keras file", f"Keras {origin.version}", path)
+        return model
 
 
 def model_from_config(description: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:

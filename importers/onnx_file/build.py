@@ -12,7 +12,7 @@ from kir.collector import without_garbage_collection
 from kir.dims import Dim
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.exporters.onnx_file.subgraphs import outer_names
-from kir.graph import Graph
+from kir.graph import Graph, Provenance
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
@@ -63,6 +63,8 @@ def import_graph(
         reader.raise_problems()
         reader.add_outputs()
         remove_dead(reader.graph)
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    reader.graph.provenance = Provenance("onnx file", producer, None if folder is None else Path(str(source)))
     return reader.graph
 
 

@@ -136,7 +136,8 @@ def run(
 ) -> dict[str, int]:
     """Runs the passes on the graph, in place, again and again until none changes anything; changes by pass name.
 
-    A pass whose graph nobody changed since its last turn is not run again, and five rounds are the most.
+    A pass whose graph nobody changed since its last turn is not run again, and five rounds are the most. The graph's
+    `provenance` says afterwards that they ran.
 
     Args:
         check: `graph.check()` after each pass.
@@ -153,9 +154,11 @@ def run(
     # graph of 100,000 nodes. Frozen, it looks at what is new.
     gc.freeze()
     try:
-        return _run_rounds(graph, passes, judge, after)
+        counts = _run_rounds(graph, passes, judge, after)
     finally:
         gc.unfreeze()
+    graph.provenance = graph.provenance.after(counts)
+    return counts
 
 
 def _run_rounds(
