@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kir import backend as K
 from kir.dims import Dim
 from kir.errors import KirError
 from kir.graph import Graph, Node, Value
-from kir.op import Array, Op
+from kir.lift.arrays import is_same_array
+from kir.op import Op
 from kir.ops import elementwise, linear, nn, reduce, shape
 from kir.ops.structural import Constant, Input
 from kir.trace import Tensor, Tracer
@@ -93,17 +92,6 @@ def _is_same_input(made: Value | None, wanted: Value | None, given: Any) -> bool
         return made is given.value
     ops = [None if value is None else value.node.op for value in (made, wanted)]
     return all(isinstance(op, Constant) for op in ops) and is_same_array(ops[0].value.array, ops[1].value.array)  # type: ignore[union-attr]
-
-
-def is_same_array(a: Array, b: Array) -> bool:
-    """Whether two arrays have the same dtype, shape and bytes."""
-    if a is b:
-        return True
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    if a.dtype == object:
-        return bool(a.ravel().tolist() == b.ravel().tolist())
-    return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
 
 
 def _filled(argument: Any, inputs: Sequence[Any]) -> Any:

@@ -20,14 +20,15 @@ from kir.dims import Sym
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
 from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
-from kir.exporters.script.recognise import Recognised, Recogniser
-from kir.exporters.script.recurrent import find_recurrent_model
+from kir.exporters.script.same_file import gives
 from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
 from kir.graph import Graph, Node, Origin, Value
 from kir.layers.base import Layer
 from kir.layers.input import InputLayer
+from kir.lift.recognise import Recognised, Recogniser
+from kir.lift.recurrent import assemble_recurrent_model
 from kir.model import Model, unique_names
 from kir.naming import unique
 from kir.op import Array
@@ -178,7 +179,10 @@ class _GraphWriter:
 
     def recurrent_model(self) -> Model | None:
         """The model of layers that the graph is of, if it has masked recurrent layers."""
-        return find_recurrent_model(self.graph, self.order, self._recognise({}), self.finished)
+        model = assemble_recurrent_model(self.graph, self.order, self._recognise({}))
+        if model is None or not (gives(model, self.graph, ()) or gives(model, self.graph, self.finished)):
+            return None
+        return model
 
     def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
         recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign, self.finished)

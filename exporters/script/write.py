@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kir import passes
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.build import build
 from kir.exporters.onnx_file.write import write_graph as write_onnx
-from kir.exporters.script.calls import is_same_array
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
+from kir.exporters.script.same_file import gives, writes_same_bytes
 from kir.exporters.script.script import WEIGHTS_FILE, Script
 from kir.exporters.weights import write_safetensors
 from kir.files import behind_links, check_target, replacing
@@ -133,12 +132,9 @@ def _write_graph(graph: Graph, path: Path) -> str:
     finished = finished_passes(graph)
     script = Script()
     text = _write_files(script, write_graph(script, graph, finished), path)
-    if script.needs_passes:
-        made = lower(load_script(path))
-        passes.run(made, finished)
-        if not writes_same_bytes(made, graph):
-            script = Script()
-            text = _write_files(script, write_graph(script, graph), path)
+    if script.needs_passes and not gives(load_script(path), graph, finished):
+        script = Script()
+        text = _write_files(script, write_graph(script, graph), path)
     return text
 
 
@@ -165,21 +161,3 @@ def _verify(
         report = verify_file(reference, written.path, provider=provider, seed=seed)
     report.raise_if_failed()
     return writes_same_bytes(graph, expected), report
-
-
-def writes_same_bytes(a: Graph, b: Graph) -> bool:
-    """Whether two graphs give the same ONNX file, byte for byte. Neither is written."""
-    parts = [build(graph, None, {}) for graph in (a, b)]
-    heads = [
-        [
-            message.SerializeToString(deterministic=True)
-            for message in (one.model_head, one.graph_head, one.graph_tail, one.model_tail)
-        ]
-        for one in parts
-    ]
-    weights = [one.initializers for one in parts]
-    return (
-        heads[0] == heads[1]
-        and len(weights[0]) == len(weights[1])
-        and all(x[0] == y[0] and is_same_array(x[1], y[1]) for x, y in zip(*weights, strict=True))
-    )

@@ -13,12 +13,12 @@ import pytest
 
 from kir import Input, Sequential, passes
 from kir import layers as L
-from kir.exporters.script import write
+from kir.exporters.script import same_file
 from kir.exporters.script.graphs import write_graph
-from kir.exporters.script.proposals import MAKERS
 from kir.exporters.script.script import Script
 from kir.graph import Graph, Origin
 from kir.importers.keras_file import load_keras_model
+from kir.lift.proposals import MAKERS
 from kir.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
 from tests.ops.cases import all_cases
@@ -143,7 +143,7 @@ def test_without_the_same_bytes_layers_are_functions(tmp_path: Path, monkeypatch
     model = Sequential([Input(IMAGE), L.Conv2D(4, 3, name="conv", **FIRST)], name="m")
     graph = read(export_bytes(model, tmp_path), tmp_path)
     assert "Traced" not in through_script(graph, tmp_path)[1]
-    monkeypatch.setattr(write, "writes_same_bytes", lambda a, b: False)
+    monkeypatch.setattr(same_file, "writes_same_bytes", lambda a, b: False)
     assert 'Traced(compute_conv, origin=Origin("conv", "Conv2D"), name="conv")' in through_script(graph, tmp_path)[1]
 
 

@@ -23,7 +23,7 @@ from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
 from kir.op import Array, Op
 from kir.ops import convolution, linear, nn, random, recurrent, reduce
 from kir.ops import shape as shaping
-from kir.ops.elementwise import ACTIVATIONS, Cast
+from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.structural import Constant, Input
 from kir.trace import Tensor, Tracer
 from kir.types import DType, TensorType
@@ -151,22 +151,6 @@ def _is_constant(value: Value) -> bool:
 def first_of(component: Component, *operators: type[Op]) -> Node | None:
     """The first node with one of the operators."""
     return next((node for node in component.nodes if isinstance(node.op, operators)), None)
-
-
-def array_of(value: Value | None) -> Array | None:
-    """The array that a value is, as it is or once it is transposed, reshaped and cast; None if it is no constant."""
-    ops: list[Op] = []
-    while value is not None and not isinstance(value.node.op, Constant):
-        if not isinstance(value.node.op, shaping.Transpose | shaping.Reshape | Cast):
-            return None
-        ops.append(value.node.op)
-        value = value.node.inputs[0]
-    if value is None:
-        return None
-    array: Array = value.node.op.value.array  # type: ignore[attr-defined]
-    for op in reversed(ops):
-        array = op.eval(array)
-    return array
 
 
 def attempt(

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kir.exporters.script.proposals import Component, Proposal, activations_of, array_of, attempt, first_of, makes
 from kir.graph import Node, Value
+from kir.lift.arrays import array_of
+from kir.lift.proposals import Component, Proposal, activations_of, attempt, first_of, makes
 from kir.op import Array, Op
 from kir.ops import elementwise, linear, nn, normalization, reduce
 from kir.ops.shape import Gather, Transpose

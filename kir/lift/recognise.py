@@ -13,11 +13,14 @@ from itertools import starmap, zip_longest
 
 from kir import passes
 from kir.errors import KirError
-from kir.exporters.script import feature_proposals, image_proposals  # noqa: F401  they register what they propose
-from kir.exporters.script.calls import is_same_array
-from kir.exporters.script.proposals import Component, Proposal, propose
 from kir.graph import Graph, Node, Origin, Value
 from kir.layers.base import Layer
+from kir.lift import (
+    feature_proposals,  # noqa: F401  they register what they propose
+    image_proposals,  # noqa: F401  they register what they propose
+)
+from kir.lift.arrays import is_same_array
+from kir.lift.proposals import Component, Proposal, propose
 from kir.ops.structural import Constant, Input, Output
 from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations

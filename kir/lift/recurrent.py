@@ -1,8 +1,8 @@
 """Models with masked recurrent layers, found in a graph as a whole.
 
 Passes join what masked layers share, such as the order of their steps, so that no nodes are one layer's call alone.
-Here a whole model is put together from the names, classes and recurrent operators of the graph; and only if that model
-gives this very graph is it the one that is written.
+Here a whole model is put together from the names, classes and recurrent operators of the graph. It is a guess: only if
+its own graph is this very graph is it the right one, and the caller has to compare them.
 """
 
 from __future__ import annotations
@@ -10,38 +10,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kir import layers, passes
+from kir import layers
 from kir.errors import KirError
-from kir.exporters.script.proposals import recurrent_arguments, unpack
-from kir.exporters.script.recognise import Recognised
 from kir.graph import Graph, Node, Value
 from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer
 from kir.layers.input import InputLayer
-from kir.model import Model, lower
+from kir.lift.proposals import recurrent_arguments, unpack
+from kir.lift.recognise import Recognised
+from kir.model import Model
 from kir.ops.elementwise import Equal
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.structural import Constant, Input, Output
-from kir.passes import Pass
 from kir.structure import flatten
 
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 
 
-def find_recurrent_model(
-    graph: Graph, order: Sequence[Node], recognised: Sequence[Recognised], finished: Sequence[Pass]
-) -> Model | None:
-    """The model of layers whose graph this is, if masked recurrent layers are in it and all else is recognised.
+def assemble_recurrent_model(graph: Graph, order: Sequence[Node], recognised: Sequence[Recognised]) -> Model | None:
+    """Return the model of layers whose graph this may be, if masked recurrent layers are in it and all else is known.
 
-    `finished` are the passes that the graph went through.
+    The model is a guess until its own graph has been compared with this one.
     """
     if not any(isinstance(node.op, LSTM | GRU | RNN) and _is_masked(node) for node in order):
         return None
     try:
-        model = _Assembly(graph, order, recognised).model()
+        return _Assembly(graph, order, recognised).model()
     except KirError:
         return None
-    return model if model is not None and _gives(model, graph, finished) else None
 
 
 def _is_masked(node: Node) -> bool:
@@ -164,14 +160,3 @@ def _recurrent_layer(node: Node, has_sequence: bool) -> tuple[Layer, list[Layer]
 def _path(node: Node) -> str:
     assert node.origin is not None
     return node.origin.path
-
-
-def _gives(model: Model, graph: Graph, finished: Sequence[Pass]) -> bool:
-    """Whether a model gives a graph: as it is, or once the passes ran."""
-    from kir.exporters.script.write import writes_same_bytes
-
-    made = lower(model)
-    if writes_same_bytes(made, graph):
-        return True
-    passes.run(made, finished)
-    return writes_same_bytes(made, graph)

@@ -1,0 +1,1 @@
+"""Lifting: finding the layers whose calls the nodes of a graph are, the inverse of lowering."""
