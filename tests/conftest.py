@@ -6,6 +6,8 @@ import tempfile
 import pytest
 from hypothesis import settings
 
+from tests.tiers import mark_quick
+
 # Held by the module so that the folder lives as long as the tests do.
 _empty_home = tempfile.TemporaryDirectory(prefix="kir-tests-home-")
 
@@ -20,6 +22,12 @@ settings.register_profile("default", derandomize=True, deadline=None, max_exampl
 settings.load_profile("default")
 
 _held: list[object] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the quick tier, before `-m` is asked."""
+    mark_quick(items)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -14,6 +15,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
 from kir.interpreter import run
+from kir.op import Op
 from kir.ops import all_ops
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu
@@ -24,9 +26,9 @@ from kir.ops.shape import Reshape, Size, Trilu
 from kir.ops.structural import Constant, Input, Output
 from kir.types import DType, type_of
 from tests.ops.cases import Array, Case, Sizes, all_cases, bind_type
+from tests.tiers import first_of_each
 
 CASES = all_cases()
-RUNS = [(case, sizes) for case in CASES for sizes in case.runs()]
 
 # None of these computes anything: a case is built of the first three, and the last is whatever a file says.
 STRUCTURAL = {Input, Output, Constant, Opaque}
@@ -35,14 +37,7 @@ STRUCTURAL = {Input, Output, Constant, Opaque}
 OPSETS = (13, None)
 
 
-def _id(given: Any) -> str:
-    if isinstance(given, dict):
-        return ",".join(f"{name}={size}" for name, size in given.items()) or "static"
-    return str(given)
-
-
-each_case = pytest.mark.parametrize("case", CASES, ids=_id)
-each_run = pytest.mark.parametrize(("case", "sizes"), RUNS, ids=_id)
+each_case = pytest.mark.parametrize("case", first_of_each(lambda case: type(case.op), CASES), ids=str)
 
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
@@ -53,66 +48,39 @@ def evaluate(case: Case, sizes: Sizes) -> tuple[Array, ...]:
     return as_tuple(case.op.bind(sizes).eval(*case.values(sizes)))
 
 
-@each_run
-def test_infer_with_symbolic_sizes_agrees_with_eval(case: Case, sizes: Sizes) -> None:
-    inferred = [bind_type(type, sizes) for type in as_tuple(case.op.infer(*case.types()))]
-    assert inferred == [type_of(output) for output in evaluate(case, sizes)]
-
-
-@each_run
-def test_infer_with_static_sizes_agrees_with_eval(case: Case, sizes: Sizes) -> None:
-    types = [None if type is None else bind_type(type, sizes) for type in case.types()]
-    inferred = list(as_tuple(case.op.bind(sizes).infer(*types)))
-    assert inferred == [type_of(output) for output in evaluate(case, sizes)]
-
-
-@each_run
+@each_case
 @pytest.mark.filterwarnings("error")
-def test_eval_returns_arrays_and_leaves_its_inputs_alone(case: Case, sizes: Sizes) -> None:
+def test_types_and_both_interpreters_agree_with_eval(case: Case) -> None:
+    """1. `infer` agrees with symbolic and with static sizes. 2. `eval` gives arrays and leaves its inputs alone.
+    3. The interpreter computes the same, and in float64 what rounds to the same."""
+    graph, types = case.graph(), case.types()
+    graph.check()
+    assert [node.op for node in graph.order() if node.op == case.op]
+    inferred = as_tuple(case.op.infer(*types))
+    for sizes in case.runs():
+        expected = frozen_evaluation(case, sizes)
+        expected_types = [type_of(output) for output in expected]
+        assert [bind_type(type, sizes) for type in inferred] == expected_types
+        static = [None if type is None else bind_type(type, sizes) for type in types]
+        assert list(as_tuple(case.op.bind(sizes).infer(*static))) == expected_types
+        outputs = run(graph, case.feeds(sizes)).values()
+        wide = run(graph, case.feeds(sizes), wide=True).values()
+        for output, wide_output, value in zip(outputs, wide, expected, strict=True):
+            assert isinstance(output, np.ndarray)
+            np.testing.assert_array_equal(output, value, strict=True)
+            assert wide_output.dtype == (np.float64 if type_of(value).dtype.is_float else value.dtype)
+            assert_close(value, wide_output, case.ulps)
+
+
+def frozen_evaluation(case: Case, sizes: Sizes) -> tuple[Array, ...]:
+    """The outputs of `eval`, whose inputs cannot be written to."""
     values = case.values(sizes)
     for value in values:
         if value is not None:
             value.setflags(write=False)
     outputs = as_tuple(case.op.bind(sizes).eval(*values))
     assert all(isinstance(output, np.ndarray) for output in outputs)
-
-
-@each_run
-def test_interpreter_agrees_with_eval(case: Case, sizes: Sizes) -> None:
-    outputs = run(case.graph(), case.feeds(sizes))
-    for output, expected in zip(outputs.values(), evaluate(case, sizes), strict=True):
-        assert isinstance(output, np.ndarray)
-        assert output.dtype == expected.dtype
-        np.testing.assert_array_equal(output, expected)
-
-
-@each_run
-def test_float64_run_agrees_with_eval(case: Case, sizes: Sizes) -> None:
-    wide = run(case.graph(), case.feeds(sizes), wide=True)
-    for output, expected in zip(wide.values(), evaluate(case, sizes), strict=True):
-        assert output.dtype == (np.float64 if type_of(expected).dtype.is_float else expected.dtype)
-        assert_close(expected, output, case.ulps)
-
-
-@pytest.mark.parametrize("opset", OPSETS, ids=lambda opset: f"opset-{opset or 'chosen'}")
-@each_case
-def test_onnxruntime_agrees_with_eval(case: Case, opset: int | None) -> None:
-    graph = case.graph()
-    if opset is not None and opset < case.since:
-        with pytest.raises(UnsupportedError):
-            to_model_proto(graph, opset=opset)
-        return
-    model = to_model_proto(graph, opset=opset)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [f"output{index}" for index in range(len(graph.outputs))]
-    for sizes in case.runs():
-        outputs = session.run(names, case.feeds(sizes))
-        for output, expected in zip(outputs, evaluate(case, sizes), strict=True):
-            assert output.dtype == expected.dtype
-            assert_close(output, expected, case.ulps)
+    return outputs
 
 
 # Operators of ONNX's younger than opset 13: before, their formula is written, and comes back as such.
@@ -147,38 +115,46 @@ def comes_back(case: Case, opset: int | None) -> bool:
 
 @pytest.mark.parametrize("opset", OPSETS, ids=lambda opset: f"opset-{opset or 'chosen'}")
 @each_case
-def test_imported_back_it_is_the_same_node(case: Case, opset: int | None) -> None:
-    if opset is not None and opset < case.since:
-        return
+def test_written_it_runs_in_onnxruntime_and_imported_back_it_is_the_same_node(case: Case, opset: int | None) -> None:
     graph = case.graph()
+    if opset is not None and opset < case.since:
+        with pytest.raises(UnsupportedError):
+            to_model_proto(graph, opset=opset)
+        return
     model = to_model_proto(graph, opset=opset)
     imported = import_graph(model)
     imported.check()
     if comes_back(case, opset):
         assert str(imported) == str(graph)
         assert to_model_proto(imported, opset=opset).SerializeToString() == model.SerializeToString()
+    session = session_of(model)
+    names = [f"output{index}" for index in range(len(graph.outputs))]
     for sizes in case.runs():
-        outputs = run(imported, case.feeds(sizes))
-        for output, expected in zip(outputs.values(), evaluate(case, sizes), strict=True):
+        feeds = case.feeds(sizes)
+        computed, interpreted = session.run(names, feeds), run(imported, feeds).values()
+        for output, again, expected in zip(computed, interpreted, evaluate(case, sizes), strict=True):
+            assert output.dtype == expected.dtype
             assert_close(output, expected, case.ulps)
+            assert_close(again, expected, case.ulps)
 
 
-@each_case
-def test_graph_checks(case: Case) -> None:
-    graph = case.graph()
-    graph.check()
-    assert [node.op for node in graph.order() if node.op == case.op]
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-@each_case
-def test_operator_is_a_key_and_its_text_is_stable(case: Case) -> None:
-    again = case.op.map_attributes(lambda value: value)
-    assert again == case.op
-    assert hash(again) == hash(case.op)
-    assert str(again) == str(case.op)
-    assert str(case.op).startswith(case.op.name)
-    assert " at 0x" not in str(case.op)
-    assert all(f"{name}=" in str(case.op) for name in case.op.attributes())
+@pytest.mark.parametrize("cls", sorted({type(case.op) for case in CASES}, key=lambda cls: cls.__name__))
+def test_operators_are_keys_and_their_text_is_stable(cls: type[Op]) -> None:
+    for op in (case.op for case in CASES if type(case.op) is cls):
+        again = op.map_attributes(lambda value: value)
+        assert again == op
+        assert hash(again) == hash(op)
+        assert str(again) == str(op)
+        assert str(op).startswith(op.name)
+        assert " at 0x" not in str(op)
+        assert all(f"{name}=" in str(op) for name in op.attributes())
 
 
 def test_every_operator_has_a_case() -> None:

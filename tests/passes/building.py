@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,10 @@ from kir.op import Op
 from kir.ops.structural import Constant, Input, Output, constant
 from kir.passes import Pass, run
 from kir.types import DType, TensorType, parse_type
+
+Array = np.ndarray[Any, Any]
+# Called with a Build and with values, it gives a value, or a tuple of them.
+Builder = Callable[..., Any]
 
 SIZES = {"batch": 3, "time": 5}
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-40, -1.0, 6.5]
@@ -40,13 +44,13 @@ class Build:
         return self.graph
 
 
-def make_feeds(graph: Graph, special: bool = True, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+def make_feeds(graph: Graph, special: bool = True, seed: int = 0) -> dict[str, Array]:
     """Random arrays for the inputs; with zeros of both signs, nan, infinities and a denormal among the floats."""
     random = np.random.default_rng(seed)
     return {n.op.label: _random_array(n.op.type, random, special) for n in graph.inputs if isinstance(n.op, Input)}
 
 
-def _random_array(type: TensorType, random: np.random.Generator, special: bool) -> np.ndarray[Any, Any]:
+def _random_array(type: TensorType, random: np.random.Generator, special: bool) -> Array:
     shape = tuple(dim if isinstance(dim, int) else SIZES[dim.name or ""] for dim in type.shape)
     if type.dtype is DType.BOOL:
         return random.random(shape) < 0.5
@@ -68,7 +72,7 @@ def op_names(graph: Graph) -> list[str]:
 
 def optimize(
     passes: Pass | tuple[Pass, ...],
-    build: Callable[..., Any],
+    build: Builder,
     *inputs: str,
     special: bool = True,
 ) -> Graph:
@@ -83,7 +87,7 @@ def optimize(
 
 def left(
     passes: Pass | tuple[Pass, ...],
-    build: Callable[..., Any],
+    build: Builder,
     *inputs: str,
     special: bool = True,
 ) -> list[str]:
@@ -91,10 +95,20 @@ def left(
     return op_names(optimize(passes, build, *inputs, special=special))
 
 
-def f32(*values: Any) -> np.ndarray[Any, Any]:
+def present(values: Iterable[Value | None]) -> list[Value]:
+    return [value for value in values if value is not None]
+
+
+def known_size(value: Value, axis: int) -> int:
+    size = value.type.shape[axis]
+    assert isinstance(size, int)
+    return size
+
+
+def f32(*values: Any) -> Array:
     """A float32 array: a scalar of one number."""
     return np.asarray(values[0] if len(values) == 1 else values, np.float32)
 
 
-def weights(*shape: int, seed: int = 1) -> np.ndarray[Any, Any]:
+def weights(*shape: int, seed: int = 1) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)

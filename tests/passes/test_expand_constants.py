@@ -1,19 +1,23 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from kir.dims import symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.elementwise import Add, Cast, Less, Neg, Not, Sin, Where
 from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes import pipeline
 from kir.passes.expand_constants import expand_constants
 from kir.types import DType
-from tests.passes.building import f32, left
+from tests.passes.building import Build, Builder, f32, left
 
 BATCH = symbol("batch")
 WIDE = Expand((BATCH, 4))
 
 
-def repeated(expand, last):  # type: ignore[no-untyped-def]
+def repeated(expand: Op, last: Op) -> Builder:
     return lambda b, x: b(last, b(expand, b(Reshape((BATCH, 1, 1, 4)), x)))
 
 
@@ -58,7 +62,7 @@ def test_case(case: str) -> None:
 
 
 def test_a_mask_of_ones_folds_away() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Where(), b(Not(), b(WIDE, np.array(False))), x, b(Neg(), x))
 
     assert left(pipeline(1), build) == []

@@ -1,11 +1,12 @@
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kir import Input, Sequential, layers, passes
 from kir.dims import symbol
-from kir.graph import Graph
+from kir.graph import Graph, Value
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sin, Sub
 from kir.ops.linear import Dense
@@ -15,49 +16,49 @@ from kir.ops.shape import Concat, Reshape, Transpose
 from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
-from tests.passes.building import f32, left, optimize, weights
+from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
 K, B = weights(4, 3), weights(3, seed=2)
 C3, C4 = weights(3, seed=3), weights(4, seed=4)
 
 
-def dense(b, x):  # type: ignore[no-untyped-def]
+def dense(b: Build, x: Value) -> Any:
     return b(Dense(), x, K, B)
 
 
-def bare(b, x):  # type: ignore[no-untyped-def]
+def bare(b: Build, x: Value) -> Any:
     return b(Dense(), x, K)
 
 
-def normalized(b, x):  # type: ignore[no-untyped-def]
+def normalized(b: Build, x: Value) -> Any:
     return b(BatchNormalization(0.1), x, C3, weights(3, seed=5), weights(3, seed=6), np.abs(weights(3, seed=7)))
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     value = dense(b, x)
     return b(Mul(), value, f32(2)), value
 
 
-def front_read_twice(b, x):  # type: ignore[no-untyped-def]
+def front_read_twice(b: Build, x: Value) -> Any:
     value = b(Mul(), x, f32(2))
     return dense(b, value), value
 
 
-def shared_kernel(b, x):  # type: ignore[no-untyped-def]
+def shared_kernel(b: Build, x: Value) -> Any:
     kernel = b.constant(K)
     return b(Mul(), b(Dense(), x, kernel), f32(2)), b(Dense(), x, kernel, B)
 
 
-def shared_kernel_shifted(b, x):  # type: ignore[no-untyped-def]
+def shared_kernel_shifted(b: Build, x: Value) -> Any:
     kernel = b.constant(K)
     return b(Add(), b(Dense(), x, kernel), C3), b(Dense(), b(Add(), x, C4), kernel, B)
 
 
-def moved(b, x):  # type: ignore[no-untyped-def]
+def moved(b: Build, x: Value) -> Any:
     return b(Transpose((0, 2, 1)), b(Reshape((symbol("batch"), 3, 1)), dense(b, x)))
 
 
-def moved_read_twice(b, x):  # type: ignore[no-untyped-def]
+def moved_read_twice(b: Build, x: Value) -> Any:
     value = moved(b, x)
     return b(Mul(), value, f32(2)), value
 
@@ -65,17 +66,17 @@ def moved_read_twice(b, x):  # type: ignore[no-untyped-def]
 FIRST, LAST = Transpose((0, 3, 1, 2)), Transpose((0, 2, 3, 1))
 
 
-def behind(b, x, size):  # type: ignore[no-untyped-def]
+def behind(b: Build, x: Value, size: int) -> Any:
     return b(LAST, b(BatchNormalization(0.1), b(FIRST, x), *statistics(size)))
 
 
-def behind_read_twice(b, x):  # type: ignore[no-untyped-def]
+def behind_read_twice(b: Build, x: Value) -> Any:
     inner = b(BatchNormalization(0.1), b(FIRST, x), *statistics(4))
     return b(LAST, inner), b(Relu(), inner)
 
 
-def narrow(*sizes):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def narrow(*sizes: int) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         for i, (inputs, units) in enumerate(pairwise(sizes)):
             x = b(Dense(), x, weights(inputs, units, seed=i), weights(units, seed=i))
         return x
@@ -144,29 +145,29 @@ IMAGE = "f32[batch, 4, 6, time]"
 CHANNELS4, CHANNELS6 = weights(4, 1, 1, seed=3), weights(6, 1, 1, seed=4)
 
 
-def conv(b, x, *, groups=1, padding=(0,) * 4, bias=True):  # type: ignore[no-untyped-def]
+def conv(b: Build, x: Value, *, groups: int = 1, padding: tuple[int, ...] | str = (0,) * 4, bias: bool = True) -> Any:
     kernel = weights(6, 4 // groups, 3, 2, seed=groups)
     return b(Conv((1, 2), (1, 1), groups, padding), x, kernel, *([weights(6, seed=2)] if bias else []))
 
 
-def transposed(b, x, *, groups=1):  # type: ignore[no-untyped-def]
+def transposed(b: Build, x: Value, *, groups: int = 1) -> Any:
     op = ConvTranspose((1, 2), (1, 1), groups, (1, 0, 0, 0), (0, 1))
     return b(op, x, weights(4, 6 // groups, 3, 2, seed=groups), weights(6, seed=2))
 
 
-def depthwise(b, x):  # type: ignore[no-untyped-def]
+def depthwise(b: Build, x: Value) -> Any:
     return b(Conv((1, 1), (1, 1), 4, (1, 1, 1, 1)), x, weights(4, 1, 3, 3), weights(4, seed=2))
 
 
-def statistics(units):  # type: ignore[no-untyped-def]
+def statistics(units: int) -> tuple[Array, ...]:
     return weights(units, seed=4), weights(units, seed=5), weights(units, seed=6), np.abs(weights(units, seed=7))
 
 
-def joined(b, x, *values):  # type: ignore[no-untyped-def]
+def joined(b: Build, x: Value, *values: Value) -> Any:
     return b(BatchNormalization(0.1), b(Concat(1), *values), *statistics(6 * len(values)))
 
 
-def read_beside(b, x):  # type: ignore[no-untyped-def]
+def read_beside(b: Build, x: Value) -> Any:
     value = conv(b, x)
     return joined(b, x, value, conv(b, x, bias=False)), b(Sin(), value)
 
@@ -235,7 +236,7 @@ def names(graph: Graph) -> list[str | None]:
 
 
 def test_weights_keep_their_names() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Mul(), b(Dense(), x, b.constant(K, "d/kernel"), b.constant(B, "d/bias")), C3)
 
     assert names(optimize(fold_affine, build, special=False)) == ["d/kernel", "d/bias"]
@@ -255,7 +256,7 @@ def test_a_new_bias_is_called_as_the_layer_would_call_it() -> None:
 
 
 def test_not_if_a_weight_would_overflow() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Mul(), b(Mul(), b(Dense(), x, K * f32(1e30)), f32(1e30)), f32(0))
 
     graph = optimize(fold_affine, build, special=False)
@@ -264,8 +265,8 @@ def test_not_if_a_weight_would_overflow() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_other_dtypes(dtype: type) -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+def test_other_dtypes(dtype: type[np.generic]) -> None:
+    def build(b: Build, x: Value) -> Any:
         return b(Mul(), b(Dense(), x, K.astype(dtype), B.astype(dtype)), C3.astype(dtype))
 
     type = {np.float16: "f16", np.float64: "f64"}[dtype]
@@ -285,5 +286,5 @@ def test_other_dtypes(dtype: type) -> None:
     ],
     ids=["alone", "behind a Dense", "not if read twice", "not if they do not cancel"],
 )
-def test_4_statistics_of_the_last_axis(build, expected) -> None:  # type: ignore[no-untyped-def]
+def test_4_statistics_of_the_last_axis(build: Builder, expected: object) -> None:
     assert left(fold_affine, build, "f32[batch, 2, 3, 4]", special=False) == expected

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from kir.passes.fold_constants import fold_constants
 from tests.passes.building import Build, f32, left, optimize
 
 
-def stored(graph: Graph) -> list[tuple[int, ...]]:
+def stored(graph: Graph) -> list[Any]:
     return sorted(node.output.type.shape for node in graph.order() if isinstance(node.op, Constant))
 
 

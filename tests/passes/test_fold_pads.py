@@ -1,50 +1,56 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from kir.dims import symbol
+from kir.dims import Dim, symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sin
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Pad, Slice
 from kir.passes.fold_pads import fold_pads
-from tests.passes.building import f32, left, optimize, weights
+from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
 IMAGE = "f32[batch, 2, 5, 4]"
 ZEROS = Pad((0, 0, 1, 0), (0, 0, 2, 1))
 
 
-def conv(padding=(0, 0, 0, 0), pad=ZEROS, value=None, front=None):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def conv(
+    padding: tuple[int, ...] | str = (0, 0, 0, 0), pad: Op = ZEROS, value: Array | None = None, front: Op | None = None
+) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         x = b(pad, b(front, x) if front else x, *([] if value is None else [value]))
         return b(Conv((2, 1), (1, 1), 1, padding), x, weights(3, 2, 3, 2))
 
     return build
 
 
-def pool(op, front=None, pad=ZEROS):  # type: ignore[no-untyped-def]
+def pool(op: Op, front: Op | None = None, pad: Op = ZEROS) -> Builder:
     return lambda b, x: b(op, b(pad, b(front, x) if front else x))
 
 
-def average(padding=(0, 0, 0, 0), ceil=False, counted=False):  # type: ignore[no-untyped-def]
+def average(padding: tuple[int, ...] | str = (0, 0, 0, 0), ceil: bool = False, counted: bool = False) -> AveragePool:
     return AveragePool((3, 2), (2, 1), (1, 1), padding, ceil, counted)
 
 
-def maximum(size=3, padding=(0, 0, 0, 0), ceil=False):  # type: ignore[no-untyped-def]
+def maximum(size: int = 3, padding: tuple[int, ...] | str = (0, 0, 0, 0), ceil: bool = False) -> MaxPool:
     return MaxPool((size, size), (2, 1), (1, 1), padding, ceil)
 
 
-def sliced(front, end, axis=2, pad=ZEROS, value=None, step=1):  # type: ignore[no-untyped-def]
+def sliced(front: int, end: Dim, axis: int = 2, pad: Op = ZEROS, value: Array | None = None, step: int = 1) -> Builder:
     """Of 8 elements, or 5 of another axis."""
     operands = [] if value is None else [value]
     return lambda b, x: b(Slice((axis,), (front,), (end,), (step,)), b(pad, x, *operands))
 
 
-def padded_read_twice(b, x):  # type: ignore[no-untyped-def]
+def padded_read_twice(b: Build, x: Value) -> Any:
     padded = b(ZEROS, x)
     return b(Slice((2,), (2,), (8,), (1,)), padded), padded
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     padded = b(ZEROS, x)
     op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
     return b(op, padded, weights(3, 2, 3, 2)), b(op, padded, weights(4, 2, 3, 2))
@@ -107,7 +113,7 @@ def test_channels_and_unknown_sizes_stay() -> None:
     unknown = Pad((0, 0, symbol("batch"), 0), (0, 0, 0, 0))
     for pad, channels_in in ((channels, 3), (unknown, 2)):
 
-        def build(b, x, pad=pad, channels_in=channels_in):  # type: ignore[no-untyped-def]
+        def build(b: Build, x: Value, pad: Op = pad, channels_in: int = channels_in) -> Any:
             op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
             return b(op, b(pad, x), np.ones((1, channels_in, 1, 1), np.float32))
 

@@ -1,17 +1,22 @@
+from typing import Any
+
 import pytest
 
-from kir.dims import symbol
+from kir.dims import Dim, symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.elementwise import Sin
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.shape import Expand, Reshape, Slice
 from kir.passes.fold_reshapes import fold_reshapes
-from tests.passes.building import left
+from kir.types import Shape
+from tests.passes.building import Build, Builder, left
 
 BATCH, TIME = symbol("batch"), symbol("time")
 
 
-def reshapes(*shapes):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def reshapes(*shapes: Shape) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         for shape in shapes:
             x = b(Reshape(shape), x)
         return x
@@ -19,7 +24,7 @@ def reshapes(*shapes):  # type: ignore[no-untyped-def]
     return build
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     inner = b(Reshape((BATCH, 2, 2)), x)
     return b(Sin(), inner), b(Reshape((4 * BATCH,)), inner)
 
@@ -27,7 +32,7 @@ def read_twice(b, x):  # type: ignore[no-untyped-def]
 ROWS = Reshape((BATCH, 4))
 
 
-def sliced(start, end, last=ROWS, step: int = 1):  # type: ignore[no-untyped-def]
+def sliced(start: Dim, end: Dim, last: Op = ROWS, step: int = 1) -> Builder:
     """One element of the axis of time."""
     bounds = ((start,), (end,)) if step > 0 else ((start,), (start - 1,))
     return lambda b, x: b(last, b(Slice((1,), *bounds, (step,)), x))

@@ -1,32 +1,40 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from kir.dims import symbol
+from kir.dims import Dim, symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Slice
 from kir.passes.fold_strides import fold_strides
-from tests.passes.building import left, optimize, weights
+from tests.passes.building import Build, Builder, left, optimize, weights
 
 IMAGE = "f32[batch, 2, 5, time]"
 TIME = symbol("time")
 NO_PADDING = (0, 0, 0, 0)
 
 
-def conv(front, padding=NO_PADDING, size=1, strides=(1, 1)):  # type: ignore[no-untyped-def]
+def conv(
+    front: Op, padding: tuple[int, ...] | str = NO_PADDING, size: int = 1, strides: tuple[int, int] = (1, 1)
+) -> Builder:
     return lambda b, x: b(Conv(strides, (1, 1), 1, padding), b(front, x), weights(3, 2, size, size), weights(3))
 
 
-def pool(cls, size=(1, 1), padding=NO_PADDING):  # type: ignore[no-untyped-def]
+def pool(
+    cls: type[AveragePool] | type[MaxPool], size: tuple[int, int] = (1, 1), padding: tuple[int, ...] | str = NO_PADDING
+) -> Op:
     counted = (False,) if cls is AveragePool else ()
     return cls(size, (2, 3), (1, 1), padding, False, *counted)
 
 
-def step(axis, size, start=0, end=None, by=2):  # type: ignore[no-untyped-def]
+def step(axis: int, size: Dim, start: int = 0, end: int | None = None, by: int = 2) -> Slice:
     return Slice((axis,), (start,), (size if end is None else end,), (by,))
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     front = b(pool(MaxPool), x)
     return b(Conv((1, 1), (1, 1), 1, NO_PADDING), front, weights(3, 2, 1, 1)), front
 
@@ -62,7 +70,7 @@ def test_strides_are_multiplied() -> None:
 
 
 def test_channels_are_no_stride() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Conv((1, 1), (1, 1), 1, NO_PADDING), b(step(1, 2), x), np.ones((3, 1, 1, 1), np.float32))
 
     assert left(fold_strides, build, IMAGE, special=False) == ["Slice", "Conv"]

@@ -1,22 +1,24 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from kir.dims import symbol
-from kir.graph import Graph
+from kir.dims import Dim, symbol
+from kir.graph import Graph, Value
 from kir.ops.shape import Gather, Reshape, Transpose
 from kir.ops.structural import Input, Output
 from kir.passes.fold_transposes import fold_transposes, match_axes
-from kir.types import parse_type
-from tests.passes.building import left
+from kir.types import Shape, parse_type
+from tests.passes.building import Build, Builder, left
 
 BATCH, TIME = symbol("batch"), symbol("time")
 IMAGE = "f32[batch, 2, 3, 4]"
 
 
-def steps(*attributes):  # type: ignore[no-untyped-def]
+def steps(*attributes: tuple[int, ...] | list[Dim]) -> Builder:
     """Tuples are permutations, lists shapes."""
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         for step in attributes:
             x = b(Transpose(step) if isinstance(step, tuple) else Reshape(tuple(step)), x)
         return x
@@ -53,7 +55,7 @@ CASES = {
 }
 
 
-def gathered(permutation, axis: int):  # type: ignore[no-untyped-def]
+def gathered(permutation: tuple[int, ...], axis: int) -> Builder:
     return lambda b, x: b(Gather(axis), b(Transpose(permutation), x), np.asarray(-1, np.int64))
 
 
@@ -82,7 +84,7 @@ def test_case(case: str) -> None:
         ((), (1,), []),
     ],
 )
-def test_match_axes(before, after, groups) -> None:  # type: ignore[no-untyped-def]
+def test_match_axes(before: Shape, after: Shape, groups: object) -> None:
     assert match_axes(before, after) == groups
 
 

@@ -1,13 +1,16 @@
+from typing import Any
+
 import pytest
 
 from kir.dims import symbol
-from kir.graph import Graph
+from kir.graph import Graph, Value
+from kir.op import Op
 from kir.ops.elementwise import ACTIVATIONS, LeakyRelu, Neg, Relu, Sigmoid, Tanh
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape, Transpose
 from kir.passes.fuse_activations import fuse_activations
-from tests.passes.building import left, optimize, weights
+from tests.passes.building import Build, left, optimize, weights
 
 BATCH = symbol("batch")
 KERNEL, BIAS = weights(4, 3), weights(3)
@@ -17,11 +20,11 @@ def activations(graph: Graph) -> list[str]:
     return [str(node.op.activation) for node in graph.order() if isinstance(node.op, Dense)]
 
 
-def dense(b, x):  # type: ignore[no-untyped-def]
+def dense(b: Build, x: Value) -> Any:
     return b(Dense(), x, KERNEL, BIAS)
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     value = dense(b, x)
     return b(Relu(), value), value
 
@@ -51,13 +54,16 @@ def test_case(case: str) -> None:
     assert left(fuse_activations, build) == expected
 
 
-@pytest.mark.parametrize("cls", sorted(ACTIVATIONS, key=lambda cls: cls.__name__), ids=lambda cls: cls.__name__)
+BY_NAME = {cls.__name__: cls for cls in sorted(ACTIVATIONS, key=lambda cls: cls.__name__)}
+
+
+@pytest.mark.parametrize("cls", BY_NAME.values(), ids=BY_NAME)
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
-def test_1_every_activation(cls, dtype: str) -> None:  # type: ignore[no-untyped-def]
-    attributes = {"approximate": True} if "approximate" in cls.__annotations__ else {}
+def test_1_every_activation(cls: type[Op], dtype: str) -> None:
+    attributes: dict[str, float] = {"approximate": True} if "approximate" in cls.__annotations__ else {}
     attributes |= {name: 0.5 for name in ("alpha", "beta", "bias", "lambd") if name in cls.__annotations__}
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         from kir.types import as_dtype
 
         return b(cls(**attributes), b(Dense(), x, KERNEL.astype(as_dtype(dtype).numpy)))

@@ -1,8 +1,10 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from kir.graph import Value
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -23,41 +25,41 @@ from kir.ops.elementwise import (
 )
 from kir.ops.reduce import ReduceL2, ReduceSum, ReduceSumSquare
 from kir.passes.fuse_formulas import fuse_formulas
-from tests.passes.building import f32, left, optimize
+from tests.passes.building import Build, Builder, f32, left, optimize
 
 
-def mish(b, x):  # type: ignore[no-untyped-def]
+def mish(b: Build, x: Value) -> Any:
     return b(Mul(), x, b(Tanh(), b(Softplus(), x)))
 
 
-def clipped(b, x, bound: float = 6.0):  # type: ignore[no-untyped-def]
+def clipped(b: Build, x: Value, bound: float = 6.0) -> Any:
     return b(Clip(), b(Add(), x, f32(3)), f32(0), f32(bound))
 
 
-def exact_gelu(b, x, root: float = math.sqrt(2)):  # type: ignore[no-untyped-def]
+def exact_gelu(b: Build, x: Value, root: float = math.sqrt(2)) -> Any:
     return b(Mul(), b(Mul(), x, b(Add(), b(Erf(), b(Div(), x, f32(root))), f32(1))), f32(0.5))
 
 
-def halves_first(b, x):  # type: ignore[no-untyped-def]
+def halves_first(b: Build, x: Value) -> Any:
     half, curve = b(Mul(), f32(0.5), x), b(Add(), f32(1), b(Erf(), b(Mul(), x, f32(math.sqrt(0.5)))))
     return b(Mul(), half, curve)
 
 
-def approximate_gelu(b, x, cube=lambda b, x: b(Pow(), x, f32(3))):  # type: ignore[no-untyped-def]
+def approximate_gelu(b: Build, x: Value, cube: Builder = lambda b, x: b(Pow(), x, f32(3))) -> Any:
     inner = b(Add(), x, b(Mul(), f32(0.044715), cube(b, x)))
     curve = b(Add(), b(Tanh(), b(Mul(), f32(math.sqrt(2 / math.pi)), inner)), f32(1))
     return b(Mul(), x, b(Mul(), f32(0.5), curve))
 
 
-def length(b, squares):  # type: ignore[no-untyped-def]
+def length(b: Build, squares: Value) -> Any:
     return b(Sqrt(), b(ReduceSum((1,), True), squares))
 
 
-def normalized(b, x, invert):  # type: ignore[no-untyped-def]
+def normalized(b: Build, x: Value, invert: Builder) -> Any:
     return b(Mul(), x, b(Minimum(), invert(b(ReduceL2((1,), True), x)), f32(1e6)))
 
 
-def guarded(b, x, bound: float = 20):  # type: ignore[no-untyped-def]
+def guarded(b: Build, x: Value, bound: float = 20) -> Any:
     return b(Where(), b(Greater(), x, f32(bound)), x, b(Softplus(), x))
 
 
@@ -124,7 +126,7 @@ def test_numbers_are_those_of_the_dtype(dtype: str) -> None:
 
     numpy = parse_type(f"{dtype}[]").dtype.numpy
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         curve = b(Add(), b(Erf(), b(Mul(), x, np.asarray(math.sqrt(0.5), numpy))), np.asarray(1, numpy))
         return b(Mul(), b(Mul(), x, np.asarray(0.5, numpy)), curve)
 
@@ -138,7 +140,7 @@ def test_3_says_which_gelu_it_is() -> None:
 
 
 def test_not_where_a_number_adds_axes() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Mul(), mish(b, x), f32([[[1.0]]]))
 
     assert left(fuse_formulas, build) == ["Mish", "Mul"]

@@ -1,48 +1,58 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
+from kir.graph import Value
 from kir.ops.elementwise import Abs, Add, Div, Mul, Neg, Pow, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import LayerNormalization
 from kir.ops.reduce import ReduceMean
 from kir.passes.fuse_normalizations import fuse_normalizations
 from kir.types import parse_type
-from tests.passes.building import f32, left, optimize, weights
+from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
 EPSILON = f32(1e-3)
 
 
-def power(b, x):  # type: ignore[no-untyped-def]
+def power(b: Build, x: Value) -> Any:
     return b(Pow(), x, f32(2))
 
 
-def product(b, x):  # type: ignore[no-untyped-def]
+def product(b: Build, x: Value) -> Any:
     return b(Mul(), x, x)
 
 
-def divide(b, x, y):  # type: ignore[no-untyped-def]
+def divide(b: Build, x: Value, y: Value) -> Any:
     return b(Div(), x, b(Sqrt(), y))
 
 
-def normalize(b, x, axes=(1,), square=power, quotient=divide, epsilon=EPSILON):  # type: ignore[no-untyped-def]
+def normalize(
+    b: Build,
+    x: Value,
+    axes: tuple[int, ...] = (1,),
+    square: Builder = power,
+    quotient: Builder = divide,
+    epsilon: Array = EPSILON,
+) -> Any:
     centred = b(Sub(), x, b(ReduceMean(axes, True), x))
     return quotient(b, centred, b(Add(), b(ReduceMean(axes, True), square(b, centred)), epsilon))
 
 
-def without_epsilon(b, x):  # type: ignore[no-untyped-def]
+def without_epsilon(b: Build, x: Value) -> Any:
     centred = b(Sub(), x, b(ReduceMean((1,), True), x))
     return divide(b, centred, b(ReduceMean((1,), True), power(b, centred)))
 
 
-def epsilon_first(b, x):  # type: ignore[no-untyped-def]
+def epsilon_first(b: Build, x: Value) -> Any:
     centred = b(Sub(), x, b(ReduceMean((1,), True), x))
     return divide(b, centred, b(Add(), EPSILON, b(ReduceMean((1,), True), product(b, centred))))
 
 
-def of_another_square(b, x):  # type: ignore[no-untyped-def]
+def of_another_square(b: Build, x: Value) -> Any:
     return normalize(b, x, square=lambda b, y: power(b, x))
 
 
-def scaled(b, x, rest, scale=None):  # type: ignore[no-untyped-def]
+def scaled(b: Build, x: Value, rest: Builder, scale: Array | None = None) -> Any:
     """x * k + rest(mean, k), as Keras writes it."""
     mean = b(ReduceMean((1,), True), x)
     factor = b(Reciprocal(), b(Sqrt(), b(Add(), b(ReduceMean((1,), True), product(b, b(Sub(), x, mean))), EPSILON)))
@@ -50,11 +60,11 @@ def scaled(b, x, rest, scale=None):  # type: ignore[no-untyped-def]
     return b(Add(), b(Mul(), x, factor), rest(b, mean, factor))
 
 
-def subtract(b, mean, factor):  # type: ignore[no-untyped-def]
+def subtract(b: Build, mean: Value, factor: Value) -> Any:
     return b(Sub(), weights(4, seed=2), b(Mul(), mean, factor))
 
 
-def add_negated(b, mean, factor):  # type: ignore[no-untyped-def]
+def add_negated(b: Build, mean: Value, factor: Value) -> Any:
     return b(Add(), b(Mul(), b(Neg(), mean), factor), weights(4, seed=2))
 
 
@@ -151,7 +161,7 @@ def test_not_of_an_unknown_size() -> None:
 
 
 def test_not_where_a_weight_adds_axes() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Mul(), normalize(b, x), f32([[[1.0]]]))
 
     assert left(fuse_normalizations, build, special=False) == [*NORMALIZED, "Mul"]
@@ -161,7 +171,7 @@ def test_not_where_a_weight_adds_axes() -> None:
 def test_other_dtypes(dtype: str) -> None:
     numpy = parse_type(f"{dtype}[]").dtype.numpy
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return normalize(b, x, square=product, epsilon=np.asarray(1e-3, numpy))
 
     assert left(fuse_normalizations, build, f"{dtype}[batch, 4]", special=False) == NORMALIZED

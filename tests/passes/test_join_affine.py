@@ -3,32 +3,33 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kir.graph import Value
 from kir.op import Op
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sin, Sub
 from kir.passes.join_affine import join_affine
-from tests.passes.building import f32, left, optimize, weights
+from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
 C4, C3 = weights(4, seed=3), weights(3, 1, seed=4)
 IMAGE = "f32[batch, 3, 4]"
 
 
-def row(*steps: tuple[Op, Any] | Op) -> Any:
+def row(*steps: tuple[Op, Array] | tuple[Array, Op] | Op) -> Builder:
     """Operators behind each other, each with a constant on the right, or on the left if that comes first."""
 
-    def build(b: Any, x: Any) -> Any:
+    def build(b: Build, x: Value) -> Any:
         for step in steps:
             if isinstance(step, Op):
                 x = b(step, x)
             elif isinstance(step[0], Op):
                 x = b(step[0], x, step[1])
             else:
-                x = b(step[1], step[0], x)  # type: ignore[unreachable]
+                x = b(step[1], step[0], x)
         return x
 
     return build
 
 
-def read_between(b: Any, x: Any) -> Any:
+def read_between(b: Build, x: Value) -> Any:
     scaled = b(Mul(), x, f32(3))
     return b(Mul(), scaled, C4), b(Sin(), scaled)
 

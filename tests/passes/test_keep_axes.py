@@ -1,24 +1,28 @@
+from typing import Any
+
 import pytest
 
 from kir.dims import symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.elementwise import Add, Relu, Sigmoid
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
 from kir.passes.keep_axes import keep_axes
-from tests.passes.building import left, weights
+from tests.passes.building import Array, Build, Builder, left, weights
 
 BATCH, TIME = symbol("batch"), symbol("time")
 MATRIX, BACK = Reshape((BATCH * TIME, 4)), Reshape((BATCH, TIME, 3))
 KERNEL, SQUARE, BIAS = weights(4, 3), weights(3, 3), weights(3)
 
 
-def dense(b, x, kernel=KERNEL):  # type: ignore[no-untyped-def]
+def dense(b: Build, x: Value, kernel: Array = KERNEL) -> Any:
     return b(Dense(), x, kernel, BIAS)
 
 
-def between(*functions, first=MATRIX, last=BACK):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def between(*functions: Builder, first: Op = MATRIX, last: Op = BACK) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         value = b(first, x)
         for function in functions:
             value = function(b, value)
@@ -27,11 +31,11 @@ def between(*functions, first=MATRIX, last=BACK):  # type: ignore[no-untyped-def
     return build
 
 
-def relu(b, x):  # type: ignore[no-untyped-def]
+def relu(b: Build, x: Value) -> Any:
     return b(Relu(), x)
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     value = dense(b, b(MATRIX, x))
     return b(BACK, value), b(Sigmoid(), value)
 

@@ -1,12 +1,14 @@
+from typing import Any
+
 import numpy as np
 
-from kir.graph import Graph
+from kir.graph import Graph, Value
 from kir.ops.elementwise import Add, And, Greater, Less, Maximum, Neg, Sin, Sub
 from kir.ops.random import Dropout
 from kir.ops.shape import TopK
 from kir.ops.structural import Constant
 from kir.passes.merge_common import merge_common
-from tests.passes.building import f32, left, optimize
+from tests.passes.building import Build, f32, left, optimize
 
 
 def count_constants(graph: Graph) -> int:
@@ -18,14 +20,14 @@ def test_1_equal_operators() -> None:
 
 
 def test_1_whole_expressions_at_once() -> None:
-    def mask(b, x):  # type: ignore[no-untyped-def]
+    def mask(b: Build, x: Value) -> Any:
         return b(And(), b(Greater(), x, f32(0)), b(Less(), x, f32(1)))
 
     assert left(merge_common, lambda b, x: (mask(b, x), mask(b, x))) == ["Greater", "Less", "And"]
 
 
 def test_1_several_outputs() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(TopK(2, 1), x)[0], b(TopK(2, 1), x)[1]
 
     assert left(merge_common, build, special=False) == ["TopK"]
@@ -46,7 +48,7 @@ def test_2_swapped() -> None:
 
 
 def test_2_not_where_the_order_counts() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(Sub(), x, y), b(Sub(), y, x), b(Maximum(), x, y), b(Maximum(), y, x)
 
     assert len(left(merge_common, build, "f32[batch, 4]", "f32[batch, 4]")) == 4
@@ -62,7 +64,7 @@ def test_3_not_0_and_minus_0() -> None:
 
 
 def test_3_weights_of_two_names_stay_two() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         zeros = np.zeros(4, np.float32)
         first, second = b.constant(zeros, "a/bias"), b.constant(zeros, "b/bias")
         again = b.constant(zeros, "a/bias")

@@ -1,20 +1,24 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from kir.dims import symbol
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.elementwise import Add, Clip, Mul, PRelu, Relu, Sin, Where
 from kir.ops.nn import Softmax
 from kir.ops.shape import Reshape
 from kir.passes.move_reshapes import count_common_trailing, move_reshapes
-from tests.passes.building import f32, left
+from tests.passes.building import Array, Build, Builder, f32, left
 
 BATCH = symbol("batch")
 SPLIT, MERGE, FLAT = Reshape((BATCH, 2, 2)), Reshape((BATCH, 4)), Reshape((4 * BATCH,))
 ROWS, BACK = Reshape((2 * BATCH, 2)), Reshape((BATCH, 2, 2))
 
 
-def between(*functions, first=SPLIT, last=MERGE):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def between(*functions: Builder, first: Op = SPLIT, last: Op = MERGE) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         value = b(first, x)
         for function in functions:
             value = function(b, value)
@@ -23,7 +27,7 @@ def between(*functions, first=SPLIT, last=MERGE):  # type: ignore[no-untyped-def
     return build
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     value = b(Sin(), b(SPLIT, x))
     return b(MERGE, value), b(Relu(), value)
 
@@ -57,14 +61,14 @@ def test_case(case: str) -> None:
     "side", [f32([1, 2]), f32([[1, 2]]), f32(3)], ids=["of the last axis", "with axes of size 1", "scalar"]
 )
 @pytest.mark.parametrize("op", [Add(), PRelu()], ids=str)
-def test_2_trailing_axes_that_stay(op, side) -> None:  # type: ignore[no-untyped-def]
+def test_2_trailing_axes_that_stay(op: Op, side: Array) -> None:
     other = side if op == Add() else side.reshape(side.shape[-1:])
     build = between(lambda b, v: b(op, v, other), first=ROWS, last=BACK)
     assert left(move_reshapes, build, "f32[batch, 2, 2]") == [op.name]
 
 
 def test_2_an_operand_that_is_fed() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(BACK, b(Add(), b(ROWS, x), y))
 
     assert left(move_reshapes, build, "f32[batch, 2, 2]", "f32[2]") == ["Add"]
@@ -72,21 +76,21 @@ def test_2_an_operand_that_is_fed() -> None:
 
 
 def test_3_two() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(Add(), b(SPLIT, x), b(SPLIT, y))
 
     assert left(move_reshapes, build, "f32[batch, 4]", "f32[batch, 4]") == ["Add", "Reshape"]
 
 
 def test_3_not_from_other_shapes() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(Add(), b(SPLIT, x), b(SPLIT, y))
 
     assert len(left(move_reshapes, build, "f32[batch, 4]", "f32[batch, 1, 4]")) == 3
 
 
 def test_3_then_1() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(MERGE, b(Sin(), b(Add(), b(SPLIT, x), b(SPLIT, y))))
 
     assert left(move_reshapes, build, "f32[batch, 4]", "f32[batch, 4]") == ["Add", "Sin"]

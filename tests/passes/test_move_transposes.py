@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kir.dims import symbol
-from kir.graph import Graph
+from kir.graph import Graph, Value
 from kir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Clip, HardSwish, Mul, Neg, PRelu, Relu, Sigmoid, Sin, Where
@@ -22,15 +22,26 @@ from kir.ops.structural import Input, Output
 from kir.passes import PASSES, run
 from kir.passes.minimum_cut import FAR, NEAR, divide
 from kir.passes.move_transposes import Region, move_transposes, move_transposes_freely
-from tests.passes.building import Build, f32, left, make_feeds, op_names, optimize, weights
+from tests.passes.building import (
+    Build,
+    Builder,
+    f32,
+    known_size,
+    left,
+    make_feeds,
+    op_names,
+    optimize,
+    present,
+    weights,
+)
 
 IMAGE = "f32[batch, 2, 3, 4]"
 FIRST, LAST = Transpose((0, 3, 1, 2)), Transpose((0, 2, 3, 1))
 SWAP = Transpose((1, 0, 2, 3))
 
 
-def between(*functions, first=FIRST, last=LAST):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def between(*functions: Builder, first: Op = FIRST, last: Op = LAST) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         value = b(first, x)
         for function in functions:
             value = function(b, value)
@@ -39,7 +50,7 @@ def between(*functions, first=FIRST, last=LAST):  # type: ignore[no-untyped-def]
     return build
 
 
-def read_twice(b, x):  # type: ignore[no-untyped-def]
+def read_twice(b: Build, x: Value) -> Any:
     moved = b(FIRST, x)
     return b(LAST, b(Sin(), moved)), b(Relu(), moved)
 
@@ -68,7 +79,7 @@ def test_case(case: str) -> None:
 
 
 def test_2_an_operand_that_is_fed() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(LAST, b(Add(), b(FIRST, x), y))
 
     assert left(move_transposes, build, IMAGE, "f32[]") == ["Add"]
@@ -78,7 +89,7 @@ def test_2_an_operand_that_is_fed() -> None:
 def test_2_not_of_a_vector_that_is_expanded_along_another_axis() -> None:
     """It would have to have an axis of size 1 behind its own."""
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Transpose((1, 0)), b(Expand((2, symbol("batch"))), x))
 
     assert left(move_transposes, build, "f32[batch]") == ["Expand", "Transpose"]
@@ -95,7 +106,7 @@ def test_what_nothing_reads_takes_no_part() -> None:
 
 @pytest.mark.parametrize(("size", "moved"), [(40, True), (400, False)])
 def test_3_a_large_constant_is_not_stored_twice(size: int, moved: bool) -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         table = b.constant(np.ones((size, size), np.float32))
         swap = Transpose((0, 2, 1))
         return b(swap, b(Add(), b(swap, x), table)), b(Sin(), table)
@@ -105,14 +116,14 @@ def test_3_a_large_constant_is_not_stored_twice(size: int, moved: bool) -> None:
 
 
 def test_4_two() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(Add(), b(FIRST, x), b(FIRST, y))
 
     assert left(move_transposes, build, IMAGE, IMAGE) == ["Add", "Transpose"]
 
 
 def test_4_not_of_other_permutations() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(Add(), b(Transpose((0, 2, 1)), x), b(Transpose((0, 1, 2)), y))
 
     assert len(left(move_transposes, build, "f32[batch, 4, 4]", "f32[batch, 4, 4]")) == 3
@@ -179,7 +190,7 @@ def test_images_are_not_resized_with_the_channels_behind() -> None:
 def test_rows_of_a_dense_and_of_a_layer_normalization() -> None:
     swap = Transpose((0, 2, 1, 3))
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         value = b(LayerNormalization(3, 0.1), b(Dense(), b(swap, x), weights(4, 5)), weights(5))
         return b(swap, value)
 
@@ -189,7 +200,7 @@ def test_rows_of_a_dense_and_of_a_layer_normalization() -> None:
 def test_rows_of_unknown_number() -> None:
     swap = Transpose((1, 0, 2))
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(swap, b(Relu(), b(Dense(), b(swap, x), weights(4, 5), weights(5))))
 
     assert left(move_transposes_freely, build, "f32[batch, time, 4]", special=False) == ["Dense", "Relu"]
@@ -198,7 +209,7 @@ def test_rows_of_unknown_number() -> None:
 def test_weights_follow_axes_that_are_normalized_in_another_order() -> None:
     swap = Transpose((0, 1, 3, 2))
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         value = b(LayerNormalization(2, 0.1), b(swap, x), weights(6, 5), weights(6, 5, seed=2))
         return b(swap, value)
 
@@ -206,7 +217,7 @@ def test_weights_follow_axes_that_are_normalized_in_another_order() -> None:
 
 
 def test_a_split_and_what_is_joined_again() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         first, second = b(Split(1, (1, 3)), b(FIRST, x))
         return b(LAST, b(Concat(1), second, b(Relu(), first)))
 
@@ -214,14 +225,14 @@ def test_a_split_and_what_is_joined_again() -> None:
 
 
 def test_indices_stay() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(LAST, b(Gather(1), b(FIRST, x), np.array([3, 0])))
 
     assert left(move_transposes, build, IMAGE) == ["Gather"]
 
 
 def test_axes_that_vanish() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         # (batch, 4, 3) from (batch, 4, 2, 3): the channels are first still.
         return b(Transpose((0, 2, 1)), b(ReduceMax((2,), False), b(FIRST, x)))
 
@@ -232,7 +243,7 @@ def test_axes_that_vanish() -> None:
 def test_reshapes_that_take_nothing_apart() -> None:
     batch = symbol("batch")
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         flat = b(Sin(), b(Reshape((batch, 4, 6)), b(FIRST, x)))
         return b(Transpose((0, 2, 1)), flat), b(LAST, b(Reshape((batch, 4, 2, 3)), flat))
 
@@ -242,7 +253,7 @@ def test_reshapes_that_take_nothing_apart() -> None:
 
 
 def test_operands_that_broadcast() -> None:
-    def build(b, x, y):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value, y: Value) -> Any:
         return b(LAST, b(Add(), b(PRelu(), b(FIRST, x), weights(4, 1, 1)), b(Expand((symbol("batch"), 4, 2, 3)), y)))
 
     assert left(move_transposes, build, IMAGE, "f32[]") == ["PRelu", "Expand", "Add"]
@@ -251,36 +262,36 @@ def test_operands_that_broadcast() -> None:
 # Networks, as layers of Keras with the channels behind make them
 
 
-def conv(b, x, units=4, **options):  # type: ignore[no-untyped-def]
+def conv(b: Build, x: Value, units: int = 4, **options: int) -> Any:
     """A convolution of 1 by 1 with the channels behind."""
-    channels = x.type.shape[-1]
+    channels = known_size(x, -1)
     op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
     return b(LAST, b(op, b(FIRST, x), weights(units, channels, 1, 1, **options), weights(units, **options)))
 
 
-def normalized(b, x):  # type: ignore[no-untyped-def]
-    size = x.type.shape[-1]
+def normalized(b: Build, x: Value) -> Any:
+    size = known_size(x, -1)
     vectors = [weights(size, seed=seed) for seed in range(3)]
     return b(LAST, b(BatchNormalization(0.1), b(FIRST, x), *vectors, np.abs(weights(size, seed=4))))
 
 
-def sequential(b, x):  # type: ignore[no-untyped-def]
+def sequential(b: Build, x: Value) -> Any:
     return conv(b, b(Relu(), normalized(b, conv(b, x))))
 
 
-def residual(b, x):  # type: ignore[no-untyped-def]
+def residual(b: Build, x: Value) -> Any:
     for _ in range(3):
         x = b(Relu(), b(Add(), x, conv(b, b(Relu(), conv(b, x)))))
     return x
 
 
-def dense_block(b, x):  # type: ignore[no-untyped-def]
+def dense_block(b: Build, x: Value) -> Any:
     for _ in range(3):
         x = b(Concat(3), x, conv(b, b(Relu(), normalized(b, x))))
     return x
 
 
-def gated(b, x):  # type: ignore[no-untyped-def]
+def gated(b: Build, x: Value) -> Any:
     """Squeeze and excite by convolutions, with x * sigmoid(x) between."""
     x = conv(b, x)
     x = b(Mul(), x, b(Sigmoid(), x))
@@ -289,29 +300,29 @@ def gated(b, x):  # type: ignore[no-untyped-def]
     return conv(b, b(Mul(), x, gate))
 
 
-def gated_by_dense(b, x):  # type: ignore[no-untyped-def]
+def gated_by_dense(b: Build, x: Value) -> Any:
     """Squeeze and excite by Dense layers, and a Reshape to (1, 1, channels)."""
     x = b(HardSwish(), conv(b, x))
     squeezed = b(Dense(Sigmoid()), b(ReduceMean((1, 2), False), x), weights(4, 4))
     return conv(b, b(Mul(), x, b(Reshape((symbol("batch"), 1, 1, 4)), squeezed)))
 
 
-def padded_and_cropped(b, x):  # type: ignore[no-untyped-def]
+def padded_and_cropped(b: Build, x: Value) -> Any:
     x = b(Pad((0, 1, 1, 0), (0, 1, 1, 0)), conv(b, x))
     x = conv(b, b(Slice((1, 2), (1, 0), (4, 4), (1, 1)), x))
     return b(Clip(), conv(b, b(Tile((1, 2, 2, 1)), x)), f32(0), f32(6))
 
 
-def classified(b, x):  # type: ignore[no-untyped-def]
+def classified(b: Build, x: Value) -> Any:
     return b(Dense(), b(ReduceMean((1, 2), False), b(Relu(), conv(b, x))), weights(4, 3))
 
 
-def flattened(b, x):  # type: ignore[no-untyped-def]
+def flattened(b: Build, x: Value) -> Any:
     x = b(Reshape((symbol("batch"), 24)), b(Relu(), conv(b, x)))
     return b(Dense(), x, weights(24, 3), weights(3))
 
 
-def segmented(b, x):  # type: ignore[no-untyped-def]
+def segmented(b: Build, x: Value) -> Any:
     return b(Softmax(3), b(Mul(), conv(b, b(Add(), b(Mul(), x, f32(0.5, 1, 2, 3)), f32(1))), weights(4)))
 
 
@@ -337,7 +348,7 @@ def test_a_network_has_transposes_at_its_edges_alone(network: Any) -> None:
 
 
 def test_layer_normalizations_want_the_channels_behind() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         for _ in range(4):
             y = b(LayerNormalization(3, 0.1), conv(b, x), weights(4))
             x = b(Add(), x, b(Mul(), b(Dense(), y, weights(4, 4)), weights(4)))
@@ -348,7 +359,7 @@ def test_layer_normalizations_want_the_channels_behind() -> None:
 
 
 def test_a_dense_among_convolutions_is_one() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         x = b(Relu(), b(Dense(), conv(b, x), weights(4, 6), weights(6)))
         return conv(b, b(Dense(), x, weights(6, 4)))
 
@@ -358,7 +369,7 @@ def test_a_dense_among_convolutions_is_one() -> None:
 
 @pytest.mark.parametrize(("type", "names"), [("f32", ["Conv"]), ("f64", ["Transpose", "Dense", "Transpose"])])
 def test_a_dense_between_transposes_is_a_convolution_where_onnxruntime_has_one(type: str, names: list[str]) -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         kernel, bias = (array.astype(x.type.dtype.numpy) for array in (weights(4, 6), weights(6)))
         return b(FIRST, b(Dense(), b(LAST, x), kernel, bias))
 
@@ -368,7 +379,7 @@ def test_a_dense_between_transposes_is_a_convolution_where_onnxruntime_has_one(t
 def test_a_dense_without_convolutions_stays_where_a_transpose_does() -> None:
     """As the keys of attention: the features are divided into heads, and these come first."""
 
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         heads = b(Reshape((symbol("batch"), 5, 2, 4)), b(Dense(), x, weights(6, 8), weights(8)))
         return b(Transpose((0, 2, 3, 1)), heads), b(Transpose((0, 2, 1)), b(Sin(), x))
 
@@ -378,7 +389,7 @@ def test_a_dense_without_convolutions_stays_where_a_transpose_does() -> None:
 
 
 def test_two_dense_with_biases_outweigh_a_transpose() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         y = b(LayerNormalization(3, 0.1), conv(b, x), weights(4))
         for seed in range(3):
             y = b(Dense(), y, weights(4, 4, seed=seed), weights(4))
@@ -389,7 +400,7 @@ def test_two_dense_with_biases_outweigh_a_transpose() -> None:
 
 
 def test_a_large_kernel_read_by_others_stays_one_of_a_dense() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         kernel = b.constant(np.ones((200, 200), np.float32))
         x = conv(b, x, 200)
         return conv(b, b(Dense(), b(Dense(), x, kernel), kernel))
@@ -398,14 +409,14 @@ def test_a_large_kernel_read_by_others_stays_one_of_a_dense() -> None:
 
 
 def test_what_could_be_on_either_side_goes_to_those_who_cannot() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return conv(b, b(Pad((0, 1, 1, 0), (0, 1, 1, 0)), b(Mul(), x, f32(2))))
 
     assert left(move_transposes, build, IMAGE) == ["Transpose", "Mul", "Pad", "Conv", "Transpose"]
 
 
 def test_a_flatten_read_by_others_stays() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         flat = b(Reshape((symbol("batch"), 24)), b(Relu(), conv(b, x)))
         return b(Dense(), flat, weights(24, 3)), flat
 
@@ -413,7 +424,7 @@ def test_a_flatten_read_by_others_stays() -> None:
 
 
 def test_a_kernel_read_by_others_stays() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         kernel = b.constant(weights(24, 24))
         flat = b(Reshape((symbol("batch"), 24)), b(LAST, x))
         return b(Dense(), b(Dense(), flat, kernel), kernel)
@@ -433,10 +444,10 @@ def best(graph: Graph) -> int:
         chosen = dict(zip(free, sides, strict=True))
         needed = set()
         for node in order:
-            for value in node.inputs:
+            for value in present(node.inputs):
                 source, turned = value, 0
                 while isinstance(source.node.op, Transpose):
-                    source, turned = source.node.inputs[0], 1 - turned
+                    [source], turned = present(source.node.inputs), 1 - turned
                 if isinstance(node.op, Transpose):
                     continue
                 # The layout of the value that is read, less that of the value as it is computed.

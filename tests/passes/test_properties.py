@@ -89,11 +89,15 @@ def expand(b: Build, x: Value, y: Value, n: int) -> Any:
     return b(Expand((2, *x.type.shape) if n % 2 else (BATCH, 4)), b.constant(CONSTANTS[n % 5]) if n % 3 else x)
 
 
+UNARY: list[type[Op]] = [Neg, Abs, Relu, Sigmoid, Sin, Tanh, Exp]
+BINARY: list[type[Op]] = [Add, Sub, Mul, Div, Maximum]
+ARITHMETIC: list[type[Op]] = [Add, Sub, Mul, Div, Pow]
+
 STEPS: list[Step] = [
-    lambda b, x, y, n: b([Neg, Abs, Relu, Sigmoid, Sin, Tanh, Exp][n % 7](), x),
-    lambda b, x, y, n: b([Add, Sub, Mul, Div, Maximum][n % 5](), x, y),
-    lambda b, x, y, n: b([Add, Sub, Mul, Div, Pow][n % 5](), x, CONSTANTS[n % len(CONSTANTS)]),
-    lambda b, x, y, n: b([Add, Sub, Mul, Div][n % 4](), CONSTANTS[n % len(CONSTANTS)], x),
+    lambda b, x, y, n: b(UNARY[n % 7](), x),
+    lambda b, x, y, n: b(BINARY[n % 5](), x, y),
+    lambda b, x, y, n: b(ARITHMETIC[n % 5](), x, CONSTANTS[n % len(CONSTANTS)]),
+    lambda b, x, y, n: b(ARITHMETIC[n % 4](), CONSTANTS[n % len(CONSTANTS)], x),
     lambda b, x, y, n: b(Reshape(SHAPES[n % len(SHAPES)]), x),
     lambda b, x, y, n: b(Reshape((product(x.type.shape),)), x),
     transpose,
@@ -111,8 +115,8 @@ STEPS: list[Step] = [
 ]
 GENTLE = [step for step in STEPS if step is not STEPS[1] and step is not STEPS[2] and step is not STEPS[3]]
 GENTLE += [
-    lambda b, x, y, n: b([Add, Sub, Mul][n % 3](), x, weights(4, seed=n)),
-    lambda b, x, y, n: b([Add, Mul, Div][n % 3](), x, f32(1 + n % 3)),
+    lambda b, x, y, n: b(ARITHMETIC[n % 3](), x, weights(4, seed=n)),
+    lambda b, x, y, n: b((Add(), Mul(), Div())[n % 3], x, f32(1 + n % 3)),
     lambda b, x, y, n: b(Softmax(x.type.rank - 1), x),
 ]
 

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from kir.dims import symbol
 from kir.errors import GraphError
 from kir.graph import Graph, Node, Value
+from kir.op import Op
 from kir.ops.elementwise import Abs, Add, Neg, Relu, Sin
 from kir.ops.shape import Expand, Reshape, Transpose
 from kir.passes import PASSES, run
@@ -114,7 +116,7 @@ def chain_of(kind: str, length: int) -> Graph:
     """Chains that a careless driver or rule walks again and again."""
     b = Build("f32[batch, 4]")
     batch, value = symbol("batch"), b.inputs[0]
-    steps = {
+    steps: dict[str, Callable[[int], Op]] = {
         "reshapes": lambda i: Reshape((batch, 2, 2) if i % 2 == 0 else (batch, 4)),
         "transposes between sines": lambda i: Transpose((1, 0)) if i % 2 else Sin(),
         "sines": lambda i: Sin(),

@@ -1,6 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
+from kir.graph import Value
+from kir.op import Op
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -31,7 +35,7 @@ from kir.ops.shape import Concat, Expand
 from kir.ops.structural import Constant
 from kir.passes.simplify import simplify
 from kir.types import DType
-from tests.passes.building import f32, left, optimize
+from tests.passes.building import Build, Builder, f32, left, optimize
 
 F32, I32, BOOL = "f32[batch, 4]", "i32[batch, 4]", "bool[batch, 4]"
 ONE, ZERO, MINUS_ZERO = f32(1), f32(0), f32(-0.0)
@@ -39,26 +43,29 @@ INT_ZERO, INT_ONE = np.int32(0), np.int32(1)
 TRUE, FALSE = np.array([True]), np.array(False)
 
 
-def clip(low, high):  # type: ignore[no-untyped-def]
+Bounds = tuple[float | None, float | None]
+
+
+def clip(low: float | None, high: float | None) -> Builder:
     return lambda b, x: b(Clip(), x, None if low is None else f32(low), None if high is None else f32(high))
 
 
-def bounds(outer, second, first):  # type: ignore[no-untyped-def]
+def bounds(outer: type[Op], second: float, first: float) -> Builder:
     """A Maximum behind a Minimum, or the other way round, of numbers."""
     inner = Maximum if outer is Minimum else Minimum
     return lambda b, x: b(outer(), b(inner(), x, f32(first)), f32(second))
 
 
-def clips(first, second):  # type: ignore[no-untyped-def]
+def clips(first: Bounds, second: Bounds) -> Builder:
     return lambda b, x: clip(*second)(b, clip(*first)(b, x))
 
 
-def join(b, x, y):  # type: ignore[no-untyped-def]
+def join(b: Build, x: Value, y: Value) -> Any:
     return b(Concat(1), x, y)
 
 
-def casts(*names: str):  # type: ignore[no-untyped-def]
-    def build(b, x):  # type: ignore[no-untyped-def]
+def casts(*names: str) -> Builder:
+    def build(b: Build, x: Value) -> Any:
         for name in names:
             x = b(Cast(DType(name)), x)
         return x
@@ -66,7 +73,7 @@ def casts(*names: str):  # type: ignore[no-untyped-def]
     return build
 
 
-CASES = {
+CASES: dict[str, tuple[Builder, Any, list[str]]] = {
     "1 x * 1": (lambda b, x: b(Mul(), x, ONE), F32, []),
     "1 1 * x": (lambda b, x: b(Mul(), f32([1, 1, 1, 1]), x), F32, []),
     "1 x / 1": (lambda b, x: b(Div(), x, ONE), F32, []),
@@ -152,8 +159,8 @@ def test_8_not_floats_to_integers() -> None:
 
 
 def test_8_booleans_as_numbers() -> None:
-    def back_and(dtype, reduction):  # type: ignore[no-untyped-def]
-        def build(b, x):  # type: ignore[no-untyped-def]
+    def back_and(dtype: DType, reduction: Op) -> Builder:
+        def build(b: Build, x: Value) -> Any:
             return b(Cast(dtype), b(Cast(DType.BOOL), b(reduction, b(Cast(DType.INT32), x))))
 
         return build
@@ -170,20 +177,20 @@ def test_8_booleans_as_numbers() -> None:
     ("first", "second", "expected"),
     [((0, 6), (-1, 3), [0, 3]), ((None, 6), (0, None), [0, 6]), ((0, None), (1, None), [1])],
 )
-def test_5_the_bounds(first, second, expected) -> None:  # type: ignore[no-untyped-def]
+def test_5_the_bounds(first: Bounds, second: Bounds, expected: object) -> None:
     graph = optimize(simplify, clips(first, second))
     assert [float(node.op.eval()) for node in graph.order() if isinstance(node.op, Constant)] == expected
 
 
 def test_5_integers() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         return b(Clip(), b(Clip(), x, np.int32(0), None), None, np.int32(6))
 
     assert left(simplify, build, I32) == ["Clip"]
 
 
 def test_9_a_long_chain() -> None:
-    def build(b, x):  # type: ignore[no-untyped-def]
+    def build(b: Build, x: Value) -> Any:
         y = x
         for _ in range(2_000):
             y = join(b, y, x)

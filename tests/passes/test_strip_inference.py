@@ -7,7 +7,7 @@ from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile
 from kir.passes.strip_inference import strip_inference
 from kir.types import DType
-from tests.passes.building import Build, left, op_names
+from tests.passes.building import Build, Builder, left, op_names
 
 BATCH = symbol("batch")
 DROPOUT = Dropout(0.5, None, None)
@@ -25,7 +25,7 @@ GONE = {
     "5 slice": lambda b, x: b(Slice((0, 1), (0, 0), (BATCH, 4), (1, 1)), x),
     "all of them": lambda b, x: b(DROPOUT, b(Tile((1, 1)), b(Concat(0), b(DROPOUT, x)))),
 }
-STAYS = {
+STAYS: dict[str, tuple[Builder, list[str]]] = {
     "1 training is fed": (lambda b, x, t: b(Relu(), b(DROPOUT, x, t)), ["Dropout", "Relu"]),
     "2 cast": (lambda b, x, t: b(Cast(DType.FLOAT64), x), ["Cast"]),
     "3 clip": (lambda b, x, t: b(Clip(), x, None, np.float32(6)), ["Clip"]),

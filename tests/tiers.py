@@ -1,0 +1,39 @@
+"""The quick tier: the tests that `pytest -m quick` runs, chosen by rule.
+
+1. Of a test that is marked `slow`, as a whole file may be, it has nothing.
+2. Of a test whose table has rows of several kinds (one for each operator, say), it has those marked with
+   `first_of_each`.
+3. Of any other test it has the first row, or all of it if it has no rows.
+
+tests/test_tiers.py holds that every operator, layer and command has a test in it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+import pytest
+
+Row = TypeVar("Row")
+
+
+def first_of_each(kind: Callable[[Row], Hashable], rows: Iterable[Row]) -> list[object]:
+    """Return rows for `pytest.mark.parametrize`, of which the first of each kind is in the quick tier."""
+    seen: set[Hashable] = set()
+    marked: list[object] = []
+    for row in rows:
+        marked.append(row if kind(row) in seen else pytest.param(row, marks=pytest.mark.quick))
+        seen.add(kind(row))
+    return marked
+
+
+def mark_quick(items: Iterable[pytest.Item]) -> None:
+    """Mark the tests of the quick tier, given all tests or those of some files."""
+    rows: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        rows[item.nodeid.partition("[")[0]].append(item)
+    for tests in rows.values():
+        if not any(item.get_closest_marker("quick") or item.get_closest_marker("slow") for item in tests):
+            tests[0].add_marker("quick")
