@@ -21,6 +21,7 @@ import difflib
 from typing import NoReturn
 
 from kir.backend.attention import *  # noqa: F403
+from kir.backend.basic import *  # noqa: F403
 from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation

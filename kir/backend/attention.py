@@ -11,12 +11,13 @@ from typing import Any
 
 import ml_dtypes
 
+from kir.backend.basic import cast, expand_dims
 from kir.backend.creation import arange
 from kir.backend.dispatch import TensorLike, convert, dtype_of, operand, operation, promote_float, rank_of, shape_of
-from kir.backend.elementwise import add, cast, less_equal, logical_and, multiply, where
+from kir.backend.elementwise import add, less_equal, logical_and, multiply, where
 from kir.backend.linear import matmul, reshape_to
 from kir.backend.nn import softmax
-from kir.backend.shapes import expand_dims, transpose
+from kir.backend.shapes import transpose
 from kir.dims import Dim, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.types import format_shape

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kir import config
+from kir.backend.basic import cast, expand_dims
 from kir.backend.dispatch import (
     TensorLike,
     as_integer,
@@ -24,6 +25,7 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
+from kir.backend.elementwise import add, divide, equal, less_equal, multiply, subtract
 from kir.dims import Dim, Sym, maximum
 from kir.errors import LimitError, TraceError
 from kir.limits import MAX_COUNT
@@ -152,8 +154,6 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
         return np.linspace(start, stop, count, endpoint, axis=axis).astype(wanted.numpy)
     if np.ndim(start) or np.ndim(stop):
         raise TraceError(f"K.linspace of {count} numbers takes a number each for start and stop; received arrays")
-    from kir.backend.elementwise import add, cast, divide, multiply
-
     intervals = maximum(count - 1, 1) if endpoint else count
     fractions = divide(cast(arange(count), wanted), cast(intervals, wanted))
     return add(multiply(fractions, float(stop) - float(start)), float(start))
@@ -161,22 +161,15 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
 
 def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """The matrix with 1 on the k-th diagonal and 0 elsewhere."""
-    from kir.backend.elementwise import cast, equal
-
     return cast(equal(_columns_minus_rows(N, M), k), dtype or config.floatx())
 
 
 def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """The matrix with 1 up to the k-th diagonal and 0 above it."""
-    from kir.backend.elementwise import cast, less_equal
-
     return cast(less_equal(_columns_minus_rows(N, M), k), dtype or config.floatx())
 
 
 def _columns_minus_rows(rows: Any, columns: Any) -> Any:
-    from kir.backend.elementwise import subtract
-    from kir.backend.shapes import expand_dims
-
     return subtract(arange(rows if columns is None else columns), expand_dims(arange(rows), 1))
 
 

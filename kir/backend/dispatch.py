@@ -14,17 +14,18 @@ are weak, so they take the dtype of the tensor beside them. Two readings of that
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from kir import config
+from kir.backend.shape_tensors import sizes_in
 from kir.dims import Dim, Sym
-from kir.errors import InvalidArgumentError, TraceError
+from kir.errors import InvalidArgumentError, ShapeError, TraceError
 from kir.op import Op
 from kir.ops.elementwise import Cast
-from kir.ops.shape import Size
+from kir.ops.shape import Concat, Reshape, Size
 from kir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.types import DType, as_dtype, normalize_axes, normalize_axis
 
@@ -103,8 +104,6 @@ def operand(x: TensorLike) -> Any:
 
 
 def _from_list(values: list[Any] | tuple[Any, ...]) -> Any:
-    from kir.backend.shapes import emit_stack
-
     if _holds_symbolic(values):
         return emit_stack(promote(*values), 0)
     array = np.asarray(values)
@@ -191,7 +190,7 @@ def as_size(value: Any, what: str) -> Dim:
         return int(value)
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
         return int(value)
-    sizes = _sizes_in(value) if isinstance(value, Tensor) and rank_of(value) == 0 else None
+    sizes = sizes_in(value) if isinstance(value, Tensor) and rank_of(value) == 0 else None
     if sizes is None:
         raise _not_known(value, what)
     return sizes[0]
@@ -199,12 +198,6 @@ def as_size(value: Any, what: str) -> Dim:
 
 def _not_known(value: Any, what: str) -> InvalidArgumentError:
     return InvalidArgumentError(f"{what} must be an integer known while tracing, but it is {value!r}")
-
-
-def _sizes_in(x: Tensor) -> tuple[Dim, ...] | None:
-    from kir.backend.shape_tensors import sizes_in
-
-    return sizes_in(x)
 
 
 def as_shape(shape: Any, what: str = "shape") -> tuple[Dim, ...]:
@@ -215,7 +208,7 @@ def as_shape(shape: Any, what: str = "shape") -> tuple[Dim, ...]:
         TraceError: the tensor depends on more than sizes.
     """
     if isinstance(shape, Tensor):
-        sizes = _sizes_in(shape)
+        sizes = sizes_in(shape)
         if sizes is None:
             raise TraceError(
                 f"{what} cannot be a symbolic tensor; give a tuple made from x.shape, such as (x.shape[0], -1)"
@@ -325,3 +318,25 @@ def emit_source(op: Op, near: Any = None) -> Tensor:
     if tracer is None:
         raise TraceError(f"{op} needs a symbolic size outside of any traced function; use it inside a Lambda")
     return tracer.add(op)[0]
+
+
+def emit_new_axes(x: Any, axis: Any) -> Any:
+    """A Tensor or an array with axes of size 1 more, at the given places of the result.
+
+    Raises:
+        ShapeError: a place is out of range.
+    """
+    given = axis if isinstance(axis, (list, tuple)) else (axis,)
+    rank = rank_of(x) + len(given)
+    places = {as_integer(one, "axis") for one in given}
+    if not all(-rank <= place < rank for place in places):
+        raise ShapeError(f"axis={axis} is out of range for a result of rank {rank}; expected {-rank} to {rank - 1}")
+    places = {place % rank for place in places}
+    sizes = iter(shape_of(x))
+    return emit(Reshape(tuple(1 if place in places else next(sizes) for place in range(rank))), x)
+
+
+def emit_stack(values: Sequence[Any], axis: int) -> Any:
+    """Stacks Tensors or arrays of one dtype along a new axis."""
+    grown = [emit_new_axes(value, axis) for value in values]
+    return emit(Concat(axis_of(grown[0], axis)), *grown)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kir import config
+from kir.backend.basic import cast, expand_dims
 from kir.backend.dispatch import (
     TensorLike,
     convert,
@@ -24,10 +26,10 @@ from kir.errors import ShapeError, TraceError
 from kir.op import Op
 from kir.ops import elementwise as ops
 from kir.trace import Tensor, emit
-from kir.types import DType, as_dtype
+from kir.types import DType
 
 __all__ = [
-    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cast",
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "cast_to_floatx", "ceil", "clip", "cos", "cosh", "deg2rad", "divide", "divide_no_nan", "equal", "erf", "exp",
     "exp2", "expm1", "floor", "floor_divide", "fmod", "greater", "greater_equal", "hypot", "identity", "isclose",
     "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log1p", "log2", "log10", "logaddexp", "logical_and",
@@ -584,8 +586,6 @@ def switch(condition: TensorLike, then_expression: Any, else_expression: Any) ->
 
     Each is a tensor or a function without arguments. A condition of lower rank chooses along the first axes.
     """
-    from kir.backend.shapes import expand_dims
-
     then = operand(then_expression() if callable(then_expression) else then_expression)
     other = operand(else_expression() if callable(else_expression) else else_expression)
     condition = tensor(condition)
@@ -600,16 +600,8 @@ def switch(condition: TensorLike, then_expression: Any, else_expression: Any) ->
 
 
 @operation
-def cast(x: TensorLike, dtype: Any) -> Any:
-    """x in another dtype, by Keras's or NumPy's name of it. Floats lose their fraction as integers."""
-    return convert(operand(x), as_dtype(dtype))
-
-
-@operation
 def cast_to_floatx(x: TensorLike) -> Any:
     """x in the default float dtype."""
-    from kir import config
-
     return cast(x, config.floatx())
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kir import config
 from kir.arguments import boolean, choice, per_axis
+from kir.backend.basic import cast, expand_dims
 from kir.backend.convolution import conv
 from kir.backend.dispatch import (
     TensorLike,
@@ -25,11 +26,11 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import cast, clip, round
+from kir.backend.elementwise import clip, round
 from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
-from kir.backend.shapes import emit_slice, expand_dims, pad, reshape, squeeze, transpose
+from kir.backend.shapes import emit_slice, pad, reshape, squeeze, transpose
 from kir.dims import Dim, Sym, divide_exactly, is_known, maximum, minimum, product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops.elementwise import Div, Mul

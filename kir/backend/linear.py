@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kir.backend.basic import expand_dims
 from kir.backend.dispatch import (
     TensorLike,
     axes_of,
@@ -17,7 +18,7 @@ from kir.backend.dispatch import (
     shape_of,
 )
 from kir.backend.elementwise import multiply
-from kir.backend.shapes import expand_dims, flatten, reshape, transpose
+from kir.backend.shapes import flatten, reshape, transpose
 from kir.dims import product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops import linear as ops

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from kir import config
+from kir.backend.basic import cast
+from kir.backend.creation import arange
 from kir.backend.dispatch import (
     TensorLike,
     axes_of,
@@ -23,7 +26,6 @@ from kir.backend.dispatch import (
 )
 from kir.backend.elementwise import (
     add,
-    cast,
     divide,
     exp,
     greater,
@@ -38,8 +40,9 @@ from kir.backend.elementwise import (
     tanh,
     where,
 )
-from kir.backend.reduce import max, norm, sum
+from kir.backend.reduce import logsumexp, max, norm, sum
 from kir.backend.shapes import cumsum, reshape, split
+from kir.config import standardize_data_format
 from kir.dims import product
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ops import elementwise as ops
@@ -272,8 +275,6 @@ def softmax(x: TensorLike, axis: Any = -1) -> Any:
 @operation
 def log_softmax(x: TensorLike, axis: Any = -1) -> Any:
     """The logarithm of `softmax`."""
-    from kir.backend.reduce import logsumexp
-
     x = floating(x)
     if not isinstance(axis, (list, tuple)):
         return emit(nn.LogSoftmax(axis_of(x, axis)), x)
@@ -288,8 +289,6 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Any:
     ``(Σ s - 1) / count`` over the support, where Martins & Astudillo (https://arxiv.org/abs/1602.02068) have the last s
     in place of Σ s; a model trained with Keras needs Keras's numbers.
     """
-    from kir.backend.creation import arange
-
     x = floating(x)
     axis = axis_of(x, axis)
     size = shape_of(x)[axis]
@@ -317,8 +316,6 @@ def l2_normalize(x: TensorLike, axis: Any = None) -> Any:
 @operation
 def normalize(x: TensorLike, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Any:
     """x divided by its norm of an order along an axis, or by `epsilon` (1e-7 unless set) if that is larger."""
-    from kir import config
-
     x = floating(x)
     if not isinstance(order, int) or order < 1:
         raise InvalidArgumentError(f"K.normalize: order must be an integer of at least 1, but it is {order!r}")
@@ -334,8 +331,6 @@ def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) ->
     Raises:
         ShapeError: the bias has neither 1 axis nor one less than x.
     """
-    from kir.config import standardize_data_format
-
     x, bias = tensor(x), tensor(bias)
     if rank_of(bias) not in (1, rank_of(x) - 1):
         raise ShapeError(f"K.bias_add: a bias of rank {rank_of(bias)} does not fit x of rank {rank_of(x)}")

@@ -6,7 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from kir.backend import creation, elementwise, linear, reduce, shapes
+import kir.backend.basic as basic
+import kir.backend.creation as creation
+import kir.backend.elementwise as elementwise
+import kir.backend.linear as linear
+import kir.backend.reduce as reduce
+import kir.backend.shapes as shapes
 from kir.errors import TraceError
 
 Function = Callable[..., Any]
@@ -164,7 +169,7 @@ NUMPY_FUNCTIONS: dict[str, Function] = {
     "permute_dims": _function("permute_dims", shapes.transpose, a="x"),
     "swapaxes": _function("swapaxes", shapes.swapaxes, a="x"),
     "moveaxis": _function("moveaxis", shapes.moveaxis, a="x"),
-    "expand_dims": _function("expand_dims", shapes.expand_dims, a="x"),
+    "expand_dims": _function("expand_dims", basic.expand_dims, a="x"),
     "squeeze": _function("squeeze", shapes.squeeze, a="x"),
     "ravel": _function("ravel", shapes.flatten, a="x"),
     "size": _function("size", shapes.size, a="x"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.backend import elementwise
+from kir.backend.basic import cast
 from kir.backend.dispatch import (
     TensorLike,
     axes_of,
@@ -20,6 +20,7 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
+from kir.backend.elementwise import absolute, divide, multiply, not_equal, power, sqrt, square, subtract
 from kir.backend.shapes import UNSPECIFIED, flatten, require_axis, reshape
 from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, TraceError
@@ -61,7 +62,7 @@ def prod(x: TensorLike, axis: Any = None, keepdims: bool = False, dtype: Any = N
     """The product; of booleans and small integers in 32 bits. Of sizes such as ``K.shape(x)[1:]``, a size."""
     if isinstance(x, tuple) and {type(size) for size in x} <= {int, Sym}:
         return product(x)
-    x = tensor(x) if dtype is None else elementwise.cast(x, dtype)
+    x = tensor(x) if dtype is None else cast(x, dtype)
     return _reduce(ops.ReduceProd, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
 
 
@@ -77,14 +78,14 @@ def var(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
     x = floating(x)
     result = dtype_of(x)
     wide = convert(x, result_dtype(result, DType.FLOAT32))
-    distance = elementwise.subtract(wide, _reduce(ops.ReduceMean, wide, axis, True))
-    return convert(_reduce(ops.ReduceMean, elementwise.square(distance), axis, keepdims), result)
+    distance = subtract(wide, _reduce(ops.ReduceMean, wide, axis, True))
+    return convert(_reduce(ops.ReduceMean, square(distance), axis, keepdims), result)
 
 
 @operation
 def std(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
     """The square root of the variance."""
-    return elementwise.sqrt(var(x, axis, keepdims))
+    return sqrt(var(x, axis, keepdims))
 
 
 @operation
@@ -102,9 +103,9 @@ def average(x: TensorLike, axis: Any = None, weights: TensorLike | None = None) 
     if rank_of(weights) == 1 and rank_of(x) > 1:
         place = axis_of(x, axis)
         weights = reshape(weights, tuple(-1 if one == place else 1 for one in range(rank_of(x))))
-        return elementwise.divide(sum(elementwise.multiply(x, weights), axis), sum(weights))
-    total = sum(elementwise.multiply(x, weights), axis)
-    return elementwise.divide(total, sum(weights, axis))
+        return divide(sum(multiply(x, weights), axis), sum(weights))
+    total = sum(multiply(x, weights), axis)
+    return divide(total, sum(weights, axis))
 
 
 @operation
@@ -130,25 +131,25 @@ def _extreme(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
 @operation
 def any(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether any element is true (not 0)."""
-    return max(elementwise.cast(x, "bool"), axis, keepdims)
+    return max(cast(x, "bool"), axis, keepdims)
 
 
 @operation
 def all(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether every element is true (not 0)."""
-    return min(elementwise.cast(x, "bool"), axis, keepdims)
+    return min(cast(x, "bool"), axis, keepdims)
 
 
 @operation
 def count_nonzero(x: TensorLike, axis: Any = None) -> Any:
     """How many elements are not 0, as int32."""
-    return sum(elementwise.cast(elementwise.cast(x, "bool"), "int32"), axis)
+    return sum(cast(cast(x, "bool"), "int32"), axis)
 
 
 @operation
 def ptp(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
     """The largest element less the smallest."""
-    return elementwise.subtract(max(x, axis, keepdims), min(x, axis, keepdims))
+    return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
 @operation
@@ -199,7 +200,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Any = None, keepdims: bool = Fals
     x = floating(x)
     axes = axes_of(x, axis)
     if not axes:
-        return elementwise.absolute(x)
+        return absolute(x)
     if ord is None or (ord in ("fro", 2) and len(axes) == {"fro": 2, 2: 1}[ord]):
         return _reduce(ops.ReduceL2, x, axis, keepdims)
     if len(axes) == 1:
@@ -215,13 +216,13 @@ def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     if ord == 1:
         return _reduce(ops.ReduceL1, x, axis, keepdims)
     if ord in (np.inf, -np.inf):
-        return (max if ord > 0 else min)(elementwise.absolute(x), axis, keepdims)
+        return (max if ord > 0 else min)(absolute(x), axis, keepdims)
     if ord == 0:
-        return sum(elementwise.cast(elementwise.not_equal(x, 0), dtype_of(x)), axis, keepdims)
+        return sum(cast(not_equal(x, 0), dtype_of(x)), axis, keepdims)
     if not isinstance(ord, (int, float)):
         raise InvalidArgumentError(f"K.norm: ord={ord!r} is no norm of vectors; expected a number")
-    powers = elementwise.power(elementwise.absolute(x), ord)
-    return elementwise.power(sum(powers, axis, keepdims), 1 / ord)
+    powers = power(absolute(x), ord)
+    return power(sum(powers, axis, keepdims), 1 / ord)
 
 
 def _matrix_norm(x: Any, ord: float, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kir.backend.basic import cast, expand_dims
 from kir.backend.creation import arange
 from kir.backend.dispatch import (
     TensorLike,
@@ -23,6 +24,8 @@ from kir.backend.dispatch import (
     axis_of,
     convert,
     dtype_of,
+    emit_source,
+    emit_stack,
     operand,
     operation,
     promote,
@@ -30,7 +33,8 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import cast, equal, not_equal
+from kir.backend.elementwise import equal, not_equal
+from kir.config import floatx, standardize_data_format
 from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
 from kir.ops import shape as ops
@@ -38,7 +42,7 @@ from kir.trace import SymbolicOperators, Tensor, emit
 from kir.types import DType, broadcast_shapes, format_shape
 
 __all__ = [
-    "argsort", "batch_flatten", "broadcast_to", "concatenate", "cumsum", "diff", "dtype", "expand_dims", "flatten",
+    "argsort", "batch_flatten", "broadcast_to", "concatenate", "cumsum", "diff", "dtype", "flatten",
     "flip", "gather", "get_item", "hstack", "int_shape", "moveaxis", "ndim", "one_hot", "pad", "permute_dimensions",
     "ravel", "repeat", "repeat_elements", "reshape", "reverse", "roll", "shape", "size", "slice", "slice_update",
     "sort", "spatial_2d_padding", "spatial_3d_padding", "split", "squeeze", "stack", "swapaxes", "take",
@@ -174,20 +178,6 @@ def moveaxis(x: TensorLike, source: Any, destination: Any) -> Any:
 
 
 @operation
-def expand_dims(x: TensorLike, axis: Any = -1) -> Any:
-    """New axes of size 1, at the given places of the result."""
-    x = tensor(x)
-    given = axis if isinstance(axis, (list, tuple)) else (axis,)
-    rank = rank_of(x) + len(given)
-    places = {as_integer(one, "axis") for one in given}
-    if not all(-rank <= place < rank for place in places):
-        raise ShapeError(f"axis={axis} is out of range for a result of rank {rank}; expected {-rank} to {rank - 1}")
-    places = {place % rank for place in places}
-    sizes = iter(shape_of(x))
-    return emit(ops.Reshape(tuple(1 if place in places else next(sizes) for place in range(rank))), x)
-
-
-@operation
 def squeeze(x: TensorLike, axis: Any = None) -> Any:
     """Without the given axes of size 1; None means all that are known to be 1.
 
@@ -248,12 +238,6 @@ def stack(x: Sequence[TensorLike], axis: int = 0) -> Any:
     if _is_shape(x):
         return tuple(x)
     return emit_stack(promote(*x), axis)
-
-
-def emit_stack(values: Sequence[Any], axis: int) -> Any:
-    """Stacks Tensors or arrays of one dtype along a new axis."""
-    grown = [expand_dims(value, axis) for value in values]
-    return emit(ops.Concat(axis_of(grown[0], axis)), *grown)
 
 
 @operation
@@ -502,8 +486,6 @@ def spatial_3d_padding(x: TensorLike, padding: Any = ((1, 1), (1, 1), (1, 1)), d
 
 
 def _spatial_padding(x: TensorLike, padding: Any, data_format: str | None) -> Any:
-    from kir.config import standardize_data_format
-
     spatial = [tuple(pair) for pair in padding]
     if standardize_data_format(data_format) == "channels_first":
         return pad(x, ((0, 0), (0, 0), *spatial))
@@ -565,8 +547,6 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: Any = None) -> Any
 @operation
 def one_hot(x: TensorLike, num_classes: Any, axis: int = -1, dtype: Any = None) -> Any:
     """1 at each index along a new axis and 0 elsewhere; all 0 for an index outside 0 to num_classes - 1."""
-    from kir.config import floatx
-
     indices = tensor(x)
     rank = rank_of(indices) + 1
     place = axis % rank if -rank <= axis < rank else as_integer(axis, "axis")
@@ -578,8 +558,6 @@ def one_hot(x: TensorLike, num_classes: Any, axis: int = -1, dtype: Any = None) 
 
 
 def _sized_classes(depth: Sym, near: Any) -> Any:
-    from kir.backend.dispatch import emit_source
-
     return convert(emit_source(ops.Range(0, depth), near), dtype_of(near))
 
 
