@@ -17,10 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeAlias, overload
 
 import numpy as np
+import numpy.typing as npt
 
+from kir.dims import Sym
 from kir.errors import TraceError
 from kir.graph import Graph, Node, Origin, Value
 from kir.naming import unique
@@ -28,6 +30,12 @@ from kir.op import Array, Op
 from kir.ops.structural import Constant, Data, Input
 from kir.ops.structural import constant as constant_op
 from kir.types import DType, Shape, TensorType, as_dtype, type_of
+
+# What `emit` takes and gives, and the functions of `kir.backend` compute with.
+AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"
+# What the functions of `kir.backend` accept: tensors of a trace and of a functional model, variables, sizes, and what
+# NumPy makes arrays of; also lists of all these.
+TensorLike: TypeAlias = "SymbolicOperators | Variable | Sym | npt.ArrayLike | Sequence[TensorLike]"
 
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
@@ -422,10 +430,15 @@ def constant(array: Any, label: str | None = None, origin: Origin | None = None)
     return tracer.shared_constant(np.asarray(array), label, origin or tracer.origin)
 
 
+@overload
+def emit(op: Op, first: Tensor, /, *others: AnyTensor | None) -> Tensor: ...
+@overload
+def emit(op: Op, *inputs: AnyTensor | None) -> AnyTensor: ...
 def emit(op: Op, *inputs: Any) -> Any:
-    """`op` of the inputs: a Tensor (or a tuple of them) if any input is one, else an array, computed at once.
+    """Apply an operator: return a Tensor if any input is one, else an array, computed at once.
 
-    Arrays among symbolic inputs become constants of their own dtype; None stands for an absent optional input.
+    An operator with several outputs gives a tuple. Arrays among symbolic inputs become constants of their own dtype;
+    None stands for an absent optional input.
 
     Raises:
         KirError: the operator refuses the input types.
@@ -439,7 +452,7 @@ def emit(op: Op, *inputs: Any) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _evaluate(op: Op, inputs: tuple[Any, ...]) -> Any:
+def _evaluate(op: Op, inputs: tuple[AnyTensor | None, ...]) -> Any:
     arrays = [None if x is None else np.asarray(x) for x in inputs]
     op.infer(*[None if a is None else TensorType(as_dtype(a.dtype), a.shape) for a in arrays])
     return op.eval(*arrays)

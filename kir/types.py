@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -18,6 +18,9 @@ from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
 from kir.limits import MAX_INT64, MAX_RANK
 
 Shape = tuple[Dim, ...]
+# One axis, several, or all (or, where a function says so, the flattened tensor's).
+Axis: TypeAlias = int | Sequence[int] | None
+DTypeLike: TypeAlias = "DType | str | np.dtype[Any] | type[Any]"  # what `as_dtype` reads
 
 # Between the names of sizes that met on one axis; `kir.naming.symbol_name` keeps it out of given names.
 JOINT = ":"
@@ -91,8 +94,8 @@ def rounding_unit(dtype: DType) -> float:
     return math.ldexp(1.0, -SIGNIFICAND_BITS[dtype])
 
 
-def as_dtype(given: Any) -> DType:
-    """The DType for a DType, a Keras name ("float32"), a short name ("f32") or a NumPy dtype.
+def as_dtype(given: DTypeLike) -> DType:
+    """Return the DType for a DType, a Keras name ("float32"), a short name ("f32") or a NumPy dtype.
 
     Raises:
         InvalidArgumentError: nothing of that name exists; the message lists what does.

@@ -481,7 +481,7 @@ def _widen(x: Tensor) -> Tensor:
 def _with_axis_second(x: Tensor, axis: int, function: Callable[[Tensor], Tensor]) -> Tensor:
     """What a function computes of x with an axis in the second place, where ONNX has the channels; moved back."""
     if len(x.shape) == 1:
-        return emit(Reshape(x.shape), function(emit(Reshape((1, *x.shape)), x)))  # type: ignore[no-any-return]
+        return emit(Reshape(x.shape), function(emit(Reshape((1, *x.shape)), x)))
     place = normalize_axis(axis, len(x.shape))
     first, *others = (other for other in range(len(x.shape)) if other != place)
     return _transposed(x, (first, place, *others), function)
@@ -493,7 +493,7 @@ def _transposed(x: Tensor, permutation: tuple[int, ...], function: Callable[[Ten
         return function(x)
     result = function(emit(Transpose(permutation), x))
     back = tuple(permutation.index(axis) for axis in range(len(permutation)))
-    return emit(Transpose(back), result)  # type: ignore[no-any-return]
+    return emit(Transpose(back), result)
 
 
 def _checked_axes(owner: str, axis: Any) -> int | list[int]:
