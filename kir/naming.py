@@ -6,7 +6,7 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from kir.errors import InvalidArgumentError
 
@@ -48,6 +48,24 @@ def unique(name: str, taken: Container[str]) -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
+
+
+class Names:
+    """Names, each handed out once: a name that is taken gets the first free suffix of _1, _2, …"""
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._taken = set(reserved)
+        self._next_suffix: dict[str, int] = {}
+
+    def unique(self, wanted: str) -> str:
+        """Return `wanted`, or `wanted` with a suffix. Amortized O(1): each name's last suffix is remembered."""
+        name = wanted
+        while name in self._taken:
+            suffix = self._next_suffix.get(wanted, 0) + 1
+            self._next_suffix[wanted] = suffix
+            name = f"{wanted}_{suffix}"
+        self._taken.add(name)
+        return name
 
 
 def symbol_name(text: str) -> str:

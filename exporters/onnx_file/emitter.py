@@ -11,8 +11,9 @@ from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from kir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.names import Names, join
+from kir.exporters.onnx_file.names import join
 from kir.graph import Origin
+from kir.naming import Names
 from kir.types import DType, Shape, TensorType
 
 Array = np.ndarray[Any, Any]

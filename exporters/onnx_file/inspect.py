@@ -11,8 +11,8 @@ from typing import Any
 import onnx
 
 from kir.errors import FormatError
-from kir.exporters.onnx_file.parsing import parse_file
 from kir.exporters.onnx_file.probe import layer_of
+from kir.support.onnx_files import parse_file
 
 MAX_LISTED = 20  # layers that are printed: they fill a few lines
 
@@ -98,7 +98,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    model = parse_file(path)
+    model = parse_file(path, onnx.ModelProto)
     if not model.HasField("graph") or not model.opset_import:
         raise FormatError(f"{path} is not an ONNX model: it has no {'opset' if model.HasField('graph') else 'graph'}")
     return model

@@ -23,13 +23,21 @@ from typing import IO, Any
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 from kir.errors import CrashError, FormatError
-from kir.exporters.onnx_file.parsing import DELIMITED, FIXED_32, FIXED_64, VARINT
 from kir.exporters.onnx_file.probe import expose, load_model
 from kir.exporters.onnx_file.session import Session, make_session
-from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION, field_head
+from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
 from kir.files import scratch_folder
 from kir.mapped_files import map_pages
 from kir.regular_files import open_regular
+from kir.support.protobuf import (
+    DELIMITED,
+    BrokenMessageError,
+    Field,
+    Message,
+    field_head,
+    field_number,
+    walk_fields,
+)
 
 # Smaller files run fast as they are.
 MIN_MAPPED_BYTES = 64 << 20
@@ -39,8 +47,6 @@ MIN_WEIGHT_BYTES = 1 << 20
 ALIGNMENT = 64 << 10
 
 MODEL, EXPOSED, WEIGHTS = "model.onnx", "exposed.onnx", "weights"
-
-MAX_VARINT_BYTES = 10
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,13 @@ def mapped_copy(
         if size == 0:
             raise FormatError(f"{model} is not an ONNX file: it is empty")
         data = map_pages(file, str(model), 0, size)
-        pieces = _plan_model(_Reader(data, str(model)), min_weight)
+        try:
+            pieces = _plan_model(data, min_weight)
+        except BrokenMessageError as error:
+            raise FormatError(
+                f"{model} is not an ONNX file: the field at byte {error.position} of {size} is cut off or of no known "
+                "kind; expected a protobuf message, complete"
+            ) from None
         weights = sum(piece.length for piece in pieces if isinstance(piece, _Weight))
         if weights < min_bytes or weights == 0 or _has_external_data(data, pieces):
             return model
@@ -180,28 +192,28 @@ class _Weight(_Span):
 _Piece = _Span | bytes
 
 
-def _plan_model(reader: _Reader, min_weight: int) -> list[_Piece]:
+def _plan_model(data: mmap.mmap, min_weight: int) -> list[_Piece]:
     """The pieces of the copied model. A `_Weight` stands behind the initializer that it belongs to."""
     pieces: list[_Piece] = []
     offset = 0
-    for field in reader.fields(0, reader.size):
-        if field.is_message(_number(ModelProto, "graph")):
-            graph, offset = _plan_graph(reader, field, min_weight, offset)
+    for field in walk_fields(data, 0, len(data)):
+        if _is_field(field, ModelProto, "graph"):
+            graph, offset = _plan_graph(data, field, min_weight, offset)
             pieces += [field_head(ModelProto, "graph", _length(graph)), *graph]
         else:
-            pieces.append(field.whole)
+            pieces.append(_whole(field))
     return pieces
 
 
-def _plan_graph(reader: _Reader, graph: _Field, min_weight: int, offset: int) -> tuple[list[_Piece], int]:
+def _plan_graph(data: mmap.mmap, graph: Field, min_weight: int, offset: int) -> tuple[list[_Piece], int]:
     """The pieces of a graph, and where in the second file the next weight begins."""
     pieces: list[_Piece] = []
-    for field in reader.fields(graph.start, graph.end):
+    for field in walk_fields(data, graph.start, graph.end):
         raw = None
-        if field.is_message(_number(GraphProto, "initializer")) and field.end - field.start >= min_weight:
-            raw = _movable(reader, field, min_weight)
+        if _is_field(field, GraphProto, "initializer") and field.end - field.start >= min_weight:
+            raw = _movable(data, field, min_weight)
         if raw is None:
-            pieces.append(field.whole)
+            pieces.append(_whole(field))
         else:
             moved = _Weight(raw.start, raw.end - raw.start, offset)
             before, behind = _Span(field.start, raw.begin - field.start), _Span(raw.end, field.end - raw.end)
@@ -211,10 +223,19 @@ def _plan_graph(reader: _Reader, graph: _Field, min_weight: int, offset: int) ->
     return pieces, offset
 
 
-def _movable(reader: _Reader, tensor: _Field, min_weight: int) -> _Field | None:
+def _is_field(field: Field, kind: type[Message], name: str) -> bool:
+    return field.kind == DELIMITED and field.number == field_number(kind, name)
+
+
+def _whole(field: Field) -> _Span:
+    return _Span(field.begin, field.end - field.begin)
+
+
+def _movable(data: mmap.mmap, tensor: Field, min_weight: int) -> Field | None:
     """The raw data of a tensor if it is large enough, and given once."""
-    number = _number(TensorProto, "raw_data")
-    found = [field for field in reader.fields(tensor.start, tensor.end) if field.is_message(number)]
+    found = [
+        field for field in walk_fields(data, tensor.start, tensor.end) if _is_field(field, TensorProto, "raw_data")
+    ]
     return found[0] if len(found) == 1 and found[0].end - found[0].start >= min_weight else None
 
 
@@ -262,80 +283,3 @@ def _stream(source: IO[bytes], span: _Span, target: IO[bytes]) -> None:
             raise FormatError(f"{source.name} was cut short while it was copied; wait until it is whole, and retry")
         target.write(chunk)
         left -= len(chunk)
-
-
-# Wire format
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """A field of a message: its tag is at `begin`; its value, behind the length, lies from `start` to `end`."""
-
-    number: int
-    kind: int
-    begin: int
-    start: int
-    end: int
-
-    def is_message(self, number: int) -> bool:
-        """Whether it is the delimited field of this number."""
-        return self.number == number and self.kind == DELIMITED
-
-    @property
-    def whole(self) -> _Span:
-        return _Span(self.begin, self.end - self.begin)
-
-
-class _Reader:
-    """Walks the fields of messages. Every position is checked before it is read."""
-
-    def __init__(self, data: mmap.mmap, name: str) -> None:
-        self._data = data
-        self._name = name
-        self.size = len(data)
-
-    def fields(self, start: int, end: int) -> Iterator[_Field]:
-        """The fields of the message between two positions.
-
-        Raises:
-            FormatError: a field is cut off, or of a kind that does not exist.
-        """
-        while start < end:
-            tag, after = self._varint(start, end)
-            kind = tag & 7
-            value, stop = self._value(kind, after, end)
-            if stop > end or tag >> 3 == 0:
-                raise self._malformed(start)
-            yield _Field(tag >> 3, kind, start, value, stop)
-            start = stop
-
-    def _value(self, kind: int, start: int, end: int) -> tuple[int, int]:
-        """Where the value of a field begins and ends; the end is not checked."""
-        if kind == VARINT:
-            return start, self._varint(start, end)[1]
-        if kind == DELIMITED:
-            length, start = self._varint(start, end)
-            return start, start + length
-        if kind in (FIXED_32, FIXED_64):
-            return start, start + (4 if kind == FIXED_32 else 8)
-        raise self._malformed(start)
-
-    def _varint(self, start: int, end: int) -> tuple[int, int]:
-        """A number of 7 bits per byte, and the position behind it."""
-        number = 0
-        for index, position in enumerate(range(start, min(end, start + MAX_VARINT_BYTES))):
-            byte = self._data[position]
-            number |= (byte & 0x7F) << 7 * index
-            if byte < 0x80:
-                return number, position + 1
-        raise self._malformed(start)
-
-    def _malformed(self, position: int) -> FormatError:
-        return FormatError(
-            f"{self._name} is not an ONNX file: the field at byte {position} of {self.size} is cut off or of no known "
-            "kind; expected a protobuf message, complete"
-        )
-
-
-def _number(message: Any, field: str) -> int:
-    return int(message.DESCRIPTOR.fields_by_name[field].number)

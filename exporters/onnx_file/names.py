@@ -5,29 +5,10 @@ The names of inputs and outputs are the user's and stay exactly as they are; eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kir.errors import GraphError
 from kir.graph import Graph
+from kir.naming import Names
 from kir.ops.structural import Input, Output
-
-
-class Names:
-    """Hands out names, each once: a name that is taken gets the first free suffix of _1, _2, …"""
-
-    def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._taken = set(reserved)
-        self._next_suffix: dict[str, int] = {}
-
-    def unique(self, wanted: str) -> str:
-        """`wanted`, or `wanted` with a suffix. Amortized O(1): the last suffix of each wanted name is remembered."""
-        name = wanted
-        while name in self._taken:
-            suffix = self._next_suffix.get(wanted, 0) + 1
-            self._next_suffix[wanted] = suffix
-            name = f"{wanted}_{suffix}"
-        self._taken.add(name)
-        return name
 
 
 def join(path: str, name: str) -> str:

@@ -13,8 +13,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from kir.errors import FormatError
 from kir.exporters.onnx_file.external import require_inside
-from kir.exporters.onnx_file.parsing import parse_file, parse_model
 from kir.rounding import epsilon
+from kir.support.onnx_files import parse_file, parse_model
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -37,8 +37,8 @@ def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
         FormatError: it cannot be read.
     """
     if isinstance(model, bytes):
-        return parse_model(model, "the model")
-    proto = parse_file(model)
+        return parse_model(model, ModelProto, "the model")
+    proto = parse_file(model, ModelProto)
     if external_data:
         require_inside(proto, model.parent)
         try:

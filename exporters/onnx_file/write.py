@@ -22,16 +22,15 @@ from typing import IO, Any
 import numpy as np
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
-from kir.caching import cached
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
-from kir.exporters.onnx_file.parsing import DELIMITED
 from kir.files import Companion, behind_links, replacing, short_name
 from kir.graph import Graph
 from kir.limits import MAX_MESSAGE_BYTES
 from kir.mapped_files import require_unchanged
 from kir.naming import decoded
+from kir.support.protobuf import Message, field_head
 
 CHUNK_BYTES = 1 << 20
 
@@ -167,24 +166,6 @@ def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
 # The layout: serialized pieces and arrays, one after the other
 
 
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*encoded, value))
-
-
-def field_head(message: type[Any], field: str, length: int) -> bytes:
-    """The tag and the length of a length-delimited field of a message."""
-    return _tag(message, field) + _varint(length)
-
-
-@cached
-def _tag(message: type[Any], field: str) -> bytes:
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | DELIMITED)
-
-
 def _offsets(parts: Parts) -> dict[str, int]:
     """Where in the data file each weight begins that goes there, by name, in order."""
     offsets: dict[str, int] = {}
@@ -213,7 +194,7 @@ def _layout(parts: Parts, offsets: Mapping[str, int], location: str) -> list[byt
     ]
 
 
-def _message_field(message: type[Any], field: str, pieces: Sequence[bytes | Array]) -> list[bytes | Array]:
+def _message_field(message: type[Message], field: str, pieces: Sequence[bytes | Array]) -> list[bytes | Array]:
     return [field_head(message, field, sum(map(_length, pieces))), *pieces]
 
 

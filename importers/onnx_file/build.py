@@ -11,7 +11,6 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 from kir.collector import without_garbage_collection
 from kir.dims import Dim
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.exporters.onnx_file.subgraphs import outer_names
 from kir.graph import Graph, Provenance
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
@@ -21,6 +20,7 @@ from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Call, Operand, Translator
 from kir.ops.structural import Data, Input, Output
 from kir.passes.remove_dead import remove_dead
+from kir.support.onnx_files import outer_names
 from kir.types import DType, TensorType, type_of
 
 OLDEST_OPSET = 7

@@ -9,9 +9,8 @@ from onnx import NodeProto
 
 from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import ShapeError
-from kir.exporters.onnx_file.names import Names
 from kir.graph import Origin
-from kir.naming import symbol_name
+from kir.naming import Names, symbol_name
 
 # What the exporter calls a constant without a label: the path of its layer, then this.
 _UNLABELLED = re.compile(r"(?:(?P<path>.+)/)?constant(?:_\d+)?")

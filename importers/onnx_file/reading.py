@@ -16,12 +16,11 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from kir.errors import FormatError, UnsupportedError
-from kir.exporters.onnx_file.external import locate
-from kir.exporters.onnx_file.parsing import parse_file
 from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
 from kir.limits import MAX_INT64, MAX_RANK
 from kir.mapped_files import map_array
+from kir.support.onnx_files import locate, parse_file
 from kir.types import DType
 
 Array = np.ndarray[Any, Any]
@@ -39,7 +38,7 @@ def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
     if isinstance(source, ModelProto):
         return _check(source, "the model"), None
     path = Path(source)
-    return _check(parse_file(path), str(path)), path.parent
+    return _check(parse_file(path, ModelProto), str(path)), path.parent
 
 
 def _check(model: ModelProto, what: str) -> ModelProto:
@@ -113,7 +112,7 @@ def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Ar
             f"the external data of the tensor {tensor.name!r} lies in a file, and the model was not given as one; give "
             "its path"
         )
-    place = locate(tensor, folder)
+    place = locate(tensor.name, {entry.key: entry.value for entry in tensor.external_data}, folder)
     shape = tuple(tensor.dims)
     size = math.prod(shape) * dtype.itemsize
     if dtype is DType.STRING or place.length not in (None, size) or place.offset + size > place.available:

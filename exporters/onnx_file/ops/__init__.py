@@ -8,7 +8,6 @@ from kir.exporters.onnx_file.ops import convolution as convolution
 from kir.exporters.onnx_file.ops import elementwise as elementwise
 from kir.exporters.onnx_file.ops import linear as linear
 from kir.exporters.onnx_file.ops import lookup as lookup
-from kir.exporters.onnx_file.ops import nn as nn
 from kir.exporters.onnx_file.ops import normalization as normalization
 from kir.exporters.onnx_file.ops import opaque as opaque
 from kir.exporters.onnx_file.ops import pooling as pooling
@@ -19,6 +18,6 @@ from kir.exporters.onnx_file.ops import resize as resize
 from kir.exporters.onnx_file.ops import shape as shape
 from kir.exporters.onnx_file.ops import sparse as sparse
 from kir.exporters.onnx_file.ops import spectral as spectral
-from kir.exporters.onnx_file.ops.table import EXPORTERS, SAME, STRUCTURAL, Same, emit, supported_ops
+from kir.exporters.onnx_file.ops.table import EXPORTERS, STRUCTURAL, emit, supported_ops
 
-__all__ = ["EXPORTERS", "SAME", "STRUCTURAL", "Same", "emit", "supported_ops"]
+__all__ = ["EXPORTERS", "STRUCTURAL", "emit", "supported_ops"]

@@ -9,8 +9,8 @@ from onnx import NodeProto, defs
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
-from kir.exporters.onnx_file.subgraphs import rename_values, walk_subgraphs
 from kir.ops.opaque import Opaque
+from kir.support.onnx_files import rename_values, walk_subgraphs
 
 
 @exports(Opaque)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
+from kir.ops.onnx_forms import TAKES_ALPHA, TAKES_BETA
 from kir.ops.recurrent import GRU, LSTM, RNN
 
 
@@ -25,11 +26,6 @@ def lstm(emitter: Emitter, op: LSTM, *inputs: Tensor | None) -> Names:
 @exports(GRU)
 def gru(emitter: Emitter, op: GRU, *inputs: Tensor | None) -> Names:
     return _recurrent(emitter, op, inputs, linear_before_reset=op.linear_before_reset)
-
-
-# Which of alpha and beta an activation of a recurrent operator takes; ONNX lists only those taken, in order.
-TAKES_ALPHA = frozenset({"Affine", "Elu", "HardSigmoid", "LeakyRelu", "ScaledTanh", "ThresholdedRelu"})
-TAKES_BETA = frozenset({"Affine", "HardSigmoid", "ScaledTanh"})
 
 
 def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor | None], **attributes: Any) -> Names:

@@ -7,10 +7,8 @@ from typing import Any
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.expression import Expression
-from kir.exporters.onnx_file.ops.table import SAME, Names, Same, exports
+from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ops.reduce import (
-    ArgMax,
-    ArgMin,
     ReduceL1,
     ReduceL2,
     ReduceLogSumExp,
@@ -22,13 +20,6 @@ from kir.ops.reduce import (
     ReduceSumSquare,
 )
 from kir.types import DType
-
-SAME.update(
-    {
-        ArgMax: Same("ArgMax"),
-        ArgMin: Same("ArgMin"),
-    }
-)
 
 
 @exports(ReduceMean)

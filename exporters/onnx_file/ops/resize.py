@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from onnx import TensorProto
 
 from kir.dims import divide_exactly, is_known
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.ops.table import Names, exports
-from kir.ops.resize import CUBIC_COEFFICIENT, Resize
+from kir.ops.onnx_forms import RESIZE_ATTRIBUTES
+from kir.ops.resize import Resize
 from kir.types import DType
-
-ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "nearest": {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
-    "linear": {"coordinate_transformation_mode": "half_pixel"},
-    "cubic": {
-        "coordinate_transformation_mode": "half_pixel",
-        "cubic_coeff_a": CUBIC_COEFFICIENT,
-        "exclude_outside": 1,
-    },
-}
 
 
 @exports(Resize)
@@ -40,5 +29,5 @@ def resize(emitter: Emitter, op: Resize, x: Tensor) -> Names:
         inputs = [name, "", emitter.constant(factors, "factors", np.float32)]
     else:
         inputs = [name, "", "", emitter.sizes(op.shape)]
-    result = emitter.node("Resize", inputs, mode=op.mode, **ATTRIBUTES[op.mode])
+    result = emitter.node("Resize", inputs, mode=op.mode, **RESIZE_ATTRIBUTES[op.mode])
     return emitter.node("Cast", [result], to=onnx_dtype(x.type.dtype)) if is_converted else result

@@ -8,41 +8,24 @@ import numpy as np
 
 from kir.dims import Dim, Sym
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
-from kir.exporters.onnx_file.ops.table import SAME, Names, Same, exports, names_of, scalar_like, zero_tensor
+from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like, zero_tensor
 from kir.ops.shape import (
-    Concat,
     CumSum,
     Expand,
-    Gather,
-    GatherElements,
-    GatherND,
     OneHot,
     Pad,
     Range,
     Reshape,
-    ScatterND,
     Size,
     Slice,
     Split,
     Tile,
     TopK,
-    Transpose,
     Trilu,
 )
 from kir.types import DType
 
 PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the first element is included
-
-SAME.update(
-    {
-        Concat: Same("Concat"),
-        Gather: Same("Gather"),
-        GatherElements: Same("GatherElements"),
-        GatherND: Same("GatherND"),
-        ScatterND: Same("ScatterND"),
-        Transpose: Same("Transpose", renamed={"permutation": "perm"}),
-    }
-)
 
 
 @exports(Reshape)

@@ -1,15 +1,14 @@
-"""The tables of how operators are written in ONNX, which the modules beside this one fill.
+"""The table of how operators are written in ONNX, which the modules beside this one fill.
 
-`SAME` lists the operators whose ONNX operator means the same, with the same inputs and attributes. Each of the others
-has one function, registered with `exports`; so have those of `SAME` that are younger than opset 13, for the opsets
-before them. An equal class name alone never means equal semantics. In float64 many operators are written by the
+The operators of `SAME` are written as they are. Each of the others has one function, registered with `exports`; so have
+those of `SAME` that are younger than opset 13, for the opsets before them. In float64 many operators are written by the
 formulas of `formulas.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onnx import TensorProto, helper
@@ -21,6 +20,7 @@ from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
 from kir.graph import output_types
 from kir.op import Op, field_names
+from kir.ops.onnx_forms import SAME
 from kir.ops.opaque import Opaque
 from kir.ops.structural import Constant, Input, Output
 from kir.types import DType, as_dtype
@@ -29,16 +29,6 @@ Names = str | tuple[str, ...]
 Exporter = Callable[..., Names]
 
 
-@dataclass(frozen=True)
-class Same:
-    """An ONNX operator that means the same. `renamed` maps fields to ONNX attributes of another name."""
-
-    name: str
-    since: int = 13
-    renamed: Mapping[str, str] = field(default_factory=dict)
-
-
-SAME: dict[type[Op], Same] = {}
 EXPORTERS: dict[type[Op], Exporter] = {}
 
 # Written by whoever builds the file: they are its inputs, outputs and initializers.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from kir.errors import ShapeError, UnsupportedError
-from kir.exporters.onnx_file.ops.recurrent import TAKES_ALPHA, TAKES_BETA
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.onnx_forms import TAKES_ALPHA, TAKES_BETA
 from kir.ops.recurrent import GRU, LSTM, RNN, Activation
 from kir.ops.shape import Transpose
 

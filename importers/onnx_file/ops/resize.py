@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kir.dims import Dim
 from kir.errors import FormatError, UnsupportedError
-from kir.exporters.onnx_file.ops.resize import ATTRIBUTES
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ops.onnx_forms import RESIZE_ATTRIBUTES
 from kir.ops.resize import Resize
 
 # What the attributes are where a node has none.
@@ -35,9 +35,9 @@ def resize(
     }
     attributes.number("extrapolation_value", 0.0)
     names = ("coordinate_transformation_mode", *MATTER.get(mode, ()))
-    known = DEFAULTS | ATTRIBUTES.get(mode, {})
+    known = DEFAULTS | RESIZE_ATTRIBUTES.get(mode, {})
     wrong = [f"{name}={given[name]!r}" for name in names if given[name] != known[name]]
-    if mode not in ATTRIBUTES or wrong:
+    if mode not in RESIZE_ATTRIBUTES or wrong:
         raise UnsupportedError(f"Resize with mode={mode!r} {' '.join(wrong)}".rstrip())
     axes = call.axes(attributes.integers("axes", tuple(range(x.type.rank))), x.type.rank)
     shape = list(x.type.shape)

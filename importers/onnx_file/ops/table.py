@@ -1,7 +1,8 @@
 """The table of how ONNX's operators are read, which the modules beside this one fill, and what they share.
 
-An operator that means the same, without attributes, is read by the exporter's own table, `SAME`. Each of the others has
-one function, registered with `imports`, for all its versions since opset 7. An operator without a function is unknown.
+An operator that means the same, without attributes, is read by the table that the exporter writes it with, `SAME`. Each
+of the others has one function, registered with `imports`, for all its versions since opset 7. An operator without a
+function is unknown.
 
 A function is called with the `Call` and the node's inputs (None for an absent one), and returns its outputs.
 """
@@ -13,12 +14,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from kir.errors import FormatError, UnsupportedError
-from kir.exporters.onnx_file.ops import SAME
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.translate import Call, Operand
 from kir.op import Op, field_names, input_names
 from kir.ops.elementwise import ACTIVATIONS, Mul
 from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.onnx_forms import SAME
 
 Results = Operand | Sequence[Operand | None]
 Importer = Callable[..., Results]

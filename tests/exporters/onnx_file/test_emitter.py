@@ -11,8 +11,8 @@ from kir.dims import Dim, parse_dim, substitute, symbol
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.emitter import Emitter
-from kir.exporters.onnx_file.names import Names
 from kir.graph import Graph
+from kir.naming import Names
 from kir.ops.shape import Size
 from kir.ops.structural import Input, Output
 from kir.types import parse_type

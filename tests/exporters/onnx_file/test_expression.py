@@ -6,7 +6,7 @@ import numpy as np
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.expression import Expression
-from kir.exporters.onnx_file.names import Names
+from kir.naming import Names
 from kir.types import DType, parse_type
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from kir import layers
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
-from kir.exporters.onnx_file.ops import SAME
 from kir.exporters.pipeline import export_model
 from kir.model import Sequential
 from kir.ops.convolution import Conv, ConvTranspose
@@ -40,6 +39,7 @@ from kir.ops.elementwise import (
     Tan,
     ThresholdedRelu,
 )
+from kir.ops.onnx_forms import SAME
 from kir.ops.pooling import AveragePool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.resize import Resize

@@ -3,8 +3,9 @@
 import pytest
 
 from kir.errors import GraphError
-from kir.exporters.onnx_file.names import Names, join, reserve_labels
+from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.graph import Graph
+from kir.naming import Names
 from kir.ops.elementwise import Relu
 from kir.ops.structural import Input, Output
 from kir.types import parse_type

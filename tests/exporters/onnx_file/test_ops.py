@@ -17,13 +17,14 @@ from kir import Model, layers
 from kir.dims import parse_dim, symbol
 from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, to_model_proto
-from kir.exporters.onnx_file.ops import EXPORTERS, SAME, STRUCTURAL, supported_ops
+from kir.exporters.onnx_file.ops import EXPORTERS, STRUCTURAL, supported_ops
 from kir.graph import Graph, Origin, Value
 from kir.op import field_names
 from kir.ops import all_ops
 from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu
 from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
+from kir.ops.onnx_forms import SAME
 from kir.ops.random import Dropout
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
 from kir.ops.reduce import ReduceLogSumExp, ReduceMean

@@ -1,0 +1,59 @@
+"""What operators, their attributes and their modes are called in ONNX, for the exporter and for the importer.
+
+`SAME` lists the operators whose ONNX operator means the same, with the same inputs and attributes. An equal class name
+alone never means equal semantics: each was compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kir.op import Op
+from kir.ops import all_ops
+from kir.ops.elementwise import HardSwish, Maximum, Minimum, Mish, Relu
+from kir.ops.resize import CUBIC_COEFFICIENT
+from kir.ops.shape import Transpose
+
+
+@dataclass(frozen=True)
+class Same:
+    """An ONNX operator that means the same. `renamed` maps fields to ONNX attributes of another name."""
+
+    name: str
+    since: int = 13
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+# The names of operators that are called so in ONNX, too.
+_ONE_NAME = """
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Ceil Concat Cos Cosh Div Elu Equal Erf Exp Floor Gather
+GatherElements GatherND Greater GreaterOrEqual HardSigmoid IsInf IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax Mod Mul
+Neg Not Or PRelu Pow Reciprocal Round ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Sub Tan
+Tanh ThresholdedRelu Where Xor
+"""
+_OPS = all_ops()
+SAME: dict[type[Op], Same] = {_OPS[name]: Same(name) for name in _ONE_NAME.split()} | {
+    HardSwish: Same("HardSwish", since=14),
+    Maximum: Same("Max"),
+    Minimum: Same("Min"),
+    Mish: Same("Mish", since=18),
+    Relu: Same("Relu", since=14),
+    Transpose: Same("Transpose", renamed={"permutation": "perm"}),
+}
+
+# The attributes of ONNX's Resize that say what kir's modes do.
+RESIZE_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "nearest": {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    "linear": {"coordinate_transformation_mode": "half_pixel"},
+    "cubic": {
+        "coordinate_transformation_mode": "half_pixel",
+        "cubic_coeff_a": CUBIC_COEFFICIENT,
+        "exclude_outside": 1,
+    },
+}
+
+# Which of alpha and beta an activation of a recurrent operator takes; ONNX lists only those taken, in order.
+TAKES_ALPHA = frozenset({"Affine", "Elu", "HardSigmoid", "LeakyRelu", "ScaledTanh", "ThresholdedRelu"})
+TAKES_BETA = frozenset({"Affine", "HardSigmoid", "ScaledTanh"})
