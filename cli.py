@@ -433,7 +433,7 @@ def verify(
             report = verification.verify_onnx_files(Path(source.name), file, provider=provider, seed=seed)
         else:
             from kir import passes
-            from kir.model import lower
+            from kir.lower import lower
 
             model = source.load()
             sizes = _parse_sizes(model, batch, input_shapes)
@@ -602,7 +602,8 @@ def diff(
 
     def read(source: Source) -> tuple[Model | Graph, Graph]:
         subject = source.read(batch, input_shapes, keep_unknown=True)
-        from kir.model import Model, lower
+        from kir.lower import lower
+        from kir.model import Model
 
         if not isinstance(subject, Model):
             return subject, subject
@@ -862,7 +863,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...]) -> dict[str, Dim]:
     """Values for the symbolic sizes, by name, from --batch and --input-shapes."""
-    from kir.model import bind_input_shapes
+    from kir.lower import bind_input_shapes
 
     bound = bind_input_shapes(model, _parse_shapes(input_shapes))
     if batch is not None:

@@ -21,17 +21,17 @@ from kir.dims import Sym
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.weights import write_h5
 from kir.files import replacing
-from kir.functional import Operation
+from kir.functional import KerasTensor
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS
 from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32, SAME_FOR_FLOATS
 from kir.importers.keras_file.operations import OPERATIONS
-from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer, to_config
 from kir.layers.core import Lambda
 from kir.layers.weight_owner import walk_layers
 from kir.mapped_files import require_unchanged
 from kir.model import Model, Sequential
 from kir.naming import snake_case
+from kir.operation import Operation
 from kir.registry import to_plain
 from kir.types import DType
 from kir.weight_names import named_weights

@@ -18,8 +18,9 @@ from kir.errors import CrashError, InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.files import check_target, replacing
 from kir.graph import Graph
+from kir.lower import lower
 from kir.mapped_files import require_unchanged
-from kir.model import Model, lower
+from kir.model import Model
 from kir.ops.opaque import Opaque
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kir.call_order import calls_between
 from kir.errors import InvalidArgumentError
-from kir.keras_tensor import KerasTensor
+from kir.functional import KerasTensor
 from kir.layers.input import InputLayer
-from kir.model import Model, calls_between
+from kir.model import Model
 from kir.structure import flatten
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from kir import config
+from kir.config import DTypePolicy
+from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.layers.base import layer_from_config, to_config
-from kir.layers.policy import DTypePolicy, dtype_policy
 from kir.layers.weight import Weight
 from kir.model import Model
 from kir.naming import reset_names

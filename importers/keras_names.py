@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 import kir.layers
 from kir import activations, backend, config, constraints, initializers, regularizers
 from kir.backend import image
+from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import UnsupportedError
+from kir.functional import KerasTensor
 from kir.importers import keras_functions as functions
-from kir.keras_tensor import KerasTensor
 from kir.layers.input_spec import InputSpec
-from kir.layers.policy import dtype_policy
 from kir.layers.unsupported import UNSUPPORTED
 from kir.model import Model, Sequential
 from kir.ops.opaque import for_training

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from kir import initializers
+from kir.config import DTypePolicy
+from kir.config import as_dtype_policy as dtype_policy
 from kir.importers.keras_stand_in import PACKAGES, MissingNameError, StandIn
-from kir.layers.policy import DTypePolicy, dtype_policy
 from kir.layers.weight import Weight
 from kir.types import as_dtype
 

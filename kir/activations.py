@@ -16,6 +16,7 @@ from typing import Any
 from kir import backend as K
 from kir.backend.dispatch import TensorLike, floating, operation
 from kir.errors import InvalidArgumentError
+from kir.layer_classes import layer_class
 from kir.ops.elementwise import HardSigmoid
 from kir.registry import KERAS_PACKAGES, Configurable
 from kir.trace import emit
@@ -149,9 +150,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = N
     if config is None or isinstance(config, str):
         return (custom_objects or {}).get(str(config)) or get(config)
     if isinstance(config, Mapping) and config.get("class_name") in LAYERS and isinstance(config.get("config"), Mapping):
-        from kir import layers
-
-        return getattr(layers, config["class_name"]).from_config(config["config"])  # type: ignore[no-any-return]
+        return layer_class(config["class_name"]).from_config(config["config"])  # type: ignore[no-any-return]
     is_function = isinstance(config, Mapping) and config.get("class_name") in ("function", "Function")
     name = config.get("config") if is_function else None
     if not isinstance(name, str):

@@ -24,6 +24,7 @@ import numpy as np
 
 from kir.arguments import choice, integer, number
 from kir.errors import InvalidArgumentError
+from kir.types import DType, as_dtype
 
 OWNER = "kir.config"  # whose arguments the messages speak of
 DATA_FORMATS = ("channels_first", "channels_last")
@@ -93,9 +94,7 @@ def set_dtype_policy(name: str | None) -> None:
     Raises:
         InvalidArgumentError: there is no such policy.
     """
-    from kir.layers.policy import dtype_policy as policy_of
-
-    _settings().dtype_policy = None if name is None else policy_of(name).name
+    _settings().dtype_policy = None if name is None else as_dtype_policy(name).name
 
 
 @contextlib.contextmanager
@@ -236,3 +235,44 @@ _CHECKS: dict[str, Callable[[Any], str | float]] = {
     "floatx": _checked_floatx,
     "epsilon": _checked_epsilon,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DTypePolicy:
+    """The dtype that a layer computes in, and the one that its weights are kept in.
+
+    Source: https://keras.io/api/mixed_precision/policy/
+    """
+
+    name: str
+    compute: DType
+    variable: DType
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "module": "keras",
+            "class_name": "DTypePolicy",
+            "config": {"name": self.name},
+            "registered_name": None,
+        }
+
+
+def as_dtype_policy(given: Any) -> DTypePolicy:
+    """Return the policy for a name ("float32", "mixed_float16"), a config, a dtype or a policy; None is the default.
+
+    Raises:
+        InvalidArgumentError: there is no such policy.
+    """
+    if isinstance(given, DTypePolicy):
+        return given
+    if isinstance(given, Mapping):
+        given = given.get("config", {}).get("name")
+    if given is None:
+        given = dtype_policy()
+    if isinstance(given, str) and given.startswith("mixed_"):
+        compute = as_dtype(given.removeprefix("mixed_"))
+        if not compute.is_float:
+            raise InvalidArgumentError(f"there is no dtype policy {given!r}; expected mixed_float16 or mixed_bfloat16")
+        return DTypePolicy(given, compute, DType.FLOAT32)
+    dtype = as_dtype(given)
+    return DTypePolicy(dtype.keras_name, dtype, dtype)

@@ -19,16 +19,14 @@ from kir.cost import MOVEMENTS, Cost, describe, run_cost
 from kir.dims import Dim, Sym, substitute
 from kir.errors import KirError, LimitError, ShapeError
 from kir.graph import Graph, Node, Value
-from kir.keras_tensor import BATCH
-from kir.model import TRAINING_INPUT
 from kir.op import Array
 from kir.ops.elementwise import Div, Equal, Mod, Pow
 from kir.ops.lookup import Lookup
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Gather, GatherElements, GatherND, OneHot, Slice
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Constant, Input
-from kir.types import DType, Shape, TensorType, format_shape
+from kir.ops.structural import TRAINING_INPUT, Constant, Input
+from kir.types import BATCH, DType, Shape, TensorType, format_shape
 
 Sizes = dict[str, int]
 

@@ -11,11 +11,13 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
-from kir.dims import Dim, FloorDiv, Sym
+from kir.dims import Dim, FloorDiv, Sym, symbol
 from kir.errors import UndecidedSizesError
-from kir.keras_tensor import FACTORS, GIVEN_SIZES
+from kir.naming import symbol_name
+from kir.types import BATCH, DType, TensorType
 
 T = TypeVar("T")
 
@@ -98,3 +100,34 @@ def _divisions(size: Dim) -> Iterator[tuple[str, int]]:
                 pending.append(atom.numerator)
                 if isinstance(atom.numerator, Sym) and isinstance(atom.denominator, int):
                     yield from ((name, atom.denominator) for name in sorted(atom.numerator.names()))
+
+
+# What is known of the unknown sizes of inputs: the shapes of inputs by name, and what sizes are multiples of, by their
+# own names; see `kir.fitting`.
+GIVEN_SIZES: ContextVar[Mapping[str, Sequence[Dim]] | None] = ContextVar("given_sizes", default=None)
+
+
+FACTORS: ContextVar[Mapping[str, int] | None] = ContextVar("factors", default=None)
+
+
+def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
+    """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
+
+    Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is. Inside the functions
+    of `kir.fitting` an unknown size may have a factor, or be known, but for the batch.
+    """
+    given = (GIVEN_SIZES.get() or {}).get(name, ())
+    dims: list[Dim] = []
+    for axis, size in enumerate(shape):
+        if size is None and axis > 0 and len(given) == len(shape):
+            dims.append(given[axis])
+        elif size is None:
+            dims.append(BATCH if axis == 0 else _unknown_size(f"{name}_{axis}"))
+        else:
+            dims.append(_unknown_size(size) if isinstance(size, str) else size)
+    return TensorType(dtype, tuple(dims))
+
+
+def _unknown_size(text: str) -> Dim:
+    name = symbol_name(text)
+    return symbol(name) * (FACTORS.get() or {}).get(name, 1)

@@ -6,9 +6,7 @@ writes the graph of the whole model or only infers the types of an outer one.
 
 from __future__ import annotations
 
-import functools
 import io
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -18,33 +16,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kir.dims import Dim, Sym, divide_exactly, symbol
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.functional import add_state_outputs, record_call
+from kir.call_order import calls_between, from_inputs_only, layers_by_depth, unique_names
+from kir.dims import Dim
+from kir.errors import InvalidArgumentError, ShapeError
+from kir.functional import Call, record_call
+from kir.functional import KerasTensor as KerasTensor
 from kir.graph import Graph, Provenance
-from kir.keras_tensor import Call, shape_with_none
-from kir.keras_tensor import KerasTensor as KerasTensor
+from kir.interpreter import Plan, run
 from kir.layers.base import Layer, NoSuchTensorError
 from kir.layers.input import Input as Input
 from kir.layers.input import InputLayer
-from kir.naming import automatic_name, unique
+from kir.lower import add_inputs, loss_terms, lower, lower_with_states
+from kir.naming import automatic_name
 from kir.op import Array
-from kir.ops.opaque import Opaque
-from kir.ops.structural import Data, Output
-from kir.ops.structural import Input as InputOp
+from kir.ops.structural import Output
 from kir.saving import Saving
 from kir.structure import flatten, map_structure, only_item
+from kir.subclassing import connect, placeholders
 from kir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
 from kir.training import Training
-from kir.types import DType, TensorType, format_shape
+from kir.types import shape_with_none
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from kir.interpreter import Plan
-
-TRAINING_INPUT = "training_mode"
-LOSS_OUTPUT = "regularization_loss"
 
 
 class Model(Training, Saving, Layer):
@@ -64,6 +60,7 @@ class Model(Training, Saving, Layer):
     supports_masking = True
     # Whether only `call` knows the layers; see `kir.subclassing`.
     is_subclassed = False
+    is_model = True
     # What `output_names` was set to.
     given_output_names: list[str] | None = None
     # What the model was read from; see `kir.graph.Provenance`.
@@ -113,7 +110,7 @@ class Model(Training, Saving, Layer):
                         f"{role} of model {self.name!r} must be symbolic tensors, as Input(...) and layers return "
                         f"them; received {leaf!r}"
                     )
-        inputs, outputs = _from_inputs_only(inputs, outputs)
+        inputs, outputs = from_inputs_only(inputs, outputs)
         self.input_structure = inputs
         self.output_structure = outputs
         self.recorded = calls_between(flatten(inputs), flatten(outputs))
@@ -264,8 +261,6 @@ class Model(Training, Saving, Layer):
             KirError: the model's `call` cannot be traced.
         """
         if self._awaits_inputs and flatten(inputs):
-            from kir.subclassing import connect
-
             self._connect(*connect(self, inputs))
 
     def build(self, input_shape: Any = None) -> None:
@@ -273,8 +268,6 @@ class Model(Training, Saving, Layer):
         is_first, self.built = not self.built, True
         # Not from a `build` of the subclass's own that runs while its call is traced.
         if self.is_subclassed and is_first and input_shape is not None:
-            from kir.subclassing import placeholders
-
             self.connect_to(placeholders(input_shape))
 
     def ensure_built(self, input_shape: Any) -> None:
@@ -358,7 +351,6 @@ class Model(Training, Saving, Layer):
             ShapeError: an array does not fit its input.
         """
         from kir import passes
-        from kir.interpreter import Plan
 
         self.connect_to(x)
         arrays = self.get_weights()
@@ -389,13 +381,11 @@ class Model(Training, Saving, Layer):
 
     def _losses_for(self, x: Any) -> list[float]:
         """Every regularization term for these inputs: activities in call order, then weights."""
-        from kir.interpreter import run
-
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
         tracer.collects_losses = True
-        self.run(_add_inputs(self, tracer, {}))
-        terms = _loss_terms(self, tracer)
+        self.run(add_inputs(self, tracer, {}))
+        terms = loss_terms(self, tracer)
         for index, term in enumerate(terms):
             graph.add(Output(str(index)), term.value)
         results = run(graph, self._feeds(x))
@@ -638,75 +628,6 @@ class Sequential(Model):
         return tensor
 
 
-def lower(
-    model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
-) -> Graph:
-    """The graph of a model: its recorded calls run in order, every node with the layer it comes from.
-
-    The states of a stateful layer "memory" are inputs "memory.state_0", …, which are zeros unless fed, and outputs
-    "memory.new_state_0", …, behind those of the model.
-
-    Args:
-        model: what to lower.
-        training: Dropout stays, switched by a boolean input "training_mode" that is true unless fed.
-        sizes: values for symbolic sizes ("batch"), see `parse_input_shapes`.
-        losses: adds an output "regularization_loss", the sum of all regularization terms.
-
-    Raises:
-        ShapeError: there is no such size, or its value is negative.
-        KirError: a layer cannot work with the sizes.
-    """
-    return lower_with_states(model, training=training, sizes=sizes, losses=losses)[0]
-
-
-def lower_with_states(
-    model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
-) -> tuple[Graph, list[CarriedState]]:
-    """As `lower`, and which inputs and outputs of the graph are the states of which layer."""
-    _check_sizes(model, sizes or {})
-    graph = Graph(model.name)
-    graph.metadata.update(model.metadata)
-    graph.provenance = model.provenance
-    tracer = Tracer(graph, on_lost_mask="ignore")
-    tracer.collects_losses = losses
-    inputs = _add_inputs(model, tracer, sizes or {})
-    if training and TRAINING_INPUT in model.input_names:
-        tracer.training = inputs[model.input_names.index(TRAINING_INPUT)]
-    elif training:
-        default = Data(np.array(True))
-        tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
-    outputs = model.run(inputs)
-    for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
-        graph.add(Output(name), tensor.value)
-    states = add_state_outputs(graph, tracer)
-    if losses:
-        _add_loss_output(model, tracer)
-    if isinstance(tracer.training, Tensor) and not graph.has_uses(tracer.training.value.node):
-        graph.remove(tracer.training.value.node)
-    _leave_out_training(graph)
-    return graph, states
-
-
-def _leave_out_training(graph: Graph) -> None:
-    """Removes losses and metrics that layers computed, and what only they read.
-
-    Raises:
-        UnsupportedError: an output depends on one.
-    """
-    if not graph.has_any(Opaque):
-        return
-    read = dict.fromkeys(graph.order())
-    for node in read:
-        if isinstance(node.op, Opaque) and node.op.is_for_training:
-            where = "" if node.origin is None else f" in layer {node.origin.path}"
-            raise UnsupportedError(
-                f"{node.op.op_type}{where} computes nothing here, and an output depends on it: kir exports models and "
-                f"does not train them; leave off what only training needs (--outputs LAYER)"
-            )
-    for node in [node for node in graph.nodes() if node not in read and not isinstance(node.op, InputOp)][::-1]:
-        graph.remove(node)
-
-
 def load_arrays(path: str | Path) -> dict[str, Array]:
     """The arrays of a `.safetensors` file, by name; they stay on disk until they are read.
 
@@ -718,180 +639,8 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
     return load_safetensors(Path(path))
 
 
-def _check_sizes(model: Model, sizes: Mapping[str, Dim]) -> None:
-    known = sorted({name for x in model.inputs for dim in x.type.shape if isinstance(dim, Sym) for name in dim.names()})
-    for name, value in sizes.items():
-        if name not in known:
-            raise ShapeError(
-                f"there is no size {name!r} in {model.name!r}; its unknown sizes are {', '.join(known) or 'none'}"
-            )
-        if not isinstance(value, Sym) and (not isinstance(value, int) or value < 0):
-            raise ShapeError(f"size {name!r} must be an integer of at least 0, or a symbolic size; received {value!r}")
-
-
-def bind_input_shapes(model: Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
-    """Values for symbolic sizes that give the model's inputs these shapes.
-
-    Raises:
-        ShapeError: no input has that name, the rank differs, or a known size does.
-    """
-    inputs = dict(zip(model.input_names, model.inputs, strict=True))
-    sizes: dict[str, Dim] = {}
-    for name, shape in shapes.items():
-        if name not in inputs:
-            raise ShapeError(f"there is no input {name!r}; the model's inputs are {', '.join(inputs)}")
-        declared = inputs[name].type.shape
-        if len(declared) != len(shape):
-            raise ShapeError(
-                f"input {name!r} has shape {format_shape(declared)}; {format_shape(shape)} has another rank"
-            )
-        for dim, size in zip(declared, shape, strict=True):
-            _bind_size(name, dim, size, sizes)
-    return sizes
-
-
-def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Call]:
-    """The calls that compute the outputs from the inputs, each behind those it depends on. O(calls).
-
-    Raises:
-        InvalidArgumentError: an output depends on an Input that is not among the inputs.
-    """
-    given = {id(x) for x in inputs}
-    ordered: list[Call] = []
-    seen: set[int] = set()
-    for output in outputs:
-        if id(output) in given or id(output.call) in seen:
-            continue
-        seen.add(id(output.call))
-        stack = [(output.call, iter(output.call.inputs))]
-        while stack:
-            call, pending = stack[-1]
-            for x in pending:
-                if id(x) not in given and id(x.call) not in seen:
-                    seen.add(id(x.call))
-                    stack.append((x.call, iter(x.call.inputs)))
-                    break
-            else:
-                _require_inputs(call)
-                ordered.append(call)
-                stack.pop()
-    return ordered
-
-
-def _from_inputs_only(inputs: Any, outputs: Any) -> tuple[Any, Any]:
-    """The same, with a new Input for every given input that a layer computed, and the calls behind it repeated.
-
-    The new model then does not hold the layers before its inputs. O(calls), and nothing if all are Inputs.
-
-    Source: `clone_graph_nodes` in keras/src/models/functional.py
-    """
-    given = flatten(inputs)
-    if all(isinstance(x.call.layer, InputLayer) for x in given):
-        return inputs, outputs
-    stands_for: dict[int, KerasTensor] = {
-        id(x): x if isinstance(x.call.layer, InputLayer) else _new_input(x.type) for x in given
-    }
-
-    def replaced(leaf: Any) -> Any:
-        return stands_for.get(id(leaf), leaf)
-
-    for recorded in calls_between(given, flatten(outputs)):
-        args, kwargs = map_structure(replaced, recorded.arguments)
-        call = Call(recorded.layer, args, kwargs)
-        for x in flatten(recorded.outputs):
-            stands_for[id(x)] = KerasTensor(x.type, call, x.index, x.mask_type)
-        call.outputs = map_structure(replaced, recorded.outputs)
-        recorded.layer.calls.append(call)
-    return map_structure(replaced, inputs), map_structure(replaced, outputs)
-
-
-def _new_input(type: TensorType) -> KerasTensor:
-    sizes = [dim if isinstance(dim, int) else str(dim) for dim in type.shape[1:]]
-    batch = [dim if isinstance(dim, int) else None for dim in type.shape[:1]]
-    return InputLayer(batch_shape=(*batch, *sizes), dtype=type.dtype).tensor
-
-
-def layers_by_depth(
-    calls: Sequence[Call], inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]
-) -> list[Layer]:
-    """The layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
-
-    The depth of a call is the longest way from it to an output; layers are sorted from the deepest on, and by the
-    order in which a walk back from the outputs meets them.
-
-    Source: `map_graph` in keras/src/ops/function.py
-    """
-    input_calls = {id(x.call): x.call for x in inputs}
-    members = {id(call) for call in calls} | set(input_calls)
-    call_depths: dict[int, int] = {}
-    layer_depths: dict[int, int] = {}
-    for call in reversed([*input_calls.values(), *calls]):
-        depth = max(call_depths.get(id(call), 0), layer_depths.get(id(call.layer), 0))
-        call_depths[id(call)] = layer_depths[id(call.layer)] = depth
-        for x in call.inputs:
-            if id(x.call) in members and id(call) not in input_calls:
-                call_depths[id(x.call)] = max(depth + 1, call_depths.get(id(x.call), 0))
-    order = _preorder(outputs, members, set(input_calls))
-    layers = {id(call.layer): call.layer for call in [*input_calls.values(), *calls]}
-    return sorted(layers.values(), key=lambda layer: (-layer_depths[id(layer)], order.get(id(layer), -1)))
-
-
-def _preorder(outputs: Sequence[KerasTensor], members: set[int], stop: set[int]) -> dict[int, int]:
-    """Each layer's place in a depth-first walk back from the outputs, one after the other."""
-    order: dict[int, int] = {}
-    seen: set[int] = set()
-    stack = [x.call for x in reversed(outputs)]
-    while stack:
-        call = stack.pop()
-        if id(call) in seen or id(call) not in members:
-            continue
-        seen.add(id(call))
-        order.setdefault(id(call.layer), len(order))
-        if id(call) not in stop:
-            stack.extend(x.call for x in reversed(call.inputs))
-    return order
-
-
-def _require_inputs(call: Call) -> None:
-    if isinstance(call.layer, InputLayer):
-        raise InvalidArgumentError(
-            f"the outputs depend on Input {call.layer.name!r}, which is not among the model's inputs; add it to them"
-        )
-
-
-def _add_inputs(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> list[Tensor]:
-    """The graph's inputs for a model, with symbolic sizes replaced."""
-    tensors: list[Tensor] = []
-    for name, symbolic in zip(model.input_names, model.inputs, strict=True):
-        layer = symbolic.call.layer
-        if isinstance(layer, InputLayer):
-            tensors.append(layer.add_input(tracer, name, sizes))
-        else:
-            tensors.append(tracer.add(InputOp(name, symbolic.type))[0])
-    return tensors
-
-
 def _one_or_list(items: list[Any]) -> Any:
     return items[0] if len(items) == 1 else items
-
-
-def _loss_terms(model: Model, tracer: Tracer) -> list[Tensor]:
-    """The regularization terms of a traced model, as scalars: of activities, then of weights."""
-    weights = [
-        weight.regularizer(tracer.weight(weight.name, weight.array, weight.dtype))
-        for weight in model.trainable_weights
-        if weight.regularizer is not None
-    ]
-    return [x if isinstance(x, Tensor) else tracer.constant(np.float32(x)) for x in (*tracer.losses, *weights)]
-
-
-def _add_loss_output(model: Model, tracer: Tracer) -> None:
-    from kir import backend as K
-
-    terms = [K.cast(term, "float32") for term in _loss_terms(model, tracer)]
-    total = functools.reduce(operator.add, terms) if terms else tracer.constant(np.float32(0))
-    assert tracer.graph is not None
-    tracer.graph.add(Output(LOSS_OUTPUT), total.value)
 
 
 def _flat_masks(mask: Any) -> list[Any]:
@@ -899,42 +648,6 @@ def _flat_masks(mask: Any) -> list[Any]:
     if isinstance(mask, Mapping):
         return [mask[name] for name in sorted(mask)]
     return list(mask) if isinstance(mask, list | tuple) else [mask]
-
-
-def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
-    """Notes what an unknown size, or one that is a multiple of such, is set to; a name becomes that of its rest."""
-    if dim == size:
-        return
-    unknown, factor = _unknown_in(dim)
-    if unknown is None:
-        raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; only unknown sizes can be set")
-    rest = divide_exactly(size, factor)
-    if rest is None and isinstance(size, int):
-        raise ShapeError(f"input {name!r} has size {dim} where {size} was asked for; expected a multiple of {factor}")
-    rest = size if rest is None else rest
-    if sizes.setdefault(unknown, rest) != rest:
-        raise ShapeError(f"size {unknown!r} of input {name!r} cannot be both {sizes[unknown]} and {rest}")
-
-
-def _unknown_in(dim: Dim) -> tuple[str | None, int]:
-    """The name and the factor of a size such as 8*h; no name for one of another form."""
-    names = dim.names() if isinstance(dim, Sym) else ()
-    name = next(iter(names)) if len(names) == 1 else None
-    factor = None if name is None else divide_exactly(dim, symbol(name))
-    return (name, factor) if isinstance(factor, int) else (None, 1)
-
-
-def unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:
-    wanted = sorted(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in tensors]
-    if len(wanted) != len(tensors):
-        wanted = [tensor.name for tensor in tensors]
-    names: list[str] = []
-    for name in wanted:
-        chosen = f"{name}_output" if name in taken and name not in names else name
-        chosen = unique(chosen, taken)
-        taken.add(chosen)
-        names.append(chosen)
-    return names
 
 
 def _first_tensor(layer: Layer) -> KerasTensor | None:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.functional import record_call
-from kir.keras_tensor import KerasTensor
+from kir.functional import KerasTensor, record_call
 from kir.layers.base import Layer, first_call_parameter
 from kir.layers.input import Input
 from kir.layers.weight import Weight

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kir.functional import Operation
-from kir.keras_tensor import Call, KerasTensor
+from kir.functional import Call, KerasTensor
 from kir.layers.base import Layer, constructor_parameters, own_arguments
 from kir.model import Model
 from kir.naming import snake_case
 from kir.op import Array
+from kir.operation import Operation
 from kir.registry import Configurable
 from kir.structure import flatten, map_structure
 

@@ -309,3 +309,11 @@ def normalize_axes(axes: Iterable[int], rank: int, what: str = "axis") -> tuple[
     if len(set(normalized)) != len(normalized):
         raise ShapeError(f"{what}={tuple(axes)} names an axis twice for a tensor of rank {rank}")
     return tuple(normalized)
+
+
+BATCH = symbol("batch")
+
+
+def shape_with_none(shape: Sequence[Dim]) -> tuple[int | None, ...]:
+    """A shape as Keras writes it."""
+    return tuple(None if isinstance(dim, Sym) else dim for dim in shape)

@@ -30,11 +30,10 @@ from kir.feeds import Sizes, choose_runs, choose_sizes, random_feeds, shape_of_f
 from kir.graph import Graph, Node, Value
 from kir.interpreter import Plan
 from kir.mapped_files import require_unchanged
-from kir.model import TRAINING_INPUT
 from kir.naming import symbol_name
 from kir.op import Array
 from kir.ops.random import Dropout
-from kir.ops.structural import Constant, Input, Output
+from kir.ops.structural import TRAINING_INPUT, Constant, Input, Output
 from kir.rounding import MULTIPLE, RUNS, Expected, measure
 from kir.types import TensorType, as_dtype, format_shape
 

@@ -14,7 +14,7 @@ from kir import Model, interpreter, layers, passes
 from kir import backend as K
 from kir.exporters.onnx_file import to_model_proto
 from kir.layers import Input
-from kir.model import lower
+from kir.lower import lower
 from kir.structure import flatten
 
 Array = np.ndarray[Any, Any]

@@ -15,7 +15,7 @@ from kir.errors import ShapeError
 from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
 from kir.graph import Graph, Value
 from kir.interpreter import run
-from kir.model import lower
+from kir.lower import lower
 from kir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow, Relu

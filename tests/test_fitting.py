@@ -18,7 +18,7 @@ from kir.exporters.pipeline import export_model
 from kir.fitting import build_fitting, given_sizes
 from kir.importers.keras_file import load_keras_model
 from kir.importers.script import load_script
-from kir.model import bind_input_shapes, lower
+from kir.lower import bind_input_shapes, lower
 from kir.types import join_sizes
 
 FACTORS = pytest.mark.filterwarnings("ignore:the layers fit only where:UserWarning")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from kir import Input, Model, passes
 from kir import backend as K
 from kir.exporters.pipeline import export_model
+from kir.functional import KerasTensor
 from kir.interpreter import run
-from kir.keras_tensor import KerasTensor
 from kir.layers import (
     GRU,
     LSTM,

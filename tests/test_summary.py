@@ -13,8 +13,8 @@ from rich.console import Console
 import kir
 from kir import Input, Model, Sequential, layers
 from kir import backend as K
-from kir.functional import Operation
 from kir.naming import reset_names
+from kir.operation import Operation
 from kir.summary import format_bytes, print_summary, summarize
 
 

@@ -25,7 +25,8 @@ from kir.layers import GRU as GRULayer
 from kir.layers import LSTM as LSTMLayer
 from kir.layers import Bidirectional, Input, Masking
 from kir.layers import Dense as DenseLayer
-from kir.model import Sequential, lower
+from kir.lower import lower
+from kir.model import Sequential
 from kir.op import Array, Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import (

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
-from kir.functional import Operation
-from kir.keras_tensor import Call, KerasTensor
+from kir.functional import Call, KerasTensor
 from kir.layers.base import Layer
 from kir.layers.input import InputLayer
 from kir.layers.weight import Weight
 from kir.model import Model
+from kir.operation import Operation
 from kir.structure import flatten
 from kir.summary import shown_arguments
 

@@ -16,6 +16,7 @@ from typing import Any
 from onnx import defs
 
 from kir import layers, passes
+from kir.call_order import unique_names
 from kir.dims import Sym
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
@@ -29,7 +30,7 @@ from kir.layers.base import Layer
 from kir.layers.input import InputLayer
 from kir.lift.recognise import Recognised, Recogniser
 from kir.lift.recurrent import assemble_recurrent_model
-from kir.model import Model, unique_names
+from kir.model import Model
 from kir.naming import unique
 from kir.op import Array
 from kir.ops.sparse import SparseToDense

@@ -18,19 +18,20 @@ from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter
 from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, flat, mapping, number, quote, sequence
 from kir.exporters.script.values import Values
-from kir.functional import Operation
+from kir.fitting import input_type
+from kir.functional import Call, KerasTensor
 from kir.graph import Graph, Value
-from kir.keras_tensor import BATCH, Call, KerasTensor, input_type
 from kir.layers.base import Layer
 from kir.layers.core import Lambda
 from kir.layers.input import InputLayer
 from kir.model import Model, Sequential
 from kir.naming import snake_case
+from kir.operation import Operation
 from kir.ops.structural import Input as InputOp
 from kir.ops.structural import Output
 from kir.structure import flatten, map_structure
 from kir.trace import Tensor, Tracer
-from kir.types import DType
+from kir.types import BATCH, DType
 
 
 def write_model(script: Script, model: Model) -> None:

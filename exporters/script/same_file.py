@@ -8,7 +8,8 @@ from kir import passes
 from kir.exporters.onnx_file.build import build
 from kir.graph import Graph
 from kir.lift.arrays import is_same_array
-from kir.model import Model, lower
+from kir.lower import lower
+from kir.model import Model
 from kir.passes import Pass
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from kir import activations
+from kir.config import DTypePolicy
 from kir.dims import Sym
 from kir.errors import KirError, UnsupportedError
 from kir.exporters.script.script import Script
 from kir.exporters.script.text import Group, Piece, call, mapping, number, quote, sequence
 from kir.layers.base import Layer, constructor_parameters, to_config
-from kir.layers.policy import DTypePolicy
 from kir.layers.wrappers import Bidirectional
 from kir.naming import snake_case
 from kir.registry import Configurable, argument_names, to_plain

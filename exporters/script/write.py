@@ -19,8 +19,9 @@ from kir.exporters.weights import write_safetensors
 from kir.files import behind_links, check_target, replacing
 from kir.graph import Graph
 from kir.importers.script import load_script
+from kir.lower import lower
 from kir.mapped_files import require_unchanged
-from kir.model import Model, lower
+from kir.model import Model
 from kir.op import Array
 from kir.weight_names import named_weights
 

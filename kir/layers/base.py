@@ -25,14 +25,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from kir import constraints, initializers, regularizers
+from kir import activations, constraints, initializers, regularizers
+from kir import backend as K
 from kir.arguments import boolean, integers, optional_integer
 from kir.caching import cached
+from kir.config import as_dtype_policy as dtype_policy
 from kir.dims import Sym
+from kir.eager import run_eagerly
 from kir.errors import InvalidArgumentError, KirError, ShapeError
+from kir.functional import record_call
+from kir.layer_classes import layer_class
 from kir.layers.functions import function_config
 from kir.layers.keras_methods import KerasMethods, shapes_with_none
-from kir.layers.policy import dtype_policy
 from kir.layers.weight import Weight, stand_in
 from kir.layers.weight_owner import WeightOwner, is_of_kir, walk_layers
 from kir.limits import MAX_INT64
@@ -80,6 +84,8 @@ class Layer(KerasMethods, WeightOwner):
     states: list[Array] | None = None
     # False for what a functional model records without being a layer, such as `x + 1`.
     is_layer: ClassVar[bool] = True
+    # True for what is made of recorded calls, which it was built of.
+    is_model: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -179,11 +185,9 @@ class Layer(KerasMethods, WeightOwner):
             )
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return self.trace(*args, **kwargs)
-        from kir import functional
-
         if any(isinstance(leaf, SymbolicOperators) for leaf in leaves):
-            return functional.record_call(self, args, kwargs)
-        return functional.run_eagerly(self, args, kwargs)
+            return record_call(self, args, kwargs)
+        return run_eagerly(self, args, kwargs)
 
     def trace(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `call` in the tracer of its inputs; the outputs carry their masks.
@@ -314,7 +318,7 @@ class Layer(KerasMethods, WeightOwner):
             *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
             **named_shapes: likewise, by their names in Keras: `value_shape` is that of the argument `value`.
         """
-        from kir.functional import output_shape
+        from kir.eager import output_shape
 
         return output_shape(self, shapes, named_shapes)
 
@@ -335,8 +339,6 @@ class Layer(KerasMethods, WeightOwner):
             warnings.warn(f"{message}; the mask ends here", stacklevel=2)
 
     def _add_activity_losses(self, tracer: Tracer, outputs: Any) -> None:
-        from kir import backend as K
-
         assert self.activity_regularizer is not None
         for output in flatten(outputs):
             loss = K.convert_to_tensor(self.activity_regularizer(output), dtype=output.dtype)
@@ -415,8 +417,6 @@ class Layer(KerasMethods, WeightOwner):
 
     def add_loss(self, loss: Any) -> None:
         """Adds terms to the losses of the model, where those are computed (`--losses`); inside `call`."""
-        from kir import backend as K
-
         tracer = current_tracer()
         if tracer is not None and tracer.collects_losses:
             tracer.losses.extend(K.sum(K.cast(one, "float32")) for one in flatten(loss))
@@ -589,8 +589,6 @@ def to_config(value: Any) -> Any:
     if isinstance(value, Configurable):
         return value.get_config()
     if inspect.isfunction(value):
-        from kir import activations
-
         # A lambda has no name to be found by, but it can be shown.
         return function_config(value) if "<" in value.__qualname__ else activations.serialize(value)
     return value
@@ -604,11 +602,9 @@ def layer_from_config(given: Any) -> Any:
     """
     if not isinstance(given, Mapping):
         return given
-    from kir import layers, model
-
     name = given.get("class_name")
-    found = getattr(layers, str(name), None) or getattr(model, str(name), None)
-    if not (isinstance(found, type) and issubclass(found, Layer)):
+    found = layer_class(str(name))
+    if found is None:
         raise InvalidArgumentError(
             f"kir.layers has no class {name!r}; give the inner layer itself instead of its config"
         )

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from kir import config
+from kir import operation as operation  # KerasTensors record functions by it
 from kir.arguments import boolean, optional_integer
 from kir.dims import Dim, substitute, symbol
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.keras_tensor import Call, KerasTensor, input_type
+from kir.fitting import input_type
+from kir.functional import Call, KerasTensor
 from kir.layers.base import Layer, check_shape
 from kir.naming import symbol_name
 from kir.op import Array

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kir.errors import UnsupportedError
+from kir.functional import infer_call
 
 
 class KerasMethods:
@@ -16,8 +17,6 @@ class KerasMethods:
 
     def compute_output_spec(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Return KerasTensors of the types of the outputs, for KerasTensors; no call is recorded."""
-        from kir.functional import infer_call
-
         return infer_call(self, *self._input_first(args, kwargs)).outputs
 
     def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:

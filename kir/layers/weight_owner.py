@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kir import constraints, initializers, regularizers
+from kir.config import DTypePolicy
 from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.policy import DTypePolicy
 from kir.layers.weight import Weight
 from kir.op import Array
 from kir.types import DType, as_dtype, format_shape

@@ -12,8 +12,8 @@ from typing import Any
 
 from kir import layers
 from kir.errors import KirError
+from kir.functional import KerasTensor
 from kir.graph import Graph, Node, Value
-from kir.keras_tensor import KerasTensor
 from kir.layers.base import Layer
 from kir.layers.input import InputLayer
 from kir.lift.proposals import recurrent_arguments, unpack

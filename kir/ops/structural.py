@@ -119,3 +119,6 @@ def constant(array: Any, label: str | None = None) -> Constant:
     if array.dtype.kind in "US":
         array = array.astype(object)
     return Constant(Data(array), label)
+
+
+TRAINING_INPUT = "training_mode"

@@ -34,9 +34,9 @@ from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
 from kir.interpreter import Plan
-from kir.keras_tensor import BATCH
 from kir.layers import Dense, Dropout
 from kir.ops.structural import Input as InputOp
+from kir.types import BATCH
 
 MODELS = Path(__file__).parents[2] / "models"
 BATCHES = (1, 64)

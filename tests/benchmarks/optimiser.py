@@ -35,7 +35,7 @@ from kir.exporters.pipeline import ExportOptions, export_reference
 from kir.feeds import input_symbols, random_feeds
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.keras_tensor import BATCH
+from kir.types import BATCH
 
 MODELS = Path(__file__).parents[2] / "models"
 SIZES = (1_000, 10_000, 100_000)

@@ -18,7 +18,7 @@ from kir.exporters.pipeline import export_model
 from kir.importers.keras_names import NAMESPACES
 from kir.importers.keras_stand_in import StandIn
 from kir.importers.script import load_script
-from kir.model import lower
+from kir.lower import lower
 from kir.structure import flatten
 
 MNIST = """

@@ -15,7 +15,7 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.importers.onnx_file import import_graph
 from kir.layers import AdditiveAttention, Attention, Embedding, GroupQueryAttention, Input, MultiHeadAttention
-from kir.model import lower
+from kir.lower import lower
 from kir.naming import reset_names
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types, show_mask
 

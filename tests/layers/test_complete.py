@@ -11,7 +11,7 @@ import pytest
 
 import kir
 import kir.layers
-from kir.keras_tensor import KerasTensor
+from kir.functional import KerasTensor
 from kir.layers.base import constructor_parameters
 from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
 

@@ -12,7 +12,7 @@ import pytest
 from kir import Model, interpreter, layers
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.layers import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, Input
-from kir.model import lower
+from kir.lower import lower
 from kir.structure import flatten
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 

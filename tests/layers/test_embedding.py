@@ -12,7 +12,7 @@ from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.onnx_file import to_model_proto
 from kir.layers import Embedding, ReversibleEmbedding
-from kir.model import lower
+from kir.lower import lower
 from kir.verify import verify_file
 from tests.oracle import assert_matches_keras, build_both, check_layer, node_types, show_mask
 

@@ -19,7 +19,7 @@ from kir.layers import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
-from kir.model import lower
+from kir.lower import lower
 from tests.oracle import assert_matches_keras, build_both, check_layer, draw_feeds, node_types, show_mask
 
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

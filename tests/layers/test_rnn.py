@@ -14,7 +14,7 @@ from kir import Model, activations, interpreter, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.layers import GRU, LSTM, Input, SimpleRNN
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
-from kir.model import lower
+from kir.lower import lower
 from kir.ops.random import Dropout
 from kir.ops.structural import Constant
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types

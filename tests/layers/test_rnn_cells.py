@@ -18,7 +18,7 @@ from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.layers import GRU, LSTM, RNN, GRUCell, Input, Layer, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
-from kir.model import lower
+from kir.lower import lower
 from kir.structure import flatten
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types

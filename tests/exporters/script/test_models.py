@@ -11,7 +11,6 @@ import pytest
 from kir import Input, Model, Sequential, config
 from kir import backend as K
 from kir.errors import InvalidArgumentError
-from kir.functional import Operation, Traced
 from kir.graph import Origin
 from kir.importers.script import load_script
 from kir.initializers import HeNormal, RandomNormal
@@ -30,6 +29,7 @@ from kir.layers import (
     Masking,
     TimeDistributed,
 )
+from kir.operation import Operation, Traced
 from kir.regularizers import L2
 from kir.trace import constant
 from tests.exporters.script.round_trip import ROOT, complaints, export_bytes, through_script
