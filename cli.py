@@ -9,7 +9,7 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     # python -m kir.cli, or python cli.py: before anything is imported that an interrupt could arrive in.
-    from kir.program import main as run_program
+    from kir.support.program import main as run_program
 
     run_program()
 
@@ -28,16 +28,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from kir import __version__
-from kir.limits import MAX_INT64
-from kir.program import EXIT_INTERRUPTED, interrupts
+from kir.support.limits import MAX_INT64
+from kir.support.program import EXIT_INTERRUPTED, interrupts
 
 if TYPE_CHECKING:
-    from kir.dims import Dim
     from kir.exporters.pipeline import ExportResult
     from kir.exporters.script import ScriptReport
-    from kir.graph import Graph
-    from kir.model import Model
-    from kir.verify import VerificationReport
+    from kir.ir.dims import Dim
+    from kir.ir.graph import Graph
+    from kir.modeling.model import Model
+    from kir.numerics.report import VerificationReport
 
 EXIT_BUG = 4
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -97,7 +97,7 @@ class Source:
     def _load_with_sizes(self, shapes: dict[str, list[Dim]]) -> Model:
         """The model of layers; where it cannot be made for unknown sizes, for those that were given."""
         from kir.errors import KirError
-        from kir.fitting import given_sizes
+        from kir.modeling.divisible_sizes import given_sizes
 
         try:
             return self.load()
@@ -316,7 +316,7 @@ def export(
         progress("reading the model")
         subject = source.read(batch, input_shapes, keep_unknown)
         from kir.exporters.pipeline import ExportOptions, export_model, export_reference
-        from kir.model import Model
+        from kir.modeling.model import Model
 
         if isinstance(subject, Model):
             chosen = ExportOptions(sizes=_parse_sizes(subject, batch, input_shapes), **options)
@@ -419,7 +419,7 @@ def verify(
 
     MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
     """
-    from kir import verify as verification
+    from kir.exporters.onnx_file import verify as verification
 
     if page is not None:
         _require_suffix(page, ".html")
@@ -433,7 +433,7 @@ def verify(
             report = verification.verify_onnx_files(Path(source.name), file, provider=provider, seed=seed)
         else:
             from kir import passes
-            from kir.lower import lower
+            from kir.modeling.lower import lower
 
             model = source.load()
             sizes = _parse_sizes(model, batch, input_shapes)
@@ -479,8 +479,8 @@ def summary(
     with _progress() as progress:
         progress("reading the model")
         subject = source.read(keep_unknown=keep_unknown)
-        from kir.model import Model
-        from kir.summary import print_summary, summarize
+        from kir.modeling.model import Model
+        from kir.modeling.summary import print_summary, summarize
 
         graph = _graph_to_print(subject, level) if ops else None
     if graph is not None:
@@ -602,8 +602,8 @@ def diff(
 
     def read(source: Source) -> tuple[Model | Graph, Graph]:
         subject = source.read(batch, input_shapes, keep_unknown=True)
-        from kir.lower import lower
-        from kir.model import Model
+        from kir.modeling.lower import lower
+        from kir.modeling.model import Model
 
         if not isinstance(subject, Model):
             return subject, subject
@@ -648,7 +648,7 @@ def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str,
     """Run an ONNX FILE in onnxruntime on .npz or .npy arrays."""
     from kir.exporters.onnx_file.session import make_session, run_session
     from kir.importers.arrays import read_arrays
-    from kir.summary import describe_array
+    from kir.modeling.summary import describe_array
 
     if output is not None:
         _require_suffix(output, ".npz", ".npy")
@@ -687,7 +687,7 @@ def passes(as_json: bool) -> None:
 def ops(as_json: bool) -> None:
     """List the operators of the graph, and whether they export."""
     from kir.exporters.onnx_file.ops import supported_ops
-    from kir.op import field_names, input_names
+    from kir.ir.op import field_names, input_names
     from kir.ops import all_ops
 
     exported = supported_ops()
@@ -716,7 +716,7 @@ def ops(as_json: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line in this process and exits with its code; `kir.program.main` runs it as a program."""
+    """Runs the command line in this process and exits with its code; the program is `kir.support.program.main`."""
     sys.exit(run_arguments(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -764,8 +764,8 @@ def _run_command(arguments: list[str], as_json: bool) -> int:
 
 def _require_whole_files() -> None:
     """Raises FormatError if a file was cut short while it was read, whatever came of that."""
-    if "kir.mapped_files" in sys.modules:
-        from kir.mapped_files import require_unchanged
+    if "kir.support.mapped_files" in sys.modules:
+        from kir.support.mapped_files import require_unchanged
 
         require_unchanged([])
 
@@ -863,7 +863,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...]) -> dict[str, Dim]:
     """Values for the symbolic sizes, by name, from --batch and --input-shapes."""
-    from kir.lower import bind_input_shapes
+    from kir.modeling.lower import bind_input_shapes
 
     bound = bind_input_shapes(model, _parse_shapes(input_shapes))
     if batch is not None:
@@ -873,8 +873,8 @@ def _parse_sizes(model: Model, batch: int | None, input_shapes: tuple[str, ...])
 
 def _parse_size(size: str, text: str) -> Dim:
     """A number, or a name for an unknown size; a computed size would be no input's."""
-    from kir.dims import Sym, parse_dim
     from kir.errors import InvalidArgumentError
+    from kir.ir.dims import Sym, parse_dim
 
     parsed = parse_dim(size)
     if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= MAX_INT64:
@@ -887,9 +887,9 @@ def _parse_size(size: str, text: str) -> Dim:
 
 def _fix_batch(model: Model, batch: int, sizes: dict[str, Dim]) -> None:
     """Gives every unknown batch size this value."""
-    from kir.dims import Sym
     from kir.errors import InvalidArgumentError
-    from kir.types import format_shape
+    from kir.ir.dims import Sym
+    from kir.ir.types import format_shape
 
     first_sizes = dict.fromkeys(size for x in model.inputs for size in x.type.shape[:1])
     names = [size.name for size in first_sizes if isinstance(size, Sym) and size.name]
@@ -904,7 +904,7 @@ def _fix_batch(model: Model, batch: int, sizes: dict[str, Dim]) -> None:
 def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
     """The sizes that --input-shapes gives, by input."""
     from kir.errors import InvalidArgumentError
-    from kir.naming import decoded
+    from kir.support.naming import decoded
 
     shapes: dict[str, list[Dim]] = {}
     for text in input_shapes:
@@ -920,7 +920,7 @@ def _parse_shapes(input_shapes: tuple[str, ...]) -> dict[str, list[Dim]]:
 
 def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
     from kir.errors import InvalidArgumentError
-    from kir.naming import decoded
+    from kir.support.naming import decoded
 
     metadata: dict[str, str] = {}
     for item in items:
@@ -934,7 +934,7 @@ def _parse_metadata(items: tuple[str, ...]) -> dict[str, str]:
 def _require_suffix(path: Path, *suffixes: str) -> None:
     """Refuses, before any work is done, a file that cannot be written."""
     from kir.errors import InvalidArgumentError
-    from kir.files import check_target
+    from kir.support.files import check_target
 
     if path.suffix not in suffixes:
         raise InvalidArgumentError(f"cannot write {path}: expected a name that ends in {' or '.join(suffixes)}")
@@ -984,7 +984,7 @@ def _export_json(result: ExportResult) -> dict[str, Any]:
 
 def _graph_to_print(subject: Model | Graph, level: int) -> Graph:
     from kir import passes
-    from kir.model import Model
+    from kir.modeling.model import Model
 
     graph = subject.to_graph() if isinstance(subject, Model) else subject
     passes.run(graph, passes.pipeline(level))
@@ -992,7 +992,7 @@ def _graph_to_print(subject: Model | Graph, level: int) -> Graph:
 
 
 def _print_export(result: ExportResult) -> None:
-    from kir.summary import format_bytes
+    from kir.modeling.summary import format_bytes
 
     document = _export_json(result)
     data = f", data in {document['data']}" if document["data"] else ""
@@ -1014,7 +1014,7 @@ def _print_export(result: ExportResult) -> None:
 
 
 def _print_script(report: ScriptReport) -> None:
-    from kir.summary import format_bytes
+    from kir.modeling.summary import format_bytes
 
     weights = f", weights in {report.weights_path}" if report.weights_path else ""
     print(f"{report.path}: {report.lines} lines, {format_bytes(report.size_bytes)}{weights}")

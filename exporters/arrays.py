@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from kir.errors import FormatError
-from kir.files import replacing
-from kir.op import Array
+from kir.ir.op import Array
+from kir.support.files import replacing
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -17,24 +17,24 @@ import numpy as np
 
 from kir import backend as K
 from kir.activations import hard_sigmoid_of_keras_2
-from kir.dims import Sym
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.weights import write_h5
-from kir.files import replacing
-from kir.functional import KerasTensor
 from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS
 from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32, SAME_FOR_FLOATS
 from kir.importers.keras_file.operations import OPERATIONS
-from kir.layers.base import Layer, to_config
+from kir.ir.dims import Sym
+from kir.ir.types import DType
 from kir.layers.core import Lambda
-from kir.layers.weight_owner import walk_layers
-from kir.mapped_files import require_unchanged
-from kir.model import Model, Sequential
-from kir.naming import snake_case
-from kir.operation import Operation
-from kir.registry import to_plain
-from kir.types import DType
-from kir.weight_names import named_weights
+from kir.modeling.functional import KerasTensor
+from kir.modeling.layer import Layer, to_config
+from kir.modeling.model import Model, Sequential
+from kir.modeling.operation import Operation
+from kir.modeling.registry import to_plain
+from kir.modeling.weight_names import named_weights
+from kir.modeling.weight_owner import walk_layers
+from kir.support.files import replacing
+from kir.support.mapped_files import require_unchanged
+from kir.support.naming import snake_case
 
 # Where the layers of Keras 2 are that compute something else, and those that do so with masks alone.
 OLD_MODULES = ("keras2_layers", "locally_connected")

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kir import passes
-from kir.arguments import boolean, integer, optional_integer, text
-from kir.collector import without_garbage_collection
-from kir.dims import Dim
 from kir.errors import CrashError, InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
-from kir.files import check_target, replacing
-from kir.graph import Graph
-from kir.lower import lower
-from kir.mapped_files import require_unchanged
-from kir.model import Model
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph
+from kir.modeling.lower import lower
+from kir.modeling.model import Model
 from kir.ops.opaque import Opaque
+from kir.support.arguments import boolean, integer, optional_integer, text
+from kir.support.files import check_target, replacing
+from kir.support.garbage_collection import without_garbage_collection
+from kir.support.mapped_files import require_unchanged
 
 if TYPE_CHECKING:
-    from kir.verify import Run, VerificationReport
+    from kir.numerics.compare import Run
+    from kir.numerics.report import VerificationReport
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
 
     Raises:
         InvalidArgumentError: a pass or the level is unknown.
-        FormatError: the target cannot be written, see `kir.files.check_target`.
+        FormatError: the target cannot be written, see `kir.support.files.check_target`.
     """
     chosen = passes.select(options.passes or "", options.level, options.training, options.opset)
     check_target(path)
@@ -179,7 +180,7 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
 
 
 def _expect_runs(reference: Graph, options: ExportOptions) -> list[Run]:
-    from kir.verify import expect_runs
+    from kir.numerics.compare import expect_runs
 
     return list(expect_runs(reference, options.seed))
 
@@ -187,11 +188,11 @@ def _expect_runs(reference: Graph, options: ExportOptions) -> list[Run]:
 def _verify(
     reference: Graph, graph: Graph, written: ExportReport, options: ExportOptions, runs: Sequence[Run] | None
 ) -> VerificationReport:
-    from kir.verify import verify_file
+    from kir.exporters.onnx_file.verify.file import verify_file
 
     report = verify_file(reference, written.path, provider=options.provider, seed=options.seed, runs=runs)
     if not report.passed and options.bisect:
-        from kir.verify import bisect
+        from kir.exporters.onnx_file.verify.bisect import bisect
 
         report = report.with_divergence(bisect(graph, written.path, provider=options.provider, seed=options.seed))
     report.raise_if_failed()
@@ -200,7 +201,7 @@ def _verify(
 
 def _verify_carried(source: Path | None, written: ExportReport, options: ExportOptions) -> VerificationReport:
     """Compares two files, where the interpreter does not know what operators compute."""
-    from kir.verify import verify_onnx_files
+    from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 
     if source is None:
         raise InvalidArgumentError(
@@ -224,7 +225,7 @@ def verify_source(
         MismatchError: it does not.
         CrashError: onnxruntime dies of the file even so.
     """
-    from kir.verify import verify_file
+    from kir.exporters.onnx_file.verify.file import verify_file
 
     try:
         report = verify_file(reference, source, provider=provider, seed=seed, runs=runs)

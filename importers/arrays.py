@@ -15,11 +15,11 @@ import numpy as np
 
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window
-from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, most_unpacked
-from kir.mapped_files import map_file
-from kir.op import Array
-from kir.regular_files import open_regular
-from kir.types import DType
+from kir.ir.op import Array
+from kir.ir.types import DType
+from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, most_unpacked
+from kir.support.mapped_files import map_file
+from kir.support.regular_files import open_regular
 
 # The element types of safetensors.
 SAFETENSORS_DTYPES = {

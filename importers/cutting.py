@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kir.call_order import calls_between
 from kir.errors import InvalidArgumentError
-from kir.functional import KerasTensor
-from kir.layers.input import InputLayer
-from kir.model import Model
-from kir.structure import flatten
+from kir.modeling.call_order import calls_between
+from kir.modeling.functional import KerasTensor
+from kir.modeling.input import InputLayer
+from kir.modeling.model import Model
+from kir.support.trees import flatten
 
 
 def cut_model(model: Model, names: Sequence[str]) -> Model:

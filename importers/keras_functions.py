@@ -20,12 +20,12 @@ from kir.config import DTypePolicy
 from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model, model_from_config
-from kir.layers.base import layer_from_config, to_config
-from kir.layers.weight import Weight
-from kir.model import Model
-from kir.naming import reset_names
-from kir.op import Array
-from kir.types import as_dtype
+from kir.ir.op import Array
+from kir.ir.types import as_dtype
+from kir.modeling.layer import layer_from_config, to_config
+from kir.modeling.model import Model
+from kir.modeling.weight import Weight
+from kir.support.naming import reset_names
 
 # What scripts register, by "package>name" and by name, for the files that they load.
 CUSTOM_OBJECTS: dict[str, Any] = {}

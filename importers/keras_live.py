@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.graph import Provenance
 from kir.importers.keras_file.config import INNER_LAYERS, Origin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import Rebinder
-from kir.layers.base import Layer
-from kir.model import Model
+from kir.ir.graph import Provenance
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
 
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 # A Lambda's functions: the key in the config, and the attribute.

@@ -15,14 +15,14 @@ from kir import activations, backend, config, constraints, initializers, regular
 from kir.backend import image
 from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import UnsupportedError
-from kir.functional import KerasTensor
 from kir.importers import keras_functions as functions
-from kir.layers.input_spec import InputSpec
+from kir.ir.trace import SymbolicOperators, Tensor, emit
 from kir.layers.unsupported import UNSUPPORTED
-from kir.model import Model, Sequential
+from kir.modeling.functional import KerasTensor
+from kir.modeling.input_spec import InputSpec
+from kir.modeling.model import Model, Sequential
 from kir.ops.opaque import for_training
-from kir.structure import flatten, map_structure
-from kir.trace import SymbolicOperators, Tensor, emit
+from kir.support.trees import flatten, map_structure
 
 # The first with `keras.ops`, whose numbers kir computes.
 VERSION = "3.0.0"
@@ -147,7 +147,7 @@ _INITIALIZERS = {
 _LAYERS = {
     # Those of keras.applications have no public name.
     name: value
-    for name, value in own_names(kir.layers, "kir.layers").items()
+    for name, value in own_names(kir.layers, "kir.").items()
     if value.__module__ != "kir.layers.applications"
 } | {
     "InputSpec": InputSpec,

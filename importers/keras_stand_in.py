@@ -34,7 +34,7 @@ from kir.importers.keras_names import (
     Refused,
     inert_class,
 )
-from kir.training import script_runs
+from kir.modeling.training import script_runs
 
 PACKAGES = frozenset({"keras", "tensorflow", "tf_keras"})
 

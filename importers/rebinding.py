@@ -18,8 +18,8 @@ from kir import initializers
 from kir.config import DTypePolicy
 from kir.config import as_dtype_policy as dtype_policy
 from kir.importers.keras_stand_in import PACKAGES, MissingNameError, StandIn
-from kir.layers.weight import Weight
-from kir.types import as_dtype
+from kir.ir.types import as_dtype
+from kir.modeling.weight import Weight
 
 # Where the real libraries keep what they offer under other names, and those names; the longest first.
 _PUBLIC_NAMES = (

@@ -19,16 +19,16 @@ from typing import Any
 
 from kir import config
 from kir.errors import FormatError, KirError, ScriptError
-from kir.fitting import build_fitting
-from kir.graph import Provenance
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.importers.process_state import as_program
-from kir.layers.base import Layer
-from kir.limits import MAX_SCRIPT_BYTES
-from kir.model import Model
-from kir.naming import reset_names
-from kir.regular_files import read_regular
+from kir.ir.graph import Provenance
+from kir.modeling.divisible_sizes import build_fitting
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
+from kir.support.limits import MAX_SCRIPT_BYTES
+from kir.support.naming import reset_names
+from kir.support.regular_files import read_regular
 
 
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:

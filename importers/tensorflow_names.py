@@ -16,7 +16,7 @@ from typing import Any
 
 from kir import backend as K
 from kir import config
-from kir.trace import Tensor
+from kir.ir.trace import Tensor
 
 Function = Callable[..., Any]
 

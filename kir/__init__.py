@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kir.diff import compare
     from kir.errors import KirError
     from kir.exporters.picture import plot
-    from kir.graph import Graph
-    from kir.model import Input, Model, Sequential
+    from kir.ir.graph import Graph
+    from kir.modeling.model import Input, Model, Sequential
 
 __all__ = [
     "Graph",
@@ -40,17 +40,17 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME_OF_NAME = {
-    "Graph": "kir.graph",
-    "Input": "kir.model",
+    "Graph": "kir.ir.graph",
+    "Input": "kir.modeling.model",
     "KirError": "kir.errors",
-    "Model": "kir.model",
-    "Sequential": "kir.model",
+    "Model": "kir.modeling.model",
+    "Sequential": "kir.modeling.model",
     "compare": "kir.diff",
     "plot": "kir.exporters.picture",
 }
 
 
-def _extend_path_in_checkout() -> None:
+def _extend_path() -> None:
     """Let `kir.exporters`, `kir.importers` and `kir.cli` be found in a bare checkout, where they stand beside `kir/`.
 
     Installed, they stand inside `kir/` and there is nothing to do.
@@ -58,9 +58,11 @@ def _extend_path_in_checkout() -> None:
     package = os.path.dirname(os.path.abspath(__file__))
     if not os.path.isdir(os.path.join(package, "exporters")):
         __path__.append(os.path.dirname(package))
+    # Scripts that kir wrote before it had `kir.scripting` import modules that stand elsewhere now.
+    __path__.append(os.path.join(package, "support", "former_paths"))
 
 
-_extend_path_in_checkout()
+_extend_path()
 
 
 def __getattr__(name: str) -> object:

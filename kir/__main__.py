@@ -1,5 +1,5 @@
 """`python -m kir`."""
 
-from kir.program import main
+from kir.support.program import main
 
 main()

@@ -16,10 +16,10 @@ from typing import Any
 from kir import backend as K
 from kir.backend.dispatch import TensorLike, floating, operation
 from kir.errors import InvalidArgumentError
-from kir.layer_classes import layer_class
+from kir.ir.trace import emit
+from kir.modeling.layer_classes import layer_class
+from kir.modeling.registry import KERAS_PACKAGES, Configurable
 from kir.ops.elementwise import HardSigmoid
-from kir.registry import KERAS_PACKAGES, Configurable
-from kir.trace import emit
 
 Activation = Callable[..., Any]
 

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from kir.arguments import choice, integer, number
 from kir.errors import InvalidArgumentError
-from kir.types import DType, as_dtype
+from kir.ir.types import DType, as_dtype
+from kir.support.arguments import choice, integer, number
 
 OWNER = "kir.config"  # whose arguments the messages speak of
 DATA_FORMATS = ("channels_first", "channels_last")

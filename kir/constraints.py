@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kir import config
-from kir.arguments import integers, number, ordered
 from kir.errors import ShapeError
-from kir.registry import Configurable, Registry
+from kir.modeling.registry import Configurable, Registry
+from kir.support.arguments import integers, number, ordered
 
 Array: TypeAlias = npt.NDArray[Any]
 Axis: TypeAlias = int | Sequence[int]

@@ -1,7 +1,7 @@
 """Keras's initializers: the first values of weights, as NumPy arrays.
 
-Each is called with a shape and a dtype (anything that `kir.types.as_dtype` takes; None is `kir.config.floatx()`). With
-an integer seed the values are those of Keras's NumPy backend, bit for bit. Without one, the seed is the next of
+Each is called with a shape and a dtype (anything that `kir.ir.types.as_dtype` takes; None is `kir.config.floatx()`).
+With an integer seed the values are those of Keras's NumPy backend, bit for bit. Without one, the seed is the next of
 `kir.config.next_seed()`, taken when the initializer is made: a script builds the same weights at every run. As in
 Keras, an initializer that is called twice gives the same values twice.
 
@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kir import config
-from kir.arguments import boolean, choice, integers, number, ordered
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.registry import Configurable, Registry
-from kir.types import as_dtype
+from kir.ir.types import as_dtype
+from kir.modeling.registry import Configurable, Registry
+from kir.support.arguments import boolean, choice, integers, number, ordered
 from kir.windows import make_window
 
 Array: TypeAlias = npt.NDArray[Any]

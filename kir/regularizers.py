@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from kir import config
-from kir.arguments import choice, number
 from kir.errors import ShapeError
-from kir.registry import Configurable, Registry
-from kir.types import as_dtype
+from kir.ir.types import as_dtype
+from kir.modeling.registry import Configurable, Registry
+from kir.support.arguments import choice, number
 
 ORTHOGONAL_MODES = ("rows", "columns")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import InvalidArgumentError
-from kir.op import Array
+from kir.ir.op import Array
 
 # The coefficients of sums of cosines: a₀ - a₁ cos x + a₂ cos 2x - …
 COSINE_SUMS: dict[str, tuple[float, ...]] = {

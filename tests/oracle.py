@@ -10,12 +10,13 @@ import keras
 import numpy as np
 import onnxruntime
 
-from kir import Model, interpreter, layers, passes
+from kir import Model, layers, passes
 from kir import backend as K
 from kir.exporters.onnx_file import to_model_proto
 from kir.layers import Input
-from kir.lower import lower
-from kir.structure import flatten
+from kir.modeling.lower import lower
+from kir.numerics import interpreter
+from kir.support.trees import flatten
 
 Array = np.ndarray[Any, Any]
 # A shape without the batch (None or a name for unknown sizes), and perhaps a dtype behind it.

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 import kir.layers
-from kir.layers.base import Layer, own_arguments
 from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
+from kir.modeling.layer import Layer, own_arguments
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

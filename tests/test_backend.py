@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kir import backend as K
-from kir.dims import symbol
 from kir.errors import InvalidArgumentError, KirError, ShapeError, TraceError
-from kir.graph import Graph
-from kir.interpreter import run
-from kir.ops.structural import Input, Output
-from kir.trace import Tensor, Tracer
-from kir.types import TensorType, as_dtype
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.ir.trace import Tensor, Tracer
+from kir.ir.types import TensorType, as_dtype
+from kir.numerics.interpreter import run
 
 ops = keras.ops
 BATCH = symbol("batch")

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from kir.collector import without_garbage_collection
+from kir.support.garbage_collection import without_garbage_collection
 
 
 def test_the_collector_is_off_in_the_block_and_on_after_it() -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kir.dims import (
+from kir.errors import ShapeError
+from kir.ir.dims import (
     MAX_NESTING,
     Dim,
     Sym,
@@ -27,8 +28,7 @@ from kir.dims import (
     substitute,
     symbol,
 )
-from kir.errors import ShapeError
-from kir.types import parse_type
+from kir.ir.types import parse_type
 
 A, B, C, BATCH = symbol("a"), symbol("b"), symbol("c"), symbol("batch")
 

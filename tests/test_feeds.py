@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 from kir import Model, layers
-from kir.cost import ELEMENT_WORK, run_cost
-from kir.dims import symbol
 from kir.errors import ShapeError
-from kir.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
-from kir.graph import Graph, Value
-from kir.interpreter import run
-from kir.lower import lower
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.structural import Data, Input, Output, constant
+from kir.ir.types import DType, parse_type
+from kir.modeling.lower import lower
+from kir.numerics.cost import ELEMENT_WORK, run_cost
+from kir.numerics.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
+from kir.numerics.interpreter import run
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow, Relu
 from kir.ops.linear import MatMul
 from kir.ops.recurrent import RNN
 from kir.ops.shape import Gather, OneHot, Reshape, Slice, TopK
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Data, Input, Output, constant
-from kir.types import DType, parse_type
 
 
 def graph_of(*types: str) -> tuple[Graph, list[Value]]:
@@ -54,9 +54,9 @@ def test_what_is_work_enough_runs_twice(type: str, batches: tuple[int, int], mon
     wanted = choose_sizes(graph)
     work = [run_cost(graph, sizes).work for sizes in wanted]
     assert work[:2] == [batch * 3 * (ELEMENT_WORK + 1) for batch in batches]
-    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", sum(work))
+    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", sum(work))
     assert choose_sizes(graph) == wanted
-    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", sum(work) - 1)
+    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", sum(work) - 1)
     assert choose_sizes(graph) == wanted[:2]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kir import Input, Sequential, files
+from kir import Input, Sequential
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.arrays import write_arrays
 from kir.exporters.picture import Picture
@@ -25,8 +25,9 @@ from kir.exporters.picture.errors import save_error_page
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.exporters.script import export_script
 from kir.exporters.weights import save_weights
-from kir.files import Companion, check_target, replacing, scratch_folder, short_name
 from kir.layers import Dense
+from kir.support import files
+from kir.support.files import Companion, check_target, replacing, scratch_folder, short_name
 
 MODEL = Sequential([Input((40,), name="x"), Dense(40, name="y")], name="small")
 IS_ROOT = os.geteuid() == 0

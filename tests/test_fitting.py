@@ -11,15 +11,15 @@ import pytest
 
 from kir import Input, Model
 from kir.cli import main
-from kir.dims import symbol
 from kir.errors import KirError, ShapeError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import export_model
-from kir.fitting import build_fitting, given_sizes
 from kir.importers.keras_file import load_keras_model
 from kir.importers.script import load_script
-from kir.lower import bind_input_shapes, lower
-from kir.types import join_sizes
+from kir.ir.dims import symbol
+from kir.ir.types import join_sizes
+from kir.modeling.divisible_sizes import build_fitting, given_sizes
+from kir.modeling.lower import bind_input_shapes, lower
 
 FACTORS = pytest.mark.filterwarnings("ignore:the layers fit only where:UserWarning")
 

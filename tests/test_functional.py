@@ -11,7 +11,7 @@ import pytest
 from kir import backend as K
 from kir import layers
 from kir.errors import KirError
-from kir.operation import Operation
+from kir.modeling.operation import Operation
 
 
 @pytest.mark.parametrize(

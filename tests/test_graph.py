@@ -8,14 +8,14 @@ import networkx as nx
 import pytest
 
 from kir import passes
-from kir.dims import parse_dim, symbol
 from kir.errors import GraphError, KirError, ShapeError
-from kir.graph import Graph, Node, Origin, Provenance, Use, Value
-from kir.op import Op
+from kir.ir.dims import parse_dim, symbol
+from kir.ir.graph import Graph, Node, Origin, Provenance, Use, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import DType, TensorType, parse_type
 from kir.ops.elementwise import Add, Neg, Relu
 from kir.ops.shape import Concat, Pad, Reshape, Slice, Split, Tile
-from kir.ops.structural import Input, Output, constant
-from kir.types import DType, TensorType, parse_type
 
 BATCH = symbol("batch")
 

@@ -18,7 +18,7 @@ import pytest
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from kir.cli import _run
-from kir.limits import MAX_NODES
+from kir.support.limits import MAX_NODES
 from tests.importers.keras_file import hostile
 
 FOUND = Path(__file__).parent / "hostile"
@@ -247,8 +247,8 @@ def test_memory(folder: Path, tmp_path: Path) -> None:
 
 def test_large_models_are_run_with_fewer_inputs(tmp_path: Path) -> None:
     """What takes over 1 GiB for each sample is verified with batches of 1 and 2, and not of 7."""
-    from kir.feeds import choose_sizes
     from kir.importers.onnx_file import import_graph
+    from kir.numerics.feeds import choose_sizes
 
     wide = model([node("Relu", ["x"], ["big"])], ("batch", 30_000_000))
     assert choose_sizes(import_graph(wide)) == [{"batch": 1}, {"batch": 2}]
@@ -263,8 +263,8 @@ ORDINARY: dict[str, Callable[[], ModelProto]] = {
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_large_images_and_sequences_are_run(name: str) -> None:
-    from kir.cost import require_runnable
     from kir.importers.onnx_file import import_graph
+    from kir.numerics.cost import require_runnable
 
     made = ORDINARY[name]()
     made.graph.node.pop()  # what adds the sum to an input of this size
@@ -274,8 +274,8 @@ def test_large_images_and_sequences_are_run(name: str) -> None:
 
 def test_what_is_kept_of_outputs_counts() -> None:
     """Each run gives them anew, and they are compared."""
-    from kir.cost import FLOAT_BYTES, OUTPUT_ARRAYS, run_cost
     from kir.importers.onnx_file import import_graph
+    from kir.numerics.cost import FLOAT_BYTES, OUTPUT_ARRAYS, run_cost
 
     small, large = (run_cost(import_graph(model([node("Relu", ["x"], ["big"])], (size,))), {}) for size in (1, 1001))
     assert large.bytes - small.bytes >= 1000 * OUTPUT_ARRAYS * FLOAT_BYTES

@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FRAMEWORKS = ("keras", "tensorflow", "torch", "jax")
 FORMATS = ("onnx", "onnxruntime")
-REACH_OUT = ("kir/__init__.py", "kir/graph.py", "kir/model.py", "kir/saving.py", "kir/verify.py")
+REACH_OUT = (
+    "kir/__init__.py",
+    "kir/ir/graph.py",
+    "kir/modeling/model.py",
+    "kir/modeling/saving.py",
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ class Rule:
 RULES = [
     Rule("kir/**/*.py", FORMATS + FRAMEWORKS),
     Rule("kir/**/*.py", ("kir.exporters", "kir.importers"), deferred_in=REACH_OUT),
-    Rule("kir/**/*.py", ("kir.cli",), deferred_in=("kir/program.py",)),
+    Rule("kir/**/*.py", ("kir.cli",), deferred_in=("kir/support/program.py",)),
     Rule("kir/**/*.py", ("exporters", "importers", "cli", "tests", "models")),
-    Rule("kir/ops/**/*.py", ("kir.layers", "kir.model", "kir.passes")),
-    Rule("kir/passes/**/*.py", ("kir.layers", "kir.model", "kir.lift")),
+    Rule("kir/ops/**/*.py", ("kir.layers", "kir.modeling.model", "kir.passes")),
+    Rule("kir/passes/**/*.py", ("kir.layers", "kir.modeling.model", "kir.lift")),
     Rule("kir/layers/**/*.py", ("kir.lift",)),
     Rule("exporters/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
     Rule("importers/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),

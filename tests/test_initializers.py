@@ -14,7 +14,7 @@ from keras.src.initializers import ALL_OBJECTS_DICT as KERAS_NAMES
 
 from kir import config, initializers
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.types import DType
+from kir.ir.types import DType
 
 FAN_SCALED = ["GlorotUniform", "GlorotNormal", "LecunUniform", "LecunNormal", "HeUniform", "HeNormal"]
 FIXED: list[tuple[str, dict[str, Any]]] = [

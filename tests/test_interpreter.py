@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
 from kir.errors import ShapeError
-from kir.graph import Graph, Node
-from kir.interpreter import Plan, run, run_all
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Node
+from kir.ir.structural import Data, Input, Output, constant
+from kir.ir.types import DType, parse_type
+from kir.numerics.interpreter import Plan, run, run_all
 from kir.ops.elementwise import Add, Cast, Exp, Mul, Neg
 from kir.ops.shape import Reshape
-from kir.ops.structural import Data, Input, Output, constant
-from kir.types import DType, parse_type
 
 BATCH = symbol("batch")
 

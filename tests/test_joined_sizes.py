@@ -10,11 +10,11 @@ import pytest
 
 from kir import Input, Model
 from kir import backend as K
-from kir.dims import symbol
 from kir.errors import ShapeError
 from kir.exporters.pipeline import export_model
+from kir.ir.dims import symbol
+from kir.ir.types import broadcast_dim, join_sizes
 from kir.layers import LSTM, Add, Concatenate, Dense, Dot, Flatten, Masking, Reshape
-from kir.types import broadcast_dim, join_sizes
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kir import limits
+from kir.support import limits
 
 PAGE = Path(__file__).parent.parent / "docs" / "limits.md"
 

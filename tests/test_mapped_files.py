@@ -17,9 +17,9 @@ from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_model, export_reference
 from kir.exporters.script import export_script
 from kir.importers.onnx_file import import_graph
+from kir.ir.op import Array
 from kir.layers import Dense
-from kir.mapped_files import is_mapped, map_array, map_file, require_unchanged
-from kir.op import Array
+from kir.support.mapped_files import is_mapped, map_array, map_file, require_unchanged
 
 BYTES = 1 << 20
 

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from kir import Input, Model, Sequential, interpreter, layers, naming
+from kir import Input, Model, Sequential, layers
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import Add, Concatenate, Dense, Dropout, Flatten, Lambda
-from kir.lower import bind_input_shapes, lower
+from kir.modeling.lower import bind_input_shapes, lower
+from kir.numerics import interpreter
+from kir.support import naming
 from tests.oracle import assert_matches_keras, build_both, draw_feeds
 
 # Topologies, each written once for both libraries: `library` has the layers, `Model` and `Sequential`, and `ops`.

@@ -6,14 +6,13 @@ from textwrap import dedent
 
 import numpy as np
 
-from kir.graph import Graph, Origin
+from kir.ir.graph import Graph, Origin, print_graph
+from kir.ir.structural import Data, Input, Output, constant
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Add, Clip, Relu
 from kir.ops.linear import Dense
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
 from kir.ops.shape import Concat, Reshape, Slice, Split
-from kir.ops.structural import Data, Input, Output, constant
-from kir.printer import print_graph
-from kir.types import parse_type
 
 
 def text(block: str) -> str:

@@ -63,7 +63,7 @@ def files(folder: Path) -> set[str]:
 
 AT_IMPORT = """
 import signal, sys
-from kir.program import main
+from kir.support.program import main
 
 class Interrupt:
     left = int(sys.argv.pop(1))

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from kir import Input, Model, passes
 from kir import backend as K
 from kir.exporters.pipeline import export_model
-from kir.functional import KerasTensor
-from kir.interpreter import run
 from kir.layers import (
     GRU,
     LSTM,
@@ -34,7 +32,9 @@ from kir.layers import (
     Reshape,
     SpatialDropout1D,
 )
-from kir.naming import reset_names
+from kir.modeling.functional import KerasTensor
+from kir.numerics.interpreter import run
+from kir.support.naming import reset_names
 
 ACTIVATIONS = [
     "relu",

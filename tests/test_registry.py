@@ -8,7 +8,7 @@ import pytest
 
 from kir import constraints, initializers, regularizers
 from kir.errors import InvalidArgumentError
-from kir.registry import Configurable, Registry, argument_names
+from kir.modeling.registry import Configurable, Registry, argument_names
 
 KINDS = [(initializers, "initializer"), (regularizers, "regularizer"), (constraints, "constraint")]
 

@@ -15,13 +15,13 @@ from kir import Input, Sequential
 from kir.errors import FormatError, ScriptError
 from kir.exporters.onnx_file.inspect import inspect_file
 from kir.exporters.onnx_file.session import make_session
-from kir.graph import Graph
 from kir.importers.arrays import load_npy, load_npz, load_safetensors
 from kir.importers.keras_file import load_keras_model
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import run_script
+from kir.ir.graph import Graph
 from kir.layers import Dense
-from kir.limits import MAX_SCRIPT_BYTES
+from kir.support.limits import MAX_SCRIPT_BYTES
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "a.onnx": import_graph,

@@ -9,28 +9,20 @@ import numpy as np
 import pytest
 
 from kir.errors import ShapeError
-from kir.graph import Graph, Node
-from kir.interpreter import Plan
-from kir.op import Array, Op
+from kir.ir.graph import Graph, Node
+from kir.ir.op import Array, Op
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import TensorType, parse_type
+from kir.numerics.compare import compare
+from kir.numerics.interpreter import Plan
+from kir.numerics.rounding import MULTIPLE, Expected, RandomRounding, measure
+from kir.numerics.rounding_sizes import EXACT, SIZES, epsilon, sum_of_squared_partial_sums
 from kir.ops import all_ops
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.nn import LogSoftmax
 from kir.ops.reduce import ArgMax, ReduceL2, ReduceSum
-from kir.ops.structural import Input, Output, constant
-from kir.rounding import (
-    _SIZES,
-    EXACT,
-    MULTIPLE,
-    Expected,
-    RandomRounding,
-    epsilon,
-    measure,
-    sum_of_squared_partial_sums,
-)
-from kir.types import TensorType, parse_type
-from kir.verify import compare
 
 
 def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0, threads: int = 1) -> dict[str, Expected]:
@@ -84,7 +76,7 @@ def test_a_convolution_is_rounded_as_the_product_that_it_is() -> None:
     generator = np.random.default_rng(0)
     x, kernel = generator.standard_normal((2, 6, 4, 5)), generator.standard_normal((3, 6, 4, 5))
     op = Conv((1, 1), (1, 1), 1, (0,) * 4)
-    size = _SIZES[Conv](op, op.eval(x, kernel), x, kernel).reshape(2, 3)
+    size = SIZES[Conv](op, op.eval(x, kernel), x, kernel).reshape(2, 3)
     rows, columns = x.reshape(2, -1), kernel.reshape(3, -1).T
     expected = np.sqrt(sum_of_squared_partial_sums(rows, columns, blocks=1)) + np.abs(rows @ columns)
     np.testing.assert_allclose(size, expected)
@@ -94,10 +86,10 @@ def test_groups_of_a_convolution_are_rounded_on_their_own() -> None:
     generator = np.random.default_rng(0)
     x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 4, 6), (6, 2, 3), (6,)))
     both = Conv((1,), (1,), 2, (1, 1))
-    size = _SIZES[Conv](both, both.eval(x, kernel, bias), x, kernel, bias)
+    size = SIZES[Conv](both, both.eval(x, kernel, bias), x, kernel, bias)
     alone = Conv((1,), (1,), 1, (1, 1))
     parts = [(x[:, :2], kernel[:3], bias[:3]), (x[:, 2:], kernel[3:], bias[3:])]
-    expected = [_SIZES[Conv](alone, alone.eval(*part), *part) for part in parts]
+    expected = [SIZES[Conv](alone, alone.eval(*part), *part) for part in parts]
     np.testing.assert_allclose(size, np.concatenate(expected, axis=1))
 
 

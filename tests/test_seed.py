@@ -11,7 +11,7 @@ from kir import Input, Model, Sequential, passes
 from kir import backend as K
 from kir.exporters.onnx_file import to_model_proto
 from kir.layers import LSTM, Dense, Dropout, Flatten, Lambda, Masking, Permute, RepeatVector, Reshape
-from kir.lower import lower
+from kir.modeling.lower import lower
 from tests.oracle import draw_feeds
 
 # fmt: off

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kir.dims import symbol
 from kir.errors import FormatError
-from kir.graph import Graph, Origin
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Origin
+from kir.ir.serialize import load_graph, save_graph
+from kir.ir.structural import Constant, Data, Input, Output, constant
+from kir.ir.types import DType, parse_type
 from kir.ops.elementwise import Cast, Celu, Elu, LeakyRelu, Relu
 from kir.ops.linear import Dense
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Reshape, Slice, Split
-from kir.ops.structural import Constant, Data, Input, Output, constant
-from kir.serialize import load_graph, save_graph
-from kir.types import DType, parse_type
 from tests.ops.cases import Case, all_cases
 
 Structure = dict[str, Any]
@@ -371,7 +371,7 @@ def test_members_that_claim_the_same_bytes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_structure_of_a_huge_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kir.serialize.MAX_STRUCTURE_BYTES", 10)
+    monkeypatch.setattr("kir.ir.serialize.MAX_STRUCTURE_BYTES", 10)
     assert_refused(write(tmp_path / "graph.kir", structure_of(), {}), r"bytes; expected at most 10")
 
 

@@ -13,9 +13,9 @@ from rich.console import Console
 import kir
 from kir import Input, Model, Sequential, layers
 from kir import backend as K
-from kir.naming import reset_names
-from kir.operation import Operation
-from kir.summary import format_bytes, print_summary, summarize
+from kir.modeling.operation import Operation
+from kir.modeling.summary import format_bytes, print_summary, summarize
+from kir.support.naming import reset_names
 
 
 @pytest.fixture

@@ -19,15 +19,25 @@ from onnx import numpy_helper
 from kir import Model, layers, passes
 from kir.errors import FormatError, MismatchError, ProviderError
 from kir.exporters.onnx_file import export_graph, to_model_proto
-from kir.feeds import choose_runs, find_use
-from kir.graph import Graph, Origin, Value
+from kir.exporters.onnx_file.verify.bisect import bisect
+from kir.exporters.onnx_file.verify.file import verify_file
+from kir.exporters.onnx_file.verify.training import check_training
+from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Data, Output, constant
+from kir.ir.structural import Input as InputOp
+from kir.ir.types import DType, parse_type
 from kir.layers import GRU as GRULayer
 from kir.layers import LSTM as LSTMLayer
 from kir.layers import Bidirectional, Input, Masking
 from kir.layers import Dense as DenseLayer
-from kir.lower import lower
-from kir.model import Sequential
-from kir.op import Array, Op
+from kir.modeling.lower import lower
+from kir.modeling.model import Sequential
+from kir.numerics.compare import compare, verify_graphs
+from kir.numerics.feeds import choose_runs, find_use
+from kir.numerics.report import Divergence, OutputReport, VerificationReport
+from kir.numerics.rounding import Expected
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import (
     Add,
@@ -55,21 +65,6 @@ from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import ArgMax, ReduceMean, ReduceMin, ReduceSum
 from kir.ops.shape import Concat, Gather, Transpose
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Data, Output, constant
-from kir.ops.structural import Input as InputOp
-from kir.rounding import Expected
-from kir.types import DType, parse_type
-from kir.verify import (
-    Divergence,
-    OutputReport,
-    VerificationReport,
-    bisect,
-    check_training,
-    compare,
-    verify_file,
-    verify_graphs,
-    verify_onnx_files,
-)
 from tests.ops.cases import Case, all_cases
 
 SIGMOID, TANH = ("Sigmoid", 0.0, 0.0), ("Tanh", 0.0, 0.0)
@@ -548,10 +543,10 @@ def test_equal_seeds_give_equal_reports_and_others_do_not() -> None:
 
 
 def test_a_large_model_runs_with_two_batches_and_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kir.feeds.ENOUGH_WORK", 0)
+    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", 0)
     alone = verify(cnn())
     assert alone.outputs[0].shapes == ((1, 10), (2, 10))
-    monkeypatch.setattr("kir.verify.THREADED_WORK", 0)
+    monkeypatch.setattr("kir.numerics.compare.THREADED_WORK", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     assert verify(cnn()).to_json()["outputs"][0]["allowed"] == alone.to_json()["outputs"][0]["allowed"]
     assert not verify(cnn(), cnn(scaled("conv_1/kernel", 1.001))).passed
@@ -672,7 +667,7 @@ def test_training_exports_pass(rate: float, noise_shape: tuple[int, ...] | None,
 
 def test_training_exports_pass_where_memory_is_enough_for_one_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = dropping(0.5)
-    monkeypatch.setattr("kir.cost.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
+    monkeypatch.setattr("kir.numerics.cost.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
     assert len(choose_runs(graph)) == 1
     report = verify_file(graph, model_of(graph))
     assert report.passed, str(report)

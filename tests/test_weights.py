@@ -14,7 +14,7 @@ from kir import Input, Model, layers
 from kir.errors import FormatError
 from kir.importers.script import load_script
 from kir.layers import Dense
-from kir.naming import reset_names
+from kir.support.naming import reset_names
 
 
 def build(module, layers):  # type: ignore[no-untyped-def]

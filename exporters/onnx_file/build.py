@@ -9,17 +9,17 @@ from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProt
 from onnx.defs import onnx_opset_version
 
 import kir
-from kir.caching import cached
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import TensorType, as_dtype
 from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Constant, Input, Output
-from kir.types import TensorType, as_dtype
+from kir.support.caching import cached
 
 OLDEST_OPSET = 13
 

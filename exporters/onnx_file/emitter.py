@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
-from kir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.names import join
-from kir.graph import Origin
-from kir.naming import Names
-from kir.types import DType, Shape, TensorType
+from kir.ir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
+from kir.ir.graph import Origin
+from kir.ir.types import DType, Shape, TensorType
+from kir.support.naming import Names
 
 Array = np.ndarray[Any, Any]
 

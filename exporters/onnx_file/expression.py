@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
-from kir.types import DType
+from kir.ir.types import DType
 
 Number = float | Sequence[float]
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kir.exporters.onnx_file.expression import Expression
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import DType
 from kir.ops.elementwise import (
     SELU_ALPHA,
     SELU_SCALE,
@@ -42,7 +43,6 @@ from kir.ops.elementwise import (
     Tan,
     ThresholdedRelu,
 )
-from kir.types import DType
 
 # Exponentials and logarithms
 

@@ -26,9 +26,8 @@ from kir.errors import CrashError, FormatError
 from kir.exporters.onnx_file.probe import expose, load_model
 from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
-from kir.files import scratch_folder
-from kir.mapped_files import map_pages
-from kir.regular_files import open_regular
+from kir.support.files import scratch_folder
+from kir.support.mapped_files import map_pages
 from kir.support.protobuf import (
     DELIMITED,
     BrokenMessageError,
@@ -38,6 +37,7 @@ from kir.support.protobuf import (
     field_number,
     walk_fields,
 )
+from kir.support.regular_files import open_regular
 
 # Smaller files run fast as they are.
 MIN_MAPPED_BYTES = 64 << 20

@@ -6,9 +6,9 @@ The names of inputs and outputs are the user's and stay exactly as they are; eve
 from __future__ import annotations
 
 from kir.errors import GraphError
-from kir.graph import Graph
-from kir.naming import Names
-from kir.ops.structural import Input, Output
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.support.naming import Names
 
 
 def join(path: str, name: str) -> str:

@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from kir.errors import FormatError
 from kir.exporters.onnx_file.external import require_inside
-from kir.rounding import epsilon
+from kir.numerics.rounding_sizes import epsilon
 from kir.support.onnx_files import parse_file, parse_model
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})

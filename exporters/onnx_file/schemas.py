@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from onnx import NodeProto, defs
 
-from kir.caching import cached
 from kir.exporters.onnx_file.emitter import onnx_dtype
-from kir.types import DType
+from kir.ir.types import DType
+from kir.support.caching import cached
 
 _TEXTS = {DType.FLOAT32: "tensor(float)", DType.FLOAT64: "tensor(double)"}
 _DTYPES = {_TEXTS.get(dtype, f"tensor({dtype.keras_name})"): dtype for dtype in DType}

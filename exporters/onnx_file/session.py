@@ -31,9 +31,9 @@ from kir.errors import (
     UnsupportedError,
 )
 from kir.exporters.onnx_file.worker import Worker, shared_worker
-from kir.mapped_files import require_unchanged
-from kir.naming import decoded
-from kir.regular_files import require_regular
+from kir.support.mapped_files import require_unchanged
+from kir.support.naming import decoded
+from kir.support.regular_files import require_regular
 
 Array = np.ndarray[Any, Any]
 ModelFile = Path | bytes  # a file, or a serialized model

@@ -208,7 +208,7 @@ def _leave_no_traces() -> None:
     import resource
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGBUS, signal.SIG_DFL)  # of `kir.mapped_files`, whose handler may wait for a lock
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)  # of `kir.support.mapped_files`, whose handler may wait for a lock
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 

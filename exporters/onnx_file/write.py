@@ -25,11 +25,11 @@ from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
-from kir.files import Companion, behind_links, replacing, short_name
-from kir.graph import Graph
-from kir.limits import MAX_MESSAGE_BYTES
-from kir.mapped_files import require_unchanged
-from kir.naming import decoded
+from kir.ir.graph import Graph
+from kir.support.files import Companion, behind_links, replacing, short_name
+from kir.support.limits import MAX_MESSAGE_BYTES
+from kir.support.mapped_files import require_unchanged
+from kir.support.naming import decoded
 from kir.support.protobuf import Message, field_head
 
 CHUNK_BYTES = 1 << 20
@@ -85,7 +85,7 @@ def export_graph(
     """Writes a graph as an ONNX file. The same graph gives the same bytes.
 
     The file is written beside the target and renamed: a failure leaves what was there untouched. So does an end by
-    force: a model and its external data change together, see `kir.files`.
+    force: a model and its external data change together, see `kir.support.files`.
 
     Args:
         graph: what to write.

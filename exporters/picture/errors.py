@@ -9,16 +9,16 @@ from kir.exporters.picture.diagram import PARTS
 from kir.exporters.picture.html import write_html
 from kir.exporters.picture.ops_view import ops_diagram
 from kir.exporters.picture.stages import Stage
-from kir.files import replacing
-from kir.graph import Graph, Node, Value
-from kir.verify import OutputReport
+from kir.ir.graph import Graph, Node, Value
+from kir.numerics.report import OutputReport
+from kir.support.files import replacing
 
 # From this part of the allowed error on, a node is worth a look although it passes.
 NEAR = 0.5
 
 
 def save_error_page(path: Path, graph: Graph, errors: Mapping[Value, OutputReport]) -> None:
-    """Writes the page for a graph that was exported, with the errors that `kir.verify.node_errors` measured.
+    """Writes the page for a graph that was exported, with the errors that `kir.numerics.compare.node_errors` measured.
 
     Raises:
         FormatError: the file cannot be written.

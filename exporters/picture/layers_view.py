@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
-from kir.functional import Call, KerasTensor
-from kir.layers.base import Layer
-from kir.layers.input import InputLayer
-from kir.layers.weight import Weight
-from kir.model import Model
-from kir.operation import Operation
-from kir.structure import flatten
-from kir.summary import shown_arguments
+from kir.modeling.functional import Call, KerasTensor
+from kir.modeling.input import InputLayer
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
+from kir.modeling.operation import Operation
+from kir.modeling.summary import shown_arguments
+from kir.modeling.weight import Weight
+from kir.support.trees import flatten
 
 
 def layers_diagram(model: Model, shown: frozenset[str], expand_nested: bool = False) -> Diagram:
@@ -114,7 +114,7 @@ def kind_of_layer(layer: Layer) -> str:
     if isinstance(layer, Operation):
         return "elementwise"
     package, _, group = type(layer).__module__.rpartition(".")
-    return group if package == "kir.layers" else "custom"
+    return group if package in ("kir.layers", "kir.modeling") else "custom"
 
 
 def _class_of(layer: Layer) -> str:

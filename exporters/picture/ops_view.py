@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
-from kir.graph import Graph, Node, Value
-from kir.op import input_names
-from kir.ops.structural import Constant, Input, Output
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import input_names
+from kir.ir.structural import Constant, Input, Output
 
 # Constants up to this many elements show their numbers instead of their type.
 MAX_SHOWN_ELEMENTS = 4

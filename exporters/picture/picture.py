@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from kir import passes as all_passes
-from kir.collector import without_garbage_collection
 from kir.errors import InvalidArgumentError
 from kir.exporters.picture.diagram import PARTS, Diagram, parse_parts
 from kir.exporters.picture.dot import write_dot
@@ -22,9 +21,10 @@ from kir.exporters.picture.png import write_png
 from kir.exporters.picture.scene import Scene, beside, make_scene
 from kir.exporters.picture.stages import Stage, compare, pipeline_stages
 from kir.exporters.picture.svg import write_svg
-from kir.files import replacing
-from kir.graph import Graph
-from kir.model import Model
+from kir.ir.graph import Graph
+from kir.modeling.model import Model
+from kir.support.files import replacing
+from kir.support.garbage_collection import without_garbage_collection
 
 VIEWS = ("layers", "ops")
 DIRECTIONS = ("TB", "LR")

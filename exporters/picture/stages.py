@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kir import passes
 from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram
 from kir.exporters.picture.ops_view import NO_SOURCES, ops_diagram
-from kir.graph import Graph
+from kir.ir.graph import Graph
 
 
 @dataclass(slots=True)

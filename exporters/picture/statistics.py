@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.op import Array
+from kir.ir.op import Array
 
 BINS = 32
 # Larger arrays are sampled evenly: 200,000 numbers give every figure to within a fraction of a percent.

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from kir import backend as K
-from kir.dims import Dim
 from kir.errors import KirError
-from kir.graph import Graph, Node, Value
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Input
+from kir.ir.trace import Tensor, Tracer
+from kir.ir.types import TensorType
 from kir.lift.arrays import is_same_array
-from kir.op import Op
 from kir.ops import elementwise, linear, nn, reduce, shape
-from kir.ops.structural import Constant, Input
-from kir.trace import Tensor, Tracer
-from kir.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from kir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
 from kir.exporters.script.calls import Call, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
 from kir.exporters.script.text import INDENT, WIDTH, Identifiers, Piece, call, flat, mapping, quote, sequence, statement
 from kir.exporters.script.values import Values
-from kir.graph import Node, Origin, Value
-from kir.naming import snake_case
-from kir.op import Op
-from kir.ops.structural import Constant
+from kir.ir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
+from kir.ir.graph import Node, Origin, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant
+from kir.support.naming import snake_case
 
 # Lists of more values are indexed and not unpacked.
 MAX_UNPACKED = 4
@@ -170,7 +170,7 @@ class FunctionWriter:
         keywords: list[tuple[str, Piece]] = [] if label is None else [("label", quote(label))]
         if value in self.bound and origin is not None:
             keywords.append(("origin", origin_piece(self.script, origin)))
-        return call(self.script.use("kir.trace", "constant"), [stored], keywords)
+        return call(self.script.use("kir.ir.trace", "constant"), [stored], keywords)
 
     # Calls
 
@@ -217,7 +217,7 @@ class FunctionWriter:
             return call(self.script.use("kir.backend.dispatch", "emit_source"), [self._op(node.op)])
         if all(isinstance(value.node.op, Constant) for value in given):
             self._bring(given[0], always=True)
-        self.script.use("kir.trace", "emit")
+        self.script.use("kir.ir.trace", "emit")
         return call("emit", [self._op(node.op), *[self._text(value) for value in node.inputs]])
 
     def _op(self, op: Op) -> Piece:
@@ -245,7 +245,7 @@ class FunctionWriter:
         text = self._size_text(dim)
         if text is not None:
             return text
-        return call(self.script.use("kir.dims", "parse_dim"), [quote(str(dim))])
+        return call(self.script.use("kir.ir.dims", "parse_dim"), [quote(str(dim))])
 
     def _size_text(self, dim: Dim) -> str | None:
         if isinstance(dim, int):
@@ -280,7 +280,7 @@ class FunctionWriter:
         if a is None or b is None:
             return None
         if isinstance(atom, Min):
-            return f"{self.script.use('kir.dims', 'minimum')}({a}, {b})"
+            return f"{self.script.use('kir.ir.dims', 'minimum')}({a}, {b})"
         assert isinstance(atom, FloorDiv), "an operation on sizes must be handled"
         bracketed = [f"({text})" if " " in text else text for text in (a, b)]
         return f"({bracketed[0]} // {bracketed[1]})"
@@ -312,7 +312,7 @@ class FunctionWriter:
 
 def origin_piece(script: Script, origin: Origin) -> Piece:
     """The constructor call of an origin."""
-    return call(script.use("kir.graph", "Origin"), [quote(origin.path), quote(origin.layer)])
+    return call(script.use("kir.ir.graph", "Origin"), [quote(origin.path), quote(origin.layer)])
 
 
 def _signature(name: str, parameters: Sequence[Piece]) -> list[str]:

@@ -16,8 +16,6 @@ from typing import Any
 from onnx import defs
 
 from kir import layers, passes
-from kir.call_order import unique_names
-from kir.dims import Sym
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
 from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
@@ -25,19 +23,21 @@ from kir.exporters.script.same_file import gives
 from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
-from kir.graph import Graph, Node, Origin, Value
-from kir.layers.base import Layer
-from kir.layers.input import InputLayer
+from kir.ir.dims import Sym
+from kir.ir.graph import Graph, Node, Origin, Value
+from kir.ir.op import Array
+from kir.ir.structural import Constant, Input, Output
 from kir.lift.recognise import Recognised, Recogniser
 from kir.lift.recurrent import assemble_recurrent_model
-from kir.model import Model
-from kir.naming import unique
-from kir.op import Array
+from kir.modeling.call_order import unique_names
+from kir.modeling.input import InputLayer
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
+from kir.modeling.weight_names import named_weights, named_weights_of
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Constant, Input, Output
 from kir.passes import Pass
 from kir.passes.fold_constants import fold_constants
-from kir.weight_names import named_weights, named_weights_of
+from kir.support.naming import unique
 
 
 def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> dict[str, Array]:
@@ -391,7 +391,7 @@ class _GraphWriter:
         if self._is_lambda(unit) and (self.is_foreign or (origin is not None and origin.path == name)):
             self.script.use("kir.layers", "Lambda")
             return call("Lambda", [function], [("name", quote(name))])
-        self.script.use("kir.functional", "Traced")
+        self.script.use("kir.modeling.operation", "Traced")
         source: list[tuple[str, Piece]] = [] if origin is None else [("origin", origin_piece(self.script, origin))]
         return call("Traced", [function], [*source, ("name", quote(name))])
 
@@ -457,7 +457,7 @@ class _GraphWriter:
 
 
 def _input_ops(layer: InputLayer) -> list[Any]:
-    from kir.trace import Tracer
+    from kir.ir.trace import Tracer
 
     graph = Graph()
     layer.add_input(Tracer(graph), layer.name, {})

@@ -18,20 +18,20 @@ from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter
 from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
 from kir.exporters.script.text import Group, Piece, call, flat, mapping, number, quote, sequence
 from kir.exporters.script.values import Values
-from kir.fitting import input_type
-from kir.functional import Call, KerasTensor
-from kir.graph import Graph, Value
-from kir.layers.base import Layer
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Input as InputOp
+from kir.ir.structural import Output
+from kir.ir.trace import Tensor, Tracer
+from kir.ir.types import BATCH, DType
 from kir.layers.core import Lambda
-from kir.layers.input import InputLayer
-from kir.model import Model, Sequential
-from kir.naming import snake_case
-from kir.operation import Operation
-from kir.ops.structural import Input as InputOp
-from kir.ops.structural import Output
-from kir.structure import flatten, map_structure
-from kir.trace import Tensor, Tracer
-from kir.types import BATCH, DType
+from kir.modeling.divisible_sizes import input_type
+from kir.modeling.functional import Call, KerasTensor
+from kir.modeling.input import InputLayer
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model, Sequential
+from kir.modeling.operation import Operation
+from kir.support.naming import snake_case
+from kir.support.trees import flatten, map_structure
 
 
 def write_model(script: Script, model: Model) -> None:
@@ -190,7 +190,7 @@ class _ModelWriter:
         if layer.name == (f"{prefix}_{count}" if count else prefix):
             self.counted[prefix] += 1
             return Group(f"{self.script.backend(name)}(", items, ")")
-        self.script.use("kir.functional", "Operation")
+        self.script.use("kir.modeling.operation", "Operation")
         made = call("Operation", [self.script.backend(name)], [("name", quote(layer.name))])
         given = Group("(", items, ")")
         if len(given.flat) <= MAX_APPLIED:
@@ -210,7 +210,7 @@ class _ModelWriter:
             if isinstance(tensor, Tensor) and tensor.value not in writer.texts:
                 writer.parameter(tensor.value, "x")
         trace.write(writer, outputs, name)
-        self.script.use("kir.functional", "Operation")
+        self.script.use("kir.modeling.operation", "Operation")
         tensors = dict.fromkeys(self.variables[id(x)] for x in recorded.inputs)
         return applied(call("Operation", [name], [("name", quote(layer.name))]), call("", tensors))
 
@@ -369,7 +369,7 @@ def _size(script: Script, dim: Any, usual: Any) -> Piece:
     named = None if dim.name is None else input_type("", [dim.name], DType.FLOAT32).shape[0]
     if named == dim:
         return quote(dim.name)
-    return call(script.use("kir.dims", "parse_dim"), [quote(str(dim))])
+    return call(script.use("kir.ir.dims", "parse_dim"), [quote(str(dim))])
 
 
 def write_settings(script: Script, *, loses_masks: bool = False) -> None:

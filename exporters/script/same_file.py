@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from kir import passes
 from kir.exporters.onnx_file.build import build
-from kir.graph import Graph
+from kir.ir.graph import Graph
 from kir.lift.arrays import is_same_array
-from kir.lower import lower
-from kir.model import Model
+from kir.modeling.lower import lower
+from kir.modeling.model import Model
 from kir.passes import Pass
 
 

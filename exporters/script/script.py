@@ -6,8 +6,8 @@ import pkgutil
 from pathlib import Path
 
 from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
-from kir.files import Companion
-from kir.op import Array
+from kir.ir.op import Array
+from kir.support.files import Companion
 
 # model.py has its weights in model.0123456789abcdef.safetensors
 WEIGHTS_FILE = Companion(
@@ -102,7 +102,7 @@ class Script:
         if needs_file:
             self._imports.add(("pathlib", "Path"))
         if self.arrays:
-            self.use("kir.model", "load_arrays")
+            self.use("kir.modeling.model", "load_arrays")
         lines = [DOCSTRING, "", *import_lines(self._imports), ""]
         if self.arrays:
             lines += [*statement(f"{ARRAYS} = ", call("load_arrays", [here])), ""]

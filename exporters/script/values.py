@@ -9,15 +9,15 @@ import numpy as np
 
 from kir import activations
 from kir.config import DTypePolicy
-from kir.dims import Sym
 from kir.errors import KirError, UnsupportedError
 from kir.exporters.script.script import Script
 from kir.exporters.script.text import Group, Piece, call, mapping, number, quote, sequence
-from kir.layers.base import Layer, constructor_parameters, to_config
+from kir.ir.dims import Sym
+from kir.ir.types import DType, TensorType
 from kir.layers.wrappers import Bidirectional
-from kir.naming import snake_case
-from kir.registry import Configurable, argument_names, to_plain
-from kir.types import DType, TensorType
+from kir.modeling.layer import Layer, constructor_parameters, to_config
+from kir.modeling.registry import Configurable, argument_names, to_plain
+from kir.support.naming import snake_case
 
 REGISTRIES = ("initializers", "regularizers", "constraints")
 NOT_GIVEN = object()
@@ -52,11 +52,11 @@ class Values:
             case DTypePolicy():
                 return quote(value.name)
             case DType():
-                return f"{self.script.use('kir.types', 'DType')}.{value.name}"
+                return f"{self.script.use('kir.ir.types', 'DType')}.{value.name}"
             case TensorType():
-                return call(self.script.use("kir.types", "parse_type"), [quote(str(value))])
+                return call(self.script.use("kir.ir.types", "parse_type"), [quote(str(value))])
             case Sym():
-                return call(self.script.use("kir.dims", "parse_dim"), [quote(str(value))])
+                return call(self.script.use("kir.ir.dims", "parse_dim"), [quote(str(value))])
             case list():
                 return sequence([self.piece(item, what) for item in value])
             case tuple():

@@ -16,17 +16,17 @@ from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import gives, writes_same_bytes
 from kir.exporters.script.script import WEIGHTS_FILE, Script
 from kir.exporters.weights import write_safetensors
-from kir.files import behind_links, check_target, replacing
-from kir.graph import Graph
 from kir.importers.script import load_script
-from kir.lower import lower
-from kir.mapped_files import require_unchanged
-from kir.model import Model
-from kir.op import Array
-from kir.weight_names import named_weights
+from kir.ir.graph import Graph
+from kir.ir.op import Array
+from kir.modeling.lower import lower
+from kir.modeling.model import Model
+from kir.modeling.weight_names import named_weights
+from kir.support.files import behind_links, check_target, replacing
+from kir.support.mapped_files import require_unchanged
 
 if TYPE_CHECKING:
-    from kir.verify import VerificationReport
+    from kir.numerics.report import VerificationReport
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def export_script(
 
     The script, and a .safetensors file for its weights, whose name begins like the script's and ends in a digest of
     them, are written and verified in a folder beside the target and moved there last: whatever fails, what was there
-    stays as it was. They change together, see `kir.files`.
+    stays as it was. They change together, see `kir.support.files`.
 
     Args:
         subject: what to write. Of a model the layers are written as they are; if it has some of somebody else's, its
@@ -150,7 +150,7 @@ def _write_files(script: Script, weights: dict[str, Array], path: Path) -> str:
 def _verify(
     reference: Graph, script: Path, provider: str, seed: int, progress: Callable[[str], None]
 ) -> tuple[bool, VerificationReport]:
-    from kir.verify import verify_file
+    from kir.exporters.onnx_file.verify.file import verify_file
 
     progress("running the script")
     graph, expected = lower(load_script(script)), reference.copy()

@@ -13,8 +13,6 @@ from typing import Any
 
 from kir import config as settings
 from kir.errors import FormatError
-from kir.fitting import build_fitting
-from kir.graph import Provenance
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import CONFIG, EXPECTED, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
@@ -25,9 +23,11 @@ from kir.importers.keras_file.keras2_layers import turn_kernels
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
 from kir.importers.sections import whole_file
-from kir.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
-from kir.model import Model
-from kir.regular_files import read_regular
+from kir.ir.graph import Provenance
+from kir.modeling.divisible_sizes import build_fitting
+from kir.modeling.model import Model
+from kir.support.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
+from kir.support.regular_files import read_regular
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 MODEL_WEIGHTS = "model_weights"

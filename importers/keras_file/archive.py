@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window, whole_file
-from kir.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, most_unpacked
-from kir.regular_files import open_regular
+from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, most_unpacked
+from kir.support.regular_files import open_regular
 
 CONFIG = "config.json"
 METADATA = "metadata.json"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from kir.errors import FormatError
 from kir.importers.sections import Window
-from kir.limits import MAX_BLOCKS, MAX_CONFIG_BYTES
+from kir.support.limits import MAX_BLOCKS, MAX_CONFIG_BYTES
 
 ATTRIBUTE = 0x0C
 CONTINUATION = 0x10

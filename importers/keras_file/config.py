@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import kir.layers
-from kir.dims import Sym
 from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
-from kir.functional import KerasTensor, record_call
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
 from kir.importers.keras_file.functions import (
     function_of_keras,
@@ -32,14 +30,16 @@ from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, old_f
 from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import OPERATIONS, make_operation
 from kir.importers.keras_file.unused import FUNCTIONAL_NAMES, MODEL_NAMES
-from kir.layers.base import Layer, call_parameters
-from kir.layers.input import InputLayer
+from kir.ir.dims import Sym
 from kir.layers.unsupported import UNSUPPORTED
-from kir.limits import MAX_CALLS, MAX_ELEMENTS
-from kir.model import Model, Sequential
-from kir.operation import Operation
-from kir.registry import KERAS_PACKAGES
-from kir.structure import flatten, map_structure
+from kir.modeling.functional import KerasTensor, record_call
+from kir.modeling.input import InputLayer
+from kir.modeling.layer import Layer, call_parameters
+from kir.modeling.model import Model, Sequential
+from kir.modeling.operation import Operation
+from kir.modeling.registry import KERAS_PACKAGES
+from kir.support.limits import MAX_CALLS, MAX_ELEMENTS
+from kir.support.trees import flatten, map_structure
 
 LAYERS: dict[str, type[Layer]] = {
     name: cls

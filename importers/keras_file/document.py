@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError
-from kir.limits import MAX_CONFIG_BYTES, MAX_DEPTH, MAX_INTEGER_BITS, MAX_ITEMS
-from kir.types import as_dtype
+from kir.ir.types import as_dtype
+from kir.support.limits import MAX_CONFIG_BYTES, MAX_DEPTH, MAX_INTEGER_BITS, MAX_ITEMS
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from kir import activations, backend
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file.document import revive
 from kir.importers.keras_file.operations import OPERATIONS
-from kir.layers.base import Layer
-from kir.naming import snake_case
+from kir.modeling.layer import Layer
+from kir.support.naming import snake_case
 
 # The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
 OPS_FUNCTIONS = {

@@ -16,9 +16,9 @@ import numpy as np
 from kir.errors import FormatError, KirError
 from kir.importers.keras_file.attributes import read_texts
 from kir.importers.sections import Section
-from kir.limits import MAX_RATIO, most_unpacked
-from kir.mapped_files import map_file
-from kir.op import Array
+from kir.ir.op import Array
+from kir.support.limits import MAX_RATIO, most_unpacked
+from kir.support.mapped_files import map_file
 
 if TYPE_CHECKING:
     import h5py

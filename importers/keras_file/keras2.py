@@ -18,7 +18,7 @@ from kir.backend.dispatch import TensorLike, operation
 from kir.errors import UnsupportedError
 from kir.importers import tensorflow_names
 from kir.importers.keras_file.functions import OPS_FUNCTIONS, how_to_give
-from kir.registry import KERAS_PACKAGES
+from kir.modeling.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]
 

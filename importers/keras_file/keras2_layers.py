@@ -20,18 +20,18 @@ from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_masks
 from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
-from kir.layers.base import Layer
+from kir.ir.op import Array
+from kir.ir.trace import Tensor
+from kir.ir.types import DType, format_shape
 from kir.layers.categorical import IndexLookup, encode
 from kir.layers.convolutional import Convolutional
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
-from kir.layers.weight import Weight
-from kir.layers.weight_owner import walk_layers
-from kir.model import Model
-from kir.op import Array
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
+from kir.modeling.weight import Weight
+from kir.modeling.weight_owner import walk_layers
 from kir.ops.resize import KERNELS
-from kir.trace import Tensor
-from kir.types import DType, format_shape
 
 # TensorFlow divides these as float64, smaller integers as float32.
 WIDE_INTEGERS = (DType.INT32, DType.INT64, DType.UINT32, DType.UINT64)

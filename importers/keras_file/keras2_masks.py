@@ -24,13 +24,13 @@ from typing import Any
 from kir import backend as K
 from kir import layers
 from kir.errors import UnsupportedError
-from kir.layers.base import Layer
+from kir.ir.trace import Tensor
 from kir.layers.conv_lstm import ConvLSTM
 from kir.layers.merging import ElementwiseMerge
 from kir.layers.rnn import Recurrence
 from kir.layers.wrappers import fold
-from kir.model import Model
-from kir.trace import Tensor
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
 
 
 class _Merge(ElementwiseMerge):

@@ -11,12 +11,12 @@ from typing import Any
 
 from kir import backend as K
 from kir import constraints, initializers, regularizers
-from kir.arguments import integer
 from kir.errors import ShapeError, UnsupportedError
+from kir.ir.trace import Tensor
+from kir.ir.types import format_shape
 from kir.layers.convolutional import Convolutional
-from kir.layers.functions import call_function
-from kir.trace import Tensor
-from kir.types import format_shape
+from kir.modeling.user_functions import call_function
+from kir.support.arguments import integer
 
 
 class LocallyConnected(Convolutional):

@@ -18,9 +18,9 @@ import numpy as np
 from kir import activations
 from kir import backend as K
 from kir.errors import FormatError, UnsupportedError
-from kir.limits import MAX_COUNT, MAX_UNROLLED
-from kir.naming import snake_case
-from kir.operation import Operation
+from kir.modeling.operation import Operation
+from kir.support.limits import MAX_COUNT, MAX_UNROLLED
+from kir.support.naming import snake_case
 
 # Counts that are unrolled or become an array of that size.
 COUNTS = frozenset({"num_classes", "indices_or_sections", "n"})

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kir.importers.keras_file.document import is_reference, walk
-from kir.layers.base import Layer
+from kir.modeling.layer import Layer
 
 # The classes of models, in files.
 FUNCTIONAL_NAMES = frozenset({"Functional", "Model"})

@@ -22,15 +22,15 @@ from kir.importers.keras_file.archive import open_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
 from kir.importers.sections import Section, whole_file
 from kir.initializers import Zeros
-from kir.layers.base import Layer
+from kir.ir.op import Array
+from kir.ir.types import DType, format_shape
 from kir.layers.categorical import IndexLookup
-from kir.layers.weight import Weight
-from kir.layers.weight_owner import is_of_kir
-from kir.model import Model
-from kir.op import Array
-from kir.regular_files import require_regular
-from kir.types import DType, format_shape
-from kir.weight_names import SavedLayer, named_weights, saved_layers
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
+from kir.modeling.weight import Weight
+from kir.modeling.weight_names import SavedLayer, named_weights, saved_layers
+from kir.modeling.weight_owner import is_of_kir
+from kir.support.regular_files import require_regular
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"

@@ -13,10 +13,10 @@ from onnx import ModelProto
 from onnx.backend.base import Backend, BackendRep
 
 from kir.errors import InvalidArgumentError
-from kir.graph import Graph
 from kir.importers.onnx_file.build import import_graph
-from kir.interpreter import Plan
-from kir.op import Array
+from kir.ir.graph import Graph
+from kir.ir.op import Array
+from kir.numerics.interpreter import Plan
 
 
 class KirModel(BackendRep):

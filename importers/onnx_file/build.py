@@ -8,20 +8,20 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from kir.collector import without_garbage_collection
-from kir.dims import Dim
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.graph import Graph, Provenance
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
 from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Call, Operand, Translator
-from kir.ops.structural import Data, Input, Output
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph, Provenance
+from kir.ir.structural import Data, Input, Output
+from kir.ir.types import DType, TensorType, type_of
 from kir.passes.remove_dead import remove_dead
+from kir.support.garbage_collection import without_garbage_collection
 from kir.support.onnx_files import outer_names
-from kir.types import DType, TensorType, type_of
 
 OLDEST_OPSET = 7
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from onnx import FunctionProto, ModelProto, NodeProto
 
 from kir.errors import FormatError
-from kir.limits import MAX_INLINED_BYTES, MAX_INLINED_NODES, MAX_INLINED_RATIO, MAX_NODES
+from kir.support.limits import MAX_INLINED_BYTES, MAX_INLINED_NODES, MAX_INLINED_RATIO, MAX_NODES
 from kir.support.onnx_files import require_few_nodes, walk_subgraphs
 
 Key = tuple[str, str, str]

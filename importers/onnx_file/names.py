@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from onnx import NodeProto
 
-from kir.dims import Dim, Sym, parse_dim, symbol
 from kir.errors import ShapeError
-from kir.graph import Origin
-from kir.naming import Names, symbol_name
+from kir.ir.dims import Dim, Sym, parse_dim, symbol
+from kir.ir.graph import Origin
+from kir.support.naming import Names, symbol_name
 
 # What the exporter calls a constant without a label: the path of its layer, then this.
 _UNLABELLED = re.compile(r"(?:(?P<path>.+)/)?constant(?:_\d+)?")

@@ -11,9 +11,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames
 from kir.importers.onnx_file.reading import domain_of, read_dtype
+from kir.ir.types import DType, TensorType
 from kir.ops.opaque import Opaque
 from kir.support.onnx_files import defined_names, outer_names, rename_values, walk_subgraphs
-from kir.types import DType, TensorType
 
 # Larger initializers are no shapes, and only their type is of use to shape inference.
 MAX_SHAPE_BYTES = 4096

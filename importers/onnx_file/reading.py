@@ -18,10 +18,10 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helpe
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
-from kir.limits import MAX_INT64, MAX_RANK
-from kir.mapped_files import map_array
+from kir.ir.types import DType
+from kir.support.limits import MAX_INT64, MAX_RANK
+from kir.support.mapped_files import map_array
 from kir.support.onnx_files import locate, parse_file
-from kir.types import DType
 
 Array = np.ndarray[Any, Any]
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.graph import Value
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.translate import Call, Operand, Pending, Translator
-from kir.op import Op
+from kir.ir.graph import Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant
+from kir.ir.types import DType, Shape, TensorType
 from kir.ops.elementwise import Equal, Mul
 from kir.ops.linear import ELLIPSIS, Dense, parse_equation
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Reshape
-from kir.ops.structural import Constant
-from kir.types import DType, Shape, TensorType
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.dims import Dim, Sym, minimum, product
 from kir.errors import KirError
 from kir.importers.onnx_file.reading import Array
+from kir.ir.dims import Dim, Sym, minimum, product
 
 # Shapes are short, and a table of more integers is data.
 MAX_LENGTH = 256

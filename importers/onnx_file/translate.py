@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, is_known
 from kir.errors import FormatError, UnsupportedError
-from kir.graph import Graph, Origin, Value
 from kir.importers.onnx_file.names import SizeNames
 from kir.importers.onnx_file.reading import Array, Attributes
 from kir.importers.onnx_file.sizes import Sizes, sizes_of_array
-from kir.op import Op
+from kir.ir.dims import Dim, is_known
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Data, constant
+from kir.ir.types import DType, TensorType, normalize_axis, type_of
 from kir.ops.shape import Concat, Reshape, Size
-from kir.ops.structural import Constant, Data, constant
-from kir.types import DType, TensorType, normalize_axis, type_of
 
 
 class Pending:

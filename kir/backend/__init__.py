@@ -41,7 +41,7 @@ from kir.config import set_epsilon as set_epsilon
 from kir.config import set_floatx as set_floatx
 from kir.config import set_image_data_format as set_image_data_format
 from kir.errors import TraceError
-from kir.trace import register_functions
+from kir.ir.trace import register_functions
 
 register_functions({name: value for name, value in globals().items() if callable(value)}, NUMPY_FUNCTIONS)
 

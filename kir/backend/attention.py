@@ -18,9 +18,9 @@ from kir.backend.elementwise import add, less_equal, logical_and, multiply, wher
 from kir.backend.linear import matmul, reshape_to
 from kir.backend.nn import softmax
 from kir.backend.shapes import transpose
-from kir.dims import Dim, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.types import format_shape
+from kir.ir.dims import Dim, divide_exactly, product
+from kir.ir.types import format_shape
 
 __all__ = ["dot_product_attention"]
 

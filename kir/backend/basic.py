@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kir.backend.dispatch import TensorLike, convert, emit_new_axes, operand, operation, tensor
-from kir.types import as_dtype
+from kir.ir.types import as_dtype
 
 __all__ = ["cast", "expand_dims"]
 

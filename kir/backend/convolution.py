@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from kir import config
-from kir.arguments import choice, per_axis
 from kir.backend.dispatch import TensorLike, operation, promote_float, shape_of
-from kir.dims import is_known
 from kir.errors import ShapeError
+from kir.ir.dims import is_known
+from kir.ir.trace import emit
+from kir.ir.types import format_shape
 from kir.ops import convolution as ops
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.windows import MAX_SPATIAL, SAME, Padding, Window, settle_padding
-from kir.trace import emit
-from kir.types import format_shape
+from kir.support.arguments import choice, per_axis
 
 __all__ = [
     "conv", "conv1d", "conv2d", "conv3d", "conv_transpose", "depthwise_conv", "depthwise_conv2d", "separable_conv",

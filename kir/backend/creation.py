@@ -26,14 +26,14 @@ from kir.backend.dispatch import (
     tensor,
 )
 from kir.backend.elementwise import add, divide, equal, less_equal, multiply, subtract
-from kir.dims import Dim, Sym, maximum
 from kir.errors import LimitError, TraceError
-from kir.limits import MAX_COUNT
+from kir.ir.dims import Dim, Sym, maximum
+from kir.ir.structural import constant as constant_op
+from kir.ir.trace import SymbolicOperators, Tensor, emit
+from kir.ir.types import DType, as_dtype
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Expand, Range
-from kir.ops.structural import constant as constant_op
-from kir.trace import SymbolicOperators, Tensor, emit
-from kir.types import DType, as_dtype
+from kir.support.limits import MAX_COUNT
 
 __all__ = [
     "arange", "array", "constant", "convert_to_tensor", "empty", "empty_like", "eye", "full", "full_like",

@@ -1,7 +1,7 @@
 """What every function of the backend stands on: operands, result dtypes, and recording on functional tensors.
 
 A function of the backend is written once, for symbolic tensors and for arrays: it converts its operands to one
-dtype and emits operators (see `kir.trace.emit`). `operation` adds the third kind of operand: the tensors between the
+dtype and emits operators (see `kir.ir.trace.emit`). `operation` adds the third kind of operand: the tensors between the
 layers of a functional model, on which the call is recorded as a layer.
 
 Dtypes follow Keras 3 (https://keras.io/api/utils/backend_utils/): Python numbers, NumPy scalars and symbolic sizes
@@ -21,13 +21,13 @@ import numpy as np
 
 from kir import config
 from kir.backend.shape_tensors import sizes_in
-from kir.dims import Dim, Sym
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
-from kir.op import Op
+from kir.ir.dims import Dim, Sym
+from kir.ir.op import Op
+from kir.ir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
+from kir.ir.types import DType, as_dtype, normalize_axes, normalize_axis
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Concat, Reshape, Size
-from kir.trace import SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
-from kir.types import DType, as_dtype, normalize_axes, normalize_axis
 
 TensorLike = Any  # a Tensor, a functional tensor, an array, a number, or a list of those
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -23,10 +23,10 @@ from kir.backend.dispatch import (
     tensor,
 )
 from kir.errors import ShapeError, TraceError
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType
 from kir.ops import elementwise as ops
-from kir.trace import Tensor, emit
-from kir.types import DType
 
 __all__ = [
     "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from kir import config
-from kir.arguments import boolean, choice, per_axis
 from kir.backend.basic import cast, expand_dims
 from kir.backend.convolution import conv
 from kir.backend.dispatch import (
@@ -31,13 +30,14 @@ from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
 from kir.backend.shapes import emit_slice, pad, reshape, squeeze, transpose
-from kir.dims import Dim, Sym, divide_exactly, is_known, maximum, minimum, product
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.dims import Dim, Sym, divide_exactly, is_known, maximum, minimum, product
+from kir.ir.trace import emit
+from kir.ir.types import DType, format_shape
 from kir.ops.elementwise import Div, Mul
 from kir.ops.resize import Resize, resize_weights
 from kir.ops.shape import Expand, Gather, Range, Size
-from kir.trace import emit
-from kir.types import DType, format_shape
+from kir.support.arguments import boolean, choice, per_axis
 
 __all__ = ["resize_images"]
 

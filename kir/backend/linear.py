@@ -19,11 +19,11 @@ from kir.backend.dispatch import (
 )
 from kir.backend.elementwise import multiply
 from kir.backend.shapes import flatten, reshape, transpose
-from kir.dims import product
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.dims import product
+from kir.ir.trace import emit
+from kir.ir.types import DType
 from kir.ops import linear as ops
-from kir.trace import emit
-from kir.types import DType
 
 __all__ = ["batch_dot", "dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot"]
 

@@ -43,12 +43,12 @@ from kir.backend.elementwise import (
 from kir.backend.reduce import logsumexp, max, norm, sum
 from kir.backend.shapes import cumsum, reshape, split
 from kir.config import standardize_data_format
-from kir.dims import product
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.dims import product
+from kir.ir.trace import emit
 from kir.ops import elementwise as ops
 from kir.ops import nn
 from kir.ops.shape import TopK
-from kir.trace import emit
 
 __all__ = [
     "batch_normalization", "bias_add", "celu", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",

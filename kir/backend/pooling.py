@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from kir import config
-from kir.arguments import choice, per_axis
 from kir.backend.convolution import (
     channel_axis,
     from_channels_first,
@@ -20,13 +19,14 @@ from kir.backend.convolution import (
 from kir.backend.dispatch import TensorLike, convert, dtype_of, floating, operation, shape_of, tensor
 from kir.backend.reduce import max, mean
 from kir.backend.shapes import concatenate, take
-from kir.dims import is_known
 from kir.errors import LimitError, ShapeError
-from kir.limits import MAX_COUNT
+from kir.ir.dims import is_known
+from kir.ir.trace import emit
+from kir.ir.types import DType, format_shape
 from kir.ops.pooling import COMPARED_DTYPES, AveragePool, MaxPool
 from kir.ops.windows import Padding, Window
-from kir.trace import emit
-from kir.types import DType, format_shape
+from kir.support.arguments import choice, per_axis
+from kir.support.limits import MAX_COUNT
 
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool", "pool2d", "pool3d"]
 

@@ -22,12 +22,12 @@ from kir.backend.dispatch import (
 )
 from kir.backend.elementwise import absolute, divide, multiply, not_equal, power, sqrt, square, subtract
 from kir.backend.shapes import UNSPECIFIED, flatten, require_axis, reshape
-from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, TraceError
-from kir.op import Op
+from kir.ir.dims import Sym, product
+from kir.ir.op import Op
+from kir.ir.trace import emit
+from kir.ir.types import DType
 from kir.ops import reduce as ops
-from kir.trace import emit
-from kir.types import DType
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "logsumexp", "max", "mean", "min",

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, Sym, divide_exactly, maximum, minimum, product
-from kir.graph import Value
-from kir.op import Array, Op
+from kir.ir.dims import Dim, Sym, divide_exactly, maximum, minimum, product
+from kir.ir.graph import Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant
+from kir.ir.trace import Tensor
+from kir.ir.types import DType
 from kir.ops.elementwise import Abs, Add, Cast, Ceil, Clip, Div, Floor, Maximum, Minimum, Mod, Mul, Neg, Sub
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Size, Slice, Split, Transpose
-from kir.ops.structural import Constant
-from kir.trace import Tensor
-from kir.types import DType
 
 # Shapes are short, and a table of more numbers is data.
 MAX_LENGTH = 256

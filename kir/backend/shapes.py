@@ -35,11 +35,11 @@ from kir.backend.dispatch import (
 )
 from kir.backend.elementwise import equal, not_equal
 from kir.config import floatx, standardize_data_format
-from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
+from kir.ir.dims import Dim, Sym, divide_exactly, product
+from kir.ir.trace import SymbolicOperators, Tensor, emit
+from kir.ir.types import DType, broadcast_shapes, format_shape
 from kir.ops import shape as ops
-from kir.trace import SymbolicOperators, Tensor, emit
-from kir.types import DType, broadcast_shapes, format_shape
 
 __all__ = [
     "argsort", "batch_flatten", "broadcast_to", "concatenate", "cumsum", "diff", "dtype", "flatten",

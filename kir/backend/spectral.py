@@ -8,10 +8,10 @@ import numpy as np
 
 from kir.backend.dispatch import TensorLike, convert, dtype_of, operand, operation, shape_of, tensor
 from kir.backend.shapes import pad, reshape
-from kir.dims import product
 from kir.errors import InvalidArgumentError
+from kir.ir.dims import product
+from kir.ir.trace import emit
 from kir.ops import spectral as ops
-from kir.trace import emit
 from kir.windows import make_window
 
 __all__ = ["stft"]

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kir import passes
-from kir.collector import without_garbage_collection
 from kir.diff.features import Numbering, Side
 from kir.diff.matching import Matching
 from kir.diff.numbers import Numbers, compare_numbers
 from kir.diff.signature import Signature, compare_signatures, with_sizes_of
 from kir.diff.structure import Structure, compare_structures
 from kir.diff.weights import OwnWeight, WeightChange, Weights, compare_weights
-from kir.graph import Graph, Node
-from kir.model import Model
+from kir.ir.graph import Graph, Node
+from kir.ir.structural import Input, Output
+from kir.modeling.model import Model
+from kir.numerics.report import json_number
 from kir.ops.attention import Attention
-from kir.ops.structural import Input, Output
-from kir.verify import json_number
+from kir.support.garbage_collection import without_garbage_collection
 
 Progress = Callable[[str], None]
 

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from kir.graph import Graph, Node, Origin, Value
-from kir.naming import is_automatic_name
-from kir.op import Array
+from kir.ir.graph import Graph, Node, Origin, Value
+from kir.ir.op import Array
+from kir.ir.structural import MAX_COMPARED_BYTES, Constant
 from kir.ops.elementwise import COMMUTATIVE
-from kir.ops.structural import MAX_COMPARED_BYTES, Constant
+from kir.support.naming import is_automatic_name
 
 Evidence = Mapping[Node, Hashable | None]
 Numbers = dict[Node, int]

@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from kir.diff.features import Evidence, Side, source
-from kir.graph import Node
-from kir.ops.structural import Constant, Input, Output
+from kir.ir.graph import Node
+from kir.ir.structural import Constant, Input, Output
 
 Strategy = Callable[[Side], tuple[Evidence, ...]]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from kir.diff.signature import Signature
 from kir.errors import MismatchError, ShapeError, UnsupportedError
-from kir.graph import Graph, Value
-from kir.op import Op
-from kir.ops.structural import Input, Output
-from kir.verify import VerificationReport, verify_graphs
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output
+from kir.numerics.compare import verify_graphs
+from kir.numerics.report import VerificationReport
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Numbers:
 
 
 def compare_numbers(a: Graph, b: Graph, signature: Signature, seed: int = 0) -> Numbers:
-    """Runs both graphs in the interpreter, see `kir.verify.verify_graphs`; `b` has the first one's names for sizes.
+    """Run both graphs in the interpreter, see `verify_graphs`; `b` has the first one's names for sizes.
 
     Nothing is run if arrays for the one would be none for the other.
     """

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kir.dims import Dim, Sym
-from kir.feeds import input_symbols
-from kir.graph import Graph, Node
-from kir.ops.structural import Data, Input, Output
-from kir.printer import format_content
-from kir.types import TensorType
+from kir.ir.dims import Dim, Sym
+from kir.ir.graph import Graph, Node, format_content
+from kir.ir.structural import Data, Input, Output
+from kir.ir.types import TensorType
+from kir.numerics.feeds import input_symbols
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from kir.diff.features import Side, source
 from kir.diff.matching import Matching, resolve
-from kir.graph import Node, Value
-from kir.op import format_attribute, input_names
+from kir.ir.graph import Node, Value, format_operator
+from kir.ir.op import format_attribute, input_names
+from kir.ir.structural import Constant, Input, Output
 from kir.ops.elementwise import COMMUTATIVE
-from kir.ops.structural import Constant, Input, Output
-from kir.printer import format_operator
 
 OPERATOR = "operator"  # what a change is called in which a node computes something else altogether
 

@@ -10,7 +10,7 @@ from kir.diff.comparison import Comparison
 from kir.diff.signature import SignatureChange
 from kir.diff.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
 from kir.diff.weights import WeightChange
-from kir.verify import OutputReport
+from kir.numerics.report import OutputReport
 
 if TYPE_CHECKING:
     from rich.console import Console

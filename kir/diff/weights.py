@@ -9,11 +9,10 @@ import numpy as np
 
 from kir.diff.matching import Matching
 from kir.diff.structure import place_of
-from kir.graph import Node
-from kir.op import Array
-from kir.ops.structural import Constant
-from kir.printer import MAX_SHOWN_ELEMENTS
-from kir.types import TensorType, as_dtype, rounding_unit
+from kir.ir.graph import MAX_SHOWN_ELEMENTS, Node
+from kir.ir.op import Array
+from kir.ir.structural import Constant
+from kir.ir.types import TensorType, as_dtype, rounding_unit
 
 # Elements of a block: a few of them in float64 are what a comparison needs in memory, whatever the size of the weight.
 BLOCK = 1 << 18

@@ -43,7 +43,6 @@ from kir.layers.augmentation import RandomShear as RandomShear
 from kir.layers.augmentation import RandomTranslation as RandomTranslation
 from kir.layers.augmentation import RandomZoom as RandomZoom
 from kir.layers.augmentation import Solarization as Solarization
-from kir.layers.base import Layer as Layer
 from kir.layers.categorical import CategoryEncoding as CategoryEncoding
 from kir.layers.categorical import Discretization as Discretization
 from kir.layers.categorical import IntegerLookup as IntegerLookup
@@ -70,8 +69,6 @@ from kir.layers.embedding import Embedding as Embedding
 from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding
 from kir.layers.image import CenterCrop as CenterCrop
 from kir.layers.image import Resizing as Resizing
-from kir.layers.input import Input as Input
-from kir.layers.input import InputLayer as InputLayer
 from kir.layers.merging import Add as Add
 from kir.layers.merging import Average as Average
 from kir.layers.merging import Concatenate as Concatenate
@@ -146,6 +143,9 @@ from kir.layers.rnn_cells import StackedRNNCells as StackedRNNCells
 from kir.layers.wrappers import Bidirectional as Bidirectional
 from kir.layers.wrappers import TimeDistributed as TimeDistributed
 from kir.layers.wrappers import Wrapper as Wrapper
+from kir.modeling.input import Input as Input
+from kir.modeling.input import InputLayer as InputLayer
+from kir.modeling.layer import Layer as Layer
 
 # Keras's other names.
 Convolution1D = Conv1D

@@ -9,13 +9,13 @@ from typing import Any
 
 from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
-from kir.arguments import integer, integers, number
 from kir.errors import ShapeError
-from kir.layers.base import Layer
-from kir.layers.functions import call_function
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, Shape, format_shape
+from kir.modeling.layer import Layer
+from kir.modeling.user_functions import call_function
 from kir.ops.elementwise import PRelu
-from kir.trace import Tensor, emit
-from kir.types import DType, Shape, format_shape
+from kir.support.arguments import integer, integers, number
 
 
 class Activation(Layer):

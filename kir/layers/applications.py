@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kir import initializers
-from kir.arguments import integer, number
 from kir.errors import InvalidArgumentError
-from kir.layers.base import Layer
+from kir.ir.trace import Tensor, emit
+from kir.modeling.layer import Layer
 from kir.ops.random import Dropout
-from kir.trace import Tensor, emit
+from kir.support.arguments import integer, number
 
 # They have no public name.
 KERAS_MODULE = "keras.src.applications.convnext"

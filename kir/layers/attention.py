@@ -13,16 +13,16 @@ from typing import Any, ClassVar
 
 from kir import backend as K
 from kir import constraints, initializers, regularizers
-from kir.arguments import boolean, choice, integer, integers, number, optional_integer
 from kir.backend.attention import attention_means, attention_scores, causal_mask, merge_masks
-from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.dims import Dim
+from kir.ir.trace import Tensor
+from kir.ir.types import DType, format_shape
 from kir.layers.activations import masked_softmax
-from kir.layers.base import Layer
 from kir.layers.einsum_dense import EinsumDense
 from kir.layers.regularization import Dropout
-from kir.trace import Tensor
-from kir.types import DType, format_shape
+from kir.modeling.layer import Layer
+from kir.support.arguments import boolean, choice, integer, integers, number, optional_integer
 
 # What is taken from the score of a masked value.
 PENALTY = 1e9

@@ -12,16 +12,16 @@ import numpy as np
 
 from kir import backend as K
 from kir import config
-from kir.arguments import boolean, choice, integer, number, optional_integer
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.initializers import STFT
-from kir.layers.base import Layer
-from kir.layers.weight import Weight
-from kir.op import Array
+from kir.ir.op import Array
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer
+from kir.modeling.weight import Weight
 from kir.ops.convolution import Conv
 from kir.ops.shape import Concat, Transpose
-from kir.trace import Tensor, emit
-from kir.types import format_shape
+from kir.support.arguments import boolean, choice, integer, number, optional_integer
 
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Self
 
 from kir import backend as K
 from kir import config
-from kir.arguments import integer
 from kir.errors import InvalidArgumentError, UnsupportedError
-from kir.layers.base import Layer, layer_from_config, numbered, to_config
-from kir.trace import Tensor
-from kir.types import format_shape
+from kir.ir.trace import Tensor
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
+from kir.support.arguments import integer
 
 
 class Augmentation(Layer):

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kir import backend as K
-from kir.arguments import boolean, choice, integer, number, optional_integer
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.layers.base import Layer
-from kir.op import Array
+from kir.ir.op import Array
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer
 from kir.ops.lookup import Lookup
-from kir.trace import Tensor, emit
-from kir.types import format_shape
+from kir.support.arguments import boolean, choice, integer, number, optional_integer
 
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 

@@ -12,16 +12,16 @@ import numpy as np
 
 from kir import backend as K
 from kir import config
-from kir.arguments import boolean, choice, integer, passed_on, per_axis
 from kir.backend.convolution import channel_axis, convolve, from_channels_first, to_channels_first
 from kir.errors import InvalidArgumentError
+from kir.ir.op import Array
+from kir.ir.structural import Input
+from kir.ir.trace import Tensor, Tracer, emit
+from kir.ir.types import Shape, TensorType
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step, long_short_term_memory
-from kir.op import Array
 from kir.ops.shape import Reshape, Transpose
-from kir.ops.structural import Input
-from kir.trace import Tensor, Tracer, emit
-from kir.types import Shape, TensorType
+from kir.support.arguments import boolean, choice, integer, passed_on, per_axis
 
 SPATIAL = {1: ("steps",), 2: ("rows", "cols"), 3: ("rows", "cols", "depth")}
 

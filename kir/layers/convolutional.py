@@ -11,7 +11,6 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from kir import activations, config, constraints, initializers, regularizers
-from kir.arguments import boolean, choice, integer, per_axis
 from kir.backend.convolution import (
     channel_axis,
     convolve,
@@ -19,13 +18,14 @@ from kir.backend.convolution import (
     convolve_transposed,
     merge_depth,
 )
-from kir.dims import is_known
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
-from kir.layers.functions import call_function
-from kir.layers.weight import Weight
-from kir.trace import Tensor
-from kir.types import format_shape
+from kir.ir.dims import is_known
+from kir.ir.trace import Tensor
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer
+from kir.modeling.user_functions import call_function
+from kir.modeling.weight import Weight
+from kir.support.arguments import boolean, choice, integer, per_axis
 
 
 class Convolutional(Layer):

@@ -13,15 +13,15 @@ import numpy as np
 
 from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
-from kir.arguments import boolean, integer, number
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
-from kir.layers.functions import call_function, function_config, function_name, parameter_names
+from kir.ir.trace import SymbolicOperators, Tensor, emit
+from kir.ir.types import format_shape, shape_with_none
+from kir.modeling.layer import Layer
+from kir.modeling.registry import from_plain, to_plain
+from kir.modeling.user_functions import call_function, function_config, function_name, parameter_names
 from kir.ops import linear
-from kir.registry import from_plain, to_plain
-from kir.structure import flatten, map_structure
-from kir.trace import SymbolicOperators, Tensor, emit
-from kir.types import format_shape, shape_with_none
+from kir.support.arguments import boolean, integer, number
+from kir.support.trees import flatten, map_structure
 
 
 class Dense(Layer):

@@ -12,16 +12,16 @@ from typing import Any
 
 from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
-from kir.arguments import integers, text
 from kir.backend.linear import reshape_to
-from kir.dims import Dim, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
-from kir.layers.functions import call_function
+from kir.ir.dims import Dim, product
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import Shape, agree_dim, format_shape
+from kir.modeling.layer import Layer
+from kir.modeling.user_functions import call_function
 from kir.ops import linear
 from kir.ops.linear import ELLIPSIS, parse_equation
-from kir.trace import Tensor, emit
-from kir.types import Shape, agree_dim, format_shape
+from kir.support.arguments import integers, text
 
 FORMS = "X,Y->Z, ...X,Y->...Z or X...,Y->Z..."
 

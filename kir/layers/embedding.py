@@ -9,14 +9,14 @@ from typing import Any
 
 from kir import backend as K
 from kir import constraints, initializers, regularizers
-from kir.arguments import boolean, integer, number
 from kir.backend.dispatch import promote
-from kir.layers.base import Layer
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, as_dtype
+from kir.modeling.layer import Layer
 from kir.ops import linear
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Gather
-from kir.trace import Tensor, emit
-from kir.types import DType, as_dtype
+from kir.support.arguments import boolean, integer, number
 
 INDEX_DTYPES = frozenset({DType.INT32, DType.INT64})
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from kir import backend as K
 from kir import config
-from kir.arguments import boolean, choice, integer, number
 from kir.backend.image import INTERPOLATIONS, image_axes
 from kir.backend.shapes import emit_slice
 from kir.errors import InvalidArgumentError
-from kir.layers.base import Layer
-from kir.trace import Tensor
+from kir.ir.trace import Tensor
+from kir.modeling.layer import Layer
+from kir.support.arguments import boolean, choice, integer, number
 
 
 class ImageLayer(Layer):

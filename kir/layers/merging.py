@@ -22,11 +22,11 @@ from functools import reduce
 from typing import Any
 
 from kir import backend as K
-from kir.arguments import boolean, integer, integers
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
-from kir.trace import Tensor
-from kir.types import agree_dim, format_shape, normalize_axis
+from kir.ir.trace import Tensor
+from kir.ir.types import agree_dim, format_shape, normalize_axis
+from kir.modeling.layer import Layer
+from kir.support.arguments import boolean, integer, integers
 
 Masks = Sequence[Tensor | None]
 

@@ -13,18 +13,18 @@ import numpy as np
 
 from kir import backend as K
 from kir import constraints, initializers, regularizers
-from kir.arguments import boolean, integer, integers, number, ordered
-from kir.dims import Sym, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
-from kir.layers.weight import Weight
+from kir.ir.dims import Sym, product
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, format_shape, normalize_axes, normalize_axis
 from kir.layers.wrappers import Wrapper
+from kir.modeling.layer import Layer
+from kir.modeling.weight import Weight
 from kir.ops import normalization
 from kir.ops.elementwise import Cast
 from kir.ops.reduce import ReduceSumSquare
 from kir.ops.shape import Reshape, Transpose
-from kir.trace import Tensor, emit
-from kir.types import DType, format_shape, normalize_axes, normalize_axis
+from kir.support.arguments import boolean, integer, integers, number, ordered
 
 
 class ScaledNormalization(Layer):

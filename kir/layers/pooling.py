@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 from kir import backend as K
 from kir import config
-from kir.arguments import boolean, choice, per_axis
 from kir.errors import ShapeError
-from kir.layers.base import Layer
-from kir.trace import Tensor
-from kir.types import format_shape
+from kir.ir.trace import Tensor
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer
+from kir.support.arguments import boolean, choice, per_axis
 
 
 class Spatial(Layer):

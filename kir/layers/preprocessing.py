@@ -11,13 +11,13 @@ import numpy as np
 
 from kir import backend as K
 from kir import config
-from kir.arguments import boolean, integers
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, format_shape, normalize_axes
+from kir.modeling.layer import Layer
+from kir.modeling.registry import from_plain, to_plain
 from kir.ops.shape import Reshape
-from kir.registry import from_plain, to_plain
-from kir.trace import Tensor, emit
-from kir.types import DType, format_shape, normalize_axes
+from kir.support.arguments import boolean, integers
 
 
 class Rescaling(Layer):

@@ -13,13 +13,13 @@ import numpy as np
 
 from kir import backend as K
 from kir import config, regularizers
-from kir.arguments import number, optional_integer
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, own_arguments
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import Shape, format_shape
+from kir.modeling.layer import Layer, own_arguments
 from kir.ops import random
 from kir.ops.elementwise import SELU_ALPHA, SELU_SCALE
-from kir.trace import Tensor, emit
-from kir.types import Shape, format_shape
+from kir.support.arguments import number, optional_integer
 
 
 class BaseDropout(Layer):

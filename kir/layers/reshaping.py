@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 from kir import backend as K
 from kir import config
-from kir.arguments import choice, integer, integers
 from kir.backend.image import INTERPOLATIONS, repeat_axes
-from kir.dims import Dim, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer
+from kir.ir.dims import Dim, product
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import Shape, format_shape
+from kir.modeling.layer import Layer
 from kir.ops import shape
-from kir.trace import Tensor, emit
-from kir.types import Shape, format_shape
+from kir.support.arguments import choice, integer, integers
 
 
 class Flatten(Layer):

@@ -16,10 +16,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from kir import backend as K
-from kir.arguments import boolean, choice, passed_on
-from kir.dims import Dim
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.layers.base import Layer, layer_from_config, own_arguments, to_config
+from kir.ir.dims import Dim
+from kir.ir.op import Op
+from kir.ir.structural import Input
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, Shape, format_shape
 from kir.layers.rnn_cells import (
     RECURRENT_ACTIVATIONS,
     Cell,
@@ -37,16 +39,14 @@ from kir.layers.rnn_cells import (
     state_size,
     why_not_operator,
 )
-from kir.layers.weight import Weight
-from kir.naming import snake_case
-from kir.op import Op
+from kir.modeling.layer import Layer, layer_from_config, own_arguments, to_config
+from kir.modeling.weight import Weight
 from kir.ops.elementwise import Cast, Mul, Sub, Where
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, Expand, Gather, GatherND, Reshape, Slice, TopK, Transpose
-from kir.ops.structural import Input
-from kir.structure import flatten
-from kir.trace import Tensor, emit
-from kir.types import DType, Shape, format_shape
+from kir.support.arguments import boolean, choice, passed_on
+from kir.support.naming import snake_case
+from kir.support.trees import flatten
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 # What is not unrolled, for messages.

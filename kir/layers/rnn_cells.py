@@ -20,22 +20,22 @@ import numpy as np
 
 from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
-from kir.arguments import boolean, choice, integer, number, optional_integer, passed_on
-from kir.dims import Dim
 from kir.errors import InvalidArgumentError, LimitError, ShapeError, UnsupportedError
-from kir.layers.base import Layer, layer_from_config, numbered, to_config
-from kir.layers.functions import call_function
-from kir.layers.weight import stand_in
-from kir.limits import MAX_COUNT, MAX_UNROLLED
-from kir.op import Array, Op
+from kir.ir.dims import Dim
+from kir.ir.op import Array, Op
+from kir.ir.trace import Tensor, Tracer, emit
+from kir.ir.types import format_shape
+from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
+from kir.modeling.user_functions import call_function
+from kir.modeling.weight import stand_in
 from kir.ops import recurrent
 from kir.ops.elementwise import Mul
 from kir.ops.linear import Dense
 from kir.ops.random import Dropout
 from kir.ops.shape import Gather, Reshape
-from kir.structure import flatten
-from kir.trace import Tensor, Tracer, emit
-from kir.types import format_shape
+from kir.support.arguments import boolean, choice, integer, number, optional_integer, passed_on
+from kir.support.limits import MAX_COUNT, MAX_UNROLLED
+from kir.support.trees import flatten
 
 # Keras's activations that an ONNX recurrent operator computes itself, with Keras's parameters.
 RECURRENT_ACTIVATIONS: dict[Any, recurrent.Activation] = {

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from kir import activations
 from kir import backend as K
-from kir.arguments import choice
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.layers.base import Layer, call_parameters, layer_from_config, to_config
+from kir.ir.op import Op
+from kir.ir.trace import Tensor, Tracer, emit
+from kir.ir.types import Shape, format_shape
 from kir.layers.core import Dense
 from kir.layers.rnn import (
     BATCH_AND_TIME,
@@ -33,13 +34,12 @@ from kir.layers.rnn_cells import (
     require_known_length,
     why_not_operator,
 )
-from kir.layers.weight_owner import walk_layers
-from kir.op import Op
+from kir.modeling.layer import Layer, call_parameters, layer_from_config, to_config
+from kir.modeling.weight_owner import walk_layers
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
-from kir.structure import flatten, map_structure
-from kir.trace import Tensor, Tracer, emit
-from kir.types import Shape, format_shape
+from kir.support.arguments import choice
+from kir.support.trees import flatten, map_structure
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Op]] = {"sum": ReduceSum, "mul": ReduceProd, "ave": ReduceMean}

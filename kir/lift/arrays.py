@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.graph import Value
-from kir.op import Array, Op
+from kir.ir.graph import Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant
 from kir.ops import shape as shaping
 from kir.ops.elementwise import Cast
-from kir.ops.structural import Constant
 
 
 def is_same_array(a: Array, b: Array) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kir.graph import Node, Value
+from kir.ir.graph import Node, Value
+from kir.ir.op import Array, Op
 from kir.lift.arrays import array_of
 from kir.lift.proposals import Component, Proposal, activations_of, attempt, first_of, makes
-from kir.op import Array, Op
 from kir.ops import elementwise, linear, nn, normalization, reduce
 from kir.ops.shape import Gather, Transpose
 

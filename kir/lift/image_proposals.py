@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, divide_exactly
-from kir.graph import Node, Value
+from kir.ir.dims import Dim, divide_exactly
+from kir.ir.graph import Node, Value
+from kir.ir.op import Array
 from kir.lift.arrays import array_of
 from kir.lift.proposals import Component, Proposal, activations_of, attempt, first_of, makes
-from kir.op import Array
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.reduce import ReduceMax, ReduceMean

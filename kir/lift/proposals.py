@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from kir import activations, layers
-from kir.dims import Dim
 from kir.errors import KirError
-from kir.graph import Graph, Node, Value
-from kir.layers.base import Layer
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant, Input
+from kir.ir.trace import Tensor, Tracer
+from kir.ir.types import DType, TensorType
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
-from kir.op import Array, Op
+from kir.modeling.layer import Layer
 from kir.ops import convolution, linear, nn, random, recurrent, reduce
 from kir.ops import shape as shaping
 from kir.ops.elementwise import ACTIVATIONS
-from kir.ops.structural import Constant, Input
-from kir.trace import Tensor, Tracer
-from kir.types import DType, TensorType
 
 
 @dataclass

@@ -13,19 +13,19 @@ from itertools import starmap, zip_longest
 
 from kir import passes
 from kir.errors import KirError
-from kir.graph import Graph, Node, Origin, Value
-from kir.layers.base import Layer
+from kir.ir.graph import Graph, Node, Origin, Value
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.trace import Tracer
 from kir.lift import (
     feature_proposals,  # noqa: F401  they register what they propose
     image_proposals,  # noqa: F401  they register what they propose
 )
 from kir.lift.arrays import is_same_array
 from kir.lift.proposals import Component, Proposal, propose
-from kir.ops.structural import Constant, Input, Output
+from kir.modeling.layer import Layer
 from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations
-from kir.structure import flatten
-from kir.trace import Tracer
+from kir.support.trees import flatten
 
 
 @dataclass

@@ -12,17 +12,17 @@ from typing import Any
 
 from kir import layers
 from kir.errors import KirError
-from kir.functional import KerasTensor
-from kir.graph import Graph, Node, Value
-from kir.layers.base import Layer
-from kir.layers.input import InputLayer
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.structural import Constant, Input, Output
 from kir.lift.proposals import recurrent_arguments, unpack
 from kir.lift.recognise import Recognised
-from kir.model import Model
+from kir.modeling.functional import KerasTensor
+from kir.modeling.input import InputLayer
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
 from kir.ops.elementwise import Equal
 from kir.ops.recurrent import GRU, LSTM, RNN
-from kir.ops.structural import Constant, Input, Output
-from kir.structure import flatten
+from kir.support.trees import flatten
 
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 

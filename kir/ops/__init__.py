@@ -1,6 +1,7 @@
 """The operators, one frozen dataclass each: declaration, type rule and meaning in NumPy together."""
 
-from kir.op import Op
+from kir.ir import structural as structural
+from kir.ir.op import Op
 from kir.ops import attention as attention
 from kir.ops import convolution as convolution
 from kir.ops import elementwise as elementwise
@@ -17,7 +18,6 @@ from kir.ops import resize as resize
 from kir.ops import shape as shape
 from kir.ops import sparse as sparse
 from kir.ops import spectral as spectral
-from kir.ops import structural as structural
 
 _GROUPS = (
     *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),

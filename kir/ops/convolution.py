@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from kir.dims import Dim, is_known
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import Dim, is_known
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, Shape, TensorType, agree_dim, type_of
 from kir.ops.elementwise import require_dtype, require_same_dtype, widen
 from kir.ops.windows import (
     Padding,
@@ -23,7 +24,6 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
-from kir.types import FLOATS, Shape, TensorType, agree_dim, type_of
 
 # How many elements are spread out at once, so that they are read while they are in the cache: of columns for a matrix
 # product, which is slow when small; of a product of two arrays.

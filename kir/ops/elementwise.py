@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.op import Array, Op
-from kir.types import FLOATS, INTEGERS, SIGNED_INTEGERS, DType, TensorType, broadcast_shapes, format_shape
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, INTEGERS, SIGNED_INTEGERS, DType, TensorType, broadcast_shapes, format_shape
 
 NUMBERS = FLOATS | INTEGERS
 BOOLS = frozenset({DType.BOOL})

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import Dim
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, DType, Shape, TensorType, agree_dim, broadcast_shapes
 from kir.ops.elementwise import ACTIVATIONS, is_plain, require_dtype, require_same_dtype, widen
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.types import FLOATS, DType, Shape, TensorType, agree_dim, broadcast_shapes
 
 MULTIPLIED_DTYPES = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # what ONNX's MatMul takes
 

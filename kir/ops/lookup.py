@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.op import Array, Op
-from kir.types import DType, TensorType
+from kir.ir.op import Array, Op
+from kir.ir.types import DType, TensorType
 
 # How many entries of a table are printed.
 MAX_SHOWN = 4

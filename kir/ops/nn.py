@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, TensorType
 from kir.ops.elementwise import is_plain, require_dtype, widen
-from kir.types import FLOATS, TensorType
 
 
 @dataclass(frozen=True)

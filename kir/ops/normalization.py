@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, TensorType, agree_dim
 from kir.ops.elementwise import require_dtype, require_same_dtype, widen
-from kir.types import FLOATS, TensorType, agree_dim
 
 
 @dataclass(frozen=True)

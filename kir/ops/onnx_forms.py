@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kir.op import Op
+from kir.ir.op import Op
 from kir.ops import all_ops
 from kir.ops.elementwise import HardSwish, Maximum, Minimum, Mish, Relu
 from kir.ops.resize import CUBIC_COEFFICIENT

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
-from kir.dims import Dim, Sym, substitute
 from kir.errors import UnsupportedError
-from kir.op import Op, Types
-from kir.types import DType, TensorType
+from kir.ir.dims import Dim, Sym, substitute
+from kir.ir.op import Op, Types
+from kir.ir.types import DType, TensorType
 
 # Of what is computed in training alone; no file has it.
-TRAINING_DOMAIN = "kir.training"
+TRAINING_DOMAIN = "kir.modeling.training"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import is_known
-from kir.op import Array, Op
+from kir.ir.dims import is_known
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, DType, TensorType, as_dtype, type_of
 from kir.ops.elementwise import require_dtype, widen
 from kir.ops.windows import (
     Padding,
@@ -20,7 +21,6 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
-from kir.types import FLOATS, DType, TensorType, as_dtype, type_of
 
 COMPARED_DTYPES = FLOATS | {DType.INT8, DType.UINT8}  # what ONNX's MaxPool takes
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.op import Array, Op
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, DType, Shape, TensorType, broadcast_shapes, format_shape
 from kir.ops.elementwise import require_dtype, widen
-from kir.types import FLOATS, DType, Shape, TensorType, broadcast_shapes, format_shape
 
 SCALAR_BOOL = TensorType(DType.BOOL, ())
 

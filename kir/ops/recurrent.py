@@ -23,7 +23,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, DType, TensorType, agree_dim
 from kir.ops.elementwise import (
     Elu,
     HardSigmoid,
@@ -37,7 +38,6 @@ from kir.ops.elementwise import (
     require_dtype,
     widen,
 )
-from kir.types import FLOATS, DType, TensorType, agree_dim
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kir.dims import Dim
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import Dim
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, DType, TensorType
 from kir.ops.elementwise import NUMBERS, is_plain, require_dtype, widen
-from kir.types import FLOATS, DType, TensorType
 
 SUMMABLE = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # the element types of ONNX's ReduceSum
 ORDERED = SUMMABLE | {DType.INT8, DType.UINT8}  # those of ONNX's ReduceMax

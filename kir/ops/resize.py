@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.dims import is_known
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import is_known
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, Shape, TensorType, format_shape
 from kir.ops.elementwise import require_dtype, widen
-from kir.types import FLOATS, Shape, TensorType, format_shape
 
 CUBIC_COEFFICIENT = -0.5  # Keys's, as in Keras; ONNX's own default is -0.75
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import Dim, Sym, divide_exactly, product
+from kir.ir.op import Array, Op
+from kir.ir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
 from kir.ops.elementwise import NUMBERS, require_dtype, widen
-from kir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
 
 PAD_MODES = ("constant", "reflect", "edge")
 INDEX_DTYPES = frozenset({DType.INT32, DType.INT64})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.op import Array, Op
-from kir.types import DType, Shape, TensorType
+from kir.ir.op import Array, Op
+from kir.ir.types import DType, Shape, TensorType
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from kir.dims import Dim
 from kir.errors import ShapeError
-from kir.op import Array, Op
+from kir.ir.dims import Dim
+from kir.ir.op import Array, Op
+from kir.ir.types import DType, TensorType
 from kir.ops.elementwise import require_dtype, require_same_dtype
-from kir.types import DType, TensorType
 
 DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64})
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Dim, is_known
 from kir.errors import ShapeError
-from kir.op import Array, Op
-from kir.types import Shape, TensorType
+from kir.ir.dims import Dim, is_known
+from kir.ir.op import Array, Op
+from kir.ir.types import Shape, TensorType
 
 SAME = "same"
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kir.errors import GraphError, InvalidArgumentError, KirError, MismatchError
-from kir.graph import Graph
-from kir.op import Array
+from kir.ir.graph import Graph
+from kir.ir.op import Array
 from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.compare import find_difference
 from kir.passes.expand_constants import expand_constants
@@ -193,7 +193,7 @@ class _Judge:
         self.outputs = self.run_graph()
 
     def run_graph(self) -> dict[str, Array]:
-        from kir.interpreter import run as interpret
+        from kir.numerics.interpreter import run as interpret
 
         return {} if self.feeds is None else interpret(self.graph, self.feeds)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import ELEMENTWISE, Cast, Mul, Sub, Where
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax

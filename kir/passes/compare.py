@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kir.op import Array
-from kir.types import as_dtype, rounding_unit
+from kir.ir.op import Array
+from kir.ir.types import as_dtype, rounding_unit
 
 
 def find_difference(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kir.errors import ShapeError
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import BINARY, UNARY, Cast, Where
 from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, producer, rewrite, rule

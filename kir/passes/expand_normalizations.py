@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from kir.graph import Graph, Node, Value
-from kir.op import Array
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array
+from kir.ir.types import DType
 from kir.ops.elementwise import Add, Div, Mul, Sqrt, Sub
 from kir.ops.normalization import LayerNormalization
 from kir.ops.reduce import ReduceMean, ReduceSumSquare
@@ -15,7 +16,6 @@ from kir.ops.shape import Transpose
 from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.layouts import invert, is_identity
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
-from kir.types import DType
 
 # Of an image and its batch.
 RANK = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import Mul, Pow, Reciprocal
 from kir.passes.rewrite import add_for, given, rewrite, rounding_pass, rule, uniform
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.graph import Graph, Node, Value
-from kir.op import Array
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array
+from kir.ir.structural import Constant
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
 from kir.ops.shape import Concat, Reshape, Transpose
-from kir.ops.structural import Constant
 from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
 

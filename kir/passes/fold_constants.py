@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.cost import workspace_bytes
-from kir.dims import is_known
-from kir.graph import Graph, Node, Value
-from kir.limits import MAX_FOLDED_BYTES
+from kir.ir.dims import is_known
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import DType, TensorType
+from kir.numerics.cost import workspace_bytes
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Reshape, Transpose
-from kir.ops.structural import Constant, Input, Output
 from kir.passes.rewrite import Replacement, add_constant, exact_pass, given, rewrite, rule
-from kir.types import DType, TensorType
+from kir.support.limits import MAX_FOLDED_BYTES
 
 # A result up to this size is worth storing even when its inputs are smaller: 64 KiB is a mask of 256 x 256, and no
 # model has so many that they add up to much. Larger ones are stored only if what they replace is no smaller.

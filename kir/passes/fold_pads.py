@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kir.dims import Dim
-from kir.graph import Graph, Node, Value
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sigmoid
 from kir.ops.pooling import AveragePool, MaxPool

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import product
-from kir.graph import Graph, Node, Value
+from kir.ir.dims import product
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.reduce import REDUCTIONS
 from kir.ops.shape import Expand, Gather, Reshape, Slice
 from kir.passes.rewrite import add_constant, add_for, exact_pass, given, producer, rewrite, rule

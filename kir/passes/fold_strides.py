@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.convolution import Conv
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Slice

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kir.dims import Dim, divide_exactly
-from kir.graph import Graph, Node, Value
+from kir.ir.dims import Dim, divide_exactly
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.types import Shape
 from kir.ops.shape import Gather, Reshape, Transpose
 from kir.passes.rewrite import add_for, exact_pass, given, producer, rewrite, rule
-from kir.types import Shape
 
 
 @exact_pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.dims import product
-from kir.graph import Graph, Node, Value
-from kir.op import Op
+from kir.ir.dims import product
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
+from kir.ir.types import DType
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Add, Mul, Where
 from kir.ops.linear import MatMul
 from kir.ops.nn import Softmax
 from kir.ops.shape import Reshape, Transpose
 from kir.passes.rewrite import add_constant, add_for, given, rewrite, rounding_pass, rule, uniform
-from kir.types import DType
 
 HEADS_FIRST = Transpose((0, 2, 1, 3))
 KEYS_LAST = Transpose((0, 2, 3, 1))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kir.graph import Graph, Node, Value
-from kir.op import Array
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array
+from kir.ir.types import SIGNIFICAND_BITS
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -31,7 +32,6 @@ from kir.ops.elementwise import (
 )
 from kir.ops.reduce import ReduceL2, ReduceSum, ReduceSumSquare
 from kir.passes.rewrite import add_constant, add_for, given, producer, rewrite, rounding_pass, rule, uniform
-from kir.types import SIGNIFICAND_BITS
 
 # The longest formula here is a product of six factors; looking on would be quadratic in a long product.
 MAX_FACTORS = 8

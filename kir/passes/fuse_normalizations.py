@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.dims import is_known
-from kir.graph import Graph, Node, Value
-from kir.op import Op
+from kir.ir.dims import is_known
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
+from kir.ir.types import Shape, TensorType
 from kir.ops.elementwise import Add, Div, Mul, Neg, Pow, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import LayerNormalization
 from kir.ops.reduce import ReduceMean
@@ -21,7 +22,6 @@ from kir.passes.rewrite import (
     rule,
     uniform,
 )
-from kir.types import Shape, TensorType
 
 
 # The mean and the variance are sums in another order; what is left of x - mean is what their rounding leaves.

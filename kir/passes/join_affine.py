@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.passes.fold_affine import Affine, find_affine
 from kir.passes.rewrite import add_constant, add_for, rewrite, rounding_pass, rule

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.structural import Constant
 from kir.ops.elementwise import ELEMENTWISE, Add
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, Gather, Reshape, Slice, Transpose
-from kir.ops.structural import Constant
 from kir.passes.rewrite import add_for, constant_array, given, rewrite, rounding_pass, rule
 
 # What a layer does at each step is some operators long; see also `kir.passes.moving`.

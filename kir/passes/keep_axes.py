@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kir.graph import Graph, Node, Value
-from kir.op import Op
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
 from kir.ops.elementwise import UNARY
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax

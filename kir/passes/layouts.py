@@ -17,8 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kir.errors import KirError
-from kir.graph import Node, Value
-from kir.op import Op
+from kir.ir.graph import Node, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import DType, Shape, TensorType
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import ELEMENTWISE
 from kir.ops.linear import Dense
@@ -40,10 +42,8 @@ from kir.ops.reduce import (
 )
 from kir.ops.resize import Resize
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile
-from kir.ops.structural import Constant, Input, Output
 from kir.ops.windows import MAX_SPATIAL
 from kir.passes.fold_transposes import match_axes
-from kir.types import DType, Shape, TensorType
 
 Permutation = tuple[int, ...]
 

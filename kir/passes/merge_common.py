@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from kir.graph import Graph, Node
+from kir.ir.graph import Graph, Node
+from kir.ir.structural import Constant
 from kir.ops.elementwise import Add, And, Equal, Mul, Or, Xor
-from kir.ops.structural import Constant
 from kir.passes.rewrite import exact_pass, remove_dead_nodes
 
 # Swapping operands gives the same bits. Maximum and Minimum are not among them: which of 0.0 and -0.0 they return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.types import Shape
 from kir.ops.elementwise import ELEMENTWISE
 from kir.ops.shape import Reshape
 from kir.passes.moving import join, pull_up
 from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, rewrite, rule
-from kir.types import Shape
 
 
 @exact_pass

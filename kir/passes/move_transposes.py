@@ -8,13 +8,14 @@ from itertools import count
 
 import numpy as np
 
-from kir.graph import Graph, Node, Use, Value
-from kir.op import Array
+from kir.ir.graph import Graph, Node, Use, Value
+from kir.ir.op import Array
+from kir.ir.structural import Constant
+from kir.ir.types import Shape
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.linear import Dense
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Reshape, Transpose
-from kir.ops.structural import Constant
 from kir.passes.fold_constants import MAX_GROWN_BYTES
 from kir.passes.fold_transposes import drop_transpose, join_transposes, match_axes, permutation_of
 from kir.passes.layouts import Moved, Permutation, Port, can_move, invert, move
@@ -32,7 +33,6 @@ from kir.passes.rewrite import (
     rounding_pass,
     rule,
 )
-from kir.types import Shape
 
 
 @exact_pass

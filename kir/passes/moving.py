@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kir.graph import Graph, Node, Value
-from kir.op import Op
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant
 from kir.ops.elementwise import ELEMENTWISE
-from kir.ops.structural import Constant
 from kir.passes.rewrite import add_for, given
 
 # Given (graph, mover, side operand): what to read instead when the mover is gone, or None if it cannot go.

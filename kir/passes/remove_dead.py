@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.graph import Graph
+from kir.ir.graph import Graph
 from kir.passes.rewrite import exact_pass, order_without_dead_nodes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.shape import Reshape, Transpose
 from kir.passes.fold_transposes import is_in_order, permutation_of
 from kir.passes.rewrite import add_for, exact_pass, given, rewrite, rule

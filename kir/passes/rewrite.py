@@ -15,11 +15,11 @@ from functools import cached_property
 import numpy as np
 
 from kir.errors import GraphError
-from kir.graph import Graph, Node, Value
-from kir.mapped_files import is_mapped
-from kir.op import Array, Op
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant, Data, Input, Output
 from kir.ops.shape import Expand
-from kir.ops.structural import Constant, Data, Input, Output
+from kir.support.mapped_files import is_mapped
 
 Replacement = Value | tuple[Value, ...] | None
 Function = Callable[[Graph, Node], Replacement]

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Sym
-from kir.graph import Graph, Node, Value
-from kir.op import Array, Op
+from kir.ir.dims import Sym
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array, Op
+from kir.ir.types import SIGNIFICAND_BITS, DType, as_dtype
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -51,7 +52,6 @@ from kir.passes.rewrite import (
     rule,
     uniform,
 )
-from kir.types import SIGNIFICAND_BITS, DType, as_dtype
 
 
 @exact_pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.dims import Dim
-from kir.graph import Graph, Node, Value
+from kir.ir.dims import Dim
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Slice, Transpose
 from kir.passes.rewrite import Replacement, add_for, constant_array, exact_pass, given, producer, rewrite, rule, uniform

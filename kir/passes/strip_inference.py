@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import Cast, Clip
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile

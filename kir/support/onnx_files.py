@@ -18,9 +18,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol, TypeVar
 
 from kir.errors import FormatError
-from kir.limits import MAX_MESSAGE_BYTES, MAX_NODES
-from kir.regular_files import open_regular
+from kir.support.limits import MAX_MESSAGE_BYTES, MAX_NODES
 from kir.support.protobuf import Message, parse
+from kir.support.regular_files import open_regular
 
 EXPECTED = "an ONNX file"
 GRAPH = 5  # AttributeProto.GRAPH

@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from kir.caching import cached
 from kir.errors import FormatError
-from kir.limits import MAX_MESSAGES
+from kir.support.caching import cached
+from kir.support.limits import MAX_MESSAGES
 
 # A file of this size with nothing but empty messages takes half a gigabyte.
 UNCOUNTED_BYTES = 8 << 20

@@ -14,9 +14,9 @@ import pytest
 from keras import ops
 
 from kir import backend as K
-from kir.ops.structural import Input
-from kir.trace import Tracer
-from kir.types import TensorType, as_dtype
+from kir.ir.structural import Input
+from kir.ir.trace import Tracer
+from kir.ir.types import TensorType, as_dtype
 
 DTYPES = [
     *("bool", "uint8", "int8", "int16", "uint16", "int32", "uint32", "int64"),

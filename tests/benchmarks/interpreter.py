@@ -29,14 +29,14 @@ from onnx.reference import ReferenceEvaluator
 from kir import Input, Model, Sequential, passes
 from kir import backend as K
 from kir.exporters.onnx_file.write import to_model_proto
-from kir.feeds import random_feeds
-from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.interpreter import Plan
+from kir.ir.graph import Graph
+from kir.ir.structural import Input as InputOp
+from kir.ir.types import BATCH
 from kir.layers import Dense, Dropout
-from kir.ops.structural import Input as InputOp
-from kir.types import BATCH
+from kir.numerics.feeds import random_feeds
+from kir.numerics.interpreter import Plan
 
 MODELS = Path(__file__).parents[2] / "models"
 BATCHES = (1, 64)

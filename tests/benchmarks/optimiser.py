@@ -32,10 +32,10 @@ import onnxruntime as ort
 
 from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_reference
-from kir.feeds import input_symbols, random_feeds
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.types import BATCH
+from kir.ir.types import BATCH
+from kir.numerics.feeds import input_symbols, random_feeds
 
 MODELS = Path(__file__).parents[2] / "models"
 SIZES = (1_000, 10_000, 100_000)

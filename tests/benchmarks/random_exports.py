@@ -34,8 +34,8 @@ from kir import backend as K
 from kir.config import lost_masks
 from kir.errors import CrashError, KirError, MismatchError, UnsupportedError
 from kir.exporters.pipeline import ExportOptions, export_model
-from kir.functional import KerasTensor
-from kir.naming import reset_names
+from kir.modeling.functional import KerasTensor
+from kir.support.naming import reset_names
 
 # The share of each dtype policy. onnxruntime's CPU provider has next to no kernels for bfloat16, and few for float64.
 POLICIES = {

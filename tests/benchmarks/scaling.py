@@ -16,9 +16,9 @@ from typing import Any
 from kir import Input, Model, Sequential, passes
 from kir.exporters.onnx_file import export_graph
 from kir.exporters.onnx_file.session import make_session
-from kir.graph import Graph
+from kir.ir.graph import Graph
 from kir.layers import Dense
-from kir.naming import reset_names
+from kir.support.naming import reset_names
 
 
 def build_operators(size: int) -> Model:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from kir.diff import Comparison, compare_graphs
-from kir.graph import Graph, Origin, Value
-from kir.op import Op
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Relu
 from kir.ops.linear import Dense
-from kir.ops.structural import Input, Output, constant
-from kir.types import parse_type
 
 WIDTH = 4
 

@@ -13,9 +13,9 @@ from kir.diff import compare_graphs, default_level
 from kir.diff.comparison import Comparison
 from kir.diff.text import SHOWN, describe
 from kir.errors import InvalidArgumentError
-from kir.graph import Graph
+from kir.ir.graph import Graph
 from kir.layers import Dense, Dropout, Input
-from kir.model import Sequential
+from kir.modeling.model import Sequential
 from kir.ops.elementwise import Add, Gelu, Mul, Relu
 from tests.diff.graphs import Layers, automatic, chain
 

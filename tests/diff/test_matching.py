@@ -7,12 +7,12 @@ import pytest
 
 from kir.diff import compare_graphs
 from kir.diff.comparison import Comparison
-from kir.graph import Graph
-from kir.op import Op
+from kir.ir.graph import Graph
+from kir.ir.op import Op
+from kir.ir.structural import Output, constant
 from kir.ops.elementwise import Add, Exp, Gelu, Mul, Relu, Sub, Tanh
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat
-from kir.ops.structural import Output, constant
 from tests.diff.graphs import Layers, automatic, chain, diff, places
 
 NAMES = [f"block{place}" for place in range(6)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kir.diff import compare_graphs
-from kir.graph import Graph
+from kir.ir.graph import Graph
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Gelu, Relu, Tanh
 from kir.ops.opaque import Opaque
-from kir.types import parse_type
 from tests.diff.graphs import Layers, chain
 
 

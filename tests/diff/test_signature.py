@@ -6,10 +6,10 @@ import numpy as np
 
 from kir.diff import compare_graphs
 from kir.diff.signature import SignatureChange
-from kir.graph import Graph
+from kir.ir.graph import Graph
+from kir.ir.structural import Data, Input, Output
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Add
-from kir.ops.structural import Data, Input, Output
-from kir.types import parse_type
 from tests.diff.graphs import Layers
 
 

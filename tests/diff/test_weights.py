@@ -12,10 +12,10 @@ import pytest
 
 from kir.diff import compare_graphs
 from kir.diff.weights import BLOCK, ROUNDINGS, WeightChange, Weights, measure_distance
-from kir.graph import Graph
+from kir.ir.graph import Graph
+from kir.ir.structural import Constant, Data, Output
+from kir.ir.types import type_of
 from kir.ops.elementwise import Add
-from kir.ops.structural import Constant, Data, Output
-from kir.types import type_of
 from tests.diff.graphs import Layers
 
 RANDOM = np.random.default_rng(0)

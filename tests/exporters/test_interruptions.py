@@ -19,10 +19,10 @@ from kir import Input, Sequential
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_reference
 from kir.exporters.script import export_script
-from kir.graph import Graph
 from kir.importers.script import load_script
+from kir.ir.graph import Graph
 from kir.layers import Dense
-from kir.model import Model
+from kir.modeling.model import Model
 from tests.exporters.onnx_file.graphs import mlp
 from tests.file_calls import NAMING, fails_at, is_killed_at
 

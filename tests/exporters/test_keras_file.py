@@ -15,13 +15,13 @@ from keras.src.activations import activations as keras_activations
 from keras.src.ops import core, image, linalg, math, nn
 from keras.src.ops import numpy as keras_numpy
 
-from kir import Input, Model, Sequential, layers
+from kir import Input, Model, Sequential, layers, regularizers
 from kir import backend as K
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.keras_file import _CONFIG_ARGUMENTS, CALL_ARGUMENTS, OPERATION_MODULES
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.importers.keras_file.operations import OPERATIONS
-from kir.structure import flatten
+from kir.support.trees import flatten
 
 
 def shared() -> Model:
@@ -71,7 +71,7 @@ def chain() -> Model:
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dropout(0.2),
-            layers.Dense(2, kernel_regularizer=layers.base.regularizers.L1L2(0.1, 0.2)),
+            layers.Dense(2, kernel_regularizer=regularizers.L1L2(0.1, 0.2)),
         ]
     )
 

@@ -16,7 +16,7 @@ from kir.cli import _run
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
-from kir.structure import flatten
+from kir.support.trees import flatten
 from tests.oracle import randomize
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

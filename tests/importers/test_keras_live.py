@@ -20,7 +20,7 @@ from kir.importers.keras_file import load_keras_model
 from kir.importers.keras_live import _put_vocabulary, is_keras_model, layers_inside, model_from_keras
 from kir.importers.script import load_script, run_script
 from kir.layers import IntegerLookup
-from kir.structure import flatten
+from kir.support.trees import flatten
 from tests.importers.test_keras_stand_in import SCRIPTS, assert_exports, draw, write
 
 ROOT = Path(__file__).parent.parent.parent
@@ -85,7 +85,7 @@ def test_a_script_is_loaded_with_the_same_weights_every_time(name: str, tmp_path
     path = write(tmp_path, SCRIPTS[name])
     wanted = {"mnist": None, "autoencoder": "autoencoder", "shared": "siamese"}[name]
     first, second = load_script(path, wanted), load_script(path, wanted)
-    assert type(first).__module__ == "kir.model"
+    assert type(first).__module__ == "kir.modeling.model"
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 

@@ -18,8 +18,8 @@ from kir.exporters.pipeline import export_model
 from kir.importers.keras_names import NAMESPACES
 from kir.importers.keras_stand_in import StandIn
 from kir.importers.script import load_script
-from kir.lower import lower
-from kir.structure import flatten
+from kir.modeling.lower import lower
+from kir.support.trees import flatten
 
 MNIST = """
 from keras.datasets import mnist
@@ -246,7 +246,7 @@ def test_a_script_written_for_keras_exports_and_computes_what_keras_does(
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "keras", None)
         model = load_script(path)
-    assert type(model).__module__ == "kir.model"
+    assert type(model).__module__ == "kir.modeling.model"
     assert len(model.get_weights()) == len(reference.get_weights())
     model.set_weights(reference.get_weights())
     feeds = draw(model)

@@ -8,11 +8,11 @@ import keras
 
 from kir import Input, Sequential, __version__
 from kir.exporters.pipeline import ExportOptions, export_model
-from kir.graph import Provenance
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
+from kir.ir.graph import Provenance
 from kir.layers import Dense
 from kir.passes import pipeline
 

@@ -14,7 +14,7 @@ import pytest
 from kir import Input, Model, Sequential, layers
 from kir.errors import InvalidArgumentError, KirError, UnsupportedError
 from kir.importers.script import load_script
-from kir.structure import flatten
+from kir.support.trees import flatten
 from tests.importers.test_keras_stand_in import assert_exports, draw, write
 
 HEAD = """

@@ -11,7 +11,7 @@ from keras.src.applications import convnext, inception_resnet_v2
 from kir import Input, Model, layers
 from kir.errors import InvalidArgumentError
 from kir.layers import CustomScaleLayer, LayerScale, StochasticDepth
-from kir.lower import lower
+from kir.modeling.lower import lower
 from kir.ops.random import Dropout
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types
 

@@ -10,13 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
-from kir import Model, compare, initializers, interpreter, layers
+from kir import Model, compare, initializers, layers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.importers.onnx_file import import_graph
 from kir.layers import AdditiveAttention, Attention, Embedding, GroupQueryAttention, Input, MultiHeadAttention
-from kir.lower import lower
-from kir.naming import reset_names
+from kir.modeling.lower import lower
+from kir.numerics import interpreter
+from kir.support.naming import reset_names
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types, show_mask
 
 Q, V = (None, 4), (None, 4)

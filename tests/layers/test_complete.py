@@ -11,9 +11,9 @@ import pytest
 
 import kir
 import kir.layers
-from kir.functional import KerasTensor
-from kir.layers.base import constructor_parameters
 from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
+from kir.modeling.functional import KerasTensor
+from kir.modeling.layer import constructor_parameters
 
 # What keras.layers also holds: the base class, the shape of an input, and what Input makes.
 NO_LAYERS = {"Layer", "InputSpec", "InputLayer"}
@@ -118,7 +118,7 @@ def plain(default: Any) -> Any:
     """A default in one form: (1, 1) for two axes is what 1 is, and an object may have a name."""
     if isinstance(default, tuple) and len(set(default)) == 1:
         return default[0]
-    return kir.naming.snake_case(type(default).__name__) if hasattr(default, "get_config") else default
+    return kir.support.naming.snake_case(type(default).__name__) if hasattr(default, "get_config") else default
 
 
 def differences(theirs: Any, ours: Any, accepted: dict[str, inspect.Parameter], place: str) -> Iterator[str]:

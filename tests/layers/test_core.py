@@ -12,7 +12,7 @@ from kir import Input, Model, Sequential, config, layers
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError, TraceError
 from kir.layers import LSTM, Dense, Identity, Lambda, Masking
-from kir.lower import lower
+from kir.modeling.lower import lower
 from tests.oracle import (
     assert_matches_keras,
     assert_same_config,

@@ -11,9 +11,9 @@ from kir import Input, Model, Sequential, layers, passes
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file.verify.file import verify_file
 from kir.layers import Embedding, ReversibleEmbedding
-from kir.lower import lower
-from kir.verify import verify_file
+from kir.modeling.lower import lower
 from tests.oracle import assert_matches_keras, build_both, check_layer, node_types, show_mask
 
 CASES: list[tuple[tuple[Any, ...], dict[str, Any]]] = [

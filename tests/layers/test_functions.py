@@ -10,7 +10,7 @@ import pytest
 
 from kir import activations
 from kir.errors import ShapeError, TraceError
-from kir.layers.functions import call_function, function_config, function_name, parameter_names
+from kir.modeling.user_functions import call_function, function_config, function_name, parameter_names
 
 
 def divide(x: float, by: float = 0) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from kir import Input, Model, Sequential
 from kir.importers.keras_names import NAMESPACES
-from kir.structure import map_structure
+from kir.support.trees import map_structure
 from tests.oracle import assert_matches_keras
 
 OURS = type("Library", (), {**NAMESPACES["layers"], "Sequential": Sequential})

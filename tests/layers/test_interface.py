@@ -13,7 +13,7 @@ import kir
 import kir.layers
 from kir import Input, Model, Sequential, backend
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from kir.layers.input_spec import InputSpec
+from kir.modeling.input_spec import InputSpec
 
 X = np.array([[[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]], "float32")
 MASK = np.array([[True, False, True]])

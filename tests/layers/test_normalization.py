@@ -11,7 +11,7 @@ import pytest
 from kir import Input, Model
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.layers import BatchNormalization, Flatten, GroupNormalization, LayerNormalization, SpectralNormalization
-from kir.lower import lower
+from kir.modeling.lower import lower
 from tests.oracle import (
     assert_matches_keras,
     build_both,

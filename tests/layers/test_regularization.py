@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from kir import Input, Model, config, interpreter, layers, passes
+from kir import Input, Model, config, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.onnx_file import to_model_proto
 from kir.layers import (
@@ -19,7 +19,8 @@ from kir.layers import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
-from kir.lower import lower
+from kir.modeling.lower import lower
+from kir.numerics import interpreter
 from tests.oracle import assert_matches_keras, build_both, check_layer, draw_feeds, node_types, show_mask
 
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

@@ -10,13 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-from kir import Model, activations, interpreter, layers, passes
+from kir import Model, activations, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.ir.structural import Constant
 from kir.layers import GRU, LSTM, Input, SimpleRNN
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
-from kir.lower import lower
+from kir.modeling.lower import lower
+from kir.numerics import interpreter
 from kir.ops.random import Dropout
-from kir.ops.structural import Constant
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 
 BATCH, TIME, FEATURES, UNITS = 3, 5, 4, 3

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from kir import Model, activations, interpreter, layers, passes
+from kir import Model, activations, layers, passes
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
@@ -18,8 +18,9 @@ from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.layers import GRU, LSTM, RNN, GRUCell, Input, Layer, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
-from kir.lower import lower
-from kir.structure import flatten
+from kir.modeling.lower import lower
+from kir.numerics import interpreter
+from kir.support.trees import flatten
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 

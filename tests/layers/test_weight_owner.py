@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir import Input, Model, Sequential
 from kir.layers import LSTM, Bidirectional, Dense, Layer
-from kir.layers.weight_owner import is_of_kir, walk_layers
+from kir.modeling.weight_owner import is_of_kir, walk_layers
 
 
 def test_each_layer_comes_once_and_after_its_owner():

@@ -13,7 +13,7 @@ import pytest
 from kir import Model, Sequential, layers
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.layers import GRU, LSTM, Bidirectional, Dense, Input, SimpleRNN, TimeDistributed, Wrapper
-from kir.lower import lower
+from kir.modeling.lower import lower
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import Sym, substitute, symbol
-from kir.graph import Graph, Value
-from kir.op import Op
-from kir.ops.structural import Input, Output, constant
-from kir.types import DType, TensorType, type_of
+from kir.ir.dims import Sym, substitute, symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import DType, TensorType, type_of
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]

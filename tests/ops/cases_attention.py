@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kir.ir.types import parse_type
 from kir.ops.attention import Attention
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 LONGER = ({"batch": 1, "length": 1, "n": 1}, {"batch": 3, "length": 4, "n": 6})

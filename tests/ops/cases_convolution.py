@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kir.ir.types import parse_type
 from kir.ops.convolution import Conv, ConvTranspose
-from kir.types import parse_type
 from tests.ops.cases import Case, Sizes
 
 # Large enough for every window here, and not the same remainder of a division by 2 or 3.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import DType, parse_type
 from kir.ops.elementwise import (
     Abs,
     Acos,
@@ -67,7 +68,6 @@ from kir.ops.elementwise import (
     Where,
     Xor,
 )
-from kir.types import DType, parse_type
 from tests.ops.cases import Case
 
 STATIC, SYMBOLIC, SCALAR = "[2, 3]", "[batch, 3, length]", "[]"

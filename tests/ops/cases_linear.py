@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Gelu, HardSigmoid, LeakyRelu, Relu, Tanh
 from kir.ops.linear import Dense, Einsum, MatMul
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kir.ir.types import parse_type
 from kir.ops.lookup import Lookup
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 WORDS = np.array([["a", "é", "nobody"], ["", "a", "two words"]], object)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kir.ir.types import parse_type
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 NN_CASES: list[Case] = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kir.ir.types import parse_type
 from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
-from kir.types import parse_type
 from tests.ops.cases import Array, Case
 
 

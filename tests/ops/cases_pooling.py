@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kir.ir.types import parse_type
 from kir.ops.pooling import AveragePool, MaxPool
-from kir.types import parse_type
 from tests.ops.cases import Case
 from tests.ops.cases_convolution import IMAGES
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
+from kir.ir.types import parse_type
 from kir.ops.random import Dropout, RandomNormalLike
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 RANDOM_CASES: list[Case] = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kir.ir.types import parse_type
 from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
-from kir.types import parse_type
 from tests.ops.cases import Array, Case, Sizes
 
 UNITS, FEATURES = 4, 3

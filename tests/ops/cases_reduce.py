@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import parse_type
 from kir.ops.reduce import (
     ArgMax,
     ArgMin,
@@ -18,7 +19,6 @@ from kir.ops.reduce import (
     ReduceSum,
     ReduceSumSquare,
 )
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 FLOAT_ONLY = (ReduceMean, ReduceL2, ReduceLogSumExp)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
+from kir.ir.types import parse_type
 from kir.ops.resize import Resize
-from kir.types import parse_type
 from tests.ops.cases import Case, Sizes
 
 BATCH, LENGTH, N = symbol("batch"), symbol("length"), symbol("n")

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kir.dims import minimum, symbol
-from kir.op import Op
+from kir.ir.dims import minimum, symbol
+from kir.ir.op import Op
+from kir.ir.types import parse_type
 from kir.ops.shape import (
     Concat,
     CumSum,
@@ -28,7 +29,6 @@ from kir.ops.shape import (
     Transpose,
     Trilu,
 )
-from kir.types import parse_type
 from tests.ops.cases import Array, Case, Sizes
 
 BATCH, LENGTH, N = symbol("batch"), symbol("length"), symbol("n")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
+from kir.ir.types import parse_type
 from kir.ops.sparse import SparseToDense
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 SIZE = np.array([5, 3])

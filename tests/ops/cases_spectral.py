@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kir.ir.types import parse_type
 from kir.ops.spectral import STFT
-from kir.types import parse_type
 from tests.ops.cases import Case
 
 WINDOW = np.array([0.1, 0.5, 1, 1, 0.5, 0.1], np.float32)

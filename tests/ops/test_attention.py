@@ -11,9 +11,9 @@ from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.onnx_file import import_graph
-from kir.interpreter import run
+from kir.ir.types import parse_type
+from kir.numerics.interpreter import run
 from kir.ops.attention import Attention
-from kir.types import parse_type
 from tests.ops.cases_attention import ATTENTION_CASES
 
 FLOATS = [case for case in ATTENTION_CASES if "f64" not in str(case)]

@@ -14,8 +14,10 @@ from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
-from kir.interpreter import run
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import DType, type_of
+from kir.numerics.interpreter import run
 from kir.ops import all_ops
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu
@@ -23,8 +25,6 @@ from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization, LayerNormalization
 from kir.ops.opaque import Opaque
 from kir.ops.shape import Reshape, Size, Trilu
-from kir.ops.structural import Constant, Input, Output
-from kir.types import DType, type_of
 from tests.ops.cases import Array, Case, Sizes, all_cases, bind_type
 from tests.tiers import first_of_each
 

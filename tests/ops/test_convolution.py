@@ -9,17 +9,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kir.dims import symbol
 from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph
-from kir.op import Array
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph
+from kir.ir.op import Array
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import TensorType, parse_type, type_of
 from kir.ops import convolution
 from kir.ops.convolution import Conv, ConvTranspose
-from kir.ops.structural import Input, Output, constant
 from kir.ops.windows import Padding, Window
-from kir.types import TensorType, parse_type, type_of
 
 
 def draw(*shape: int, dtype: Any = np.float64) -> Array:

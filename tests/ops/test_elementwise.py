@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from kir.errors import ShapeError
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import DType, as_dtype, parse_type, type_of
 from kir.ops import elementwise
 from kir.ops.elementwise import (
     ACTIVATIONS,
@@ -81,7 +82,6 @@ from kir.ops.elementwise import (
     Where,
     Xor,
 )
-from kir.types import DType, as_dtype, parse_type, type_of
 from tests.ops.cases_elementwise import COMPARING, ELEMENTWISE_CASES, EVERYWHERE, WITHIN
 
 Array = np.ndarray[Any, Any]

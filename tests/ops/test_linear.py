@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from kir.errors import ShapeError
-from kir.op import Op, field_names
+from kir.ir.op import Op, field_names
+from kir.ir.types import TensorType, parse_type, type_of
 from kir.ops.elementwise import ACTIVATIONS, Elu, Exp, HardSigmoid, Neg, Relu, Tanh
 from kir.ops.linear import Dense, Einsum, MatMul
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.types import TensorType, parse_type, type_of
 
 FLOAT_DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 

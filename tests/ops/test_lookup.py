@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.types import parse_type
 from kir.ops.lookup import Lookup
-from kir.types import parse_type
 
 
 def test_of_two_equal_keys_the_first_counts() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kir.errors import ShapeError
+from kir.ir.types import parse_type
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.types import parse_type
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,11 +11,11 @@ import pytest
 from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph
-from kir.op import Array, Op
+from kir.ir.graph import Graph
+from kir.ir.op import Array, Op
+from kir.ir.structural import Input, Output
+from kir.ir.types import parse_type, type_of
 from kir.ops.pooling import AveragePool, MaxPool
-from kir.ops.structural import Input, Output
-from kir.types import parse_type, type_of
 
 
 def draw(*shape: int, dtype: Any = np.float32) -> Array:

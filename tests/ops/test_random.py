@@ -8,11 +8,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kir.dims import symbol
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.op import Op
+from kir.ir.types import parse_type
 from kir.ops.random import Dropout, RandomNormalLike
-from kir.types import parse_type
 
 pytestmark = pytest.mark.filterwarnings("error")
 

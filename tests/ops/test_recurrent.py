@@ -14,8 +14,8 @@ import pytest
 from onnx import helper
 
 from kir.errors import ShapeError
+from kir.ir.types import TensorType, parse_type, type_of
 from kir.ops.recurrent import FUNCTIONS, GRU, LSTM, RNN, SIGMOID, TANH
-from kir.types import TensorType, parse_type, type_of
 
 Array = np.ndarray[Any, Any]
 

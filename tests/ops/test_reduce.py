@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kir.errors import ShapeError
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import parse_type
 from kir.ops.reduce import (
     ArgMax,
     ArgMin,
@@ -27,7 +28,6 @@ from kir.ops.reduce import (
     ReduceSum,
     ReduceSumSquare,
 )
-from kir.types import parse_type
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kir.dims import Dim, substitute, symbol
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.op import Op
+from kir.ir.dims import Dim, substitute, symbol
+from kir.ir.op import Op
+from kir.ir.types import parse_type, type_of
 from kir.ops.shape import (
     Concat,
     CumSum,
@@ -34,7 +35,6 @@ from kir.ops.shape import (
     Trilu,
     complete_shape,
 )
-from kir.types import parse_type, type_of
 
 A, B, N = symbol("a"), symbol("b"), symbol("n")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kir.errors import ShapeError
+from kir.ir.types import parse_type
 from kir.ops.spectral import STFT
-from kir.types import parse_type
 
 
 def test_a_wave_stands_at_its_frequency() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.graph import Graph, Origin, Value
-from kir.op import Op
-from kir.ops.structural import Constant, Input, Output, constant
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Input, Output, constant
+from kir.ir.types import DType, TensorType, parse_type
 from kir.passes import Pass, run
-from kir.types import DType, TensorType, parse_type
 
 Array = np.ndarray[Any, Any]
 # Called with a Build and with values, it gives a value, or a tuple of them.

@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.graph import Graph, Value
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Output
+from kir.ir.types import DType
 from kir.ops.elementwise import Add, Cast, Mul, Relu, Sub, Where
 from kir.ops.linear import Dense
 from kir.ops.nn import Softmax
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, GatherND, Reshape, Slice, TopK, Transpose
-from kir.ops.structural import Output
 from kir.passes import run
 from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.merge_common import merge_common
-from kir.types import DType
 from tests.passes.building import Build
 
 BATCH, TIME, FEATURES = 2, 5, 4

@@ -3,14 +3,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Value
+from kir.ir.op import Op
+from kir.ir.types import DType
 from kir.ops.elementwise import Add, Cast, Less, Neg, Not, Sin, Where
 from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes import pipeline
 from kir.passes.expand_constants import expand_constants
-from kir.types import DType
 from tests.passes.building import Build, Builder, f32, left
 
 BATCH = symbol("batch")

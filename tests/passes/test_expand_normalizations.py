@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kir import passes
-from kir.graph import Graph
+from kir.ir.graph import Graph
 from kir.ops.convolution import Conv
 from kir.ops.normalization import LayerNormalization
 from kir.ops.shape import Transpose

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from kir import Input, Sequential, layers, passes
-from kir.dims import symbol
-from kir.graph import Graph, Value
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Constant
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Div, Mul, Neg, Relu, Sin, Sub
 from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
 from kir.ops.reduce import ReduceMean
 from kir.ops.shape import Concat, Reshape, Transpose
-from kir.ops.structural import Constant
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_constants import fold_constants
 from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights

@@ -5,14 +5,14 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from kir.dims import symbol
 from kir.exporters.onnx_file import export_graph
-from kir.graph import Graph, Value
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Constant
 from kir.ops.elementwise import Add, Div, Neg
 from kir.ops.linear import Dense
 from kir.ops.random import Dropout
 from kir.ops.shape import Expand, Range, Size, Split, Tile, Transpose
-from kir.ops.structural import Constant
 from kir.passes.fold_constants import fold_constants
 from tests.passes.building import Build, f32, left, optimize
 

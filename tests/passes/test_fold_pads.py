@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import Dim, symbol
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.dims import Dim, symbol
+from kir.ir.graph import Value
+from kir.ir.op import Op
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sin
 from kir.ops.pooling import AveragePool, MaxPool

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
-from kir.dims import Dim, symbol
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.dims import Dim, symbol
+from kir.ir.graph import Value
+from kir.ir.op import Op
+from kir.ir.types import Shape
 from kir.ops.elementwise import Sin
 from kir.ops.reduce import ArgMax, ReduceSum
 from kir.ops.shape import Expand, Reshape, Slice
 from kir.passes.fold_reshapes import fold_reshapes
-from kir.types import Shape
 from tests.passes.building import Build, Builder, left
 
 BATCH, TIME = symbol("batch"), symbol("time")

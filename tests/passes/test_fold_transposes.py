@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import Dim, symbol
-from kir.graph import Graph, Value
+from kir.ir.dims import Dim, symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Input, Output
+from kir.ir.types import Shape, parse_type
 from kir.ops.shape import Gather, Reshape, Transpose
-from kir.ops.structural import Input, Output
 from kir.passes.fold_transposes import fold_transposes, match_axes
-from kir.types import Shape, parse_type
 from tests.passes.building import Build, Builder, left
 
 BATCH, TIME = symbol("batch"), symbol("time")

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from kir.dims import symbol
-from kir.graph import Graph, Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
 from kir.ops.elementwise import ACTIVATIONS, LeakyRelu, Neg, Relu, Sigmoid, Tanh
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
@@ -64,7 +64,7 @@ def test_1_every_activation(cls: type[Op], dtype: str) -> None:
     attributes |= {name: 0.5 for name in ("alpha", "beta", "bias", "lambd") if name in cls.__annotations__}
 
     def build(b: Build, x: Value) -> Any:
-        from kir.types import as_dtype
+        from kir.ir.types import as_dtype
 
         return b(cls(**attributes), b(Dense(), x, KERNEL.astype(as_dtype(dtype).numpy)))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kir import passes
-from kir.dims import symbol
+from kir.ir.dims import symbol
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Add, Mul, Sin, Where
 from kir.ops.linear import MatMul

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.graph import Value
+from kir.ir.graph import Value
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -122,7 +122,7 @@ def test_case(case: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "f64"])
 def test_numbers_are_those_of_the_dtype(dtype: str) -> None:
-    from kir.types import parse_type
+    from kir.ir.types import parse_type
 
     numpy = parse_type(f"{dtype}[]").dtype.numpy
 

@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.graph import Value
+from kir.ir.graph import Value
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Abs, Add, Div, Mul, Neg, Pow, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import LayerNormalization
 from kir.ops.reduce import ReduceMean
 from kir.passes.fuse_normalizations import fuse_normalizations
-from kir.types import parse_type
 from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
 EPSILON = f32(1e-3)

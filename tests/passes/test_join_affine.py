@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.graph import Value
+from kir.ir.op import Op
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sin, Sub
 from kir.passes.join_affine import join_affine
 from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights

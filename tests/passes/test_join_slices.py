@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
 from kir.ops.elementwise import Add, Mul, Relu
 from kir.ops.linear import Dense
 from kir.ops.nn import Softmax

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from kir.dims import symbol
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Value
+from kir.ir.op import Op
 from kir.ops.elementwise import Add, Relu, Sigmoid
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax

@@ -2,11 +2,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.graph import Graph, Value
+from kir.ir.graph import Graph, Value
+from kir.ir.structural import Constant
 from kir.ops.elementwise import Add, And, Greater, Less, Maximum, Neg, Sin, Sub
 from kir.ops.random import Dropout
 from kir.ops.shape import TopK
-from kir.ops.structural import Constant
 from kir.passes.merge_common import merge_common
 from tests.passes.building import Build, f32, left, optimize
 

@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Value
+from kir.ir.op import Op
 from kir.ops.elementwise import Add, Clip, Mul, PRelu, Relu, Sin, Where
 from kir.ops.nn import Softmax
 from kir.ops.shape import Reshape

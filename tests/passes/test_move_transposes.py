@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kir.dims import symbol
-from kir.graph import Graph, Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Clip, HardSwish, Mul, Neg, PRelu, Relu, Sigmoid, Sin, Where
 from kir.ops.linear import Dense
@@ -18,7 +19,6 @@ from kir.ops.random import Dropout
 from kir.ops.reduce import ArgMax, ReduceMax, ReduceMean
 from kir.ops.resize import Resize
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile, Transpose
-from kir.ops.structural import Input, Output
 from kir.passes import PASSES, run
 from kir.passes.minimum_cut import FAR, NEAR, divide
 from kir.passes.move_transposes import Region, move_transposes, move_transposes_freely

@@ -3,22 +3,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
 from kir.errors import GraphError, InvalidArgumentError, MismatchError
-from kir.graph import Graph
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph
+from kir.ir.structural import Output
+from kir.ir.types import DType
 from kir.ops.elementwise import Add, And, Cast, Equal, Mul, Neg, Not, Relu, Sin, Where
 from kir.ops.linear import Dense
 from kir.ops.nn import Softmax
 from kir.ops.random import Dropout
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Expand, Reshape, Transpose
-from kir.ops.structural import Output
 from kir.passes import PASSES, pipeline, run, select
 from kir.passes.compare import find_difference
 from kir.passes.expand_powers import expand_powers
 from kir.passes.fold_affine import fold_affine
 from kir.passes.rewrite import Pass, exact_pass, rounding_pass
-from kir.types import DType
 from tests.passes.building import Build, f32, left, make_feeds, op_names, weights
 
 BATCH = symbol("batch")

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kir.dims import product, symbol
 from kir.errors import KirError
-from kir.graph import Graph, Value
-from kir.interpreter import run as interpret
-from kir.op import Op
+from kir.ir.dims import product, symbol
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.types import DType
+from kir.numerics.interpreter import run as interpret
 from kir.ops.elementwise import (
     ELEMENTWISE,
     Abs,
@@ -40,7 +41,6 @@ from kir.ops.random import Dropout
 from kir.ops.reduce import ReduceMax
 from kir.ops.shape import Concat, Expand, Reshape, Slice, Transpose
 from kir.passes import pipeline, run
-from kir.types import DType
 from tests.passes.building import Build, f32, make_feeds, op_names, weights
 
 BATCH = symbol("batch")

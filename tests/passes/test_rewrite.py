@@ -4,10 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kir.dims import symbol
 from kir.errors import GraphError
-from kir.graph import Graph, Node, Value
-from kir.op import Op
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
 from kir.ops.elementwise import Abs, Add, Neg, Relu, Sin
 from kir.ops.shape import Expand, Reshape, Transpose
 from kir.passes import PASSES, run

@@ -3,8 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.graph import Value
-from kir.op import Op
+from kir.ir.graph import Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant
+from kir.ir.types import DType
 from kir.ops.elementwise import (
     Abs,
     Add,
@@ -32,9 +34,7 @@ from kir.ops.elementwise import (
 )
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceSum
 from kir.ops.shape import Concat, Expand
-from kir.ops.structural import Constant
 from kir.passes.simplify import simplify
-from kir.types import DType
 from tests.passes.building import Build, Builder, f32, left, optimize
 
 F32, I32, BOOL = "f32[batch, 4]", "i32[batch, 4]", "bool[batch, 4]"

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
 from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Slice, Transpose
 from kir.passes.simplify_recurrent import simplify_recurrent

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from kir.dims import symbol
+from kir.ir.dims import symbol
+from kir.ir.types import DType
 from kir.ops.elementwise import Cast, Clip, Relu
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile
 from kir.passes.strip_inference import strip_inference
-from kir.types import DType
 from tests.passes.building import Build, Builder, left, op_names
 
 BATCH = symbol("batch")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kir.dims import Dim, divide_exactly, product
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of, scalar_like
-from kir.op import Op
+from kir.ir.dims import Dim, divide_exactly, product
+from kir.ir.op import Op
+from kir.ir.types import DType, TensorType
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Add, Equal, Mul, Where
 from kir.ops.linear import MatMul
 from kir.ops.nn import Softmax
 from kir.ops.reduce import ReduceMax
 from kir.ops.shape import Reshape, Transpose
-from kir.types import DType, TensorType
 
 
 @exports(Attention)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kir.dims import Dim
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
+from kir.ir.dims import Dim
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.windows import SAME, Padding, Window, settle_padding
 

@@ -8,8 +8,8 @@ from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like
+from kir.ir.types import DType
 from kir.ops.elementwise import Cast, Celu, Clip, Gelu, HardSwish, Mish, Relu
-from kir.types import DType
 
 
 @exports(Relu)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of, scalar_like
+from kir.ir.types import DType, TensorType
 from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
 from kir.ops.reduce import ReduceMean
-from kir.types import DType, TensorType
 
 
 @exports(BatchNormalization)

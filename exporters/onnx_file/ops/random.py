@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from kir.dims import Dim
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.ops.table import Names, exports, scalar_like
+from kir.ir.dims import Dim
+from kir.ir.types import DType
 from kir.ops.random import Dropout, RandomNormalLike
-from kir.types import DType
 
 
 @exports(Dropout)

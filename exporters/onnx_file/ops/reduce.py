@@ -8,6 +8,7 @@ from typing import Any
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, exports
+from kir.ir.types import DType
 from kir.ops.reduce import (
     ReduceL1,
     ReduceL2,
@@ -19,7 +20,6 @@ from kir.ops.reduce import (
     ReduceSum,
     ReduceSumSquare,
 )
-from kir.types import DType
 
 
 @exports(ReduceMean)

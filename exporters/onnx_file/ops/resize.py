@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from kir.dims import divide_exactly, is_known
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.ops.table import Names, exports
+from kir.ir.dims import divide_exactly, is_known
+from kir.ir.types import DType
 from kir.ops.onnx_forms import RESIZE_ATTRIBUTES
 from kir.ops.resize import Resize
-from kir.types import DType
 
 
 @exports(Resize)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kir.dims import Dim, Sym
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like, zero_tensor
+from kir.ir.dims import Dim, Sym
+from kir.ir.types import DType
 from kir.ops.shape import (
     CumSum,
     Expand,
@@ -23,7 +24,6 @@ from kir.ops.shape import (
     TopK,
     Trilu,
 )
-from kir.types import DType
 
 PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the first element is included
 

@@ -18,12 +18,12 @@ from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
-from kir.graph import output_types
-from kir.op import Op, field_names
+from kir.ir.graph import output_types
+from kir.ir.op import Op, field_names
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import DType, as_dtype
 from kir.ops.onnx_forms import SAME
 from kir.ops.opaque import Opaque
-from kir.ops.structural import Constant, Input, Output
-from kir.types import DType, as_dtype
 
 Names = str | tuple[str, ...]
 Exporter = Callable[..., Names]

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from kir.dims import divide_exactly, product
 from kir.errors import ShapeError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.dims import divide_exactly, product
+from kir.ir.types import DType
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Add, Cast, Where
 from kir.ops.shape import Expand, Reshape, Transpose, Trilu
-from kir.types import DType
 
 
 @imports("Attention")

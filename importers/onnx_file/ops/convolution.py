@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kir.dims import Dim, is_known
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.ops.windows import AUTO_PADS, read_padding, read_windows
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.dims import Dim, is_known
+from kir.ir.types import Shape
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.windows import Window
-from kir.types import Shape
 
 
 @imports("Conv")

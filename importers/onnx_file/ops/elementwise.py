@@ -9,7 +9,8 @@ from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.ops.table import IMPORTERS, Results, activation, imports, scaled
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Call, Operand
-from kir.op import Op
+from kir.ir.op import Op
+from kir.ir.types import DType
 from kir.ops.elementwise import (
     SELU_ALPHA,
     SELU_SCALE,
@@ -40,7 +41,6 @@ from kir.ops.elementwise import (
     Where,
 )
 from kir.ops.shape import Reshape
-from kir.types import DType
 
 
 @imports("LeakyRelu")

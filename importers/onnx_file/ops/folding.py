@@ -9,7 +9,7 @@ from kir.importers.onnx_file import sizes
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.sizes import Sizes
 from kir.importers.onnx_file.translate import Call, Operand
-from kir.types import DType
+from kir.ir.types import DType
 
 
 def fold_sizes(call: Call, inputs: Sequence[Operand | None]) -> Sizes | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.types import DType, as_dtype
 from kir.ops.elementwise import Cast
 from kir.ops.lookup import Lookup
-from kir.types import DType, as_dtype
 
 Items = tuple[int | str, ...]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kir.dims import product
 from kir.importers.onnx_file.ops.table import Results, activation, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.dims import product
+from kir.ir.types import normalize_axis
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
-from kir.types import normalize_axis
 
 
 def _normalization(cls: Any, call: Call, x: Operand) -> Operand:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.types import DType, normalize_axis
 from kir.ops.elementwise import Add, Cast, Mul, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
 from kir.ops.reduce import ReduceMean
-from kir.types import DType, normalize_axis
 
 
 @imports("BatchNormalization")

@@ -8,6 +8,7 @@ from typing import Any
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import IMPORTERS
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.types import DType, normalize_axis
 from kir.ops.elementwise import Cast, Log
 from kir.ops.reduce import (
     ArgMax,
@@ -23,7 +24,6 @@ from kir.ops.reduce import (
     ReduceSumSquare,
 )
 from kir.ops.shape import Reshape
-from kir.types import DType, normalize_axis
 
 
 def _reduce(cls: Any, call: Call, x: Operand, axes: Operand | None = None) -> Operand:

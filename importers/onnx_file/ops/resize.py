@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kir.dims import Dim
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.dims import Dim
 from kir.ops.onnx_forms import RESIZE_ATTRIBUTES
 from kir.ops.resize import Resize
 

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kir.dims import Dim, Sym, divide_exactly, product
 from kir.errors import FormatError, ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise, sizes
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.sizes import Sizes
 from kir.importers.onnx_file.translate import Call, Operand
+from kir.ir.dims import Dim, Sym, divide_exactly, product
+from kir.ir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
 from kir.ops.elementwise import Cast
 from kir.ops.shape import (
     Concat,
@@ -35,7 +36,6 @@ from kir.ops.shape import (
     complete_shape,
 )
 from kir.ops.sparse import SparseToDense
-from kir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
 
 Item = TypeVar("Item")
 

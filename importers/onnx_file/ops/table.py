@@ -16,7 +16,7 @@ from functools import cache
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.translate import Call, Operand
-from kir.op import Op, field_names, input_names
+from kir.ir.op import Op, field_names, input_names
 from kir.ops.elementwise import ACTIVATIONS, Mul
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.onnx_forms import SAME

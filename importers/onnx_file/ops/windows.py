@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kir.dims import Dim, is_known
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.translate import Call
+from kir.ir.dims import Dim, is_known
+from kir.ir.types import Shape, TensorType
 from kir.ops.windows import SAME, Padding, Window, settle_padding
-from kir.types import Shape, TensorType
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 

@@ -9,13 +9,13 @@ import onnx
 
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph, Origin, Value
-from kir.op import Op
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import Op
+from kir.ir.structural import Constant, Data, Input, Output
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Add, Relu
 from kir.ops.linear import Dense
 from kir.ops.shape import Reshape
-from kir.ops.structural import Constant, Data, Input, Output
-from kir.types import parse_type
 
 Array = np.ndarray[Any, Any]
 

@@ -10,12 +10,12 @@ from kir.errors import InvalidArgumentError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.build import OPSET_WITH_FAST_MEANS, check_opset
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
-from kir.graph import Graph
-from kir.op import Op
+from kir.ir.graph import Graph
+from kir.ir.op import Op
+from kir.ir.structural import Data, Input, Output
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Add, Gelu, Relu
 from kir.ops.pooling import AveragePool
-from kir.ops.structural import Data, Input, Output
-from kir.types import parse_type
 from tests.exporters.onnx_file.graphs import OPSETS, mlp, run, two_outputs, weight
 
 

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kir.dims import Dim, parse_dim, substitute, symbol
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.emitter import Emitter
-from kir.graph import Graph
-from kir.naming import Names
+from kir.ir.dims import Dim, parse_dim, substitute, symbol
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.ir.types import parse_type
 from kir.ops.shape import Size
-from kir.ops.structural import Input, Output
-from kir.types import parse_type
+from kir.support.naming import Names
 from tests.exporters.onnx_file.graphs import run
 
 TEXTS = (

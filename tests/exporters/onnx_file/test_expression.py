@@ -6,8 +6,8 @@ import numpy as np
 
 from kir.exporters.onnx_file.emitter import Emitter, Tensor
 from kir.exporters.onnx_file.expression import Expression
-from kir.naming import Names
-from kir.types import DType, parse_type
+from kir.ir.types import DType, parse_type
+from kir.support.naming import Names
 
 
 def make(text: str) -> Expression:

@@ -12,7 +12,8 @@ import pytest
 from kir import layers
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.exporters.pipeline import export_model
-from kir.model import Sequential
+from kir.ir.types import DType, TensorType, as_dtype
+from kir.modeling.model import Sequential
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import (
     Acos,
@@ -43,7 +44,6 @@ from kir.ops.onnx_forms import SAME
 from kir.ops.pooling import AveragePool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.resize import Resize
-from kir.types import DType, TensorType, as_dtype
 from tests.exporters.onnx_file.graphs import Array, graph_of, run
 from tests.ops.cases import Case, all_cases
 from tests.ops.test_cases import assert_close, evaluate

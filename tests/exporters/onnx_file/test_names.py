@@ -4,11 +4,11 @@ import pytest
 
 from kir.errors import GraphError
 from kir.exporters.onnx_file.names import join, reserve_labels
-from kir.graph import Graph
-from kir.naming import Names
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.ir.types import parse_type
 from kir.ops.elementwise import Relu
-from kir.ops.structural import Input, Output
-from kir.types import parse_type
+from kir.support.naming import Names
 
 
 def test_a_taken_name_gets_the_first_free_suffix() -> None:

@@ -14,12 +14,14 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from kir import Input as KerasInput
 from kir import Model, layers
-from kir.dims import parse_dim, symbol
 from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.ops import EXPORTERS, STRUCTURAL, supported_ops
-from kir.graph import Graph, Origin, Value
-from kir.op import field_names
+from kir.ir.dims import parse_dim, symbol
+from kir.ir.graph import Graph, Origin, Value
+from kir.ir.op import field_names
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import DType, TensorType, as_dtype, parse_type
 from kir.ops import all_ops
 from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu
 from kir.ops.linear import Dense, Einsum
@@ -30,8 +32,6 @@ from kir.ops.recurrent import LSTM, SIGMOID, TANH
 from kir.ops.reduce import ReduceLogSumExp, ReduceMean
 from kir.ops.shape import Expand, OneHot, Range, Reshape, Slice, Split, Tile, Trilu
 from kir.ops.sparse import SparseToDense
-from kir.ops.structural import Input, Output, constant
-from kir.types import DType, TensorType, as_dtype, parse_type
 from tests.exporters.onnx_file.graphs import OPSETS, Array, graph_of, run, weight
 from tests.ops.cases import Case, all_cases
 

@@ -15,15 +15,15 @@ from kir.exporters.onnx_file.build import OLDEST_OPSET, check_opset
 from kir.exporters.onnx_file.ops import table
 from kir.exporters.onnx_file.schemas import signature
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph
-from kir.interpreter import run
-from kir.op import Op
+from kir.ir.graph import Graph
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output
+from kir.ir.types import FLOATS, INTEGERS, DType, TensorType, as_dtype, parse_type
+from kir.numerics.interpreter import run
 from kir.ops.elementwise import Add, IsInf, Relu, Where
 from kir.ops.linear import Dense
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
 from kir.ops.shape import CumSum, GatherND
-from kir.ops.structural import Input, Output
-from kir.types import FLOATS, INTEGERS, DType, TensorType, as_dtype, parse_type
 from tests.ops.cases import Case, all_cases
 
 # The opsets at which most lists of types grew, and the newest that onnxruntime supports fully.

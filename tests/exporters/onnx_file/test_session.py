@@ -22,13 +22,13 @@ from kir.exporters.onnx_file.session import (
     run_session,
 )
 from kir.exporters.onnx_file.worker import SameProcess
-from kir.graph import Graph, Origin
-from kir.op import Op
+from kir.ir.graph import Graph, Origin
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output
+from kir.ir.types import as_dtype, parse_type
 from kir.ops.random import RandomNormalLike
 from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
 from kir.ops.shape import Concat, Reshape
-from kir.ops.structural import Input, Output
-from kir.types import as_dtype, parse_type
 from tests.exporters.onnx_file.graphs import mlp, weight
 
 FEEDS = {"features": np.ones((2, 8), np.float32)}

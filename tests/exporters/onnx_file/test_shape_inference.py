@@ -14,10 +14,10 @@ from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.emitter import onnx_dtype
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
-from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.types import TensorType
+from kir.ir.graph import Graph
+from kir.ir.types import TensorType
 from tests.ops.cases import Case, all_cases
 
 MODELS = sorted((Path(__file__).parents[3] / "models").glob("*.py"))

@@ -15,17 +15,17 @@ from kir import Input as KerasInput
 from kir import Model
 from kir.cli import cli
 from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.pipeline import ExportOptions, export_model
-from kir.graph import Graph, Value
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Op
+from kir.ir.structural import Input, Output, constant
+from kir.ir.types import DType, parse_type
 from kir.layers import GRU, LSTM, Bidirectional, Dense, SimpleRNN
-from kir.op import Op
 from kir.ops.elementwise import Cast
 from kir.ops.linear import Dense as DenseOp
 from kir.ops.linear import MatMul
 from kir.ops.shape import Reshape, Transpose
-from kir.ops.structural import Input, Output, constant
-from kir.types import DType, parse_type
-from kir.verify import verify_file
 
 
 def turned_product(

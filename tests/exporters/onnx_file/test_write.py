@@ -18,10 +18,10 @@ import pytest
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file import export_graph, to_model_proto, write
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.ir.types import DType, parse_type
 from kir.ops.elementwise import Cast, Relu
-from kir.ops.structural import Input, Output
-from kir.types import DType, parse_type
 from tests.exporters.onnx_file.graphs import Array, mlp, two_outputs, weight
 
 

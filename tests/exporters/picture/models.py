@@ -6,10 +6,11 @@ import networkx as nx
 from hypothesis import strategies as st
 
 from kir import Input, Model
-from kir.graph import Graph
+from kir.ir import structural
+from kir.ir.graph import Graph
+from kir.ir.types import parse_type
 from kir.layers import Add, Concatenate, Dense, Dropout
-from kir.ops import elementwise, structural
-from kir.types import parse_type
+from kir.ops import elementwise
 
 HOSTILE = "</script><script>alert('1')</script>&\"\\ ]]> \x00 #quot; `x` %%"
 

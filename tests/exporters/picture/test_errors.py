@@ -10,9 +10,9 @@ from onnx import numpy_helper
 import kir
 from kir import passes
 from kir.cli import main
+from kir.exporters.onnx_file.verify.bisect import node_errors
 from kir.exporters.picture.errors import error_stage
 from kir.importers.script import load_script
-from kir.verify import node_errors
 
 ROOT = Path(kir.__file__).parent.parent
 SIAMESE = ROOT / "models" / "siamese.py"

@@ -18,10 +18,11 @@ from kir.exporters.picture.diagram import Box, Diagram, Line, join_links
 from kir.exporters.picture.palette import COLOURS, OTHER, STATUS
 from kir.exporters.picture.scene import Scene, make_scene
 from kir.exporters.picture.svg import escape, write_svg
-from kir.graph import Graph
 from kir.importers.script import load_script
-from kir.ops import elementwise, structural
-from kir.types import type_of
+from kir.ir import structural
+from kir.ir.graph import Graph
+from kir.ir.types import type_of
+from kir.ops import elementwise
 from tests.exporters.picture.models import HOSTILE, arc_lists, hostile_graph, hostile_model, nested, residual
 
 SVG = "{http://www.w3.org/2000/svg}"

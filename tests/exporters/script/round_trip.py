@@ -10,10 +10,10 @@ from pathlib import Path
 from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.exporters.script import export_script
-from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.model import Model
+from kir.ir.graph import Graph
+from kir.modeling.model import Model
 
 ROOT = Path(__file__).parents[3]
 

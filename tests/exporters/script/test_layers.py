@@ -16,10 +16,10 @@ from kir import layers as L
 from kir.exporters.script import same_file
 from kir.exporters.script.graphs import write_graph
 from kir.exporters.script.script import Script
-from kir.graph import Graph, Origin
 from kir.importers.keras_file import load_keras_model
+from kir.ir.graph import Graph, Origin
 from kir.lift.proposals import MAKERS
-from kir.model import Model
+from kir.modeling.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
 from tests.ops.cases import all_cases
 

@@ -11,9 +11,10 @@ import pytest
 from kir import Input, Model, Sequential, config
 from kir import backend as K
 from kir.errors import InvalidArgumentError
-from kir.graph import Origin
 from kir.importers.script import load_script
 from kir.initializers import HeNormal, RandomNormal
+from kir.ir.graph import Origin
+from kir.ir.trace import constant
 from kir.layers import (
     GRU,
     LSTM,
@@ -29,9 +30,8 @@ from kir.layers import (
     Masking,
     TimeDistributed,
 )
-from kir.operation import Operation, Traced
+from kir.modeling.operation import Operation, Traced
 from kir.regularizers import L2
-from kir.trace import constant
 from tests.exporters.script.round_trip import ROOT, complaints, export_bytes, through_script
 
 SCRIPTS = sorted((ROOT / "models").glob("*.py"))

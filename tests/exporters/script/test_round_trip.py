@@ -10,9 +10,9 @@ from hypothesis import given, settings
 
 from kir import Input, layers
 from kir.errors import UnsupportedError
-from kir.graph import Graph
 from kir.importers.script import load_script
-from kir.model import Model
+from kir.ir.graph import Graph
+from kir.modeling.model import Model
 from tests.exporters.onnx_file.graphs import mlp, two_outputs
 from tests.exporters.script.round_trip import ROOT, complaints, export_bytes, graph_bytes, read, through_script
 from tests.ops.cases import Case, all_cases

@@ -14,7 +14,7 @@ from kir.exporters.script import export_script, write
 from kir.exporters.weights import write_safetensors
 from kir.importers.arrays import load_safetensors
 from kir.layers import Dense, Flatten
-from kir.model import Model
+from kir.modeling.model import Model
 
 
 def model() -> Model:

@@ -10,7 +10,7 @@ import numpy as np
 from kir import Model
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
-from kir.structure import flatten
+from kir.support.trees import flatten
 
 Array = np.ndarray[Any, Any]
 

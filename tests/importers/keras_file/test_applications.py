@@ -18,7 +18,7 @@ from kir import passes
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.keras_file import load_keras_model
-from kir.lower import lower
+from kir.modeling.lower import lower
 
 # The size of the images, as small as the network takes them; how many Transposes and nodes its file has.
 NETWORKS = {

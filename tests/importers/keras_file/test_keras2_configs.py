@@ -18,8 +18,8 @@ from kir.errors import UnsupportedError
 from kir.exporters.pipeline import export_model
 from kir.importers.keras_file import load_keras_model
 from kir.importers.script import run_script
-from kir.layers.base import Layer
-from kir.model import Model
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
 
 X = np.array([[-3, -1, 0, 2]], np.float32)
 

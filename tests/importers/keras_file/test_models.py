@@ -12,7 +12,7 @@ import pytest
 
 from kir.importers.keras_file import load_keras_model
 from kir.importers.keras_file.config import Origin, build_model
-from kir.structure import flatten
+from kir.support.trees import flatten
 from tests.importers.keras_file.cases import CASES
 from tests.importers.keras_file.compare import assert_same_numbers
 from tests.oracle import randomize

@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from kir import Input, Model, layers
 from kir import backend as K
-from kir.op import Array
+from kir.ir.op import Array
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.passes.rewrite import constant_array
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
-from kir.ops.structural import Constant, Input, Output
+from kir.ir.graph import Graph
+from kir.ir.structural import Constant, Input, Output
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 

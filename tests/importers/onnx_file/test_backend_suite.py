@@ -21,7 +21,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.onnx_file.backend import KirBackend, KirModel
-from kir.types import type_of
+from kir.ir.types import type_of
 from tests.importers.onnx_file.models import model, node
 
 # What kir refuses of these models, as a pattern of the message, and why.

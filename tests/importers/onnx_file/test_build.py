@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from kir import Model, passes
-from kir.dims import symbol
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.graph import Graph, Origin
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
-from kir.interpreter import run
-from kir.op import Op, input_names
+from kir.ir.dims import symbol
+from kir.ir.graph import Graph, Origin
+from kir.ir.op import Op, input_names
+from kir.ir.structural import Constant, Input
+from kir.numerics.interpreter import run
 from kir.ops.elementwise import Acosh
 from kir.ops.opaque import Opaque
-from kir.ops.structural import Constant, Input
 from kir.passes.fuse_activations import fuse_activations
 from tests.exporters.onnx_file.graphs import graph_of, two_outputs
 from tests.importers.onnx_file.models import INT64, model, node, operators, value

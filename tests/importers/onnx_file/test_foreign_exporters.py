@@ -11,7 +11,7 @@ import pytest
 
 from kir.exporters.pipeline import ExportOptions, export_model, export_reference
 from kir.importers.onnx_file import import_graph
-from kir.model import Model
+from kir.modeling.model import Model
 from tests.importers.onnx_file import foreign
 
 NOT_INSTALLED = "{} is too heavy for the tests' dependencies; pip install {} to run this"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from onnx import NodeProto, StringStringEntryProto
 
-from kir.dims import Dim, symbol
-from kir.graph import Origin
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
+from kir.ir.dims import Dim, symbol
+from kir.ir.graph import Origin
 
 BATCH, LENGTH = symbol("batch"), symbol("length")
 

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.onnx_file import import_graph
-from kir.interpreter import run
+from kir.numerics.interpreter import run
 from tests.importers.onnx_file.models import model, node, operators, value
 
 F32 = np.float32

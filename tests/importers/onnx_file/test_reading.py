@@ -16,11 +16,11 @@ from onnx import ModelProto, TensorProto
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, to_model_proto
-from kir.graph import Graph
 from kir.importers.onnx_file import import_graph
 from kir.importers.onnx_file.reading import read_tensor
-from kir.mapped_files import is_mapped
-from kir.ops.structural import Constant
+from kir.ir.graph import Graph
+from kir.ir.structural import Constant
+from kir.support.mapped_files import is_mapped
 from tests.exporters.onnx_file.graphs import mlp
 from tests.importers.onnx_file.models import model, node, value
 

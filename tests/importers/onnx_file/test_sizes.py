@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.dims import Dim, minimum, symbol
 from kir.importers.onnx_file.sizes import (
     ELEMENTWISE,
     Sizes,
@@ -20,6 +19,7 @@ from kir.importers.onnx_file.sizes import (
     slice_,
     total,
 )
+from kir.ir.dims import Dim, minimum, symbol
 
 N, M = symbol("n"), symbol("m")
 

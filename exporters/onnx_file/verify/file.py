@@ -1,0 +1,75 @@
+"""Verifying a written file: does onnxruntime compute from it what the model means?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from kir.errors import MismatchError
+from kir.exporters.onnx_file.mapped import lean_model
+from kir.exporters.onnx_file.session import fallback_nodes
+from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
+from kir.exporters.onnx_file.verify.signature import signature_problems
+from kir.exporters.onnx_file.verify.training import check_training
+from kir.ir.graph import Graph
+from kir.ir.op import Array
+from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_runs
+from kir.numerics.report import VerificationReport
+from kir.support.mapped_files import require_unchanged
+
+
+def verify_file(
+    graph: Graph,
+    model: ModelFile,
+    provider: str = "cpu",
+    seed: int = 0,
+    sizes: Sequence[Mapping[str, int]] | None = None,
+    runs: Iterable[Run] | None = None,
+    optimize: bool = True,
+) -> VerificationReport:
+    """Compares what onnxruntime computes from an ONNX file with the float64 interpreter.
+
+    A training export is compared with its switch off; then its random choices are checked, see `check_training`.
+
+    Memory: at most 8 times the largest weight, beside libraries and activations, if the graph's weights are mapped from
+    disk and the file is large and holds them inline, or as kir writes external data (`lean_model`). That is anonymous
+    memory: pages of mapped files, which the kernel may drop, come on top in what tools show as resident. Weights that
+    onnxruntime converts when it loads (float16 on the CPU) are copies of its own and come on top too.
+
+    Args:
+        graph: what the file should compute, before any pass.
+        model: the file, or a serialized model.
+        provider: onnxruntime's execution provider: "cpu", "cuda", …
+        seed: of inputs and roundings.
+        sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.feeds.choose_sizes`.
+        runs: what `expect_runs` gave, instead of computing it.
+        optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
+
+    Raises:
+        ProviderError: the provider is not installed.
+        CrashError: onnxruntime dies of the file.
+        LimitError: running the graph would take too much memory.
+        MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
+        FormatError: onnxruntime cannot load the file.
+    """
+    model = as_file(model)
+    comparison = RunComparison()
+    feeds: dict[str, Array] = {}
+    if runs is None:
+        runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
+    with lean_model(model) as lean:
+        session = lean.session(provider, optimize)
+        problems = signature_problems(graph, session)
+        if problems:
+            raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
+        for feeds, expected in runs:
+            comparison.add(expected, run_checked(session, feeds))
+    require_unchanged(graph.constant_arrays())
+    return VerificationReport(
+        comparison.reports(),
+        comparison.runs,
+        provider,
+        seed,
+        INTERPRETER_METHOD,
+        tuple(fallback_nodes(model, feeds, provider)),
+        tuple(check_training(graph, model, provider, seed)),
+    )

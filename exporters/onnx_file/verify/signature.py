@@ -1,0 +1,73 @@
+"""The inputs and outputs of a file, compared with those of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kir.ir.dims import Dim, Sym, symbol
+from kir.ir.graph import Graph
+from kir.ir.structural import Input, Output
+from kir.ir.types import TensorType, as_dtype
+from kir.support.naming import symbol_name
+
+_ELEMENTS = {"float": "float32", "double": "float64"}
+
+
+def _session_type(entry: Any) -> TensorType:
+    """The type of an input or output of a session; sizes without a name get one."""
+    element = entry.type.removeprefix("tensor(").removesuffix(")")
+    dims = (
+        size if isinstance(size, int) else symbol(symbol_name(size or f"{entry.name}_{axis}"))
+        for axis, size in enumerate(entry.shape)
+    )
+    return TensorType(as_dtype(_ELEMENTS.get(element, element)), tuple(dims))
+
+
+def session_inputs(session: Any) -> dict[str, TensorType]:
+    entries = (*session.get_inputs(), *session.get_overridable_initializers())
+    return {entry.name: _session_type(entry) for entry in entries}
+
+
+def session_outputs(session: Any) -> dict[str, TensorType]:
+    return {entry.name: _session_type(entry) for entry in session.get_outputs()}
+
+
+def signature_problems(graph: Graph, session: Any) -> list[str]:
+    """What differs between the inputs and outputs of a graph and of a session, one line each."""
+    inputs = {node.op.label: node.output.type for node in graph.inputs if isinstance(node.op, Input)}
+    outputs = {node.op.label: node.output.type for node in graph.outputs if isinstance(node.op, Output)}
+    return [
+        *type_problems("input", inputs, session_inputs(session)),
+        *type_problems("output", outputs, session_outputs(session)),
+    ]
+
+
+def type_problems(role: str, expected: Mapping[str, TensorType], found: Mapping[str, TensorType]) -> Iterator[str]:
+    for name in dict.fromkeys((*expected, *found)):
+        if name not in found:
+            yield f"{role} {name!r} of the model is missing in the file, which has {', '.join(found) or 'none'}"
+        elif name not in expected:
+            yield f"{role} {name!r} of the file is unknown to the model, which has {', '.join(expected) or 'none'}"
+        elif not _same_type(expected[name], found[name], exact_sizes=role == "input"):
+            yield f"{role} {name!r} is {found[name]} in the file and {expected[name]} in the model"
+
+
+def _same_type(a: TensorType, b: TensorType, exact_sizes: bool) -> bool:
+    """Names of sizes do not count. onnxruntime may know the size of an output where the model does not."""
+    if a.dtype is not b.dtype or a.rank != b.rank:
+        return False
+    pairs = zip(a.shape, b.shape, strict=True)
+    return all(_same_size(x, y) or (not exact_sizes and isinstance(x, Sym) != isinstance(y, Sym)) for x, y in pairs)
+
+
+def _same_size(a: Dim, b: Dim) -> bool:
+    return a == b or (isinstance(a, Sym) and isinstance(b, Sym))
+
+
+def signature_graph(session: Any) -> Graph:
+    """A graph with the inputs of a session and nothing else."""
+    graph = Graph("signature")
+    for name, type in session_inputs(session).items():
+        graph.add(Input(name, type))
+    return graph

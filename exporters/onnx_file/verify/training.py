@@ -1,0 +1,196 @@
+"""Checks whether a training export drops at random, as often as its layers say."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kir.exporters.onnx_file.mapped import lean_model
+from kir.exporters.onnx_file.probe import Draw, find_draws
+from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array
+from kir.ir.structural import TRAINING_INPUT, Input, Output
+from kir.ir.types import as_dtype
+from kir.numerics.compare import widened
+from kir.numerics.feeds import choose_sizes, random_feeds
+from kir.numerics.interpreter import Plan
+from kir.ops.random import Dropout
+
+# A binomial count leaves 6 standard deviations once in 500 million draws.
+SIGMAS = 6.0
+
+
+TRAINING_RUNS = 4
+
+
+MIN_DRAWN = 2000  # elements, over all training runs, where a model is large enough
+
+
+MAX_TRAINING_RUNS = 32
+
+
+CHANGING_RUNS = 8
+
+
+VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
+
+
+def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> list[str]:
+    """What is wrong with the random choices of a training export, in words; nothing if the graph has none.
+
+    The file runs with the switch off and on: each output that dropping changes in the interpreter must change.
+
+    Then every place where the file draws (its Dropout and Bernoulli nodes) becomes an output, and the file runs a few
+    times with the switch on. That alone would not do: onnxruntime takes out some Dropouts that are no outputs. For
+    each layer that drops:
+
+    1. The file draws in it at all.
+    2. Of the elements that were not 0 before, the fraction that is not 0 after is 1 - rate, within six standard
+       deviations of the binomial distribution.
+    3. Two runs draw differently.
+    4. A Dropout node multiplies what it keeps by 1 / (1 - rate).
+    """
+    rates = _dropout_rates(graph)
+    if not rates:
+        return []
+    by_layer: dict[str, list[Draw]] = {}
+    # The second sizes, with a batch of several: where these take too much memory, there are only the first.
+    feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[:2][-1])
+    with lean_model(as_file(model)) as lean:
+        still = _still_outputs(graph, lean.session(provider), feeds)
+        proto = lean.load()
+        for draw in find_draws(proto):
+            by_layer.setdefault(draw.layer, []).append(draw)
+        draws = [draw for layer in rates for draw in by_layer.get(layer, ())]
+        wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
+        session = lean.session_with(proto, list(dict.fromkeys(wanted)), provider)
+        problems = [f"nothing is dropped at random in layer {layer}" for layer in rates if layer not in by_layer]
+        tallies = _tally_draws(session, feeds, draws, rates)
+    problems += [f"the switch {TRAINING_INPUT!r} does not change output {name!r}, as dropping would" for name in still]
+    for draw, tally in zip(draws, tallies, strict=True):
+        problems += [f"layer {draw.layer}: {problem}" for problem in tally.problems()]
+    return problems
+
+
+def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
+    return {**feeds, TRAINING_INPUT: np.array(is_on)}
+
+
+def _still_outputs(graph: Graph, session: Any, feeds: Mapping[str, Array]) -> list[str]:
+    """Outputs that the switch does not change in a session, although it does in the interpreter.
+
+    The session has `MAX_TRAINING_RUNS` to change an output; one that stays must change in each of `CHANGING_RUNS` of
+    the interpreter. Of outputs that change in a part p of all runs, so many are blamed in error: p^8 (1 - p)^32, which
+    is 2e-9 at most, as rare as `SIGMAS`.
+    """
+    still = _outputs_behind_drops(graph)
+    off = run_checked(session, _switched(feeds, False))
+    for _ in range(MAX_TRAINING_RUNS):
+        if not still:
+            return []
+        on = run_checked(session, _switched(feeds, True))
+        still = [name for name in still if not _differ(on[name], off[name])]
+    plan = Plan(_unseeded(graph))
+    off = plan.run(_switched(feeds, False))
+    for _ in range(CHANGING_RUNS):
+        on = plan.run(_switched(feeds, True))
+        still = [name for name in still if _differ(on[name], off[name], VISIBLE_CHANGE)]
+    return still
+
+
+def _outputs_behind_drops(graph: Graph) -> list[str]:
+    """The outputs that depend on something that is dropped when the switch is on."""
+    behind: set[Value] = set()
+    for node in graph.order():
+        if _drops(node) or not behind.isdisjoint(value for value in node.inputs if value is not None):
+            behind.update(node.outputs)
+    return [
+        node.op.label for node in graph.outputs if isinstance(node.op, Output) and not behind.isdisjoint(node.inputs)
+    ]
+
+
+def _unseeded(graph: Graph) -> Graph:
+    """A copy whose Dropouts draw anew in every run."""
+    copy = graph.copy()
+    for node in copy.order():
+        if isinstance(node.op, Dropout) and node.op.seed is not None:
+            op = dataclasses.replace(node.op, seed=None)
+            copy.replace(node.output, copy.add(op, *node.inputs, origin=node.origin).output)
+    return copy
+
+
+def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
+    """Whether an element differs by more than a part of the largest one."""
+    if a.shape != b.shape or a.dtype == object or not as_dtype(a.dtype).is_float:
+        return not np.array_equal(a, b)
+    a, b = widened(a), widened(b)
+    largest = np.abs(b, where=np.isfinite(b), out=np.zeros_like(b)).max(initial=0)
+    return not np.allclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)
+
+
+def _tally_draws(
+    session: Any, feeds: Mapping[str, Array], draws: Sequence[Any], rates: Mapping[str, float]
+) -> list[_Tally]:
+    """What each place kept, over enough runs with the switch on."""
+    feeds = _switched(feeds, True)
+    tallies = [_Tally(rates[draw.layer]) for draw in draws]
+    for run in range(MAX_TRAINING_RUNS):
+        if run >= TRAINING_RUNS and all(tally.total >= MIN_DRAWN for tally in tallies):
+            break
+        values = feeds | run_checked(session, feeds)
+        for draw, tally in zip(draws, tallies, strict=True):
+            tally.add(None if draw.source is None else values.get(draw.source), values[draw.result])
+    return tallies
+
+
+def _dropout_rates(graph: Graph) -> dict[str, float]:
+    """Layers that drop when the switch is on, with their rates."""
+    return {
+        "" if node.origin is None else node.origin.path: node.op.rate
+        for node in graph.order()
+        if _drops(node) and isinstance(node.op, Dropout)
+    }
+
+
+def _drops(node: Node) -> bool:
+    return isinstance(node.op, Dropout) and node.op.rate > 0 and len(node.inputs) > 1 and _is_switch(node.inputs[1])
+
+
+def _is_switch(value: Value | None) -> bool:
+    return value is not None and isinstance(value.node.op, Input) and value.node.op.label == TRAINING_INPUT
+
+
+class _Tally:
+    """How many elements one place kept, over several runs."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self.total = self._kept = self._runs = 0
+        self._patterns: set[bytes] = set()
+        self._scale_error = 0.0
+
+    def add(self, source: Array | None, result: Array) -> None:
+        kept = result != 0
+        counted = np.ones_like(kept) if source is None else source != 0
+        self._runs += 1
+        self.total += int(counted.sum())
+        self._kept += int((kept & counted).sum())
+        self._patterns.add(np.packbits(kept).tobytes())
+        if source is not None and self._rate < 1 and (kept & counted).any():
+            ratio = result[kept & counted].astype(np.float64) / source[kept & counted].astype(np.float64)
+            self._scale_error = max(self._scale_error, float(np.abs(ratio * (1 - self._rate) - 1).max()))
+
+    def problems(self) -> Iterator[str]:
+        expected = self.total * (1 - self._rate)
+        deviation = math.sqrt(self.total * self._rate * (1 - self._rate))
+        if abs(self._kept - expected) > SIGMAS * deviation + 1:
+            yield f"{self._kept} of {self.total} elements were kept; expected {expected:.0f} ± {SIGMAS * deviation:.0f}"
+        if len(self._patterns) == 1 and self.total / self._runs * min(self._rate, 1 - self._rate) > SIGMAS**2:
+            yield f"the same elements were kept in {self._runs} runs; expected different ones"
+        if self._scale_error > 0.01:
+            yield f"what is kept is off by a factor of {1 + self._scale_error:.3g}; expected 1 / (1 - rate)"

@@ -1,0 +1,88 @@
+"""Comparing what two ONNX files compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kir.errors import MismatchError, ShapeError
+from kir.exporters.onnx_file.probe import index_bounds, load_model, move_weights
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
+from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
+from kir.ir.op import Array
+from kir.numerics.compare import RunComparison, widened
+from kir.numerics.feeds import Sizes, choose_sizes, random_feeds
+from kir.numerics.report import VerificationReport
+from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
+
+
+def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0) -> VerificationReport:
+    """Compares what onnxruntime computes from two ONNX files.
+
+    There is no reference in a wider precision here. The first file takes its place, and how much rounding it causes
+    is estimated from outside: it runs a few times with inputs and weights moved by up to one rounding. This bound
+    misses rounding that happens between nodes only, so that files of very different operators may need a look.
+
+    Raises:
+        MismatchError: the files have different inputs or outputs, or the second cannot run what the first can.
+        ProviderError: the provider is not installed.
+        FormatError: a file cannot be loaded.
+    """
+    a, b = as_file(a), as_file(b)
+    first, second = make_session(a, provider), make_session(b, provider)
+    problems = [
+        *type_problems("input", session_inputs(first), session_inputs(second)),
+        *type_problems("output", session_outputs(first), session_outputs(second)),
+    ]
+    if problems:
+        raise MismatchError("the second file has another signature than the first:\n" + "\n".join(problems))
+    proto = load_model(a)
+    graph, bounds = signature_graph(first), index_bounds(proto)
+
+    def feeds_of(sizes: Sizes, index: int) -> dict[str, Array]:
+        return random_feeds(graph, [seed, index], sizes, feed_defaults=index > 0, bounds=bounds)
+
+    def accepts(sizes: Sizes) -> bool:
+        try:
+            run_session(first, feeds_of(sizes, 0))
+        except ShapeError:
+            return False
+        return True
+
+    generators = [np.random.default_rng([seed, index, 1]) for index in range(RUNS)]
+    moved = [make_session(move_weights(proto, generator), provider) for generator in generators]
+    comparison = RunComparison()
+    for index, sizes in enumerate(choose_sizes(graph, accepts)):
+        feeds = feeds_of(sizes, index)
+        comparison.add(_expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
+    return VerificationReport(
+        comparison.reports(),
+        comparison.runs,
+        provider,
+        seed,
+        f"the first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding",
+    )
+
+
+def _expect_moved(
+    session: Any, moved: Sequence[Any], feeds: Mapping[str, Array], generators: Sequence[np.random.Generator]
+) -> dict[str, Expected]:
+    """What to expect of the second file, from the first and from copies of it with moved weights."""
+    from kir.numerics.rounding import RandomRounding
+
+    remaining = iter(zip(moved, generators, strict=True))
+
+    def reference(observe: Any) -> dict[str, Array]:
+        return {name: widened(array) for name, array in run_checked(session, feeds).items()}
+
+    def own(observe: Any) -> dict[str, Array]:
+        if observe is None:
+            return run_checked(session, feeds)
+        copy, generator = next(remaining)
+        rounding = RandomRounding(generator)
+        return run_checked(copy, {name: rounding.move_relative(array) for name, array in feeds.items()})
+
+    return measure(reference, own, 0, len(moved))

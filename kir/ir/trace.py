@@ -1,0 +1,484 @@
+"""Recording: symbolic tensors, and `emit`, which applies an operator to them.
+
+Everything that computes (`Layer.call`, the functions of `kir.backend`, a Lambda's function) is written once, in
+terms of `emit`. What `emit` does depends on its inputs:
+
+    inputs                     emit(op, *inputs) gives
+    at least one Tensor        a Tensor: a new node in the tensor's tracer
+    arrays and numbers only    an array: the operator is evaluated at once, unless it depends on an unknown size
+
+A `Tracer` over a graph adds nodes to it; one without a graph only infers types (that is how a layer's output
+shape is found when it is called).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from kir.errors import TraceError
+from kir.ir.dims import Sym
+from kir.ir.graph import Graph, Node, Origin, Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant, Data, Input
+from kir.ir.structural import constant as constant_op
+from kir.ir.types import DType, Shape, TensorType, as_dtype, type_of
+from kir.support.naming import unique
+
+# What `emit` takes and gives, and the functions of `kir.backend` compute with.
+AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"
+# What the functions of `kir.backend` accept: tensors of a trace and of a functional model, variables, sizes, and what
+# NumPy makes arrays of; also lists of all these.
+TensorLike: TypeAlias = "SymbolicOperators | Variable | Sym | npt.ArrayLike | Sequence[TensorLike]"
+
+# The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
+_current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
+
+# See `register_functions`: this module stands below the backend and does not import it.
+_BACKEND: dict[str, Any] = {}
+_NUMPY: dict[str, Any] = {}
+
+
+class SymbolicOperators:
+    """Python's operators and NumPy's protocols, each handed to the function of `kir.backend` of that name.
+
+    Shared by `Tensor` (inside a traced function) and `KerasTensor` (between layers).
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+
+    shape: Any
+    dtype: Any
+
+    def __add__(self, other: Any) -> Any:
+        return _backend("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _backend("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _backend("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _backend("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _backend("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _backend("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _backend("true_divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _backend("true_divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _backend("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _backend("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _backend("mod", self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _backend("mod", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return _backend("power", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _backend("power", other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _backend("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _backend("matmul", other, self)
+
+    def __and__(self, other: Any) -> Any:
+        return _backend("logical_and", self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return _backend("logical_and", other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return _backend("logical_or", self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _backend("logical_or", other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return _backend("logical_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return _backend("logical_xor", other, self)
+
+    def __invert__(self) -> Any:
+        return _backend("logical_not", self)
+
+    def __neg__(self) -> Any:
+        return _backend("negative", self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return _backend("absolute", self)
+
+    def __round__(self, digits: int = 0) -> Any:
+        return _backend("round", self, digits)
+
+    def __lt__(self, other: Any) -> Any:
+        return _backend("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _backend("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _backend("greater", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _backend("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _backend("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _backend("not_equal", self, other)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _backend("get_item", self, index)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__":
+            raise TraceError(f"np.{ufunc.__name__}.{method} cannot be traced; use the matching function of kir.backend")
+        return _numpy_function(ufunc.__name__, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _numpy_function(function.__name__, args, kwargs)
+
+    # What would need the numbers themselves, which do not exist while a function is traced.
+
+    def __bool__(self) -> bool:
+        _refuse("a branch on a symbolic value (if, while, and, or, not)", "K.where, K.switch, & | ~ or K.maximum")
+
+    def __float__(self) -> float:
+        _refuse("float() of a symbolic value", "K.cast(x, 'float32')")
+
+    def __int__(self) -> int:
+        _refuse("int() of a symbolic value", "K.cast(x, 'int32')")
+
+    def __index__(self) -> int:
+        _refuse("a symbolic value as an index or a size", "K.take for an index, x.shape for a size")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse("turning a symbolic value into a NumPy array", "functions of kir.backend, or np functions of it")
+
+    def numpy(self) -> Any:
+        """Always an error: a symbolic value has no numbers."""
+        _refuse(".numpy() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
+
+    def item(self) -> Any:
+        """Always an error: a symbolic value has no numbers."""
+        _refuse(".item() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        _refuse("assignment into a symbolic value (x[…] = …)", "K.where, K.concatenate or K.slice_update")
+
+    def __len__(self) -> int:
+        size = self.shape[0] if len(self.shape) else None
+        if not isinstance(size, int):
+            _refuse(f"len() of a value whose first size is {size}", "x.shape[0], which may be symbolic")
+        return size
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[i] for i in range(len(self))])
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def T(self) -> Any:
+        return _backend("transpose", self)
+
+    def astype(self, dtype: Any) -> Any:
+        return _backend("cast", self, dtype)
+
+    def reshape(self, *shape: Any) -> Any:
+        return _backend("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("sum", self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("mean", self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("max", self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return _backend("min", self, axis=axis, keepdims=keepdims)
+
+
+class Tensor(SymbolicOperators):
+    """A symbolic tensor while a function is traced: a value of the graph being written, and its mask.
+
+    `shape` holds ints and symbolic sizes, which compute (`x.shape[0] * 2`); `dtype` is Keras's name.
+    """
+
+    __slots__ = ("mask", "tracer", "value")
+
+    def __init__(self, value: Value, tracer: Tracer, mask: Tensor | None = None) -> None:
+        self.value = value
+        self.tracer = tracer
+        self.mask = mask
+
+    @property
+    def type(self) -> TensorType:
+        return self.value.type
+
+    @property
+    def shape(self) -> Shape:
+        return self.value.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.value.type.dtype.keras_name
+
+    def with_mask(self, mask: Tensor | None) -> Tensor:
+        """The same value, carrying another mask."""
+        return Tensor(self.value, self.tracer, mask)
+
+    def __repr__(self) -> str:
+        return f"<symbolic {self.value.type}>"
+
+
+class Variable:
+    """What a function of the backend takes for the tensor that `traced` gives."""
+
+    def traced(self) -> Any:
+        """A Tensor of the trace that is open; an array where none is."""
+        raise TypeError(f"{type(self).__name__} must define traced")
+
+
+class StatefulLayer(Protocol):
+    """A layer that keeps states between runs; None stands for zeros."""
+
+    states: list[Array] | None
+
+
+@dataclass(slots=True, eq=False)
+class CarriedState:
+    """A state that a stateful layer carries from one run of a graph to the next.
+
+    It is the input `label` of the graph, unless the layer was given a state to begin with, and the output `new_label`.
+    """
+
+    owner: StatefulLayer
+    index: int
+    label: str
+    is_read: bool
+    value: Tensor = field(init=False)
+
+    @property
+    def new_label(self) -> str:
+        """The name of the output."""
+        return self.label.replace(".state_", ".new_state_")
+
+
+def feed_states(states: Iterable[CarriedState]) -> dict[str, Array]:
+    """What the run before left in the layers, for the inputs of a graph; where it left nothing their defaults count."""
+    return {state.label: state.owner.states[state.index] for state in states if state.is_read and state.owner.states}
+
+
+def store_states(states: Iterable[CarriedState], results: Mapping[str, Array]) -> None:
+    """Puts the states at the end of a run into the layers."""
+    found: dict[int, list[Array]] = {}
+    for state in states:
+        found.setdefault(id(state.owner), []).append(results[state.new_label])
+        state.owner.states = found[id(state.owner)]
+
+
+class Tracer:
+    """Collects the nodes of a trace, with the layer they come from and the inference or training mode.
+
+    `training` is what layers that behave differently in training get unless a call says otherwise: False, True,
+    or a symbolic boolean.
+    """
+
+    def __init__(self, graph: Graph | None = None, on_lost_mask: str = "error") -> None:
+        self.graph = graph
+        self.on_lost_mask = on_lost_mask
+        self.training: bool | Tensor = False
+        self.path: tuple[str, ...] = ()
+        self.origin: Origin | None = None
+        self.losses: list[Any] = []
+        self.collects_losses = False
+        self.states: dict[tuple[int, int], CarriedState] = {}
+        self._weights: dict[tuple[int, DType], Tensor] = {}
+
+    def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The outputs of a new node."""
+        values = [None if tensor is None else tensor.value for tensor in inputs]
+        graph, origin = self.graph, self.origin
+        node = Node(op, values, origin) if graph is None else graph.add(op, *values, origin=origin)
+        return tuple(Tensor(value, self) for value in node.outputs)
+
+    def constant(self, array: Any, label: str | None = None) -> Tensor:
+        """A constant of NumPy's dtype for the array."""
+        return self.add(constant_op(array, label))[0]
+
+    def shared_constant(self, array: Array, label: str | None = None, origin: Origin | None = None) -> Tensor:
+        """One constant however often it is asked for; see `constant`."""
+        key = (id(array), as_dtype(array.dtype))
+        if key not in self._weights:
+            op = constant_op(array, label)
+            value = Node(op, [], origin) if self.graph is None else self.graph.add(op, origin=origin)
+            self._weights[key] = Tensor(value.output, self)
+        return self._weights[key]
+
+    def weight(self, name: str, array: Array, dtype: DType) -> Tensor:
+        """A layer's weight in the dtype it computes in. One constant however often the layer is called."""
+        key = (id(array), dtype)
+        if key not in self._weights:
+            cast = array if array.dtype == dtype.numpy else array.astype(dtype.numpy)
+            label = "/".join((*self.path, name))
+            self._weights[key] = self.add(Constant(Data(cast), label))[0]
+        return self._weights[key]
+
+    def read_states(self, owner: StatefulLayer, defaults: Sequence[Array]) -> list[Tensor]:
+        """The states that a stateful layer begins with: what a call before left, or inputs with these defaults."""
+        for index, default in enumerate(defaults):
+            if (id(owner), index) not in self.states:
+                state = self._carried(owner, index, is_read=True)
+                state.value = self.add(Input(state.label, type_of(default), Data(default)))[0]
+        return [self.states[id(owner), index].value for index in range(len(defaults))]
+
+    def keep_states(self, owner: StatefulLayer, states: Sequence[Tensor]) -> None:
+        """Notes the states that a stateful layer ended with."""
+        for index, state in enumerate(states):
+            found = self.states.get((id(owner), index)) or self._carried(owner, index, is_read=False)
+            found.value = state
+
+    def _carried(self, owner: StatefulLayer, index: int, is_read: bool) -> CarriedState:
+        label = unique(f"{'/'.join(self.path)}.state_{index}", {state.label for state in self.states.values()})
+        state = CarriedState(owner, index, label, is_read)
+        self.states[id(owner), index] = state
+        return state
+
+    @contextmanager
+    def layer(self, name: str, class_name: str, training: bool | Tensor | None = None) -> Iterator[None]:
+        """While open, new nodes belong to this layer (inside the layer that is open already).
+
+        `training` overrides the mode for everything inside.
+        """
+        saved = self.path, self.origin, self.training
+        token = _current.set(self)
+        self.path = (*self.path, name)
+        self.origin = Origin("/".join(self.path), class_name)
+        if training is not None:
+            self.training = training
+        try:
+            yield
+        finally:
+            self.path, self.origin, self.training = saved
+            _current.reset(token)
+
+    @contextmanager
+    def from_origin(self, origin: Origin | None) -> Iterator[None]:
+        """While open, new nodes come from there, inside the model that is open."""
+        saved = self.origin
+        outer = self.path[:-1]
+        self.origin = origin and Origin("/".join((*outer, origin.path)), origin.layer)
+        try:
+            yield
+        finally:
+            self.origin = saved
+
+
+def current_tracer() -> Tracer | None:
+    """The tracer whose layer is open, if any."""
+    return _current.get()
+
+
+def constant(array: Any, label: str | None = None, origin: Origin | None = None) -> Tensor:
+    """An array as a constant of the trace that is open: one, however many functions use it.
+
+    Args:
+        array: what it holds, in its own dtype.
+        label: the name of the weight that it is.
+        origin: the layer it comes from; by default the one that is open.
+
+    Raises:
+        TraceError: no trace is open.
+    """
+    tracer = current_tracer()
+    if tracer is None:
+        raise TraceError("constant(…) belongs to a trace; use it inside a Lambda, or use the array itself")
+    return tracer.shared_constant(np.asarray(array), label, origin or tracer.origin)
+
+
+@overload
+def emit(op: Op, first: Tensor, /, *others: AnyTensor | None) -> Tensor: ...
+@overload
+def emit(op: Op, *inputs: AnyTensor | None) -> AnyTensor: ...
+def emit(op: Op, *inputs: Any) -> Any:
+    """Apply an operator: return a Tensor if any input is one, else an array, computed at once.
+
+    An operator with several outputs gives a tuple. Arrays among symbolic inputs become constants of their own dtype;
+    None stands for an absent optional input.
+
+    Raises:
+        KirError: the operator refuses the input types.
+    """
+    tracer = next((x.tracer for x in inputs if isinstance(x, Tensor)), None)
+    if tracer is None and op.symbols():
+        tracer = current_tracer()
+    if tracer is None:
+        return _evaluate(op, inputs)
+    outputs = tracer.add(op, *[x if x is None or isinstance(x, Tensor) else tracer.constant(x) for x in inputs])
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _evaluate(op: Op, inputs: tuple[AnyTensor | None, ...]) -> Any:
+    arrays = [None if x is None else np.asarray(x) for x in inputs]
+    op.infer(*[None if a is None else TensorType(as_dtype(a.dtype), a.shape) for a in arrays])
+    return op.eval(*arrays)
+
+
+def register_functions(backend: Mapping[str, Any], numpy: Mapping[str, Any]) -> None:
+    """Enter what Python's operators and NumPy's functions do to symbolic tensors: called once, by `kir.backend`.
+
+    Args:
+        backend: the functions of `kir.backend` by name.
+        numpy: those that stand for functions of NumPy, by NumPy's name.
+    """
+    _BACKEND.update(backend)
+    _NUMPY.update(numpy)
+
+
+def _backend(name: str, *args: Any, **kwargs: Any) -> Any:
+    return _BACKEND[name](*args, **kwargs)
+
+
+def _numpy_function(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    function = _NUMPY.get(name)
+    if function is None:
+        raise TraceError(f"np.{name} cannot be traced; kir.backend has: {', '.join(sorted(_NUMPY))}")
+    return function(*args, **kwargs)
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise TraceError(f"{what} cannot be traced: there are no numbers yet; use {instead} instead")

@@ -1,0 +1,1 @@
+"""Models of layers: how they are called, recorded, built, lowered and saved."""

@@ -1,0 +1,120 @@
+"""The methods of models that describe them, and that read and write files.
+
+Source: https://keras.io/api/models/model_saving_apis/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kir.errors import FormatError, UnsupportedError
+from kir.modeling.training import require_trained, writing
+
+
+class Saving:
+    """What a model can be written as, and made from; see the head of this module."""
+
+    # Whether layers may be called as one likes; those of a Sequential follow each other.
+    takes_calls = True
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """Return a new model from what `get_config` gave, with weights that its initializers draw.
+
+        Raises:
+            FormatError: the config is not one of Keras.
+            UnsupportedError: it has layers that kir has not; all are listed.
+        """
+        from kir.importers.keras_file import model_from_config
+
+        if "layers" not in config:
+            return cls(**config)
+        kind = "Functional" if cls.takes_calls else "Sequential"
+        description = {"module": "keras", "class_name": kind, "config": config}
+        return model_from_config(description, custom_objects)
+
+    def to_json(self: Any, **kwargs: Any) -> str:
+        """Return the model without its weights, for Keras's `model_from_json`; `kwargs` are those of `json.dumps`.
+
+        Raises:
+            UnsupportedError: see `get_config`.
+        """
+        from kir.exporters.keras_file import to_json
+
+        return to_json(self, **kwargs)
+
+    def save(
+        self: Any, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: Any
+    ) -> None:
+        """Writes the model with its weights as a `.keras` file.
+
+        Raises:
+            FormatError: the name ends otherwise, the file exists and is not to be overwritten, or cannot be written.
+            UnsupportedError: Keras could not read the file, or a script wanted to train the model, which kir did not.
+                While a script runs, these are warnings.
+        """
+        from kir.exporters.keras_file import save_model
+
+        with writing(f"save({str(filepath)!r})"):
+            self._require_writable(Path(filepath), overwrite)
+            save_model(self, Path(filepath))
+
+    def save_weights(self: Any, filepath: str | Path, overwrite: bool = True, max_shard_size: Any = None) -> None:
+        """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending.
+
+        Raises:
+            FormatError, UnsupportedError: as for `save`.
+        """
+        from kir.exporters.weights import save_weights
+
+        with writing(f"save_weights({str(filepath)!r})"):
+            self._require_writable(Path(filepath), overwrite)
+            save_weights(self, Path(filepath))
+
+    def load_weights(self: Any, filepath: str | Path, skip_mismatch: bool = False, **options: Any) -> None:
+        """Reads what `save_weights` or Keras wrote; nothing is set unless everything fits.
+
+        Raises:
+            FormatError: the file cannot be read, or does not fit.
+            UnsupportedError: weights that do not fit are to be skipped, or to be found by their layers' names.
+        """
+        from kir.importers.keras_file.weights import load_weights
+
+        asked = {"skip_mismatch": skip_mismatch, **options}
+        if any(asked.values()):
+            raise UnsupportedError(
+                f"load_weights cannot do {', '.join(name for name in asked if asked[name])}: the weights of "
+                f"{self.name!r} must all be in the file; save those of this model with model.save_weights"
+            )
+        load_weights(self, Path(filepath))
+
+    def export(
+        self: Any,
+        filepath: str | Path,
+        format: str | None = None,
+        verbose: Any = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`.
+
+        Raises:
+            FormatError: another format than "onnx" is asked for, or the file cannot be written.
+            UnsupportedError: something cannot be expressed, or a script wanted to train the model, which kir did not.
+                While a script runs, these are warnings.
+        """
+        from kir.exporters.pipeline import ExportOptions, export_model
+
+        path = Path(filepath)
+        with writing(f"export({str(filepath)!r})"):
+            if format not in (None, "onnx") or not path.suffix:
+                raise FormatError(f"kir exports ONNX files; expected a name ending in .onnx; received {str(path)!r}")
+            require_trained(self)
+            return export_model(self, path, ExportOptions(**options))
+
+    def _require_writable(self: Any, path: Path, overwrite: bool) -> None:
+        require_trained(self)
+        if not overwrite and path.exists():
+            raise FormatError(f"{path} exists; give another name, or overwrite=True")

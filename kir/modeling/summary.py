@@ -1,0 +1,183 @@
+"""The table of layers that Keras prints: layer, output shape, parameters, and what it is connected to."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kir.ir.op import Array
+from kir.modeling.functional import Call, KerasTensor
+from kir.modeling.layer import Layer, constructor_parameters, own_arguments
+from kir.modeling.model import Model
+from kir.modeling.operation import Operation
+from kir.modeling.registry import Configurable
+from kir.support.naming import snake_case
+from kir.support.trees import flatten, map_structure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer. `arguments` are its constructor's that are not at their defaults, as text."""
+
+    path: str
+    layer: str
+    output_shape: str
+    parameters: int
+    connected_to: tuple[str, ...]
+    arguments: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model's layers (nested ones behind their model, with longer paths) and totals; sizes in bytes."""
+
+    name: str
+    rows: tuple[Row, ...]
+    parameters: int
+    trainable_parameters: int
+    parameter_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def summarize(model: Model) -> Summary:
+    """What `print_summary` prints, as data."""
+    rows: list[Row] = []
+    pending = [(layer, "", _calls_by_layer(model)) for layer in reversed(model.operations)]
+    while pending:
+        layer, prefix, calls = pending.pop()
+        rows.append(_row(layer, prefix, calls.get(id(layer)) or layer.calls[:1]))
+        inner_calls = _calls_by_layer(layer) if isinstance(layer, Model) else {}
+        inner = layer.operations if isinstance(layer, Model) else layer.sublayers()
+        pending.extend((one, f"{prefix}{layer.name}/", inner_calls) for one in reversed(inner))
+    weights = model.weights
+    return Summary(
+        model.name,
+        tuple(rows),
+        model.count_params(),
+        sum(weight.size for weight in model.trainable_weights),
+        sum(weight.size * weight.dtype.itemsize for weight in weights),
+    )
+
+
+def print_summary(model: Model, console: Console | None = None) -> None:
+    """Prints the table with rich, to standard output unless a console is given."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = console or Console()
+    summary = summarize(model)
+    table = Table(title=escape(f'Model: "{summary.name}"'), title_justify="left")
+    for heading in ("Layer (type)", "Output shape", "Param #", "Connected to", "Arguments"):
+        table.add_column(heading, justify="right" if heading == "Param #" else "left", overflow="fold")
+    for row in summary.rows:
+        table.add_row(
+            escape(f"{row.path} ({row.layer})"),
+            escape(row.output_shape),
+            f"{row.parameters:,}",
+            escape(", ".join(row.connected_to) or "-"),
+            escape(", ".join(f"{key}={value}" for key, value in row.arguments.items())),
+        )
+    console.print(table)
+    console.print(f"Total params: {summary.parameters:,} ({format_bytes(summary.parameter_bytes)})")
+    console.print(f"Trainable params: {summary.trainable_parameters:,}")
+    console.print(f"Non-trainable params: {summary.parameters - summary.trainable_parameters:,}")
+
+
+def format_bytes(count: int) -> str:
+    """A size with the unit that keeps it short: "1.50 KB"; 1024 bytes to the KB, as Keras counts."""
+    size = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} TB"
+
+
+def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:
+    return Row(
+        f"{prefix}{layer.name}",
+        type(layer).__name__,
+        ", ".join(dict.fromkeys(_shape_text(call.outputs) for call in calls)) or "?",
+        layer.count_params(),
+        tuple(x.name for call in calls for x in call.inputs),
+        shown_arguments(layer),
+    )
+
+
+def _calls_by_layer(owner: Model) -> dict[int, list[Call]]:
+    """The calls that a model makes of each of its layers."""
+    calls: dict[int, list[Call]] = {}
+    for call in owner.recorded:
+        calls.setdefault(id(call.layer), []).append(call)
+    return calls
+
+
+def _shape_text(outputs: Any) -> str:
+    leaves = flatten(map_structure(lambda x: str(x.shape) if isinstance(x, KerasTensor) else "?", outputs))
+    return leaves[0] if len(leaves) == 1 else f"[{', '.join(leaves)}]"
+
+
+def shown_arguments(layer: Layer) -> dict[str, str]:
+    """The constructor arguments that are not at their defaults, as text; a model's are its layers.
+
+    A recorded function shows the arguments that were bound to it.
+    """
+    if isinstance(layer, Model):
+        return {}
+    if isinstance(layer, Operation):
+        return {name: repr(value) for name, value in getattr(layer.function, "keywords", {}).items()}
+    defaults = constructor_parameters(type(layer))
+    config = layer.get_config()
+    values = {name: vars(layer).get(name, config[name]) for name in own_arguments(type(layer)) if name in config}
+    if "activity_regularizer" in config:
+        values["activity_regularizer"] = layer.activity_regularizer
+    return {
+        name: _argument_text(value)
+        for name, value in values.items()
+        if not (name in defaults and _is_default(value, defaults[name].default))
+    }
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether an argument has its default value, which for an object is a name, such as "glorot_uniform"."""
+    if isinstance(value, Configurable):
+        is_plain = _argument_text(value) == f"{type(value).__name__}()"
+        return is_plain and isinstance(default, str) and snake_case(type(value).__name__) == snake_case(default)
+    if inspect.isfunction(value):
+        return value.__name__ == (default or "linear")
+    return bool(value == default) or (default is None and value is False)
+
+
+def _argument_text(value: Any) -> str:
+    """An argument as one would write it; an object with those of its own arguments that are not at their defaults."""
+    if isinstance(value, Configurable):
+        defaults = constructor_parameters(type(value))
+        config = value.get_config()
+        shown = [f"{key}={v!r}" for key, v in config.items() if key not in defaults or v != defaults[key].default]
+        return f"{type(value).__name__}({', '.join(shown)})"
+    if inspect.isfunction(value):
+        return value.__name__
+    if isinstance(value, Layer):
+        return f"{type(value).__name__} {value.name}"
+    if isinstance(value, dict) and "class_name" in value:
+        config = value["config"]
+        return config if isinstance(config, str) else f"{value['class_name']} {config['name']}"
+    return repr(value)
+
+
+def describe_array(array: Array) -> dict[str, Any]:
+    """An array's dtype, shape, range and mean, as plain values."""
+    facts: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if array.size and array.dtype != object:
+        numbers = array.astype(np.float64)
+        facts |= {"min": float(numbers.min()), "max": float(numbers.max()), "mean": float(numbers.mean())}
+    return facts

@@ -1,0 +1,194 @@
+"""What a training script asks of a model besides building it. kir does not train: it says so, and what to do instead.
+
+    asked for                    what happens
+    compile                      remembered, for the names of the metrics
+    fit, train_on_batch          a warning: the weights are what they were
+    evaluate, test_on_batch      a warning: NaN for the loss and every metric
+    a step of a loop of one's own    an error
+
+A script that ends with `model.save("model.keras")` would write weights that nobody trained over those that the script
+trained where it ran for real. Weights that await training are therefore not saved: see `require_trained`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from kir.errors import KirError, UnsupportedError
+from kir.modeling.layer import Layer
+from kir.support.naming import snake_case
+from kir.support.trees import flatten
+
+COMPILE_ARGUMENTS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly")
+ADVICE = "give trained weights with --weights FILE, or with model.load_weights(FILE)"
+
+# Accepted without a word: they prepare or tidy up what training would do.
+IDLE_METHODS = (
+    "compile_from_config",
+    "get_compile_config",
+    "get_metrics_result",
+    "make_predict_function",
+    "make_test_function",
+    "make_train_function",
+    "reset_metrics",
+)
+# Steps of a loop of the script's own, whose results would go on into what it computes.
+REFUSED_METHODS = ("compute_loss", "compute_metrics", "stateless_compute_loss", "test_step", "train_step")
+
+# Whether a script runs for the sake of the model in it, so that what it writes at its end is only noted.
+_runs_script: ContextVar[bool] = ContextVar("runs_script", default=False)
+
+
+@contextmanager
+def script_runs() -> Iterator[None]:
+    """While open, a file that a model cannot write is a warning and no error."""
+    token = _runs_script.set(True)
+    try:
+        yield
+    finally:
+        _runs_script.reset(token)
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turns an error of writing a file into a warning, while a script runs.
+
+    Raises:
+        KirError: as it came, outside of scripts.
+    """
+    try:
+        yield
+    except KirError as error:
+        if not _runs_script.get():
+            raise
+        warnings.warn(f"{what} wrote nothing: {error}", stacklevel=4)
+
+
+def require_trained(model: Layer) -> None:
+    """Raises UnsupportedError if a script wanted to train a weight of the model, and gave no other numbers since."""
+    if any(weight.awaits_training for weight in model.weights):
+        raise UnsupportedError(
+            f"{model.name!r} was not trained here, and weights that nobody trained could replace trained ones; load "
+            f"trained weights before"
+        )
+
+
+class History:
+    """What `fit` returns: no epochs, and an empty list under every name."""
+
+    def __init__(self, model: Layer) -> None:
+        self.model = model
+        self.epoch: list[int] = []
+        self.params: dict[str, Any] = {}
+        self.history: defaultdict[str, list[float]] = defaultdict(list)
+
+
+class Training:
+    """The methods of `keras.Model` that train, measure, or prepare that; see the head of this module.
+
+    Source: https://keras.io/api/models/model_training_apis/
+    """
+
+    optimizer: Any = None
+    loss: Any = None
+    compiled = False
+    stop_training = False
+    jit_compile: Any = False
+    run_eagerly: Any = False
+    steps_per_execution: Any = 1
+    _compiled_metrics: Any = None
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Remembers the optimizer, the loss and the metrics."""
+        given = dict(zip(COMPILE_ARGUMENTS, args, strict=False)) | kwargs
+        self.optimizer, self.loss = given.get("optimizer", "rmsprop"), given.get("loss")
+        self._compiled_metrics = [given.get("metrics"), given.get("weighted_metrics")]
+        self.compiled = True
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """ "loss" and the names of the metrics that `compile` was given."""
+        return ["loss", *map(_metric_name, flatten(self._compiled_metrics))]
+
+    def fit(self: Any, x: Any = None, *args: Any, **kwargs: Any) -> History:
+        """Trains nothing, and warns of that."""
+        if all(isinstance(leaf, np.ndarray) for leaf in flatten(x)):
+            self.connect_to(x)
+        self._await_training("fit")
+        return History(self)
+
+    def train_on_batch(self: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """Trains nothing, and warns of that; see `evaluate` for what is returned."""
+        self._await_training("train_on_batch")
+        return self._unmeasured(return_dict)
+
+    def evaluate(self: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """Return NaN for the loss, or a list (or dict) of NaN for the loss and every metric; and warn of that."""
+        warnings.warn(
+            f"{self.name!r} was not evaluated: kir measures no losses and metrics, and gives NaN for them", stacklevel=2
+        )
+        return self._unmeasured(return_dict)
+
+    test_on_batch = evaluate
+    # Names of Keras 2.
+    fit_generator = fit
+    evaluate_generator = evaluate
+
+    def _await_training(self: Any, method: str) -> None:
+        for weight in self.trainable_weights:
+            weight.awaits_training = True
+        warnings.warn(
+            f"{self.name!r} was not trained: kir does not train, and its weights are what they were before {method}(); "
+            f"{ADVICE}",
+            stacklevel=3,
+        )
+
+    def _unmeasured(self, return_dict: bool) -> Any:
+        names = self.metrics_names
+        if return_dict:
+            return dict.fromkeys(names, float("nan"))
+        return [float("nan")] * len(names) if len(names) > 1 else float("nan")
+
+
+def _metric_name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    name = getattr(metric, "name", None)
+    return name if isinstance(name, str) else snake_case(getattr(metric, "__name__", type(metric).__name__))
+
+
+def _idle(name: str) -> Callable[..., None]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Accept the call: it only prepares, or follows, training."""
+
+    method.__name__ = name
+    return method
+
+
+def _refused(name: str) -> Callable[..., None]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Refuse: kir does not train.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            f"{self.name!r} cannot do {name}(): kir exports models and does not train them; put the training loop "
+            f'under if __name__ == "__main__": and {ADVICE}'
+        )
+
+    method.__name__ = name
+    return method
+
+
+for _name in IDLE_METHODS:
+    setattr(Training, _name, _idle(_name))
+for _name in REFUSED_METHODS:
+    setattr(Training, _name, _refused(_name))

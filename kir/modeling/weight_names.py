@@ -1,0 +1,92 @@
+"""Where a model's weights are found in files: under readable names, or where Keras puts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kir.modeling.layer import Layer, numbered
+from kir.modeling.model import Model
+from kir.modeling.weight import Weight
+from kir.support.naming import unique
+
+
+@dataclass(frozen=True)
+class SavedLayer:
+    """A layer's group in a `.weights.h5` file, and the weights that lie in it as `vars/0`, `vars/1`, …
+
+    `path` is where the layer is in the model, such as "encoder/dense_1".
+    """
+
+    group: str
+    path: str
+    layer: Layer
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self.layer.own_weights
+
+
+def named_weights(model: Model) -> dict[str, Weight]:
+    """The weights by layer path and name, such as "encoder/dense_1/kernel". Each is listed once."""
+    return named_weights_of(model.layers)
+
+
+def named_weights_of(layers: Sequence[Layer]) -> dict[str, Weight]:
+    """The weights of the layers of a model, see `named_weights`."""
+    found: dict[str, Weight] = {}
+    seen: set[int] = set()
+    pending: list[tuple[str, Layer]] = [(layer.name, layer) for layer in reversed(layers)]
+    while pending:
+        path, layer = pending.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        for weight in layer.own_weights:
+            # A layer "b" in "a" and a layer "a/b" have one path, and a user's layer may name two weights alike.
+            found[unique(f"{path}/{weight.name}", found)] = weight
+        pending.extend((f"{path}/{inner.name}", inner) for inner in reversed(layer.sublayers()))
+    return found
+
+
+def saved_layers(model: Model) -> list[SavedLayer]:
+    """The groups of a `.weights.h5` file as Keras 3 lays it out; a layer shared between models has one.
+
+    Layers in a model are numbered by class, not by name: "layers/dense_1" is the second Dense of `model.layers`.
+
+    Source: `_save_state` in keras/src/saving/saving_lib.py
+    """
+    found: list[SavedLayer] = []
+    seen: set[int] = set()
+    pending: list[tuple[str, str, Layer]] = [("", "", model)]
+    while pending:
+        group, path, layer = pending.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        found.append(SavedLayer(_join(group, layer.saved_group), path, layer))
+        pending.extend(
+            (_join(group, inner), _join(path, owned.name), owned) for inner, owned in reversed(_inner_groups(layer))
+        )
+    return found
+
+
+def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
+    if not isinstance(layer, Model) or layer.is_subclassed:
+        # A layer that is there under two names is saved under the first.
+        places = list(layer.owned_layers().items())
+        if isinstance(layer, Model):
+            # An attribute of all models.
+            places += [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+        return sorted(places, key=lambda place: _attribute_order(place[0]))
+    return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+
+
+def _attribute_order(place: str) -> str:
+    """Keras visits attributes by name, private ones last, and what is in them in its own order."""
+    attribute = place.partition("/")[0]
+    return f"~{attribute}" if attribute.startswith("_") else attribute
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Numbers: a graph is run, its rounding measured, and two results compared. Knows no Keras and no ONNX."""

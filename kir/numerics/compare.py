@@ -1,0 +1,262 @@
+"""Comparing results with what a graph means: of another graph, or of a file (`kir.exporters.onnx_file.verify`).
+
+The reference is the interpreter in float64 on the graph as it was lowered, before any pass. Inputs are random (`feeds`)
+and what an element may be off by is derived from the model itself (`rounding`): the interpreter also runs in the
+model's own precision with a random rounding after every operator, and `MULTIPLE` times the largest distance that such
+runs reach is allowed. Integers and booleans must be equal, infinities and NaN in the same places,
+except where the perturbed runs disagree among themselves, and where the model's own precision overflows: there a result
+near a finite reference is right as well. What the own precision gives without random roundings is right in any case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from kir.errors import MismatchError, ShapeError
+from kir.ir.graph import Graph
+from kir.ir.op import Array
+from kir.ir.types import as_dtype, format_shape
+from kir.numerics.cost import Cost, require_runnable, run_cost
+from kir.numerics.feeds import choose_runs, random_feeds, shape_of_feeds
+from kir.numerics.interpreter import Plan
+from kir.numerics.report import OutputReport, VerificationReport
+from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
+from kir.support.mapped_files import require_unchanged
+
+# The runs of the interpreter share the processor's cores where one of them computes more than this; see `cost`.
+THREADED_WORK = 10**8
+# What they take together, where there are several.
+THREADED_BYTES = 4 << 30
+
+INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs"
+
+# The inputs of one run, and what to expect of each output.
+Run = tuple[dict[str, Array], dict[str, Expected]]
+
+
+# Reports
+
+
+# A graph against a file
+
+
+def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> Iterator[Run]:
+    """The inputs of each run, and what to expect of the outputs. Computed one by one; several files that are compared
+    with one graph can share them.
+
+    Args: as of `verify_file`.
+
+    Raises:
+        LimitError: running the graph would take too much memory.
+    """
+    chosen = choose_runs(graph) if sizes is None else [(one, run_cost(graph, one)) for one in sizes]
+
+    def runs() -> Iterator[Run]:
+        reference, own = Plan(graph, wide=True), Plan(graph)
+        for index, (one, cost) in enumerate(chosen):
+            feeds = random_feeds(graph, [seed, index], one, feed_defaults=index > 0)
+            yield feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
+
+    return runs()
+
+
+def _expect_outputs(
+    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int
+) -> dict[str, Expected]:
+    return measure(
+        lambda observe: reference.run(feeds, observe),
+        lambda observe: own.run(feeds, observe),
+        seed,
+        threads=threads,
+    )
+
+
+def _threads_for(cost: Cost) -> int:
+    """On how many threads to run the interpreter; several only gain where arrays are large, and share the memory."""
+    if cost.work <= THREADED_WORK:
+        return 1
+    return max(1, min(os.cpu_count() or 1, RUNS, THREADED_BYTES // cost.bytes))
+
+
+# Signatures
+
+# Comparing
+
+
+class RunComparison:
+    """Collects the worst of every output over several runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self._reports: dict[str, OutputReport] = {}
+
+    def add(self, expected: Mapping[str, Expected], actual: Mapping[str, Array]) -> None:
+        """Takes one run into account."""
+        self.runs += 1
+        for name, one in expected.items():
+            report = compare(name, one, actual[name])
+            self._reports[name] = worse(self._reports[name], report) if name in self._reports else report
+
+    def reports(self) -> tuple[OutputReport, ...]:
+        return tuple(self._reports.values())
+
+
+def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
+    """The report of one output of one run."""
+    reference = expected.reference
+    if actual.shape != reference.shape:
+        settled = bool(np.isfinite(expected.allowed).all())
+        problem = f"shape {format_shape(actual.shape)}, expected {format_shape(reference.shape)}" if settled else ""
+        return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, 0, not settled, problem)
+    errors = _errors(expected, actual)
+    wrong = ~(errors <= expected.allowed)
+    if wrong.any() and expected.unmoved is not None:
+        errors = np.where(_is_own(expected.reference, expected.unmoved(), actual), 0, errors)
+        wrong = ~(errors <= expected.allowed)
+    with np.errstate(over="ignore"):
+        ratios = np.where(errors == 0, 0, errors / np.where(expected.allowed > 0, expected.allowed, 1e-300))
+    worst = int(ratios.argmax()) if ratios.size else 0
+    counted = np.where(np.isfinite(expected.allowed), errors, 0).ravel()
+    size = np.abs(reference.astype(np.float64)).ravel() if reference.dtype != object else np.ones(reference.size)
+    relative = np.divide(counted, size, out=np.zeros_like(counted), where=(size > 0) & np.isfinite(size))
+    with np.errstate(over="ignore"):  # near 0 the last place of a float64 is denormal
+        ulps = counted / _last_place(actual.dtype, size)
+    return OutputReport(
+        name,
+        str(actual.dtype),
+        (actual.shape,),
+        float(counted.max(initial=0)),
+        float(relative.max(initial=0)),
+        float(ulps.max(initial=0)),
+        float(errors.flat[worst]) if errors.size else 0.0,
+        float(expected.allowed.flat[worst]) if errors.size else 0.0,
+        not wrong.any(),
+        f"in {int(wrong.sum())} of {wrong.size} elements" if wrong.any() else "",
+    )
+
+
+def _errors(expected: Expected, actual: Array) -> Array:
+    """Distances from the reference; infinite where one side only is NaN or infinite.
+
+    0 where nothing is settled, and for what is right because the model's own precision overflows.
+    """
+    if actual.dtype == object or actual.dtype.kind in "US":
+        return np.asarray(actual != expected.reference, np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        wide = actual.astype(np.float64)
+        errors = np.abs(wide - expected.reference.astype(np.float64))
+        if actual.dtype.kind in "iu":  # float64 cannot tell large integers apart
+            errors = np.where(actual == expected.reference, 0, np.maximum(errors, 1))
+    errors = np.where(np.isnan(errors), np.inf, errors)
+    for special in expected.special:
+        same = (wide == special) | (np.isnan(wide) & np.isnan(special))
+        errors = np.where((special != 0) & same, 0, errors)
+    if expected.vanishing is not None:
+        errors = np.where(expected.vanishing & (wide == 0), 0, errors)
+    if expected.special:
+        errors = np.where(_is_right_overflow(expected, wide, actual.dtype), 0, errors)
+    return np.asarray(np.where(np.isinf(expected.allowed), 0, errors))
+
+
+def _is_right_overflow(expected: Expected, wide: Array, dtype: np.dtype[Any]) -> Array:
+    """Where the model's own precision overflows, and so does the result, in another way that is right.
+
+    1. It is an infinity because the reference does not fit.
+    2. One is NaN and the other an infinity: of what has overflowed, the order of operations makes the one or the other.
+    """
+    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    too_large = np.abs(expected.reference) + expected.allowed > float(info.max)
+    is_rounded = too_large & (wide == np.copysign(np.inf, expected.reference))
+    return np.asarray(expected.overflows & (is_rounded | _is_other_overflow(wide, expected.special[0])))
+
+
+def _is_other_overflow(wide: Array, special: Array) -> Array:
+    """Where neither is finite, given that the second is not, and one of the two is NaN."""
+    return ~np.isfinite(wide) & (np.isnan(wide) | np.isnan(special))
+
+
+def _is_own(reference: Array, own: Array, actual: Array) -> Array:
+    """Where a result is what the model's own precision gives, or, if that overflows, NaN instead of an infinity or the
+    other way round."""
+    if own.shape != actual.shape:
+        return np.zeros(actual.shape, bool)
+    if own.dtype == object or not as_dtype(own.dtype).is_float:
+        return np.asarray(actual == own)
+    wide, special = actual.astype(np.float64), own.astype(np.float64)
+    overflows = ~np.isfinite(special) & np.isfinite(reference)
+    same = (wide == special) | (np.isnan(wide) & np.isnan(special))
+    return same | (overflows & _is_other_overflow(wide, special))
+
+
+def _last_place(dtype: np.dtype[Any], size: Array) -> Array:
+    """The distance of neighbouring floats at a magnitude; 1 for integers."""
+    if not as_dtype(dtype).is_float:
+        return np.ones_like(size)
+    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    finite = np.where(np.isfinite(size), size, 1)
+    exponents = np.floor(np.log2(np.maximum(finite, float(info.tiny))))
+    return np.asarray(np.exp2(exponents) * float(info.eps))
+
+
+def worse(a: OutputReport, b: OutputReport) -> OutputReport:
+    first, second = (a, b) if (not a.passed, a.ratio) >= (not b.passed, b.ratio) else (b, a)
+    return dataclasses.replace(
+        first,
+        shapes=(*a.shapes, *b.shapes),
+        max_abs=max(a.max_abs, b.max_abs),
+        max_rel=max(a.max_rel, b.max_rel),
+        max_ulp=max(a.max_ulp, b.max_ulp),
+        passed=first.passed and second.passed,
+    )
+
+
+# Training exports
+
+
+# Bisection
+
+
+# Two graphs
+
+
+def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
+    """Compares what the interpreter computes from the second graph with the first one in float64.
+
+    Args:
+        a: the reference, which says how much rounding is allowed.
+        b: a graph with the same inputs and outputs.
+        seed: of inputs and roundings.
+
+    Raises:
+        MismatchError: the second graph fails on inputs that the first takes.
+        ShapeError: no sizes were found with which the first works.
+        UnsupportedError: a graph has an operator that only a runtime knows.
+    """
+    comparison = RunComparison()
+    reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
+    for index, (sizes, cost) in enumerate(choose_runs(a)):
+        require_runnable(b, sizes)
+        feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
+        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
+        try:
+            actual = other.run(feeds)
+        except ShapeError as error:
+            raise MismatchError(
+                f"the second model fails on inputs that the first takes ({shape_of_feeds(feeds)}): {error}"
+            ) from error
+        comparison.add(expected, actual)
+    require_unchanged([*a.constant_arrays(), *b.constant_arrays()])
+    return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
+
+
+# Two files
+
+
+def widened(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype != object and as_dtype(array.dtype).is_float else array

@@ -1,0 +1,309 @@
+"""The interpreter: runs a graph with NumPy, in the model's own precision or in float64.
+
+A `Plan` is built once (slots instead of dictionaries, prepared functions, the last use of every value); `run` is the
+short form. The interpreter defines what a graph means: constant folding calls the same `eval`, and verification takes
+the float64 run as the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from kir.errors import KirError, ShapeError
+from kir.ir.dims import Sym, bind_dim
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array, Op
+from kir.ir.structural import Constant, Input, Output
+from kir.ir.types import DType, TensorType, as_dtype, format_shape
+
+# Called with a node, its input and its output arrays, behind every node; what it returns flows on as its outputs.
+Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]
+
+ABSENT = None  # among the inputs of a node: an optional one that is not there
+
+# A plan remembers what so many different shapes of its inputs come to.
+MAX_REMEMBERED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of a plan: which slots it reads and writes, and which are free behind it.
+
+    `function` computes it; None if that takes sizes, of which `bind` makes the function. `introduces_sizes` says that a
+    symbolic size appears in its outputs that no input and no earlier node has.
+    """
+
+    node: Node
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    freed: tuple[int, ...]
+    function: Callable[..., Any] | None
+    bind: Callable[[Mapping[str, int]], Callable[..., Any]]
+    introduces_sizes: bool
+
+
+class Plan:
+    """A graph made ready to run. It keeps no arrays between runs but the graph's own constants."""
+
+    def __init__(self, graph: Graph, wide: bool = False, keep: Sequence[Value] = ()) -> None:
+        """Orders the graph and assigns slots. O(nodes + edges).
+
+        Args:
+            graph: what to run; it must not be edited while the plan is used.
+            wide: compute in float64 whatever the model's float dtypes; integers and booleans stay.
+            keep: values to return besides the outputs; see `Plan.run`.
+        """
+        self.inputs = {node.op.label: node.op for node in graph.inputs if isinstance(node.op, Input)}
+        self.wide = wide
+        order = graph.order()
+        slots = _assign_slots(order)
+        self._input_slots = {node.op.label: slots[node.output] for node in graph.inputs if isinstance(node.op, Input)}
+        self._output_slots = {
+            node.op.label: slots[node.output] for node in graph.outputs if isinstance(node.op, Output)
+        }
+        self._kept = {value: slots[value] for value in keep}
+        pinned = set(self._output_slots.values()) | set(self._kept.values())
+        # Constants lie ready, by reference. Wide ones are computed where they are read and freed behind it, so that
+        # a float64 run of a model that is mapped from disk needs memory for one layer and not for all.
+        constants = {
+            slots[node.output]: node.op.value.array
+            for node in order
+            if isinstance(node.op, Constant) and not _is_widened(node, wide)
+        }
+        defaults = {
+            self._input_slots[label]: _widened(op.default.array) if wide else op.default.array
+            for label, op in self.inputs.items()
+            if op.default is not None
+        }
+        filled = constants | defaults
+        self._start = [filled.get(slot) for slot in range(slots[ABSENT] + 1)]  # what the slots hold before a run
+        self._steps = _plan_steps(order, slots, pinned | set(constants), wide)
+        self._sizes_of_feeds: dict[Hashable, dict[str, int]] = {}
+
+    def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
+        """The output arrays by name.
+
+        Args:
+            feeds: an array for every input without a default, by name.
+            observe: called behind every node; what it returns flows on.
+
+        Raises:
+            ShapeError: a feed is missing, unknown, or of another dtype, rank or size than the input.
+        """
+        slots = self._run(feeds, observe)
+        return {label: slots[slot] for label, slot in self._output_slots.items()}
+
+    def run_kept(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[Value, Array]:
+        """The arrays of the values given as `keep`."""
+        slots = self._run(feeds, observe)
+        return {value: slots[slot] for value, slot in self._kept.items()}
+
+    def _run(self, feeds: Mapping[str, Any], observe: Observer | None) -> list[Any]:
+        arrays = {label: _as_array(given) for label, given in feeds.items()}
+        sizes = self._bind_sizes(arrays)
+        slots: list[Any] = self._start.copy()
+        for label, array in arrays.items():
+            slots[self._input_slots[label]] = _widened(array) if self.wide else array
+        read = slots.__getitem__
+        for label, array in arrays.items():
+            slots[self._input_slots[label]] = _widened(array) if self.wide else array
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                function = step.function or step.bind(sizes)
+                try:
+                    result = function(*map(read, step.inputs))
+                except ValueError as error:
+                    raise _explained(error, step.node, tuple(map(read, step.inputs))) from error
+                if observe is not None and not isinstance(step.node.op, Constant):
+                    result = observe(step.node, tuple(map(read, step.inputs)), _as_tuple(result))
+                if step.introduces_sizes:
+                    _bind_outputs(step.node, _as_tuple(result), sizes)
+                if isinstance(result, tuple):
+                    for slot, array in zip(step.outputs, result, strict=True):
+                        slots[slot] = array
+                else:
+                    slots[step.outputs[0]] = result
+                for slot in step.freed:
+                    slots[slot] = None
+        return slots
+
+    def _bind_sizes(self, arrays: Mapping[str, Array]) -> dict[str, int]:
+        """The value of every symbolic size, once the feeds are checked; what was fed before needs no second look."""
+        signature = tuple([(label, array.dtype, array.shape) for label, array in arrays.items()])
+        if signature not in self._sizes_of_feeds:
+            if len(self._sizes_of_feeds) >= MAX_REMEMBERED:
+                self._sizes_of_feeds.clear()
+            self._sizes_of_feeds[signature] = bind_sizes(self.inputs, check_feeds(self.inputs, arrays))
+        return self._sizes_of_feeds[signature].copy()
+
+
+def run(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[str, Array]:
+    """The output arrays of one run, by name; `wide` computes in float64. See `Plan.run` for the errors."""
+    return Plan(graph, wide).run(feeds)
+
+
+def run_all(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[Value, Array]:
+    """Every intermediate value of one run. Holds all of them at once."""
+    values = [value for node in graph.order() for value in node.outputs]
+    return Plan(graph, wide, keep=values).run_kept(feeds)
+
+
+def check_feeds(inputs: Mapping[str, Input], feeds: Mapping[str, Any]) -> dict[str, Array]:
+    """The feeds as arrays, with defaults filled in, each checked against its input's dtype and rank.
+
+    Raises:
+        ShapeError: a feed is missing, unknown, or of another dtype or rank; the message lists the inputs.
+    """
+    for label in feeds:
+        if label not in inputs:
+            raise ShapeError(f"there is no input {label!r}; the model's inputs are {_listed(inputs)}")
+    arrays: dict[str, Array] = {}
+    for label, op in inputs.items():
+        if label in feeds:
+            arrays[label] = _check_feed(label, op.type, _as_array(feeds[label]))
+        elif op.default is not None:
+            arrays[label] = op.default.array
+        else:
+            raise ShapeError(f"input {label!r} is missing; the model's inputs are {_listed(inputs)}")
+    return arrays
+
+
+def bind_sizes(inputs: Mapping[str, Input], arrays: Mapping[str, Array]) -> dict[str, int]:
+    """The value of every symbolic size, read from the arrays fed.
+
+    Raises:
+        ShapeError: an array's size contradicts its input's shape, or another array's.
+    """
+    sizes: dict[str, int] = {}
+    for label, op in inputs.items():
+        try:
+            for dim, size in zip(op.type.shape, arrays[label].shape, strict=True):
+                bind_dim(dim, size, sizes)
+        except ShapeError as error:
+            shape = format_shape(arrays[label].shape)
+            raise ShapeError(f"input {label!r} of type {op.type} was fed shape {shape}: {error}") from None
+    return sizes
+
+
+def _as_array(given: Any) -> Array:
+    array = np.asarray(given)
+    return array.astype(object) if array.dtype.kind in "US" else array
+
+
+def _listed(inputs: Mapping[str, Input]) -> str:
+    return ", ".join(f"{label}: {op.type}" for label, op in inputs.items()) or "none"
+
+
+def _check_feed(label: str, expected: TensorType, array: Array) -> Array:
+    if as_dtype(array.dtype) is not expected.dtype:
+        raise ShapeError(
+            f"input {label!r} was fed {array.dtype}; expected {expected.dtype.keras_name}: convert it with "
+            f".astype({expected.dtype.keras_name!r})"
+        )
+    if array.ndim != expected.rank:
+        raise ShapeError(f"input {label!r} was fed shape {format_shape(array.shape)}; expected {expected}")
+    return array
+
+
+def _explained(error: ValueError, node: Node, inputs: Sequence[Array | None]) -> KirError:
+    """An error of NumPy (or of ours) with the node and the shapes at which sizes turned out not to fit."""
+    given = ", ".join("none" if array is None else format_shape(array.shape) for array in inputs)
+    where = f"layer {node.origin}: " if node.origin else ""
+    return ShapeError(f"{where}{node.op.name} cannot run on arrays of shapes {given}: {error}")
+
+
+def _as_tuple(result: Any) -> tuple[Array, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _widened(array: Array) -> Array:
+    return array.astype(np.float64) if as_dtype(array.dtype).is_float else array
+
+
+def _assign_slots(order: list[Node]) -> dict[Value | None, int]:
+    """A slot for every value. An Output has that of what it reads; the last one is that of all absent inputs."""
+    slots: dict[Value | None, int] = {}
+    for node in order:
+        for value in node.outputs:
+            slots[value] = slots[node.inputs[0]] if isinstance(node.op, Output) else len(slots)
+    slots[ABSENT] = len(slots)
+    return slots
+
+
+def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[int], wide: bool) -> list[Step]:
+    """Steps in order; a slot is freed behind its last reader, or behind its writer when nobody reads it."""
+    last_use: dict[int, int] = {}
+    computed = [node for node in order if not isinstance(node.op, Input | Constant | Output) or _is_widened(node, wide)]
+    for position, node in enumerate(computed):
+        for value in node.outputs:
+            last_use[slots[value]] = position
+        for read in node.inputs:
+            if read is not ABSENT:
+                last_use[slots[read]] = position
+    freed: list[list[int]] = [[] for _ in computed]
+    for slot, position in last_use.items():
+        if slot not in pinned:
+            freed[position].append(slot)
+    known = {name for node in order if isinstance(node.op, Input) for name in _size_names(node)}
+    steps: list[Step] = []
+    for position, node in enumerate(computed):
+        names = _size_names(node)
+        steps.append(_step(node, slots, tuple(freed[position]), wide, not names <= known))
+        known |= names
+    return steps
+
+
+def _step(node: Node, slots: Mapping[Value | None, int], freed: tuple[int, ...], wide: bool, introduces: bool) -> Step:
+    slots_read, slots_written = tuple([slots[v] for v in node.inputs]), tuple([slots[v] for v in node.outputs])
+    names = sorted(node.op.symbols())
+    if not names:
+        function = _function(node, node.op, wide)
+        return Step(node, slots_read, slots_written, freed, function, lambda sizes: function, introduces)
+
+    @lru_cache(MAX_REMEMBERED)
+    def function_for(values: tuple[int | None, ...]) -> Callable[..., Any]:
+        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        return _function(node, node.op.bind(known), wide)
+
+    return Step(
+        node,
+        slots_read,
+        slots_written,
+        freed,
+        None,
+        lambda sizes: function_for(tuple(map(sizes.get, names))),
+        introduces,
+    )
+
+
+def _is_widened(node: Node, wide: bool) -> bool:
+    return wide and isinstance(node.op, Constant) and node.output.type.dtype.is_float
+
+
+def _function(node: Node, op: Op, wide: bool) -> Callable[..., Any]:
+    """What computes a node whose operator's sizes are known."""
+    if isinstance(op, Constant):
+        return partial(_widened, op.value.array)
+    types = [None if value is None else value.type for value in node.inputs]
+    return op.widen().prepare(*map(_widened_type, types)) if wide else op.prepare(*types)
+
+
+def _widened_type(type: TensorType | None) -> TensorType | None:
+    return type.with_dtype(DType.FLOAT64) if type and type.dtype.is_float else type
+
+
+def _size_names(node: Node) -> set[str]:
+    """The symbolic sizes that stand alone in the types of a node's outputs, so that arrays show their values."""
+    dims = (dim for value in node.outputs for dim in value.type.shape)
+    return {dim.name for dim in dims if isinstance(dim, Sym) and dim.name is not None}
+
+
+def _bind_outputs(node: Node, outputs: tuple[Array, ...], sizes: dict[str, int]) -> None:
+    for value, array in zip(node.outputs, outputs, strict=True):
+        for dim, size in zip(value.type.shape, array.shape, strict=True):
+            bind_dim(dim, size, sizes)

@@ -1,0 +1,136 @@
+"""What verification found: the report of each output, of a divergence, and of all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from kir.errors import MismatchError
+from kir.ir.graph import Node
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """How far one output was off, over all runs.
+
+    `max_abs`, `max_rel` and `max_ulp` (units in the last place of the output's dtype) are the largest of each kind;
+    `error` and `allowed` belong to the element where their ratio is largest.
+    """
+
+    name: str
+    dtype: str
+    shapes: tuple[tuple[int, ...], ...]
+    max_abs: float
+    max_rel: float
+    max_ulp: float
+    error: float
+    allowed: float
+    passed: bool
+    problem: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """The worst error as a part of what is allowed; above 1 fails."""
+        return self.error / self.allowed if self.allowed else (0.0 if self.error == 0 else math.inf)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first node of the graph whose value in the file leaves its bound; `node` is None when there is none."""
+
+    op: str = ""
+    layer: str = ""
+    tensor: str = ""
+    error: float = 0.0
+    allowed: float = 0.0
+    node: Node | None = None
+
+    def __str__(self) -> str:
+        if self.node is None:
+            return (
+                "every intermediate value of the file is within its bound of the optimised graph; if an output is not, "
+                "a pass changed the result (compare with -O0), or onnxruntime does by fusing nodes, which more outputs "
+                "prevent"
+            )
+        of = f" of layer {self.layer}" if self.layer else ""
+        return f"first wrong: {self.op}{of} ({self.tensor}): error {self.error:.3g}, allowed {self.allowed:.3g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        fields = {"op": self.op, "layer": self.layer, "tensor": self.tensor}
+        return {
+            "found": self.node is not None,
+            **fields,
+            "error": json_number(self.error),
+            "allowed": json_number(self.allowed),
+        }
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The result of a verification. `problems` are failures that belong to no output."""
+
+    outputs: tuple[OutputReport, ...]
+    runs: int
+    provider: str
+    seed: int
+    method: str
+    fallback: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    divergence: Divergence | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and all(output.passed for output in self.outputs)
+
+    def with_divergence(self, divergence: Divergence | None) -> VerificationReport:
+        """The report with what `bisect` found."""
+        return dataclasses.replace(self, divergence=divergence)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; infinities and NaN as text."""
+        return {
+            "passed": self.passed,
+            "provider": self.provider,
+            "seed": self.seed,
+            "runs": self.runs,
+            "method": self.method,
+            "outputs": [_output_json(output) for output in self.outputs],
+            "fallback": list(self.fallback),
+            "problems": list(self.problems),
+            "divergence": None if self.divergence is None else self.divergence.to_json(),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'output':<24} {'max abs':>9} {'max rel':>9} {'max ulp':>9} {'error':>9} {'allowed':>9}  result"]
+        for output in self.outputs:
+            numbers = output.max_abs, output.max_rel, output.max_ulp, output.error, output.allowed
+            result = "pass" if output.passed else f"FAIL {output.problem}".rstrip()
+            lines.append(f"{output.name:<24} {' '.join(f'{number:>9.2g}' for number in numbers)}  {result}")
+        lines += [f"FAIL {problem}" for problem in self.problems]
+        lines += [f"ran on the CPU instead of {self.provider}: {node}" for node in self.fallback]
+        return "\n".join(lines if self.divergence is None else [*lines, str(self.divergence)])
+
+    def raise_if_failed(self) -> None:
+        """Nothing, if everything passed.
+
+        Raises:
+            MismatchError: with the table of outputs.
+        """
+        if not self.passed:
+            hint = "" if self.divergence else "\n--bisect names the first node that differs"
+            raise MismatchError(f"onnxruntime ({self.provider}) computes something else than the model:\n{self}{hint}")
+
+
+def _output_json(output: OutputReport) -> dict[str, Any]:
+    numbers = {
+        name: json_number(getattr(output, name)) for name in ("max_abs", "max_rel", "max_ulp", "error", "allowed")
+    }
+    return {**dataclasses.asdict(output), **numbers, "ratio": json_number(output.ratio)}
+
+
+def json_number(number: float) -> float | str:
+    """A number for JSON, which has no infinities and no NaN: those as text."""
+    return number if math.isfinite(number) else str(number)

@@ -1,0 +1,519 @@
+"""How much rounding a model itself causes: Monte-Carlo arithmetic.
+
+The float64 run of the interpreter is the reference. The interpreter also runs a few times in the model's own
+precision, and what each operator computes is moved by a random rounding of that precision. How far such runs end
+from the reference says, element by element, how far any other correct execution may end from it: no tolerance is
+tuned to a model.
+
+The size of a random rounding, in units of the spacing of floats at 1 (`eps`), is
+
+| operator                  | size                                        | because                                  |
+|---------------------------|---------------------------------------------|------------------------------------------|
+| of `EXACT`                | 0                                           | every implementation gives the same bits |
+| sums, matrix products     | √(Σ Sₖ²) over the partial sums Sₖ           | each partial sum is rounded              |
+| functions such as Sigmoid | largest intermediate of the usual formula   | the tail cancels: 1 + erf(x), eˣ - 1     |
+| recurrent layers          | as above, at every step, in state and gates |                                          |
+| any other                 | its result                                  | the last place is rounded                |
+
+Half of each rounding is common to the whole tensor: equal inputs are rounded equally, and such errors add up where
+independent ones average out. For the functions of `APPROXIMATED` this half is common to all nodes of the operator: a
+runtime's formula errs at each of them as it does at the first, and through n of them its errors add up as n, not √n.
+
+Where a model overflows in its own precision although the reference is finite, there are several right results: a
+runtime without kernels for float16 computes in float32, and rounds to float16 where it likes. There the float64 run is
+repeated with roundings of the model's own precision (`MixedPrecision`). Right is what the own precision gives, and what
+is as near to the reference as such runs are.
+
+What a random rounding hides is right too: where the own precision gives exactly 0 and the model divides by it, the
+moved runs divide by something else. So the result of a run without moves is right in any case; it is computed where an
+element is not right without it.
+
+Sources: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997. N. J. Higham and T. Mary, "A New Approach to
+Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41, 2019 (partial sums with random roundings).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from kir.ir.graph import Node
+from kir.ir.op import Array, Op
+from kir.ir.types import DType
+from kir.numerics.interpreter import Observer
+from kir.numerics.rounding_sizes import (
+    COSTLY_SIZES,
+    EXACT,
+    PLAIN_MODULES,
+    SIZES,
+    epsilon,
+    finfo,
+    is_float_array,
+    magnitude,
+    widen,
+)
+from kir.ops import (
+    elementwise,
+    linear,
+    recurrent,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+# How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
+# largest falls under an eighth of one standard deviation in one element of 100,000, which the floor below covers.
+MULTIPLE = 8.0
+RUNS = 5
+
+# Functions that runtimes compute by formulas of their own, such as a quotient of polynomials; its errors have one sign
+# over whole ranges of x.
+APPROXIMATED: frozenset[type[Op]] = frozenset(
+    {
+        *(elementwise.Exp, elementwise.Log, elementwise.Erf, elementwise.Sin, elementwise.Cos, elementwise.Tan),
+        *(elementwise.Asin, elementwise.Acos, elementwise.Atan, elementwise.Sinh, elementwise.Cosh),
+        *(elementwise.Asinh, elementwise.Acosh, elementwise.Atanh, elementwise.Tanh, elementwise.Sigmoid),
+        *(elementwise.Softplus, elementwise.Mish, elementwise.Gelu, elementwise.Elu, elementwise.Celu),
+        elementwise.Selu,
+    }
+)
+
+Key = TypeVar("Key")
+Run = Callable[[Observer | None], Mapping[Key, Array]]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an execution may compute for one tensor.
+
+    Attributes:
+        reference: the float64 run, or the exact integers or booleans.
+        allowed: how far from the reference each element may be; infinite where the perturbed runs do not settle it.
+        special: arrays of NaN and infinities that are right too, 0 where there is none: what the model's own precision
+            always gives, then what it gives if it is left now and then for a wider one.
+        vanishing: where 0 is right too, because something finite may be divided by something that overflows.
+        unmoved: computes what the model's own precision gives without random roundings, which is right too.
+    """
+
+    reference: Array
+    allowed: Array
+    special: tuple[Array, ...] = ()
+    vanishing: Array | None = None
+    unmoved: Callable[[], Array] | None = None
+
+    @property
+    def overflows(self) -> Array:
+        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
+        return np.asarray((self.special[0] != 0) & np.isfinite(self.reference) if self.special else False)
+
+
+def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, threads: int = 1) -> dict[Key, Expected]:
+    """What to expect of each tensor of a run.
+
+    Args:
+        reference: runs in float64, called with None, and with observers where the model's own precision overflows.
+        own: runs in the model's own precision with an observer that rounds at random, or with None: what is expected
+            keeps this function for `Expected.unmoved`.
+        seed: of the random roundings.
+        runs: how many perturbed runs.
+        threads: how many of these runs there may be at a time; the result does not depend on it.
+
+    An element may be off by `MULTIPLE` times the largest distance of a perturbed run, and by no less than 4 units in
+    its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor: the
+    perturbed runs of one element may all end near the reference by luck. Where rounding takes more than half of the
+    digits along the last axis (a chaotic recurrence), the largest distance there stands for each.
+    """
+    costly_sizes: dict[Node, Array] = {}
+
+    def perturbed(index: int) -> Mapping[Key, Array]:
+        return own(RandomRounding(np.random.default_rng([seed, index]), costly_sizes))
+
+    if threads == 1:
+        spreads = _spread(reference(None), map(perturbed, range(runs)))
+    else:
+        with _side_by_side(threads) as pool:
+            centers = pool.submit(reference, None)
+            first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
+            others = pool.map(perturbed, range(1, runs))
+            spreads = _spread(centers.result(), itertools.chain([first], others))
+    if any(spread.overflows.any() for spread in spreads.values()):
+        for mixed in _run_mixed(reference, seed, runs):
+            for key, spread in spreads.items():
+                spread.add_mixed(mixed[key])
+    run_unmoved = cache(lambda: own(None))
+    return {
+        key: replace(spread.expected(), unmoved=partial(lambda key: run_unmoved()[key], key))
+        for key, spread in spreads.items()
+    }
+
+
+def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Key, Array]]:
+    """Run in mixed precision: `runs` runs that stay wide throughout, as many that store results, which may all
+    overflow, and up to as many that stay wide before some node that overflows and store everything behind it.
+
+    By chance alone a long chain of large values, such as those that a normalization divides by their norm, would hardly
+    ever stay wide where their norm does not. One after the other: each run has its own float64 copies of the weights
+    under way.
+    """
+    costly_sizes: dict[Node, Array] = {}
+    generators = (np.random.default_rng([seed, index, 1]) for index in itertools.count())
+    for _ in range(runs):
+        wide = MixedPrecision(next(generators), 0.0, costly_sizes)
+        yield reference(wide)
+    for _ in range(runs):
+        yield reference(MixedPrecision(next(generators), 0.5, costly_sizes))
+    step = max(1, -(-len(wide.overflowing) // runs))
+    for node in wide.overflowing[::-step]:
+        yield reference(MixedPrecision(next(generators), 0.0, costly_sizes, node))
+
+
+@contextmanager
+def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads, on each of which BLAS works alone: its own would wait for one another while other programs are busy,
+    which has made products thirty times as slow. What has not begun when an error ends this never does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        pool = ThreadPoolExecutor(threads)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _spread(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, _Spread]:
+    spreads: dict[Key, _Spread] = {}
+    for run in runs:
+        for key, array in run.items():
+            if key not in spreads:
+                spreads[key] = _Spread(centers[key], array)
+            spreads[key].add(array)
+    return spreads
+
+
+class RandomRounding:
+    """An observer of the interpreter that moves every float result by a random rounding; see the module.
+
+    Args:
+        generator: of the roundings.
+        costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
+            differ by roundings give the same sizes but for roundings.
+    """
+
+    def __init__(self, generator: np.random.Generator, costly_sizes: dict[Node, Array] | None = None) -> None:
+        self._generator = generator
+        self._costly_sizes = {} if costly_sizes is None else costly_sizes
+        self._common_of_functions: dict[type[Op], float] = {}
+
+    def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        op = node.op
+        if type(op) in EXACT or not any(is_float_array(array) for array in outputs):
+            return outputs
+        with np.errstate(all="ignore"):
+            if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
+                return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
+            if isinstance(op, linear.Dense) and op.activation is not None:
+                before = self._move_sized_once(node, linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
+                return self._move_result(op.activation, before, (op.activation.eval(*before),))
+            if type(op) in COSTLY_SIZES:
+                return self._move_sized_once(node, op, inputs, outputs)
+            if type(op) in SIZES or type(op).__module__ in PLAIN_MODULES:
+                return self._move_result(op, inputs, outputs)
+            return self._move_unknown(node, inputs, outputs)
+
+    def move(self, array: Array, size: Array, common: float | None = None) -> Array:
+        """Move each element of an array by up to 2 · `size` roundings of its dtype. Integers and booleans stay.
+
+        `common` is the part of the rounding that all elements share, from -1 to 1; by default it is drawn.
+        """
+        if not is_float_array(array):
+            return array
+        wide = widen(array)
+        unit = self.unit(array.dtype)
+        step = self._random_bits(wide.shape) * wide.dtype.type(unit / 2**15)
+        step += wide.dtype.type((self._draw_common() if common is None else common) * unit)
+        step *= size
+        if not np.isfinite(step).all():
+            step = np.where(np.isfinite(step), step, 0)
+        step += wide
+        return np.asarray(step).astype(array.dtype, copy=False)
+
+    def _draw_common(self) -> float:
+        return self._generator.uniform(-1, 1)
+
+    def _common_of(self, function: Op) -> float | None:
+        """Return what the roundings of all nodes of a function of `APPROXIMATED` share; None for other operators."""
+        kind = type(function)
+        if kind not in APPROXIMATED:
+            return None
+        if kind not in self._common_of_functions:
+            self._common_of_functions[kind] = self._draw_common()
+        return self._common_of_functions[kind]
+
+    def unit(self, dtype: np.dtype[Any]) -> float:
+        """The distance from 1 to the next float, in the precision whose roundings these are."""
+        return epsilon(dtype)
+
+    def _random_bits(self, shape: tuple[int, ...]) -> Array:
+        """16 for each element, as an integer: cheap, and more than tell one rounding from another."""
+        count = math.prod(shape)
+        return self._generator.bit_generator.random_raw(-(-count // 4)).view(np.int16)[:count].reshape(shape)
+
+    def move_relative(self, array: Array) -> Array:
+        """The array, each element moved by roundings of itself."""
+        return self.move(array, magnitude(array)) if is_float_array(array) else array
+
+    def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
+        size, common = SIZES.get(type(op)), self._common_of(op)
+        if size is None:
+            return tuple(self.move(array, np.abs(widen(array)), common) for array in outputs)
+        (output,) = outputs
+        given = [None if array is None else widen(array) if is_float_array(array) else array for array in inputs]
+        return (self.move(output, size(op, widen(output), *given), common),)
+
+    def _move_sized_once(
+        self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        (output,) = outputs
+        if node not in self._costly_sizes:
+            given = [None if array is None else widen(array) for array in inputs]
+            self._costly_sizes[node] = SIZES[type(op)](op, widen(output), *given)
+        return (self.move(output, self._costly_sizes[node]),)
+
+    def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
+        """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
+        if node.op.symbols():
+            return self._move_result(node.op, inputs, outputs)
+        moved = [None if array is None else self.move_relative(array) for array in inputs]
+        result = node.op.eval(*moved)
+        results = result if isinstance(result, tuple) else (result,)
+        return tuple(self.move_relative(array) for array in results)
+
+    def _run_recurrent(self, op: Any, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        """The layer with roundings inside: the inputs' products are rounded through x, the rest at every step."""
+        x, kernel, *rest = inputs
+        assert x is not None
+        assert kernel is not None
+        rounded = _rounded_class(type(op))(**op.attributes())
+        object.__setattr__(rounded, "rounding", self)
+        object.__setattr__(rounded, "features", x.shape[2])
+        # Rounding each of n factors by √(n/6) is as much as rounding n/6 of the partial sums.
+        moved = self.move(x, np.abs(widen(x)) * math.sqrt(1 + x.shape[2] / 6))
+        result: tuple[Array, ...] = rounded.eval(moved, kernel, *rest)
+        return result
+
+
+class MixedPrecision(RandomRounding):
+    """An observer of a float64 run that rounds as the model's own precision does, and stores some results in it.
+
+    An infinity arises where a result that overflows is stored. The others stay as wide as they are.
+
+    Args:
+        generator: of the roundings, and of the choice.
+        stored: the probability with which a result is stored.
+        costly_sizes: as of `RandomRounding`, made by a run that stores nothing.
+        first: the node whose results and all behind them are stored in any case.
+
+    Attributes:
+        overflowing: the nodes whose results stayed wide and would have overflowed, in the order of the run; without
+            those of `EXACT`, which pass on what has overflowed before.
+    """
+
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        stored: float,
+        costly_sizes: dict[Node, Array],
+        first: Node | None = None,
+    ) -> None:
+        super().__init__(generator, costly_sizes)
+        self.overflowing: list[Node] = []
+        self._stored = stored
+        self._first = first
+        self._own = np.dtype(np.float64)
+
+    def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        dtypes = [value.type.dtype for value in node.outputs]
+        floats = [dtype.numpy for dtype in dtypes if dtype.is_float]
+        if not floats:
+            return outputs
+        self._own = floats[0]
+        outputs = super().__call__(node, inputs, outputs)
+        if node is self._first:
+            self._stored = 1.0
+        if self._generator.random() >= self._stored:
+            if type(node.op) not in EXACT and any(_overflows(*pair) for pair in zip(outputs, dtypes, strict=True)):
+                self.overflowing.append(node)
+            return outputs
+        with np.errstate(over="ignore"):
+            return tuple(
+                array.astype(dtype.numpy).astype(np.float64) if dtype.is_float else array
+                for array, dtype in zip(outputs, dtypes, strict=True)
+            )
+
+    def unit(self, dtype: np.dtype[Any]) -> float:
+        return epsilon(self._own)
+
+
+def _overflows(array: Array, dtype: DType) -> bool:
+    """Whether a finite element is too large for a float dtype."""
+    return dtype.is_float and bool(np.any(np.isfinite(array) & (np.abs(array) > float(finfo(dtype.numpy).max))))
+
+
+# The size of one operator's rounding, from the operator, its result and its inputs
+
+
+# Recurrent layers
+
+_ROUNDED_CLASSES: dict[type[Any], type[Any]] = {}
+
+
+def _rounded_class(cls: type[Any]) -> type[Any]:
+    """The recurrent operator whose every step rounds at random; `rounding` and `features` are set on the instance."""
+    if cls not in _ROUNDED_CLASSES:
+        _ROUNDED_CLASSES[cls] = type(f"_Rounded{cls.__name__}", (_RoundedSteps, cls), {})
+    return _ROUNDED_CLASSES[cls]
+
+
+class _RoundedSteps:
+    rounding: RandomRounding
+    features: int
+
+    def make_step(self, functions: Sequence[Any], recurrent: Array, bias: Array) -> Any:
+        """The step of the operator, with roundings in the products, the functions and the state."""
+        move = self.rounding.move
+        step = super().make_step([self._rounded_function(f) for f in functions], recurrent, bias)  # type: ignore[misc]
+        squares, units = np.square(recurrent), recurrent.shape[1]
+
+        def rounded_step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+            h = state[0]
+            # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
+            product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
+            size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
+            return tuple(move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
+
+        return rounded_step
+
+    def _rounded_function(self, function: Any) -> Any:
+        # Common to all steps: a state that has settled is rounded the same way at every one.
+        common = self.rounding._generator.uniform(-1, 1)
+
+        def rounded(x: Array) -> Array:
+            y = function(x)
+            step = y.dtype.type(common * self.rounding.unit(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
+            return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
+
+        return rounded
+
+
+# Collecting
+
+
+class _Spread:
+    """How far the perturbed runs of one tensor end from the reference."""
+
+    def __init__(self, reference: Array, first: Array) -> None:
+        self._reference = reference
+        self._first = first
+        self._is_float = is_float_array(first)
+        self._same_shape = reference.shape == first.shape
+        self._distance = np.zeros(reference.shape)
+        self._unsettled = np.zeros(reference.shape, bool)
+        self._mixed_distance: Array | None = None  # of runs in mixed precision, where the own precision overflows
+        self._mixed_special: list[Array] = []
+        self._vanishing: Array | None = None
+
+    def add(self, array: Array) -> None:
+        """Takes another run into account."""
+        self._same_shape = self._same_shape and array.shape == self._first.shape
+        if not self._same_shape:
+            return
+        if not self._is_float:
+            self._unsettled |= np.asarray(array != self._reference)
+            return
+        wide, first = array.astype(np.float64), self._first.astype(np.float64)
+        finite = np.isfinite(wide)
+        same_special = (wide == first) | (np.isnan(wide) & np.isnan(first))
+        self._unsettled |= np.where(finite, ~np.isfinite(first) | ~np.isfinite(self._reference), ~same_special)
+        self._distance = np.maximum(self._distance, self._distances(wide, finite & ~self._unsettled))
+
+    @property
+    def overflows(self) -> Array:
+        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
+        if not self._is_float or not self._same_shape:
+            return np.zeros(())
+        return ~self._unsettled & ~np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
+
+    def add_mixed(self, array: Array) -> None:
+        """Takes a run in mixed precision into account, once all others are: it counts where those overflow."""
+        where = self.overflows
+        if array.shape != self._reference.shape or not where.any():
+            return
+        finite = np.isfinite(array)
+        vanishes = where & (array == 0)
+        self._vanishing = vanishes if self._vanishing is None else self._vanishing | vanishes
+        before = 0 if self._mixed_distance is None else self._mixed_distance
+        self._mixed_distance = np.maximum(before, self._distances(array, where & finite & ~vanishes))
+        special = np.where(where & ~finite, array, 0)
+        known = [self._own_special(), *self._mixed_special]
+        if special.any() and not any(np.array_equal(special, one, equal_nan=True) for one in known):
+            self._mixed_special.append(special)
+
+    def expected(self) -> Expected:
+        """The bound; infinite everywhere if even the shape depends on rounding."""
+        if not self._same_shape:
+            return Expected(self._reference, np.full(self._reference.shape, np.inf))
+        if not self._is_float:
+            return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
+        settled = np.isfinite(self._reference)
+        allowed = self._bound(self._distance, settled & np.isfinite(self._first.astype(np.float64)))
+        if self._mixed_distance is not None:
+            where = self.overflows
+            allowed = np.where(where, self._bound(self._mixed_distance, where), allowed)
+        special = self._own_special()
+        return Expected(
+            self._reference,
+            np.where(self._unsettled, np.inf, np.where(settled, allowed, 0)),
+            (special, *self._mixed_special) if special.any() else (),
+            self._vanishing,
+        )
+
+    def _distances(self, array: Array, where: Array) -> Array:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(where, np.abs(array - self._reference), 0)
+
+    def _own_special(self) -> Array:
+        """The NaN and infinities that all runs in the model's own precision give, 0 elsewhere."""
+        first = self._first.astype(np.float64)
+        return np.where((np.isfinite(first) & np.isfinite(self._reference)) | self._unsettled, 0, first)
+
+    def _bound(self, distance: Array, where: Array) -> Array:
+        """How far an element may be off, from the largest distances of the runs that stayed finite `where`."""
+        return np.maximum(MULTIPLE * self._pooled(distance, where), self._floor(distance, where))
+
+    def _pooled(self, distance: Array, where: Array) -> Array:
+        """The distances; those of a row that has lost half of its digits all as large as the largest."""
+        if not distance.ndim or not distance.size:
+            return distance
+        largest = distance.max(axis=-1, keepdims=True)
+        magnitude = np.where(where, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
+        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
+        return np.where(unstable, largest, distance)
+
+    def _floor(self, distance: Array, where: Array) -> Array:
+        info = finfo(self._first.dtype)
+        moved = distance[where & (distance > 0)]
+        # Not np.median, which imports numpy.ma: 30 ms of every cold export.
+        middle = moved.size // 2
+        median = float(np.partition(moved, middle, axis=None)[middle]) if moved.size else 0.0
+        magnitude = np.where(np.isfinite(self._reference), np.abs(self._reference), 0)
+        return np.asarray(4 * float(info.eps) * magnitude + MULTIPLE / 2 * median + float(info.tiny))

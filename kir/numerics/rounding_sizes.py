@@ -1,0 +1,380 @@
+"""How large the terms are that an operator adds up: what one rounding of it is measured in."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from kir.ir import structural
+from kir.ir.op import Array, Op
+from kir.ir.types import as_dtype
+from kir.ops import (
+    convolution,
+    elementwise,
+    linear,
+    nn,
+    normalization,
+    pooling,
+    random,
+    reduce,
+    resize,
+    shape,
+    sparse,
+    spectral,
+)
+from kir.support.caching import cached
+
+# Operators whose rounding costs more to size than they cost to compute.
+COSTLY_SIZES = frozenset(
+    {
+        *(linear.Dense, linear.MatMul, linear.Einsum, convolution.Conv, convolution.ConvTranspose),
+        *(normalization.BatchNormalization, normalization.LayerNormalization, normalization.InstanceNormalization),
+        pooling.AveragePool,
+    }
+)
+
+
+# How many elements of a matrix product are sized at a time.
+CACHED_ELEMENTS = 1 << 16
+
+
+# So many products of single elements are formed at once, where a matrix product adds up few terms.
+SMALL_PRODUCT = 1 << 12
+
+
+# Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
+EXACT: frozenset[Any] = frozenset(
+    {
+        *(structural.Input, structural.Output, structural.Constant),
+        *(elementwise.Abs, elementwise.Neg, elementwise.Sign, elementwise.Floor, elementwise.Ceil, elementwise.Round),
+        *(elementwise.Relu, elementwise.ThresholdedRelu, elementwise.Cast, elementwise.Where, elementwise.Clip),
+        *(elementwise.Maximum, elementwise.Minimum, elementwise.Not, elementwise.IsNaN, elementwise.IsInf),
+        *(elementwise.And, elementwise.Or, elementwise.Xor, *elementwise.COMPARISONS),
+        *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
+        *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
+        *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
+    }
+)
+
+
+@cached
+def epsilon(dtype: np.dtype[Any]) -> float:
+    """The distance from 1 to the next float."""
+    return float(finfo(dtype).eps)
+
+
+def finfo(dtype: np.dtype[Any]) -> Any:
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+
+
+def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
+    """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p]; see `sum_blocks`."""
+    if a.shape[-1] <= blocks and a.size * b.shape[-1] <= SMALL_PRODUCT:
+        # Every term is a block of its own, and few calls of NumPy are faster than many.
+        partial_sums = np.cumsum(a[..., :, None] * b[..., None, :, :], axis=-2)
+        return np.square(partial_sums, out=partial_sums).sum(axis=-2)
+
+    def block(start: int, end: int) -> tuple[int, Array, Array]:
+        left, right = a[..., start:end], b[..., start:end, :]
+        return end - start, left @ right, np.square(left) @ np.square(right)
+
+    return sum_blocks(itertools.starmap(block, cut(a.shape[-1], blocks)))
+
+
+def cut(count: int, blocks: int) -> list[tuple[int, int]]:
+    """0 to `count` in that many ranges of about the same length, or in fewer of 1."""
+    bounds = np.linspace(0, count, min(count, blocks) + 1).astype(int)
+    return list(itertools.pairwise(bounds.tolist()))
+
+
+def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
+    """Σ Sₖ² over the partial sums Sₖ of a sum of terms, of which each block has k, with sum s and squared sum q.
+
+    The terms are added in order from block to block, and in random order within a block. There a block begins at the
+    partial sum S, and the expectation of its share is
+
+        k S² + (k + 1) S s + (k + 1)(2k + 1) / 6k · s² + (k + 1)/6 · (q - s²/k)
+    """
+    before: Any = None
+    total: Any = 0
+    for count, s, q in blocks:
+        k = float(count)
+        square = np.square(s)
+        share = np.maximum(q - square / k, 0)
+        share *= (k + 1) / 6
+        square *= (k + 1) * (2 * k + 1) / (6 * k)
+        share += square
+        if before is not None:
+            share += (k * before + (k + 1) * s) * before
+        total = share + total
+        before = s if before is None else before + s
+    return np.maximum(total, 0)
+
+
+def _product_size(a: Array, b: Array) -> Array:
+    (left, left_scale), (right, right_scale) = _safe_to_square(a), _safe_to_square(b)
+    if right.ndim > 2:
+        return np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale)
+    # So many rows at a time that what is added up stays in the cache.
+    rows = left.reshape(-1, left.shape[-1])
+    size = np.empty((len(rows), right.shape[1]), left.dtype)
+    step = max(1, CACHED_ELEMENTS // max(right.shape[1], 1))
+    for start in range(0, len(rows), step):
+        size[start : start + step] = sum_of_squared_partial_sums(rows[start : start + step], right)
+    np.sqrt(size, out=size)
+    size *= left_scale * right_scale
+    return size
+
+
+def _safe_to_square(array: Array) -> tuple[Array, Any]:
+    """The array and 1; or, if squares could overflow or vanish, the array divided by its largest element, and that."""
+    largest = max(array.max(initial=0), -array.min(initial=0))
+    if not 1e-6 < largest < 1e6:
+        largest = _largest(array)
+        return array / largest, largest
+    return array, array.dtype.type(1)
+
+
+def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
+    left = a[None, :] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    if a.shape[-1] == 0:
+        return np.abs(y)
+    return np.broadcast_to(_product_size(left, right).reshape(y.shape), y.shape)
+
+
+def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    # The bias may come first, and then is part of every partial sum.
+    return (
+        _matmul_size(op, y, x, kernel) + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
+    )
+
+
+def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    return _convolution_size(op, y, x, kernel, bias, math.prod(kernel.shape[1:]))
+
+
+def _conv_transpose_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    overlapping = math.prod(-(-window.size // window.stride) for window in op.windows(kernel.shape[2:]))
+    return _convolution_size(op, y, x, kernel, bias, overlapping * (x.shape[1] // op.groups))
+
+
+def _convolution_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None, terms: int) -> Array:
+    """As of Dense, with all terms in random order: that takes one more convolution, where blocks would take several."""
+    (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
+    column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
+    scale = x_scale * kernel_scale
+    sums = (y if column is None else y - column) / scale
+    size = sum_blocks([(terms, sums, op.eval(np.square(x), np.square(kernel)))])
+    np.sqrt(size, out=size)
+    size *= scale
+    if column is not None:
+        size += np.abs(column) * math.sqrt(terms)
+    size += np.abs(y)
+    return size
+
+
+def _stft_size(op: Any, y: Array, x: Array, window: Array) -> Array:
+    # A fast transform has log₂ n rounds, and in each the errors are as large as all of the frame.
+    length = len(window)
+    frames = np.lib.stride_tricks.sliding_window_view(x[..., 0], length, axis=1)[:, :: op.step] * window
+    size = np.linalg.norm(frames, axis=-1) * math.log2(max(length, 2))
+    return np.broadcast_to(size[..., None, None], y.shape)
+
+
+def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:
+    # The order of summation is anyone's: the bound √n |a|·|b| of Higham and Mary.
+    terms = op.eval(*[np.ones_like(operand) for operand in operands])
+    total = op.eval(*[np.abs(operand) for operand in operands])
+    return np.asarray(total * np.sqrt(terms))
+
+
+def _sum_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, x, y)
+
+
+def _mean_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y)
+
+
+def _average_pool_size(op: Any, y: Array, x: Array) -> Array:
+    """As the mean of n terms in random order, whose partial sums have Σ Sₖ² = n/3 S² + n/6 Σ tₖ² (see `sum_blocks`)."""
+    counts = y.shape[2:]
+    n = np.asarray(op.divisors(x, counts))
+    sums = n / 3 * np.square(y * n) + n / 6 * op.eval(np.square(x)) * n
+    return np.asarray(np.sqrt(sums) / n + np.abs(y))
+
+
+def _sum_of_absolutes_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, np.abs(x), y)
+
+
+def _sum_of_squares_size(op: Any, y: Array, x: Array) -> Array:
+    return _sums_of(op, np.square(x), y) + np.abs(y)
+
+
+def _norm_size(op: Any, y: Array, x: Array) -> Array:
+    scale = _largest(x)
+    return _sums_of(op, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y)
+
+
+def _log_sum_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
+
+
+def _product_of_all_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) * math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
+
+
+def _sums_of(op: Any, x: Array, y: Array) -> Array:
+    """√(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory.
+
+    Where all terms are equal but for rounding, their roundings are alike too: they add up as n instead of √n.
+    """
+    kept = [axis for axis in range(x.ndim) if axis not in op.axes]
+    terms = np.transpose(x, (*kept, *op.axes)).reshape(math.prod(x.shape[axis] for axis in kept), -1)
+    sums = np.cumsum(terms, axis=1, dtype=np.float64)
+    largest = np.max(terms, axis=1, initial=0)
+    equal = np.ptp(terms, axis=1) <= 16 * epsilon(x.dtype) * largest if terms.shape[1] else False
+    squares = np.sum(np.square(sums), axis=1) * np.where(equal, terms.shape[1], 1)
+    return np.sqrt(squares).reshape(y.shape).astype(x.dtype)
+
+
+def _cumulative_size(op: Any, y: Array, x: Array) -> Array:
+    ordered = np.flip(y, op.axis) if op.reverse else y
+    squares = np.sqrt(np.cumsum(np.square(ordered.astype(np.float64)), axis=op.axis)).astype(y.dtype)
+    return np.flip(squares, op.axis) if op.reverse else squares
+
+
+def _softmax_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) * math.sqrt(x.shape[op.axis])
+
+
+def _log_softmax_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + math.sqrt(x.shape[op.axis])
+
+
+def _batch_normalization_size(
+    op: Any, y: Array, x: Array, scale: Array, bias: Array, mean: Array, variance: Array
+) -> Array:
+    # Usually written as x * factor + shift, where the two may cancel.
+    column = (-1, *(1,) * (x.ndim - 2))
+    factor = np.abs(scale) / np.sqrt(variance + x.dtype.type(op.epsilon))
+    shift = np.abs(mean) * factor + np.abs(bias)
+    size = np.abs(x)
+    size *= factor.reshape(column)
+    size += shift.reshape(column)
+    size += np.abs(y)
+    return size
+
+
+def _layer_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array | None = None) -> Array:
+    return _standardized_size(op, y, x, tuple(range(op.axis, x.ndim)), scale, bias)
+
+
+def _instance_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array) -> Array:
+    column = (-1, *(1,) * (x.ndim - 2))
+    return _standardized_size(op, y, x, tuple(range(2, x.ndim)), scale.reshape(column), bias.reshape(column))
+
+
+def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale: Array, bias: Array | None) -> Array:
+    """The variance may be computed as the mean of squares less the squared mean, which cancel."""
+    root = math.sqrt(math.prod(x.shape[axis] for axis in axes))
+    squares = np.mean(np.square(x), axis=axes, keepdims=True)
+    centered = x - np.mean(x, axis=axes, keepdims=True)
+    variance = np.mean(np.square(centered), axis=axes, keepdims=True) + x.dtype.type(op.epsilon)
+    length = np.abs(centered) * (1 + squares / variance * root) + np.sqrt(squares) * root + np.abs(x)
+    size = length / np.sqrt(variance) * np.abs(scale) + np.abs(y)
+    return np.asarray(size if bias is None else size + np.abs(bias))
+
+
+def _resize_size(op: Any, y: Array, x: Array) -> Array:
+    """The place of an element among m, and with it the weights of its neighbours, is off by up to m roundings."""
+    if op.mode == "nearest":
+        return np.zeros_like(y)
+    longest = max((given for given, wanted in zip(x.shape, y.shape, strict=True) if given != wanted), default=0)
+    return resize.Resize(y.shape, "linear").eval(np.abs(x)) * (1 + longest) + np.abs(y)
+
+
+def _at_least_one(op: Op, y: Array, x: Array) -> Array:
+    return np.maximum(np.abs(y), 1)
+
+
+def _size_of_input(op: Op, y: Array, x: Array) -> Array:
+    return np.maximum(np.abs(y), np.abs(x))
+
+
+def _exponential_size(op: Any, y: Array, x: Array) -> Array:
+    return np.where(x > 0, np.abs(y), max(abs(getattr(op, "alpha", elementwise.SELU_ALPHA)), 1) * 2)
+
+
+def _hard_sigmoid_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(op.alpha * x) + abs(op.beta)
+
+
+def _shrink_size(op: Any, y: Array, x: Array) -> Array:
+    return np.abs(y) + abs(op.bias)
+
+
+SIZES: dict[type[Op], Callable[..., Array]] = {
+    linear.MatMul: _matmul_size,
+    linear.Dense: _dense_size,
+    linear.Einsum: _einsum_size,
+    convolution.Conv: _conv_size,
+    convolution.ConvTranspose: _conv_transpose_size,
+    pooling.AveragePool: _average_pool_size,
+    spectral.STFT: _stft_size,
+    reduce.ReduceSum: _sum_size,
+    reduce.ReduceMean: _mean_size,
+    reduce.ReduceL1: _sum_of_absolutes_size,
+    reduce.ReduceL2: _norm_size,
+    reduce.ReduceSumSquare: _sum_of_squares_size,
+    reduce.ReduceLogSumExp: _log_sum_size,
+    reduce.ReduceProd: _product_of_all_size,
+    resize.Resize: _resize_size,
+    shape.CumSum: _cumulative_size,
+    nn.Softmax: _softmax_size,
+    nn.LogSoftmax: _log_softmax_size,
+    normalization.BatchNormalization: _batch_normalization_size,
+    normalization.LayerNormalization: _layer_normalization_size,
+    normalization.InstanceNormalization: _instance_normalization_size,
+    elementwise.Sigmoid: _at_least_one,
+    elementwise.Softplus: _at_least_one,
+    elementwise.Sin: _at_least_one,
+    elementwise.Cos: _at_least_one,
+    elementwise.HardSigmoid: _hard_sigmoid_size,
+    elementwise.Shrink: _shrink_size,
+    elementwise.Gelu: _size_of_input,
+    elementwise.Mish: _size_of_input,
+    elementwise.HardSwish: _size_of_input,
+    elementwise.Elu: _exponential_size,
+    elementwise.Celu: _exponential_size,
+    elementwise.Selu: _exponential_size,
+}
+
+
+# Here an operator without a size of its own is rounded as its result is.
+PLAIN_MODULES = frozenset(module.__name__ for module in (elementwise, shape, reduce, nn, random, sparse))
+
+
+def is_float_array(array: Array) -> bool:
+    return array.dtype != object and as_dtype(array.dtype).is_float
+
+
+def widen(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype.itemsize == 2 and is_float_array(array) else array
+
+
+def magnitude(array: Array) -> Array:
+    return np.abs(widen(array)) if is_float_array(array) else array
+
+
+def _largest(array: Array) -> Any:
+    finite = np.abs(array[np.isfinite(array)])
+    largest = finite.max(initial=0)
+    return largest if largest > 0 else array.dtype.type(1)

@@ -1,0 +1,9 @@
+"""The former place of names that written scripts import: `kir.scripting` has them."""
+
+import warnings
+
+from kir.modeling.functional import *
+from kir.modeling.lower import *
+from kir.modeling.model import *
+
+warnings.warn("kir.model is gone; import its names from kir.scripting", FutureWarning, stacklevel=2)
