@@ -11,20 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from kir import backend as K
-from kir import config
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
+from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
-from kir.support.arguments import integer
+from kir.support.declarations import Argument, Integer, Unchecked
 
 
-class Augmentation(Layer):
+class Augmentation(DeclaredLayer):
     """Images in the compute dtype; of a dict with "images", as Keras's pipelines pass it, those.
-
-    Args:
-        data_format: where the channels are.
-        bounding_box_format: how boxes are written in such a dict; kept only.
 
     Raises:
         InvalidArgumentError: there is no such data format.
@@ -33,10 +29,10 @@ class Augmentation(Layer):
     # Whether images of integers stay integers.
     keeps_dtype: ClassVar[bool] = False
 
-    def __init__(self, data_format: str | None = None, bounding_box_format: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format, f"{type(self).__name__} {self.name!r}")
-        self.bounding_box_format = bounding_box_format
+    data_format: DataFormat = DataFormat(default=None, kw_only=True, doc="where the channels are")
+    bounding_box_format: Unchecked = Unchecked(
+        default=None, kw_only=True, doc="how boxes are written in such a dict; kept only"
+    )
 
     def call(self, data: Any) -> Any:
         if isinstance(data, dict):
@@ -57,15 +53,10 @@ class AutoContrast(Augmentation):
 
     This is done at inference too.
 
-    Args:
-        value_range: the least and the largest value of the images.
-
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/auto_contrast/
     """
 
-    def __init__(self, value_range: Any = (0, 255), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range
+    value_range: Unchecked = Unchecked(default=(0, 255), doc="the least and the largest value of the images")
 
     def transform(self, images: Tensor) -> Any:
         images = self.promote(images)
@@ -85,27 +76,14 @@ class AugMix(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/aug_mix/
     """
 
-    def __init__(
-        self,
-        value_range: Any = (0, 255),
-        num_chains: Any = 3,
-        chain_depth: Any = 3,
-        factor: Any = 0.3,
-        alpha: Any = 1.0,
-        all_ops: Any = True,
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range
-        self.num_chains = num_chains
-        self.chain_depth = chain_depth
-        self.factor = factor
-        self.alpha = alpha
-        self.all_ops = all_ops
-        self.interpolation = interpolation
-        self.seed = seed
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    num_chains: Unchecked = Unchecked(default=3)
+    chain_depth: Unchecked = Unchecked(default=3)
+    factor: Unchecked = Unchecked(default=0.3)
+    alpha: Unchecked = Unchecked(default=1.0)
+    all_ops: Unchecked = Unchecked(default=True)
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
 
 
 class CutMix(Augmentation):
@@ -114,10 +92,8 @@ class CutMix(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/cut_mix/
     """
 
-    def __init__(self, factor: Any = 1.0, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class Equalization(Augmentation):
@@ -126,10 +102,8 @@ class Equalization(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/equalization/
     """
 
-    def __init__(self, value_range: Any = (0, 255), bins: Any = 256, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range
-        self.bins = bins
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    bins: Unchecked = Unchecked(default=256)
 
 
 class MixUp(Augmentation):
@@ -138,10 +112,8 @@ class MixUp(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/mix_up/
     """
 
-    def __init__(self, alpha: Any = 0.2, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.alpha = alpha
-        self.seed = seed
+    alpha: Unchecked = Unchecked(default=0.2)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandAugment(Augmentation):
@@ -150,21 +122,11 @@ class RandAugment(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/rand_augment/
     """
 
-    def __init__(
-        self,
-        value_range: Any = (0, 255),
-        num_ops: Any = 2,
-        factor: Any = 0.5,
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range
-        self.num_ops = num_ops
-        self.factor = factor
-        self.interpolation = interpolation
-        self.seed = seed
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    num_ops: Unchecked = Unchecked(default=2)
+    factor: Unchecked = Unchecked(default=0.5)
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
 
 
 class Solarization(Augmentation):
@@ -173,19 +135,10 @@ class Solarization(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/solarization/
     """
 
-    def __init__(
-        self,
-        addition_factor: Any = 0.0,
-        threshold_factor: Any = 0.0,
-        value_range: Any = (0, 255),
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.addition_factor = addition_factor
-        self.threshold_factor = threshold_factor
-        self.value_range = value_range
-        self.seed = seed
+    addition_factor: Unchecked = Unchecked(default=0.0)
+    threshold_factor: Unchecked = Unchecked(default=0.0)
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomBrightness(Augmentation):
@@ -196,11 +149,9 @@ class RandomBrightness(Augmentation):
 
     keeps_dtype = True
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomColorDegeneration(Augmentation):
@@ -209,11 +160,9 @@ class RandomColorDegeneration(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_color_degeneration/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomColorJitter(Augmentation):
@@ -222,23 +171,12 @@ class RandomColorJitter(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_color_jitter/
     """
 
-    def __init__(
-        self,
-        value_range: Any = (0, 255),
-        brightness_factor: Any = None,
-        contrast_factor: Any = None,
-        saturation_factor: Any = None,
-        hue_factor: Any = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.value_range = value_range
-        self.brightness_factor = brightness_factor
-        self.contrast_factor = contrast_factor
-        self.saturation_factor = saturation_factor
-        self.hue_factor = hue_factor
-        self.seed = seed
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    brightness_factor: Unchecked = Unchecked(default=None)
+    contrast_factor: Unchecked = Unchecked(default=None)
+    saturation_factor: Unchecked = Unchecked(default=None)
+    hue_factor: Unchecked = Unchecked(default=None)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomContrast(Augmentation):
@@ -247,11 +185,9 @@ class RandomContrast(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_contrast/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomCrop(Augmentation):
@@ -259,10 +195,6 @@ class RandomCrop(Augmentation):
 
     Only images that have this size already are taken: for others, what Keras 3 computes at inference (nothing: they
     keep their size) contradicts the shape that it declares, and its documentation.
-
-    Args:
-        height, width: the size.
-        seed: kept only.
 
     Raises:
         InvalidArgumentError: a size is no positive integer.
@@ -273,12 +205,9 @@ class RandomCrop(Augmentation):
 
     limits = "images that have the size already"
 
-    def __init__(self, height: int, width: int, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"RandomCrop {self.name!r}"
-        self.height = integer(owner, "height", height, 1)
-        self.width = integer(owner, "width", width, 1)
-        self.seed = seed
+    height: Integer = Integer(1, doc="the size")
+    width: Integer = Integer(1, doc="the size")
+    seed: Unchecked = Unchecked(default=None, doc="kept only")
 
     def transform(self, images: Tensor) -> Any:
         """The images."""
@@ -298,25 +227,13 @@ class RandomElasticTransform(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_elastic_transform/
     """
 
-    def __init__(
-        self,
-        factor: Any = 1.0,
-        scale: Any = 1.0,
-        interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
-        fill_value: float = 0.0,
-        value_range: Any = (0, 255),
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.scale = scale
-        self.interpolation = interpolation
-        self.fill_mode = fill_mode
-        self.fill_value = fill_value
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    scale: Unchecked = Unchecked(default=1.0)
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    fill_mode: Unchecked = Unchecked(default="reflect")
+    fill_value: Unchecked = Unchecked(default=0.0)
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomErasing(Augmentation):
@@ -325,21 +242,11 @@ class RandomErasing(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_erasing/
     """
 
-    def __init__(
-        self,
-        factor: Any = 1.0,
-        scale: Any = (0.02, 0.33),
-        fill_value: float | None = None,
-        value_range: Any = (0, 255),
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.scale = scale
-        self.fill_value = fill_value
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    scale: Unchecked = Unchecked(default=(0.02, 0.33))
+    fill_value: Unchecked = Unchecked(default=None)
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomFlip(Augmentation):
@@ -348,10 +255,8 @@ class RandomFlip(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_flip/
     """
 
-    def __init__(self, mode: str = "horizontal_and_vertical", seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.mode = mode
-        self.seed = seed
+    mode: Unchecked = Unchecked(default="horizontal_and_vertical")
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomGaussianBlur(Augmentation):
@@ -360,21 +265,11 @@ class RandomGaussianBlur(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_gaussian_blur/
     """
 
-    def __init__(
-        self,
-        factor: Any = 1.0,
-        kernel_size: Any = 3,
-        sigma: Any = 1.0,
-        value_range: Any = (0, 255),
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.kernel_size = kernel_size
-        self.sigma = sigma
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    kernel_size: Unchecked = Unchecked(default=3)
+    sigma: Unchecked = Unchecked(default=1.0)
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomGrayscale(Augmentation):
@@ -385,10 +280,8 @@ class RandomGrayscale(Augmentation):
 
     keeps_dtype = True
 
-    def __init__(self, factor: Any = 0.5, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=0.5)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomHue(Augmentation):
@@ -397,11 +290,9 @@ class RandomHue(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_hue/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomInvert(Augmentation):
@@ -410,11 +301,9 @@ class RandomInvert(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_invert/
     """
 
-    def __init__(self, factor: Any = 1.0, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomPerspective(Augmentation):
@@ -423,21 +312,11 @@ class RandomPerspective(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_perspective/
     """
 
-    def __init__(
-        self,
-        factor: Any = 1.0,
-        scale: Any = 1.0,
-        interpolation: str = "bilinear",
-        fill_value: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.scale = scale
-        self.interpolation = interpolation
-        self.fill_value = fill_value
-        self.seed = seed
+    factor: Unchecked = Unchecked(default=1.0)
+    scale: Unchecked = Unchecked(default=1.0)
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    fill_value: Unchecked = Unchecked(default=0.0)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomPosterization(Augmentation):
@@ -446,11 +325,9 @@ class RandomPosterization(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_posterization/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomRotation(Augmentation):
@@ -459,21 +336,11 @@ class RandomRotation(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_rotation/
     """
 
-    def __init__(
-        self,
-        factor: Any,
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        fill_value: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.seed = seed
-        self.fill_value = fill_value
+    factor: Unchecked = Unchecked()
+    fill_mode: Unchecked = Unchecked(default="reflect")
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
+    fill_value: Unchecked = Unchecked(default=0.0)
 
 
 class RandomSaturation(Augmentation):
@@ -482,11 +349,9 @@ class RandomSaturation(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_saturation/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomSharpness(Augmentation):
@@ -495,11 +360,9 @@ class RandomSharpness(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_sharpness/
     """
 
-    def __init__(self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.value_range = value_range
-        self.seed = seed
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomShear(Augmentation):
@@ -508,23 +371,12 @@ class RandomShear(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_shear/
     """
 
-    def __init__(
-        self,
-        x_factor: Any = 0.0,
-        y_factor: Any = 0.0,
-        interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
-        fill_value: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.x_factor = x_factor
-        self.y_factor = y_factor
-        self.interpolation = interpolation
-        self.fill_mode = fill_mode
-        self.fill_value = fill_value
-        self.seed = seed
+    x_factor: Unchecked = Unchecked(default=0.0)
+    y_factor: Unchecked = Unchecked(default=0.0)
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    fill_mode: Unchecked = Unchecked(default="reflect")
+    fill_value: Unchecked = Unchecked(default=0.0)
+    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomTranslation(Augmentation):
@@ -533,23 +385,12 @@ class RandomTranslation(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_translation/
     """
 
-    def __init__(
-        self,
-        height_factor: Any,
-        width_factor: Any,
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        fill_value: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.height_factor = height_factor
-        self.width_factor = width_factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.seed = seed
-        self.fill_value = fill_value
+    height_factor: Unchecked = Unchecked()
+    width_factor: Unchecked = Unchecked()
+    fill_mode: Unchecked = Unchecked(default="reflect")
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
+    fill_value: Unchecked = Unchecked(default=0.0)
 
 
 class RandomZoom(Augmentation):
@@ -558,30 +399,22 @@ class RandomZoom(Augmentation):
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_zoom/
     """
 
-    def __init__(
-        self,
-        height_factor: Any,
-        width_factor: Any = None,
-        fill_mode: str = "reflect",
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        fill_value: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.height_factor = height_factor
-        self.width_factor = width_factor
-        self.fill_mode = fill_mode
-        self.interpolation = interpolation
-        self.seed = seed
-        self.fill_value = fill_value
+    height_factor: Unchecked = Unchecked()
+    width_factor: Unchecked = Unchecked(default=None)
+    fill_mode: Unchecked = Unchecked(default="reflect")
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
+    fill_value: Unchecked = Unchecked(default=0.0)
 
 
-class Pipeline(Layer):
-    """Layers one behind another, as preprocessing of a data set; a Sequential does the same in a model.
+def _require_layers(owner: str, name: str, given: object) -> list[Layer]:
+    if not isinstance(given, list | tuple) or not all(isinstance(layer, Layer) for layer in given):
+        raise InvalidArgumentError(f"{owner}: {name} must be a list of layers; received {name}={given!r}")
+    return list(given)
 
-    Args:
-        layers: the layers, each of one input.
+
+class Pipeline(DeclaredLayer):
+    """Layers one after another, as preprocessing of a data set; a Sequential does the same in a model.
 
     Raises:
         InvalidArgumentError: something in the list is no layer.
@@ -591,13 +424,7 @@ class Pipeline(Layer):
 
     supports_masking = True
 
-    def __init__(self, layers: Sequence[Layer], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(layers, list | tuple) or not all(isinstance(layer, Layer) for layer in layers):
-            raise InvalidArgumentError(
-                f"Pipeline {self.name!r}: layers must be a list of layers; received layers={layers!r}"
-            )
-        self.layers = list(layers)
+    layers: Argument[Sequence[Layer], list[Layer]] = Argument(_require_layers, doc="the layers, each of one input")
 
     def owned_layers(self) -> dict[str, Layer]:
         """The layers, under the names that Keras saves them by."""

@@ -1,0 +1,133 @@
+"""The base of kir's layers, whose constructor's arguments are declared, and the kinds of arguments that layers have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
+
+from kir import activations, config, constraints, initializers, regularizers
+from kir.modeling.layer import Layer
+from kir.support import arguments
+from kir.support.declarations import (
+    Argument,
+    Boolean,
+    Choice,
+    Declaring,
+    Integer,
+    Number,
+    OptionalChoice,
+    OptionalInteger,
+    OptionalNumber,
+    Text,
+    Unchecked,
+)
+
+# An object of one kind, or how a config or a script writes one: a name, a config dict, a class, a function.
+Described: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+
+
+class Activation(Argument[Described | None, Callable[..., Any]]):
+    """An activation; None is the identity."""
+
+    def check(self, made: Any, value: Any) -> Callable[..., Any]:
+        return activations.get(value)
+
+
+class Initializer(Argument[Described | None, Any]):
+    """What draws a weight."""
+
+    def check(self, made: Any, value: Any) -> Any:
+        return initializers.get(value)
+
+
+class Regularizer(Argument[Described | None, Callable[..., Any] | None]):
+    """What a weight or an output adds to the losses."""
+
+    def check(self, made: Any, value: Any) -> Callable[..., Any] | None:
+        return regularizers.get(value)
+
+
+class Constraint(Argument[Described | None, Callable[..., Any] | None]):
+    """What training keeps a weight within; kept for the config, and without meaning for an export."""
+
+    def check(self, made: Any, value: Any) -> Callable[..., Any] | None:
+        return constraints.get(value)
+
+
+class DataFormat(Argument[str | None, str]):
+    """Where the channels are; None is `kir.config.image_data_format()`."""
+
+    accepts = "str | None"
+
+    def check(self, made: Any, value: Any) -> str:
+        return config.standardize_data_format(value, made.name_in_messages)
+
+
+class PerAxis(Argument[int | Sequence[int], tuple[int, ...]]):
+    """A number for each of the `rank` axes of a layer; a single one counts for all of them."""
+
+    def check(self, made: Any, value: Any) -> tuple[int, ...]:
+        return arguments.per_axis(made.name_in_messages, self.name, value, made.rank)
+
+
+class Padding(Choice):
+    """How windows reach over the ends; in small or capital letters."""
+
+    def check(self, made: Any, value: Any) -> str:
+        return super().check(made, value.lower() if isinstance(value, str) else value)
+
+
+@dataclass_transform(
+    field_specifiers=(
+        Argument,
+        Unchecked,
+        Integer,
+        OptionalInteger,
+        Boolean,
+        Number,
+        OptionalNumber,
+        Text,
+        Choice,
+        OptionalChoice,
+        Activation,
+        Initializer,
+        Regularizer,
+        Constraint,
+        DataFormat,
+        PerAxis,
+        Padding,
+    )
+)
+class KindsOfArguments(Declaring):
+    """Tells type checkers which calls declare an argument of a layer."""
+
+
+class DeclaredLayer(KindsOfArguments, Layer):
+    """A layer whose constructor's arguments are declared; those of `Layer` are given by name."""
+
+    if TYPE_CHECKING:
+        # The arguments of `Layer`, as type checkers read them. Some of its properties have these names.
+        name_: Argument[str | None, str] = Argument(default=None, kw_only=True, alias="name")
+        dtype_: Unchecked = Unchecked(default=None, kw_only=True, alias="dtype")
+        trainable_: Boolean = Boolean(default=True, kw_only=True, alias="trainable")
+        activity_: Regularizer = Regularizer(default=None, kw_only=True, alias="activity_regularizer")
+        autocast_: Boolean = Boolean(default=True, kw_only=True, alias="autocast")
+        input_shape_: Unchecked = Unchecked(default=None, kw_only=True, alias="input_shape")
+        batch_input_shape_: Unchecked = Unchecked(default=None, kw_only=True, alias="batch_input_shape")
+        batch_shape_: Unchecked = Unchecked(default=None, kw_only=True, alias="batch_shape")
+        input_dim_: OptionalInteger = OptionalInteger(default=None, kw_only=True, alias="input_dim")
+        batch_size_: OptionalInteger = OptionalInteger(default=None, kw_only=True, alias="batch_size")
+
+    @property
+    def name_in_messages(self) -> str:
+        """How messages call the layer."""
+        return f"{type(self).__name__} {self.name!r}"
+
+    def begin_init(self, others: Mapping[str, Any]) -> None:
+        """Set what all layers have."""
+        Layer.__init__(self, **others)
+
+    def argument(self, name: str) -> Any:
+        """Return what a constructor argument is."""
+        declared = self.declared_arguments.get(name)
+        return getattr(self, declared.attribute if declared else name)
