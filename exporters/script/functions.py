@@ -170,7 +170,7 @@ class FunctionWriter:
         keywords: list[tuple[str, Piece]] = [] if label is None else [("label", quote(label))]
         if value in self.bound and origin is not None:
             keywords.append(("origin", origin_piece(self.script, origin)))
-        return call(self.script.use("kir.ir.trace", "constant"), [stored], keywords)
+        return call(self.script.helper("constant"), [stored], keywords)
 
     # Calls
 
@@ -214,11 +214,10 @@ class FunctionWriter:
         """
         given = [value for value in node.inputs if value is not None]
         if not given:
-            return call(self.script.use("kir.backend.dispatch", "emit_source"), [self._op(node.op)])
+            return call(self.script.helper("emit_source"), [self._op(node.op)])
         if all(isinstance(value.node.op, Constant) for value in given):
             self._bring(given[0], always=True)
-        self.script.use("kir.ir.trace", "emit")
-        return call("emit", [self._op(node.op), *[self._text(value) for value in node.inputs]])
+        return call(self.script.helper("emit"), [self._op(node.op), *[self._text(value) for value in node.inputs]])
 
     def _op(self, op: Op) -> Piece:
         package, _, module = type(op).__module__.rpartition(".")
@@ -245,7 +244,7 @@ class FunctionWriter:
         text = self._size_text(dim)
         if text is not None:
             return text
-        return call(self.script.use("kir.ir.dims", "parse_dim"), [quote(str(dim))])
+        return call(self.script.helper("parse_dim"), [quote(str(dim))])
 
     def _size_text(self, dim: Dim) -> str | None:
         if isinstance(dim, int):
@@ -280,7 +279,7 @@ class FunctionWriter:
         if a is None or b is None:
             return None
         if isinstance(atom, Min):
-            return f"{self.script.use('kir.ir.dims', 'minimum')}({a}, {b})"
+            return f"{self.script.helper('minimum')}({a}, {b})"
         assert isinstance(atom, FloorDiv), "an operation on sizes must be handled"
         bracketed = [f"({text})" if " " in text else text for text in (a, b)]
         return f"({bracketed[0]} // {bracketed[1]})"
@@ -312,7 +311,7 @@ class FunctionWriter:
 
 def origin_piece(script: Script, origin: Origin) -> Piece:
     """The constructor call of an origin."""
-    return call(script.use("kir.ir.graph", "Origin"), [quote(origin.path), quote(origin.layer)])
+    return call(script.helper("Origin"), [quote(origin.path), quote(origin.layer)])
 
 
 def _signature(name: str, parameters: Sequence[Piece]) -> list[str]:

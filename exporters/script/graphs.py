@@ -62,7 +62,14 @@ def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> 
 
 
 def finished_passes(graph: Graph) -> tuple[Pass, ...]:
-    """The passes that a graph went through: those of the highest level that find nothing to do in it."""
+    """Return the passes that a graph went through, as its history says.
+
+    A history that does not reach back to layers tells only a part of them, such as that of a file. Then it is those of
+    the highest level that find nothing to do in the graph.
+    """
+    history = graph.provenance
+    if history.kind not in PARTIAL_HISTORIES:
+        return tuple(one for one in passes.PASSES if one.name in history.passes)
     for level in reversed(passes.LEVELS):
         if not any(passes.run(graph.copy(), passes.pipeline(level)).values()):
             return passes.pipeline(level)
@@ -70,9 +77,19 @@ def finished_passes(graph: Graph) -> tuple[Pass, ...]:
 
 
 def names_operators(graph: Graph) -> bool:
-    """Whether a graph is read from a file of another exporter, whose nodes name operators and no layers."""
+    """Return whether a graph comes from a file of another exporter, whose nodes name operators and no layers.
+
+    The producer of the file does not tell: kir writes what it read in such a file under the same names.
+    """
+    if graph.provenance.kind not in PARTIAL_HISTORIES:
+        return False
     classes = {node.origin.layer for node in graph.order() if node.origin is not None}
     return any(defs.has(name) and not hasattr(layers, name) for name in classes)
+
+
+# Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
+# `Graph.load` read, says nothing of what it comes from.
+PARTIAL_HISTORIES = ("onnx file", "python")
 
 
 @dataclass
@@ -181,9 +198,7 @@ class _GraphWriter:
     def recurrent_model(self) -> Model | None:
         """The model of layers that the graph is of, if it has masked recurrent layers."""
         model = assemble_recurrent_model(self.graph, self.order, self._recognise({}))
-        if model is None or not (gives(model, self.graph, ()) or gives(model, self.graph, self.finished)):
-            return None
-        return model
+        return model if model is not None and gives(model, self.graph, self.finished) else None
 
     def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
         recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign, self.finished)
@@ -391,9 +406,8 @@ class _GraphWriter:
         if self._is_lambda(unit) and (self.is_foreign or (origin is not None and origin.path == name)):
             self.script.use("kir.layers", "Lambda")
             return call("Lambda", [function], [("name", quote(name))])
-        self.script.use("kir.modeling.operation", "Traced")
         source: list[tuple[str, Piece]] = [] if origin is None else [("origin", origin_piece(self.script, origin))]
-        return call("Traced", [function], [*source, ("name", quote(name))])
+        return call(self.script.helper("Traced"), [function], [*source, ("name", quote(name))])
 
     def _function(self, unit: Unit) -> str:
         """Writes the function of a unit."""

@@ -190,8 +190,7 @@ class _ModelWriter:
         if layer.name == (f"{prefix}_{count}" if count else prefix):
             self.counted[prefix] += 1
             return Group(f"{self.script.backend(name)}(", items, ")")
-        self.script.use("kir.modeling.operation", "Operation")
-        made = call("Operation", [self.script.backend(name)], [("name", quote(layer.name))])
+        made = call(self.script.helper("Operation"), [self.script.backend(name)], [("name", quote(layer.name))])
         given = Group("(", items, ")")
         if len(given.flat) <= MAX_APPLIED:
             return applied(made, given)
@@ -210,9 +209,8 @@ class _ModelWriter:
             if isinstance(tensor, Tensor) and tensor.value not in writer.texts:
                 writer.parameter(tensor.value, "x")
         trace.write(writer, outputs, name)
-        self.script.use("kir.modeling.operation", "Operation")
         tensors = dict.fromkeys(self.variables[id(x)] for x in recorded.inputs)
-        return applied(call("Operation", [name], [("name", quote(layer.name))]), call("", tensors))
+        return applied(call(self.script.helper("Operation"), [name], [("name", quote(layer.name))]), call("", tensors))
 
     # Layers
 
@@ -369,7 +367,7 @@ def _size(script: Script, dim: Any, usual: Any) -> Piece:
     named = None if dim.name is None else input_type("", [dim.name], DType.FLOAT32).shape[0]
     if named == dim:
         return quote(dim.name)
-    return call(script.use("kir.ir.dims", "parse_dim"), [quote(str(dim))])
+    return call(script.helper("parse_dim"), [quote(str(dim))])
 
 
 def write_settings(script: Script, *, loses_masks: bool = False) -> None:

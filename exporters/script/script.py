@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from pathlib import Path
 
+from kir import scripting
 from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
 from kir.ir.op import Array
 from kir.support.files import Companion
@@ -67,8 +68,13 @@ class Script:
         self._imports.add((module, name))
         return name
 
+    def helper(self, name: str) -> str:
+        """Import a name from `kir.scripting`, and give it back."""
+        assert name in scripting.__all__
+        return self.use("kir.scripting", name)
+
     def backend(self, name: str) -> str:
-        """A function of `kir.backend`, which scripts call K."""
+        """Return a function of `kir.backend`, which scripts call K."""
         self.use("kir", "backend as K")
         return f"K.{name}"
 
@@ -101,11 +107,10 @@ class Script:
         here = f"Path(__file__).resolve().{_beside_script(weights)}"
         if needs_file:
             self._imports.add(("pathlib", "Path"))
+        loading: list[str] = []
         if self.arrays:
-            self.use("kir.modeling.model", "load_arrays")
-        lines = [DOCSTRING, "", *import_lines(self._imports), ""]
-        if self.arrays:
-            lines += [*statement(f"{ARRAYS} = ", call("load_arrays", [here])), ""]
+            loading = [*statement(f"{ARRAYS} = ", call(self.helper("load_arrays"), [here])), ""]
+        lines = [DOCSTRING, "", *import_lines(self._imports), "", *loading]
         for function in self._functions:
             lines += ["", *function, ""]
         lines += [""] * bool(self._functions)

@@ -52,11 +52,11 @@ class Values:
             case DTypePolicy():
                 return quote(value.name)
             case DType():
-                return f"{self.script.use('kir.ir.types', 'DType')}.{value.name}"
+                return f"{self.script.helper('DType')}.{value.name}"
             case TensorType():
-                return call(self.script.use("kir.ir.types", "parse_type"), [quote(str(value))])
+                return call(self.script.helper("parse_type"), [quote(str(value))])
             case Sym():
-                return call(self.script.use("kir.ir.dims", "parse_dim"), [quote(str(value))])
+                return call(self.script.helper("parse_dim"), [quote(str(value))])
             case list():
                 return sequence([self.piece(item, what) for item in value])
             case tuple():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from kir.ir.graph import Graph
 from kir.modeling.model import Model
 
 ROOT = Path(__file__).parents[3]
+MODULES = {"kir", "kir.layers", "kir.ops", "kir.scripting", "pathlib"}  # of which scripts import
 
 
 def export_bytes(model: Model, folder: Path, **options: object) -> bytes:
@@ -33,10 +35,12 @@ def graph_bytes(graph: Graph, folder: Path) -> bytes:
 
 
 def through_script(subject: Model | Graph, folder: Path) -> tuple[Model, str]:
-    """The model that the script of a subject builds, and the script."""
+    """Return the model that the script of a subject builds, and the script, which imports nothing that may move."""
     path = folder / "written.py"
     export_script(subject, path, verify=False)
-    return load_script(path), path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert set(re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE)) <= MODULES, text
+    return load_script(path), text
 
 
 def read(data: bytes, folder: Path) -> Graph:
