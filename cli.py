@@ -616,7 +616,7 @@ def diff(
         subject_a, graph_a = read(a)
         progress("reading B")
         subject_b, graph_b = read(b)
-        from kir.diff import compare_graphs, default_level
+        from kir.comparison import compare_graphs, default_level
 
         comparison = compare_graphs(
             graph_a,
@@ -631,7 +631,7 @@ def diff(
     if as_json:
         _print_json({"a": a.name, "b": b.name, **comparison.to_json()})
     else:
-        from kir.diff.text import print_comparison
+        from kir.comparison.text import print_comparison
 
         print_comparison(comparison, (a.name, b.name), everything)
     if not comparison.same:

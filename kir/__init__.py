@@ -14,7 +14,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
-    from kir.diff import compare
+    from kir.comparison import compare
     from kir.errors import KirError
     from kir.exporters.picture import plot
     from kir.ir.graph import Graph
@@ -45,7 +45,7 @@ _HOME_OF_NAME = {
     "KirError": "kir.errors",
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.model",
-    "compare": "kir.diff",
+    "compare": "kir.comparison",
     "plot": "kir.exporters.picture",
 }
 

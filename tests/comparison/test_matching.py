@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kir.diff import compare_graphs
-from kir.diff.comparison import Comparison
+from kir.comparison import compare_graphs
+from kir.comparison.comparison import Comparison
 from kir.ir.graph import Graph
 from kir.ir.op import Op
 from kir.ir.structural import Output, constant
 from kir.ops.elementwise import Add, Exp, Gelu, Mul, Relu, Sub, Tanh
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat
-from tests.diff.graphs import Layers, automatic, chain, diff, places
+from tests.comparison.graphs import Layers, automatic, chain, diff, places
 
 NAMES = [f"block{place}" for place in range(6)]
 

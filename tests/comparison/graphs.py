@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.diff import Comparison, compare_graphs
+from kir.comparison import Comparison, compare_graphs
 from kir.ir.graph import Graph, Origin, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output, constant

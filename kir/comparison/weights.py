@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.diff.matching import Matching
-from kir.diff.structure import place_of
+from kir.comparison.matching import Matching
+from kir.comparison.structure import place_of
 from kir.ir.graph import MAX_SHOWN_ELEMENTS, Node
 from kir.ir.op import Array
 from kir.ir.structural import Constant

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.diff import compare_graphs
-from kir.diff.signature import SignatureChange
+from kir.comparison import compare_graphs
+from kir.comparison.signature import SignatureChange
 from kir.ir.graph import Graph
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import parse_type
 from kir.ops.elementwise import Add
-from tests.diff.graphs import Layers
+from tests.comparison.graphs import Layers
 
 
 def signature(inputs: dict[str, str], output: str = "y", default: float | None = None) -> Graph:

@@ -5,6 +5,6 @@ activation changed, a layer added behind another. Everything is near-linear in t
 at a time.
 """
 
-from kir.diff.comparison import Comparison, compare, compare_graphs, default_level
+from kir.comparison.comparison import Comparison, compare, compare_graphs, default_level
 
 __all__ = ["Comparison", "compare", "compare_graphs", "default_level"]

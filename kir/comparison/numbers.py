@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kir.diff.signature import Signature
+from kir.comparison.signature import Signature
 from kir.errors import MismatchError, ShapeError, UnsupportedError
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Op

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kir.diff.comparison import Comparison
-from kir.diff.signature import SignatureChange
-from kir.diff.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
-from kir.diff.weights import WeightChange
+from kir.comparison.comparison import Comparison
+from kir.comparison.signature import SignatureChange
+from kir.comparison.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
+from kir.comparison.weights import WeightChange
 from kir.numerics.report import OutputReport
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kir.diff.features import Side, source
-from kir.diff.matching import Matching, resolve
+from kir.comparison.features import Side, source
+from kir.comparison.matching import Matching, resolve
 from kir.ir.graph import Node, Value, format_operator
 from kir.ir.op import format_attribute, input_names
 from kir.ir.structural import Constant, Input, Output

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import kir
-from kir.diff import compare_graphs, default_level
-from kir.diff.comparison import Comparison
-from kir.diff.text import SHOWN, describe
+from kir.comparison import compare_graphs, default_level
+from kir.comparison.comparison import Comparison
+from kir.comparison.text import SHOWN, describe
 from kir.errors import InvalidArgumentError
 from kir.ir.graph import Graph
 from kir.layers import Dense, Dropout, Input
 from kir.modeling.model import Sequential
 from kir.ops.elementwise import Add, Gelu, Mul, Relu
-from tests.diff.graphs import Layers, automatic, chain
+from tests.comparison.graphs import Layers, automatic, chain
 
 
 def model(units: int = 3, drop: bool = False) -> Sequential:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kir import passes
-from kir.diff.features import Numbering, Side
-from kir.diff.matching import Matching
-from kir.diff.numbers import Numbers, compare_numbers
-from kir.diff.signature import Signature, compare_signatures, with_sizes_of
-from kir.diff.structure import Structure, compare_structures
-from kir.diff.weights import OwnWeight, WeightChange, Weights, compare_weights
+from kir.comparison.features import Numbering, Side
+from kir.comparison.matching import Matching
+from kir.comparison.numbers import Numbers, compare_numbers
+from kir.comparison.signature import Signature, compare_signatures, with_sizes_of
+from kir.comparison.structure import Structure, compare_structures
+from kir.comparison.weights import OwnWeight, WeightChange, Weights, compare_weights
 from kir.ir.graph import Graph, Node
 from kir.ir.structural import Input, Output
 from kir.modeling.model import Model
