@@ -14,9 +14,9 @@ from types import FunctionType
 from typing import Any
 
 from kir import backend as K
-from kir.backend.dispatch import TensorLike, floating, operation
+from kir.backend.dispatch import floating, operation
 from kir.errors import InvalidArgumentError
-from kir.ir.trace import emit
+from kir.ir.trace import TensorLike, emit
 from kir.modeling.layer_classes import layer_class
 from kir.modeling.registry import KERAS_PACKAGES, Configurable
 from kir.ops.elementwise import HardSigmoid

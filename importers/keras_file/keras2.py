@@ -14,10 +14,11 @@ from typing import Any
 
 from kir import activations
 from kir import backend as K
-from kir.backend.dispatch import TensorLike, operation
+from kir.backend.dispatch import operation
 from kir.errors import UnsupportedError
 from kir.importers import tensorflow_names
 from kir.importers.keras_file.functions import OPS_FUNCTIONS, how_to_give
+from kir.ir.trace import TensorLike
 from kir.modeling.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]

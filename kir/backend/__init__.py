@@ -22,14 +22,17 @@ from typing import NoReturn
 
 from kir.backend.attention import *  # noqa: F403
 from kir.backend.basic import *  # noqa: F403
+from kir.backend.comparison import *  # noqa: F403
 from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation
 from kir.backend.elementwise import *  # noqa: F403
 from kir.backend.image import *  # noqa: F403
+from kir.backend.indexing import *  # noqa: F403
 from kir.backend.linear import *  # noqa: F403
 from kir.backend.nn import *  # noqa: F403
 from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS
+from kir.backend.ordering import *  # noqa: F403
 from kir.backend.pooling import *  # noqa: F403
 from kir.backend.reduce import *  # noqa: F403
 from kir.backend.shapes import *  # noqa: F403

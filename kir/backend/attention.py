@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import ml_dtypes
 
 from kir.backend.basic import cast, expand_dims
+from kir.backend.comparison import largest_float, less_equal, logical_and, where
 from kir.backend.creation import arange
-from kir.backend.dispatch import TensorLike, convert, dtype_of, operand, operation, promote_float, rank_of, shape_of
-from kir.backend.elementwise import add, less_equal, logical_and, multiply, where
+from kir.backend.dispatch import convert, dtype_of, operand, operation, promote_float, rank_of, shape_of
+from kir.backend.elementwise import add, multiply
 from kir.backend.linear import matmul, reshape_to
 from kir.backend.nn import softmax
 from kir.backend.shapes import transpose
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, divide_exactly, product
+from kir.ir.trace import Tensor, TensorLike
 from kir.ir.types import format_shape
 
 __all__ = ["dot_product_attention"]
@@ -34,10 +33,10 @@ def dot_product_attention(
     mask: TensorLike | None = None,
     scale: TensorLike | None = None,
     is_causal: bool = False,
-    flash_attention: Any = None,
+    flash_attention: object = None,
     attn_logits_soft_cap: float | None = None,
-) -> Any:
-    """For each query the mean of the values by how well it fits their keys: all (batch, steps, heads, size).
+) -> Tensor:
+    """Return for each query the mean of the values by how well it fits their keys: all (batch, steps, heads, size).
 
     Keys and values may have fewer heads, of which each serves as many neighbouring ones of the queries. A query that
     may look nowhere gets the mean of all values.
@@ -80,12 +79,11 @@ def dot_product_attention(
     )
     if kept is not None:
         # As in Keras: of the same order as the lowest number there is, so that no score is lower.
-        largest = ml_dtypes.finfo(dtype_of(scores).numpy).max  # type: ignore[no-untyped-call]
-        scores = where(kept, scores, -0.7 * float(largest))
+        scores = where(kept, scores, -0.7 * largest_float(dtype_of(scores)))
     return attention_means(softmax(scores), value)
 
 
-def _known_size(key: Any) -> int:
+def _known_size(key: Tensor) -> int:
     size = shape_of(key)[-1]
     if not isinstance(size, int):
         raise ShapeError(
@@ -95,8 +93,8 @@ def _known_size(key: Any) -> int:
     return size
 
 
-def attention_scores(query: Any, key: Any, axes: Sequence[int] = (1,)) -> Any:
-    """How well each key fits each query: (others…, heads, queries…, keys…).
+def attention_scores(query: Tensor, key: Tensor, axes: Sequence[int] = (1,)) -> Tensor:
+    """Return how well each key fits each query: (others…, heads, queries…, keys…).
 
     Args:
         query, key: (batch, …, heads, size). The key may have fewer heads.
@@ -114,8 +112,8 @@ def attention_scores(query: Any, key: Any, axes: Sequence[int] = (1,)) -> Any:
     return reshape_to(matmul(left, right), (*batch, *rows, *columns))
 
 
-def attention_means(fractions: Any, value: Any, axes: Sequence[int] = (1,)) -> Any:
-    """The means of the values, in the order of the queries: (batch, …, heads, size).
+def attention_means(fractions: Tensor, value: Tensor, axes: Sequence[int] = (1,)) -> Tensor:
+    """Return the means of the values, in the order of the queries: (batch, …, heads, size).
 
     Args:
         fractions: of each key for each query, in the order of `attention_scores`.
@@ -140,22 +138,22 @@ def _others(axes: Sequence[int], last: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(last) if axis not in axes)
 
 
-def _grouped(x: Any, batch: Sequence[Dim], heads: Dim, rows: Dim, columns: Dim) -> Any:
-    """x with the rows of neighbouring heads joined, so that so many heads remain."""
+def _grouped(x: Tensor, batch: Sequence[Dim], heads: Dim, rows: Dim, columns: Dim) -> Tensor:
+    """Return x with the rows of neighbouring heads joined, so that so many heads remain."""
     repeats = divide_exactly(batch[-1], heads)
     if repeats is None:
         raise ShapeError(f"the query has {batch[-1]} heads; expected a multiple of the {heads} of the keys and values")
     return reshape_to(x, (*batch[:-1], heads, product((repeats, rows)), columns))
 
 
-def causal_mask(queries: Dim, keys: Dim) -> Any:
-    """Whether a key is no later than a query: (queries, keys)."""
+def causal_mask(queries: Dim, keys: Dim) -> Tensor:
+    """Return whether a key is no later than a query: (queries, keys)."""
     return less_equal(arange(keys), expand_dims(arange(queries), 1))
 
 
-def merge_masks(*masks: Any) -> Any:
-    """Where all masks are true; None of those that are absent."""
-    merged = None
+def merge_masks(*masks: Tensor | None) -> Tensor | None:
+    """Return where all masks are true that are not None; None if all are."""
+    merged: Tensor | None = None
     for mask in masks:
         if mask is not None:
             merged = mask if merged is None else logical_and(merged, mask)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kir import config
-from kir.backend.dispatch import TensorLike, operation, promote_float, shape_of
+from kir.backend.dispatch import operation, promote_float, shape_of
 from kir.errors import ShapeError
 from kir.ir.dims import is_known
-from kir.ir.trace import emit
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import format_shape
 from kir.ops import convolution as ops
 from kir.ops.shape import Reshape, Transpose
@@ -32,8 +32,8 @@ def conv(
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
-) -> Any:
-    """The convolution over 1 to 3 spatial axes with a kernel (*k, channels/groups, filters).
+) -> Tensor:
+    """Return the convolution over 1 to 3 spatial axes with a kernel (*k, channels/groups, filters).
 
     Args:
         padding: "valid", "same", or "causal": all zeros in front.
@@ -56,8 +56,8 @@ def depthwise_conv(
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
-) -> Any:
-    """The convolution of each channel on its own with a kernel (*k, channels, depth_multiplier)."""
+) -> Tensor:
+    """Return the convolution of each channel on its own with a kernel (*k, channels, depth_multiplier)."""
     x, kernel = promote_float(inputs, kernel)
     return convolve(x, merge_depth(kernel), None, strides, padding, data_format, dilation_rate)
 
@@ -74,8 +74,8 @@ def separable_conv(
     padding: str = "valid",
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
-) -> Any:
-    """A `depthwise_conv`, and a `conv` of single elements behind it."""
+) -> Tensor:
+    """Return a `depthwise_conv`, and a `conv` of single elements behind it."""
     x, depthwise, pointwise = promote_float(inputs, depthwise_kernel, pointwise_kernel)
     return convolve_separably(x, depthwise, pointwise, None, strides, padding, data_format, dilation_rate)
 
@@ -92,8 +92,8 @@ def conv_transpose(
     output_padding: int | Sequence[int] | None = None,
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
-) -> Any:
-    """The transposed convolution over 1 to 3 spatial axes with a kernel (*k, filters, channels).
+) -> Tensor:
+    """Return the transposed convolution over 1 to 3 spatial axes with a kernel (*k, filters, channels).
 
     Args:
         padding: "valid", or "same": size * strides elements.
@@ -108,15 +108,15 @@ def conv_transpose(
 
 
 def convolve_separably(
-    x: Any,
-    depthwise: Any,
-    pointwise: Any,
-    bias: Any,
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    bias: Tensor | None,
     strides: int | Sequence[int],
     padding: str,
     data_format: str | None,
     dilation_rate: int | Sequence[int],
-) -> Any:
+) -> Tensor:
     """See `separable_conv`; with a bias (filters,) or None."""
     data_format = config.standardize_data_format(data_format, "separable_conv")
     x = to_channels_first(x, data_format)
@@ -125,15 +125,15 @@ def convolve_separably(
 
 
 def convolve_transposed(
-    x: Any,
-    kernel: Any,
-    bias: Any,
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
     strides: int | Sequence[int],
     padding: str,
     output_padding: int | Sequence[int] | None,
     data_format: str | None,
     dilation_rate: int | Sequence[int],
-) -> Any:
+) -> Tensor:
     """See `conv_transpose`; with a bias (filters,) or None."""
     rank = spatial_rank("conv_transpose", x)
     data_format = config.standardize_data_format(data_format, "conv_transpose")
@@ -157,7 +157,7 @@ def convolve_transposed(
 
 
 def cut_behind_transposed(window: Window, padding: str, output_padding: int | None) -> tuple[int, int]:
-    """What Keras cuts off a transposed convolution in front and behind; a negative number is added.
+    """Return what Keras cuts off a transposed convolution in front and behind; a negative number is added.
 
     Source: `_convert_conv_transpose_padding_args_from_keras_to_jax` in keras/src/backend/common/backend_utils.py
     """
@@ -170,15 +170,15 @@ def cut_behind_transposed(window: Window, padding: str, output_padding: int | No
 
 
 def convolve(
-    x: Any,
-    kernel: Any,
-    bias: Any,
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
     strides: int | Sequence[int],
     padding: str,
     data_format: str | None,
     dilation_rate: int | Sequence[int],
-) -> Any:
-    """The convolution of floats with a kernel (*k, channels/groups, filters), and a bias (filters,) or None.
+) -> Tensor:
+    """Return the convolution of floats with a kernel (*k, channels/groups, filters), and a bias (filters,) or None.
 
     Raises:
         ShapeError: x has not as many axes as the kernel, or not a multiple of its channels.
@@ -204,8 +204,8 @@ def convolve(
     return from_channels_first(emit(op, x, kernel_in_front(kernel), bias), data_format)
 
 
-def spatial_rank(owner: str, x: Any) -> int:
-    """How many spatial axes (batch, *spatial, channels) has.
+def spatial_rank(owner: str, x: Tensor) -> int:
+    """Return how many spatial axes (batch, *spatial, channels) has.
 
     Raises:
         ShapeError: not 1 to 3.
@@ -220,14 +220,14 @@ def spatial_rank(owner: str, x: Any) -> int:
 
 
 def channel_axis(rank: int, data_format: str) -> int:
-    """The axis of the channels."""
+    """Return the axis of the channels."""
     return 1 if data_format == CHANNELS_FIRST else rank + 1
 
 
 def make_windows(
     owner: str, sizes: Any, strides: int | Sequence[int], dilation_rate: int | Sequence[int] = 1
 ) -> list[Window]:
-    """The window along each spatial axis.
+    """Return the window along each spatial axis.
 
     Raises:
         InvalidArgumentError: not one number of 1 or more for each axis.
@@ -241,7 +241,7 @@ def make_windows(
 def make_padding(
     owner: str, padding: str, windows: list[Window], sizes: Any, allowed: tuple[str, ...] = ("valid", SAME)
 ) -> Padding:
-    """Keras's padding as that of an operator: in numbers where they do not depend on unknown sizes.
+    """Return Keras's padding as that of an operator: in numbers where they do not depend on unknown sizes.
 
     Raises:
         InvalidArgumentError: it is none of those allowed.
@@ -252,24 +252,24 @@ def make_padding(
     return settle_padding(windows, sizes, SAME if padding == SAME else (0,) * (2 * len(windows)))
 
 
-def to_channels_first(x: Any, data_format: str) -> Any:
-    """(batch, *spatial, channels) as (batch, channels, *spatial); itself if it is that already."""
+def to_channels_first(x: Tensor, data_format: str) -> Tensor:
+    """Return (batch, *spatial, channels) as (batch, channels, *spatial); itself if it is that already."""
     rank = len(shape_of(x))
     return x if data_format == CHANNELS_FIRST else emit(Transpose((0, rank - 1, *range(1, rank - 1))), x)
 
 
-def from_channels_first(x: Any, data_format: str) -> Any:
-    """The inverse of `to_channels_first`."""
+def from_channels_first(x: Tensor, data_format: str) -> Tensor:
+    """Return the inverse of `to_channels_first`."""
     return x if data_format == CHANNELS_FIRST else emit(Transpose((0, *range(2, len(shape_of(x))), 1)), x)
 
 
-def kernel_in_front(kernel: Any) -> Any:
-    """A kernel (*k, a, b) as (b, a, *k)."""
+def kernel_in_front(kernel: Tensor) -> Tensor:
+    """Return a kernel (*k, a, b) as (b, a, *k)."""
     rank = len(shape_of(kernel))
     return emit(Transpose((rank - 1, rank - 2, *range(rank - 2))), kernel)
 
 
-def merge_depth(kernel: Any) -> Any:
-    """A depthwise kernel (*k, channels, multiplier) as that of a convolution of groups: (*k, 1, filters)."""
+def merge_depth(kernel: Tensor) -> Tensor:
+    """Return a depthwise kernel (*k, channels, multiplier) as that of a convolution of groups: (*k, 1, filters)."""
     *sizes, channels, multiplier = shape_of(kernel)
     return emit(Reshape((*sizes, 1, channels * multiplier)), kernel)

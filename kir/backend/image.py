@@ -14,29 +14,20 @@ import numpy as np
 from kir import config
 from kir.backend.basic import cast, expand_dims
 from kir.backend.convolution import conv
-from kir.backend.dispatch import (
-    TensorLike,
-    as_size,
-    convert,
-    dtype_of,
-    emit_source,
-    operation,
-    rank_of,
-    shape_of,
-    tensor,
-)
+from kir.backend.dispatch import as_size, convert, dtype_of, emit_source, operation, rank_of, shape_of, tensor
 from kir.backend.elementwise import clip, round
+from kir.backend.indexing import emit_slice
 from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
-from kir.backend.shapes import emit_slice, pad, reshape, squeeze, transpose
+from kir.backend.shapes import pad, reshape, squeeze, transpose
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.dims import Dim, Sym, divide_exactly, is_known, maximum, minimum, product
-from kir.ir.trace import emit
+from kir.ir.dims import Dim, divide_exactly, is_known, maximum, minimum, product
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import DType, format_shape
 from kir.ops.elementwise import Div, Mul
 from kir.ops.resize import Resize, resize_weights
-from kir.ops.shape import Expand, Gather, Range, Size
+from kir.ops.shape import Expand, Gather, Range
 from kir.support.arguments import boolean, choice, per_axis
 
 __all__ = ["resize_images"]
@@ -61,8 +52,8 @@ def resize(
     fill_mode: str = "constant",
     fill_value: float = 0.0,
     data_format: str | None = None,
-) -> Any:
-    """Images of the size (height, width). Integers are computed in float32, and rounded.
+) -> Tensor:
+    """Return images of the size (height, width). Integers are computed in float32, and rounded.
 
     Bilinear works on unknown sizes as one operator, and bicubic where it must; with known ones bicubic is two products
     with constant matrices, which onnxruntime computes many times as fast, as are Lanczos and everything antialiased.
@@ -107,8 +98,8 @@ def resize(
     return result if given.is_float else convert(clip(round(result), reduce_min(x), reduce_max(x)), given)
 
 
-def image_axes(x: Any, data_format: str | None) -> tuple[int, int]:
-    """The axes of height and width.
+def image_axes(x: Tensor, data_format: str | None) -> tuple[int, int]:
+    """Return the axes of height and width.
 
     Raises:
         ShapeError: the rank is neither 4 nor 3.
@@ -122,7 +113,7 @@ def image_axes(x: Any, data_format: str | None) -> tuple[int, int]:
     return (rank - 2, rank - 1) if first else (rank - 3, rank - 2)
 
 
-def _interpolate(x: Any, sizes: Mapping[int, Dim], kernel: str, antialias: bool) -> Any:
+def _interpolate(x: Tensor, sizes: Mapping[int, Dim], kernel: str, antialias: bool) -> Tensor:
     given = shape_of(x)
     shape = tuple(sizes.get(axis, size) for axis, size in enumerate(given))
     are_known = all(is_known(given[axis]) and is_known(size) for axis, size in sizes.items())
@@ -140,8 +131,8 @@ def _interpolate(x: Any, sizes: Mapping[int, Dim], kernel: str, antialias: bool)
     return x
 
 
-def _emit_resize(x: Any, shape: tuple[Dim, ...], kernel: str) -> Any:
-    """With a batch, and on axes that onnxruntime has the kernel for."""
+def _emit_resize(x: Tensor, shape: tuple[Dim, ...], kernel: str) -> Tensor:
+    """Return with a batch, and on axes that onnxruntime has the kernel for."""
     if len(shape) == 3:
         return squeeze(_emit_resize(expand_dims(x, 0), (1, *shape), kernel), 0)
     given = shape_of(x)
@@ -159,8 +150,8 @@ def _emit_resize(x: Any, shape: tuple[Dim, ...], kernel: str) -> Any:
     return reshape(x, shape)
 
 
-def weigh(x: Any, axis: int, weights: Any) -> Any:
-    """The product of weights [n, m] with one axis of m."""
+def weigh(x: Tensor, axis: int, weights: Any) -> Tensor:
+    """Return the product of weights [n, m] with one axis of m."""
     weights = weights.astype(dtype_of(x).numpy)
     sizes = shape_of(x)
     if axis == len(sizes) - 1:
@@ -171,8 +162,8 @@ def weigh(x: Any, axis: int, weights: Any) -> Any:
     return result if len(behind) == 1 else reshape(result, (*sizes[:axis], weights.shape[0], *behind))
 
 
-def _pick_nearest(x: Any, sizes: Mapping[int, Dim]) -> Any:
-    """Element i of n is element ``floor((i + 0.5) * m / n)`` of m, in integers, which round nowhere."""
+def _pick_nearest(x: Tensor, sizes: Mapping[int, Dim]) -> Tensor:
+    """Return Element i of n is element ``floor((i + 0.5) * m / n)`` of m, in integers, which round nowhere."""
     for axis, n in sizes.items():
         m = shape_of(x)[axis]
         if is_known(m) and is_known(n):
@@ -184,12 +175,12 @@ def _pick_nearest(x: Any, sizes: Mapping[int, Dim]) -> Any:
     return x
 
 
-def _size(dim: Dim, near: Any) -> Any:
-    return emit_source(Size(dim), near) if isinstance(dim, Sym) else np.asarray(dim, np.int64)
+def _size(dim: Dim, near: Tensor) -> Tensor:
+    return convert(dim, DType.INT64, near)
 
 
-def repeat_axes(x: Any, factors: Mapping[int, int]) -> Any:
-    """Every element so many times along each of some axes.
+def repeat_axes(x: Tensor, factors: Mapping[int, int]) -> Tensor:
+    """Return every element so many times along each of some axes.
 
     onnxruntime repeats rows of elements fastest by Expand (3.5 times as fast as by Resize), and single elements by
     Resize (160 times as fast as by Expand).
@@ -212,8 +203,8 @@ def repeat_axes(x: Any, factors: Mapping[int, int]) -> Any:
 @operation
 def resize_images(
     x: TensorLike, height_factor: int, width_factor: int, data_format: str | None, interpolation: str = "nearest"
-) -> Any:
-    """Images so many times as high and as wide, as `keras.backend` has it; "nearest" repeats rows and columns."""
+) -> Tensor:
+    """Enlarge images by whole factors, as `keras.backend` has it; "nearest" repeats rows and columns."""
     x = tensor(x)
     axes = image_axes(x, data_format)
     factors = (int(height_factor), int(width_factor))
@@ -236,8 +227,10 @@ def crop_images(
     target_height: int | None = None,
     target_width: int | None = None,
     data_format: str | None = None,
-) -> Any:
-    """Images without so many rows and columns; of those at the front, those at the end and what is left, two say it.
+) -> Tensor:
+    """Cut rows and columns off images: two of three say how many for each axis, as one follows from the others.
+
+    The three are how many at the front, how many at the end, and how many are left.
 
     Raises:
         InvalidArgumentError: not two of three are given.
@@ -264,8 +257,10 @@ def pad_images(
     target_height: int | None = None,
     target_width: int | None = None,
     data_format: str | None = None,
-) -> Any:
-    """Images with so many rows and columns of 0 more; of those at the front, those at the end and the sum, two say it.
+) -> Tensor:
+    """Add rows and columns of 0 to images: two of three say how many for each axis, as one follows from the others.
+
+    The three are how many at the front, how many at the end, and how many there are afterwards.
 
     Raises:
         InvalidArgumentError: not two of three are given.
@@ -290,14 +285,14 @@ def extract_patches(
     dilation_rate: Any = 1,
     padding: str = "valid",
     data_format: str | None = None,
-) -> Any:
-    """What lies in windows of images: (batch, rows, columns, height * width * channels); of volumes for three sizes.
+) -> Tensor:
+    """Return what lies in windows of images, (batch, rows, columns, height * width * channels), or of volumes.
 
     Windows side by side are the same elements in another order. Others are picked by a convolution.
 
     Args:
         images: of rank 4, or 3 without a batch; volumes have one more.
-        size: of a window, one for all axes or one for each.
+        size: of a window, one for both axes or one for each; three sizes are those of volumes.
         strides: from one window to the next; `size` if None.
         dilation_rate: from one element of a window to the next.
         padding: "valid", or "same", which pads with 0.
@@ -340,8 +335,8 @@ def extract_patches(
     return convert(patches, dtype)
 
 
-def _cut_into(x: Any, sizes: Sequence[int]) -> Any:
-    """Windows side by side of (batch, *spatial, channels), without what is left over at the ends."""
+def _cut_into(x: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return Windows side by side of (batch, *spatial, channels), without what is left over at the ends."""
     batch, *given, channels = shape_of(x)
     counts = [length // size for length, size in zip(given, sizes, strict=True)]
     split: list[Dim] = []
@@ -371,7 +366,7 @@ def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim 
     return before, after
 
 
-def crop_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any:
+def crop_to_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Tensor:
     for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=1), strict=True):
         given = shape_of(x)[axis]
         size = minimum(ideal, given)
@@ -380,7 +375,7 @@ def crop_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Any
     return x
 
 
-def _padded_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], fill_value: float) -> Any:
+def _padded_to_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...], fill_value: float) -> Tensor:
     widths: list[tuple[Dim, Dim]] = [(0, 0)] * rank_of(x)
     for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=0), strict=True):
         given = shape_of(x)[axis]
@@ -389,18 +384,18 @@ def _padded_to_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], fil
     return _with_borders(x, widths, fill_value)
 
 
-def _with_borders(x: Any, widths: Sequence[tuple[Dim, Dim]], value: float = 0.0) -> Any:
+def _with_borders(x: Tensor, widths: Sequence[tuple[Dim, Dim]], value: float = 0.0) -> Tensor:
     return x if all(width == (0, 0) for width in widths) else pad(x, widths, constant_values=value)
 
 
-def _at_ratio(x: Any, axes: tuple[int, int], wanted: tuple[Dim, ...], least: int) -> tuple[Dim, Dim]:
-    """The height that an image of this width has at the wanted ratio, and the width that one of this height has."""
+def _at_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...], least: int) -> tuple[Dim, Dim]:
+    """Return the height that fits the width of the images at the wanted ratio, and the width that fits their height."""
     (height, width), (rows, columns) = (shape_of(x)[axis] for axis in axes), wanted
     return _scaled(width, rows, columns, least), _scaled(height, columns, rows, least)
 
 
 def _scaled(size: Dim, times: Dim, by: Dim, least: int) -> Dim:
-    """A size of 1 or more by a fraction: rounded down, but to `least` or more."""
+    """Return a size of 1 or more by a fraction: rounded down, but to `least` or more."""
     scaled = size * times // by
     is_enough = is_known(times) and is_known(by) and times // by >= least
     return scaled if is_enough else maximum(scaled, least)

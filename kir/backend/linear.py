@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 from kir.backend.basic import expand_dims
-from kir.backend.dispatch import (
-    TensorLike,
-    axes_of,
-    axis_of,
-    convert,
-    dtype_of,
-    operation,
-    promote,
-    rank_of,
-    shape_of,
-)
+from kir.backend.dispatch import axes_of, axis_of, convert, dtype_of, listed, operation, promote, rank_of, shape_of
 from kir.backend.elementwise import multiply
 from kir.backend.shapes import flatten, reshape, transpose
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.dims import product
-from kir.ir.trace import emit
+from kir.ir.dims import Dim, product
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import DType
 from kir.ops import linear as ops
 
 __all__ = ["batch_dot", "dot", "einsum", "inner", "matmul", "outer", "tensordot", "vdot"]
+# Of how many axes, or of which ones of either operand.
+Contraction: TypeAlias = "int | Sequence[int | Sequence[int]]"
 
 
-def _emit_product(op: ops.MatMul | ops.Einsum, *values: Any) -> Any:
-    """The product of values of one dtype; small integers are multiplied as int32, and i8 stays so, as in Keras."""
+def _emit_product(op: ops.MatMul | ops.Einsum, *values: Tensor) -> Tensor:
+    """Emit the product of values of one dtype: of small integers as int32, which i8 stays, as in Keras."""
     given = dtype_of(values[0])
     if given in ops.MULTIPLIED_DTYPES:
         return emit(op, *values)
@@ -38,14 +30,14 @@ def _emit_product(op: ops.MatMul | ops.Einsum, *values: Any) -> Any:
 
 
 @operation
-def matmul(x1: TensorLike, x2: TensorLike) -> Any:
-    """The matrix product over the last two axes; leading axes broadcast."""
+def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return the matrix product over the last two axes; leading axes broadcast."""
     return _emit_product(ops.MatMul(), *promote(x1, x2))
 
 
 @operation
-def dot(x: TensorLike, y: TensorLike) -> Any:
-    """The product over the last axis of x and the last but one of y (the last of a vector).
+def dot(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the product over the last axis of x and the last but one of y (the last of a vector).
 
     x[a..., k] and y[b..., k, c] give [a..., b..., c].
     """
@@ -58,8 +50,8 @@ def dot(x: TensorLike, y: TensorLike) -> Any:
 
 
 @operation
-def batch_dot(x: TensorLike, y: TensorLike, axes: Any = None) -> Any:
-    """The product of each sample of x with that of y, over one axis of each, as in Keras 2.
+def batch_dot(x: TensorLike, y: TensorLike, axes: int | Sequence[int] | None = None) -> Tensor:
+    """Return the product of each sample of x with that of y, over one axis of each, as in Keras 2.
 
     x[batch, a..., k] and y[batch, k, b...] give [batch, a..., b...]. `axes` are the two contracted axes, or one for
     both; by default the last of x, and the last but one of y (the last of a y of rank 2). Two vectors for each sample
@@ -88,14 +80,14 @@ def batch_dot(x: TensorLike, y: TensorLike, axes: Any = None) -> Any:
     return reshape_to(matmul(left, right), (batch, *(a_sizes + b_sizes or [1])))
 
 
-def reshape_to(x: Any, shape: Sequence[Any]) -> Any:
-    """x in the shape; x itself if it has that."""
+def reshape_to(x: Tensor, shape: Sequence[Dim]) -> Tensor:
+    """Return x in the shape; x itself if it has that."""
     return x if shape_of(x) == tuple(shape) else reshape(x, tuple(shape))
 
 
 @operation
-def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Any:
-    """The product over several axes: the last of x1 and the first of x2, so many as `axes`, or those it names.
+def tensordot(x1: TensorLike, x2: TensorLike, axes: Contraction = 2) -> Tensor:
+    """Return the product over several axes: the last of x1 and the first of x2, so many as `axes`, or those it names.
 
     Raises:
         ShapeError: the contracted sizes differ.
@@ -113,10 +105,10 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Any:
     return reshape_to(matmul(left, right), (*a_sizes, *b_sizes))
 
 
-def _contracted(a: Any, b: Any, axes: Any) -> tuple[list[int], list[int]]:
+def _contracted(a: Tensor, b: Tensor, axes: Contraction) -> tuple[list[int], list[int]]:
     if isinstance(axes, int):
         return list(range(rank_of(a) - axes, rank_of(a))), list(range(axes))
-    first, second = (one if isinstance(one, (list, tuple)) else (one,) for one in axes)
+    first, second = (listed(one) for one in axes)
     if len(first) != len(second):
         raise InvalidArgumentError(f"axes={axes!r} must name as many axes of each operand")
     for operand, named in ((a, first), (b, second)):
@@ -125,27 +117,27 @@ def _contracted(a: Any, b: Any, axes: Any) -> tuple[list[int], list[int]]:
 
 
 @operation
-def inner(x1: TensorLike, x2: TensorLike) -> Any:
-    """The product over the last axes; of a scalar, the plain product."""
+def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return the product over the last axes; of a scalar, the plain product."""
     a, b = promote(x1, x2)
     return multiply(a, b) if 0 in (rank_of(a), rank_of(b)) else tensordot(a, b, ((-1,), (-1,)))
 
 
 @operation
-def outer(x1: TensorLike, x2: TensorLike) -> Any:
-    """Every element of x1 times every one of x2: a matrix."""
+def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return every element of x1 times every one of x2: a matrix."""
     a, b = promote(x1, x2)
     return multiply(expand_dims(flatten(a), 1), flatten(b))
 
 
 @operation
-def vdot(x1: TensorLike, x2: TensorLike) -> Any:
-    """The sum of the products of all elements: a scalar."""
+def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return the sum of the products of all elements: a scalar."""
     a, b = promote(x1, x2)
     return matmul(flatten(a), flatten(b))
 
 
 @operation
-def einsum(subscripts: str, *operands: TensorLike) -> Any:
-    """Einstein's summation, such as ``einsum("bij,bjk->bik", x, y)``."""
+def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
+    """Return Einstein's summation, such as ``einsum("bij,bjk->bik", x, y)``."""
     return _emit_product(ops.Einsum(subscripts), *promote(*operands))

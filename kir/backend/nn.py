@@ -5,47 +5,35 @@ Integers become floats. Each is the one operator that ONNX has for it, or the fe
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kir import config
 from kir.backend.basic import cast
+from kir.backend.comparison import greater, less, less_equal, where
 from kir.backend.creation import arange
 from kir.backend.dispatch import (
-    TensorLike,
+    FunctionOfOne,
     axes_of,
     axis_of,
     dtype_of,
     floating,
+    of_floats,
     operation,
     rank_of,
     scalar,
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import (
-    add,
-    divide,
-    exp,
-    greater,
-    less,
-    less_equal,
-    maximum,
-    multiply,
-    negative,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
-)
+from kir.backend.elementwise import add, divide, exp, maximum, multiply, negative, sqrt, square, subtract, tanh
+from kir.backend.ordering import cumsum
 from kir.backend.reduce import logsumexp, max, norm, sum
-from kir.backend.shapes import cumsum, reshape, split
+from kir.backend.shapes import reshape, split
 from kir.config import standardize_data_format
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import product
-from kir.ir.trace import emit
+from kir.ir.op import Op
+from kir.ir.trace import Tensor, TensorLike, emit
+from kir.ir.types import Axis
 from kir.ops import elementwise as ops
 from kir.ops import nn
 from kir.ops.shape import TopK
@@ -61,6 +49,26 @@ __all__ = [
 L2_EPSILON = 1e-12
 
 
+def _activation(name: str, op: Op, doc: str) -> FunctionOfOne:
+    return of_floats(__name__, name, op, doc)
+
+
+sigmoid = _activation("sigmoid", ops.Sigmoid(), "Return ``1 / (1 + exp(-x))``.")
+hard_sigmoid = _activation(
+    "hard_sigmoid",
+    ops.HardSigmoid(1 / 6, 0.5),
+    "Return ``x / 6 + 0.5`` between 0 and 1, as Keras 3 defines it (Keras 2 had ``0.2 * x + 0.5``).",
+)
+sparse_sigmoid = _activation("sparse_sigmoid", ops.HardSigmoid(0.5, 0.5), "Return ``(x + 1) / 2`` between 0 and 1.")
+hard_silu = _activation("hard_silu", ops.HardSwish(), "Return ``x * hard_sigmoid(x)``.")
+softplus = _activation("softplus", ops.Softplus(), "Return ``log(exp(x) + 1)``.")
+softsign = _activation("softsign", ops.Softsign(), "Return ``x / (|x| + 1)``.")
+mish = _activation("mish", ops.Mish(), "Return ``x * tanh(softplus(x))``.")
+selu = _activation(
+    "selu", ops.Selu(), "Return ``1.0507 * elu(x, 1.67326)``, with the constants to all digits of the dtype."
+)
+
+
 @operation
 def relu(
     x: TensorLike,
@@ -69,8 +77,8 @@ def relu(
     threshold: float = 0.0,
     *,
     alpha: float | None = None,
-) -> Any:
-    """``max(x, 0)``; or, with the arguments:
+) -> Tensor:
+    """Return ``max(x, 0)``; or, with the arguments:
 
     | x                          | result                              |
     |----------------------------|-------------------------------------|
@@ -90,7 +98,7 @@ def relu(
     return subtract(_positive_part(x, max_value, threshold), multiply(slope, negative_part))
 
 
-def _positive_part(x: Any, max_value: float | None, threshold: float) -> Any:
+def _positive_part(x: Tensor, max_value: float | None, threshold: float) -> Tensor:
     if not dtype_of(x).is_float:
         x = where(greater(x, threshold), x, 0) if threshold else maximum(x, 0)
     elif threshold:
@@ -100,105 +108,81 @@ def _positive_part(x: Any, max_value: float | None, threshold: float) -> Any:
     return x if max_value is None else _clip(x, 0, max_value)
 
 
-def _clip(x: Any, low: float, high: float) -> Any:
+def _clip(x: Tensor, low: float, high: float) -> Tensor:
     return emit(ops.Clip(), x, scalar(low, x), scalar(high, x))
 
 
 @operation
-def relu6(x: TensorLike) -> Any:
-    """x between 0 and 6."""
+def relu6(x: TensorLike) -> Tensor:
+    """Return x between 0 and 6."""
     return _clip(tensor(x), 0, 6)
 
 
 @operation
-def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
-    """x, times the slope below 0."""
+def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Tensor:
+    """Return x, and ``negative_slope * x`` below 0."""
     return emit(ops.LeakyRelu(float(negative_slope)), floating(x))
 
 
 @operation
-def elu(x: TensorLike, alpha: float = 1.0) -> Any:
-    """x, and ``alpha * (exp(x) - 1)`` below 0."""
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
+    """Return x, and ``alpha * (exp(x) - 1)`` below 0."""
     return emit(ops.Elu(float(alpha)), floating(x))
 
 
 @operation
-def selu(x: TensorLike) -> Any:
-    """``1.0507 * elu(x, 1.67326)``, with the constants to all digits of the dtype."""
-    return emit(ops.Selu(), floating(x))
-
-
-@operation
-def celu(x: TensorLike, alpha: float = 1.0) -> Any:
-    """x, and ``alpha * (exp(x / alpha) - 1)`` below 0."""
+def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
+    """Return x, and ``alpha * (exp(x / alpha) - 1)`` below 0."""
     return emit(ops.Celu(float(alpha)), floating(x))
 
 
 @operation
-def gelu(x: TensorLike, approximate: bool = True) -> Any:
-    """x times the normal distribution's share below x, exactly or with Tanh."""
+def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
+    """Return x times the normal distribution's share below x, exactly or with Tanh."""
     return emit(ops.Gelu(bool(approximate)), floating(x))
 
 
 @operation
-def sigmoid(x: TensorLike) -> Any:
-    """``1 / (1 + exp(-x))``."""
-    return emit(ops.Sigmoid(), floating(x))
-
-
-@operation
-def silu(x: TensorLike) -> Any:
-    """``x * sigmoid(x)``."""
+def silu(x: TensorLike) -> Tensor:
+    """Return ``x * sigmoid(x)``."""
     x = floating(x)
     return multiply(x, emit(ops.Sigmoid(), x))
 
 
 @operation
-def log_sigmoid(x: TensorLike) -> Any:
-    """``log(sigmoid(x))``, as ``-softplus(-x)``."""
+def log_sigmoid(x: TensorLike) -> Tensor:
+    """Return ``log(sigmoid(x))``, as ``-softplus(-x)``."""
     return negative(softplus(negative(floating(x))))
 
 
 @operation
-def hard_sigmoid(x: TensorLike) -> Any:
-    """``x / 6 + 0.5`` between 0 and 1, as Keras 3 defines it (Keras 2 had ``0.2 * x + 0.5``)."""
-    return emit(ops.HardSigmoid(1 / 6, 0.5), floating(x))
-
-
-@operation
-def hard_silu(x: TensorLike) -> Any:
-    """``x * hard_sigmoid(x)``."""
-    return emit(ops.HardSwish(), floating(x))
-
-
-@operation
-def hard_tanh(x: TensorLike) -> Any:
-    """x between -1 and 1."""
+def hard_tanh(x: TensorLike) -> Tensor:
+    """Return x between -1 and 1."""
     return _clip(floating(x), -1, 1)
 
 
 @operation
-def tanh_shrink(x: TensorLike) -> Any:
-    """``x - tanh(x)``."""
+def tanh_shrink(x: TensorLike) -> Tensor:
+    """Return ``x - tanh(x)``."""
     x = floating(x)
     return subtract(x, tanh(x))
 
 
 @operation
-def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Any:
-    """x moved towards 0 by the threshold, and 0 within it."""
+def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
+    """Return x moved towards 0 by the threshold, and 0 within it."""
     return emit(ops.Shrink(bias=float(threshold), lambd=float(threshold)), floating(x))
 
 
 @operation
-def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Any:
-    """x, and 0 where it is within the threshold."""
+def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
+    """Return x, and 0 where it is within the threshold."""
     return emit(ops.Shrink(bias=0.0, lambd=float(threshold)), floating(x))
 
 
 @operation
-def threshold(x: TensorLike, threshold: float, default_value: float) -> Any:
-    """x above the threshold, else the default value, in x's dtype."""
+def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
+    """Return x above the threshold, else the default value, in x's dtype."""
     x = tensor(x)
     if default_value == 0 and dtype_of(x).is_float:
         return emit(ops.ThresholdedRelu(float(threshold)), x)
@@ -206,47 +190,23 @@ def threshold(x: TensorLike, threshold: float, default_value: float) -> Any:
 
 
 @operation
-def mish(x: TensorLike) -> Any:
-    """``x * tanh(softplus(x))``."""
-    return emit(ops.Mish(), floating(x))
-
-
-@operation
-def softplus(x: TensorLike) -> Any:
-    """``log(exp(x) + 1)``."""
-    return emit(ops.Softplus(), floating(x))
-
-
-@operation
-def softsign(x: TensorLike) -> Any:
-    """``x / (|x| + 1)``."""
-    return emit(ops.Softsign(), floating(x))
-
-
-@operation
-def squareplus(x: TensorLike, b: float = 4) -> Any:
-    """``(x + sqrt(x² + b)) / 2``."""
+def squareplus(x: TensorLike, b: float = 4) -> Tensor:
+    """Return ``(x + sqrt(x² + b)) / 2``."""
     x = floating(x)
     return divide(add(x, sqrt(add(square(x), b))), 2)
 
 
 @operation
-def sparse_plus(x: TensorLike) -> Any:
-    """0 up to -1, ``(x + 1)² / 4`` up to 1, then x."""
+def sparse_plus(x: TensorLike) -> Tensor:
+    """Return 0 up to -1, ``(x + 1)² / 4`` up to 1, then x."""
     x = floating(x)
     curve = multiply(0.25, square(add(x, 1)))
     return where(less_equal(x, -1), 0, where(less(x, 1), curve, x))
 
 
 @operation
-def sparse_sigmoid(x: TensorLike) -> Any:
-    """``(x + 1) / 2`` between 0 and 1."""
-    return emit(ops.HardSigmoid(0.5, 0.5), floating(x))
-
-
-@operation
-def glu(x: TensorLike, axis: int = -1) -> Any:
-    """``a * sigmoid(b)``, where a and b are the halves of x along the axis.
+def glu(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return ``a * sigmoid(b)``, where a and b are the halves of x along the axis.
 
     Raises:
         ShapeError: the size of the axis is odd.
@@ -256,8 +216,8 @@ def glu(x: TensorLike, axis: int = -1) -> Any:
 
 
 @operation
-def softmax(x: TensorLike, axis: Any = -1) -> Any:
-    """``exp(x) / sum(exp(x))`` along an axis, or over several together."""
+def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
+    """Return ``exp(x) / sum(exp(x))`` along an axis, or over several together."""
     x = floating(x)
     axes = axes_of(x, axis)
     if not axes or axes[-1] - axes[0] + 1 != len(axes):
@@ -266,15 +226,15 @@ def softmax(x: TensorLike, axis: Any = -1) -> Any:
     first, last = axes[0], axes[-1]
     if first == last:
         return emit(nn.Softmax(first), x)
-    # Neighbouring axes are one axis for the time being.
+    # Neighbouring axes become one axis, and are split again at the end.
     sizes = shape_of(x)
     joined = reshape(x, (*sizes[:first], product(sizes[first : last + 1]), *sizes[last + 1 :]))
     return reshape(emit(nn.Softmax(first), joined), sizes)
 
 
 @operation
-def log_softmax(x: TensorLike, axis: Any = -1) -> Any:
-    """The logarithm of `softmax`."""
+def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
+    """Return the logarithm of `softmax`."""
     x = floating(x)
     if not isinstance(axis, (list, tuple)):
         return emit(nn.LogSoftmax(axis_of(x, axis)), x)
@@ -282,8 +242,8 @@ def log_softmax(x: TensorLike, axis: Any = -1) -> Any:
 
 
 @operation
-def sparsemax(x: TensorLike, axis: int = -1) -> Any:
-    """``max(x - τ, 0)``, with Keras's τ.
+def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return ``max(x - τ, 0)``, with Keras's τ.
 
     For sorted x and their running sums s, the support are the elements with ``x > (s - 1) / rank``. τ is
     ``(Σ s - 1) / count`` over the support, where Martins & Astudillo (https://arxiv.org/abs/1602.02068) have the last s
@@ -307,15 +267,15 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Any:
 
 
 @operation
-def l2_normalize(x: TensorLike, axis: Any = None) -> Any:
-    """x divided by its Euclidean norm along an axis (by default all), or by 1e-6 if that is larger."""
+def l2_normalize(x: TensorLike, axis: Axis = None) -> Tensor:
+    """Return x divided by its Euclidean norm along an axis (by default all), or by 1e-6 if that is larger."""
     x = floating(x)
     return divide(x, maximum(norm(x, None, axis, keepdims=True), np.sqrt(L2_EPSILON)))
 
 
 @operation
-def normalize(x: TensorLike, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Any:
-    """x divided by its norm of an order along an axis, or by `epsilon` (1e-7 unless set) if that is larger."""
+def normalize(x: TensorLike, axis: Axis = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
+    """Return x divided by its norm of an order along an axis, or by `epsilon` (1e-7 unless set) if that is larger."""
     x = floating(x)
     if not isinstance(order, int) or order < 1:
         raise InvalidArgumentError(f"K.normalize: order must be an integer of at least 1, but it is {order!r}")
@@ -325,8 +285,8 @@ def normalize(x: TensorLike, axis: Any = -1, order: int = 2, epsilon: float | No
 
 
 @operation
-def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) -> Any:
-    """x plus a bias along its channel axis; a bias of more axes has one for each but the batch.
+def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) -> Tensor:
+    """Return x plus a bias along its channel axis; a bias of more axes has one for each but the batch.
 
     Raises:
         ShapeError: the bias has neither 1 axis nor one less than x.
@@ -350,8 +310,8 @@ def batch_normalization(
     offset: TensorLike | None = None,
     scale: TensorLike | None = None,
     epsilon: float = 1e-3,
-) -> Any:
-    """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, with one of each for every slice along the axis."""
+) -> Tensor:
+    """Return ``(x - mean) / sqrt(variance + epsilon) * scale + offset``, with one of each per slice of the axis."""
     x = floating(x)
     place = axis_of(x, axis)
     sizes = tuple(shape_of(x)[place] if one == place else 1 for one in range(rank_of(x)))

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kir.backend.basic as basic
+import kir.backend.comparison as comparison
 import kir.backend.creation as creation
 import kir.backend.elementwise as elementwise
+import kir.backend.indexing as indexing
 import kir.backend.linear as linear
+import kir.backend.ordering as ordering
 import kir.backend.reduce as reduce
 import kir.backend.shapes as shapes
 from kir.errors import TraceError
+from kir.ir.dims import product
+from kir.ir.trace import Tensor
+from kir.ir.types import Axis
 
 Function = Callable[..., Any]
 
 # What NumPy's functions take beside what the backend's do. Each may be given one of these values, which change nothing.
-_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
+_WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "out": (None,),
     "where": (True,),
     "casting": ("same_kind",),
@@ -38,167 +44,106 @@ _ACCEPTED = {
     "zeros_like": {"dtype"},
     "ones_like": {"dtype"},
 }
+# What NumPy calls the first argument of functions, whatever the backend calls it.
+_FIRST = ("a", "array", "m", "A", "arr", "ary", "tup", "arrays")
+# The axis that NumPy means where none is given, and Keras 2 and 3 mean different ones.
+_DEFAULT_AXIS = {"concatenate": 0, "cumsum": None, "repeat": None}
 
 
-def _function(name: str, function: Function, /, **renamed: str) -> Function:
-    """The backend's function as NumPy's of that name: `renamed` maps NumPy's argument names to those of the backend."""
+def _as_numpy(name: str, function: Function, renamed: Mapping[str, str]) -> Function:
+    """Return the backend's function as NumPy's of that name: `renamed` maps NumPy's argument names to the backend's."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        signature = inspect.signature(function)
+        first, second, *_ = (*signature.parameters, "", "")
+        names = {**dict.fromkeys(_FIRST, first), "b": second, **renamed}
         kept = {}
         for key, value in kwargs.items():
             if key not in _WITHOUT_EFFECT or key in _ACCEPTED.get(name, ()):
-                kept[renamed.get(key, key)] = value
+                kept[names.get(key, key)] = value
             elif not _is_one_of(value, _WITHOUT_EFFECT[key]):
                 raise TraceError(f"np.{name}(…, {key}={value!r}) cannot be traced; leave {key} out, or use kir.backend")
         try:
-            inspect.signature(function).bind(*args, **kept)
+            given = signature.bind(*args, **kept)
         except TypeError as error:
             raise TraceError(f"np.{name} cannot be traced with these arguments ({error}); use kir.backend") from error
-        return function(*args, **kept)
+        if name in _DEFAULT_AXIS:
+            given.arguments.setdefault("axis", _DEFAULT_AXIS[name])
+        return function(*given.args, **given.kwargs)
 
     return call
 
 
-def _is_one_of(value: Any, known: tuple[Any, ...]) -> bool:
-    """Without asking a symbolic value for its truth."""
+def _is_one_of(value: object, known: tuple[object, ...]) -> bool:
+    """Return whether a value is a known one, without asking a symbolic value for its truth."""
     return (value is None and None in known) or (isinstance(value, (bool, str)) and value in known)
 
 
-def _variance(x: Any, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def _variance(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
     result = reduce.var(x, axis, keepdims)
     if ddof == 0:
         return result
-    count = reduce.prod(tuple(x.shape)) if axis is None else _count(x, axis)
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    count = product(x.shape[one] for one in axes)
     return elementwise.multiply(result, elementwise.divide(count, count - ddof))
 
 
-def _count(x: Any, axis: Any) -> Any:
-    axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-    count: Any = 1
-    for one in axes:
-        count = count * x.shape[one]
-    return count
-
-
-def _standard_deviation(x: Any, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+def _standard_deviation(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
     return elementwise.sqrt(_variance(x, axis, ddof=ddof, keepdims=keepdims))
 
 
-def _argmax(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _argmax(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return reduce.argmax(x, axis, keepdims)
 
 
-def _argmin(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def _argmin(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return reduce.argmin(x, axis, keepdims)
 
 
-def _concatenate(arrays: Any, axis: Any = 0) -> Any:
-    return shapes.concatenate(arrays, axis)
-
-
-def _cumsum(x: Any, axis: Any = None, dtype: Any = None) -> Any:
-    return shapes.cumsum(x, axis, dtype)
-
-
-def _repeat(x: Any, repeats: Any, axis: Any = None) -> Any:
-    return shapes.repeat(x, repeats, axis)
-
-
-def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
-    return elementwise.clip(x, low, high)
-
-
-def _copy(x: Any) -> Any:
+def _copy(x: Tensor) -> Tensor:
     return x
 
 
-_UNARY = {
-    "absolute": elementwise.absolute, "fabs": elementwise.absolute, "negative": elementwise.negative,
-    "sign": elementwise.sign, "square": elementwise.square, "sqrt": elementwise.sqrt, "exp": elementwise.exp,
-    "exp2": elementwise.exp2, "expm1": elementwise.expm1, "log": elementwise.log, "log1p": elementwise.log1p,
-    "log2": elementwise.log2, "log10": elementwise.log10, "sin": elementwise.sin, "cos": elementwise.cos,
-    "tan": elementwise.tan, "arcsin": elementwise.arcsin, "arccos": elementwise.arccos, "arctan": elementwise.arctan,
-    "sinh": elementwise.sinh, "cosh": elementwise.cosh, "tanh": elementwise.tanh, "arcsinh": elementwise.arcsinh,
-    "arccosh": elementwise.arccosh, "arctanh": elementwise.arctanh, "reciprocal": elementwise.reciprocal,
-    "floor": elementwise.floor, "ceil": elementwise.ceil, "trunc": elementwise.trunc, "rint": elementwise.round,
-    "fix": elementwise.trunc, "deg2rad": elementwise.deg2rad, "radians": elementwise.deg2rad,
-    "rad2deg": elementwise.rad2deg, "degrees": elementwise.rad2deg, "isnan": elementwise.isnan,
-    "isinf": elementwise.isinf, "isfinite": elementwise.isfinite, "logical_not": elementwise.logical_not,
-    "positive": _copy, "copy": _copy, "nan_to_num": elementwise.nan_to_num, "shape": shapes.shape, "ndim": shapes.ndim,
-}  # fmt: skip
+_MODULES = (basic, comparison, creation, elementwise, indexing, linear, ordering, reduce, shapes)
+_FUNCTIONS: dict[str, Function] = {name: getattr(module, name) for module in _MODULES for name in module.__all__}
 
-_BINARY = {
-    "add": elementwise.add, "subtract": elementwise.subtract, "multiply": elementwise.multiply,
-    "divide": elementwise.divide, "true_divide": elementwise.divide, "floor_divide": elementwise.floor_divide,
-    "remainder": elementwise.mod, "mod": elementwise.mod, "fmod": elementwise.fmod, "power": elementwise.power,
-    "float_power": elementwise.power, "maximum": elementwise.maximum, "minimum": elementwise.minimum,
-    "arctan2": elementwise.arctan2, "hypot": elementwise.hypot, "logaddexp": elementwise.logaddexp,
-    "equal": elementwise.equal, "not_equal": elementwise.not_equal, "less": elementwise.less,
-    "less_equal": elementwise.less_equal, "greater": elementwise.greater, "greater_equal": elementwise.greater_equal,
-    "logical_and": elementwise.logical_and, "logical_or": elementwise.logical_or,
-    "logical_xor": elementwise.logical_xor, "matmul": linear.matmul,
-}  # fmt: skip
+# Those that have NumPy's name in the backend, too.
+_SAME = """
+    abs absolute add all amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort average
+    broadcast_to ceil clip concatenate cos cosh count_nonzero cumsum deg2rad diff divide dot einsum equal exp
+    exp2 expand_dims expm1 flip floor floor_divide fmod full_like greater greater_equal hstack hypot inner
+    isclose isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+    logical_or logical_xor matmul max maximum mean min minimum mod moveaxis multiply nan_to_num ndim negative
+    norm not_equal ones_like outer pad power prod ptp rad2deg ravel reciprocal repeat reshape roll round shape
+    sign sin sinh size sort split sqrt square squeeze stack subtract sum swapaxes take take_along_axis tan tanh
+    tensordot tile transpose tril triu true_divide trunc vdot vstack where zeros_like
+"""
+_OTHERS: dict[str, Function] = {
+    "argmax": _argmax,
+    "argmin": _argmin,
+    "around": elementwise.round,
+    "copy": _copy,
+    "degrees": elementwise.rad2deg,
+    "fabs": elementwise.absolute,
+    "fix": elementwise.trunc,
+    "float_power": elementwise.power,
+    "permute_dims": shapes.transpose,
+    "positive": _copy,
+    "radians": elementwise.deg2rad,
+    "remainder": elementwise.mod,
+    "rint": elementwise.round,
+    "std": _standard_deviation,
+    "var": _variance,
+}
+# What NumPy calls other arguments than the first, and the backend's name for them.
+_RENAMED = {
+    "clip": {"a_min": "x_min", "a_max": "x_max", "min": "x_min", "max": "x_max"},
+    "reshape": {"shape": "newshape"},
+    "tile": {"reps": "repeats"},
+    "where": {"x": "x1", "y": "x2"},
+}
 
 NUMPY_FUNCTIONS: dict[str, Function] = {
-    **{name: _function(name, function) for name, function in (_UNARY | _BINARY).items()},
-    "abs": _function("abs", elementwise.absolute),
-    "round": _function("round", elementwise.round, a="x"),
-    "around": _function("around", elementwise.round, a="x"),
-    "clip": _function("clip", _clip, a="x", a_min="low", a_max="high", min="low", max="high"),
-    "isclose": _function("isclose", elementwise.isclose, a="x1", b="x2"),
-    "where": _function("where", elementwise.where, x="x1", y="x2"),
-    "sum": _function("sum", reduce.sum, a="x"),
-    "prod": _function("prod", reduce.prod, a="x"),
-    "mean": _function("mean", reduce.mean, a="x"),
-    "var": _function("var", _variance, a="x"),
-    "std": _function("std", _standard_deviation, a="x"),
-    "average": _function("average", reduce.average, a="x"),
-    "max": _function("max", reduce.max, a="x"),
-    "amax": _function("amax", reduce.max, a="x"),
-    "min": _function("min", reduce.min, a="x"),
-    "amin": _function("amin", reduce.min, a="x"),
-    "ptp": _function("ptp", reduce.ptp, a="x"),
-    "any": _function("any", reduce.any, a="x"),
-    "all": _function("all", reduce.all, a="x"),
-    "argmax": _function("argmax", _argmax, a="x"),
-    "argmin": _function("argmin", _argmin, a="x"),
-    "count_nonzero": _function("count_nonzero", reduce.count_nonzero, a="x"),
-    "norm": _function("norm", reduce.norm),
-    "reshape": _function("reshape", shapes.reshape, a="x", shape="newshape"),
-    "transpose": _function("transpose", shapes.transpose, a="x"),
-    "permute_dims": _function("permute_dims", shapes.transpose, a="x"),
-    "swapaxes": _function("swapaxes", shapes.swapaxes, a="x"),
-    "moveaxis": _function("moveaxis", shapes.moveaxis, a="x"),
-    "expand_dims": _function("expand_dims", basic.expand_dims, a="x"),
-    "squeeze": _function("squeeze", shapes.squeeze, a="x"),
-    "ravel": _function("ravel", shapes.flatten, a="x"),
-    "size": _function("size", shapes.size, a="x"),
-    "broadcast_to": _function("broadcast_to", shapes.broadcast_to, array="x"),
-    "concatenate": _function("concatenate", _concatenate),
-    "stack": _function("stack", shapes.stack, arrays="x"),
-    "vstack": _function("vstack", shapes.vstack, tup="xs"),
-    "hstack": _function("hstack", shapes.hstack, tup="xs"),
-    "split": _function("split", shapes.split, ary="x"),
-    "repeat": _function("repeat", _repeat, a="x"),
-    "tile": _function("tile", shapes.tile, A="x", reps="repeats"),
-    "flip": _function("flip", shapes.flip, m="x"),
-    "roll": _function("roll", shapes.roll, a="x"),
-    "sort": _function("sort", shapes.sort, a="x"),
-    "argsort": _function("argsort", shapes.argsort, a="x"),
-    "cumsum": _function("cumsum", _cumsum, a="x"),
-    "diff": _function("diff", shapes.diff),
-    "tril": _function("tril", shapes.tril, m="x"),
-    "triu": _function("triu", shapes.triu, m="x"),
-    "pad": _function("pad", shapes.pad, array="x"),
-    "take": _function("take", shapes.take, a="x"),
-    "take_along_axis": _function("take_along_axis", shapes.take_along_axis, arr="x"),
-    "zeros_like": _function("zeros_like", creation.zeros_like, a="x"),
-    "ones_like": _function("ones_like", creation.ones_like, a="x"),
-    "full_like": _function("full_like", creation.full_like, a="x"),
-    "dot": _function("dot", linear.dot, a="x", b="y"),
-    "vdot": _function("vdot", linear.vdot, a="x1", b="x2"),
-    "inner": _function("inner", linear.inner, a="x1", b="x2"),
-    "outer": _function("outer", linear.outer, a="x1", b="x2"),
-    "tensordot": _function("tensordot", linear.tensordot, a="x1", b="x2"),
-    "einsum": _function("einsum", linear.einsum),
+    name: _as_numpy(name, function, _RENAMED.get(name, {}))
+    for name, function in ({name: _FUNCTIONS[name] for name in _SAME.split()} | _OTHERS).items()
 }

@@ -16,12 +16,13 @@ from kir.backend.convolution import (
     spatial_rank,
     to_channels_first,
 )
-from kir.backend.dispatch import TensorLike, convert, dtype_of, floating, operation, shape_of, tensor
+from kir.backend.dispatch import convert, dtype_of, floating, operation, shape_of, tensor
+from kir.backend.indexing import take
 from kir.backend.reduce import max, mean
-from kir.backend.shapes import concatenate, take
+from kir.backend.shapes import concatenate
 from kir.errors import LimitError, ShapeError
 from kir.ir.dims import is_known
-from kir.ir.trace import emit
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import DType, format_shape
 from kir.ops.pooling import COMPARED_DTYPES, AveragePool, MaxPool
 from kir.ops.windows import Padding, Window
@@ -38,8 +39,8 @@ def max_pool(
     strides: int | Sequence[int] | None = None,
     padding: str = "valid",
     data_format: str | None = None,
-) -> Any:
-    """The largest element of each window over 1 to 3 spatial axes.
+) -> Tensor:
+    """Return the largest element of each window over 1 to 3 spatial axes.
 
     Args:
         strides: as `pool_size` if None.
@@ -58,8 +59,8 @@ def average_pool(
     strides: int | Sequence[int] | None = None,
     padding: str = "valid",
     data_format: str | None = None,
-) -> Any:
-    """The mean of each window over 1 to 3 spatial axes; see `max_pool`."""
+) -> Tensor:
+    """Return the mean of each window over 1 to 3 spatial axes; see `max_pool`."""
     return _pool(floating(inputs), "avg", pool_size, strides, padding, data_format)
 
 
@@ -71,8 +72,8 @@ def pool2d(
     padding: str = "valid",
     data_format: str | None = None,
     pool_mode: str = "max",
-) -> Any:
-    """`max_pool`, or `average_pool` if `pool_mode` is "avg"."""
+) -> Tensor:
+    """Return `max_pool`, or `average_pool` if `pool_mode` is "avg"."""
     mode = choice("pool2d", "pool_mode", pool_mode, ("max", "avg"))
     return (max_pool if mode == "max" else average_pool)(x, pool_size, strides, padding, data_format)
 
@@ -81,8 +82,8 @@ pool3d = pool2d
 
 
 @operation
-def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Any:
-    """The largest element of each of `output_size` windows along each spatial axis, which cover it evenly.
+def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Tensor:
+    """Return the largest element of each of `output_size` windows along each spatial axis, which cover it evenly.
 
     Raises:
         ShapeError: a spatial size is 0 where the output has more than one element.
@@ -91,12 +92,14 @@ def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data
 
 
 @operation
-def adaptive_average_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Any:
-    """The mean of each of the windows of `adaptive_max_pool`."""
+def adaptive_average_pool(
+    inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None
+) -> Tensor:
+    """Return the mean of each of the windows of `adaptive_max_pool`."""
     return _adaptive_pool(floating(inputs), "avg", output_size, data_format)
 
 
-def _pool(x: Any, mode: str, pool_size: Any, strides: Any, padding: str, data_format: str | None) -> Any:
+def _pool(x: Tensor, mode: str, pool_size: Any, strides: Any, padding: str, data_format: str | None) -> Tensor:
     rank = spatial_rank("pool", x)
     data_format = config.standardize_data_format(data_format, "pool")
     sizes = per_axis("pool", "pool_size", pool_size, rank)
@@ -106,7 +109,7 @@ def _pool(x: Any, mode: str, pool_size: Any, strides: Any, padding: str, data_fo
     return from_channels_first(_emit_pool(x, mode, windows, settled), data_format)
 
 
-def _emit_pool(x: Any, mode: str, windows: list[Window], padding: Padding) -> Any:
+def _emit_pool(x: Tensor, mode: str, windows: list[Window], padding: Padding) -> Tensor:
     sizes = tuple(window.size for window in windows)
     strides = tuple(window.stride for window in windows)
     ones = (1,) * len(windows)
@@ -119,8 +122,8 @@ def _emit_pool(x: Any, mode: str, windows: list[Window], padding: Padding) -> An
     return emit(AveragePool(sizes, strides, ones, padding, ceil_mode=False, count_include_pad=False), x)
 
 
-def _adaptive_pool(x: Any, mode: str, output_size: Any, data_format: str | None) -> Any:
-    """Axis by axis: a mean of means of equally many elements is their mean."""
+def _adaptive_pool(x: Tensor, mode: str, output_size: Any, data_format: str | None) -> Tensor:
+    """Return Axis by axis: a mean of means of equally many elements is their mean."""
     rank = spatial_rank("adaptive_pool", x)
     data_format = config.standardize_data_format(data_format, "adaptive_pool")
     counts = per_axis("adaptive_pool", "output_size", output_size, rank)
@@ -137,8 +140,8 @@ def _adaptive_pool(x: Any, mode: str, output_size: Any, data_format: str | None)
     return from_channels_first(x, data_format)
 
 
-def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
-    """One spatial axis divided into windows, of which some may have one element more than the others."""
+def _adapt(x: Tensor, mode: str, axis: int, count: int) -> Tensor:
+    """Return one spatial axis divided into windows, of which some may have one element more than the others."""
     size = shape_of(x)[2 + axis]
     if count > MAX_COUNT:
         raise LimitError(f"adaptive pooling to {count} elements is out of all proportion; at most {MAX_COUNT} are made")
@@ -160,8 +163,8 @@ def _adapt(x: Any, mode: str, axis: int, count: int) -> Any:
     return take(concatenate(pooled, axis=2 + axis) if len(pooled) > 1 else pooled[0], places, axis=2 + axis)
 
 
-def _adapt_unknown(x: Any, mode: str, axis: int, count: int) -> Any:
-    """As `_adapt`, by slices whose bounds are computed when the graph runs."""
+def _adapt_unknown(x: Tensor, mode: str, axis: int, count: int) -> Tensor:
+    """Divide as `_adapt` does, by slices whose bounds are computed when the graph runs."""
     size = shape_of(x)[axis]
     pooled = []
     for place in range(count):
@@ -173,7 +176,7 @@ def _adapt_unknown(x: Any, mode: str, axis: int, count: int) -> Any:
     return concatenate(pooled, axis=axis)
 
 
-def _pool_axis(x: Any, mode: str, axis: int, size: int, stride: int) -> Any:
+def _pool_axis(x: Tensor, mode: str, axis: int, size: int, stride: int) -> Tensor:
     rank = len(shape_of(x)) - 2
     windows = [Window(size, stride, 1) if each == axis else Window(1, 1, 1) for each in range(rank)]
     return _emit_pool(x, mode, windows, (0,) * (2 * rank))

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from kir.backend.basic import cast
+from kir.backend.comparison import not_equal
 from kir.backend.dispatch import (
-    TensorLike,
     axes_of,
     axis_of,
     convert,
     dtype_of,
     floating,
+    listed,
+    numeric,
     operation,
     rank_of,
-    result_dtype,
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import absolute, divide, multiply, not_equal, power, sqrt, square, subtract
+from kir.backend.elementwise import absolute, divide, multiply, power, sqrt, square, subtract
+from kir.backend.promotion import result_dtype
 from kir.backend.shapes import UNSPECIFIED, flatten, require_axis, reshape
 from kir.errors import InvalidArgumentError, TraceError
 from kir.ir.dims import Sym, product
 from kir.ir.op import Op
-from kir.ir.trace import emit
-from kir.ir.types import DType
+from kir.ir.trace import Tensor, TensorLike, emit
+from kir.ir.types import Axis, DType, DTypeLike
 from kir.ops import reduce as ops
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "logsumexp", "max", "mean", "min",
     "moments", "norm", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip
+
+# Of a norm: a number, "fro" or "nuc".
+Order: TypeAlias = float | str | None
 
 # A sum of many small integers needs more room than one of them.
 _SUMMED_AS = {
@@ -44,37 +49,37 @@ _SUMMED_AS = {
 }
 
 
-def _reduce(op: type[Op], x: Any, axis: Any, keepdims: bool) -> Any:
-    """A scalar stays: its reductions differ from it only for norms, which are taken of the absolute value."""
+def _reduce(op: type[Op], x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    """Reduce a tensor. A scalar stays: only norms would change it, and those get its absolute value."""
     axes = axes_of(x, axis)
     return emit(op(axes, bool(keepdims)), x) if axes else x  # type: ignore[call-arg]
 
 
 @operation
-def sum(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum; of booleans and small integers in 32 bits."""
+def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the sum; of booleans and small integers in 32 bits."""
     x = tensor(x)
     return _reduce(ops.ReduceSum, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
 
 
 @operation
-def prod(x: TensorLike, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-    """The product; of booleans and small integers in 32 bits. Of sizes such as ``K.shape(x)[1:]``, a size."""
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+    """Return the product; of booleans and small integers in 32 bits. Of sizes such as ``K.shape(x)[1:]``, a size."""
     if isinstance(x, tuple) and {type(size) for size in x} <= {int, Sym}:
-        return product(x)
+        return product(x)  # type: ignore[return-value]
     x = tensor(x) if dtype is None else cast(x, dtype)
     return _reduce(ops.ReduceProd, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
 
 
 @operation
-def mean(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean, as a float."""
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean, as a float."""
     return _reduce(ops.ReduceMean, floating(x), axis, keepdims)
 
 
 @operation
-def var(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean squared distance from the mean. Floats of 16 bits are computed in 32."""
+def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean squared distance from the mean. Floats of 16 bits are computed in 32."""
     x = floating(x)
     result = dtype_of(x)
     wide = convert(x, result_dtype(result, DType.FLOAT32))
@@ -83,20 +88,20 @@ def var(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 @operation
-def std(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The square root of the variance."""
+def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the square root of the variance."""
     return sqrt(var(x, axis, keepdims))
 
 
 @operation
-def moments(x: TensorLike, axes: Any, keepdims: bool = False) -> tuple[Any, Any]:
-    """The mean and the variance."""
+def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the mean and the variance."""
     return mean(x, axes, keepdims), var(x, axes, keepdims)
 
 
 @operation
-def average(x: TensorLike, axis: Any = None, weights: TensorLike | None = None) -> Any:
-    """The mean, weighted if weights are given: of the shape of x, or one for each slice along `axis`."""
+def average(x: TensorLike, axis: Axis = None, weights: TensorLike | None = None) -> Tensor:
+    """Return the mean, weighted if weights are given: of the shape of x, or one for each slice along `axis`."""
     if weights is None:
         return mean(x, axis)
     x, weights = floating(x), floating(weights)
@@ -109,18 +114,18 @@ def average(x: TensorLike, axis: Any = None, weights: TensorLike | None = None) 
 
 
 @operation
-def max(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest element."""
+def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the largest element."""
     return _extreme(ops.ReduceMax, x, axis, keepdims)
 
 
 @operation
-def min(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest element."""
+def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the smallest element."""
     return _extreme(ops.ReduceMin, x, axis, keepdims)
 
 
-def _extreme(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
+def _extreme(op: type[Op], x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     x = tensor(x)
     given = dtype_of(x)
     # ONNX compares neither booleans nor integers of 16 bits.
@@ -129,32 +134,32 @@ def _extreme(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
 
 
 @operation
-def any(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether any element is true (not 0)."""
+def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return whether any element is true (not 0)."""
     return max(cast(x, "bool"), axis, keepdims)
 
 
 @operation
-def all(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether every element is true (not 0)."""
+def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return whether every element is true (not 0)."""
     return min(cast(x, "bool"), axis, keepdims)
 
 
 @operation
-def count_nonzero(x: TensorLike, axis: Any = None) -> Any:
-    """How many elements are not 0, as int32."""
+def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
+    """Return how many elements are not 0, as int32."""
     return sum(cast(cast(x, "bool"), "int32"), axis)
 
 
 @operation
-def ptp(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest element less the smallest."""
+def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the largest element less the smallest."""
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
 @operation
-def argmax(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> Any:
-    """Where the largest element is along an axis, as int32: the first of equal ones. None flattens first.
+def argmax(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
+    """Return where the largest element is along an axis, as int32: the first of equal ones. None flattens first.
 
     Raises:
         TraceError: no axis was given.
@@ -164,8 +169,8 @@ def argmax(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> An
 
 
 @operation
-def argmin(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> Any:
-    """Where the smallest element is along an axis, as int32: the first of equal ones. None flattens first.
+def argmin(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
+    """Return where the smallest element is along an axis, as int32: the first of equal ones. None flattens first.
 
     Raises:
         TraceError: no axis was given.
@@ -174,9 +179,9 @@ def argmin(x: TensorLike, axis: Any = UNSPECIFIED, keepdims: bool = False) -> An
     return _arg(ops.ArgMin, x, axis, keepdims)
 
 
-def _arg(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
+def _arg(op: type[Op], x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
     x = tensor(x)
-    x = convert(x, DType.INT32) if dtype_of(x) is DType.BOOL else x
+    x = numeric(tensor(x))
     if axis is not None:
         return convert(emit(op(axis_of(x, axis), bool(keepdims)), x), DType.INT32)  # type: ignore[call-arg]
     found = convert(emit(op(0, False), flatten(x)), DType.INT32)  # type: ignore[call-arg]
@@ -184,14 +189,14 @@ def _arg(op: type[Op], x: TensorLike, axis: Any, keepdims: bool) -> Any:
 
 
 @operation
-def logsumexp(x: TensorLike, axis: Any = None, keepdims: bool = False) -> Any:
-    """``log(sum(exp(x)))``, without overflow."""
+def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return ``log(sum(exp(x)))``, without overflow."""
     return _reduce(ops.ReduceLogSumExp, floating(x), axis, keepdims)
 
 
 @operation
-def norm(x: TensorLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The norm of vectors (one axis, or all by default) or of matrices (two axes).
+def norm(x: TensorLike, ord: Order = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the norm of vectors (one axis, or all by default) or of matrices (two axes).
 
     Raises:
         TraceError: `ord` is "nuc", or ±2 for matrices, which need singular values.
@@ -206,13 +211,13 @@ def norm(x: TensorLike, ord: Any = None, axis: Any = None, keepdims: bool = Fals
     if len(axes) == 1:
         return _vector_norm(x, ord, axis, keepdims)
     if len(axes) == 2 and ord in (1, -1, np.inf, -np.inf):
-        return _matrix_norm(x, ord, axes if axis is None else tuple(axis), keepdims)
+        return _matrix_norm(x, ord, axes if axis is None else tuple(listed(axis)), keepdims)
     if ord in ("nuc", 2, -2):
         raise TraceError(f"K.norm with ord={ord!r} needs singular values, which ONNX lacks; use ord='fro'")
     raise InvalidArgumentError(f"K.norm: ord={ord!r} is no norm over {len(axes)} axes; give one axis, or two")
 
 
-def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+def _vector_norm(x: Tensor, ord: Order, axis: Axis, keepdims: bool) -> Tensor:
     if ord == 1:
         return _reduce(ops.ReduceL1, x, axis, keepdims)
     if ord in (np.inf, -np.inf):
@@ -225,8 +230,8 @@ def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     return power(sum(powers, axis, keepdims), 1 / ord)
 
 
-def _matrix_norm(x: Any, ord: float, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """1: the largest column sum; inf: the largest row sum; negative: the smallest."""
+def _matrix_norm(x: Tensor, ord: float, axes: tuple[int, ...], keepdims: bool) -> Tensor:
+    """Return 1: the largest column sum; inf: the largest row sum; negative: the smallest."""
     rows, columns = (axis_of(x, axis) for axis in axes)
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = _reduce(ops.ReduceL1, x, summed, True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
-from kir.backend.dispatch import TensorLike, convert, dtype_of, operand, operation, shape_of, tensor
+from kir.backend.dispatch import convert, dtype_of, operand, operation, shape_of, tensor
 from kir.backend.shapes import pad, reshape
 from kir.errors import InvalidArgumentError
 from kir.ir.dims import product
-from kir.ir.trace import emit
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ops import spectral as ops
 from kir.windows import make_window
 
@@ -23,10 +22,12 @@ def stft(
     sequence_length: int,
     sequence_stride: int,
     fft_length: int,
-    window: Any = "hann",
+    window: str | npt.ArrayLike | None = "hann",
     center: bool = True,
-) -> Any:
-    """The short-time Fourier transform: [..., time] → a real and an imaginary part [..., frames, fft_length // 2 + 1].
+) -> tuple[Tensor, Tensor]:
+    """Return the short-time Fourier transform of [..., time] in two parts, real and imaginary.
+
+    Both are [..., frames, fft_length // 2 + 1].
 
     Args:
         x: signals of f32 or f64.

@@ -10,7 +10,7 @@ from typing import Any
 from kir import backend as K
 from kir import config
 from kir.backend.image import INTERPOLATIONS, image_axes
-from kir.backend.shapes import emit_slice
+from kir.backend.indexing import emit_slice
 from kir.errors import InvalidArgumentError
 from kir.ir.trace import Tensor
 from kir.modeling.layer import Layer

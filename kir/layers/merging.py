@@ -112,9 +112,10 @@ class Multiply(ElementwiseMerge):
         """Masked steps as 1; as 0 where they are masked in all inputs."""
         factors = [x if m is None else K.where(m, x, K.cast(1, x.dtype)) for x, m in zip(inputs, masks, strict=True)]
         output = reduce(K.multiply, factors)
-        if any(m is None for m in masks):
+        present = [m for m in masks if m is not None]
+        if len(present) < len(masks):
             return output
-        return K.where(reduce(K.logical_or, masks), output, K.cast(0, output.dtype))
+        return K.where(reduce(K.logical_or, present), output, K.cast(0, output.dtype))
 
 
 class Average(ElementwiseMerge):

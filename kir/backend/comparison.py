@@ -1,0 +1,183 @@
+"""Comparison, logic and choice, element by element, with the names of `keras.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+from kir.backend.basic import expand_dims
+from kir.backend.dispatch import (
+    convert,
+    dtype_of,
+    floating,
+    numeric,
+    of_floats,
+    operand,
+    operation,
+    promote,
+    promote_float,
+    rank_of,
+    scalar,
+    tensor,
+)
+from kir.errors import ShapeError, TraceError
+from kir.ir.op import Op
+from kir.ir.trace import Tensor, TensorLike, emit
+from kir.ir.types import DType
+from kir.ops import elementwise as ops
+
+__all__ = [
+    "equal", "greater", "greater_equal", "isclose", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "nan_to_num", "not_equal", "switch", "where",
+]  # fmt: skip
+
+
+def _compare(op: Op, x1: TensorLike, x2: TensorLike) -> Tensor:
+    a, b = promote(x1, x2)
+    return emit(op, numeric(a), numeric(b))
+
+
+@operation
+def equal(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether x1 equals x2; NaN equals nothing."""
+    return emit(ops.Equal(), *promote(x1, x2))
+
+
+@operation
+def not_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether x1 differs from x2."""
+    return emit(ops.Not(), equal(x1, x2))
+
+
+@operation
+def less(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether ``x1 < x2``."""
+    return _compare(ops.Less(), x1, x2)
+
+
+@operation
+def less_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether ``x1 <= x2``."""
+    return _compare(ops.LessOrEqual(), x1, x2)
+
+
+@operation
+def greater(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether ``x1 > x2``."""
+    return _compare(ops.Greater(), x1, x2)
+
+
+@operation
+def greater_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether ``x1 >= x2``."""
+    return _compare(ops.GreaterOrEqual(), x1, x2)
+
+
+isnan = of_floats(__name__, "isnan", ops.IsNaN(), "Return whether x is NaN.")
+isinf = of_floats(__name__, "isinf", ops.IsInf(), "Return whether x is infinite, of either sign.")
+
+
+@operation
+def isfinite(x: TensorLike) -> Tensor:
+    """Return whether x is neither infinite nor NaN."""
+    x = floating(x)
+    return less(emit(ops.Abs(), x), np.inf)
+
+
+@operation
+def isclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Return whether ``|x1 - x2| <= atol + rtol * |x2|``, or both are the same infinity (or, if asked, NaN)."""
+    a, b = promote_float(x1, x2)
+    tolerance = emit(ops.Add(), emit(ops.Mul(), emit(ops.Abs(), b), scalar(rtol, b)), scalar(atol, b))
+    is_near = logical_and(less_equal(emit(ops.Abs(), emit(ops.Sub(), a, b)), tolerance), isfinite(b))
+    result = logical_or(is_near, equal(a, b))
+    return logical_or(result, logical_and(isnan(a), isnan(b))) if equal_nan else result
+
+
+@operation
+def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """Return x with NaN and the infinities replaced; None stands for the dtype's largest and smallest numbers."""
+    x = tensor(x)
+    if not dtype_of(x).is_float:
+        return x
+    limit = largest_float(dtype_of(x))
+    x = where(isnan(x), scalar(nan, x), x)
+    x = where(equal(x, np.inf), scalar(limit if posinf is None else posinf, x), x)
+    return where(equal(x, -np.inf), scalar(-limit if neginf is None else neginf, x), x)
+
+
+def largest_float(dtype: DType) -> float:
+    """Return the largest finite number of a float dtype."""
+    return float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]
+
+
+# Logic: whatever is not 0 is true.
+
+
+def _booleans(*values: TensorLike) -> list[Tensor]:
+    return [convert(operand(value), DType.BOOL) for value in values]
+
+
+@operation
+def logical_and(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether both are true."""
+    return emit(ops.And(), *_booleans(x1, x2))
+
+
+@operation
+def logical_or(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether any is true."""
+    return emit(ops.Or(), *_booleans(x1, x2))
+
+
+@operation
+def logical_xor(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Return whether exactly one is true."""
+    return emit(ops.Xor(), *_booleans(x1, x2))
+
+
+@operation
+def logical_not(x: TensorLike) -> Tensor:
+    """Return whether x is false."""
+    return emit(ops.Not(), *_booleans(x))
+
+
+# Choice
+
+
+@operation
+def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Tensor:
+    """Return x1 where the condition is true, else x2; all three broadcast.
+
+    Raises:
+        TraceError: x1 or x2 is missing: how many elements are true is only known when the model runs.
+    """
+    if x1 is None or x2 is None:
+        raise TraceError(
+            "K.where(condition) alone gives a shape that depends on the data; give K.where(condition, a, b)"
+        )
+    return emit(ops.Where(), *_booleans(condition), *promote(x1, x2))
+
+
+Branch: TypeAlias = "TensorLike | Callable[[], TensorLike]"
+
+
+@operation
+def switch(condition: TensorLike, then_expression: Branch, else_expression: Branch) -> Tensor:
+    """Return `then_expression` where the condition is true, else `else_expression`, as in Keras 2. Both are computed.
+
+    Each is a tensor or a function without arguments. A condition of lower rank chooses along the first axes.
+    """
+    then, other = (operand(given() if callable(given) else given) for given in (then_expression, else_expression))
+    condition = tensor(condition)
+    rank = max(rank_of(then), rank_of(other))
+    if rank_of(condition) > rank:
+        raise ShapeError(
+            f"K.switch: the condition has rank {rank_of(condition)}; expected at most {rank}, as the values"
+        )
+    if 0 < rank_of(condition) < rank:
+        condition = expand_dims(condition, tuple(range(rank_of(condition), rank)))
+    return where(condition, then, other)
