@@ -81,7 +81,7 @@ def assert_matches_keras(
 def _run_in_onnxruntime(proto: Any, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     read = {given.name: feeds[given.name] for given in session.get_inputs()}
-    return session.run(output_names, read)  # type: ignore[no-any-return]
+    return session.run(output_names, read)
 
 
 def draw_feeds(*specs: InputSpec, batch: int = 3, unknown: int = 5, seed: int = 1) -> list[Array]:
@@ -124,7 +124,7 @@ def show_mask(library: Any, x: Any) -> Any:
 
 
 def _shape_and_dtype(spec: InputSpec) -> tuple[tuple[Any, ...], str]:
-    return spec if spec and isinstance(spec[0], tuple) else (spec, "float32")  # type: ignore[return-value]
+    return spec if spec and isinstance(spec[0], tuple) else (spec, "float32")
 
 
 def assert_same_config(ours: Any, theirs: Any) -> None:

@@ -237,11 +237,11 @@ case("cast to bool", lambda k, x: k.cast(x, "bool"), INTEGERS)
 case("cast to half", lambda k, x: k.cast(x, "float16"), X)
 
 for name in ["sum", "prod", "mean", "var", "std", "max", "min", "any", "all", "logsumexp"]:
-    for axis in (1, -1, (0, 2)):
+    for some in (1, -1, (0, 2)):
         for keepdims in (False, True):
             case(
-                f"{name} {axis} {keepdims}",
-                lambda k, x, name=name, axis=axis, keepdims=keepdims: getattr(k, name)(x, axis=axis, keepdims=keepdims),
+                f"{name} {some} {keepdims}",
+                lambda k, x, name=name, axis=some, keepdims=keepdims: getattr(k, name)(x, axis=axis, keepdims=keepdims),
                 X,
             )
 for name in ("argmax", "argmin"):
@@ -254,8 +254,8 @@ case("average full", lambda k, x, y: k.average(x, axis=2, weights=y), X, POSITIV
 case("moments", lambda k, x: k.moments(x, axes=[1]), X)
 for order in (None, 1, 2, 3, 0, np.inf, -np.inf):
     case(f"norm {order}", lambda k, x, order=order: k.norm(x, ord=order, axis=-1), X)
-for order in (None, "fro", 1, -1, np.inf, -np.inf):
-    case(f"matrix norm {order}", lambda k, x, order=order: k.norm(x, ord=order, axis=(-2, -1)), X)
+for matrix_order in (None, "fro", 1, -1, np.inf, -np.inf):
+    case(f"matrix norm {matrix_order}", lambda k, x, ord=matrix_order: k.norm(x, ord=ord, axis=(-2, -1)), X)
 case("matrix norm turned", lambda k, x: k.norm(x, ord=1, axis=(2, 1), keepdims=True), X)
 
 case("reshape", lambda k, x: k.reshape(x, (-1, 12)), X)
@@ -264,8 +264,8 @@ case("transpose axes", lambda k, x: k.transpose(x, (0, 2, 1)), X)
 case("swapaxes", lambda k, x: k.swapaxes(x, 0, -1), X)
 case("moveaxis", lambda k, x: k.moveaxis(x, 0, -1), X)
 case("moveaxis two", lambda k, x: k.moveaxis(x, (0, 1), (-1, 0)), X)
-for axis in (0, -1, (0, 2)):
-    case(f"expand_dims {axis}", lambda k, x, axis=axis: k.expand_dims(x, axis), X)
+for axes in (0, -1, (0, 2)):
+    case(f"expand_dims {axes}", lambda k, x, axes=axes: k.expand_dims(x, axes), X)
 case("squeeze", lambda k, x: k.squeeze(x, 1), X[:, :1])
 case("squeeze all", lambda k, x: k.squeeze(x), X[:, :1, :1])
 case("concatenate", lambda k, x, y: k.concatenate([x, y], axis=-1), X, Y)
@@ -284,8 +284,8 @@ case("tile fewer", lambda k, x: k.tile(x, 2), X)
 case("tile more", lambda k, x: k.tile(x, (2, 1, 1, 1)), X)
 case("flip", lambda k, x: k.flip(x, axis=1), X)
 case("flip all", lambda k, x: k.flip(x), X)
-for shift, axis in ((1, 1), (-2, -1), (5, 1), (1, None), ((1, 2), (1, 2)), (1, 0)):
-    case(f"roll {shift} {axis}", lambda k, x, shift=shift, axis=axis: k.roll(x, shift, axis), X)
+for shift, along in ((1, 1), (-2, -1), (5, 1), (1, None), ((1, 2), (1, 2)), (1, 0)):
+    case(f"roll {shift} {along}", lambda k, x, shift=shift, along=along: k.roll(x, shift, along), X)
 case("broadcast_to", lambda k, x: k.broadcast_to(x, (k.shape(x)[0], 5, 4)), X[:, :1])
 case("pad", lambda k, x: k.pad(x, ((0, 0), (1, 2), (0, 3)), constant_values=2.5), X)
 case("pad reflect", lambda k, x: k.pad(x, ((0, 0), (1, 2), (0, 3)), mode="reflect"), X)

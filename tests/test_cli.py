@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from kir.cli import _run
+from kir.exporters.onnx_file.write import write_graph
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
@@ -252,15 +254,14 @@ def test_a_mismatch_writes_nothing_and_is_exit_code_1(
 ) -> None:
     from kir.exporters import pipeline
 
-    def export_wrong(graph, path, **options):  # type: ignore[no-untyped-def]
-        report = export_right(graph, path, **options)
+    def export_wrong(graph: Any, path: Path, **options: Any) -> Any:
+        report = write_graph(graph, path, **options)
         model = onnx.load(path)
         tensor = next(t for t in model.graph.initializer if t.name.endswith("kernel"))
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * np.float32(1.1), tensor.name))
         onnx.save(model, path)
         return report
 
-    export_right = pipeline.write_graph
     monkeypatch.setattr(pipeline, "write_graph", export_wrong)
     (tmp_path / "out.onnx").write_bytes(b"precious")
     result = kir("export", "model.py", "-o", "out.onnx", "--bisect")

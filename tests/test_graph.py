@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import networkx as nx
@@ -16,6 +17,8 @@ from kir.ir.structural import Input, Output, constant
 from kir.ir.types import DType, TensorType, parse_type
 from kir.ops.elementwise import Add, Neg, Relu
 from kir.ops.shape import Concat, Pad, Reshape, Slice, Split, Tile
+from kir.passes.remove_dead import remove_dead
+from kir.passes.simplify import simplify
 
 BATCH = symbol("batch")
 
@@ -159,7 +162,7 @@ def test_order_does_not_depend_on_the_history_of_edits() -> None:
     def build(swap: bool) -> list[str]:
         graph = Graph()
         x = make_input(graph)
-        make = [lambda: graph.add(Neg(), x).output, lambda: graph.add(Relu(), x).output]
+        make: list[Callable[[], Value]] = [lambda: graph.add(Neg(), x).output, lambda: graph.add(Relu(), x).output]
         values = [f() for f in (reversed(make) if swap else make)]
         a, b = reversed(values) if swap else values
         graph.add(Output("y"), graph.add(Add(), a, b).output)
@@ -300,8 +303,8 @@ def test_provenance_is_carried_by_copies_and_says_which_passes_ran() -> None:
     graph, _ = make_chain(2)
     assert graph.provenance == Provenance()
     graph.provenance = Provenance("onnx file", "tf2onnx 1.16.1", Path("model.onnx"))
-    passes.run(graph, [passes.remove_dead])
-    passes.run(graph, [passes.simplify, passes.remove_dead])
+    passes.run(graph, [remove_dead])
+    passes.run(graph, [simplify, remove_dead])
     copied = graph.copy()
     assert copied.provenance == Provenance(
         "onnx file", "tf2onnx 1.16.1", Path("model.onnx"), ("remove-dead", "simplify")

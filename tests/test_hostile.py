@@ -118,15 +118,15 @@ REFUSED_WHEN_READ: dict[str, tuple[str, Callable[[], ModelProto | bytes]]] = {
 
 REFUSED_WHEN_RUN: dict[str, Callable[[], ModelProto]] = {
     "expand": lambda: model([node("Expand", ["x", "s"], ["big"])], (4, 4), s=i64(HUGE // 16, 4, 4)),
-    "expand_constant": lambda: model([node("Expand", ["c", "s"], ["big"])], s=i64(HUGE), c=np.float32([1])),
+    "expand_constant": lambda: model([node("Expand", ["c", "s"], ["big"])], s=i64(HUGE), c=np.array([1], np.float32)),
     "pad": lambda: model([node("Pad", ["x", "s"], ["big"])], s=i64(0, 0, 0, HUGE)),
     "tile": lambda: model([node("Tile", ["x", "s"], ["big"])], s=i64(1, HUGE // 4)),
     "fill": lambda: model([node("ConstantOfShape", ["s"], ["big"])], s=i64(HUGE)),
     "range": lambda: model(
         [node("Range", ["a", "z", "d"], ["i"]), node("Cast", ["i"], ["big"], to=1)],
-        a=np.int64(0),
-        z=np.int64(HUGE),
-        d=np.int64(1),
+        a=np.array(0),
+        z=np.array(HUGE),
+        d=np.array(1),
     ),
     "resize": lambda: model(
         [node("Resize", ["x", "", "", "s"], ["big"], mode="linear")], (1, 1, 4, 4), s=i64(1, 1, 31623, 31623)
@@ -147,7 +147,7 @@ REFUSED_WHEN_RUN: dict[str, Callable[[], ModelProto]] = {
     "one_hot": lambda: model(
         [node("Cast", ["x"], ["i"], to=7), node("OneHot", ["i", "d", "v"], ["big"])],
         d=np.array(HUGE, np.int64),
-        v=np.float32([0, 1]),
+        v=np.array([0, 1], np.float32),
     ),
     "concats": lambda: concats(28),
     "outer_product": outer_product,

@@ -36,7 +36,7 @@ def test_joining_is_commutative_associative_and_idempotent() -> None:
 
 def test_computed_sizes_are_not_joined() -> None:
     with pytest.raises(ShapeError, match="give both the same name"):
-        join_sizes(symbol("a"), symbol("b") * 2)
+        join_sizes(symbol("a"), symbol("b") * 2)  # type: ignore[arg-type]
 
 
 def test_two_unknown_lengths_add_and_broadcast(pair: list, tmp_path: Path) -> None:  # type: ignore[type-arg]

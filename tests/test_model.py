@@ -556,7 +556,7 @@ def test_a_list_of_one_output_gives_that_output_as_in_keras() -> None:
         (lambda: Dense(2, name="d")(None), "Dense 'd' was called with None, which holds no tensor"),
         (lambda: Add(name="a")([]), r"Add 'a' was called with \[\], which holds no tensor"),
         (lambda: Model(Input((3,)), []), "needs at least one output"),
-        (lambda: Sequential(3), "layers must be a list of layers; received 3"),
+        (lambda: Sequential(3), "layers must be a list of layers; received 3"),  # type: ignore[arg-type]
         (lambda: Sequential([Dense(2)]).get_layer(), "needs the name or the index"),
     ],
 )

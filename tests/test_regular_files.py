@@ -72,7 +72,7 @@ def test_what_is_no_regular_file_is_refused_at_once(name: str, make: Callable[[P
 
 
 def test_arrays_are_read_as_numpy_writes_them(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "plain": np.arange(6, dtype=np.float32).reshape(2, 3),
         "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
         "scalar": np.float64(3),
@@ -81,7 +81,7 @@ def test_arrays_are_read_as_numpy_writes_them(tmp_path: Path) -> None:
         "flag": np.array([True]),
     }
     for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
+        save(tmp_path / "a.npz", **arrays)
         read = load_npz(tmp_path / "a.npz")
         assert list(read) == list(arrays)
         for name, array in arrays.items():
@@ -115,7 +115,7 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
             load()
 
 
-def test_what_has_too_many_bytes_is_refused_and_not_read_in_part(tmp_path):
+def test_what_has_too_many_bytes_is_refused_and_not_read_in_part(tmp_path: Path) -> None:
     """The beginning of a script is a script, too, and may build another model."""
     path = tmp_path / "a.py"
     path.write_bytes(b"x = 1\n" + b"#" * MAX_SCRIPT_BYTES)
@@ -124,7 +124,7 @@ def test_what_has_too_many_bytes_is_refused_and_not_read_in_part(tmp_path):
         run_script(path)
 
 
-def test_a_graph_that_is_not_there_is_named_once(tmp_path):
+def test_a_graph_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     with pytest.raises(FormatError) as caught:
         Graph.load(tmp_path / "none.kir")
     assert str(caught.value) == f"there is no file {tmp_path / 'none.kir'}; expected a file of Graph.save"

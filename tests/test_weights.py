@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -17,7 +18,7 @@ from kir.layers import Dense
 from kir.support.naming import reset_names
 
 
-def build(module, layers):  # type: ignore[no-untyped-def]
+def build(module: Any, layers: Any) -> Any:
     """The same model with kir's layers or with Keras's: nested, wrapped, recurrent, with odd names."""
     steps = module.Input(shape=(5, 4))
     x = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(steps)
@@ -89,7 +90,8 @@ def test_a_weight_that_is_missing_or_does_not_fit_is_listed_and_nothing_is_set(t
     )
     model = load_script(script)
     before = [array.copy() for array in model.get_weights()]
-    np.savez(tmp_path / "bad.npz", **{"dense/kernel": np.zeros((9, 9)), "dense/bias": np.zeros(2)})
+    bad: dict[str, Any] = {"dense/kernel": np.zeros((9, 9)), "dense/bias": np.zeros(2)}
+    np.savez(tmp_path / "bad.npz", **bad)
     with pytest.raises(FormatError, match=r"dense/kernel has shape \(9, 9\).*dense_1/kernel is missing"):
         model.load_weights(tmp_path / "bad.npz")
     for a, b in zip(model.get_weights(), before, strict=True):
@@ -108,7 +110,8 @@ def test_a_file_that_cannot_be_read_is_an_error(
 
 
 def test_pickled_arrays_are_refused(kir_model: kir.Model, tmp_path: Path) -> None:
-    np.savez(tmp_path / "m.npz", **{"first/kernel": np.array([object()], dtype=object)})
+    pickled: dict[str, Any] = {"first/kernel": np.array([object()], dtype=object)}
+    np.savez(tmp_path / "m.npz", **pickled)
     with pytest.raises(FormatError):
         kir_model.load_weights(tmp_path / "m.npz")
 

@@ -11,7 +11,7 @@ tests/test_tiers.py holds that every operator, layer and command has a test in i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import pytest
@@ -19,9 +19,9 @@ import pytest
 Row = TypeVar("Row")
 
 
-def first_of_each(kind: Callable[[Row], Hashable], rows: Iterable[Row]) -> list[object]:
+def first_of_each(kind: Callable[[Row], object], rows: Iterable[Row]) -> list[object]:
     """Return rows for `pytest.mark.parametrize`, of which the first of each kind is in the quick tier."""
-    seen: set[Hashable] = set()
+    seen: set[object] = set()
     marked: list[object] = []
     for row in rows:
         marked.append(row if kind(row) in seen else pytest.param(row, marks=pytest.mark.quick))

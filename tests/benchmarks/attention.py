@@ -13,7 +13,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ TURNS = 15
 SECONDS = 0.01  # a turn at the least
 TOLERANCE = 1e-4
 
-Feeds = Mapping[str, np.ndarray[Any, Any]]
+Feeds = dict[str, np.ndarray[Any, Any]]
 
 
 def export(model: Model) -> ModelProto:
@@ -61,7 +61,7 @@ def make_model(nodes: list[Any], feeds: Feeds, opset: int, weights: Feeds | None
 def attention_feeds(batch: int, steps: int, heads: int, size: int, is_masked: bool) -> Feeds:
     """Projected queries, keys and values, and where a query may look."""
     random = np.random.default_rng(0)
-    feeds = {name: random.normal(size=(batch, steps, heads * size)).astype(np.float32) for name in "qkv"}
+    feeds: Feeds = {name: random.normal(size=(batch, steps, heads * size)).astype(np.float32) for name in "qkv"}
     if is_masked:
         kept = random.random((batch, 1, steps, steps)) < 0.8
         feeds["mask"] = kept | np.eye(steps, dtype=bool)
@@ -72,8 +72,8 @@ def attend_plainly(steps: int, heads: int, size: int, is_masked: bool) -> ModelP
     """kir's operators, as its MultiHeadAttention has them between the projections."""
     q, k, v = (Input((steps, heads * size), name=name) for name in "qkv")
     mask = [Input((1, steps, steps), dtype="bool", name="mask")] if is_masked else []
-    split = [K.reshape(x, (-1, steps, heads, size)) for x in (q, k, v)]
-    attended = K.dot_product_attention(*split, mask=mask[0] if mask else None)
+    query, key, value = (K.reshape(x, (-1, steps, heads, size)) for x in (q, k, v))
+    attended = K.dot_product_attention(query, key, value, mask=mask[0] if mask else None)
     return export(Model([q, k, v, *mask], K.reshape(attended, (-1, steps, heads * size))))
 
 
@@ -131,10 +131,10 @@ def time_in_turns(*functions: Callable[[], Any]) -> list[float]:
 def compare(feeds: Feeds, ours: ModelProto, *others: ModelProto) -> list[float]:
     """The seconds of every file; all must compute the same."""
     sessions = [make_session(model.SerializeToString(), threads=1) for model in (ours, *others)]
-    expected, *results = (session.run(None, dict(feeds))[0] for session in sessions)
+    expected, *results = (next(iter(session.run(feeds).values())) for session in sessions)
     for result in results:
         np.testing.assert_allclose(result, expected, TOLERANCE, TOLERANCE)
-    return time_in_turns(*[lambda session=session: session.run(None, dict(feeds)) for session in sessions])
+    return time_in_turns(*[lambda session=session: session.run(feeds) for session in sessions])
 
 
 def summary(name: str, ratios: list[float]) -> str:

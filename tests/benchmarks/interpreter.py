@@ -55,7 +55,14 @@ def make_mlp() -> Model:
 def make_chain() -> Model:
     """300 elementwise operators, one behind the other, of which no pass can merge any."""
     x = y = Input(shape=(16,), name="x")
-    functions = (K.tanh, lambda y: y + x, K.sigmoid, lambda y: y * 0.5, K.sin, lambda y: K.maximum(y, x))
+    functions: tuple[Callable[[Any], Any], ...] = (
+        K.tanh,
+        lambda y: y + x,
+        K.sigmoid,
+        lambda y: y * 0.5,
+        K.sin,
+        lambda y: K.maximum(y, x),
+    )
     for function in itertools.islice(itertools.cycle(functions), 300):
         y = function(y)
     return Model(x, y)

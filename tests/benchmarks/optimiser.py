@@ -111,7 +111,7 @@ class Writer:
     def number(self, value: float) -> str:
         """An initializer of one number."""
         name = f"number_{len(self.initializers)}"
-        self.initializers.append(numpy_helper.from_array(np.float32(value), name))
+        self.initializers.append(numpy_helper.from_array(np.array(value, np.float32), name))
         return name
 
     def weight(self, *shape: int) -> str:

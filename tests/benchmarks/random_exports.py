@@ -169,8 +169,10 @@ class RandomLayers:
 
     def _applicable(self, x: KerasTensor) -> list[Callable[[KerasTensor], KerasTensor]]:
         """The steps that can follow a tensor of this rank and size; more likely ones are listed twice."""
+        steps: list[Callable[[KerasTensor], KerasTensor]]
         steps = [self._dense, self._activation, self._normalize, self._regularize, self._traced, self._branch]
         rank, is_static = len(x.shape), None not in x.shape[1:]
+        least = min(size or 0 for size in x.shape[1:-1]) if rank > 2 else 0
         if is_static:
             steps += [self._reshape, self._permute]
         if rank == 2:
@@ -178,9 +180,9 @@ class RandomLayers:
         if rank == 3:
             steps += [self._recurrent] * 5 + [self._recurrent_stack] * 2 + [self._reduce_steps, self._attend]
             steps += [self._convolve_steps] * 2 if is_static else []
-        if rank == 4 and is_static and min(x.shape[1:3]) >= 4:
+        if rank == 4 and is_static and least >= 4:
             steps += [self._convolve] * 4 + [self._pool] * 2 + [self._reduce_image]
-        if rank == 5 and is_static and min(x.shape[1:4]) >= 3:
+        if rank == 5 and is_static and least >= 3:
             steps += [self._convolve_volume] * 3
         return steps
 

@@ -14,6 +14,7 @@ from kir.ir.structural import Input, Output, constant
 from kir.ir.types import parse_type
 from kir.ops.elementwise import Relu
 from kir.ops.linear import Dense
+from tests.passes.building import known_size
 
 WIDTH = 4
 
@@ -31,7 +32,7 @@ class Layers:
         """A Dense layer with weights of this number, and an activation behind it, by default Relu."""
         origin = Origin(name, "Dense")
         generator = np.random.default_rng([self.seed, weights])
-        kernel = generator.normal(size=(self.value.type.shape[-1], units)).astype(self.dtype)
+        kernel = generator.normal(size=(known_size(self.value, -1), units)).astype(self.dtype)
         read = [self.weight(kernel, name, "kernel"), self.weight(np.zeros(units, self.dtype), name, "bias")]
         self.value = self.graph.add(Dense(), self.value, *read, origin=origin).output
         self.value = self.graph.add(activation or Relu(), self.value, origin=origin).output

@@ -180,7 +180,7 @@ def _save_mystery() -> None:
     """A Keras file with a layer that kir does not know."""
     import keras
 
-    class Mystery(keras.layers.Layer):  # type: ignore[misc]
+    class Mystery(keras.layers.Layer):
         def call(self, x: object) -> object:
             return x
 

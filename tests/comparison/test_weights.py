@@ -57,7 +57,7 @@ def test_one_element_of_many_blocks() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
 def test_rounding_is_told_from_other_numbers(dtype: Any) -> None:
     a = np.ones(1000, dtype)
-    unit = float(ml_dtypes.finfo(dtype).eps) / 2
+    unit = float(ml_dtypes.finfo(dtype).eps) / 2  # type: ignore[no-untyped-call]
     inside, outside = (np.array(1 + factor * ROUNDINGS * unit).astype(dtype) for factor in (1, 2))
     assert only_change(a, np.full(1000, inside)).kind == "rounding"
     assert only_change(a, np.full(1000, outside)).kind == "values"

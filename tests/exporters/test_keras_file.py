@@ -21,6 +21,7 @@ from kir.errors import FormatError, UnsupportedError
 from kir.exporters.keras_file import _CONFIG_ARGUMENTS, CALL_ARGUMENTS, OPERATION_MODULES
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.importers.keras_file.operations import OPERATIONS
+from kir.modeling.functional import KerasTensor
 from kir.support.trees import flatten
 
 
@@ -92,9 +93,13 @@ def unusual() -> Model:
 MODELS = [unusual, shared, nested, wrappers, operations, attention, chain, one_list]
 
 
+def known_sizes(x: KerasTensor) -> list[int]:
+    return [size for size in x.shape[1:] if size is not None]
+
+
 def feeds_of(model: Model) -> list[Any]:
     random = np.random.default_rng(3)
-    return [random.normal(size=(3, *x.shape[1:])).astype("float32") for x in model.inputs]
+    return [random.normal(size=(3, *known_sizes(x))).astype("float32") for x in model.inputs]
 
 
 def given_to(model: Any, feeds: list[Any]) -> Any:

@@ -224,7 +224,7 @@ def write(folder: Path, text: str, name: str = "script.py") -> Path:
 
 def draw(model: Model) -> list[Any]:
     random = np.random.default_rng(0)
-    shapes = [(3, *x.shape[1:]) for x in model.inputs]
+    shapes: list[Any] = [(3, *x.shape[1:]) for x in model.inputs]
     feeds = [random.normal(size=shape).astype("float32") for shape in shapes]
     for feed in feeds:
         feed[1, -1:] = 0.0

@@ -211,7 +211,7 @@ class Small(Model):
         super().__init__(name="small")
         self.dense = layers.Dense(2)
 
-    def call(self, inputs: object) -> object:
+    def call(self, inputs: object) -> object:  # type: ignore[override]
         return self.dense(inputs)
 
 
@@ -259,7 +259,7 @@ def test_a_file_of_a_subclassed_model_is_not_written(tmp_path: Path) -> None:
 
 def test_a_call_that_cannot_be_traced_is_named() -> None:
     class Branch(Model):
-        def call(self, inputs: object) -> object:
+        def call(self, inputs: object) -> object:  # type: ignore[override]
             return inputs if inputs else None
 
     with pytest.raises(KirError, match=r"layer branch \(Branch\): a branch on a symbolic value"):

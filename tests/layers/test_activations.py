@@ -202,7 +202,7 @@ def test_keras_2_calls_the_slope_alpha() -> None:
         (lambda: LeakyReLU(-0.1), "negative_slope=-0.1"),
         (lambda: PReLU(shared_axes=[0]), "shared_axes=[0]"),
         (lambda: PReLU(shared_axes="1"), "shared_axes='1'"),
-        (lambda: ELU("a"), "alpha='a'"),
+        (lambda: ELU("a"), "alpha='a'"),  # type: ignore[arg-type]
         (lambda: Softmax(axis=1.5), "axis=1.5"),
         (lambda: Softmax(axis=[1, "x"]), "axis=[1, 'x']"),
     ],

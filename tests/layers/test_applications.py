@@ -48,8 +48,8 @@ def test_stochastic_depth_drops_samples_in_training() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CustomScaleLayer(None), "scale must be a finite number; received scale=None"),
-        (lambda: LayerScale("x", 3), "init_values must be a finite number; received init_values='x'"),
+        (lambda: CustomScaleLayer(None), "scale must be a finite number; received scale=None"),  # type: ignore[arg-type]
+        (lambda: LayerScale("x", 3), "init_values must be a finite number; received init_values='x'"),  # type: ignore[arg-type]
         (lambda: LayerScale(0.1, 0), "projection_dim must be an integer of at least 1; received projection_dim=0"),
         (lambda: StochasticDepth(2), "drop_path_rate must be a finite number from 0 to 1; received drop_path_rate=2"),
     ],

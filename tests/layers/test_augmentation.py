@@ -136,7 +136,7 @@ def test_a_pipeline_is_its_layers(tmp_path: Any) -> None:
 
 def test_what_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="must be a list of layers"):
-        layers.Pipeline([abs])
+        layers.Pipeline([abs])  # type: ignore[list-item]
     with pytest.raises(InvalidArgumentError, match="data_format"):
         layers.RandomFlip(data_format="channels_middle")
     with pytest.raises(InvalidArgumentError, match="RandomFlip has no argument factor"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -75,7 +75,7 @@ REQUIRED_ARGUMENTS: dict[str, Any] = {
     "width": 4,
     "width_factor": 0.2,
 }
-OBJECTS = {
+OBJECTS: dict[str, Callable[[], Any]] = {
     "Bidirectional": lambda: kir.layers.Bidirectional(kir.layers.LSTM(2)),
     "CategoryEncoding": lambda: kir.layers.CategoryEncoding(num_tokens=2),
     "Discretization": lambda: kir.layers.Discretization([0.0, 1.0]),

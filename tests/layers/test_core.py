@@ -235,9 +235,14 @@ def test_arguments_are_passed() -> None:
 
 def test_training_is_passed_if_the_function_takes_it() -> None:
     seen = []
+
+    def see(x: Any, training: bool) -> Any:
+        seen.append(training)
+        return x
+
     x = Input((4,))
-    Lambda(lambda x, training: seen.append(training) or x)(x)
-    Lambda(lambda x, training=None: seen.append(training) or x)(x, training=True)
+    Lambda(lambda x, training: see(x, training))(x)
+    Lambda(lambda x, training=None: see(x, training))(x, training=True)
     assert seen == [False, True]
 
 
@@ -333,8 +338,13 @@ def test_a_contradicting_output_shape_is_an_error_with_both(declared: Any, said:
 
 def test_the_shape_function_sees_none_for_unknown_sizes() -> None:
     seen = []
-    Lambda(lambda x: x, output_shape=lambda shape: seen.append(shape) or shape)(Input((None, 4)))
-    Lambda(lambda x: x[0], output_shape=lambda shapes: seen.append(shapes) or shapes[0])([Input((4,)), Input((3,))])
+
+    def see(shape: Any) -> Any:
+        seen.append(shape)
+        return shape
+
+    Lambda(lambda x: x, output_shape=see)(Input((None, 4)))
+    Lambda(lambda x: x[0], output_shape=lambda shapes: see(shapes)[0])([Input((4,)), Input((3,))])
     assert seen == [(None, None, 4), [(None, 4), (None, 3)]]
 
 

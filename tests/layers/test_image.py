@@ -30,7 +30,7 @@ SIZES = [(5, 6), (6, 5), (7, 7), (1, 9), (9, 1), (1, 1), (30, 17)]
 def test_ratios_of_unknown_sizes_like_keras(
     ratio: str, interpolation: str, wanted: tuple[int, int], data_format: str, opset: int | None, tmp_path: Path
 ) -> None:
-    given = {"interpolation": interpolation, "fill_value": 0.5, "data_format": data_format, ratio: True}
+    given: dict[str, Any] = {"interpolation": interpolation, "fill_value": 0.5, "data_format": data_format, ratio: True}
     is_last = data_format == "channels_last"
     model = Model(x := Input((None, None, 2) if is_last else (2, None, None)), Resizing(*wanted, **given)(x))
     model.export(tmp_path / "model.onnx", opset=opset)
@@ -47,7 +47,7 @@ def test_ratios_of_unknown_sizes_like_keras(
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("options", [{"height": 7, "width": 2}, {"height": 3, "width": 9, **FIRST}])
 def test_resizing_like_keras(options: dict[str, Any], interpolation: str, antialias: bool) -> None:
-    given = {"interpolation": interpolation, "antialias": antialias, **options}
+    given: dict[str, Any] = {"interpolation": interpolation, "antialias": antialias, **options}
     check_layer("Resizing", ((5, 6, 5), "float32"), atol=1e-5, rtol=1e-5, **given)
 
 
@@ -130,7 +130,7 @@ def test_functions_like_keras(name: str, shape: tuple[int, ...], options: dict[s
 
 
 def test_images_of_unknown_sizes_are_padded_to_a_target(tmp_path: Path) -> None:
-    options = {"top_padding": 1, "left_padding": 2, **LARGER}
+    options: dict[str, Any] = {"top_padding": 1, "left_padding": 2, **LARGER}
     model = Model(x := Input((None, None, 2), name="x"), K.image.pad_images(x, **options))
     model.export(tmp_path / "model.onnx")
     images = np.random.default_rng(0).normal(size=(2, 5, 6, 2)).astype("float32")
@@ -173,7 +173,7 @@ def test_patches_like_keras(shape: tuple[int, ...], options: dict[str, Any], dty
 
 
 def test_patches_of_images_of_unknown_sizes() -> None:
-    model = Model(x := Input((None, None, 3)), K.image.extract_patches(x, 4))
+    model = Model(image := Input((None, None, 3)), K.image.extract_patches(image, 4))
     x = np.random.default_rng(0).normal(size=(2, 9, 13, 3)).astype("float32")
     np.testing.assert_array_equal(model.predict(x), np.asarray(keras.ops.image.extract_patches(x, 4)))
 

@@ -65,10 +65,11 @@ def test_output_shape(name: str, form: type, is_built: bool) -> None:
 
 
 def block(L: Any) -> type:
-    class Block(L.Layer):  # type: ignore[misc]
+    class Block(L.Layer):
         def __init__(self) -> None:
             super().__init__(name="block")
-            self.first, self.second, self.shapes = L.Conv1D(3, 2), L.LSTM(2, return_sequences=True), []
+            self.first, self.second = L.Conv1D(3, 2), L.LSTM(2, return_sequences=True)
+            self.shapes: list[Any] = []
             self.third = L.Sequential([L.Dense(4), L.Dense(5)])
 
         def build(self, input_shape: Any) -> None:

@@ -88,7 +88,8 @@ def frozen_order(m: Any) -> Any:
 
 
 def restored(m: Any) -> Any:
-    layer, store = built(m), {}
+    layer = built(m)
+    store: dict[str, Any] = {}
     layer.save_own_variables(store)
     other = m.Dense(2)
     other.build_from_config(layer.get_build_config())
@@ -97,7 +98,7 @@ def restored(m: Any) -> Any:
 
 
 def of_user(m: Any) -> Any:
-    class Scaled(m.Layer):  # type: ignore[misc]
+    class Scaled(m.Layer):
         def __init__(self, size: int, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.size = size

@@ -170,16 +170,16 @@ def test_arrays_are_merged_at_once() -> None:
 @pytest.mark.parametrize(
     ("make", "value"),
     [
-        (lambda: Concatenate(axis="last"), "'last'"),
-        (lambda: Concatenate(axis=1.5), "1.5"),
-        (lambda: Concatenate(axis=None), "None"),
+        (lambda: Concatenate(axis="last"), "'last'"),  # type: ignore[arg-type]
+        (lambda: Concatenate(axis=1.5), "1.5"),  # type: ignore[arg-type]
+        (lambda: Concatenate(axis=None), "None"),  # type: ignore[arg-type]
         (lambda: Dot(axes=0), "0"),
         (lambda: Dot(axes=(1, 0)), "(1, 0)"),
         (lambda: Dot(axes=(1, 2, 3)), "(1, 2, 3)"),
         (lambda: Dot(axes=[1]), "[1]"),
         (lambda: Dot(axes="1"), "'1'"),
         (lambda: Dot(axes=None), "None"),
-        (lambda: Dot(axes=1, normalize="yes"), "'yes'"),
+        (lambda: Dot(axes=1, normalize="yes"), "'yes'"),  # type: ignore[arg-type]
         (lambda: Add(axis=1), "axis"),
     ],
 )

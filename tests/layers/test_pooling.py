@@ -43,14 +43,14 @@ def test_pooling(kind: str, name: str, rank: int) -> None:
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["Max", "Average"])
 def test_pooling_with_the_channels_first(kind: str, rank: int) -> None:
-    options = {"pool_size": 3, "strides": 2, "padding": "same", "data_format": "channels_first"}
+    options: dict[str, Any] = {"pool_size": 3, "strides": 2, "padding": "same", "data_format": "channels_first"}
     proto = check_layer(f"{kind}Pooling{rank}D", channels_first(SHAPES[rank]), **options)
     assert node_types(proto) == [f"{kind}Pool"]
 
 
 @pytest.mark.parametrize("kind", ["Max", "Average"])
 def test_same_with_gaps_between_the_windows(kind: str) -> None:
-    options = {"pool_size": 2, "strides": (3, 5), "padding": "same"}
+    options: dict[str, Any] = {"pool_size": 2, "strides": (3, 5), "padding": "same"}
     check_layer(f"{kind}Pooling2D", (9, 8, 4), **options)
     check_layer(f"{kind}Pooling2D", (10, 11, 4), **options)
     with pytest.raises(UnsupportedError, match="give the input concrete sizes"):

@@ -121,7 +121,7 @@ def test_noise_keeps_the_moments_that_it_should(layer: Any, expected: Any) -> No
 
 @pytest.mark.parametrize(("layer", "expected"), NOISY)
 def test_noise_follows_the_switch(layer: Any, expected: Any) -> None:
-    x, given = Input((3,), name="x"), np.float32([[1, -2, 0]])
+    x, given = Input((3,), name="x"), np.array([[1, -2, 0]], np.float32)
     graph = lower(Model(x, layer(x)), training=True)
     file = onnxruntime.InferenceSession(to_model_proto(graph).SerializeToString())
     for output in (

@@ -143,7 +143,11 @@ def test_spatial_layers_keep_integers(name: str, rank: int) -> None:
 
 @pytest.mark.parametrize("name", ["Flatten", "Reshape", "Permute", "RepeatVector"])
 def test_integers_stay_integers(name: str) -> None:
-    options = {"Reshape": {"target_shape": (2, 3)}, "Permute": {"dims": (1,)}, "RepeatVector": {"n": 2}}
+    options: dict[str, dict[str, object]] = {
+        "Reshape": {"target_shape": (2, 3)},
+        "Permute": {"dims": (1,)},
+        "RepeatVector": {"n": 2},
+    }
     layer = getattr(layers, name)(**options.get(name, {}))
     assert layer(Input((6,), dtype="int32")).dtype == "int32"
 
@@ -168,7 +172,7 @@ def test_flatten_takes_the_data_format_that_is_set() -> None:
     ("make", "value"),
     [
         (lambda: Flatten(data_format="channels_middle"), "channels_middle"),
-        (lambda: Flatten(data_format=3), "3"),
+        (lambda: Flatten(data_format=3), "3"),  # type: ignore[arg-type]
         (lambda: Reshape((3, -2)), "-2"),
         (lambda: Reshape((-1, -1)), "-1, -1"),
         (lambda: Reshape((2.5,)), "2.5"),
@@ -178,9 +182,9 @@ def test_flatten_takes_the_data_format_that_is_set() -> None:
         (lambda: Permute((1, 3)), "(1, 3)"),
         (lambda: Permute((1.0, 2.0)), "1.0"),
         (lambda: RepeatVector(0), "0"),
-        (lambda: RepeatVector(2.0), "2.0"),
+        (lambda: RepeatVector(2.0), "2.0"),  # type: ignore[arg-type]
         (lambda: RepeatVector(True), "True"),
-        (lambda: RepeatVector("3"), "'3'"),
+        (lambda: RepeatVector("3"), "'3'"),  # type: ignore[arg-type]
         (lambda: layers.Cropping1D((1, 2, 3)), "(1, 2, 3)"),
         (lambda: layers.Cropping1D(-1), "-1"),
         (lambda: layers.Cropping2D((1, 2, 3)), "(1, 2, 3)"),

@@ -97,6 +97,7 @@ def test_rnn_takes_the_arguments_of_the_layers(kind: str) -> None:
 @each_kind
 def test_a_cell_alone(kind: str) -> None:
     count = STATES[kind]
+    options: Any
     for options in ({}, {"use_bias": False}, {"activation": "softmax", "recurrent_activation": "softmax"}):
         if kind == "SimpleRNN":
             options = {name: value for name, value in options.items() if name != "recurrent_activation"}
@@ -120,7 +121,7 @@ def test_a_cell_of_one_state_takes_it_bare() -> None:
 def test_gru_cell_without_reset_after() -> None:
     for options in ({"reset_after": False}, {"reset_after": False, "use_bias": False}, {"use_bias": False}):
         for more in ({}, UNROLLED):
-            check_rnn(lambda library, all=options | more: library.RNN(library.GRUCell(UNITS, **all)))  # type: ignore[misc]
+            check_rnn(lambda library, all=options | more: library.RNN(library.GRUCell(UNITS, **all)))
 
 
 # Stacks
@@ -144,7 +145,7 @@ def test_states_of_stacks(mask: str | None, more: dict[str, Any]) -> None:
     for sequences, unroll in itertools.product([False, True], repeat=2):
         options = {"return_sequences": sequences, "unroll": unroll, "return_state": True}
         check_rnn(
-            lambda library, options=options: library.RNN(stack_of(library, "LSTM, LSTM", **more), **options),  # type: ignore[misc]
+            lambda library, options=options: library.RNN(stack_of(library, "LSTM, LSTM", **more), **options),
             mask,
             states=[UNITS, UNITS, 2, 2],
             nested=lambda states: [states[:2], states[2:]],
@@ -209,7 +210,7 @@ def test_unrolled_like_operators(kind: str, mask: str | None, switches: tuple[bo
 def test_masked_outputs_of_unrolled_cells_are_repeated(kind: str) -> None:
     for mask, unroll in itertools.product(["holes", "front"], [False, True]):
         check_rnn(
-            lambda library, unroll=unroll: getattr(library, kind)(  # type: ignore[misc]
+            lambda library, unroll=unroll: getattr(library, kind)(
                 UNITS, activation="gelu", return_sequences=True, unroll=unroll
             ),
             mask,
@@ -284,7 +285,7 @@ class KirMean(Layer):
         return K.tanh(total / count), [total, count]
 
 
-class KerasMean(keras.layers.Layer):  # type: ignore[misc]
+class KerasMean(keras.layers.Layer):
     """The same in Keras."""
 
     state_size = (FEATURES, 1)
@@ -419,7 +420,7 @@ def test_recurrent_dropout_in_training(kind: str) -> None:
 
 
 def test_the_state_is_dropped_alike_at_every_step() -> None:
-    options = {"activation": "linear", "recurrent_dropout": 0.5, "return_sequences": True, "seed": 3}
+    options: dict[str, Any] = {"activation": "linear", "recurrent_dropout": 0.5, "return_sequences": True, "seed": 3}
     model = Model(x := Input((4, FEATURES)), SimpleRNN(FEATURES, **options)(x))
     model.set_weights([np.eye(FEATURES), np.eye(FEATURES), np.zeros(FEATURES)])
     feeds = {model.input_names[0]: np.ones((BATCH, 4, FEATURES), np.float32)}
@@ -453,6 +454,7 @@ def test_arguments_by_position(name: str) -> None:
 
 @each_kind
 def test_cell_configs(kind: str) -> None:
+    given: Any
     for given in ({}, {"dropout": 0.25, "seed": 4, "bias_regularizer": "l2", "kernel_constraint": "non_neg"}):
         ours, theirs = (cell_of(library, kind, name="given", **given) for library in (layers, keras.layers))
         assert_same_config(ours, theirs)

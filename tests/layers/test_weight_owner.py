@@ -7,7 +7,7 @@ from kir.layers import LSTM, Bidirectional, Dense, Layer
 from kir.modeling.weight_owner import is_of_kir, walk_layers
 
 
-def test_each_layer_comes_once_and_after_its_owner():
+def test_each_layer_comes_once_and_after_its_owner() -> None:
     shared = Dense(2, name="shared")
     inner = Sequential([shared, Dense(2, name="other")], name="inner")
     x = Input((2,), name="x")
@@ -28,13 +28,13 @@ class Holder(Layer):
         self.held = layers
 
 
-def test_layers_inside_wrappers_are_found():
+def test_layers_inside_wrappers_are_found() -> None:
     names = [type(layer).__name__ for layer in walk_layers(Bidirectional(LSTM(1)))]
 
     assert names == ["Bidirectional", "LSTM", "LSTM"]
 
 
-def test_layers_that_share_layers_take_no_longer_for_it():
+def test_layers_that_share_layers_take_no_longer_for_it() -> None:
     layer: Layer = Dense(1)
     for _ in range(40):
         layer = Holder(Holder(layer), Holder(layer))
@@ -42,6 +42,6 @@ def test_layers_that_share_layers_take_no_longer_for_it():
     assert len(list(walk_layers(layer))) == 1 + 3 * 40
 
 
-def test_what_the_user_defines_is_not_of_kir():
+def test_what_the_user_defines_is_not_of_kir() -> None:
     assert is_of_kir(Dense)
     assert not is_of_kir(Holder)

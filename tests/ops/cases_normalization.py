@@ -24,13 +24,13 @@ NORMALIZATION_CASES: list[Case] = [
     Case(BatchNormalization(0.1), (parse_type("f64[2, 3, 4]"), *vectors(3, "float64"))),
     Case(BatchNormalization(0.1), (parse_type("f16[2, 3, 4]"), *vectors(3, "float16"))),
     *(
-        Case(cls(*axis, 1e-3), (parse_type(f"{dtype}{shape}"), *vectors(5, numpy_dtype)[:2]))
+        Case(op, (parse_type(f"{dtype}{shape}"), *vectors(5, numpy_dtype)[:2]))
         for dtype, numpy_dtype in (("f32", "float32"), ("f64", "float64"), ("f16", "float16"))
-        for cls, axis, shape in (
-            (LayerNormalization, (2,), "[batch, length, 5]"),
-            (LayerNormalization, (1,), "[2, 5]"),
-            (InstanceNormalization, (), "[batch, 5, 4, n]"),
-            (InstanceNormalization, (), "[2, 5, 3]"),
+        for op, shape in (
+            (LayerNormalization(2, 1e-3), "[batch, length, 5]"),
+            (LayerNormalization(1, 1e-3), "[2, 5]"),
+            (InstanceNormalization(1e-3), "[batch, 5, 4, n]"),
+            (InstanceNormalization(1e-3), "[2, 5, 3]"),
         )
     ),
     Case(LayerNormalization(1, 0.1), tuple(parse_type(f"f32{shape}") for shape in ("[batch, 3, 4]", "[3, 4]"))),

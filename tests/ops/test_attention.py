@@ -11,6 +11,7 @@ from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.onnx_file import import_graph
+from kir.ir.dims import Sym
 from kir.ir.types import parse_type
 from kir.numerics.interpreter import run
 from kir.ops.attention import Attention
@@ -40,7 +41,11 @@ def attention_file(q: str, k: str, v: str, mask: str | None = None, **attributes
     """A file with one node of ONNX's; it wants onnxruntime to find the shape of the result."""
     types = {name: parse_type(text) for name, text in zip("qkvm", (q, k, v, mask), strict=True) if text}
     inputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(type.dtype.numpy), type.shape)
+        helper.make_tensor_value_info(
+            name,
+            helper.np_dtype_to_tensor_dtype(type.dtype.numpy),
+            [str(s) if isinstance(s, Sym) else s for s in type.shape],
+        )
         for name, type in types.items()
     ]
     node = helper.make_node("Attention", list(types), ["y"], **attributes)

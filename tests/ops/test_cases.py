@@ -14,7 +14,6 @@ from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
-from kir.ir.op import Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, type_of
 from kir.numerics.interpreter import run
@@ -145,9 +144,9 @@ def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("cls", sorted({type(case.op) for case in CASES}, key=lambda cls: cls.__name__))
-def test_operators_are_keys_and_their_text_is_stable(cls: type[Op]) -> None:
-    for op in (case.op for case in CASES if type(case.op) is cls):
+@pytest.mark.parametrize("name", sorted({case.op.name for case in CASES}))
+def test_operators_are_keys_and_their_text_is_stable(name: str) -> None:
+    for op in (case.op for case in CASES if case.op.name == name):
         again = op.map_attributes(lambda value: value)
         assert again == op
         assert hash(again) == hash(op)

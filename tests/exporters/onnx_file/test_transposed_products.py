@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -41,7 +42,8 @@ def turned_product(
     type = parse_type(f"{dtype if dtype.is_float else 'f32'}[{other}]")
     y: Value
     if is_constant:
-        array = np.random.default_rng(0).normal(size=type.shape).astype(type.dtype.numpy)
+        bound: Any = type.shape
+        array = np.asarray(np.random.default_rng(0).normal(size=bound)).astype(type.dtype.numpy)
         y = graph.add(constant(array)).output
     else:
         y = graph.add(Input("y", type)).output

@@ -118,7 +118,7 @@ class Page:
         ActionChains(self.browser).move_to_element(self.canvas).click().perform()
 
     def errors(self) -> list[Any]:
-        return list(self.browser.get_log("browser"))
+        return list(self.browser.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from kir.modeling.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
 from tests.ops.cases import all_cases
 
-FIRST = {"data_format": "channels_first"}
+FIRST: dict[str, Any] = {"data_format": "channels_first"}
 IMAGE, SERIES, VOLUME = (6, 8, 9), (6, 8), (6, 4, 5, 6)
 
 # Layers on an input of this shape, of which nothing but layers comes back.

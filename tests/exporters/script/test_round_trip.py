@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -64,7 +65,9 @@ def test_a_constant_that_layers_share_keeps_its_name(options: dict[str, object],
 @pytest.mark.parametrize("size", [(7, 7), (3, 9)])
 def test_the_smaller_of_two_unknown_sizes_survives(size: tuple[int, int], ratio: str, tmp_path: Path) -> None:
     x = Input((None, None, 3), name="x")
-    first = export_bytes(Model(x, layers.Resizing(*size, **{ratio: True}, name="resized")(x)), tmp_path)
+    options: dict[str, Any] = {ratio: True}
+    resized = layers.Resizing(*size, **options, name="resized")
+    first = export_bytes(Model(x, resized(x)), tmp_path)
     model, text = through_script(read(first, tmp_path), tmp_path)
     assert export_bytes(model, tmp_path) == first, text
     assert "minimum(x.shape[1], " in text

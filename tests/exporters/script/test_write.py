@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 def test_arrays_of_every_dtype_come_back(tmp_path: Path) -> None:
     import ml_dtypes
 
-    arrays = {name: np.arange(6).reshape(2, 3).astype(name) for name in [*DTYPES, "float64"]}
+    arrays: dict[str, Any] = {name: np.arange(6).reshape(2, 3).astype(name) for name in [*DTYPES, "float64"]}
     arrays["bfloat16"] = np.arange(6).astype(ml_dtypes.bfloat16)
     arrays |= {"empty": np.zeros((0, 3), np.float32), "scalar": np.array(3.5), "fortran": np.asfortranarray(np.eye(3))}
     write_safetensors(tmp_path / "a.safetensors", arrays)
@@ -90,7 +91,7 @@ def test_arrays_of_every_dtype_come_back(tmp_path: Path) -> None:
 def test_the_reader_of_others_reads_it(tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
-    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.arange(3, dtype=np.int64)}
+    arrays: dict[str, Any] = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.arange(3, dtype=np.int64)}
     write_safetensors(tmp_path / "a.safetensors", arrays)
     save_file(arrays, tmp_path / "b.safetensors", metadata={"format": "np"})
     for found in (load_file(tmp_path / "a.safetensors"), load_safetensors(tmp_path / "b.safetensors")):

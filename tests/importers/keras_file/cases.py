@@ -26,7 +26,7 @@ NOT_HDF5 = {"Solarization"} | {
 }
 
 
-def augmentations(*names: str) -> list[Callable[[], Any]]:
+def augmentations(*names: str) -> list[Callable[..., Any]]:
     return [lambda name=name: getattr(L, name)(**AUGMENTATION_OPTIONS.get(name, {})) for name in names]
 
 

@@ -44,7 +44,7 @@ def assert_same_numbers(model: Model, reference: Any, path: Path, time: int = 5)
     """The exported file gives Keras's outputs in onnxruntime."""
     feeds = make_feeds(reference, time=time)
     structure = getattr(reference, "_inputs_struct", None)
-    given = feeds if isinstance(structure, dict) else list(feeds.values())
+    given: Any = feeds if isinstance(structure, dict) else list(feeds.values())
     expected = reference(given if len(feeds) > 1 or isinstance(structure, dict) else given[0], training=False)
     flat = [expected[key] for key in sorted(expected)] if isinstance(expected, dict) else expected
     flat = list(flat) if isinstance(flat, list | tuple) else [flat]
@@ -55,9 +55,9 @@ def assert_same_numbers(model: Model, reference: Any, path: Path, time: int = 5)
     for name, wanted in zip(model.output_names, flat, strict=True):
         wanted = np.asarray(wanted).astype(np.float64)
         scale = max(1.0, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
-        given = computed[name].astype(np.float64)
-        assert given.shape == wanted.shape
-        np.testing.assert_allclose(given, wanted, rtol=0, atol=TOLERANCE[worst] * scale, err_msg=name)
+        ours = computed[name].astype(np.float64)
+        assert ours.shape == wanted.shape
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=TOLERANCE[worst] * scale, err_msg=name)
 
 
 def _run(model: Model, feeds: dict[str, Array], path: Path, has_kernels: bool) -> dict[str, Array]:

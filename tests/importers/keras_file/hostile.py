@@ -267,7 +267,7 @@ def lambda_layer(function: Any, **more: Any) -> Any:
     return model(INPUT, layer("Lambda", "d", {"function": function, "arguments": {}, **more}, tensor("x")))
 
 
-KERAS: dict[str, tuple[str, Callable[[], bytes]]] = {
+KERAS: dict[str, tuple[str, Callable[..., bytes]]] = {
     # Not what the name says
     "empty": ("not a .keras file", lambda: b""),
     "text": ("not a .keras file", lambda: b"hello" * 1000),
@@ -585,7 +585,7 @@ KERAS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "gzip_bomb": ("would unpack", lambda: archive(gzip_bomb_model(), weights(gzip_bomb))),
 }
 
-HDF5: dict[str, tuple[str, Callable[[], bytes]]] = {
+HDF5: dict[str, tuple[str, Callable[..., bytes]]] = {
     "h5_empty": ("cannot read", lambda: b""),
     "h5_text": ("cannot read", lambda: b"\x89HDF\r\n\x1a\n" + b"x" * 5000),
     **{f"h5_cut_at_{n}_of_8": ("", lambda n=n: whole()[: len(whole()) * n // 8]) for n in range(1, 8)},

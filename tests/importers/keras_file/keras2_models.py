@@ -27,7 +27,7 @@ def model(function: Builder) -> Builder:
     return function
 
 
-def chain(name: str, shape: tuple[Any, ...], *layers: Callable[[], Any], dtype: str = "float32") -> None:
+def chain(name: str, shape: tuple[Any, ...], *layers: Callable[..., Any], dtype: str = "float32") -> None:
     """Adds a functional model: one layer after the other."""
 
     def build() -> Any:
@@ -672,7 +672,7 @@ chain("random_fourier_features", (4,), P(L.experimental.RandomFourierFeatures, 3
 
 # Other precisions
 
-MIXED = {
+MIXED: dict[str, tuple[tuple[int, ...], Callable[..., Any] | None]] = {
     "dense": ((4,), P(L.Dense, 3, activation="hard_sigmoid")),
     "conv_2d": ((5, 5, 2), P(L.Conv2D, 3, 2)),
     "batch_normalization": ((4,), L.BatchNormalization),
@@ -687,10 +687,10 @@ MIXED = {
     "softmax": ((4,), L.Softmax),
     "multi_head_attention": ((4, 3), None),
 }
-for name, (shape, layer) in MIXED.items():
+for name, (given, make) in MIXED.items():
     dtype = "int32" if name in ("embedding", "category_encoding") else "float32"
-    if layer is not None:
-        chain(f"mixed_float16_{name}", shape, layer, dtype=dtype)
+    if make is not None:
+        chain(f"mixed_float16_{name}", given, make, dtype=dtype)
         MODELS[f"mixed_float16_{name}"] = with_policy("mixed_float16", MODELS[f"mixed_float16_{name}"])
 MODELS["mixed_float16_multi_head_attention"] = with_policy("mixed_float16", multi_head_attention)
 chain("mixed_float16_layer", (4,), P(L.Dense, 3, dtype="mixed_float16"), P(L.Dense, 2))

@@ -30,7 +30,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from keras2_models import MODELS, STAND_INS
+from keras2_models import MODELS, STAND_INS  # type: ignore[import-not-found]
 
 tf.get_logger().setLevel("ERROR")
 
@@ -174,7 +174,9 @@ def undated(archive: bytes) -> bytes:
 
 def packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
     """A `.npz` file, texts as NumPy's own."""
-    texts = {key: value.astype(str) if value.dtype.kind == "O" else value for key, value in arrays.items()}
+    texts: dict[str, Any] = {
+        key: value.astype(str) if value.dtype.kind == "O" else value for key, value in arrays.items()
+    }
     result = io.BytesIO()
     np.savez(result, **texts)
     return undated(result.getvalue())

@@ -72,14 +72,16 @@ def test_gates_of_a_config_that_does_not_name_them(
 ) -> None:
     columns = 8 if class_name == "LSTM" else 6
     model = load(class_name, {"units": 2}, version, (None, 3, 4), gates(columns))
-    assert model.layers[-1].recurrent_activation is expected
-    assert class_name == "LSTM" or not model.layers[-1].reset_after
+    layer: Any = model.layers[-1]
+    assert layer.recurrent_activation is expected
+    assert class_name == "LSTM" or not layer.reset_after
 
 
 def test_a_conv_lstm_that_names_no_gates(load: Callable[..., Model]) -> None:
     weights = {"kernel": np.ones((2, 1, 8)), "recurrent_kernel": np.ones((2, 2, 8)), "bias": np.ones(8)}
     model = load("ConvLSTM1D", {"filters": 2, "kernel_size": [2]}, shape=(None, 3, 4, 1), weights=weights)
-    assert model.layers[-1].recurrent_activation is activations.hard_sigmoid_of_keras_2
+    layer: Any = model.layers[-1]
+    assert layer.recurrent_activation is activations.hard_sigmoid_of_keras_2
 
 
 def test_an_activation_of_keras_3_is_one_of_the_users_own(load: Callable[..., Model]) -> None:

@@ -38,7 +38,7 @@ def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
 # What is not supported
 
 
-class OfAnotherKeras(keras.layers.Identity):  # type: ignore[misc]
+class OfAnotherKeras(keras.layers.Identity):
     """A layer that a newer Keras may bring."""
 
 
@@ -91,7 +91,7 @@ def test_lambda_with_a_function_of_keras(tmp_path: Path) -> None:
 
 
 @keras.saving.register_keras_serializable("mine")
-class Scale(keras.layers.Layer):  # type: ignore[misc]
+class Scale(keras.layers.Layer):
     def __init__(self, factor: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = factor
@@ -112,7 +112,7 @@ class OurScale(Layer):
         return x * self.factor
 
 
-@keras.saving.register_keras_serializable("mine")
+@keras.saving.register_keras_serializable("mine")  # type: ignore[untyped-decorator]
 def shifted(x: Any) -> Any:
     return x + 5
 

@@ -100,7 +100,7 @@ def random_model(seed: int) -> Any:
         choices = [keras.layers.Dense(3), shared[random.integers(3)], inner, keras.layers.Activation("tanh")]
         kind = random.integers(6)
         tensors.append(choices[kind](a) if kind < 4 else a + b if kind == 4 else keras.layers.Add()([a, b]))
-    count = min(len(tensors), random.integers(1, 4))
+    count = min(len(tensors), int(random.integers(1, 4)))
     reference = keras.Model(inputs, [tensors[i] for i in random.choice(len(tensors), count, replace=False)])
     randomize(reference, seed)
     return reference

@@ -13,7 +13,8 @@ from keras import ops
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.operations import MAX_COUNT, OPERATIONS, make_operation
+from kir.importers.keras_file.operations import OPERATIONS, make_operation
+from kir.support.limits import MAX_COUNT
 from tests.importers.keras_file.compare import assert_same_numbers
 
 # Operations on a float x (batch, 4, 6).

@@ -548,9 +548,8 @@ def last_of_torchscript(op_type: str) -> Callable[[Model], ModelProto]:
         state = torch_state(file, x, 1, 4)
         states = [state] * (2 if op_type == "LSTM" else 1)
         weights = [file.weight(array) for array in find_recurrent(model)[0]]
-        attributes: dict[str, Any] = {"GRU": {"linear_before_reset": 1}, "RNN": {"activations": ["Tanh"]}}.get(
-            op_type, {}
-        )
+        of_type: dict[str, dict[str, Any]] = {"GRU": {"linear_before_reset": 1}, "RNN": {"activations": ["Tanh"]}}
+        attributes = of_type.get(op_type, {})
         turned = file.node("Transpose", x, perm=[1, 0, 2])
         y = file.node_of(op_type, len(states) + 1, turned, *weights, "", *states, hidden_size=4, **attributes)[0]
         back = file.node("Transpose", file.node("Squeeze", y, file.constant(np.array([1]))), perm=[1, 0, 2])

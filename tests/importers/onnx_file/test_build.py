@@ -249,6 +249,7 @@ def test_subgraphs_read_from_outside() -> None:
     graph.check()
     (carried,) = (n for n in graph.order() if isinstance(n.op, Opaque))
     assert len(carried.inputs) == 3
+    assert isinstance(carried.op, Opaque)
     assert carried.op.captured == 2
     passes.run(graph, passes.pipeline(2), check=True)
     written = to_model_proto(graph)

@@ -38,7 +38,7 @@ def test_torch(kind: str, dynamo: bool, tmp_path: Path) -> None:
         installed("onnxscript")
     nn = torch.nn
 
-    class Last(nn.Module):  # type: ignore[misc, name-defined]
+    class Last(nn.Module):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.steps = nn.LSTM(6, 4, batch_first=True)
