@@ -688,19 +688,19 @@ def ops(as_json: bool) -> None:
     """List the operators of the graph, and whether they export."""
     from kir.exporters.onnx_file.ops import supported_ops
     from kir.ir.op import field_names, input_names
-    from kir.ops import all_ops
+    from kir.ops import group_by_op
 
     exported = supported_ops()
     rows: list[dict[str, Any]] = [
         {
-            "name": name,
-            "group": cls.__module__.rpartition(".")[2],
+            "name": cls.__name__,
+            "group": group,
             "inputs": list(input_names(cls)),
             "attributes": list(field_names(cls)),
             "exports": cls in exported,
             "summary": (cls.__doc__ or "").strip().splitlines()[0],
         }
-        for name, cls in all_ops().items()
+        for cls, group in sorted(group_by_op().items(), key=lambda item: item[0].__name__)
     ]
     if as_json:
         _print_json(rows)

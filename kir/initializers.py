@@ -22,8 +22,8 @@ from kir import config
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.types import as_dtype
 from kir.modeling.registry import Configurable, Registry
+from kir.ops.spectral import make_window
 from kir.support.arguments import boolean, choice, integers, number, ordered
-from kir.windows import make_window
 
 Array: TypeAlias = npt.NDArray[Any]
 Seed: TypeAlias = int | Mapping[str, Any] | None
@@ -108,7 +108,7 @@ class STFT(Initializer):
 
     Args:
         side: "real" or "imag".
-        window: a window's name, frame_length numbers, or None; see `kir.windows`.
+        window: a window's name, frame_length numbers, or None; see `kir.ops.spectral.make_window`.
         scaling: "density" or "spectrum", by the window's L2 or L1 norm, or None.
         periodic: whether a named window is one period.
 

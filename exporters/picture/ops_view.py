@@ -11,6 +11,7 @@ from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_link
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import input_names
 from kir.ir.structural import Constant, Input, Output
+from kir.ops import group_by_op
 
 # Constants up to this many elements show their numbers instead of their type.
 MAX_SHOWN_ELEMENTS = 4
@@ -44,7 +45,7 @@ def kind_of_op(node: Node) -> str:
         case Output():
             return "output"
         case _:
-            return type(node.op).__module__.rpartition(".")[2]
+            return group_by_op()[type(node.op)]
 
 
 def _box(node: Node, shown: frozenset[str], sources: Mapping[str, str]) -> Box:

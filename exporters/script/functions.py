@@ -13,6 +13,7 @@ from kir.ir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
 from kir.ir.graph import Node, Origin, Value
 from kir.ir.op import Op
 from kir.ir.structural import Constant
+from kir.ops import group_by_op
 from kir.support.naming import snake_case
 
 # Lists of more values are indexed and not unpacked.
@@ -220,8 +221,8 @@ class FunctionWriter:
         return call(self.script.helper("emit"), [self._op(node.op), *[self._text(value) for value in node.inputs]])
 
     def _op(self, op: Op) -> Piece:
-        package, _, module = type(op).__module__.rpartition(".")
-        self.script.use(package, module)
+        module = group_by_op()[type(op)]
+        self.script.use("kir.ops", module)
         keywords = [(name, self._attribute(value)) for name, value in op.attributes().items()]
         return call(f"{module}.{op.name}", keywords=keywords)
 

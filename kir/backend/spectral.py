@@ -11,7 +11,7 @@ from kir.errors import InvalidArgumentError
 from kir.ir.dims import product
 from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ops import spectral as ops
-from kir.windows import make_window
+from kir.ops.spectral import make_window
 
 __all__ = ["stft"]
 

@@ -42,7 +42,7 @@ class STFTSpectrogram(Layer):
         frame_step: how far frames are apart; half of the length if None.
         fft_length: the samples of a frame with the zeros behind it; the next power of two if None.
         window: a window's name, its numbers, or None.
-        periodic: see `kir.windows.make_window`.
+        periodic: see `kir.ops.spectral.make_window`.
         scaling: "density", "spectrum" or None.
         padding: "valid" or "same".
         expand_dims: (batch, frames, frequencies, channels) instead.

@@ -51,7 +51,7 @@ from kir.numerics.interpreter import Observer
 from kir.numerics.rounding_sizes import (
     COSTLY_SIZES,
     EXACT,
-    PLAIN_MODULES,
+    PLAIN,
     SIZES,
     epsilon,
     finfo,
@@ -226,7 +226,7 @@ class RandomRounding:
                 return self._move_result(op.activation, before, (op.activation.eval(*before),))
             if type(op) in COSTLY_SIZES:
                 return self._move_sized_once(node, op, inputs, outputs)
-            if type(op) in SIZES or type(op).__module__ in PLAIN_MODULES:
+            if type(op) in SIZES or type(op) in PLAIN:
                 return self._move_result(op, inputs, outputs)
             return self._move_unknown(node, inputs, outputs)
 

@@ -19,6 +19,7 @@ from kir.ops import (
     linear,
     nn,
     normalization,
+    ops_of,
     pooling,
     random,
     reduce,
@@ -358,8 +359,8 @@ SIZES: dict[type[Op], Callable[..., Array]] = {
 }
 
 
-# Here an operator without a size of its own is rounded as its result is.
-PLAIN_MODULES = frozenset(module.__name__ for module in (elementwise, shape, reduce, nn, random, sparse))
+# Of these groups, an operator without a size of its own is rounded as its result is.
+PLAIN = ops_of(elementwise, shape, reduce, nn, random, sparse)
 
 
 def is_float_array(array: Array) -> bool:

@@ -1,36 +1,71 @@
 """The operators, one frozen dataclass each: declaration, type rule and meaning in NumPy together."""
 
-from kir.ir import structural as structural
-from kir.ir.op import Op
-from kir.ops import attention as attention
-from kir.ops import convolution as convolution
-from kir.ops import elementwise as elementwise
-from kir.ops import linear as linear
-from kir.ops import lookup as lookup
-from kir.ops import nn as nn
-from kir.ops import normalization as normalization
-from kir.ops import opaque as opaque
-from kir.ops import pooling as pooling
-from kir.ops import random as random
-from kir.ops import recurrent as recurrent
-from kir.ops import reduce as reduce
-from kir.ops import resize as resize
-from kir.ops import shape as shape
-from kir.ops import sparse as sparse
-from kir.ops import spectral as spectral
+import inspect
+from types import ModuleType
 
-_GROUPS = (
-    *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),
-    *(reduce, resize, shape, sparse, spectral, structural),
+from kir.ir import structural
+from kir.ir.op import Op
+from kir.ops import (
+    attention,
+    convolution,
+    elementwise,
+    linear,
+    lookup,
+    nn,
+    normalization,
+    opaque,
+    pooling,
+    random,
+    recurrent,
+    reduce,
+    resize,
+    shape,
+    sparse,
+    spectral,
 )
+from kir.support.caching import cached
+
+# The exporters and importers of ONNX, the tests and `kir ops` call the groups by the same names.
+GROUPS = {
+    "attention": attention,
+    "convolution": convolution,
+    "elementwise": elementwise,
+    "linear": linear,
+    "lookup": lookup,
+    "nn": nn,
+    "normalization": normalization,
+    "opaque": opaque,
+    "pooling": pooling,
+    "random": random,
+    "recurrent": recurrent,
+    "reduce": reduce,
+    "resize": resize,
+    "shape": shape,
+    "sparse": sparse,
+    "spectral": spectral,
+    "structural": structural,
+}
+
+
+def ops_of(*groups: ModuleType) -> frozenset[type[Op]]:
+    """Return the operator classes that these groups define."""
+    return frozenset(
+        cls
+        for group in groups
+        for name, cls in vars(group).items()
+        if isinstance(cls, type)
+        and issubclass(cls, Op)
+        and inspect.getmodule(cls) is group
+        and not name.startswith("_")
+    )
+
+
+@cached
+def group_by_op() -> dict[type[Op], str]:
+    """Return the name of its group for each operator class."""
+    return {cls: name for name, group in GROUPS.items() for cls in ops_of(group)}
 
 
 def all_ops() -> dict[str, type[Op]]:
     """Return every operator class by name, in the order of the names."""
-    found = {
-        name: cls
-        for group in _GROUPS
-        for name, cls in vars(group).items()
-        if isinstance(cls, type) and issubclass(cls, Op) and cls is not Op and not name.startswith("_")
-    }
-    return dict(sorted(found.items()))
+    return dict(sorted((cls.__name__, cls) for cls in group_by_op()))

@@ -8,13 +8,13 @@ import numpy as np
 
 from kir.errors import ShapeError
 from kir.ir.dims import Dim, divide_exactly
-from kir.ir.op import Array, Op
+from kir.ir.op import Array
 from kir.ir.types import FLOATS, TensorType, agree_dim
-from kir.ops.elementwise import require_dtype, require_same_dtype, widen
+from kir.ops.precision import WideOp, require_dtype, require_same_dtype
 
 
 @dataclass(frozen=True)
-class Attention(Op):
+class Attention(WideOp):
     """``softmax(q · k * scale + bias) · v`` for each head: means of the values by how well their keys fit the query.
 
     q[batch, queries, heads · n], k[batch, keys, key_heads · n], v[batch, keys, key_heads · m] and, of their dtype,
@@ -63,19 +63,18 @@ class Attention(Op):
             if axis < 2 or size != 1:
                 agree_dim(size, wanted, f"{self} of scores {scores} and bias {bias}")
 
-    def eval(self, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:
+    def compute(self, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:
         query, key, value = (
-            widen(array).reshape(*array.shape[:2], heads, array.shape[2] // heads).swapaxes(1, 2)
+            array.reshape(*array.shape[:2], heads, array.shape[2] // heads).swapaxes(1, 2)
             for array, (_, heads) in zip((q, k, v), self._heads(), strict=True)
         )
         repeats = self.heads // self.key_heads
         key, value = (np.repeat(array, repeats, axis=1) for array in (key, value))
-        with np.errstate(all="ignore"):
-            scores = query @ key.swapaxes(2, 3) * query.dtype.type(self.scale)
-            if bias is not None:
-                scores = scores + widen(bias)
-            top = scores.max(axis=3, keepdims=True, initial=-np.inf)
-            weights = np.exp(scores - np.where(top == -np.inf, 0, top))
-            total = weights.sum(axis=3, keepdims=True)
-            means = weights / np.where(total == 0, 1, total) @ value
-        return means.swapaxes(1, 2).reshape(*q.shape[:2], -1).astype(q.dtype, copy=False)
+        scores = query @ key.swapaxes(2, 3) * query.dtype.type(self.scale)
+        if bias is not None:
+            scores = scores + bias
+        top = scores.max(axis=3, keepdims=True, initial=-np.inf)
+        weights = np.exp(scores - np.where(top == -np.inf, 0, top))
+        total = weights.sum(axis=3, keepdims=True)
+        means = weights / np.where(total == 0, 1, total) @ value
+        return means.swapaxes(1, 2).reshape(*q.shape[:2], -1)

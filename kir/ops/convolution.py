@@ -12,9 +12,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from kir.errors import ShapeError
 from kir.ir.dims import Dim, is_known
-from kir.ir.op import Array, Op
+from kir.ir.op import Array
 from kir.ir.types import FLOATS, Shape, TensorType, agree_dim, type_of
-from kir.ops.elementwise import require_dtype, require_same_dtype, widen
+from kir.ops.precision import WideOp, require_dtype, require_same_dtype
 from kir.ops.windows import (
     Padding,
     Window,
@@ -32,7 +32,7 @@ CACHED_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True)
-class _Convolution(Op):
+class _Convolution(WideOp):
     """What both convolutions of x[N, C, *spatial] share.
 
     Args:
@@ -98,16 +98,15 @@ class Conv(_Convolution):
         counts = count_windows(self, x, self.windows(sizes), self.padding)
         return x.with_shape((x.shape[0], self.agree_bias(units, kernel, bias), *counts))
 
-    def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    def compute(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         windows = self.windows(kernel.shape[2:])
         pads = explicit_padding(windows, x.shape[2:], self.padding)
         counts = count_windows(self, type_of(x), windows, self.padding)
         known = tuple(count for count in counts if is_known(count))
-        with np.errstate(over="ignore", invalid="ignore"):
-            result = _convolve(padded(widen(x), pads), widen(kernel), windows, known, self.groups)
-            if bias is not None:
-                result += widen(bias).reshape(-1, *[1] * len(windows))
-        return result.astype(x.dtype, copy=False)
+        result = _convolve(padded(x, pads), kernel, windows, known, self.groups)
+        if bias is not None:
+            result += bias.reshape(-1, *[1] * len(windows))
+        return result
 
 
 @dataclass(frozen=True)
@@ -136,20 +135,19 @@ class ConvTranspose(_Convolution):
         units = self.agree_bias(kernel.shape[1] * self.groups, kernel, bias)
         return x.with_shape((x.shape[0], units, *self._output_sizes(x, self.windows(sizes))))
 
-    def eval(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    def compute(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         windows = self.windows(kernel.shape[2:])
         rank = len(windows)
         sizes = [size for size in self._output_sizes(type_of(x), windows) if is_known(size)]
         before = self.padding[:rank]
         ends = [(n - 1) * w.stride + w.extent for n, w in zip(x.shape[2:], windows, strict=True)]
         room = [max(end, first + size) for end, first, size in zip(ends, before, sizes, strict=True)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = _scatter(widen(x), widen(kernel), windows, self.groups, room)
-            inner = tuple(slice(first, first + size) for first, size in zip(before, sizes, strict=True))
-            result = total[(slice(None), slice(None), *inner)]
-            if bias is not None:
-                result = result + widen(bias).reshape(-1, *[1] * rank)
-        return np.ascontiguousarray(result).astype(x.dtype, copy=False)
+        total = _scatter(x, kernel, windows, self.groups, room)
+        inner = tuple(slice(first, first + size) for first, size in zip(before, sizes, strict=True))
+        result = total[(slice(None), slice(None), *inner)]
+        if bias is not None:
+            result = result + bias.reshape(-1, *[1] * rank)
+        return np.ascontiguousarray(result)
 
     def _output_sizes(self, x: TensorType, windows: list[Window]) -> Shape:
         rank = len(windows)

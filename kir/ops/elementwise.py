@@ -1,16 +1,13 @@
 """Operators that compute each element of the result from the elements at the same place of their inputs.
 
-Members of a group share its base class, which holds the type rule and how precision is kept; each adds `compute`.
-Those without attributes inherit the dataclass of their base.
-
-`compute` may produce inf and nan as IEEE 754 says; NumPy's warnings about that are silenced around it.
+Members of a group share its base class, which holds the type rule; each adds `compute`, as `WideOp` says. Those
+without attributes inherit the dataclass of their base.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -20,54 +17,14 @@ import numpy as np
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, SIGNED_INTEGERS, DType, TensorType, broadcast_shapes, format_shape
-
-NUMBERS = FLOATS | INTEGERS
-BOOLS = frozenset({DType.BOOL})
-
-_HALF_PRECISION = frozenset({DType.FLOAT16.numpy, DType.BFLOAT16.numpy})
-
-
-def widen(x: Array) -> Array:
-    """A float16 or bfloat16 array as float32, to compute in and round once; any other array itself."""
-    return x.astype(np.float32) if x.dtype in _HALF_PRECISION else x
-
-
-def is_plain(*types: TensorType | None) -> bool:
-    """Whether NumPy's own functions give, on arrays of these types, arrays of the dtype that they are to have.
-
-    They would compute 16 bits in 16 bits, and of scalars they make numbers that are no arrays.
-    """
-    present = [type for type in types if type is not None]
-    return all(type.dtype.numpy not in _HALF_PRECISION for type in present) and any(type.rank for type in present)
-
-
-def require_dtype(op: Op, name: str, given: TensorType, accepted: frozenset[DType]) -> None:
-    """Refuses an input whose dtype the operator does not take.
-
-    Raises:
-        ShapeError: the message names the input and lists the dtypes that are taken.
-    """
-    if given.dtype not in accepted:
-        known = ", ".join(dtype.value for dtype in DType if dtype in accepted)
-        raise ShapeError(f"{op} received {name} of type {given}; expected a dtype of {known}: cast it first")
-
-
-def require_same_dtype(op: Op, **inputs: TensorType) -> None:
-    """Refuses inputs of different dtypes.
-
-    Raises:
-        ShapeError: the message names all the inputs.
-    """
-    if len({given.dtype for given in inputs.values()}) > 1:
-        listed = ", ".join(f"{name} of type {given}" for name, given in inputs.items())
-        raise ShapeError(f"{op} received {listed}; expected one dtype: cast one of them first")
-
+from kir.ops.error_function import erf
+from kir.ops.precision import BOOLS, NUMBERS, WideOp, require_dtype, require_same_dtype
 
 # One input, same shape
 
 
 @dataclass(frozen=True)
-class _Unary(Op):
+class _Unary(WideOp):
     """One input `x`; the result has its type."""
 
     accepted: ClassVar[frozenset[DType]] = FLOATS
@@ -76,185 +33,105 @@ class _Unary(Op):
         require_dtype(self, "x", x, self.accepted)
         return x
 
-    def eval(self, x: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(self.compute(widen(x))).astype(x.dtype, copy=False)
 
-    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
-        return self.compute if is_plain(*types) else self.eval
-
-    @abstractmethod
-    def compute(self, x: Array) -> Array:
-        """The result for an array of 32 bits or more, in its dtype."""
-
-
-class Abs(_Unary):
+class Abs(_Unary, compute=np.abs):
     """The absolute value. Of the lowest integer: itself. ONNX: Abs since opset 13."""
 
     accepted = NUMBERS
 
-    def compute(self, x: Array) -> Array:
-        return np.abs(x)
 
-
-class Neg(_Unary):
+class Neg(_Unary, compute=np.negative):
     """``-x``. ONNX: Neg since opset 13."""
 
     accepted = FLOATS | SIGNED_INTEGERS
 
-    def compute(self, x: Array) -> Array:
-        return np.negative(x)
 
-
-class Sign(_Unary):
+class Sign(_Unary, compute=np.sign):
     """-1, 0 or 1; nan of nan. ONNX: Sign since opset 13."""
 
     accepted = NUMBERS
 
-    def compute(self, x: Array) -> Array:
-        return np.sign(x)
 
-
-class Sqrt(_Unary):
+class Sqrt(_Unary, compute=np.sqrt):
     """The square root; nan below 0. ONNX: Sqrt since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return np.sqrt(x)
 
-
-class Exp(_Unary):
+class Exp(_Unary, compute=np.exp):
     """The exponential. ONNX: Exp since opset 13. Keras: `activations.exponential`."""
 
-    def compute(self, x: Array) -> Array:
-        return np.exp(x)
 
-
-class Log(_Unary):
+class Log(_Unary, compute=np.log):
     """The natural logarithm; -inf of 0, nan below. ONNX: Log since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return np.log(x)
 
-
-class Sin(_Unary):
+class Sin(_Unary, compute=np.sin):
     """The sine. ONNX: Sin since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.sin(x)
 
-
-class Cos(_Unary):
+class Cos(_Unary, compute=np.cos):
     """The cosine. ONNX: Cos since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.cos(x)
 
-
-class Tan(_Unary):
+class Tan(_Unary, compute=np.tan):
     """The tangent. ONNX: Tan since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.tan(x)
 
-
-class Asin(_Unary):
+class Asin(_Unary, compute=np.arcsin):
     """The inverse sine; nan outside [-1, 1]. ONNX: Asin since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arcsin(x)
 
-
-class Acos(_Unary):
+class Acos(_Unary, compute=np.arccos):
     """The inverse cosine; nan outside [-1, 1]. ONNX: Acos since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arccos(x)
 
-
-class Atan(_Unary):
+class Atan(_Unary, compute=np.arctan):
     """The inverse tangent. ONNX: Atan since opset 7."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arctan(x)
 
-
-class Sinh(_Unary):
+class Sinh(_Unary, compute=np.sinh):
     """The hyperbolic sine. ONNX: Sinh since opset 9."""
 
-    def compute(self, x: Array) -> Array:
-        return np.sinh(x)
 
-
-class Cosh(_Unary):
+class Cosh(_Unary, compute=np.cosh):
     """The hyperbolic cosine. ONNX: Cosh since opset 9."""
 
-    def compute(self, x: Array) -> Array:
-        return np.cosh(x)
 
-
-class Asinh(_Unary):
+class Asinh(_Unary, compute=np.arcsinh):
     """The inverse hyperbolic sine. ONNX: Asinh since opset 9."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arcsinh(x)
 
-
-class Acosh(_Unary):
+class Acosh(_Unary, compute=np.arccosh):
     """The inverse hyperbolic cosine; nan below 1. ONNX: Acosh since opset 9."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arccosh(x)
 
-
-class Atanh(_Unary):
+class Atanh(_Unary, compute=np.arctanh):
     """The inverse hyperbolic tangent; nan outside [-1, 1]. ONNX: Atanh since opset 9."""
 
-    def compute(self, x: Array) -> Array:
-        return np.arctanh(x)
 
-
-class Erf(_Unary):
+class Erf(_Unary, compute=erf):
     """The Gauss error function. ONNX: Erf since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return erf(x)
 
-
-class Floor(_Unary):
+class Floor(_Unary, compute=np.floor):
     """The largest whole number not above. ONNX: Floor since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return np.floor(x)
 
-
-class Ceil(_Unary):
+class Ceil(_Unary, compute=np.ceil):
     """The smallest whole number not below. ONNX: Ceil since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return np.ceil(x)
 
-
-class Round(_Unary):
+class Round(_Unary, compute=np.rint):
     """The nearest whole number; of two, the even one. ONNX: Round since opset 11."""
 
-    def compute(self, x: Array) -> Array:
-        return np.rint(x)
 
-
-class Reciprocal(_Unary):
+class Reciprocal(_Unary, compute=np.reciprocal):
     """``1 / x``. ONNX: Reciprocal since opset 13."""
 
-    def compute(self, x: Array) -> Array:
-        return np.reciprocal(x)
 
-
-class Not(_Unary):
+class Not(_Unary, compute=np.logical_not):
     """Logical negation. ONNX: Not since opset 1."""
 
     accepted = BOOLS
-
-    def compute(self, x: Array) -> Array:
-        return np.logical_not(x)
 
 
 # One input, activations
@@ -264,11 +141,8 @@ class _Activation(_Unary):
     """A float function that layers use as an activation."""
 
 
-class Tanh(_Activation):
+class Tanh(_Activation, compute=np.tanh):
     """The hyperbolic tangent. ONNX: Tanh since opset 13."""
-
-    def compute(self, x: Array) -> Array:
-        return np.tanh(x)
 
 
 class Sigmoid(_Activation):
@@ -292,7 +166,7 @@ class Relu(_Activation):
 
 @cache
 def _scalar(number: int, dtype: np.dtype[Any]) -> Array:
-    """A number that NumPy need not convert, as it would one of Python on every call."""
+    """Return a number as an array, which NumPy need not convert on every call as it would a number of Python."""
     return np.array(number, dtype)
 
 
@@ -428,22 +302,13 @@ class _Test(_Unary):
     def infer(self, x: TensorType) -> TensorType:
         return super().infer(x).with_dtype(DType.BOOL)
 
-    def eval(self, x: Array) -> Array:
-        return np.asarray(self.compute(widen(x)))
+
+class IsNaN(_Test, compute=np.isnan):
+    """The test for nan. ONNX: IsNaN since opset 13."""
 
 
-class IsNaN(_Test):
-    """Whether the element is nan. ONNX: IsNaN since opset 13."""
-
-    def compute(self, x: Array) -> Array:
-        return np.isnan(x)
-
-
-class IsInf(_Test):
-    """Whether the element is inf or -inf. ONNX: IsInf since opset 10."""
-
-    def compute(self, x: Array) -> Array:
-        return np.isinf(x)
+class IsInf(_Test, compute=np.isinf):
+    """The test for inf and -inf. ONNX: IsInf since opset 10."""
 
 
 @dataclass(frozen=True)
@@ -462,7 +327,7 @@ class Cast(_Unary):
             raise ShapeError(f"{self} was given for {x}; expected a number or bool to cast to")
         return super().infer(x).with_dtype(self.dtype)
 
-    def eval(self, x: Array) -> Array:
+    def eval(self, x: Array, *others: Array | None) -> Array:
         with np.errstate(all="ignore"):
             return self.compute(x)
 
@@ -477,7 +342,7 @@ class Cast(_Unary):
 
 
 @dataclass(frozen=True)
-class _Binary(Op):
+class _Binary(WideOp):
     """Two inputs of one dtype that broadcast; the result has that dtype."""
 
     accepted: ClassVar[frozenset[DType]] = NUMBERS
@@ -487,37 +352,17 @@ class _Binary(Op):
         require_dtype(self, "a", a, self.accepted)
         return a.with_shape(broadcast_shapes(a.shape, b.shape))
 
-    def eval(self, a: Array, b: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(self.compute(widen(a), widen(b))).astype(a.dtype, copy=False)
 
-    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
-        return self.compute if is_plain(*types) else self.eval
-
-    @abstractmethod
-    def compute(self, a: Array, b: Array) -> Array:
-        """The result for arrays of 32 bits or more, in their dtype."""
-
-
-class Add(_Binary):
+class Add(_Binary, compute=np.add):
     """``a + b``; integers wrap around. ONNX: Add since opset 14."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.add(a, b)
 
-
-class Sub(_Binary):
+class Sub(_Binary, compute=np.subtract):
     """``a - b``; integers wrap around. ONNX: Sub since opset 14."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.subtract(a, b)
 
-
-class Mul(_Binary):
+class Mul(_Binary, compute=np.multiply):
     """``a * b``; integers wrap around. ONNX: Mul since opset 14."""
-
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.multiply(a, b)
 
 
 class Div(_Binary):
@@ -562,18 +407,12 @@ class Mod(_Binary):
         return np.fmod(a, b) if self.fmod else np.remainder(a, b)
 
 
-class Maximum(_Binary):
+class Maximum(_Binary, compute=np.maximum):
     """The larger one; nan if one is nan. ONNX: Max since opset 13."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.maximum(a, b)
 
-
-class Minimum(_Binary):
+class Minimum(_Binary, compute=np.minimum):
     """The smaller one; nan if one is nan. ONNX: Min since opset 13."""
-
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.minimum(a, b)
 
 
 class _Logic(_Binary):
@@ -582,25 +421,16 @@ class _Logic(_Binary):
     accepted = BOOLS
 
 
-class And(_Logic):
+class And(_Logic, compute=np.logical_and):
     """Logical and. ONNX: And since opset 7."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.logical_and(a, b)
 
-
-class Or(_Logic):
+class Or(_Logic, compute=np.logical_or):
     """Logical or. ONNX: Or since opset 7."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.logical_or(a, b)
 
-
-class Xor(_Logic):
+class Xor(_Logic, compute=np.logical_xor):
     """Logical exclusive or. ONNX: Xor since opset 7."""
-
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.logical_xor(a, b)
 
 
 class _Comparison(_Binary):
@@ -609,53 +439,34 @@ class _Comparison(_Binary):
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         return super().infer(a, b).with_dtype(DType.BOOL)
 
-    def eval(self, a: Array, b: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(self.compute(widen(a), widen(b)))
 
-
-class Equal(_Comparison):
+class Equal(_Comparison, compute=np.equal):
     """``a == b``, for booleans too. ONNX: Equal since opset 13."""
 
     accepted = NUMBERS | BOOLS
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.equal(a, b)
 
-
-class Less(_Comparison):
+class Less(_Comparison, compute=np.less):
     """``a < b``. ONNX: Less since opset 13."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.less(a, b)
 
-
-class LessOrEqual(_Comparison):
+class LessOrEqual(_Comparison, compute=np.less_equal):
     """``a <= b``. ONNX: LessOrEqual since opset 16."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.less_equal(a, b)
 
-
-class Greater(_Comparison):
+class Greater(_Comparison, compute=np.greater):
     """``a > b``. ONNX: Greater since opset 13."""
 
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.greater(a, b)
 
-
-class GreaterOrEqual(_Comparison):
+class GreaterOrEqual(_Comparison, compute=np.greater_equal):
     """``a >= b``. ONNX: GreaterOrEqual since opset 16."""
-
-    def compute(self, a: Array, b: Array) -> Array:
-        return np.greater_equal(a, b)
 
 
 # More inputs
 
 
 @dataclass(frozen=True)
-class PRelu(Op):
+class PRelu(WideOp):
     """`x` from 0 on, ``slope * x`` below; `slope` broadcasts to the shape of `x`. ONNX: PRelu since opset 16."""
 
     def infer(self, x: TensorType, slope: TensorType) -> TensorType:
@@ -668,10 +479,8 @@ class PRelu(Op):
             )
         return x
 
-    def eval(self, x: Array, slope: Array) -> Array:
-        with np.errstate(all="ignore"):
-            wide = widen(x)
-            return np.where(wide >= 0, wide, wide * widen(slope)).astype(x.dtype, copy=False)
+    def compute(self, x: Array, slope: Array) -> Array:
+        return np.where(x >= 0, x, x * slope)
 
 
 @dataclass(frozen=True)
@@ -691,7 +500,7 @@ class Where(Op):
 
 
 @dataclass(frozen=True)
-class Clip(Op):
+class Clip(WideOp):
     """`x`, but at least `minimum` and at most `maximum`, both scalars; if they contradict, the maximum holds.
 
     An absent bound does not bound: inf stays inf, where ONNX's default, the largest finite number, would replace it.
@@ -705,28 +514,18 @@ class Clip(Op):
                 raise ShapeError(f"{self} received {name} of type {bound}; expected a scalar {x.dtype}[]")
         return x
 
-    def eval(self, x: Array, minimum: Array | None = None, maximum: Array | None = None) -> Array:
-        result = widen(x)
-        if minimum is not None:
-            result = np.maximum(result, widen(minimum))
-        if maximum is not None:
-            result = np.minimum(result, widen(maximum))
-        return np.asarray(result).astype(x.dtype, copy=False)
+    def compute(self, x: Array, minimum: Array | None = None, maximum: Array | None = None) -> Array:
+        result = x if minimum is None else np.maximum(x, minimum)
+        return result if maximum is None else np.minimum(result, maximum)
 
 
 # Named sets
 
 
 def _members(base: type[Op]) -> frozenset[type[Op]]:
-    """The public classes below `base`, at any depth."""
-    found: set[type[Op]] = set()
-    pending = [base]
-    while pending:
-        cls = pending.pop()
-        pending.extend(cls.__subclasses__())
-        if not cls.__name__.startswith("_"):
-            found.add(cls)
-    return frozenset(found)
+    """Return the operators below `base`: the classes that have no subclasses themselves."""
+    below = base.__subclasses__()
+    return frozenset[type[Op]]().union(*map(_members, below)) if below else frozenset({base})
 
 
 # One input `x`, and a result of its shape.
@@ -741,117 +540,3 @@ COMMUTATIVE: frozenset[type[Op]] = frozenset({Add, Mul, Maximum, Minimum, And, O
 ELEMENTWISE: frozenset[type[Op]] = UNARY | BINARY | {PRelu, Where, Clip}
 # What a Dense may fuse: one float input, a result of its type.
 ACTIVATIONS: frozenset[type[Op]] = _members(_Activation) | {Exp}
-
-
-# The error function
-
-# The rational approximations of W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics
-# of Computation 23 (1969), with the coefficients of his CALERF in SPECFUN; from the highest power down. Their relative
-# errors are below the rounding of float64.
-_ERF_NEAR = (
-    (
-        1.85777706184603153e-1,
-        3.16112374387056560e0,
-        1.13864154151050156e2,
-        3.77485237685302021e2,
-        3.20937758913846947e3,
-    ),
-    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
-)
-_ERFC_MIDDLE = (
-    (
-        2.15311535474403846e-8,
-        5.64188496988670089e-1,
-        8.88314979438837594e0,
-        6.61191906371416295e1,
-        2.98635138197400131e2,
-        8.81952221241769090e2,
-        1.71204761263407058e3,
-        2.05107837782607147e3,
-        1.23033935479799725e3,
-    ),
-    (
-        1.0,
-        1.57449261107098347e1,
-        1.17693950891312499e2,
-        5.37181101862009858e2,
-        1.62138957456669019e3,
-        3.29079923573345963e3,
-        4.36261909014324716e3,
-        3.43936767414372164e3,
-        1.23033935480374942e3,
-    ),
-)
-_ERFC_FAR = (
-    (
-        1.63153871373020978e-2,
-        3.05326634961232344e-1,
-        3.60344899949804439e-1,
-        1.25781726111229246e-1,
-        1.60837851487422766e-2,
-        6.58749161529837803e-4,
-    ),
-    (
-        1.0,
-        2.56852019228982242e0,
-        1.87295284992346725e0,
-        5.27905102951428412e-1,
-        6.05183413124413191e-2,
-        2.33520497626869185e-3,
-    ),
-)
-_NEAR_END = 0.46875
-_MIDDLE_END = 4.0
-_ERF_ELEMENTS = 1 << 13
-_ONE_FROM = 6.0  # erfc(6) is 2e-17, below half the spacing of float64 at 1
-
-
-def erf(x: Array) -> Array:
-    """The Gauss error function of a float32 or float64 array, in its dtype.
-
-    It is computed in float64, with a relative error below 1e-15: the formulas lose 2 bits of whatever they are given;
-    and a part at a time, whose many intermediate results stay in the cache.
-    """
-    if x.size <= _ERF_ELEMENTS:
-        return _erf_part(x)
-    elements = x.reshape(-1)
-    result = np.empty_like(elements)
-    for start in range(0, x.size, _ERF_ELEMENTS):
-        part = slice(start, start + _ERF_ELEMENTS)
-        result[part] = _erf_part(elements[part])
-    return result.reshape(x.shape)
-
-
-def _erf_part(x: Array) -> Array:
-    size = np.array(np.minimum(np.abs(x), _ONE_FROM), dtype=np.float64)
-    near, far = size <= _NEAR_END, size > _MIDDLE_END
-    middle = (size > _NEAR_END) & ~far
-    result = size.copy()  # what is in no range is nan and stays so
-    result[near] = _erf_near(size[near])
-    result[middle] = _erf_middle(size[middle])
-    result[far] = _erf_far(size[far])
-    return np.copysign(result, x).astype(x.dtype, copy=False)
-
-
-def _erf_near(x: Array) -> Array:
-    return x * _rational(_ERF_NEAR, x * x)
-
-
-def _erf_middle(x: Array) -> Array:
-    return 1 - np.exp(-x * x) * _rational(_ERFC_MIDDLE, x)
-
-
-def _erf_far(x: Array) -> Array:
-    square = 1 / (x * x)
-    return 1 - np.exp(-x * x) / x * (1 / math.sqrt(math.pi) - square * _rational(_ERFC_FAR, square))
-
-
-def _rational(coefficients: tuple[Sequence[float], Sequence[float]], x: Array) -> Array:
-    """The quotient of two polynomials of one degree, whose values are computed side by side."""
-    first, *others = np.array(coefficients).T[..., None]
-    values = np.empty((2, len(x)))
-    values[...] = first
-    for pair in others:
-        values *= x
-        values += pair
-    return values[0] / values[1]

@@ -14,8 +14,9 @@ from kir.errors import ShapeError
 from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, Shape, TensorType, agree_dim, broadcast_shapes
-from kir.ops.elementwise import ACTIVATIONS, is_plain, require_dtype, require_same_dtype, widen
+from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.precision import WideOp, is_plain, require_dtype, require_same_dtype, widen
 
 MULTIPLIED_DTYPES = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # what ONNX's MatMul takes
 
@@ -81,7 +82,7 @@ def _affine(x: Array, kernel: Array, bias: Array | None = None) -> Array:
 
 
 @dataclass(frozen=True)
-class MatMul(Op):
+class MatMul(WideOp, compute=np.matmul):
     """The matrix product with NumPy's rules: ranks of 1 are promoted, leading axes broadcast.
 
     ONNX: MatMul since opset 13.
@@ -96,17 +97,13 @@ class MatMul(Op):
         rows, columns = a.shape[-2:-1], b.shape[-1:] if b.rank > 1 else ()
         return a.with_shape((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *rows, *columns))
 
-    def eval(self, a: Array, b: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(np.matmul(widen(a), widen(b))).astype(a.dtype, copy=False)
-
     def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
         # Two vectors give a scalar.
-        return np.matmul if all(type and type.rank > 1 for type in types) and is_plain(*types) else self.eval
+        return super().prepare(*types) if all(type and type.rank > 1 for type in types) else self.eval
 
 
 @dataclass(frozen=True)
-class Einsum(Op):
+class Einsum(WideOp):
     """Einstein's summation over named axes: ``Einsum("bij,bjk->bik")``. Letters, one ellipsis per term, blanks.
 
     Axes of one letter have equal sizes (a 1 does not stretch); the axes of ellipses broadcast. Without an arrow the
@@ -132,10 +129,8 @@ class Einsum(Op):
             shape += stretched if letter == ELLIPSIS else [sizes[letter]]
         return operands[0].with_shape(shape)
 
-    def eval(self, *operands: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            result = np.einsum(self.equation, *map(widen, operands), optimize=True)
-        return np.asarray(result).astype(operands[0].dtype)
+    def compute(self, *operands: Array) -> Array:
+        return np.asarray(np.einsum(self.equation, *operands, optimize=True))
 
     def _match(self, term: str, operand: TensorType, sizes: dict[str, Dim]) -> Shape:
         """Records the size of each letter; the sizes under the ellipsis are returned."""

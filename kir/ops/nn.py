@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.ir.op import Array, Op
+from kir.ir.op import Array
 from kir.ir.types import FLOATS, TensorType
-from kir.ops.elementwise import is_plain, require_dtype, widen
+from kir.ops.precision import WideOp, require_dtype
 
 
 @dataclass(frozen=True)
-class _Normalization(Op):
+class _Normalization(WideOp):
     """One float input `x`, of rank 1 or more; the result has its type."""
 
     axis: int
@@ -28,22 +25,9 @@ class _Normalization(Op):
             raise ShapeError(f"{self} received {x} of rank {x.rank}; expected {expected}")
         return x
 
-    def eval(self, x: Array) -> Array:
-        wide = widen(x)
-        with np.errstate(all="ignore"):
-            return self.compute(wide).astype(x.dtype, copy=False)
-
-    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
-        return self.compute if is_plain(*types) else self.eval
-
     def shift(self, x: Array) -> Array:
-        """`x` minus its largest element along the axis."""
-        # The largest exponential is then 1: none overflows, and their sum is no less than 1.
+        # By the largest element: its exponential is then 1, so that none overflows, and their sum is no less than 1.
         return x - np.maximum.reduce(x, axis=self.axis, keepdims=True, initial=-np.inf)
-
-    @abstractmethod
-    def compute(self, x: Array) -> Array:
-        """The result for an array of 32 bits or more."""
 
 
 class Softmax(_Normalization):

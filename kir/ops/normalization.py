@@ -13,11 +13,11 @@ import numpy as np
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, TensorType, agree_dim
-from kir.ops.elementwise import require_dtype, require_same_dtype, widen
+from kir.ops.precision import WideOp, require_dtype, require_same_dtype
 
 
 @dataclass(frozen=True)
-class BatchNormalization(Op):
+class BatchNormalization(WideOp):
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias`` along axis 1, with statistics that are given.
 
     x[n, c, ...], and scale[c], bias[c], mean[c] and variance[c] of its dtype.
@@ -35,18 +35,13 @@ class BatchNormalization(Op):
         _require_vectors(self, 1, x, scale=scale, bias=bias, mean=mean, variance=variance)
         return x
 
-    def eval(self, x: Array, scale: Array, bias: Array, mean: Array, variance: Array) -> Array:
-        column = (-1, *(1,) * (x.ndim - 2))
-        wide_scale, wide_bias, wide_mean, wide_variance = (
-            widen(vector).reshape(column) for vector in (scale, bias, mean, variance)
-        )
-        with np.errstate(all="ignore"):
-            factor = wide_scale / np.sqrt(wide_variance + x.dtype.type(self.epsilon))
-            return np.asarray((widen(x) - wide_mean) * factor + wide_bias).astype(x.dtype, copy=False)
+    def compute(self, x: Array, *vectors: Array) -> Array:
+        scale, bias, mean, variance = (_column(vector, x) for vector in vectors)
+        return (x - mean) * (scale / np.sqrt(variance + x.dtype.type(self.epsilon))) + bias
 
 
 @dataclass(frozen=True)
-class LayerNormalization(Op):
+class LayerNormalization(WideOp):
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with the statistics of the axes from `axis` on.
 
     x[..., s...], and scale[s...] and bias[s...] of its dtype. The variance is divided by the number of elements.
@@ -70,16 +65,13 @@ class LayerNormalization(Op):
                 agree_dim(size, wanted, f"{self} of x {x} and {name} {weight}")
         return x
 
-    def eval(self, x: Array, scale: Array, bias: Array | None = None) -> Array:
-        with np.errstate(all="ignore"):
-            result = _standardize(widen(x), tuple(range(self.axis, x.ndim)), self.epsilon) * widen(scale)
-            if bias is not None:
-                result = result + widen(bias)
-        return np.asarray(result).astype(x.dtype, copy=False)
+    def compute(self, x: Array, scale: Array, bias: Array | None = None) -> Array:
+        result = _standardize(x, tuple(range(self.axis, x.ndim)), self.epsilon) * scale
+        return result if bias is None else result + bias
 
 
 @dataclass(frozen=True)
-class InstanceNormalization(Op):
+class InstanceNormalization(WideOp):
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with the statistics of all axes but the first two.
 
     x[n, c, ...] with one axis or more behind the channels, scale[c] and bias[c] of its dtype. The variance is divided
@@ -96,12 +88,13 @@ class InstanceNormalization(Op):
         _require_vectors(self, 1, x, scale=scale, bias=bias)
         return x
 
-    def eval(self, x: Array, scale: Array, bias: Array) -> Array:
-        column = (-1, *(1,) * (x.ndim - 2))
-        with np.errstate(all="ignore"):
-            result = _standardize(widen(x), tuple(range(2, x.ndim)), self.epsilon)
-            result = result * widen(scale).reshape(column) + widen(bias).reshape(column)
-        return np.asarray(result).astype(x.dtype, copy=False)
+    def compute(self, x: Array, scale: Array, bias: Array) -> Array:
+        return _standardize(x, tuple(range(2, x.ndim)), self.epsilon) * _column(scale, x) + _column(bias, x)
+
+
+def _column(vector: Array, x: Array) -> Array:
+    """Return one number for each channel in a shape that broadcasts to x[n, c, ...]."""
+    return vector.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:

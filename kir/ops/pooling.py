@@ -11,7 +11,7 @@ import numpy as np
 from kir.ir.dims import is_known
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, TensorType, as_dtype, type_of
-from kir.ops.elementwise import require_dtype, widen
+from kir.ops.precision import WideOp, require_dtype
 from kir.ops.windows import (
     Padding,
     Window,
@@ -96,7 +96,7 @@ class MaxPool(_Pool):
 
 
 @dataclass(frozen=True)
-class AveragePool(_Pool):
+class AveragePool(WideOp, _Pool):
     """The mean of each window: of its elements in x or, if `count_include_pad`, in x and the padding, which is zero.
 
     ONNX: AveragePool since opset 11, with dilations since 19; "same" is SAME_UPPER. Keras: `ops.average_pool`.
@@ -108,25 +108,22 @@ class AveragePool(_Pool):
         require_dtype(self, "x", x, FLOATS)
         return self.infer_shape(x)
 
-    def eval(self, x: Array) -> Array:
+    def compute(self, x: Array) -> Array:
         counts = self.counts(x)
-        source = padded(widen(x), self.reach(x, counts))
-        result = np.zeros((*x.shape[:2], *counts), source.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _, places in offsets(self.windows(), counts):
-                result += source[(..., *places)]
-            result /= self.divisors(x, counts)
-        return result.astype(x.dtype, copy=False)
+        source = padded(x, self.reach(x, counts))
+        result = np.zeros((*x.shape[:2], *counts), x.dtype)
+        for _, places in offsets(self.windows(), counts):
+            result += source[(..., *places)]
+        return np.divide(result, self.divisors(x, counts), out=result)
 
     def divisors(self, x: Array, counts: tuple[int, ...]) -> Any:
         """How many elements each window has, as an array of the spatial axes; one number if all have as many."""
         windows = self.windows()
         pads = explicit_padding(windows, x.shape[2:], self.padding)
-        total = np.ones((), widen(x[:0]).dtype)
+        total = np.ones((), x.dtype)
         for w, count, size, (before, after) in zip(windows, counts, x.shape[2:], pads, strict=True):
             first, end = (0, before + size + after) if self.count_include_pad else (before, before + size)
             places = np.arange(count)[:, None] * w.stride + np.arange(w.size) * w.dilation
             total = total[..., None] * ((places >= first) & (places < end)).sum(axis=1).astype(total.dtype)
-        return (
-            total if (total != math.prod(self.kernel_shape)).any() else total.dtype.type(math.prod(self.kernel_shape))
-        )
+        largest = math.prod(self.kernel_shape)
+        return total if (total != largest).any() else total.dtype.type(largest)

@@ -10,7 +10,7 @@ import numpy as np
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, Shape, TensorType, broadcast_shapes, format_shape
-from kir.ops.elementwise import require_dtype, widen
+from kir.ops.precision import require_dtype, widen
 
 SCALAR_BOOL = TensorType(DType.BOOL, ())
 

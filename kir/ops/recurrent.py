@@ -25,19 +25,8 @@ import numpy as np
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, TensorType, agree_dim
-from kir.ops.elementwise import (
-    Elu,
-    HardSigmoid,
-    LeakyRelu,
-    Relu,
-    Sigmoid,
-    Softplus,
-    Softsign,
-    Tanh,
-    ThresholdedRelu,
-    require_dtype,
-    widen,
-)
+from kir.ops.elementwise import Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, Tanh, ThresholdedRelu
+from kir.ops.precision import require_dtype, widen
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,14 +16,14 @@ from kir.errors import ShapeError
 from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, TensorType
-from kir.ops.elementwise import NUMBERS, is_plain, require_dtype, widen
+from kir.ops.precision import NUMBERS, WideOp, require_dtype
 
 SUMMABLE = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # the element types of ONNX's ReduceSum
 ORDERED = SUMMABLE | {DType.INT8, DType.UINT8}  # those of ONNX's ReduceMax
 
 
 @dataclass(frozen=True)
-class _Reduce(Op):
+class _Reduce(WideOp):
     """One input `x`; `axes` become 1 or, without `keepdims`, vanish. The result has the dtype of `x`.
 
     At least one axis is reduced, unless `x` is a scalar.
@@ -42,20 +41,13 @@ class _Reduce(Op):
             raise ShapeError(f"{self} received {x}; expected at least one axis")
         return x.with_shape(_reduced_shape(x, self.axes, self.keepdims))
 
-    def eval(self, x: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return self._reduce(widen(x)).astype(x.dtype, copy=False)
-
-    def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
-        return self._reduce if is_plain(*types) else self.eval
-
-    def _reduce(self, x: Array) -> Array:
-        result = np.asarray(self.compute(x))
+    def compute(self, x: Array) -> Array:
+        result = np.asarray(self.reduce(x))
         return result if self.keepdims else result.squeeze(self.axes)
 
     @abstractmethod
-    def compute(self, x: Array) -> Array:
-        """The result for an array of 32 bits or more, with every reduced axis kept as 1."""
+    def reduce(self, x: Array) -> Array:
+        """Return the result for an array of 32 bits or more, with every reduced axis kept as 1."""
 
     def _sum(self, x: Array) -> Array:
         return np.add.reduce(x, axis=self.axes, keepdims=True, dtype=x.dtype)
@@ -64,7 +56,7 @@ class _Reduce(Op):
 class ReduceSum(_Reduce):
     """The sum; 0 of nothing. Integers wrap around. ONNX: ReduceSum since opset 13."""
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return self._sum(x)
 
 
@@ -73,7 +65,7 @@ class ReduceMean(_Reduce):
 
     accepted = FLOATS
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return self._sum(x) / math.prod(x.shape[axis] for axis in self.axes)
 
 
@@ -85,7 +77,7 @@ class ReduceMax(_Reduce):
 
     accepted = ORDERED
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return np.maximum.reduce(x, axis=self.axes, keepdims=True, initial=_lowest(x.dtype))
 
 
@@ -97,21 +89,21 @@ class ReduceMin(_Reduce):
 
     accepted = ORDERED
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return np.minimum.reduce(x, axis=self.axes, keepdims=True, initial=_highest(x.dtype))
 
 
 class ReduceProd(_Reduce):
     """The product; 1 of nothing. Integers wrap around. ONNX: ReduceProd since opset 18."""
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return np.prod(x, axis=self.axes, keepdims=True, dtype=x.dtype)
 
 
 class ReduceL1(_Reduce):
     """The sum of absolute values. ONNX: ReduceL1 since opset 18."""
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return self._sum(np.abs(x))
 
 
@@ -120,7 +112,7 @@ class ReduceL2(_Reduce):
 
     accepted = FLOATS
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return np.sqrt(self._sum(np.square(x)))
 
 
@@ -129,7 +121,7 @@ class ReduceLogSumExp(_Reduce):
 
     accepted = FLOATS
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         highest = np.max(x, axis=self.axes, keepdims=True, initial=-np.inf)
         shift = np.where(np.isfinite(highest), highest, x.dtype.type(0))  # inf - inf would be nan
         return np.log(self._sum(np.exp(x - shift))) + shift
@@ -138,12 +130,12 @@ class ReduceLogSumExp(_Reduce):
 class ReduceSumSquare(_Reduce):
     """The sum of squares. ONNX: ReduceSumSquare since opset 18."""
 
-    def compute(self, x: Array) -> Array:
+    def reduce(self, x: Array) -> Array:
         return self._sum(np.square(x))
 
 
 @dataclass(frozen=True)
-class _Place(Op):
+class _Place(WideOp):
     """The int64 index along `axis` of an extreme element; the first of equals, and the first nan if there is one."""
 
     axis: int
@@ -155,13 +147,6 @@ class _Place(Op):
         if x.shape[self.axis] == 0:
             raise ShapeError(f"{self} received {x}; expected at least one element along axis {self.axis}")
         return TensorType(DType.INT64, _reduced_shape(x, (self.axis,), self.keepdims))
-
-    def eval(self, x: Array) -> Array:
-        return np.asarray(self.compute(widen(x)), dtype=np.int64)
-
-    @abstractmethod
-    def compute(self, x: Array) -> Array:
-        """The indices."""
 
 
 class ArgMax(_Place):

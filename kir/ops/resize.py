@@ -9,15 +9,15 @@ import numpy as np
 
 from kir.errors import ShapeError
 from kir.ir.dims import is_known
-from kir.ir.op import Array, Op
+from kir.ir.op import Array
 from kir.ir.types import FLOATS, Shape, TensorType, format_shape
-from kir.ops.elementwise import require_dtype, widen
+from kir.ops.precision import WideOp, require_dtype
 
 CUBIC_COEFFICIENT = -0.5  # Keys's, as in Keras; ONNX's own default is -0.75
 
 
 @dataclass(frozen=True)
-class Resize(Op):
+class Resize(WideOp):
     """The same image in another shape. Axis by axis, element i of n comes from m elements:
 
     | mode    | element i                                                                                    |
@@ -44,13 +44,12 @@ class Resize(Op):
             )
         return x.with_shape(self.shape)
 
-    def eval(self, x: Array) -> Array:
-        result = widen(x)
+    def compute(self, x: Array) -> Array:
         for axis, (given, wanted) in enumerate(zip(x.shape, self.shape, strict=True)):
             assert is_known(wanted), "sizes are bound before an operator runs"
             if given != wanted:
-                result = _resize_axis(result, axis, wanted, self.mode)
-        return result.astype(x.dtype, copy=False)
+                x = _resize_axis(x, axis, wanted, self.mode)
+        return x
 
 
 def _resize_axis(x: Array, axis: int, wanted: int, mode: str) -> Array:

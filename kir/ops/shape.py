@@ -16,7 +16,7 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, Sym, divide_exactly, product
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
-from kir.ops.elementwise import NUMBERS, require_dtype, widen
+from kir.ops.precision import NUMBERS, WideOp, require_dtype
 
 PAD_MODES = ("constant", "reflect", "edge")
 INDEX_DTYPES = frozenset({DType.INT32, DType.INT64})
@@ -424,7 +424,7 @@ class TopK(Op):
 
 
 @dataclass(frozen=True)
-class CumSum(Op):
+class CumSum(WideOp):
     """Running sums along `axis`; `exclusive` ones leave the own element out, `reverse` ones start at the end.
 
     ONNX: CumSum since opset 14.
@@ -439,14 +439,13 @@ class CumSum(Op):
         require_dtype(self, "x", x, SUMMED_DTYPES)
         return x
 
-    def eval(self, x: Array) -> Array:
+    def compute(self, x: Array) -> Array:
         ordered = np.flip(x, self.axis) if self.reverse else x
-        wide = widen(ordered)
-        sums = np.cumsum(wide, axis=self.axis, dtype=wide.dtype)
+        sums = np.cumsum(ordered, axis=self.axis, dtype=x.dtype)
         if self.exclusive:
             sums = np.roll(sums, 1, self.axis)
             sums[(slice(None),) * self.axis + (slice(1),)] = 0
-        return np.asarray(np.flip(sums, self.axis) if self.reverse else sums).astype(x.dtype, copy=False)
+        return np.flip(sums, self.axis) if self.reverse else sums
 
 
 @dataclass(frozen=True)
