@@ -10,21 +10,17 @@ from math import prod
 from typing import Any
 
 from kir import backend as K
-from kir import constraints, initializers, regularizers
 from kir.errors import ShapeError, UnsupportedError
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
 from kir.layers.convolutional import Convolutional
+from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.modeling.user_functions import call_function
-from kir.support.arguments import integer
+from kir.support.declarations import Boolean, Integer, Unchecked
 
 
 class LocallyConnected(Convolutional):
     """(batch, *sizes, channels) → (batch, *places, filters), of windows that all lie in the input.
-
-    Args:
-        filters: how many channels the output has.
-        implementation: how Keras computes it; only 1, since the weights of the others are laid out otherwise.
 
     The others are those of Conv1D.
 
@@ -35,47 +31,29 @@ class LocallyConnected(Convolutional):
 
     paddings = ("valid",)
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        implementation: int = 1,
-        **kwargs: Any,
-    ) -> None:
-        if implementation != 1:
+    filters: Integer = Integer(1, doc="how many channels the output has")
+    kernel_size: PerAxis = PerAxis()
+    strides: PerAxis = PerAxis(default=1)
+    padding: Padding = Padding(default="valid")
+    data_format: DataFormat = DataFormat(default=None)
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    implementation: Unchecked = Unchecked(
+        default=1, doc="how Keras computes it; only 1, since the weights of the others are laid out otherwise"
+    )
+
+    def finish_init(self) -> None:
+        if self.implementation != 1:
             raise UnsupportedError(
-                f"{type(self).__name__} with implementation={implementation} is not supported; save the model with "
+                f"{type(self).__name__} with implementation={self.implementation} is not supported; save the model with "
                 f"implementation=1"
             )
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            1,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            **kwargs,
-        )
-        self.filters = integer(self.owner, "filters", filters, 1)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.implementation = implementation
 
     def build(self, input_shape: Any) -> None:
         """Make the kernel (places, window·channels, filters) and the bias (*places, filters)."""
@@ -94,24 +72,8 @@ class LocallyConnected(Convolutional):
             raise ShapeError(
                 f"{type(self).__name__} has windows of {self.kernel_size}, too large for {format_shape(input_shape)}"
             )
-        self.kernel = self.new_weight(
-            "kernel",
-            (prod(self.places), prod(self.kernel_size) * channels, self.filters),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        self.bias = (
-            self.new_weight(
-                "bias",
-                (*self.places, self.filters),
-                self.bias_initializer,
-                self.bias_regularizer,
-                self.bias_constraint,
-            )
-            if self.use_bias
-            else None
-        )
+        self.kernel = self.make_weight("kernel", (prod(self.places), prod(self.kernel_size) * channels, self.filters))
+        self.bias = self.make_weight("bias", (*self.places, self.filters)) if self.use_bias else None
 
     def call(self, inputs: Tensor) -> Any:
         x = self.promote(inputs)

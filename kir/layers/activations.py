@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
 from kir.errors import ShapeError
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, Shape, format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import ActivationFunction, Axes, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.user_functions import call_function
 from kir.ops.elementwise import PRelu
-from kir.support.arguments import integer, integers, number
+from kir.support.declarations import Number, OptionalIntegers, OptionalNumber
 
 
-class Activation(Layer):
+class Activation(DeclaredLayer):
     """An activation function applied to the input, whose shape it keeps (`glu` halves an axis).
-
-    Args:
-        activation: a name of `kir.activations`, or a function of one tensor, which is traced like a Lambda's.
 
     Raises:
         InvalidArgumentError: there is no such activation.
@@ -34,21 +30,16 @@ class Activation(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activation = activations.get(activation)
+    activation: ActivationFunction = ActivationFunction(
+        doc="a name of `kir.activations`, or a function of one tensor, which is traced like a Lambda's"
+    )
 
     def call(self, inputs: Tensor) -> Any:
         return call_function("activation", self.activation, inputs)
 
 
-class ReLU(Layer):
+class ReLU(DeclaredLayer):
     """`max(x, 0)`; with the arguments, what `kir.backend.relu` makes of them.
-
-    Args:
-        max_value: the largest result, of at least 0; None for no bound.
-        negative_slope: at least 0; of the part below the threshold.
-        threshold: at least 0; up to it x counts as negative.
 
     Raises:
         InvalidArgumentError: an argument is negative or no number.
@@ -59,24 +50,18 @@ class ReLU(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"ReLU {self.name!r}"
-        self.max_value = None if max_value is None else number(owner, "max_value", max_value, 0)
-        self.negative_slope = number(owner, "negative_slope", negative_slope, 0)
-        self.threshold = number(owner, "threshold", threshold, 0)
+    max_value: OptionalNumber = OptionalNumber(
+        0, default=None, doc="the largest result, of at least 0; None for no bound"
+    )
+    negative_slope: Number = Number(0, default=0.0, doc="at least 0; of the part below the threshold")
+    threshold: Number = Number(0, default=0.0, doc="at least 0; up to it x counts as negative")
 
     def call(self, inputs: Tensor) -> Any:
         return K.relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(DeclaredLayer):
     """`x` from 0 on, `negative_slope * x` below.
-
-    Args:
-        negative_slope: at least 0. Keras 2 calls it `alpha`, which is taken too.
 
     Raises:
         InvalidArgumentError: it is negative or no number.
@@ -87,21 +72,18 @@ class LeakyReLU(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
-        negative_slope = kwargs.pop("alpha", negative_slope)
-        super().__init__(**kwargs)
-        self.negative_slope = number(f"LeakyReLU {self.name!r}", "negative_slope", negative_slope, 0)
+    negative_slope: Number = Number(0, default=0.3, doc="at least 0. Keras 2 calls it `alpha`, which is taken too")
+
+    def read_old_names(self, given: dict[str, object]) -> None:
+        if "alpha" in given:
+            given["negative_slope"] = given.pop("alpha")
 
     def call(self, inputs: Tensor) -> Any:
         return K.leaky_relu(inputs, self.negative_slope)
 
 
-class PReLU(Layer):
+class PReLU(DeclaredLayer):
     """`x` from 0 on, `alpha * x` below, with a weight alpha for every element of a sample.
-
-    Args:
-        shared_axes: axes, counted from 1 without the batch, along which all elements have one alpha. An axis of
-            unknown size must be among them.
 
     Raises:
         InvalidArgumentError: an axis is no integer.
@@ -113,21 +95,15 @@ class PReLU(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        alpha_initializer: Any = "Zeros",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = None,
-        shared_axes: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
-        self.shared_axes = (
-            None if shared_axes is None else integers(f"PReLU {self.name!r}", "shared_axes", shared_axes, 1)
-        )
+    alpha_initializer: Initializer = Initializer(default="Zeros")
+    alpha_regularizer: Regularizer = Regularizer(default=None)
+    alpha_constraint: Constraint = Constraint(default=None)
+    shared_axes: OptionalIntegers = OptionalIntegers(
+        1,
+        default=None,
+        doc="axes, counted from 1 without the batch, along which all elements have one alpha. An axis of unknown "
+        "size must be among them",
+    )
 
     def build(self, input_shape: Any) -> None:
         """An alpha of the shape of a sample, with 1 on the shared axes."""
@@ -138,16 +114,14 @@ class PReLU(Layer):
                 f"it, from 1 to {len(input_shape) - 1}"
             )
         sizes = tuple(1 if axis in shared else size for axis, size in enumerate(input_shape))
-        self.alpha = self.new_weight(
-            "alpha", sizes[1:], self.alpha_initializer, self.alpha_regularizer, self.alpha_constraint
-        )
+        self.alpha = self.make_weight("alpha", sizes[1:])
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
         return emit(PRelu(), inputs, self.read(self.alpha, inputs))
 
 
-class ELU(Layer):
+class ELU(DeclaredLayer):
     """`x` from 0 on, `alpha * (exp(x) - 1)` below.
 
     Raises:
@@ -159,9 +133,7 @@ class ELU(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.alpha = number(f"ELU {self.name!r}", "alpha", alpha)
+    alpha: Number = Number(default=1.0)
 
     def call(self, inputs: Tensor) -> Any:
         return K.elu(inputs, self.alpha)
@@ -172,14 +144,11 @@ MASKED = -1e9
 MASKED_FLOAT16 = -3e4
 
 
-class Softmax(Layer):
+class Softmax(DeclaredLayer):
     """`exp(x) / sum(exp(x))` along an axis, or over several together.
 
     Where the mask is false x is left out, and the result is 0. Unlike that of most layers, the mask is one of the
     elements: it broadcasts to the input from its last axis on.
-
-    Args:
-        axis: one, or a list of them; may count from the end.
 
     Raises:
         InvalidArgumentError: an axis is no integer.
@@ -191,12 +160,7 @@ class Softmax(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"Softmax {self.name!r}"
-        self.axis = (
-            list(integers(owner, "axis", axis)) if isinstance(axis, list | tuple) else integer(owner, "axis", axis)
-        )
+    axis: Axes = Axes(default=-1, doc="one, or a list of them; may count from the end")
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         if mask is None:

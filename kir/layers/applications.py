@@ -12,19 +12,16 @@ import numpy as np
 from kir import initializers
 from kir.errors import InvalidArgumentError
 from kir.ir.trace import Tensor, emit
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DeclaredLayer
 from kir.ops.random import Dropout
-from kir.support.arguments import integer, number
+from kir.support.declarations import Integer, Number
 
 # They have no public name.
 KERAS_MODULE = "keras.src.applications.convnext"
 
 
-class CustomScaleLayer(Layer):
+class CustomScaleLayer(DeclaredLayer):
     """`x + y * scale` of a pair [x, y]: a shortcut and the scaled residual beside it.
-
-    Args:
-        scale: a number.
 
     Raises:
         InvalidArgumentError: the scale is none, or what is given at a call is no pair of tensors.
@@ -32,9 +29,7 @@ class CustomScaleLayer(Layer):
     Source: https://keras.io/api/applications/inceptionresnetv2/
     """
 
-    def __init__(self, scale: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scale = number(f"CustomScaleLayer {self.name!r}", "scale", scale)
+    scale: Number = Number(doc="a number")
 
     def call(self, inputs: Any) -> Any:
         if not isinstance(inputs, list | tuple) or len(inputs) < 2:
@@ -44,12 +39,8 @@ class CustomScaleLayer(Layer):
         return inputs[0] + inputs[1] * self.scale
 
 
-class LayerScale(Layer):
+class LayerScale(DeclaredLayer):
     """`x * gamma`, with a trained factor for each channel, the last axis.
-
-    Args:
-        init_values: where training starts.
-        projection_dim: how many channels there are.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -61,11 +52,8 @@ class LayerScale(Layer):
 
     keras_module = KERAS_MODULE
 
-    def __init__(self, init_values: float, projection_dim: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"LayerScale {self.name!r}"
-        self.init_values = number(owner, "init_values", init_values)
-        self.projection_dim = integer(owner, "projection_dim", projection_dim, 1)
+    init_values: Number = Number(doc="where training starts")
+    projection_dim: Integer = Integer(1, doc="how many channels there are")
 
     def build(self, input_shape: Any) -> None:
         """The factors, which Keras gives no name of their own."""
@@ -76,11 +64,8 @@ class LayerScale(Layer):
         return x * self.read(self.gamma, x)
 
 
-class StochasticDepth(Layer):
+class StochasticDepth(DeclaredLayer):
     """In training, zeroes whole samples with a probability, and scales the others by 1/(1 - it).
-
-    Args:
-        drop_path_rate: the probability.
 
     Raises:
         InvalidArgumentError: it is no number from 0 to 1.
@@ -92,9 +77,7 @@ class StochasticDepth(Layer):
 
     keras_module = KERAS_MODULE
 
-    def __init__(self, drop_path_rate: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.drop_path_rate = number(f"StochasticDepth {self.name!r}", "drop_path_rate", drop_path_rate, 0, 1)
+    drop_path_rate: Number = Number(0, 1, doc="the probability")
 
     def call(self, x: Tensor, training: Any = False) -> Any:
         if training is False or self.drop_path_rate == 0:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from kir import activations, config, constraints, initializers, regularizers
 from kir.backend.convolution import (
     channel_axis,
     convolve,
@@ -22,51 +21,38 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import (
+    ActivationFunction,
+    Constraint,
+    DataFormat,
+    DeclaredLayer,
+    Initializer,
+    OptionalPerAxis,
+    Padding,
+    PerAxis,
+    Regularizer,
+)
 from kir.modeling.user_functions import call_function
 from kir.modeling.weight import Weight
-from kir.support.arguments import boolean, choice, integer, per_axis
+from kir.support.declarations import Boolean, Integer
 
 
-class Convolutional(Layer):
+class Convolutional(DeclaredLayer):
     """What all convolution layers share: windows, a bias, an activation. They differ in their kernels."""
 
     rank: ClassVar[int]
-    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        bias_initializer: Any = "zeros",
-        bias_regularizer: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = self.owner
-        self.kernel_size = per_axis(owner, "kernel_size", kernel_size, self.rank)
-        self.strides = per_axis(owner, "strides", strides, self.rank)
-        lowered = padding.lower() if isinstance(padding, str) else padding
-        self.padding: str = choice(owner, "padding", lowered, self.paddings)
-        self.data_format = config.standardize_data_format(data_format, owner)
-        self.dilation_rate = per_axis(owner, "dilation_rate", dilation_rate, self.rank)
-        self.activation = activations.get(activation)
-        self.use_bias = boolean(owner, "use_bias", use_bias)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.bias_constraint = constraints.get(bias_constraint)
-
-    @property
-    def owner(self) -> str:
-        """How messages call the layer."""
-        return f"{type(self).__name__} {self.name!r}"
+    kernel_size = PerAxis()
+    strides = PerAxis(default=1)
+    padding = Padding(default="valid")
+    data_format = DataFormat(default=None)
+    dilation_rate = PerAxis(default=1)
+    activation = ActivationFunction(default=None)
+    use_bias = Boolean(default=True)
+    bias_initializer = Initializer(default="zeros")
+    bias_regularizer = Regularizer(default=None)
+    bias_constraint = Constraint(default=None)
 
     def build(self, input_shape: Any) -> None:
         """The kernels, and a bias of (filters,).
@@ -87,11 +73,7 @@ class Convolutional(Layer):
                 f"received {format_shape(input_shape)}"
             )
         filters = self.build_kernels(channels)
-        self.bias: Weight | None = (
-            self.new_weight("bias", (filters,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
-            if self.use_bias
-            else None
-        )
+        self.bias: Weight | None = self.make_weight("bias", (filters,)) if self.use_bias else None
 
     @abstractmethod
     def build_kernels(self, channels: int) -> int:
@@ -114,8 +96,8 @@ class Convolutional(Layer):
     def _refuse_strides_with_dilation(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise InvalidArgumentError(
-                f"{self.owner}: strides and dilation_rate must not both be more than 1, as in Keras; received "
-                f"strides={self.strides} and dilation_rate={self.dilation_rate}"
+                f"{self.name_in_messages}: strides and dilation_rate must not both be more than 1, as in Keras; "
+                f"received strides={self.strides} and dilation_rate={self.dilation_rate}"
             )
 
 
@@ -124,49 +106,33 @@ class Conv(Convolutional):
 
     ignored_config = frozenset({"lora_rank", "lora_alpha", "quantization_config"})
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        groups: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = integer(self.owner, "filters", filters, 1)
-        self.groups = integer(self.owner, "groups", groups, 1)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+    filters: Integer = Integer(1, doc="how many channels the output has")
+    kernel_size: PerAxis = PerAxis(doc="of the window")
+    strides: PerAxis = PerAxis(default=1, doc="by how much the window moves")
+    padding: Padding = Padding(
+        default="valid",
+        doc='"valid", "same" (ceil(steps / strides) windows), or "causal": all zeros before the first step',
+    )
+    data_format: DataFormat = DataFormat(default=None)
+    dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the window are apart")
+    groups: Integer = Integer(
+        1, default=1, doc="into how many the channels are divided, which have nothing to do with each other"
+    )
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+
+    def finish_init(self) -> None:
         if self.filters % self.groups:
             raise InvalidArgumentError(
-                f"{self.owner}: filters must be a multiple of groups; received filters={filters!r} and "
-                f"groups={groups!r}"
+                f"{self.name_in_messages}: filters must be a multiple of groups; received filters={self.filters} and "
+                f"groups={self.groups}"
             )
         self._refuse_strides_with_dilation()
 
@@ -181,13 +147,7 @@ class Conv(Convolutional):
                 f"{type(self).__name__} with groups={self.groups} needs a multiple of as many channels; received "
                 f"{channels}"
             )
-        self.kernel = self.new_weight(
-            "kernel",
-            (*self.kernel_size, channels // self.groups, self.filters),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
+        self.kernel = self.make_weight("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -199,15 +159,6 @@ class Conv(Convolutional):
 
 class Conv1D(Conv):
     """The convolution of (batch, steps, channels) with `filters` kernels: (batch, new steps, filters).
-
-    Args:
-        filters: how many channels the output has.
-        kernel_size: of the window.
-        strides: by how much the window moves.
-        padding: "valid", "same" (ceil(steps / strides) windows), or "causal": all zeros before the first step.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        dilation_rate: how far the elements of the window are apart.
-        groups: into how many the channels are divided, which have nothing to do with each other.
 
     The others are those of Dense.
 
@@ -246,63 +197,36 @@ class ConvTranspose(Convolutional):
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups"})
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        output_padding: Any = None,
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = integer(self.owner, "filters", filters, 1)
-        self.output_padding = (
-            None if output_padding is None else per_axis(self.owner, "output_padding", output_padding, self.rank, 0)
-        )
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+    filters: Integer = Integer(1, doc="how many channels the output has")
+    kernel_size: PerAxis = PerAxis(doc="of the window that each step of the input puts into the output")
+    strides: PerAxis = PerAxis(default=1, doc="by how much these windows are apart")
+    padding: Padding = Padding(default="valid", doc='"valid", all windows; or "same", steps * strides elements')
+    output_padding: OptionalPerAxis = OptionalPerAxis(
+        0, default=None, doc="how many elements more than the last window starts after; less than `strides`"
+    )
+    data_format: DataFormat = DataFormat(default=None)
+    dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of a window are apart")
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+
+    def finish_init(self) -> None:
         if any(more >= stride for more, stride in zip(self.output_padding or (), self.strides, strict=False)):
             raise InvalidArgumentError(
-                f"{self.owner}: output_padding must be less than strides; received output_padding={output_padding!r} "
-                f"and strides={strides!r}"
+                f"{self.name_in_messages}: output_padding must be less than strides; received "
+                f"output_padding={self.output_padding} and strides={self.strides}"
             )
         self._refuse_strides_with_dilation()
 
     def build_kernels(self, channels: int) -> int:
         """A kernel of (*kernel_size, filters, channels)."""
-        self.kernel = self.new_weight(
-            "kernel",
-            (*self.kernel_size, self.filters, channels),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
+        self.kernel = self.make_weight("kernel", (*self.kernel_size, self.filters, channels))
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -322,15 +246,6 @@ class ConvTranspose(Convolutional):
 
 class Conv1DTranspose(ConvTranspose):
     """The transposed convolution of (batch, steps, channels) with `filters` kernels: (batch, new steps, filters).
-
-    Args:
-        filters: how many channels the output has.
-        kernel_size: of the window that each step of the input puts into the output.
-        strides: by how much these windows are apart.
-        padding: "valid", all windows; or "same", steps * strides elements.
-        output_padding: how many elements more than the last window starts behind; less than `strides`.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        dilation_rate: how far the elements of a window are apart.
 
     The others are those of Dense.
 
@@ -361,19 +276,23 @@ class Conv3DTranspose(ConvTranspose):
 
     rank = 3
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        output_padding: Any = None,
-        *further: Any,
-        **kwargs: Any,
-    ) -> None:
-        """As of the others, but for the order of data_format and output_padding, which is Keras's."""
-        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, *further, **kwargs)
+    # In Keras's order, where data_format comes before output_padding, unlike those of the others.
+    filters: Integer = Integer(1)
+    kernel_size: PerAxis = PerAxis()
+    strides: PerAxis = PerAxis(default=1)
+    padding: Padding = Padding(default="valid")
+    data_format: DataFormat = DataFormat(default=None)
+    output_padding: OptionalPerAxis = OptionalPerAxis(0, default=None)
+    dilation_rate: PerAxis = PerAxis(default=1)
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
 
 
 class DepthwiseConv(Convolutional):
@@ -382,53 +301,25 @@ class DepthwiseConv(Convolutional):
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups"})
 
-    def __init__(
-        self,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.depth_multiplier = integer(self.owner, "depth_multiplier", depth_multiplier, 1)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
+    kernel_size: PerAxis = PerAxis(doc="of the window")
+    strides: PerAxis = PerAxis(default=1, doc="by how much the window moves")
+    padding: Padding = Padding(default="valid", doc='"valid", or "same": ceil(steps / strides) windows')
+    depth_multiplier: Integer = Integer(1, default=1, doc="how many channels of the output come from each of the input")
+    data_format: DataFormat = DataFormat(default=None)
+    dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the window are apart")
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    depthwise_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    depthwise_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    depthwise_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
 
     def build_kernels(self, channels: int) -> int:
         """A kernel of (*kernel_size, channels, depth_multiplier)."""
-        self.kernel = self.new_weight(
-            "kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            self.depthwise_regularizer,
-            self.depthwise_constraint,
-        )
+        self.kernel = self.make_weight("kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
         return channels * self.depth_multiplier
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -440,14 +331,6 @@ class DepthwiseConv(Convolutional):
 
 class DepthwiseConv1D(DepthwiseConv):
     """The convolution of each channel of (batch, steps, channels) on its own, with `depth_multiplier` kernels.
-
-    Args:
-        kernel_size: of the window.
-        strides: by how much the window moves.
-        padding: "valid", or "same": ceil(steps / strides) windows.
-        depth_multiplier: how many channels of the output come from each of the input.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        dilation_rate: how far the elements of the window are apart.
 
     The others are those of Dense, with `depthwise_` in place of `kernel_`.
 
@@ -476,67 +359,33 @@ class SeparableConv(Convolutional):
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        depth_multiplier: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = integer(self.owner, "filters", filters, 1)
-        self.depth_multiplier = integer(self.owner, "depth_multiplier", depth_multiplier, 1)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
+    filters: Integer = Integer(1, doc="how many channels the output has")
+    kernel_size: PerAxis = PerAxis(doc="of the window")
+    strides: PerAxis = PerAxis(default=1, doc="by how much the window moves")
+    padding: Padding = Padding(default="valid", doc='"valid", or "same": ceil(steps / strides) windows')
+    data_format: DataFormat = DataFormat(default=None)
+    dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the window are apart")
+    depth_multiplier: Integer = Integer(1, default=1, doc="how many channels come from each of the input in between")
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    depthwise_initializer: Initializer = Initializer(default="glorot_uniform")
+    pointwise_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    depthwise_regularizer: Regularizer = Regularizer(default=None)
+    pointwise_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    depthwise_constraint: Constraint = Constraint(default=None)
+    pointwise_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
 
     def build_kernels(self, channels: int) -> int:
         """Kernels of (*kernel_size, channels, depth_multiplier) and (1, …, channels * depth_multiplier, filters)."""
-        self.depthwise_kernel = self.new_weight(
-            "depthwise_kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            self.depthwise_regularizer,
-            self.depthwise_constraint,
+        self.depthwise_kernel = self.make_weight(
+            "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
         )
-        self.pointwise_kernel = self.new_weight(
-            "pointwise_kernel",
-            (*(1,) * self.rank, channels * self.depth_multiplier, self.filters),
-            self.pointwise_initializer,
-            self.pointwise_regularizer,
-            self.pointwise_constraint,
+        self.pointwise_kernel = self.make_weight(
+            "pointwise_kernel", (*(1,) * self.rank, channels * self.depth_multiplier, self.filters), "pointwise"
         )
         return self.filters
 
@@ -557,15 +406,6 @@ class SeparableConv(Convolutional):
 
 class SeparableConv1D(SeparableConv):
     """A convolution of each channel of (batch, steps, channels) on its own, and one of all channels at each step.
-
-    Args:
-        filters: how many channels the output has.
-        kernel_size: of the window.
-        strides: by how much the window moves.
-        padding: "valid", or "same": ceil(steps / strides) windows.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        dilation_rate: how far the elements of the window are apart.
-        depth_multiplier: how many channels come from each of the input in between.
 
     The others are those of Dense, with `depthwise_` and `pointwise_` in place of `kernel_`.
 

@@ -11,28 +11,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from kir import backend as K
-from kir import config
 from kir.errors import ShapeError
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
-from kir.modeling.layer import Layer
-from kir.support.arguments import boolean, choice, per_axis
+from kir.modeling.declared import DataFormat, DeclaredLayer, OptionalPerAxis, Padding, PerAxis
+from kir.support.declarations import Boolean
 
 
-class Spatial(Layer):
+class Spatial(DeclaredLayer):
     """What all poolings of (batch, *spatial, channels) share: how many spatial axes, and where the channels are."""
 
     rank: ClassVar[int]
     takes_one_tensor = True
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format, self.owner)
-
-    @property
-    def owner(self) -> str:
-        """How messages call the layer."""
-        return f"{type(self).__name__} {self.name!r}"
+    data_format = DataFormat(default=None)
 
     @property
     def spatial_axes(self) -> list[int]:
@@ -56,33 +48,25 @@ class Spatial(Layer):
 class Pooling(Spatial):
     """What the poolings of windows share."""
 
-    def __init__(
-        self,
-        pool_size: Any,
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(data_format, **kwargs)
-        self.pool_size = per_axis(self.owner, "pool_size", pool_size, self.rank)
-        self.strides = self.pool_size if strides is None else per_axis(self.owner, "strides", strides, self.rank)
-        lowered = padding.lower() if isinstance(padding, str) else padding
-        self.padding: str = choice(self.owner, "padding", lowered, ("valid", "same"))
+    pool_size: PerAxis = PerAxis(doc="how many elements the window has")
+    strides: OptionalPerAxis = OptionalPerAxis(default=None, doc="by how much it moves; `pool_size` if None")
+    padding: Padding = Padding(
+        default="valid",
+        doc='"valid", or "same": ceil(steps / strides) windows, of which only what lies in the input counts',
+    )
+    data_format: DataFormat = DataFormat(default=None)
+
+    def finish_init(self) -> None:
+        self.strides = self.strides or self.pool_size
 
 
 class MaxPooling(Pooling):
     """What the poolings to the largest element share."""
 
-    def __init__(
-        self,
-        pool_size: Any = 2,
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+    pool_size: PerAxis = PerAxis(default=2)
+    strides: OptionalPerAxis = OptionalPerAxis(default=None)
+    padding: Padding = Padding(default="valid")
+    data_format: DataFormat = DataFormat(default=None)
 
     def call(self, inputs: Tensor) -> Any:
         return K.max_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
@@ -98,9 +82,8 @@ class AveragePooling(Pooling):
 class GlobalPooling(Spatial):
     """What the poolings of everything share."""
 
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
-        super().__init__(data_format, **kwargs)
-        self.keepdims = boolean(self.owner, "keepdims", keepdims)
+    data_format: DataFormat = DataFormat(default=None)
+    keepdims: Boolean = Boolean(default=False, doc="whether the axes stay, with size 1")
 
 
 class GlobalMaxPooling(GlobalPooling):
@@ -120,9 +103,8 @@ class GlobalAveragePooling(GlobalPooling):
 class AdaptivePooling(Spatial):
     """What the poolings to an output of a given size share."""
 
-    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(data_format, **kwargs)
-        self.output_size = per_axis(self.owner, "output_size", output_size, self.rank)
+    output_size: PerAxis = PerAxis(doc="how many windows there are")
+    data_format: DataFormat = DataFormat(default=None)
 
 
 class AdaptiveMaxPooling(AdaptivePooling):
@@ -141,12 +123,6 @@ class AdaptiveAveragePooling(AdaptivePooling):
 
 class MaxPooling1D(MaxPooling):
     """The largest element of each window of (batch, steps, channels): (batch, new steps, channels).
-
-    Args:
-        pool_size: how many elements the window has.
-        strides: by how much it moves; `pool_size` if None.
-        padding: "valid", or "same": ceil(steps / strides) windows, of which only what lies in the input counts.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -205,10 +181,6 @@ class AveragePooling3D(AveragePooling):
 
 class GlobalMaxPooling1D(GlobalMaxPooling):
     """The largest element of all steps: (batch, steps, channels) → (batch, channels).
-
-    Args:
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        keepdims: whether the axes stay, with size 1.
 
     Raises:
         ShapeError: the input has another rank.
@@ -282,10 +254,6 @@ class GlobalAveragePooling3D(GlobalAveragePooling):
 
 class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
     """The largest element of each of `output_size` windows that cover (batch, steps, channels) evenly.
-
-    Args:
-        output_size: how many windows there are.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is out of range.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, dataclass_transform
 
 from kir import activations, config, constraints, initializers, regularizers
+from kir.ir.dims import Dim
 from kir.modeling.layer import Layer
+from kir.modeling.weight import Weight
 from kir.support import arguments
 from kir.support.declarations import (
     Argument,
@@ -14,10 +16,13 @@ from kir.support.declarations import (
     Choice,
     Declaring,
     Integer,
+    Integers,
     Number,
     OptionalChoice,
     OptionalInteger,
+    OptionalIntegers,
     OptionalNumber,
+    Options,
     Text,
     Unchecked,
 )
@@ -26,7 +31,7 @@ from kir.support.declarations import (
 Described: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 
 
-class Activation(Argument[Described | None, Callable[..., Any]]):
+class ActivationFunction(Argument[Described | None, Callable[..., Any]]):
     """An activation; None is the identity."""
 
     def check(self, made: Any, value: Any) -> Callable[..., Any]:
@@ -55,26 +60,58 @@ class Constraint(Argument[Described | None, Callable[..., Any] | None]):
 
 
 class DataFormat(Argument[str | None, str]):
-    """Where the channels are; None is `kir.config.image_data_format()`."""
+    """Where the channels are."""
 
     accepts = "str | None"
+    standard_doc = '"channels_last" or "channels_first"; `kir.config.image_data_format()` if None'
 
     def check(self, made: Any, value: Any) -> str:
         return config.standardize_data_format(value, made.name_in_messages)
 
 
 class PerAxis(Argument[int | Sequence[int], tuple[int, ...]]):
-    """A number for each of the `rank` axes of a layer; a single one counts for all of them."""
+    """A number of at least 1 for each of the `rank` axes of a layer; a single one counts for all of them."""
+
+    accepts = "int | Sequence[int]"
 
     def check(self, made: Any, value: Any) -> tuple[int, ...]:
         return arguments.per_axis(made.name_in_messages, self.name, value, made.rank)
 
 
-class Padding(Choice):
-    """How windows reach over the ends; in small or capital letters."""
+class OptionalPerAxis(Argument[int | Sequence[int] | None, tuple[int, ...] | None]):
+    """A number of at least `minimum` for each of the `rank` axes of a layer, or None."""
+
+    accepts = "int | Sequence[int] | None"
+
+    def __init__(self, minimum: int = 1, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.minimum = minimum
+
+    def check(self, made: Any, value: Any) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        return arguments.per_axis(made.name_in_messages, self.name, value, made.rank, self.minimum)
+
+
+class Axes(Argument[int | Sequence[int], int | list[int]]):
+    """One axis, or a list of them; they may count from the end."""
+
+    accepts = "int | Sequence[int]"
+
+    def check(self, made: Any, value: Any) -> int | list[int]:
+        if isinstance(value, list | tuple):
+            return list(arguments.integers(made.name_in_messages, self.name, value))
+        return arguments.integer(made.name_in_messages, self.name, value)
+
+
+class Padding(Argument[str, str]):
+    """How windows reach over the ends: one of the layer's `paddings`, in small or capital letters."""
+
+    accepts = "str"
 
     def check(self, made: Any, value: Any) -> str:
-        return super().check(made, value.lower() if isinstance(value, str) else value)
+        lowered = value.lower() if isinstance(value, str) else value
+        return str(arguments.choice(made.name_in_messages, self.name, lowered, made.paddings))
 
 
 @dataclass_transform(
@@ -83,18 +120,22 @@ class Padding(Choice):
         Unchecked,
         Integer,
         OptionalInteger,
+        Integers,
+        OptionalIntegers,
         Boolean,
         Number,
         OptionalNumber,
         Text,
         Choice,
         OptionalChoice,
-        Activation,
+        ActivationFunction,
         Initializer,
         Regularizer,
         Constraint,
         DataFormat,
         PerAxis,
+        OptionalPerAxis,
+        Axes,
         Padding,
     )
 )
@@ -104,6 +145,9 @@ class KindsOfArguments(Declaring):
 
 class DeclaredLayer(KindsOfArguments, Layer):
     """A layer whose constructor's arguments are declared; those of `Layer` are given by name."""
+
+    # How windows may reach over the ends, for layers that have any.
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     if TYPE_CHECKING:
         # The arguments of `Layer`, as type checkers read them. Some of its properties have these names.
@@ -131,3 +175,12 @@ class DeclaredLayer(KindsOfArguments, Layer):
         """Return what a constructor argument is."""
         declared = self.declared_arguments.get(name)
         return getattr(self, declared.attribute if declared else name)
+
+    def make_weight(self, name: str, shape: Sequence[Dim], role: str = "") -> Weight:
+        """Return a new weight as the layer's initializer, regularizer and constraint for a role say.
+
+        The arguments of the role "kernel", for example, are `kernel_initializer`, `kernel_regularizer` and
+        `kernel_constraint`. By default the role is the weight's name.
+        """
+        kinds = ("initializer", "regularizer", "constraint")
+        return self.new_weight(name, shape, *(getattr(self, f"{role or name}_{kind}") for kind in kinds))

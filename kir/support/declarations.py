@@ -56,8 +56,9 @@ class Argument(Generic[Given, Kept]):
         alias: its name, where it is kept in an attribute of another name.
     """
 
-    # The annotation in signatures.
+    # The annotation in signatures, and what docstrings say about arguments without a `doc` of their own.
     accepts: ClassVar[str] = "Any"
+    standard_doc: ClassVar[str] = ""
 
     name: str
     attribute: str
@@ -74,7 +75,7 @@ class Argument(Generic[Given, Kept]):
         if check is not None:
             self._check = check
         self.default = default
-        self.doc = doc
+        self.doc = doc or self.standard_doc
         self.kw_only = kw_only
         self.alias = alias
 
@@ -128,6 +129,28 @@ class OptionalInteger(Argument[int | None, int | None]):
 
     def check(self, made: Any, value: Any) -> int | None:
         return arguments.optional_integer(made.name_in_messages, self.name, value, self.minimum)
+
+
+class Integers(Argument[Sequence[int], tuple[int, ...]]):
+    """Integers of at least `minimum`; a single one counts as a list of one."""
+
+    def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.minimum = minimum
+
+    def check(self, made: Any, value: Any) -> tuple[int, ...]:
+        return arguments.integers(made.name_in_messages, self.name, value, self.minimum)
+
+
+class OptionalIntegers(Argument[int | Sequence[int] | None, tuple[int, ...] | None]):
+    """Integers of at least `minimum`, of which a single one counts as a list of one, or None."""
+
+    def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.minimum = minimum
+
+    def check(self, made: Any, value: Any) -> tuple[int, ...] | None:
+        return None if value is None else arguments.integers(made.name_in_messages, self.name, value, self.minimum)
 
 
 class Boolean(Argument[bool, bool]):
@@ -221,6 +244,7 @@ class Constructor:
         if len(given) > len(self.positional) or any(name in named for name in self.positional[: len(given)]):
             self._refuse(given, named)
         named.update(zip(self.positional, given, strict=False))
+        made.read_old_names(named)
         if not all(name in named for name in self.required):
             self._refuse((), named)
         made.begin_init({name: value for name, value in named.items() if name not in self.arguments})
@@ -295,6 +319,8 @@ class Documentation:
         Unchecked,
         Integer,
         OptionalInteger,
+        Integers,
+        OptionalIntegers,
         Boolean,
         Number,
         OptionalNumber,
@@ -331,6 +357,9 @@ class Declaring:
     def name_in_messages(self) -> str:
         """How messages call the object."""
         return type(self).__name__
+
+    def read_old_names(self, given: dict[str, object]) -> None:
+        """Put arguments under their names that older configs and scripts have under others."""
 
     def begin_init(self, others: Mapping[str, Any]) -> None:
         """Set what does not depend on declared arguments; `others` are those that are not declared.

@@ -212,8 +212,7 @@ def test_arguments_are_in_the_order_of_keras(name: str) -> None:
         return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     ours, theirs = (positional(getattr(library, name)) for library in (kir.layers, keras.layers))
-    # Of Conv3DTranspose, which has an order of its own, only those that are ever given without their names.
-    assert ours == (theirs[:7] if name.endswith("3DTranspose") else theirs)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(
