@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.importers.keras_file.config import INNER_LAYERS, Origin, build_model
+from kir.importers.keras_file.config import INNER_LAYERS, FileOrigin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import Rebinder
@@ -76,7 +76,7 @@ def _described_model(model: Any, path: Path, definitions: Callable[[], Mapping[s
     description = _describe(model, path)
     _put_live_objects(description, model, Rebinder(path.parent))
     owns_layers = any(_is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model))
-    converted = build_model(description, Origin(path, _keras_version(model), definitions() if owns_layers else {}))
+    converted = build_model(description, FileOrigin(path, _keras_version(model), definitions() if owns_layers else {}))
     if owns_layers:
         _save_and_load_weights(model, converted)
     else:

@@ -10,7 +10,7 @@ from onnx.defs import onnx_opset_version
 
 import kir
 from kir.errors import InvalidArgumentError, UnsupportedError
-from kir.exporters.onnx_file.emitter import Array, Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.names import join, reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
@@ -130,7 +130,7 @@ def value_names(graph: Graph, opset: int) -> dict[Value, str]:
     return {value: tensor.name for value, tensor in tensors.items() if tensor.name}
 
 
-def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]:
+def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, FileTensor]]:
     """Writes every live node, and says what each value is called.
 
     Raises:
@@ -142,7 +142,7 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]
     for output in graph.outputs:
         labels.setdefault(_read_value(output), _label(output))
     used = {value for node in order for value in node.inputs}
-    tensors: dict[Value, Tensor] = {}
+    tensors: dict[Value, FileTensor] = {}
     problems: dict[str, list[Node]] = {}
     for node in order:
         emitter.begin(node.origin, tuple(value in used for value in node.outputs))
@@ -162,10 +162,10 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, Tensor]]
 
 
 def _emit_operator(
-    emitter: Emitter, node: Node, tensors: Mapping[Value, Tensor], labels: Mapping[Value, str]
-) -> dict[Value, Tensor]:
+    emitter: Emitter, node: Node, tensors: Mapping[Value, FileTensor], labels: Mapping[Value, str]
+) -> dict[Value, FileTensor]:
     inputs = [None if value is None else tensors[value] for value in node.inputs]
-    results: dict[Value, Tensor] = {}
+    results: dict[Value, FileTensor] = {}
     for value, name in zip(node.outputs, emit(emitter, node.op, *inputs), strict=True):
         label = labels.get(value)
         if label is not None and emitter.rename_output(name, label):
@@ -173,15 +173,15 @@ def _emit_operator(
         if name:
             emitter.types[name] = value.type
             emitter.offer(name, value.type.shape, composite=False)
-        results[value] = Tensor(name, value.type)
+        results[value] = FileTensor(name, value.type)
     return results
 
 
-def _stand_in(emitter: Emitter, node: Node) -> dict[Value, Tensor]:
+def _stand_in(emitter: Emitter, node: Node) -> dict[Value, FileTensor]:
     """What a node that cannot be written would have given, so that those behind it can be tried."""
     for value in node.outputs:
         emitter.offer(node.op.name, value.type.shape, composite=False)
-    return {value: Tensor(node.op.name, value.type) for value in node.outputs}
+    return {value: FileTensor(node.op.name, value.type) for value in node.outputs}
 
 
 def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
@@ -197,19 +197,19 @@ def _places(nodes: Sequence[Node]) -> str:
     return ", ".join(dict.fromkeys(f"layer {n.origin}" if n.origin else f"operator {n.op.name}" for n in nodes))
 
 
-def _emit_source(emitter: Emitter, node: Node) -> Tensor:
+def _emit_source(emitter: Emitter, node: Node) -> FileTensor:
     if isinstance(node.op, Input):
         if node.op.default is not None:
             emitter.initializers.append((node.op.label, node.op.default.array))
         emitter.offer(node.op.label, node.op.type.shape, composite=True)
-        return Tensor(node.op.label, node.op.type)
+        return FileTensor(node.op.label, node.op.type)
     assert isinstance(node.op, Constant)
     array = node.op.value.array
     path = node.origin.path if node.origin else ""
-    return Tensor(emitter.weight(array, node.op.label or join(path, "constant")), node.output.type, array)
+    return FileTensor(emitter.weight(array, node.op.label or join(path, "constant")), node.output.type, array)
 
 
-def _emit_output(emitter: Emitter, label: str, value: Tensor) -> None:
+def _emit_output(emitter: Emitter, label: str, value: FileTensor) -> None:
     """Nothing, if the value already has the output's name; else a copy of it under that name."""
     if value.name != label:
         emitter.rename_output(emitter.node("Identity", [value.name]), label)

@@ -28,7 +28,7 @@ MAX_MOVES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class FileTensor:
     """An input of an operator in the file being written: its name, its type, its value if it is an initializer."""
 
     name: str

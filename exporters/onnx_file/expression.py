@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.ir.types import DType
 
 Number = float | Sequence[float]
@@ -25,7 +25,7 @@ class Expression:
     dtype: DType
 
     @classmethod
-    def of(cls, emitter: Emitter, tensor: Tensor) -> Expression:
+    def of(cls, emitter: Emitter, tensor: FileTensor) -> Expression:
         return cls(emitter, tensor.name, tensor.type.dtype)
 
     def apply(self, op_type: str, *others: Expression | Number, **attributes: Any) -> Expression:

@@ -31,7 +31,7 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A call of a function of `kir.backend`; with a `symbol`, written as that operator of Python.
 
     The arguments hold `Ref`s, sizes, numbers, texts, and lists and tuples of those.
@@ -43,11 +43,11 @@ class Call:
     symbol: str = ""
 
 
-Proposal = Callable[[Any, Sequence[TensorType]], Iterator[Call]]
+Proposal = Callable[[Any, Sequence[TensorType]], Iterator[FunctionCall]]
 CANDIDATES: dict[type[Op], Proposal] = {}
 
 
-def fitting_call(node: Node, given: Sequence[Any]) -> Call | None:
+def fitting_call(node: Node, given: Sequence[Any]) -> FunctionCall | None:
     """A call that gives the node's operator on its inputs, nothing more and nothing else; None if none is known.
 
     `given` has for each input the array, number or list that a constant is written as, None for any other.
@@ -59,7 +59,7 @@ def fitting_call(node: Node, given: Sequence[Any]) -> Call | None:
     return next((found for found in propose(node.op, types) if _gives(found, node, given)), None)
 
 
-def _gives(proposed: Call, node: Node, given: Sequence[Any]) -> bool:
+def _gives(proposed: FunctionCall, node: Node, given: Sequence[Any]) -> bool:
     graph = Graph()
     tracer = Tracer(graph)
     inputs: list[Any] = []
@@ -179,94 +179,94 @@ REDUCTIONS: dict[type[Op], str] = {
 
 
 @proposes(*PLAIN)
-def _plain(op: Op, types: Sequence[TensorType]) -> Iterator[Call]:
+def _plain(op: Op, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     function, symbol = PLAIN[type(op)]
-    yield Call(function, tuple(map(Ref, range(len(types)))), {}, symbol)
+    yield FunctionCall(function, tuple(map(Ref, range(len(types)))), {}, symbol)
 
 
 @proposes(*REDUCTIONS)
-def _reduction(op: Any, types: Sequence[TensorType]) -> Iterator[Call]:
+def _reduction(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     kwargs = {} if len(op.axes) == types[0].rank else {"axis": op.axes[0] if len(op.axes) == 1 else op.axes}
-    yield Call(REDUCTIONS[type(op)], (Ref(0),), kwargs | ({"keepdims": True} if op.keepdims else {}))
+    yield FunctionCall(REDUCTIONS[type(op)], (Ref(0),), kwargs | ({"keepdims": True} if op.keepdims else {}))
 
 
 @proposes(reduce.ReduceL2)
-def _norm(op: reduce.ReduceL2, types: Sequence[TensorType]) -> Iterator[Call]:
+def _norm(op: reduce.ReduceL2, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     axis = op.axes[0] if len(op.axes) == 1 else op.axes
-    yield Call("norm", (Ref(0),), {"axis": axis} | ({"keepdims": True} if op.keepdims else {}))
+    yield FunctionCall("norm", (Ref(0),), {"axis": axis} | ({"keepdims": True} if op.keepdims else {}))
 
 
 @proposes(nn.Softmax, nn.LogSoftmax)
-def _softmax(op: Any, types: Sequence[TensorType]) -> Iterator[Call]:
+def _softmax(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     function = "softmax" if isinstance(op, nn.Softmax) else "log_softmax"
-    yield Call(function, (Ref(0),), {} if op.axis == types[0].rank - 1 else {"axis": op.axis})
+    yield FunctionCall(function, (Ref(0),), {} if op.axis == types[0].rank - 1 else {"axis": op.axis})
 
 
 @proposes(elementwise.Cast)
-def _cast(op: elementwise.Cast, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("cast", (Ref(0), op.dtype.keras_name), {})
+def _cast(op: elementwise.Cast, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("cast", (Ref(0), op.dtype.keras_name), {})
 
 
 @proposes(elementwise.LeakyRelu, elementwise.Elu, elementwise.Celu)
-def _with_alpha(op: Any, types: Sequence[TensorType]) -> Iterator[Call]:
+def _with_alpha(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     name = {elementwise.LeakyRelu: "negative_slope"}.get(type(op), "alpha")
     function = {elementwise.LeakyRelu: "leaky_relu"}.get(type(op), op.name.lower())
-    yield Call(function, (Ref(0),), {name: op.alpha})
+    yield FunctionCall(function, (Ref(0),), {name: op.alpha})
 
 
 @proposes(elementwise.ThresholdedRelu)
-def _threshold(op: elementwise.ThresholdedRelu, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("threshold", (Ref(0), op.alpha, 0), {})
+def _threshold(op: elementwise.ThresholdedRelu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("threshold", (Ref(0), op.alpha, 0), {})
 
 
 @proposes(elementwise.HardSigmoid)
-def _hard_sigmoid(op: elementwise.HardSigmoid, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("hard_sigmoid", (Ref(0),), {})
-    yield Call("sparse_sigmoid", (Ref(0),), {})
+def _hard_sigmoid(op: elementwise.HardSigmoid, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("hard_sigmoid", (Ref(0),), {})
+    yield FunctionCall("sparse_sigmoid", (Ref(0),), {})
 
 
 @proposes(elementwise.Gelu)
-def _gelu(op: elementwise.Gelu, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("gelu", (Ref(0),), {"approximate": op.approximate})
+def _gelu(op: elementwise.Gelu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("gelu", (Ref(0),), {"approximate": op.approximate})
 
 
 @proposes(elementwise.Shrink)
-def _shrink(op: elementwise.Shrink, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("hard_shrink" if op.bias == 0 else "soft_shrink", (Ref(0), op.lambd), {})
+def _shrink(op: elementwise.Shrink, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("hard_shrink" if op.bias == 0 else "soft_shrink", (Ref(0), op.lambd), {})
 
 
 @proposes(shape.Reshape)
-def _reshape(op: shape.Reshape, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("reshape", (Ref(0), op.shape), {})
+def _reshape(op: shape.Reshape, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("reshape", (Ref(0), op.shape), {})
 
 
 @proposes(shape.Transpose)
-def _transpose(op: shape.Transpose, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("transpose", (Ref(0), op.permutation), {})
+def _transpose(op: shape.Transpose, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("transpose", (Ref(0), op.permutation), {})
 
 
 @proposes(shape.Expand)
-def _expand(op: shape.Expand, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("broadcast_to", (Ref(0), op.shape), {})
+def _expand(op: shape.Expand, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("broadcast_to", (Ref(0), op.shape), {})
 
 
 @proposes(shape.Concat)
-def _concat(op: shape.Concat, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("concatenate", ([Ref(index) for index in range(len(types))],), {"axis": op.axis})
+def _concat(op: shape.Concat, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("concatenate", ([Ref(index) for index in range(len(types))],), {"axis": op.axis})
 
 
 @proposes(shape.Split)
-def _split(op: shape.Split, types: Sequence[TensorType]) -> Iterator[Call]:
+def _split(op: shape.Split, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     if len(set(op.sizes)) == 1:
-        yield Call("split", (Ref(0), len(op.sizes)), {"axis": op.axis})
+        yield FunctionCall("split", (Ref(0), len(op.sizes)), {"axis": op.axis})
     ends: list[Dim] = []
     for size in op.sizes[:-1]:
         ends.append(size + ends[-1] if ends else size)
-    yield Call("split", (Ref(0), ends), {"axis": op.axis})
+    yield FunctionCall("split", (Ref(0), ends), {"axis": op.axis})
 
 
 @proposes(shape.Slice)
-def _slice(op: shape.Slice, types: Sequence[TensorType]) -> Iterator[Call]:
+def _slice(op: shape.Slice, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     """An index with a slice for each axis; backwards, the end stands for everything down to the front."""
     places = {axis: index for index, axis in enumerate(op.axes)}
     key: list[slice] = []
@@ -281,46 +281,46 @@ def _slice(op: shape.Slice, types: Sequence[TensorType]) -> Iterator[Call]:
             key.append(slice(None if start == size - 1 else start, None if end == -1 else end, step))
         else:
             key.append(slice(None if start == 0 else start, None if end == size else end, None if step == 1 else step))
-    yield Call("get_item", (Ref(0), tuple(key)), {})
+    yield FunctionCall("get_item", (Ref(0), tuple(key)), {})
 
 
 @proposes(shape.Tile)
-def _tile(op: shape.Tile, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("tile", (Ref(0), op.repeats), {})
+def _tile(op: shape.Tile, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("tile", (Ref(0), op.repeats), {})
 
 
 @proposes(shape.Pad)
-def _pad(op: shape.Pad, types: Sequence[TensorType]) -> Iterator[Call]:
+def _pad(op: shape.Pad, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
     widths = tuple(zip(op.before, op.after, strict=True))
     value = {"constant_values": Ref(1)} if len(types) > 1 else {}
-    yield Call("pad", (Ref(0), widths), value if op.mode == "constant" else {"mode": op.mode})
+    yield FunctionCall("pad", (Ref(0), widths), value if op.mode == "constant" else {"mode": op.mode})
 
 
 @proposes(shape.Gather)
-def _gather(op: shape.Gather, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("take", (Ref(0), Ref(1)), {"axis": op.axis})
+def _gather(op: shape.Gather, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("take", (Ref(0), Ref(1)), {"axis": op.axis})
 
 
 @proposes(shape.CumSum)
-def _cum_sum(op: shape.CumSum, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("cumsum", (Ref(0),), {"axis": op.axis})
+def _cum_sum(op: shape.CumSum, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("cumsum", (Ref(0),), {"axis": op.axis})
 
 
 @proposes(shape.Trilu)
-def _trilu(op: shape.Trilu, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("triu" if op.upper else "tril", (Ref(0),), {"k": op.k} if op.k else {})
+def _trilu(op: shape.Trilu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("triu" if op.upper else "tril", (Ref(0),), {"k": op.k} if op.k else {})
 
 
 @proposes(elementwise.Mod)
-def _mod(op: elementwise.Mod, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("fmod" if op.fmod else "mod", (Ref(0), Ref(1)), {})
+def _mod(op: elementwise.Mod, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("fmod" if op.fmod else "mod", (Ref(0), Ref(1)), {})
 
 
 @proposes(linear.MatMul)
-def _product(op: Any, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("matmul", (Ref(0), Ref(1)), {}, "@")
+def _product(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("matmul", (Ref(0), Ref(1)), {}, "@")
 
 
 @proposes(linear.Einsum)
-def _einsum(op: Any, types: Sequence[TensorType]) -> Iterator[Call]:
-    yield Call("einsum", (op.equation, *map(Ref, range(len(types)))), {})
+def _einsum(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
+    yield FunctionCall("einsum", (op.equation, *map(Ref, range(len(types)))), {})

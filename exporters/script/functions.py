@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from kir.exporters.script.calls import Call, Ref, fitting_call
+from kir.exporters.script.calls import FunctionCall, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
 from kir.exporters.script.text import INDENT, WIDTH, Identifiers, Piece, call, flat, mapping, quote, sequence, statement
 from kir.exporters.script.values import Values
@@ -175,7 +175,7 @@ class FunctionWriter:
 
     # Calls
 
-    def _call(self, found: Call, inputs: Sequence[Piece]) -> Piece:
+    def _call(self, found: FunctionCall, inputs: Sequence[Piece]) -> Piece:
         if found.symbol and all(_is_plain_operand(piece) for piece in inputs):
             texts = [flat(piece) for piece in inputs]
             if len(texts) == 1:

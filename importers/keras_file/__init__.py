@@ -16,7 +16,7 @@ from kir.errors import FormatError
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import CONFIG, EXPECTED, METADATA, WEIGHTS, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
-from kir.importers.keras_file.config import Origin, build_model
+from kir.importers.keras_file.config import FileOrigin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.keras2_layers import turn_kernels
@@ -143,12 +143,12 @@ def _require_drawable(model: Model, path: Path) -> None:
         )
 
 
-def _origin(path: Path, description: Any, metadata: Any, custom_objects: Mapping[str, Any]) -> Origin:
+def _origin(path: Path, description: Any, metadata: Any, custom_objects: Mapping[str, Any]) -> FileOrigin:
     """What a file says of itself; one that names no modules is not from Keras 3."""
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version[:1].isdigit():
         version = "3" if isinstance(description, dict) and "module" in description else "2"
-    return Origin(path, version, custom_objects)
+    return FileOrigin(path, version, custom_objects)
 
 
 def _with_weights(model: Model, weights: Path | None) -> Model:

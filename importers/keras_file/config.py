@@ -60,7 +60,7 @@ INPUT_NAMES = ("inputs", "x", "sequences", "sequence", "input", "query")
 
 
 @dataclass(frozen=True)
-class Origin:
+class FileOrigin:
     """Where a description comes from, and the version of the Keras that wrote it."""
 
     path: Path
@@ -78,7 +78,7 @@ class Origin:
         return LAYERS_WITH_OLD if self.is_old else LAYERS
 
 
-def build_model(description: Any, origin: Origin) -> Model:
+def build_model(description: Any, origin: FileOrigin) -> Model:
     """The model that a description is of. Its weights are those that the initializers draw.
 
     Raises:
@@ -107,7 +107,7 @@ def build_model(description: Any, origin: Origin) -> Model:
 # Looking before anything is made
 
 
-def survey(description: Any, origin: Origin) -> None:
+def survey(description: Any, origin: FileOrigin) -> None:
     """Looks at every layer of every model inside.
 
     Raises:
@@ -127,7 +127,7 @@ def survey(description: Any, origin: Origin) -> None:
     require_none(problems, origin)
 
 
-def require_none(problems: Sequence[str], origin: Origin) -> None:
+def require_none(problems: Sequence[str], origin: FileOrigin) -> None:
     """Raises one UnsupportedError that lists the problems, if there are any."""
     if not problems:
         return
@@ -135,7 +135,7 @@ def require_none(problems: Sequence[str], origin: Origin) -> None:
     raise UnsupportedError(f"{origin.path}: {count} not supported:\n" + "\n".join(f"  {one}" for one in problems))
 
 
-def _require_layer(description: Any, path: str, origin: Origin) -> None:
+def _require_layer(description: Any, path: str, origin: FileOrigin) -> None:
     if not isinstance(description, dict) or not isinstance(description.get("class_name"), str):
         raise FormatError(
             f"{origin.path}: {path or 'the model'} is no layer with a class_name; received {_short(description)}"
@@ -145,7 +145,7 @@ def _require_layer(description: Any, path: str, origin: Origin) -> None:
         raise FormatError(f"{origin.path}: the config of {path or 'the model'} is {_short(config)}; expected an object")
 
 
-def _inner_descriptions(description: Mapping[str, Any], path: str, origin: Origin) -> list[tuple[str, Any]]:
+def _inner_descriptions(description: Mapping[str, Any], path: str, origin: FileOrigin) -> list[tuple[str, Any]]:
     """The layers inside a model or a wrapper, with their paths."""
     config = description["config"]
     if description["class_name"] in MODEL_NAMES and not _is_operation(description):
@@ -156,7 +156,7 @@ def _inner_descriptions(description: Mapping[str, Any], path: str, origin: Origi
     return [(_join(path, _name(layer)), layer) for key in INNER_LAYERS for layer in _layers_at(config, key)]
 
 
-def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | None:
+def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str | None:
     """Why kir cannot make a layer; None if it can, as far as can be told from outside."""
     name, config = description["class_name"], description["config"]
     if _custom_object(description, origin) is not None:
@@ -177,7 +177,7 @@ def _reason_against(description: Mapping[str, Any], origin: Origin) -> str | Non
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
 
 
-def _reason_against_config(name: str, config: Mapping[str, Any], origin: Origin) -> str | None:
+def _reason_against_config(name: str, config: Mapping[str, Any], origin: FileOrigin) -> str | None:
     if name == "Lambda":
         try:
             _lambda_arguments(config, origin)
@@ -220,7 +220,7 @@ def _is_of_keras(description: Mapping[str, Any]) -> bool:
     )
 
 
-def _custom_object(description: Mapping[str, Any], origin: Origin) -> Any:
+def _custom_object(description: Mapping[str, Any], origin: FileOrigin) -> Any:
     """The user's own class for a description, by its registered name or its class name."""
     name = known_name((description.get("registered_name"), description.get("class_name")), origin.custom_objects)
     return None if name is None else origin.custom_objects[name]
@@ -232,7 +232,7 @@ def _custom_object(description: Mapping[str, Any], origin: Origin) -> Any:
 class Builder:
     """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: FileOrigin) -> None:
         self.origin = origin
         self.problems: list[str] = []
         self._costs: dict[int, int] = {}
@@ -568,7 +568,7 @@ def _input_arguments(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return arguments | {"name": name}
 
 
-def _lambda_arguments(config: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+def _lambda_arguments(config: Mapping[str, Any], origin: FileOrigin) -> dict[str, Any]:
     find = partial(old_function, module=config.get("module")) if origin.is_old else function_of_keras
     dropped = {"module", "function_type", "output_shape_type", "output_shape_module", *MEANINGLESS}
     arguments = {key: value for key, value in config.items() if key not in dropped}

@@ -14,7 +14,7 @@ from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_type
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
 from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
-from kir.importers.onnx_file.translate import Call, Operand, Translator
+from kir.importers.onnx_file.translate import Operand, OperatorCall, Translator
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance
 from kir.ir.structural import Data, Input, Output
@@ -216,7 +216,7 @@ class _Reader:
         if self.keep_unknown and is_unknown:
             return self._carry(node.node, inputs)
         check_inputs(op_type, inputs)
-        call = Call(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
+        call = OperatorCall(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
         if folded is None:
             return translate(call, inputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kir.importers.onnx_file.numbers import intended
-from kir.importers.onnx_file.translate import Call, Operand, Pending, Translator
+from kir.importers.onnx_file.translate import Operand, OperatorCall, Pending, Translator
 from kir.ir.graph import Value
 from kir.ir.op import Op
 from kir.ir.structural import Constant
@@ -42,7 +42,7 @@ def activate(translator: Translator, op: Op, x: Operand) -> Operand | None:
     return Operand("", result.output)
 
 
-def multiply(call: Call, x: Operand, kernel: Operand) -> bool:
+def multiply(call: OperatorCall, x: Operand, kernel: Operand) -> bool:
     """Whether a MatMul is a Dense: of more than two axes with a matrix, or of a matrix with a constant one.
 
     The exporter writes a Dense of two axes as Gemm.
@@ -53,7 +53,7 @@ def multiply(call: Call, x: Operand, kernel: Operand) -> bool:
     return x.type.rank > 2 or (x.type.rank == 2 and is_weight)
 
 
-def add_bias(call: Call, product: Operand, bias: Operand) -> Operand | None:
+def add_bias(call: OperatorCall, product: Operand, bias: Operand) -> Operand | None:
     """MatMul, Add → Dense(x, kernel, bias), if nothing else reads the product."""
     node = None if product.value is None else product.value.node
     translator = call.translator
@@ -95,7 +95,7 @@ def _squeezed(term: str, operand: Operand) -> Operand:
 # Recurrent
 
 
-def kept_state(call: Call, condition: Operand, initial: Operand, final: Operand) -> Operand | None:
+def kept_state(call: OperatorCall, condition: Operand, initial: Operand, final: Operand) -> Operand | None:
     """Where(lens == 0, initial, final) → final: that a sequence without steps keeps its state is what kir means."""
     node = None if final.value is None else final.value.node
     column = None if condition.value is None else condition.value.node
@@ -172,7 +172,7 @@ class DropoutMask(Pending):
     what = "the mask of a Dropout"
 
 
-def drop_again(call: Call, mask: DropoutMask, dropped: Operand, zero: Operand) -> Operand | None:
+def drop_again(call: OperatorCall, mask: DropoutMask, dropped: Operand, zero: Operand) -> Operand | None:
     """Where(mask, dropped, 0) → dropped."""
     is_zero = zero.array is not None and not zero.array.any()
     return mask.result if is_zero and dropped.value is mask.result.value else None
@@ -185,7 +185,7 @@ def compare_random(draw: Uniform, probability: Operand) -> Operand | None:
     return Operand("", pending=Kept(float(probability.array.item()), draw))
 
 
-def drop(call: Call, kept: Kept, scaled: Operand, zero: Operand) -> Operand | None:
+def drop(call: OperatorCall, kept: Kept, scaled: Operand, zero: Operand) -> Operand | None:
     """Where(kept, x * scale, 0) → Dropout in training, with a noise shape."""
     node = None if scaled.value is None else scaled.value.node
     if node is None or not isinstance(node.op, Mul) or node.inputs[0] is None or zero.array is None:
@@ -201,7 +201,7 @@ def drop(call: Call, kept: Kept, scaled: Operand, zero: Operand) -> Operand | No
     return Operand("", pending=Dropped(Operand("", x), Dropout(rate, noise_shape, kept.draw.seed)))
 
 
-def switch(call: Call, training: Operand, dropped: Dropped, x: Operand) -> Operand | None:
+def switch(call: OperatorCall, training: Operand, dropped: Dropped, x: Operand) -> Operand | None:
     """Where(training, dropped, x) → Dropout(x, training)."""
     if dropped.x.value is not call.translator.value(x):
         return None

@@ -165,7 +165,7 @@ def _runs(items: Sequence[Dim]) -> list[Sequence[Dim]]:
 
 
 @dataclass(slots=True)
-class Call:
+class OperatorCall:
     """One node of the file: its attributes, and readers for inputs that say how the operator works."""
 
     translator: Translator

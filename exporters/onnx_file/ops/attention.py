@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of, scalar_like
 from kir.ir.dims import Dim, divide_exactly, product
 from kir.ir.op import Op
@@ -19,7 +19,9 @@ from kir.ops.shape import Reshape, Transpose
 
 
 @exports(Attention)
-def attention(emitter: Emitter, op: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Names:
+def attention(
+    emitter: Emitter, op: Attention, q: FileTensor, k: FileTensor, v: FileTensor, bias: FileTensor | None = None
+) -> Names:
     """One node since opset 23. Before, and in float64, of which onnxruntime has no kernel, the plain operators."""
     if emitter.opset < 23 or q.type.dtype is DType.FLOAT64:
         return _attend_plainly(emitter, op, q, k, v, bias)
@@ -32,23 +34,25 @@ def attention(emitter: Emitter, op: Attention, q: Tensor, k: Tensor, v: Tensor, 
     )
 
 
-def _attend_plainly(emitter: Emitter, op: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> str:
+def _attend_plainly(
+    emitter: Emitter, op: Attention, q: FileTensor, k: FileTensor, v: FileTensor, bias: FileTensor | None
+) -> str:
     """The queries of the heads that share keys are rows of one matrix. Those that may look nowhere get 0."""
 
-    def apply(op: Op, *inputs: Tensor) -> Tensor:
+    def apply(op: Op, *inputs: FileTensor) -> FileTensor:
         (name,) = emit(emitter, op, *inputs)
         type: Any = op.infer(*(value.type for value in inputs))
-        return Tensor(name, type)
+        return FileTensor(name, type)
 
-    def scalar(number: float) -> Tensor:
-        return Tensor(scalar_like(emitter, number, q), TensorType(q.type.dtype, ()))
+    def scalar(number: float) -> FileTensor:
+        return FileTensor(scalar_like(emitter, number, q), TensorType(q.type.dtype, ()))
 
-    def split(x: Tensor, heads: int, *order: int) -> Tensor:
+    def split(x: FileTensor, heads: int, *order: int) -> FileTensor:
         batch, steps, features = x.type.shape
         size: Any = divide_exactly(features, heads)
         return apply(Transpose(order), apply(Reshape((batch, steps, heads, size)), x))
 
-    def grouped(x: Tensor, heads: int) -> Tensor:
+    def grouped(x: FileTensor, heads: int) -> FileTensor:
         batch, given, rows, columns = x.type.shape
         shape: tuple[Dim, ...] = (batch, heads, product((given, rows)) // heads, columns)
         return x if given == heads else apply(Reshape(shape), x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
 from kir.ir.dims import Dim
 from kir.ops.convolution import Conv, ConvTranspose
@@ -13,7 +13,7 @@ from kir.ops.windows import SAME, Padding, Window, settle_padding
 
 
 @exports(Conv)
-def conv(emitter: Emitter, op: Conv, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Names:
+def conv(emitter: Emitter, op: Conv, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None) -> Names:
     """onnxruntime refuses auto_pad with dilations: there the zeros are put around x before."""
     windows = op.windows(kernel.type.shape[2:])
     data = x.name
@@ -34,7 +34,9 @@ def conv(emitter: Emitter, op: Conv, x: Tensor, kernel: Tensor, bias: Tensor | N
 
 
 @exports(ConvTranspose)
-def conv_transpose(emitter: Emitter, op: ConvTranspose, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Names:
+def conv_transpose(
+    emitter: Emitter, op: ConvTranspose, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None
+) -> Names:
     return emitter.node(
         "ConvTranspose",
         names_of([x, kernel, bias]),
@@ -52,7 +54,7 @@ def padding_attributes(padding: Padding) -> dict[str, Any]:
     return {"auto_pad": "SAME_UPPER"} if padding == SAME else {"pads": padding}
 
 
-def _pad_same(emitter: Emitter, op: Conv, x: Tensor, windows: list[Window]) -> str:
+def _pad_same(emitter: Emitter, op: Conv, x: FileTensor, windows: list[Window]) -> str:
     """x with as many zeros around as "same" asks for, which is only known when the model runs."""
     before: list[Dim] = [0, 0]
     after: list[Dim] = [0, 0]

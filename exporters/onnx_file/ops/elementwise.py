@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kir.exporters.onnx_file import formulas
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like
 from kir.ir.types import DType
@@ -13,7 +13,7 @@ from kir.ops.elementwise import Cast, Celu, Clip, Gelu, HardSwish, Mish, Relu
 
 
 @exports(Relu)
-def relu(emitter: Emitter, op: Relu, x: Tensor) -> Names:
+def relu(emitter: Emitter, op: Relu, x: FileTensor) -> Names:
     """Before opset 14 Relu takes floats only."""
     if x.type.dtype.is_float:
         return emitter.node("Relu", [x.name])
@@ -21,17 +21,17 @@ def relu(emitter: Emitter, op: Relu, x: Tensor) -> Names:
 
 
 @exports(HardSwish)
-def hard_swish(emitter: Emitter, op: HardSwish, x: Tensor) -> Names:
+def hard_swish(emitter: Emitter, op: HardSwish, x: FileTensor) -> Names:
     return emitter.node("Mul", [x.name, emitter.node("HardSigmoid", [x.name], alpha=1 / 6, beta=0.5)])
 
 
 @exports(Mish)
-def mish(emitter: Emitter, op: Mish, x: Tensor) -> Names:
+def mish(emitter: Emitter, op: Mish, x: FileTensor) -> Names:
     return emitter.node("Mul", [x.name, emitter.node("Tanh", [emitter.node("Softplus", [x.name])])])
 
 
 @exports(Gelu)
-def gelu(emitter: Emitter, op: Gelu, x: Tensor) -> Names:
+def gelu(emitter: Emitter, op: Gelu, x: FileTensor) -> Names:
     if emitter.opset >= 20:
         return emitter.node("Gelu", [x.name], approximate="tanh" if op.approximate else "none")
     value = Expression.of(emitter, x)
@@ -40,7 +40,7 @@ def gelu(emitter: Emitter, op: Gelu, x: Tensor) -> Names:
 
 
 @exports(Celu)
-def celu(emitter: Emitter, op: Celu, x: Tensor) -> Names:
+def celu(emitter: Emitter, op: Celu, x: FileTensor) -> Names:
     """Before opset 28 Celu takes f32 only."""
     if x.type.dtype is DType.FLOAT32:
         return emitter.node("Celu", [x.name], alpha=op.alpha)
@@ -48,7 +48,9 @@ def celu(emitter: Emitter, op: Celu, x: Tensor) -> Names:
 
 
 @exports(Clip)
-def clip(emitter: Emitter, op: Clip, x: Tensor, minimum: Tensor | None = None, maximum: Tensor | None = None) -> Names:
+def clip(
+    emitter: Emitter, op: Clip, x: FileTensor, minimum: FileTensor | None = None, maximum: FileTensor | None = None
+) -> Names:
     """An absent bound does not bound; ONNX would put the largest finite number in its place."""
     bounds = names_of([minimum, maximum])
     if x.type.dtype.is_float:
@@ -57,5 +59,5 @@ def clip(emitter: Emitter, op: Clip, x: Tensor, minimum: Tensor | None = None, m
 
 
 @exports(Cast)
-def cast(emitter: Emitter, op: Cast, x: Tensor) -> Names:
+def cast(emitter: Emitter, op: Cast, x: FileTensor) -> Names:
     return emitter.node("Cast", [x.name], to=onnx_dtype(op.dtype))

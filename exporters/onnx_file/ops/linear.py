@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of
 from kir.ops.linear import ELLIPSIS, Dense, Einsum, MatMul, parse_equation
 
 
 @exports(MatMul)
-def matmul(emitter: Emitter, op: MatMul, a: Tensor, b: Tensor) -> Names:
+def matmul(emitter: Emitter, op: MatMul, a: FileTensor, b: FileTensor) -> Names:
     """One node, but where onnxruntime (1.32 is the newest known) dies of operands of different rank.
 
     Its MatmulTransposeFusion exchanges a Cast with the Transpose before it, if that turns the first axis into one of
@@ -29,18 +29,18 @@ def matmul(emitter: Emitter, op: MatMul, a: Tensor, b: Tensor) -> Names:
     return emitter.node("Squeeze", [product, emitter.constant([-2 if is_vector[0] else -1], "axes")])
 
 
-def _turns_first_axis(emitter: Emitter, x: Tensor) -> bool:
+def _turns_first_axis(emitter: Emitter, x: FileTensor) -> bool:
     rank = x.type.rank
     turns = {(*range(1, rank - 1), 0, rank - 1), (*range(1, rank), 0)}
     return rank > 2 and any(found in turns for found in emitter.permutations(x.name, x.type.dtype))
 
 
-def _unsqueeze(emitter: Emitter, x: Tensor, axes: Sequence[int]) -> str:
+def _unsqueeze(emitter: Emitter, x: FileTensor, axes: Sequence[int]) -> str:
     return emitter.node("Unsqueeze", [x.name, emitter.constant(axes, "axes")]) if axes else x.name
 
 
 @exports(Dense)
-def dense(emitter: Emitter, op: Dense, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Names:
+def dense(emitter: Emitter, op: Dense, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None) -> Names:
     """Rank 2 is always Gemm: onnxruntime fuses Gemm with an activation, and never MatMul; without C it is faster."""
     if x.type.rank == 2:
         result = emitter.node("Gemm", names_of([x, kernel, bias]))
@@ -51,11 +51,11 @@ def dense(emitter: Emitter, op: Dense, x: Tensor, kernel: Tensor, bias: Tensor |
     if op.activation is None:
         return result
     type = Dense().infer(x.type, kernel.type, None if bias is None else bias.type)
-    return emit(emitter, op.activation, Tensor(result, type))
+    return emit(emitter, op.activation, FileTensor(result, type))
 
 
 @exports(Einsum)
-def einsum(emitter: Emitter, op: Einsum, *operands: Tensor) -> Names:
+def einsum(emitter: Emitter, op: Einsum, *operands: FileTensor) -> Names:
     """In ONNX all ellipses stand for equally many axes: axes of size 1 make up for what is missing."""
     terms, _ = parse_equation(op.equation)
     hidden = [x.type.rank - len(term.replace(ELLIPSIS, "")) for term, x in zip(terms, operands, strict=True)]

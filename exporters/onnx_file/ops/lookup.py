@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ops.lookup import Lookup
 
@@ -11,7 +11,7 @@ VERSION = 2  # the first in which LabelEncoder takes any keys and values; onnxru
 
 
 @exports(Lookup)
-def lookup(emitter: Emitter, op: Lookup, x: Tensor) -> Names:
+def lookup(emitter: Emitter, op: Lookup, x: FileTensor) -> Names:
     keys, values = (f"{side}_{'strings' if isinstance(items[0], str) else 'int64s'}" for side, items in _sides(op))
     default = "default_string" if isinstance(op.default, str) else "default_int64"
     attributes = {keys: op.keys, values: op.values, default: op.default}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, emit, exports, names_of, scalar_like
 from kir.ir.types import DType, TensorType
@@ -14,7 +14,13 @@ from kir.ops.reduce import ReduceMean
 
 @exports(BatchNormalization)
 def batch_normalization(
-    emitter: Emitter, op: BatchNormalization, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
+    emitter: Emitter,
+    op: BatchNormalization,
+    x: FileTensor,
+    scale: FileTensor,
+    bias: FileTensor,
+    mean: FileTensor,
+    variance: FileTensor,
 ) -> Names:
     """ONNX's epsilon is a float32: in float64 it is added to the variance instead."""
     inputs, epsilon = names_of([x, scale, bias, mean, variance]), op.epsilon
@@ -25,7 +31,7 @@ def batch_normalization(
 
 @exports(LayerNormalization)
 def layer_normalization(
-    emitter: Emitter, op: LayerNormalization, x: Tensor, scale: Tensor, bias: Tensor | None = None
+    emitter: Emitter, op: LayerNormalization, x: FileTensor, scale: FileTensor, bias: FileTensor | None = None
 ) -> Names:
     """One node since opset 17. In float64 a formula: ONNX's epsilon is a float32."""
     if emitter.opset >= 17 and x.type.dtype is not DType.FLOAT64:
@@ -36,7 +42,7 @@ def layer_normalization(
 
 @exports(InstanceNormalization)
 def instance_normalization(
-    emitter: Emitter, op: InstanceNormalization, x: Tensor, scale: Tensor, bias: Tensor
+    emitter: Emitter, op: InstanceNormalization, x: FileTensor, scale: FileTensor, bias: FileTensor
 ) -> Names:
     """One node. In float64, of which onnxruntime has no kernel, a formula."""
     if x.type.dtype is not DType.FLOAT64:
@@ -50,7 +56,7 @@ def instance_normalization(
 
 
 def _normalized(
-    emitter: Emitter, x: Tensor, axes: tuple[int, ...], epsilon: float, scale: Expression, bias: Expression | None
+    emitter: Emitter, x: FileTensor, axes: tuple[int, ...], epsilon: float, scale: Expression, bias: Expression | None
 ) -> Expression:
     """The formula of the two; floats of 16 bits are computed in float32."""
     own = Expression.of(emitter, x)
@@ -60,7 +66,7 @@ def _normalized(
         return value if value.dtype is dtype else value.cast(dtype)
 
     def mean(value: Expression) -> Expression:
-        (name,) = emit(emitter, ReduceMean(axes, True), Tensor(value.name, TensorType(dtype, x.type.shape)))
+        (name,) = emit(emitter, ReduceMean(axes, True), FileTensor(value.name, TensorType(dtype, x.type.shape)))
         return replace(value, name=name)
 
     wide = widened(own)
@@ -70,7 +76,7 @@ def _normalized(
     return result if own.dtype is dtype else result.cast(own.dtype)
 
 
-def _sum(emitter: Emitter, x: Tensor, number: float) -> str:
+def _sum(emitter: Emitter, x: FileTensor, number: float) -> str:
     if x.value is not None:
         return emitter.constant(x.value + number, "variance", x.value.dtype)
     return emitter.node("Add", [x.name, scalar_like(emitter, number, x)])

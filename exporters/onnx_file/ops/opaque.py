@@ -7,14 +7,14 @@ import base64
 from onnx import NodeProto, defs
 
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
 from kir.ops.opaque import Opaque
 from kir.support.onnx_files import rename_values, walk_subgraphs
 
 
 @exports(Opaque)
-def opaque(emitter: Emitter, op: Opaque, *inputs: Tensor | None) -> Names:
+def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
     """The node as it was read; one of ONNX's own operators only where the opset means the same by it."""
     read = NodeProto.FromString(base64.b64decode(op.encoded))
     _require_same_meaning(emitter, op, read)

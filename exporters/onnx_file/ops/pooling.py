@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.convolution import padding_attributes
 from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ops.pooling import AveragePool, MaxPool
@@ -13,12 +13,12 @@ from kir.ops.windows import SAME, settle_padding
 
 
 @exports(MaxPool)
-def max_pool(emitter: Emitter, op: MaxPool, x: Tensor) -> Names:
+def max_pool(emitter: Emitter, op: MaxPool, x: FileTensor) -> Names:
     return emitter.node("MaxPool", [x.name], **_attributes(op, x), dilations=op.dilations)
 
 
 @exports(AveragePool)
-def average_pool(emitter: Emitter, op: AveragePool, x: Tensor) -> Names:
+def average_pool(emitter: Emitter, op: AveragePool, x: FileTensor) -> Names:
     is_dilated = max(op.dilations) > 1
     if is_dilated and emitter.opset < 19:
         raise UnsupportedError(f"{op} needs opset 19, where AveragePool got dilations; received {emitter.opset}")
@@ -31,7 +31,7 @@ def average_pool(emitter: Emitter, op: AveragePool, x: Tensor) -> Names:
     )
 
 
-def _attributes(op: MaxPool | AveragePool, x: Tensor) -> dict[str, Any]:
+def _attributes(op: MaxPool | AveragePool, x: FileTensor) -> dict[str, Any]:
     """Where onnxruntime computes a padding it forgets the dilations, and is wrong if windows have gaps between them."""
     padding, windows = op.padding, op.windows()
     if padding == SAME and any(window.dilation > 1 or window.stride > window.size for window in windows):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.ops.table import Names, exports, scalar_like
 from kir.ir.dims import Dim
 from kir.ir.types import DType
@@ -15,7 +15,7 @@ from kir.ops.random import Dropout, RandomNormalLike
 
 
 @exports(Dropout)
-def dropout(emitter: Emitter, op: Dropout, x: Tensor, training: Tensor | None = None) -> Names:
+def dropout(emitter: Emitter, op: Dropout, x: FileTensor, training: FileTensor | None = None) -> Names:
     """Dropout; with a noise shape, or a rate of 1, which ONNX excludes, a random choice written out.
 
     onnxruntime (1.32 is the newest known) takes a Dropout in the middle of a model out, whatever its training input
@@ -39,7 +39,7 @@ def dropout(emitter: Emitter, op: Dropout, x: Tensor, training: Tensor | None = 
 
 
 @exports(RandomNormalLike)
-def random_normal_like(emitter: Emitter, op: RandomNormalLike, x: Tensor) -> Names:
+def random_normal_like(emitter: Emitter, op: RandomNormalLike, x: FileTensor) -> Names:
     """onnxruntime draws float32 and float64; numbers of 16 bits are drawn in float32 and rounded."""
     is_drawn = x.type.dtype in (DType.FLOAT32, DType.FLOAT64)
     dtype = x.type.dtype if is_drawn else DType.FLOAT32

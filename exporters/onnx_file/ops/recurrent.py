@@ -7,28 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
 from kir.ops.onnx_forms import TAKES_ALPHA, TAKES_BETA
 from kir.ops.recurrent import GRU, LSTM, RNN
 
 
 @exports(RNN)
-def rnn(emitter: Emitter, op: RNN, *inputs: Tensor | None) -> Names:
+def rnn(emitter: Emitter, op: RNN, *inputs: FileTensor | None) -> Names:
     return _recurrent(emitter, op, inputs)
 
 
 @exports(LSTM)
-def lstm(emitter: Emitter, op: LSTM, *inputs: Tensor | None) -> Names:
+def lstm(emitter: Emitter, op: LSTM, *inputs: FileTensor | None) -> Names:
     return _recurrent(emitter, op, inputs)
 
 
 @exports(GRU)
-def gru(emitter: Emitter, op: GRU, *inputs: Tensor | None) -> Names:
+def gru(emitter: Emitter, op: GRU, *inputs: FileTensor | None) -> Names:
     return _recurrent(emitter, op, inputs, linear_before_reset=op.linear_before_reset)
 
 
-def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor | None], **attributes: Any) -> Names:
+def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[FileTensor | None], **attributes: Any) -> Names:
     """One node, without the outputs that nobody reads."""
     outputs = emitter.nodes(
         op.name,
@@ -46,7 +46,7 @@ def _recurrent(emitter: Emitter, op: RNN | GRU | LSTM, inputs: Sequence[Tensor |
     return (outputs[0], *(_keep_state(emitter, lens, *pair) for pair in zip(initial, outputs[1:], strict=False)))
 
 
-def _keep_state(emitter: Emitter, lens: Tensor | None, initial: Tensor | None, final: str) -> str:
+def _keep_state(emitter: Emitter, lens: FileTensor | None, initial: FileTensor | None, final: str) -> str:
     """The state after a sequence of no steps is the initial one; onnxruntime says 0."""
     if lens is None or initial is None or not final or (initial.value is not None and not initial.value.any()):
         return final

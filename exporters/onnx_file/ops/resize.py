@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ir.dims import divide_exactly, is_known
 from kir.ir.types import DType
@@ -14,7 +14,7 @@ from kir.ops.resize import Resize
 
 
 @exports(Resize)
-def resize(emitter: Emitter, op: Resize, x: Tensor) -> Names:
+def resize(emitter: Emitter, op: Resize, x: FileTensor) -> Names:
     """With whole factors where they are known, so that unknown sizes need not be computed.
 
     The attribute `axes` of opset 18 would spare those that stay, but onnxruntime (1.32 is the newest known) moves

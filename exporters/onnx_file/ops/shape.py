@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like, zero_tensor
 from kir.ir.dims import Dim, Sym
 from kir.ir.types import DType
@@ -29,7 +29,7 @@ PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the fi
 
 
 @exports(Reshape)
-def reshape(emitter: Emitter, op: Reshape, x: Tensor) -> Names:
+def reshape(emitter: Emitter, op: Reshape, x: FileTensor) -> Names:
     """One node and a constant shape unless two unknown sizes are new.
 
     1. A literal 0 in the target: the exact sizes, with 0 meaning 0.
@@ -52,7 +52,7 @@ def reshape(emitter: Emitter, op: Reshape, x: Tensor) -> Names:
     return emitter.node("Reshape", [x.name, emitter.sizes(shape)])
 
 
-def _stays(x: Tensor, axis: int, dim: Dim) -> bool:
+def _stays(x: FileTensor, axis: int, dim: Dim) -> bool:
     return axis < x.type.rank and x.type.shape[axis] == dim
 
 
@@ -60,7 +60,7 @@ def _is_composite(dim: Dim) -> bool:
     return isinstance(dim, Sym) and dim.name is None
 
 
-def _reshape_to_zero(emitter: Emitter, op: Reshape, x: Tensor) -> str:
+def _reshape_to_zero(emitter: Emitter, op: Reshape, x: FileTensor) -> str:
     if emitter.opset >= 14:
         return emitter.node("Reshape", [x.name, emitter.sizes(op.shape)], allowzero=1)
     # Opset 13 cannot say 0; nothing is lost by making a new value of no elements.
@@ -72,7 +72,7 @@ def _fill(emitter: Emitter, shape: Sequence[Dim], dtype: DType) -> str:
 
 
 @exports(Expand)
-def expand(emitter: Emitter, op: Expand, x: Tensor) -> Names:
+def expand(emitter: Emitter, op: Expand, x: FileTensor) -> Names:
     """Sizes that x already has are asked for as 1, so that unknown ones need not be computed."""
     offset = len(op.shape) - x.type.rank
     current = (None,) * offset + x.type.shape
@@ -81,7 +81,7 @@ def expand(emitter: Emitter, op: Expand, x: Tensor) -> Names:
 
 
 @exports(Slice)
-def slice_(emitter: Emitter, op: Slice, x: Tensor) -> Names:
+def slice_(emitter: Emitter, op: Slice, x: FileTensor) -> Names:
     starts, ends = [], []
     for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
         bounds = (start, end) if step > 0 else _falling_bounds(start, end, x.type.shape[axis])
@@ -98,23 +98,23 @@ def _falling_bounds(start: Dim, end: Dim, size: Dim) -> tuple[Dim, Dim]:
 
 
 @exports(Split)
-def split(emitter: Emitter, op: Split, x: Tensor) -> Names:
+def split(emitter: Emitter, op: Split, x: FileTensor) -> Names:
     return emitter.nodes("Split", [x.name, emitter.sizes(op.sizes)], len(op.sizes), axis=op.axis)
 
 
 @exports(Pad)
-def pad(emitter: Emitter, op: Pad, x: Tensor, value: Tensor | None = None) -> Names:
+def pad(emitter: Emitter, op: Pad, x: FileTensor, value: FileTensor | None = None) -> Names:
     pads = emitter.sizes((*op.before, *op.after))
     return emitter.node("Pad", [x.name, pads, *names_of([value])], mode=op.mode)
 
 
 @exports(Tile)
-def tile(emitter: Emitter, op: Tile, x: Tensor) -> Names:
+def tile(emitter: Emitter, op: Tile, x: FileTensor) -> Names:
     return emitter.node("Tile", [x.name, emitter.sizes(op.repeats)])
 
 
 @exports(OneHot)
-def one_hot(emitter: Emitter, op: OneHot, indices: Tensor, values: Tensor) -> Names:
+def one_hot(emitter: Emitter, op: OneHot, indices: FileTensor, values: FileTensor) -> Names:
     """onnxruntime has kernels for float32 and int64; of other values, the places are looked up among the two."""
     is_direct = values.type.dtype in (DType.FLOAT32, DType.INT64)
     choices = values.name if is_direct else emitter.constant([0, 1], "choices")
@@ -133,19 +133,19 @@ def size(emitter: Emitter, op: Size) -> Names:
 
 
 @exports(TopK)
-def top_k(emitter: Emitter, op: TopK, x: Tensor) -> Names:
+def top_k(emitter: Emitter, op: TopK, x: FileTensor) -> Names:
     inputs = [x.name, emitter.size(op.k)]
     return emitter.nodes("TopK", inputs, 2, axis=op.axis, largest=op.largest, sorted=op.sorted)
 
 
 @exports(CumSum)
-def cum_sum(emitter: Emitter, op: CumSum, x: Tensor) -> Names:
+def cum_sum(emitter: Emitter, op: CumSum, x: FileTensor) -> Names:
     axis = emitter.constant(op.axis, "axis")
     return emitter.node("CumSum", [x.name, axis], exclusive=op.exclusive, reverse=op.reverse)
 
 
 @exports(Trilu)
-def trilu(emitter: Emitter, op: Trilu, x: Tensor) -> Names:
+def trilu(emitter: Emitter, op: Trilu, x: FileTensor) -> Names:
     if emitter.opset >= 14:
         return emitter.node("Trilu", [x.name, emitter.constant(op.k, "k")], upper=op.upper)
     rows, columns = (

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import formulas
-from kir.exporters.onnx_file.emitter import Emitter, Tensor, onnx_dtype
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
 from kir.ir.graph import output_types
@@ -64,7 +64,7 @@ WIDER = {
 }
 
 
-def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
+def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...]:
     """Writes one operator and returns the names of its outputs.
 
     Where ONNX's operators do not take an element type at the opset, they compute in a wider one, between casts.
@@ -93,7 +93,7 @@ def emit(emitter: Emitter, op: Op, *inputs: Tensor | None) -> tuple[str, ...]:
     )
 
 
-def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, DType] | None:
+def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, DType] | None:
     """The operator of ONNX's, and the type, if a type is not taken: the operator is written on trial, once for each
     operator and types."""
     dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
@@ -113,11 +113,11 @@ def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> 
     return emitter.refused[key]
 
 
-def _change_dtype(x: Tensor, dtype: DType) -> Tensor:
-    return Tensor(x.name, x.type.with_dtype(dtype), None if x.value is None else x.value.astype(dtype.numpy))
+def _change_dtype(x: FileTensor, dtype: DType) -> FileTensor:
+    return FileTensor(x.name, x.type.with_dtype(dtype), None if x.value is None else x.value.astype(dtype.numpy))
 
 
-def _cast(emitter: Emitter, wanted: Tensor | None, given: Tensor | None) -> Tensor:
+def _cast(emitter: Emitter, wanted: FileTensor | None, given: FileTensor | None) -> FileTensor:
     assert wanted is not None
     assert given is not None
     name = emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype))
@@ -125,7 +125,7 @@ def _cast(emitter: Emitter, wanted: Tensor | None, given: Tensor | None) -> Tens
     return replace(wanted, name=name)
 
 
-def _emit(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[str, ...]:
+def _emit(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, ...]:
     formula = formulas.FLOAT64_FORMULAS.get(type(op))
     if formula is not None and all(value is not None and value.type.dtype is DType.FLOAT64 for value in inputs):
         return (formula(op, *(Expression.of(emitter, value) for value in inputs if value is not None)).name,)
@@ -140,11 +140,11 @@ def _emit(emitter: Emitter, op: Op, inputs: Sequence[Tensor | None]) -> tuple[st
     return result if isinstance(result, tuple) else (result,)
 
 
-def names_of(inputs: Sequence[Tensor | None]) -> list[str]:
+def names_of(inputs: Sequence[FileTensor | None]) -> list[str]:
     return ["" if value is None else value.name for value in inputs]
 
 
-def scalar_like(emitter: Emitter, value: float, x: Tensor) -> str:
+def scalar_like(emitter: Emitter, value: float, x: FileTensor) -> str:
     """A constant scalar of x's dtype."""
     return emitter.constant(value, "scalar", x.type.dtype.numpy)
 

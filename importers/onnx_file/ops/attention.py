@@ -8,7 +8,7 @@ import numpy as np
 
 from kir.errors import ShapeError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import divide_exactly, product
 from kir.ir.types import DType
 from kir.ops.attention import Attention
@@ -18,7 +18,7 @@ from kir.ops.shape import Expand, Reshape, Transpose, Trilu
 
 @imports("Attention")
 def attention(
-    call: Call,
+    call: OperatorCall,
     q: Operand,
     k: Operand,
     v: Operand,
@@ -56,7 +56,7 @@ def attention(
     return [result, None, None, None]
 
 
-def _refuse_the_rest(call: Call, others: tuple[Operand | None, ...]) -> None:
+def _refuse_the_rest(call: OperatorCall, others: tuple[Operand | None, ...]) -> None:
     for name in ("qk_matmul_output_mode", "softmax_precision"):
         if call.attributes.integer(name, 0):
             raise UnsupportedError(f"an Attention with {name}; kir has those without")
@@ -75,13 +75,13 @@ def _known_heads(x: Operand) -> int:
     return heads
 
 
-def _join_heads(call: Call, x: Operand) -> Operand:
+def _join_heads(call: OperatorCall, x: Operand) -> Operand:
     """x[batch, heads, steps, size] as [batch, steps, heads · size]."""
     batch, heads, steps, size = x.type.shape
     return call.add(Reshape((batch, steps, product((heads, size)))), call.add(Transpose((0, 2, 1, 3)), x))
 
 
-def _as_bias(call: Call, mask: Operand, q: Operand, k: Operand) -> Operand:
+def _as_bias(call: OperatorCall, mask: Operand, q: Operand, k: Operand) -> Operand:
     last = (q.type.shape[1], k.type.shape[1])
     if mask.type.dtype is DType.BOOL:
         mask = _choose(call, mask, q)
@@ -90,14 +90,14 @@ def _as_bias(call: Call, mask: Operand, q: Operand, k: Operand) -> Operand:
     return call.add(Expand((*shape[:-2], *last)), mask) if is_short or mask.type.rank < 2 else mask
 
 
-def _causal_bias(call: Call, q: Operand, k: Operand) -> Operand:
+def _causal_bias(call: OperatorCall, q: Operand, k: Operand) -> Operand:
     """No query looks at a later key."""
     steps = (q.type.shape[1], k.type.shape[1])
     everywhere = call.add(Expand(steps), call.translator.constant(np.ones(()), DType.FLOAT32))
     return _choose(call, call.add(Cast(DType.BOOL), call.add(Trilu(upper=False), everywhere)), q)
 
 
-def _choose(call: Call, kept: Operand, q: Operand) -> Operand:
+def _choose(call: OperatorCall, kept: Operand, q: Operand) -> Operand:
     """Nothing to add where scores are kept, and minus infinity where not."""
     numbers = [call.translator.constant(np.float64(number), q.type.dtype) for number in (0.0, -math.inf)]
     return call.add(Where(), kept, *numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.ops.windows import AUTO_PADS, read_padding, read_windows
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import Dim, is_known
 from kir.ir.types import Shape
 from kir.ops.convolution import Conv, ConvTranspose
@@ -13,7 +13,7 @@ from kir.ops.windows import Window
 
 
 @imports("Conv")
-def conv(call: Call, x: Operand, kernel: Operand, bias: Operand | None = None) -> Results:
+def conv(call: OperatorCall, x: Operand, kernel: Operand, bias: Operand | None = None) -> Results:
     windows = read_windows(call, x.type, kernel.type.shape[2:])
     padding = read_padding(call, windows, x.type.shape[2:])
     groups = call.attributes.integer("group", 1)
@@ -22,7 +22,7 @@ def conv(call: Call, x: Operand, kernel: Operand, bias: Operand | None = None) -
 
 
 @imports("ConvTranspose")
-def conv_transpose(call: Call, x: Operand, kernel: Operand, bias: Operand | None = None) -> Results:
+def conv_transpose(call: OperatorCall, x: Operand, kernel: Operand, bias: Operand | None = None) -> Results:
     windows = read_windows(call, x.type, kernel.type.shape[2:])
     extra = call.attributes.integers("output_padding", (0,) * len(windows))
     groups = call.attributes.integer("group", 1)
@@ -36,7 +36,7 @@ def conv_transpose(call: Call, x: Operand, kernel: Operand, bias: Operand | None
 
 
 def _cut(
-    call: Call, windows: list[Window], sizes: Shape, extra: tuple[int, ...]
+    call: OperatorCall, windows: list[Window], sizes: Shape, extra: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What is cut off and what is added: as stated, or as many as give the output's size that is stated.
 

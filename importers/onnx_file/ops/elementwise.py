@@ -8,7 +8,7 @@ from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.ops.table import IMPORTERS, Results, activation, imports, scaled
 from kir.importers.onnx_file.reading import read_dtype
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op
 from kir.ir.types import DType
 from kir.ops.elementwise import (
@@ -44,46 +44,46 @@ from kir.ops.shape import Reshape
 
 
 @imports("LeakyRelu")
-def leaky_relu(call: Call, x: Operand) -> Results:
+def leaky_relu(call: OperatorCall, x: Operand) -> Results:
     return activation(call, LeakyRelu(call.attributes.number("alpha", 0.01)), x)
 
 
 @imports("Elu")
-def elu(call: Call, x: Operand) -> Results:
+def elu(call: OperatorCall, x: Operand) -> Results:
     return activation(call, Elu(call.attributes.number("alpha", 1.0)), x)
 
 
 @imports("Celu")
-def celu(call: Call, x: Operand) -> Results:
+def celu(call: OperatorCall, x: Operand) -> Results:
     return activation(call, Celu(call.attributes.number("alpha", 1.0)), x)
 
 
 @imports("ThresholdedRelu")
-def thresholded_relu(call: Call, x: Operand) -> Results:
+def thresholded_relu(call: OperatorCall, x: Operand) -> Results:
     return activation(call, ThresholdedRelu(call.attributes.number("alpha", 1.0)), x)
 
 
 @imports("HardSigmoid")
-def hard_sigmoid(call: Call, x: Operand) -> Results:
+def hard_sigmoid(call: OperatorCall, x: Operand) -> Results:
     alpha, beta = call.attributes.number("alpha", 0.2), call.attributes.number("beta", 0.5)
     return activation(call, HardSigmoid(alpha, beta), x)
 
 
 @imports("Shrink")
-def shrink(call: Call, x: Operand) -> Results:
+def shrink(call: OperatorCall, x: Operand) -> Results:
     bias, lambd = call.attributes.number("bias", 0.0), call.attributes.number("lambd", 0.5)
     return activation(call, Shrink(bias, lambd), x)
 
 
 @imports("Equal")
-def equal(call: Call, a: Operand, b: Operand) -> Results:
+def equal(call: OperatorCall, a: Operand, b: Operand) -> Results:
     if a.type.dtype is DType.STRING:
         raise UnsupportedError("kir has no Equal of strings")
     return call.add(Equal(), a, b)
 
 
 @imports("Gelu")
-def gelu(call: Call, x: Operand) -> Results:
+def gelu(call: OperatorCall, x: Operand) -> Results:
     approximate = call.attributes.text("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise FormatError(f"Gelu has approximate={approximate!r}; expected 'none' or 'tanh'")
@@ -91,7 +91,7 @@ def gelu(call: Call, x: Operand) -> Results:
 
 
 @imports("Selu")
-def selu(call: Call, x: Operand) -> Results:
+def selu(call: OperatorCall, x: Operand) -> Results:
     """With constants of its own: gamma * Elu."""
     alpha, gamma = call.attributes.number("alpha", None), call.attributes.number("gamma", None)
     if _is_default(alpha, SELU_ALPHA) and _is_default(gamma, SELU_SCALE):
@@ -105,14 +105,14 @@ def _is_default(given: float | None, default: float) -> bool:
 
 
 @imports("Swish")
-def swish(call: Call, x: Operand) -> Results:
+def swish(call: OperatorCall, x: Operand) -> Results:
     alpha = call.attributes.number("alpha", 1.0)
     gate = call.add(Sigmoid(), x if alpha == 1 else scaled(call, x, alpha))
     return call.add(Mul(), x, gate)
 
 
 @imports("IsInf")
-def is_inf(call: Call, x: Operand) -> Results:
+def is_inf(call: OperatorCall, x: Operand) -> Results:
     signs = call.attributes.integer("detect_negative", 1), call.attributes.integer("detect_positive", 1)
     result = call.add(IsInf(), x)
     if all(signs):
@@ -124,7 +124,7 @@ def is_inf(call: Call, x: Operand) -> Results:
 
 
 @imports("Clip")
-def clip(call: Call, x: Operand, minimum: Operand | None = None, maximum: Operand | None = None) -> Results:
+def clip(call: OperatorCall, x: Operand, minimum: Operand | None = None, maximum: Operand | None = None) -> Results:
     """To ONNX an absent bound is the largest finite number; one of inf does not bound, nor does it of integers."""
     dtype = x.type.dtype
     if call.opset < 11:
@@ -135,7 +135,7 @@ def clip(call: Call, x: Operand, minimum: Operand | None = None, maximum: Operan
     return call.add(Clip(), x, *(_bound(call, bound, sign, dtype) for bound, sign in zip(given, (-1, 1), strict=True)))
 
 
-def _bound(call: Call, bound: Operand | None, sign: int, dtype: DType) -> Operand | None:
+def _bound(call: OperatorCall, bound: Operand | None, sign: int, dtype: DType) -> Operand | None:
     if bound is None:
         return call.translator.constant(sign * _largest(dtype), dtype) if dtype.is_float else None
     if dtype.is_float and bound.array is not None and bound.array.size == 1 and bound.array.item() == sign * np.inf:
@@ -150,7 +150,7 @@ def _largest(dtype: DType) -> float:
 
 
 @imports("Cast")
-def cast(call: Call, x: Operand) -> Results:
+def cast(call: OperatorCall, x: Operand) -> Results:
     call.attributes.integer("saturate", 1)  # says something about floats of 8 bits only
     call.attributes.text("round_mode", "up")
     dtype = read_dtype(call.attributes.integer("to"), "the target of Cast")
@@ -158,14 +158,14 @@ def cast(call: Call, x: Operand) -> Results:
 
 
 @imports("CastLike")
-def cast_like(call: Call, x: Operand, like: Operand) -> Results:
+def cast_like(call: OperatorCall, x: Operand, like: Operand) -> Results:
     call.attributes.integer("saturate", 1)
     call.attributes.text("round_mode", "up")
     return call.add(Cast(like.type.dtype), x)
 
 
 @imports("Pow")
-def pow_(call: Call, a: Operand, b: Operand) -> Results:
+def pow_(call: OperatorCall, a: Operand, b: Operand) -> Results:
     """The exponent may be of another dtype than the base; it is cast to it."""
     if a.type.dtype.is_integer and b.type.dtype.is_float:
         power = call.add(Pow(), call.add(Cast(b.type.dtype), a), b)
@@ -174,14 +174,14 @@ def pow_(call: Call, a: Operand, b: Operand) -> Results:
 
 
 @imports("Mod")
-def mod(call: Call, a: Operand, b: Operand) -> Results:
+def mod(call: OperatorCall, a: Operand, b: Operand) -> Results:
     fmod = bool(call.attributes.integer("fmod", 0))
     if a.type.dtype.is_float and not fmod:
         raise UnsupportedError("kir has Mod of floats with fmod=1 only")
     return call.add(Mod(fmod), a, b)
 
 
-def _chain(op: Op, call: Call, *values: Operand) -> Operand:
+def _chain(op: Op, call: OperatorCall, *values: Operand) -> Operand:
     """One of several inputs: a chain of operators of two."""
     result = values[0]
     for value in values[1:]:
@@ -195,24 +195,24 @@ IMPORTERS["Sum"] = lambda call, *values: _chain(Add(), call, *values)
 
 
 @imports("Mean")
-def mean(call: Call, *values: Operand) -> Results:
+def mean(call: OperatorCall, *values: Operand) -> Results:
     total = _chain(Add(), call, *values)
     return call.add(Div(), total, call.translator.constant(len(values), total.type.dtype))
 
 
 @imports("Add")
-def add(call: Call, a: Operand, b: Operand) -> Results:
+def add(call: OperatorCall, a: Operand, b: Operand) -> Results:
     return recognise.add_bias(call, a, b) or recognise.add_bias(call, b, a) or call.add(Add(), a, b)
 
 
 @imports("Less")
-def less(call: Call, a: Operand, b: Operand) -> Results:
+def less(call: OperatorCall, a: Operand, b: Operand) -> Results:
     compared = recognise.compare_random(a.pending, b) if isinstance(a.pending, recognise.Uniform) else None
     return compared or call.add(Less(), a, b)
 
 
 @imports("Where")
-def where(call: Call, condition: Operand, a: Operand, b: Operand) -> Results:
+def where(call: OperatorCall, condition: Operand, a: Operand, b: Operand) -> Results:
     found: Operand | None = None
     if isinstance(condition.pending, recognise.Kept):
         found = recognise.drop(call, condition.pending, a, b)
@@ -226,5 +226,5 @@ def where(call: Call, condition: Operand, a: Operand, b: Operand) -> Results:
 
 
 @imports("PRelu")
-def prelu(call: Call, x: Operand, slope: Operand) -> Results:
+def prelu(call: OperatorCall, x: Operand, slope: Operand) -> Results:
     return call.add(PRelu(), x, slope)

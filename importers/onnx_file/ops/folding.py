@@ -8,11 +8,11 @@ from functools import partial
 from kir.importers.onnx_file import sizes
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.sizes import Sizes
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.types import DType
 
 
-def fold_sizes(call: Call, inputs: Sequence[Operand | None]) -> Sizes | None:
+def fold_sizes(call: OperatorCall, inputs: Sequence[Operand | None]) -> Sizes | None:
     """What a node that computes integers from known ones gives; None if it is none, or that depends on the sizes."""
     rule = FOLDED.get(call.op_type)
     if rule is None or not inputs:
@@ -25,19 +25,19 @@ def fold_sizes(call: Call, inputs: Sequence[Operand | None]) -> Sizes | None:
     return sizes.safely(lambda: rule(call, *given))
 
 
-def _fold_slice(call: Call, data: Sizes, *bounds: Sizes | None) -> Sizes | None:
+def _fold_slice(call: OperatorCall, data: Sizes, *bounds: Sizes | None) -> Sizes | None:
     if bounds:
         starts, ends, axes, steps = (*bounds, None, None, None)[:4]
         return None if starts is None or ends is None else sizes.slice_(data, starts, ends, axes, steps)
     return sizes.slice_(data, *(Sizes(call.attributes.integers(name, ())) for name in ("starts", "ends")))
 
 
-def _fold_cast(call: Call, data: Sizes) -> Sizes | None:
+def _fold_cast(call: OperatorCall, data: Sizes) -> Sizes | None:
     dtype = read_dtype(call.attributes.integer("to"), "the target of Cast")
     return data if dtype in (DType.INT64, DType.INT32) else None
 
 
-def _fold_product(call: Call, data: Sizes, axes: Sizes | None = None) -> Sizes | None:
+def _fold_product(call: OperatorCall, data: Sizes, axes: Sizes | None = None) -> Sizes | None:
     total = sizes.total(data)
     return None if total is None or data.is_scalar else Sizes((total,), not call.attributes.integer("keepdims", 1))
 

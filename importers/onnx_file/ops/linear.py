@@ -5,14 +5,14 @@ from __future__ import annotations
 from kir.errors import ShapeError
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.ops.table import Results, imports, scaled
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ops.elementwise import Add
 from kir.ops.linear import Dense, Einsum, MatMul
 from kir.ops.shape import Transpose
 
 
 @imports("Gemm")
-def gemm(call: Call, a: Operand, b: Operand, c: Operand | None = None) -> Results:
+def gemm(call: OperatorCall, a: Operand, b: Operand, c: Operand | None = None) -> Results:
     """A Dense; with scaling, or an addend that is no bias, the parts of the formula one by one."""
     alpha, beta = call.attributes.number("alpha", 1.0), call.attributes.number("beta", 1.0)
     x = _turned(call, a, "transA")
@@ -32,18 +32,18 @@ def gemm(call: Call, a: Operand, b: Operand, c: Operand | None = None) -> Result
     return result if c is None else call.add(Add(), result, c)
 
 
-def _turned(call: Call, matrix: Operand, attribute: str) -> Operand:
+def _turned(call: OperatorCall, matrix: Operand, attribute: str) -> Operand:
     if matrix.type.rank != 2:
         raise ShapeError(f"Gemm received {matrix.type}; expected a matrix")
     return call.add(Transpose((1, 0)), matrix) if call.attributes.integer(attribute, 0) else matrix
 
 
 @imports("MatMul")
-def matmul(call: Call, a: Operand, b: Operand) -> Results:
+def matmul(call: OperatorCall, a: Operand, b: Operand) -> Results:
     return call.add(Dense() if recognise.multiply(call, a, b) else MatMul(), a, b)
 
 
 @imports("Einsum")
-def einsum(call: Call, *operands: Operand) -> Results:
+def einsum(call: OperatorCall, *operands: Operand) -> Results:
     equation = call.attributes.text("equation")
     return call.add(Einsum(equation), *recognise.without_unsqueeze(equation, operands))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.types import DType, as_dtype
 from kir.ops.elementwise import Cast
 from kir.ops.lookup import Lookup
@@ -13,7 +13,7 @@ Items = tuple[int | str, ...]
 
 
 @imports("ai.onnx.ml.LabelEncoder")
-def label_encoder(call: Call, x: Operand) -> Results:
+def label_encoder(call: OperatorCall, x: Operand) -> Results:
     """Keys and values lie in attributes of their kind, or since version 4 in tensors, of smaller integers too."""
     keys, _ = _read_table(call, "keys")
     values, dtype = _read_table(call, "values")
@@ -21,7 +21,7 @@ def label_encoder(call: Call, x: Operand) -> Results:
     return found if dtype is found.type.dtype else call.add(Cast(dtype), found)
 
 
-def _read_table(call: Call, side: str) -> tuple[Items, DType]:
+def _read_table(call: OperatorCall, side: str) -> tuple[Items, DType]:
     texts, integers = call.attributes.texts(f"{side}_strings", ()), call.attributes.integers(f"{side}_int64s", ())
     if texts or integers:
         return texts or integers, DType.STRING if texts else DType.INT64
@@ -32,7 +32,7 @@ def _read_table(call: Call, side: str) -> tuple[Items, DType]:
     return tuple(array.ravel().tolist()), dtype
 
 
-def _read_default(call: Call, value: int | str) -> int | str:
+def _read_default(call: OperatorCall, value: int | str) -> int | str:
     array = call.attributes.tensor("default_tensor", None)
     if array is not None and array.size == 1:
         found: int | str = array.item()

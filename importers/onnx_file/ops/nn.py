@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kir.importers.onnx_file.ops.table import Results, activation, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import product
 from kir.ir.types import normalize_axis
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
 
 
-def _normalization(cls: Any, call: Call, x: Operand) -> Operand:
+def _normalization(cls: Any, call: OperatorCall, x: Operand) -> Operand:
     """Before opset 13 everything from the axis on is one axis."""
     rank = x.type.rank
     axis = normalize_axis(call.attributes.integer("axis", -1 if call.opset >= 13 else 1), max(rank, 1))
@@ -24,10 +24,10 @@ def _normalization(cls: Any, call: Call, x: Operand) -> Operand:
 
 
 @imports("Softmax")
-def softmax(call: Call, x: Operand) -> Results:
+def softmax(call: OperatorCall, x: Operand) -> Results:
     return _normalization(Softmax, call, x)
 
 
 @imports("LogSoftmax")
-def log_softmax(call: Call, x: Operand) -> Results:
+def log_softmax(call: OperatorCall, x: Operand) -> Results:
     return _normalization(LogSoftmax, call, x)

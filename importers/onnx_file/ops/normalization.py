@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.types import DType, normalize_axis
 from kir.ops.elementwise import Add, Cast, Mul, Reciprocal, Sqrt, Sub
 from kir.ops.normalization import BatchNormalization, InstanceNormalization, LayerNormalization
@@ -13,7 +13,7 @@ from kir.ops.reduce import ReduceMean
 
 @imports("BatchNormalization")
 def batch_normalization(
-    call: Call, x: Operand, scale: Operand, bias: Operand, mean: Operand, variance: Operand
+    call: OperatorCall, x: Operand, scale: Operand, bias: Operand, mean: Operand, variance: Operand
 ) -> Results:
     """The statistics of a batch, which training computes, are none of kir's."""
     epsilon = call.attributes.number("epsilon", 1e-5)
@@ -28,7 +28,7 @@ def batch_normalization(
 
 
 @imports("LayerNormalization")
-def layer_normalization(call: Call, x: Operand, scale: Operand, bias: Operand | None = None) -> Results:
+def layer_normalization(call: OperatorCall, x: Operand, scale: Operand, bias: Operand | None = None) -> Results:
     """Its further outputs, the mean and the inverse of the deviation, are computed beside it where they are used."""
     axis = normalize_axis(call.attributes.integer("axis", -1), x.type.rank)
     epsilon = call.attributes.number("epsilon", 1e-5)
@@ -40,7 +40,7 @@ def layer_normalization(call: Call, x: Operand, scale: Operand, bias: Operand | 
     return [result, *_statistics(call, x, axis, epsilon)]
 
 
-def _statistics(call: Call, x: Operand, axis: int, epsilon: float) -> tuple[Operand, Operand]:
+def _statistics(call: OperatorCall, x: Operand, axis: int, epsilon: float) -> tuple[Operand, Operand]:
     """Mean and inverse deviation over the axes from one on, which stay with size 1; in float32 at least."""
     wide = x if x.type.dtype in (DType.FLOAT32, DType.FLOAT64) else call.add(Cast(DType.FLOAT32), x)
     axes = tuple(range(axis, x.type.rank))
@@ -52,5 +52,5 @@ def _statistics(call: Call, x: Operand, axis: int, epsilon: float) -> tuple[Oper
 
 
 @imports("InstanceNormalization")
-def instance_normalization(call: Call, x: Operand, scale: Operand, bias: Operand) -> Results:
+def instance_normalization(call: OperatorCall, x: Operand, scale: Operand, bias: Operand) -> Results:
     return call.add(InstanceNormalization(call.attributes.number("epsilon", 1e-5)), x, scale, bias)

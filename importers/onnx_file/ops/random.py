@@ -9,13 +9,13 @@ from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.reading import read_dtype
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ops.elementwise import Cast
 from kir.ops.random import Dropout, RandomNormalLike
 
 
 @imports("Dropout")
-def dropout(call: Call, x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> Results:
+def dropout(call: OperatorCall, x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> Results:
     """The mask, its second output, is only known where it is applied once more, as the exporter does."""
     seed = call.attributes.integer("seed", None)
     if call.opset < 12:
@@ -33,7 +33,7 @@ def _rate(ratio: Any) -> float:
 
 
 @imports("RandomUniformLike")
-def random_uniform_like(call: Call, template: Operand) -> Results:
+def random_uniform_like(call: OperatorCall, template: Operand) -> Results:
     attributes = call.attributes
     low, high, seed = attributes.number("low", 0.0), attributes.number("high", 1.0), attributes.number("seed", None)
     attributes.integer("dtype", 1)
@@ -43,7 +43,7 @@ def random_uniform_like(call: Call, template: Operand) -> Results:
 
 
 @imports("RandomNormalLike")
-def random_normal_like(call: Call, template: Operand) -> Results:
+def random_normal_like(call: OperatorCall, template: Operand) -> Results:
     attributes = call.attributes
     mean, scale, seed = attributes.number("mean", 0.0), attributes.number("scale", 1.0), attributes.number("seed", None)
     number = attributes.integer("dtype", None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kir.errors import ShapeError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ops.onnx_forms import TAKES_ALPHA, TAKES_BETA
 from kir.ops.recurrent import GRU, LSTM, RNN, Activation
 from kir.ops.shape import Transpose
@@ -24,7 +24,7 @@ ACTIVATION_DEFAULTS: dict[str, tuple[float, float]] = {
 }
 
 
-def _recurrent(cls: Any, defaults: tuple[str, ...], call: Call, inputs: Sequence[Operand | None]) -> Results:
+def _recurrent(cls: Any, defaults: tuple[str, ...], call: OperatorCall, inputs: Sequence[Operand | None]) -> Results:
     filled = [*inputs, *[None] * (8 - len(inputs))]
     (x, kernel, recurrent, bias, lens), initial = filled[:5], filled[5:]
     assert x is not None
@@ -60,11 +60,11 @@ def _recurrent(cls: Any, defaults: tuple[str, ...], call: Call, inputs: Sequence
     return [_turn(call, results[0], (2, 0, 1, 3)), *(_turn(call, state, (1, 0, 2)) for state in results[1:])]
 
 
-def _turn(call: Call, x: Operand, permutation: tuple[int, ...]) -> Operand:
+def _turn(call: OperatorCall, x: Operand, permutation: tuple[int, ...]) -> Operand:
     return call.add(Transpose(permutation), x)
 
 
-def _activations(call: Call, defaults: tuple[str, ...]) -> tuple[Activation, ...]:
+def _activations(call: OperatorCall, defaults: tuple[str, ...]) -> tuple[Activation, ...]:
     """ONNX lists alpha and beta of those activations that take one, in order."""
     names = call.attributes.texts("activations", defaults)
     alphas = iter(call.attributes.numbers("activation_alpha", ()))
@@ -79,15 +79,15 @@ def _activations(call: Call, defaults: tuple[str, ...]) -> tuple[Activation, ...
 
 
 @imports("RNN")
-def rnn(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+def rnn(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
     return _recurrent(RNN, ("Tanh",), call, (x, kernel, recurrent, *others[:5]))
 
 
 @imports("GRU")
-def gru(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+def gru(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
     return _recurrent(GRU, ("Sigmoid", "Tanh"), call, (x, kernel, recurrent, *others[:5]))
 
 
 @imports("LSTM")
-def lstm(call: Call, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
+def lstm(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
     return _recurrent(LSTM, ("Sigmoid", "Tanh", "Tanh"), call, (x, kernel, recurrent, *others[:5]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import IMPORTERS
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.types import DType, normalize_axis
 from kir.ops.elementwise import Cast, Log
 from kir.ops.reduce import (
@@ -26,7 +26,7 @@ from kir.ops.reduce import (
 from kir.ops.shape import Reshape
 
 
-def _reduce(cls: Any, call: Call, x: Operand, axes: Operand | None = None) -> Operand:
+def _reduce(cls: Any, call: OperatorCall, x: Operand, axes: Operand | None = None) -> Operand:
     """Without axes: over all of them, or none, as `noop_with_empty_axes` says."""
     keepdims = bool(call.attributes.integer("keepdims", 1))
     given = call.attributes.integers("axes", ()) if axes is None else call.known(axes, "axes")
@@ -40,7 +40,7 @@ def _reduce(cls: Any, call: Call, x: Operand, axes: Operand | None = None) -> Op
     return _reduced(call, cls, chosen, keepdims, x)
 
 
-def _reduced(call: Call, cls: Any, axes: tuple[int, ...], keepdims: bool, x: Operand) -> Operand:
+def _reduced(call: OperatorCall, cls: Any, axes: tuple[int, ...], keepdims: bool, x: Operand) -> Operand:
     if x.type.dtype is DType.BOOL and cls in (ReduceMax, ReduceMin):
         result = call.add(cls(axes, keepdims), call.add(Cast(DType.UINT8), x))
         return call.add(Cast(DType.BOOL), result)
@@ -64,7 +64,7 @@ for _name, _class in {
     IMPORTERS[_name] = partial(_reduce, _class)
 
 
-def _place(cls: Any, call: Call, x: Operand) -> Operand:
+def _place(cls: Any, call: OperatorCall, x: Operand) -> Operand:
     axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
     keepdims = bool(call.attributes.integer("keepdims", 1))
     if call.attributes.integer("select_last_index", 0):
@@ -76,7 +76,7 @@ IMPORTERS["ArgMax"] = partial(_place, ArgMax)
 IMPORTERS["ArgMin"] = partial(_place, ArgMin)
 
 
-def _global_pool(cls: Any, call: Call, x: Operand) -> Operand:
+def _global_pool(cls: Any, call: OperatorCall, x: Operand) -> Operand:
     return call.add(cls(tuple(range(2, x.type.rank)), True), x)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import Dim
 from kir.ops.onnx_forms import RESIZE_ATTRIBUTES
 from kir.ops.resize import Resize
@@ -22,7 +22,11 @@ MATTER = {"nearest": ("nearest_mode",), "linear": (), "cubic": ("cubic_coeff_a",
 
 @imports("Resize")
 def resize(
-    call: Call, x: Operand, roi: Operand | None = None, scales: Operand | None = None, sizes: Operand | None = None
+    call: OperatorCall,
+    x: Operand,
+    roi: Operand | None = None,
+    scales: Operand | None = None,
+    sizes: Operand | None = None,
 ) -> Results:
     """Of the many ways of ONNX, the three that the exporter writes; a factor of no whole size is none of them."""
     attributes = call.attributes
@@ -46,7 +50,7 @@ def resize(
     return call.add(Resize(tuple(shape), mode), x)
 
 
-def _sizes(call: Call, given: list[Dim], scales: Operand | None, sizes: Operand | None) -> tuple[Dim, ...]:
+def _sizes(call: OperatorCall, given: list[Dim], scales: Operand | None, sizes: Operand | None) -> tuple[Dim, ...]:
     """The new sizes of some axes."""
     if sizes is not None:
         wanted = call.sizes(sizes, "the sizes of Resize")

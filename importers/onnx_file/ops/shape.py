@@ -11,7 +11,7 @@ from kir.errors import FormatError, ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise, sizes
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.sizes import Sizes
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import Dim, Sym, divide_exactly, product
 from kir.ir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
 from kir.ops.elementwise import Cast
@@ -44,31 +44,31 @@ HUGE = 2**31 - 1
 
 
 @imports("Identity")
-def identity(call: Call, x: Operand) -> Results:
+def identity(call: OperatorCall, x: Operand) -> Results:
     return x
 
 
 @imports("Shape")
-def shape(call: Call, x: Operand) -> Results:
+def shape(call: OperatorCall, x: Operand) -> Results:
     rank = x.type.rank
     start, end = call.attributes.integer("start", 0), call.attributes.integer("end", rank)
     return call.translator.shape(x.type.shape[slice(start, end)])
 
 
 @imports("Size")
-def size(call: Call, x: Operand) -> Results:
+def size(call: OperatorCall, x: Operand) -> Results:
     return call.translator.shape([product(x.type.shape)], is_scalar=True)
 
 
 @imports("Reshape")
-def reshape(call: Call, x: Operand, target: Operand | None = None) -> Results:
+def reshape(call: OperatorCall, x: Operand, target: Operand | None = None) -> Results:
     wanted = call.attributes.integers("shape") if target is None else call.sizes(target, "shape")
     allow_zero = bool(call.attributes.integer("allowzero", 0))
     result = reshape_target(x.type.shape, wanted, allow_zero)
     return _reshaped(call, x, result)
 
 
-def _reshaped(call: Call, x: Operand, shape: Shape) -> Operand:
+def _reshaped(call: OperatorCall, x: Operand, shape: Shape) -> Operand:
     """A Reshape; of integers of rank 0 and 1 that are known, those."""
     if x.is_shape and x.sizes is not None and len(shape) <= 1:
         return call.translator.shape(x.sizes.items, is_scalar=not shape)
@@ -96,7 +96,7 @@ def reshape_target(current: Shape, wanted: Sequence[Dim], allow_zero: bool) -> S
 
 
 @imports("Flatten")
-def flatten(call: Call, x: Operand) -> Results:
+def flatten(call: OperatorCall, x: Operand) -> Results:
     rank = x.type.rank
     axis = call.attributes.integer("axis", 1)
     if not -rank <= axis <= rank:
@@ -106,7 +106,7 @@ def flatten(call: Call, x: Operand) -> Results:
 
 
 @imports("Squeeze")
-def squeeze(call: Call, x: Operand, axes: Operand | None = None) -> Results:
+def squeeze(call: OperatorCall, x: Operand, axes: Operand | None = None) -> Results:
     given = call.attributes.integers("axes", None) if axes is None else call.known(axes, "axes")
     shape = x.type.shape
     if given is None:
@@ -120,7 +120,7 @@ def squeeze(call: Call, x: Operand, axes: Operand | None = None) -> Results:
 
 
 @imports("Unsqueeze")
-def unsqueeze(call: Call, x: Operand, axes: Operand | None = None) -> Results:
+def unsqueeze(call: OperatorCall, x: Operand, axes: Operand | None = None) -> Results:
     given = call.attributes.integers("axes") if axes is None else call.known(axes, "axes")
     rank = x.type.rank + len(given)
     added = set(call.axes(given, rank))
@@ -131,31 +131,31 @@ def unsqueeze(call: Call, x: Operand, axes: Operand | None = None) -> Results:
 
 
 @imports("Transpose")
-def transpose(call: Call, x: Operand) -> Results:
+def transpose(call: OperatorCall, x: Operand) -> Results:
     permutation = call.attributes.integers("perm", tuple(reversed(range(x.type.rank))))
     return call.add(Transpose(permutation), x)
 
 
 @imports("Expand")
-def expand(call: Call, x: Operand, target: Operand) -> Results:
+def expand(call: OperatorCall, x: Operand, target: Operand) -> Results:
     wanted = call.sizes(target, "shape")
     return call.add(Expand(broadcast_shapes(x.type.shape, wanted)), x)
 
 
 @imports("Tile")
-def tile(call: Call, x: Operand, repeats: Operand) -> Results:
+def tile(call: OperatorCall, x: Operand, repeats: Operand) -> Results:
     return call.add(Tile(call.sizes(repeats, "repeats")), x)
 
 
 @imports("Concat")
-def concat(call: Call, *values: Operand) -> Results:
+def concat(call: OperatorCall, *values: Operand) -> Results:
     axis = normalize_axis(call.attributes.integer("axis"), max(values[0].type.rank, 1))
     return call.add(Concat(axis), *values)
 
 
 @imports("Slice")
 def slice_(
-    call: Call,
+    call: OperatorCall,
     x: Operand,
     starts: Operand | None = None,
     ends: Operand | None = None,
@@ -206,7 +206,7 @@ def _clamp(bound: Dim, size: Dim, lowest: int, highest: Dim) -> Dim:
 
 
 @imports("Split")
-def split(call: Call, x: Operand, given: Operand | None = None) -> Results:
+def split(call: OperatorCall, x: Operand, given: Operand | None = None) -> Results:
     axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
     if x.type.rank == 0:
         raise ShapeError(f"Split received {x.type}; expected an axis to split")
@@ -232,7 +232,7 @@ def _equal_parts(size: Dim, count: int) -> tuple[Dim, ...]:
 
 @imports("Pad")
 def pad(
-    call: Call,
+    call: OperatorCall,
     x: Operand,
     pads: Operand | None = None,
     value: Operand | None = None,
@@ -260,7 +260,9 @@ def pad(
     return call.add(Pad(tuple(before), tuple(after), mode), x, value if mode == "constant" else None)
 
 
-def _cropped(call: Call, x: Operand, before: list[Dim], after: list[Dim]) -> tuple[Operand, list[Dim], list[Dim]]:
+def _cropped(
+    call: OperatorCall, x: Operand, before: list[Dim], after: list[Dim]
+) -> tuple[Operand, list[Dim], list[Dim]]:
     """Negative pads, which take elements away, as a Slice in front."""
     if not any(map(sizes.is_negative, (*before, *after))):
         return x, before, after
@@ -274,24 +276,24 @@ def _cropped(call: Call, x: Operand, before: list[Dim], after: list[Dim]) -> tup
 
 
 @imports("Gather")
-def gather(call: Call, x: Operand, indices: Operand) -> Results:
+def gather(call: OperatorCall, x: Operand, indices: Operand) -> Results:
     axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
     return call.add(Gather(axis), x, indices)
 
 
 @imports("GatherElements")
-def gather_elements(call: Call, x: Operand, indices: Operand) -> Results:
+def gather_elements(call: OperatorCall, x: Operand, indices: Operand) -> Results:
     axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
     return call.add(GatherElements(axis), x, indices)
 
 
 @imports("GatherND")
-def gather_nd(call: Call, x: Operand, indices: Operand) -> Results:
+def gather_nd(call: OperatorCall, x: Operand, indices: Operand) -> Results:
     return call.add(GatherND(call.attributes.integer("batch_dims", 0)), x, indices)
 
 
 @imports("ScatterND")
-def scatter_nd(call: Call, x: Operand, indices: Operand, updates: Operand) -> Results:
+def scatter_nd(call: OperatorCall, x: Operand, indices: Operand, updates: Operand) -> Results:
     reduction = call.attributes.text("reduction", "none")
     if isinstance(x.pending, recognise.Zeros) and reduction == "add":
         return _sparse(call, x.pending, indices, updates)
@@ -300,7 +302,7 @@ def scatter_nd(call: Call, x: Operand, indices: Operand, updates: Operand) -> Re
     return call.add(ScatterND(), x, indices, updates)
 
 
-def _sparse(call: Call, zeros: recognise.Zeros, indices: Operand, updates: Operand) -> Operand:
+def _sparse(call: OperatorCall, zeros: recognise.Zeros, indices: Operand, updates: Operand) -> Operand:
     rank = indices.type.shape[-1]
     hint = call.translator.hints.get(call.outputs[0])
     if not isinstance(rank, int) or rank > 32:
@@ -314,7 +316,7 @@ def _sparse(call: Call, zeros: recognise.Zeros, indices: Operand, updates: Opera
 
 
 @imports("OneHot")
-def one_hot(call: Call, indices: Operand, depth: Operand, values: Operand) -> Results:
+def one_hot(call: OperatorCall, indices: Operand, depth: Operand, values: Operand) -> Results:
     rank = indices.type.rank
     axis = normalize_axis(call.attributes.integer("axis", -1), rank + 1)
     count = _one(call.sizes(depth, "depth"), "OneHot's depth")
@@ -330,7 +332,7 @@ def _one(given: Sequence[Item], what: str) -> Item:
 
 
 @imports("Range")
-def range_(call: Call, start: Operand, stop: Operand, step: Operand) -> Results:
+def range_(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> Results:
     dtype = start.type.dtype
     if not dtype.is_integer:
         bounds = [_one(call.array(bound, "bounds").ravel().tolist(), "Range's bound") for bound in (start, stop, step)]
@@ -349,7 +351,7 @@ def range_(call: Call, start: Operand, stop: Operand, step: Operand) -> Results:
 
 
 @imports("TopK")
-def top_k(call: Call, x: Operand, k: Operand | None = None) -> Results:
+def top_k(call: OperatorCall, x: Operand, k: Operand | None = None) -> Results:
     axis = normalize_axis(call.attributes.integer("axis", -1), max(x.type.rank, 1))
     count = call.attributes.integer("k") if k is None else _one(call.sizes(k, "k"), "TopK's k")
     largest, in_order = (bool(call.attributes.integer(name, 1)) for name in ("largest", "sorted"))
@@ -357,20 +359,20 @@ def top_k(call: Call, x: Operand, k: Operand | None = None) -> Results:
 
 
 @imports("CumSum")
-def cum_sum(call: Call, x: Operand, axis: Operand) -> Results:
+def cum_sum(call: OperatorCall, x: Operand, axis: Operand) -> Results:
     given = _one(call.known(axis, "axis"), "CumSum's axis")
     flags = (bool(call.attributes.integer(name, 0)) for name in ("exclusive", "reverse"))
     return call.add(CumSum(normalize_axis(given, max(x.type.rank, 1)), *flags), x)
 
 
 @imports("Trilu")
-def trilu(call: Call, x: Operand, k: Operand | None = None) -> Results:
+def trilu(call: OperatorCall, x: Operand, k: Operand | None = None) -> Results:
     diagonal = 0 if k is None else _one(call.known(k, "k"), "Trilu's k")
     return call.add(Trilu(bool(call.attributes.integer("upper", 1)), diagonal), x)
 
 
 @imports("Constant")
-def constant(call: Call) -> Results:
+def constant(call: OperatorCall) -> Results:
     attributes = call.attributes
     readers: dict[str, Callable[[str], Any]] = {
         "value": attributes.tensor,
@@ -388,7 +390,7 @@ def constant(call: Call) -> Results:
 
 
 @imports("ConstantOfShape")
-def constant_of_shape(call: Call, target: Operand) -> Results:
+def constant_of_shape(call: OperatorCall, target: Operand) -> Results:
     filler = call.attributes.tensor("value", np.zeros(1, np.float32))
     if filler.size != 1:
         raise FormatError(f"ConstantOfShape has a value of {filler.size} elements; expected one")

@@ -6,14 +6,14 @@ import numpy as np
 
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ops.shape import Reshape
 from kir.ops.spectral import STFT
 
 
 @imports("STFT")
 def stft(
-    call: Call, signal: Operand, step: Operand, window: Operand | None = None, length: Operand | None = None
+    call: OperatorCall, signal: Operand, step: Operand, window: Operand | None = None, length: Operand | None = None
 ) -> Results:
     """A real signal may do without its last axis; without a window, all of a frame counts."""
     if not call.attributes.integer("onesided", 1):

@@ -4,7 +4,7 @@ An operator that means the same, without attributes, is read by the table that t
 of the others has one function, registered with `imports`, for all its versions since opset 7. An operator without a
 function is unknown.
 
-A function is called with the `Call` and the node's inputs (None for an absent one), and returns its outputs.
+A function is called with the `OperatorCall` and the node's inputs (None for an absent one), and returns its outputs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file import recognise
-from kir.importers.onnx_file.translate import Call, Operand
+from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op, field_names, input_names
 from kir.ops.elementwise import ACTIVATIONS, Mul
 from kir.ops.nn import LogSoftmax, Softmax
@@ -37,7 +37,7 @@ def imports(*op_types: str) -> Callable[[Importer], Importer]:
     return register
 
 
-def translate(call: Call, inputs: Sequence[Operand | None]) -> Sequence[Operand | None]:
+def translate(call: OperatorCall, inputs: Sequence[Operand | None]) -> Sequence[Operand | None]:
     """The outputs of a node.
 
     The operator is one of `IMPORTERS`, and the inputs have passed `check_inputs`.
@@ -98,7 +98,7 @@ FUSED: frozenset[type[Op]] = ACTIVATIONS | {Softmax, LogSoftmax}
 def _unary(cls: type[Op]) -> Importer:
     op = cls()
 
-    def importer(call: Call, x: Operand) -> Results:
+    def importer(call: OperatorCall, x: Operand) -> Results:
         return activation(call, op, x)
 
     return importer
@@ -107,13 +107,13 @@ def _unary(cls: type[Op]) -> Importer:
 def _binary(cls: type[Op]) -> Importer:
     op = cls()
 
-    def importer(call: Call, a: Operand, b: Operand) -> Results:
+    def importer(call: OperatorCall, a: Operand, b: Operand) -> Results:
         return call.add(op, a, b)
 
     return importer
 
 
-def activation(call: Call, op: Op, x: Operand) -> Operand:
+def activation(call: OperatorCall, op: Op, x: Operand) -> Operand:
     """An operator of one input, which may be the activation of a Dense."""
     if type(op) in FUSED:
         fused = recognise.activate(call.translator, op, x)
@@ -129,6 +129,6 @@ for _cls, _same in SAME.items():
             IMPORTERS[_same.name] = _unary(_cls) if _count == 1 else _binary(_cls)
 
 
-def scaled(call: Call, x: Operand, factor: float) -> Operand:
+def scaled(call: OperatorCall, x: Operand, factor: float) -> Operand:
     """x times a number."""
     return call.add(Mul(), x, call.translator.constant(factor, x.type.dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kir.errors import FormatError, UnsupportedError
-from kir.importers.onnx_file.translate import Call
+from kir.importers.onnx_file.translate import OperatorCall
 from kir.ir.dims import Dim, is_known
 from kir.ir.types import Shape, TensorType
 from kir.ops.windows import SAME, Padding, Window, settle_padding
@@ -11,7 +11,7 @@ from kir.ops.windows import SAME, Padding, Window, settle_padding
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
-def read_windows(call: Call, x: TensorType, kernel: Shape | None = None) -> list[Window]:
+def read_windows(call: OperatorCall, x: TensorType, kernel: Shape | None = None) -> list[Window]:
     """The window along each spatial axis of x; `kernel` has their sizes where an input says them.
 
     Raises:
@@ -36,7 +36,7 @@ def read_windows(call: Call, x: TensorType, kernel: Shape | None = None) -> list
     return [Window(*each) for each in zip(*named.values(), strict=True)]
 
 
-def kernel_shape(call: Call, kernel: Shape) -> tuple[Dim, ...]:
+def kernel_shape(call: OperatorCall, kernel: Shape) -> tuple[Dim, ...]:
     """The spatial sizes of a kernel; the attribute, if it is there, must repeat them."""
     stated: tuple[int, ...] = call.attributes.integers("kernel_shape", ())
     if stated and any(is_known(a) and a != b for a, b in zip(kernel, stated, strict=False)):
@@ -44,7 +44,7 @@ def kernel_shape(call: Call, kernel: Shape) -> tuple[Dim, ...]:
     return kernel
 
 
-def read_padding(call: Call, windows: list[Window], sizes: Shape) -> Padding:
+def read_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Padding:
     """The padding, in numbers unless it is the upper "same".
 
     Raises:
@@ -62,7 +62,7 @@ def read_padding(call: Call, windows: list[Window], sizes: Shape) -> Padding:
     return (0,) * (2 * len(windows)) if kind == "VALID" else pads
 
 
-def _lower_padding(call: Call, windows: list[Window], sizes: Shape) -> Padding:
+def _lower_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Padding:
     """As "same", with the odd element in front."""
     settled = settle_padding(windows, sizes, SAME)
     if isinstance(settled, str):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.exporters.onnx_file.emitter import Emitter, Tensor
+from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.expression import Expression
 from kir.ir.types import DType, parse_type
 from kir.support.naming import Names
 
 
 def make(text: str) -> Expression:
-    return Expression.of(Emitter(21, Names(["x"])), Tensor("x", parse_type(text)))
+    return Expression.of(Emitter(21, Names(["x"])), FileTensor("x", parse_type(text)))
 
 
 def written(value: Expression) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.config import Origin, build_model
+from kir.importers.keras_file.config import FileOrigin, build_model
 from kir.support.trees import flatten
 from tests.importers.keras_file.cases import CASES
 from tests.importers.keras_file.compare import assert_same_numbers
@@ -82,7 +82,9 @@ def test_ten_thousand_layers() -> None:
         call = {"args": [tensor], "kwargs": {}}
         layers.append(dense | {"config": {"units": 2}, "name": f"d{index}", "inbound_nodes": [call]})
     config = {"name": "deep", "layers": layers, "input_layers": ["x", 0, 0], "output_layers": ["d9999", 0, 0]}
-    model = build_model({"class_name": "Functional", "config": config, "module": "keras"}, Origin(Path("deep.json")))
+    model = build_model(
+        {"class_name": "Functional", "config": config, "module": "keras"}, FileOrigin(Path("deep.json"))
+    )
     assert len(model.layers) == 10_001
 
 
