@@ -14,7 +14,8 @@ from kir import passes
 from kir.errors import CrashError, InvalidArgumentError, MismatchError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
-from kir.ir.graph import Graph
+from kir.ir.graph import Graph, Node
+from kir.ir.structural import Input, Output
 from kir.modeling.lower import lower
 from kir.modeling.model import Model
 from kir.ops.opaque import Opaque
@@ -22,6 +23,7 @@ from kir.support.arguments import boolean, integer, optional_integer, text
 from kir.support.files import check_target, replacing
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.mapped_files import require_unchanged
+from kir.support.text import format_bytes, preformatted
 
 if TYPE_CHECKING:
     from kir.numerics.compare import Run
@@ -62,7 +64,7 @@ class ExportOptions:
             raise InvalidArgumentError(f"{owner}: metadata must map text to text; received metadata={self.metadata!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExportResult:
     """What was written, what each pass changed, and how it verified (None when it was not).
 
@@ -74,6 +76,61 @@ class ExportResult:
     verification: VerificationReport | None
     graph: Graph
     source: VerificationReport | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        file = self.file
+        return {
+            "file": str(file.path),
+            "data": None if file.data_path is None else str(file.data_path),
+            "opset": file.opset,
+            "nodes": file.node_count,
+            "bytes": file.size_bytes,
+            "inputs": {label_of(node): str(node.output.type) for node in self.graph.inputs},
+            "outputs": {label_of(node): str(node.output.type) for node in self.graph.outputs},
+            "passes": {name: count for name, count in self.changes.items() if count},
+            "verification": None if self.verification is None else self.verification.to_json(),
+            "source_verification": None if self.source is None else self.source.to_json(),
+        }
+
+    def _headline(self) -> str:
+        file = self.file
+        data = f", data in {file.data_path}" if file.data_path else ""
+        return f"{file.path}: {file.node_count} nodes, opset {file.opset}, {format_bytes(file.size_bytes)}{data}"
+
+    def __repr__(self) -> str:
+        verified = "not verified" if self.verification is None else "verified"
+        return f"<ExportResult {self._headline()}, {verified}>"
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
+        lines += [f"  input   {label_of(node)}: {node.output.type}" for node in self.graph.inputs]
+        lines += [f"  output  {label_of(node)}: {node.output.type}" for node in self.graph.outputs]
+        changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
+        lines += [f"  passes  {changed or 'nothing to change'}"]
+        lines += ["not verified" if self.verification is None else describe_verification(self.verification)]
+        if self.source is not None:
+            lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return preformatted(str(self))
+
+
+def label_of(node: Node) -> str:
+    """Return the name of an input or an output."""
+    assert isinstance(node.op, Input | Output)
+    return node.op.label
+
+
+def describe_verification(report: VerificationReport) -> str:
+    """Return the verdict, the method and the table of a verification, as the command line prints them."""
+    verdict = "verified" if report.passed else "MISMATCH"
+    return (
+        f"{verdict} in onnxruntime ({report.provider}), {report.runs} runs of random inputs, seed {report.seed}\n"
+        f"allowed error: {report.method}\n{report}"
+    )
 
 
 def export_model(

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,12 +28,25 @@ from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
+# What errors say in place of a script's name.
+LIVE = Path("the model of Keras")
 # A Lambda's functions: the key in the config, and the attribute.
 LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "mask": "mask"}
 
 
-def is_keras_model(value: Any) -> bool:
-    """Whether this is a model of the real Keras."""
+class KerasModel(Protocol):
+    """A model of the real Keras, told by what every one can do."""
+
+    @property
+    def name(self) -> str: ...
+
+    def to_json(self, **kwargs: Any) -> str: ...
+
+    def get_weights(self) -> list[Any]: ...
+
+
+def is_keras_model(value: object) -> bool:
+    """Return whether this is a model of the real Keras."""
     return "Model" in _keras_classes(value)
 
 
@@ -48,13 +61,16 @@ def layers_inside(model: Any) -> list[Any]:
     return found
 
 
-def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[str, Any]] = dict) -> Model:
+def model_from_keras(
+    model: Any, path: Path | None = None, definitions: Callable[[], Mapping[str, object]] = dict
+) -> Model:
     """The same model, with its weights, built with kir.
 
     Args:
         model: a functional or sequential model of Keras that is built.
         path: the script that built it. The functions in its folder that Lambdas call are traced; for this they are
-            copied, with kir's functions in place of Keras's.
+            copied, with kir's functions in place of Keras's. Without a script, all functions are copied that are not
+            installed with a package.
         definitions: gives what the script defines where `keras` is kir: the classes of layers that own layers, and
             subclassed models.
 
@@ -62,19 +78,22 @@ def model_from_keras(model: Any, path: Path, definitions: Callable[[], Mapping[s
         UnsupportedError: it is a subclass that the script does not keep, or has layers that kir has not, all listed.
         FormatError: it has no input shape.
     """
-    subclassed = _kind_of_model(model) is None
-    converted = (
-        _subclassed_model(model, path, definitions()) if subclassed else _described_model(model, path, definitions)
-    )
+    where = path or LIVE
+    if _kind_of_model(model) is None:
+        converted = _subclassed_model(model, where, definitions())
+    else:
+        converted = _described_model(model, where, Rebinder(path and path.parent), definitions)
     converted.provenance = Provenance("keras model", f"Keras {_keras_version(model)}".strip(), path)
     return converted
 
 
-def _described_model(model: Any, path: Path, definitions: Callable[[], Mapping[str, Any]]) -> Model:
+def _described_model(
+    model: Any, path: Path, rebinder: Rebinder, definitions: Callable[[], Mapping[str, object]]
+) -> Model:
     """Return what Keras describes, built with kir."""
     _require_input_shape(model, path)
     description = _describe(model, path)
-    _put_live_objects(description, model, Rebinder(path.parent))
+    _put_live_objects(description, model, rebinder)
     owns_layers = any(_is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model))
     converted = build_model(description, FileOrigin(path, _keras_version(model), definitions() if owns_layers else {}))
     if owns_layers:

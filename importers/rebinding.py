@@ -7,6 +7,7 @@ function whose globals and closure hold kir's functions under the same names tak
 from __future__ import annotations
 
 import functools
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import CellType, FunctionType, MethodType, ModuleType
@@ -34,14 +35,15 @@ _PUBLIC_NAMES = (
 
 
 class Rebinder:
-    """Copies functions of the files in one folder, and what they call there.
+    """Copies functions of the user's own, and what they call of these.
 
     Args:
-        folder: where the script is; functions from elsewhere stay as they are.
+        folder: where the user's script is; functions from elsewhere stay as they are. None: functions are the user's if
+            no package holds them that is installed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = None if folder is None else folder.resolve()
         self._stand_in = StandIn(chosen=True)
         # By id; the originals are kept, for an id belongs to whatever lives.
         self._copies: dict[int, tuple[Any, Any]] = {}
@@ -97,7 +99,11 @@ class Rebinder:
         return function
 
     def _is_of_script(self, function: FunctionType) -> bool:
-        return Path(function.__code__.co_filename).resolve().is_relative_to(self._folder)
+        file = Path(function.__code__.co_filename).resolve()
+        if self._folder is not None:
+            return file.is_relative_to(self._folder)
+        is_ours = str(function.__module__).partition(".")[0] == "kir"
+        return not is_ours and not _is_installed(file)
 
     def _copy(self, function: FunctionType) -> FunctionType:
         # First, for the function may be copied among them.
@@ -124,6 +130,12 @@ class Rebinder:
             self._copies[id(names)] = (names, copied)
             copied.update({name: self.value(value) for name, value in list(names.items()) if name != "__builtins__"})
         return self._copies[id(names)][1]  # type: ignore[no-any-return]
+
+
+def _is_installed(file: Path) -> bool:
+    """Return whether a file belongs to Python or to an installed package."""
+    in_packages = not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
+    return in_packages or file.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
 
 
 class _Variables:

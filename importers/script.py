@@ -104,14 +104,6 @@ def _is_import(name: str, value: Any) -> bool:
     return isinstance(value, ModuleType) or (is_ours and getattr(value, "__name__", None) == name)
 
 
-def split_name(source: str) -> tuple[Path, str | None]:
-    """The file and the name of "model.py:name". A colon in a folder's name is left alone."""
-    head, colon, tail = source.rpartition(":")
-    if colon and head.endswith(".py") and tail.isidentifier():
-        return Path(head), tail
-    return Path(source), None
-
-
 def _compile(path: Path) -> tuple[ast.Module, CodeType]:
     try:
         source = read_regular(path, "a Python script that builds a model", MAX_SCRIPT_BYTES)

@@ -14,9 +14,9 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
+    from kir.api import plot
     from kir.comparison import compare
     from kir.errors import KirError
-    from kir.exporters.picture import plot
     from kir.ir.graph import Graph
     from kir.modeling.model import Input, Model, Sequential
 
@@ -46,7 +46,7 @@ _HOME_OF_NAME = {
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.model",
     "compare": "kir.comparison",
-    "plot": "kir.exporters.picture",
+    "plot": "kir.api",
 }
 
 

@@ -27,6 +27,10 @@ class InvalidArgumentError(KirError, ValueError):
     """An argument is out of range or of the wrong kind. The message repeats the received value."""
 
 
+class UsageError(InvalidArgumentError):
+    """Arguments do not go together, such as options for layers and an ONNX file. Options are named as flags."""
+
+
 class ShapeError(KirError, ValueError):
     """Shapes or dtypes do not fit together, or a symbolic size would have to be guessed."""
 

@@ -22,6 +22,7 @@ FRAMEWORKS = ("keras", "tensorflow", "torch", "jax")
 FORMATS = ("onnx", "onnxruntime")
 REACH_OUT = (
     "kir/__init__.py",
+    "kir/api.py",
     "kir/ir/graph.py",
     "kir/modeling/model.py",
     "kir/modeling/saving.py",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kir.errors import KirError, ScriptError
-from kir.importers.script import load_script, split_name
+from kir.importers.load import split_name
+from kir.importers.script import load_script
 
 HEAD = "from kir import Input, Model, Sequential\nfrom kir.layers import Dense\n"
 

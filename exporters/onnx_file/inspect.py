@@ -71,7 +71,7 @@ def inspect_file(path: Path) -> Inspection:
 
 def print_inspection(inspection: Inspection) -> None:
     """Prints the facts, one line each."""
-    from kir.modeling.summary import format_bytes
+    from kir.support.text import format_bytes
 
     opsets = ", ".join(f"{domain} {version}" for domain, version in inspection.opsets.items())
     print(f"{inspection.path}: {format_bytes(inspection.size_bytes)}")

@@ -7,4 +7,3 @@ layers_view, ops_view ──> Diagram ──┬──> dot, mermaid
 
 from kir.exporters.picture.picture import Picture as Picture
 from kir.exporters.picture.picture import PictureReport as PictureReport
-from kir.exporters.picture.picture import plot as plot

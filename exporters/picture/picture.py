@@ -55,44 +55,14 @@ class PictureReport:
             "stages": list(self.stages),
         }
 
-
-def plot(
-    model: Model | Graph,
-    path: str | Path | None = None,
-    *,
-    view: str | None = None,
-    level: int | None = None,
-    passes: str | None = None,
-    before_after: bool = False,
-    direction: str = "TB",
-    show: str = ",".join(PARTS),
-    expand_nested: bool = False,
-) -> Picture:
-    """A picture of a model or graph, which notebooks show, and which is written to `path` if one is given.
-
-    Args:
-        model: a model, or a graph of operators.
-        path: a file to write, `.svg`, `.png`, `.html`, `.dot` or `.mmd` (Mermaid).
-        view: "layers", or "ops" for the graph of operators; default: layers, of a model.
-        level: passes to run before showing operators: 0, 1 or 2; default: 2 for a model, 0 for a graph.
-        passes: passes by name, see `kir.passes.select`.
-        before_after: operators before and after the passes side by side, with what changed (SVG and PNG).
-        direction: "TB", from top to bottom, or "LR", from left to right.
-        show: some of "types,attributes,weights", or "none".
-        expand_nested: draw the layers of nested models inside their boxes.
-
-    Raises:
-        InvalidArgumentError: an argument is none of those, or the model's input shape is not known.
-        FormatError: the file cannot be written.
-    """
-    picture = Picture(model, view, level, passes, before_after, direction, show, expand_nested)
-    if path is not None:
-        picture.save(path)
-    return picture
+    def __str__(self) -> str:
+        size = f", {self.zoom:.2g} pixels to one of the drawing" if self.zoom is not None else ""
+        tabs = f", tabs {', '.join(self.stages)}" if self.stages else ""
+        return f"{self.path}: {self.boxes} boxes, {self.links} links{size}{tabs}"
 
 
 class Picture:
-    """A picture, drawn when it is asked for; arguments as for `plot`."""
+    """A picture, drawn when it is asked for; arguments as for `kir.plot`."""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
+from kir.exporters.pipeline import describe_verification
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import gives, writes_same_bytes
@@ -24,6 +25,7 @@ from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights
 from kir.support.files import behind_links, check_target, replacing
 from kir.support.mapped_files import require_unchanged
+from kir.support.text import format_bytes
 
 if TYPE_CHECKING:
     from kir.numerics.report import VerificationReport
@@ -56,6 +58,17 @@ class ScriptReport:
             "verification": None if self.verification is None else self.verification.to_json(),
             "source_verification": None if self.source is None else self.source.to_json(),
         }
+
+    def __str__(self) -> str:
+        weights = f", weights in {self.weights_path}" if self.weights_path else ""
+        lines = [f"{self.path}: {self.lines} lines, {format_bytes(self.size_bytes)}{weights}"]
+        if self.verification is None:
+            return "\n".join([*lines, "not verified"])
+        same = "the same ONNX file, byte for byte" if self.same_bytes else "an ONNX file that computes the same"
+        lines += [f"the script was run, and exports to {same}", describe_verification(self.verification)]
+        if self.source is not None:
+            lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
+        return "\n".join(lines)
 
 
 def export_script(

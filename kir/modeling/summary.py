@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from kir.modeling.model import Model
 from kir.modeling.operation import Operation
 from kir.modeling.registry import Configurable
 from kir.support.naming import snake_case
+from kir.support.text import format_bytes, preformatted
 from kir.support.trees import flatten, map_structure
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Row:
     arguments: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """A model's layers (nested ones behind their model, with longer paths) and totals; sizes in bytes."""
 
@@ -43,8 +45,46 @@ class Summary:
     trainable_parameters: int
     parameter_bytes: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
+        """Return plain values for JSON."""
         return asdict(self)
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the table with rich, to standard output unless a console is given."""
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        console = console or Console()
+        table = Table(title=escape(f'Model: "{self.name}"'), title_justify="left")
+        for heading in ("Layer (type)", "Output shape", "Param #", "Connected to", "Arguments"):
+            table.add_column(heading, justify="right" if heading == "Param #" else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(
+                escape(f"{row.path} ({row.layer})"),
+                escape(row.output_shape),
+                f"{row.parameters:,}",
+                escape(", ".join(row.connected_to) or "-"),
+                escape(", ".join(f"{key}={value}" for key, value in row.arguments.items())),
+            )
+        console.print(table)
+        console.print(f"Total params: {self.parameters:,} ({format_bytes(self.parameter_bytes)})")
+        console.print(f"Trainable params: {self.trainable_parameters:,}")
+        console.print(f"Non-trainable params: {self.parameters - self.trainable_parameters:,}")
+
+    def __repr__(self) -> str:
+        return f"<Summary of {self.name!r}: {len(self.rows)} layers, {self.parameters:,} parameters>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120)
+        self.print(console)
+        return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return preformatted(str(self))
 
 
 def summarize(model: Model) -> Summary:
@@ -68,38 +108,8 @@ def summarize(model: Model) -> Summary:
 
 
 def print_summary(model: Model, console: Console | None = None) -> None:
-    """Prints the table with rich, to standard output unless a console is given."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = console or Console()
-    summary = summarize(model)
-    table = Table(title=escape(f'Model: "{summary.name}"'), title_justify="left")
-    for heading in ("Layer (type)", "Output shape", "Param #", "Connected to", "Arguments"):
-        table.add_column(heading, justify="right" if heading == "Param #" else "left", overflow="fold")
-    for row in summary.rows:
-        table.add_row(
-            escape(f"{row.path} ({row.layer})"),
-            escape(row.output_shape),
-            f"{row.parameters:,}",
-            escape(", ".join(row.connected_to) or "-"),
-            escape(", ".join(f"{key}={value}" for key, value in row.arguments.items())),
-        )
-    console.print(table)
-    console.print(f"Total params: {summary.parameters:,} ({format_bytes(summary.parameter_bytes)})")
-    console.print(f"Trainable params: {summary.trainable_parameters:,}")
-    console.print(f"Non-trainable params: {summary.parameters - summary.trainable_parameters:,}")
-
-
-def format_bytes(count: int) -> str:
-    """A size with the unit that keeps it short: "1.50 KB"; 1024 bytes to the KB, as Keras counts."""
-    size = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024:
-            return f"{size:.2f} {unit}"
-        size /= 1024
-    return f"{size:.2f} TB"
+    """Print the table with rich, to standard output unless a console is given."""
+    summarize(model).print(console)
 
 
 def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:

@@ -1,0 +1,246 @@
+"""`kir.load`: one way in for everything that a model can be read from.
+
+    script, .keras, .h5, .hdf5, .json, live model of Keras ──> Model
+    .onnx                                                  ──> Graph
+
+What reads one kind of source is imported for that kind alone, inside functions: start-up time.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
+
+from kir import config
+from kir.errors import FormatError, InvalidArgumentError, KirError, UsageError
+from kir.support.limits import MAX_INT64
+
+if TYPE_CHECKING:
+    from kir.importers.keras_live import KerasModel
+    from kir.ir.dims import Dim
+    from kir.ir.graph import Graph
+    from kir.modeling.model import Model
+
+PathLike: TypeAlias = str | os.PathLike[str]
+LostMask: TypeAlias = Literal["error", "warn"]
+CustomObjects: TypeAlias = Mapping[str, object] | PathLike
+# The shape of each input by its name, such as {"image": (1, 224, 224, 3), "text": ("n", 80)}: names are unknown sizes.
+InputShapes: TypeAlias = Mapping[str, "Sequence[Dim | str]"]
+
+if TYPE_CHECKING:
+    Source: TypeAlias = Model | Graph | KerasModel | PathLike
+
+# What the command line calls options that have other names in Python.
+FLAGS = {"level": "-O", "after_pass": "--print-after"}
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
+EXPECTED = "expected a script model.py[:name], an .onnx file, or a .keras, .h5, .hdf5 or .json file that Keras wrote"
+
+
+def load(
+    source: Source,
+    *,
+    weights: PathLike | None = None,
+    custom_objects: CustomObjects | None = None,
+    on_lost_mask: LostMask | None = None,
+    outputs: Sequence[str] = (),
+    batch: int | None = None,
+    input_shapes: InputShapes | None = None,
+    keep_unknown: bool = False,
+) -> Model | Graph:
+    """Return the model that a file, a script or Keras itself holds; of an ONNX file, its graph.
+
+    Nothing that is found in a file is run; only a script is.
+
+    Args:
+        source: a `.keras`, `.h5`, `.hdf5` or `.onnx` file, the `.json` of a model's config, a script `model.py`, with
+            the variable's name where it builds several models (`model.py:encoder`), or a model of Keras itself. A model
+            or a graph of kir is returned as it is.
+        weights: a `.weights.h5`, `.npz` or `.safetensors` file to load into the layers.
+        custom_objects: the functions and layers that a Keras file only names, or that own layers of a Keras model: by
+            their names, or a script that defines them.
+        on_lost_mask: what to do when a mask reaches a layer that cannot carry it; by default "warn", as in Keras, or
+            what `kir.config.on_lost_mask` says for scripts that do not import Keras.
+        outputs: the names of layers whose outputs are to be those of the model; what comes after them is left off.
+        batch: the size of the first axis of all inputs of an ONNX file that leaves it open.
+        input_shapes: shapes for inputs of an ONNX file, by name; see `InputShapes`. Layers that cannot be made for
+            unknown sizes are made for these; otherwise a model of layers keeps its unknown sizes until it is exported.
+        keep_unknown: carry operators of an ONNX file that kir does not have through as they are.
+
+    Raises:
+        UsageError: an option is for another kind of source.
+        InvalidArgumentError: the source is none of these, or a size is none of an input.
+        FormatError: the file cannot be read, or is damaged.
+        ScriptError: the script cannot be run, or leaves no single model behind.
+        UnsupportedError: the model has layers or operators that kir has not; all are listed.
+    """
+    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
+    return layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=keep_unknown)
+
+
+def parse_shapes(input_shapes: InputShapes | None) -> dict[str, list[Dim]]:
+    """Return shapes with symbols for the names of unknown sizes.
+
+    Raises:
+        InvalidArgumentError: a size is negative, beyond 64 bits, or computed: no input has such a one.
+    """
+    from kir.ir.dims import Sym, parse_dim
+
+    shapes: dict[str, list[Dim]] = {}
+    for name, sizes in (input_shapes or {}).items():
+        shapes[name] = [parse_dim(size) if isinstance(size, str) else size for size in sizes]
+        for parsed, size in zip(shapes[name], sizes, strict=True):
+            if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= MAX_INT64:
+                raise InvalidArgumentError(
+                    f"--input-shapes expects sizes from 0 to {MAX_INT64}, or names for unknown ones; received "
+                    f"{str(size)!r} in {f'{name}:' + ','.join(map(str, sizes))!r}"
+                )
+    return shapes
+
+
+def is_onnx_file(source: object) -> TypeGuard[PathLike]:
+    """Return whether a source is the path of an ONNX file, by its name."""
+    return isinstance(source, str | os.PathLike) and Path(source).suffix == ".onnx"
+
+
+def takes_custom_objects(source: object) -> bool:
+    """Return whether a source is the path of a file that Keras writes, by its name, or no path at all."""
+    return not isinstance(source, str | os.PathLike) or Path(source).suffix in KERAS_SUFFIXES
+
+
+def refuse_options(reason: str, **options: object) -> None:
+    """Refuse the options that are given, with one reason for all.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    given = [FLAGS.get(name) or f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{', '.join(given)} {reason}")
+
+
+def split_name(source: str) -> tuple[Path, str | None]:
+    """Return the file and the name of "model.py:name". A colon in a folder's name is left alone."""
+    head, colon, tail = source.rpartition(":")
+    if colon and head.endswith(".py") and tail.isidentifier():
+        return Path(head), tail
+    return Path(source), None
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """How to read a model of layers; see `load`."""
+
+    weights: PathLike | None = None
+    custom_objects: CustomObjects | None = None
+    on_lost_mask: LostMask | None = None
+    outputs: Sequence[str] = ()
+
+    def refuse_for(self, source: PathLike, **others: object) -> None:
+        """Refuse these options and others that say something about layers, for an ONNX file.
+
+        Raises:
+            UsageError: one of them is given.
+        """
+        refuse_options(f"is for models of layers; {source} is an ONNX file", **others, **vars(self))
+
+    def load(
+        self,
+        source: Source,
+        *,
+        batch: int | None = None,
+        input_shapes: InputShapes | None = None,
+        keep_unknown: bool = False,
+    ) -> Model | Graph:
+        """See `kir.load`."""
+        shapes = parse_shapes(input_shapes)
+        if is_onnx_file(source):
+            self.refuse_for(source)
+            from kir.importers.onnx_file import import_graph
+
+            return import_graph(Path(source), keep_unknown=keep_unknown, shapes=shapes, batch=batch)
+        refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=keep_unknown)
+        if not isinstance(source, str | os.PathLike):
+            return self._of_object(source)
+        from kir.modeling.divisible_sizes import given_sizes
+
+        try:
+            return self._of_file(os.fspath(source))
+        except KirError:
+            if not shapes:
+                raise
+        with given_sizes(shapes):
+            return self._of_file(os.fspath(source))
+
+    def _of_file(self, source: str) -> Model:
+        path, name = split_name(source)
+        if not path.exists():
+            raise FormatError(f"there is no file {path}; {EXPECTED}")
+        if path.suffix in KERAS_SUFFIXES:
+            return self._of_keras_file(path)
+        if path.suffix != ".py":
+            raise FormatError(f"cannot read {path}; {EXPECTED}")
+        return self._of_script(path, name)
+
+    def _of_keras_file(self, path: Path) -> Model:
+        from kir.importers.keras_file import load_keras_model
+
+        return load_keras_model(
+            path,
+            custom_objects=self._objects(),
+            weights=None if self.weights is None else Path(self.weights),
+            on_lost_mask=self.on_lost_mask or "warn",
+            outputs=self.outputs,
+        )
+
+    def _of_script(self, path: Path, name: str | None) -> Model:
+        from kir.importers.script import load_script
+
+        if self.custom_objects is not None:
+            raise InvalidArgumentError(
+                f"--custom-objects is for Keras files; {path} is a script, which can import {self.custom_objects}"
+            )
+        return self._finish(load_script(path, name, self.on_lost_mask))
+
+    def _of_object(self, source: Model | Graph | KerasModel) -> Model | Graph:
+        from kir.importers.keras_live import is_keras_model, model_from_keras
+        from kir.ir.graph import Graph
+        from kir.modeling.model import Model
+
+        if isinstance(source, Model | Graph):
+            refuse_options(f"is for what is read from a file; received {_name(source)}", **vars(self))
+            return source
+        if not is_keras_model(source):
+            raise InvalidArgumentError(
+                f"cannot load {reprlib.repr(source)}; {EXPECTED}, or a model of Keras or of kir, or a graph of kir"
+            )
+        from kir.modeling.divisible_sizes import build_fitting
+
+        with config.lost_masks(self.on_lost_mask or "warn"):
+            return self._finish(build_fitting(lambda: model_from_keras(source, definitions=self._objects)))
+
+    def _objects(self) -> Mapping[str, object]:
+        """Return the custom objects by name, for which a script is run."""
+        if isinstance(self.custom_objects, str | os.PathLike):
+            from kir.importers.script import run_script
+
+            return run_script(Path(self.custom_objects))
+        return self.custom_objects or {}
+
+    def _finish(self, model: Model) -> Model:
+        """Load the weights, and leave off the end of a model that does not come from a file."""
+        if self.weights is not None:
+            model.load_weights(Path(self.weights))
+        if not self.outputs:
+            return model
+        from kir.importers.cutting import cut_model
+
+        return cut_model(model, self.outputs)
+
+
+def _name(source: object) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else reprlib.repr(source)

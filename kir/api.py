@@ -1,0 +1,450 @@
+"""The functions of the package: `kir.export`, `verify`, `summary`, `plot` and `diff`, for whatever `kir.load` takes.
+
+The command line says the same in words. kir/ reaches out to exporters and importers here, inside the functions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from kir.errors import InvalidArgumentError, UsageError
+from kir.support.files import check_target
+
+if TYPE_CHECKING:
+    from kir.comparison import Comparison
+    from kir.exporters.picture import Picture
+    from kir.exporters.pipeline import ExportOptions, ExportResult
+    from kir.exporters.script import ScriptReport
+    from kir.importers.load import CustomObjects, InputShapes, LayerOptions, LostMask, PathLike, Source
+    from kir.ir.dims import Dim
+    from kir.ir.graph import Graph
+    from kir.modeling.model import Model
+    from kir.modeling.summary import Summary
+    from kir.numerics.report import VerificationReport
+    from kir.passes import Pass
+
+
+Progress: TypeAlias = Callable[[str], None]
+AfterPass: TypeAlias = "Callable[[Pass, Graph, int], None]"
+
+
+def silent(stage: str) -> None:
+    """Say nothing of the stage that begins."""
+
+
+def export(
+    model: Source,
+    path: PathLike,
+    *,
+    weights: PathLike | None = None,
+    custom_objects: CustomObjects | None = None,
+    on_lost_mask: LostMask | None = None,
+    outputs: Sequence[str] = (),
+    keep_unknown: bool = False,
+    batch: int | None = None,
+    input_shapes: InputShapes | None = None,
+    opset: int | None = None,
+    training: bool = False,
+    losses: bool = False,
+    external_data: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+    level: int = 2,
+    passes: str | None = None,
+    verify: bool = True,
+    bisect: bool = False,
+    provider: str = "cpu",
+    seed: int = 0,
+    progress: Progress = silent,
+    after_pass: AfterPass | None = None,
+) -> ExportResult | ScriptReport:
+    """Write a model as an ONNX file, or as a script of layers, and verify it.
+
+    The file computes the same as the model, or it is not written: what was there stays as it was.
+
+    Args:
+        model: what `kir.load` takes; a model and a graph are left as they are.
+        path: the `.onnx` file or the `.py` script to write.
+        weights, custom_objects, on_lost_mask, outputs, keep_unknown: how to read the model; see `kir.load`.
+        batch: the batch size to fix.
+        input_shapes: the sizes to fix, or to name, by input, the batch first.
+        opset: ONNX opset, 13 or newer; by default the newest that onnxruntime supports, or 18 where it averages faster.
+        training: keep Dropout, switched by the input `training_mode`.
+        losses: add the sum of all regularization terms as an output.
+        external_data: "yes" puts weights into a file beside the model, "no" does not, "auto" does near 2 GB.
+        metadata: entries for the file's metadata.
+        level: 0 for no passes, 1 for those that keep every bit, 2 for all.
+        passes: passes to run by name, or to leave out: "fold-constants,simplify", "-fold-affine".
+        verify: compare the file with the model in onnxruntime before it takes its place.
+        bisect: on a mismatch, name the first node that differs.
+        provider: onnxruntime's execution provider: "cpu", "cuda", "tensorrt", …
+        seed: of the random inputs.
+        progress: told the name of each stage as it begins.
+        after_pass: called after each pass with the graph and the number of changes.
+
+    Raises:
+        KirError: as `kir.load`; and if options do not go together, something cannot be expressed, the file cannot be
+            written, or onnxruntime computes something else than the model.
+    """
+    from kir.exporters.pipeline import ExportOptions
+    from kir.importers.load import LayerOptions, is_onnx_file
+
+    path = Path(path)
+    require_suffix(path, ".onnx", ".py")
+    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
+    options = ExportOptions(
+        opset=opset,
+        training=training,
+        losses=losses,
+        external_data=external_data,
+        metadata=metadata or {},
+        level=level,
+        passes=passes,
+        verify=verify,
+        provider=provider,
+        seed=seed,
+        bisect=bisect,
+    )
+    if path.suffix == ".py":
+        _refuse_for_script(path, options, after_pass=after_pass, keep_unknown=keep_unknown)
+        return _export_script(model, path, layers, batch, input_shapes, options, progress)
+    if is_onnx_file(model):
+        layers.refuse_for(model, losses=losses)
+    return _export_onnx(model, path, layers, keep_unknown, batch, input_shapes, options, progress, after_pass)
+
+
+def _export_onnx(
+    source: Source,
+    path: Path,
+    layers: LayerOptions,
+    keep_unknown: bool,
+    batch: int | None,
+    input_shapes: InputShapes | None,
+    options: ExportOptions,
+    progress: Progress,
+    after_pass: AfterPass | None,
+) -> ExportResult:
+    from kir.exporters.pipeline import export_model, export_reference
+    from kir.importers.load import is_onnx_file
+    from kir.modeling.model import Model
+
+    progress("reading the model")
+    model = layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=keep_unknown)
+    if isinstance(model, Model):
+        options = replace(options, sizes=bind_sizes(model, batch, input_shapes))
+        return export_model(model, path, options, progress=progress, after_pass=after_pass)
+    if model is source:
+        # An unverified export optimises the graph that it is given.
+        model = model.copy()
+    # With sizes of its own the graph has another signature than the file that it was read from.
+    original = Path(source) if is_onnx_file(source) and not (batch or input_shapes) else None
+    return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
+
+
+def _export_script(
+    source: Source,
+    path: Path,
+    layers: LayerOptions,
+    batch: int | None,
+    input_shapes: InputShapes | None,
+    options: ExportOptions,
+    progress: Progress,
+) -> ScriptReport:
+    from kir.exporters.script import export_script
+    from kir.importers.load import is_onnx_file, split_name
+
+    if isinstance(source, str | os.PathLike):
+        read, _ = split_name(os.fspath(source))
+        if read.exists() and path.exists() and path.samefile(read):
+            raise UsageError(f"{path} is the script that would be read; write to another file")
+    if not is_onnx_file(source) and (batch or input_shapes):
+        raise UsageError(
+            f"--batch and --input-shapes are for ONNX files; give the sizes in {source}, or when {path} is read"
+        )
+    progress("reading the model")
+    model = layers.load(source, batch=batch, input_shapes=input_shapes)
+    return export_script(
+        model,
+        path,
+        source=Path(source) if is_onnx_file(source) and not (batch or input_shapes) else None,
+        verify=options.verify,
+        provider=options.provider,
+        seed=options.seed,
+        progress=progress,
+    )
+
+
+def _refuse_for_script(path: Path, options: ExportOptions, **others: object) -> None:
+    """Refuse options that say how an ONNX file is to be written."""
+    from kir.exporters.pipeline import ExportOptions
+    from kir.importers.load import refuse_options
+
+    usual = ExportOptions(verify=options.verify, provider=options.provider, seed=options.seed)
+    changed = {name: value for name, value in vars(options).items() if value != vars(usual)[name]}
+    refuse_options(f"is for ONNX files; {path} is a script", **dict.fromkeys(changed, True), **others)
+
+
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Refuse a file that cannot be written before any work is done.
+
+    Raises:
+        InvalidArgumentError: its name ends otherwise.
+        FormatError: see `kir.files.check_target`.
+    """
+    if path.suffix not in suffixes:
+        raise InvalidArgumentError(f"cannot write {path}: expected a name that ends in {' or '.join(suffixes)}")
+    check_target(path)
+
+
+def bind_sizes(model: Model, batch: int | None, input_shapes: InputShapes | None) -> dict[str, Dim]:
+    """Return values for the unknown sizes of a model's inputs, by the sizes' names.
+
+    Raises:
+        InvalidArgumentError: no batch size is unknown, or the shapes set it to another value.
+        ShapeError: the shapes do not fit the inputs.
+    """
+    from kir.importers.load import parse_shapes
+    from kir.ir.dims import Sym
+    from kir.ir.types import format_shape
+    from kir.modeling.lower import bind_input_shapes
+
+    sizes = bind_input_shapes(model, parse_shapes(input_shapes))
+    if batch is None:
+        return sizes
+    first_sizes = dict.fromkeys(size for x in model.inputs for size in x.type.shape[:1])
+    names = [size.name for size in first_sizes if isinstance(size, Sym) and size.name]
+    if not names:
+        shapes = ", ".join(format_shape(x.type.shape) for x in model.inputs)
+        raise InvalidArgumentError(f"--batch {batch}: no input has an unknown batch size; their shapes are {shapes}")
+    for name in names:
+        if sizes.setdefault(name, batch) != batch:
+            raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {sizes[name]}")
+    return sizes
+
+
+def verify(
+    model: Source,
+    file: PathLike,
+    *,
+    weights: PathLike | None = None,
+    custom_objects: CustomObjects | None = None,
+    on_lost_mask: LostMask | None = None,
+    outputs: Sequence[str] = (),
+    batch: int | None = None,
+    input_shapes: InputShapes | None = None,
+    training: bool = False,
+    losses: bool = False,
+    bisect: bool = False,
+    report: PathLike | None = None,
+    provider: str = "cpu",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> VerificationReport:
+    """Compare a model with an ONNX file, which onnxruntime runs on random inputs; the model's own numbers are exact.
+
+    Args:
+        model: what `kir.load` takes. Another ONNX file runs in onnxruntime, too.
+        file: the ONNX file.
+        weights, custom_objects, on_lost_mask, outputs: how to read the model; see `kir.load`.
+        batch, input_shapes, training, losses: what the file was exported with; see `kir.export`.
+        bisect: on a mismatch, name the first node, and its layer, that differs.
+        report: a page (.html) to write, with the error of every node.
+        provider: onnxruntime's execution provider.
+        seed: of the random inputs.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        KirError: the model or the file cannot be read or run, or options do not go together.
+    """
+    from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
+    from kir.importers.load import LayerOptions, is_onnx_file
+
+    page = None if report is None else Path(report)
+    if page is not None:
+        require_suffix(page, ".html")
+    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
+    progress("reading the model")
+    if not is_onnx_file(model):
+        graph = _lowered(
+            layers.load(model, batch=batch, input_shapes=input_shapes), batch, input_shapes, training, losses
+        )
+        return _verify_graph(graph, Path(file), training, bisect, page, provider, seed, progress)
+    if page is not None:
+        raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
+    layers.refuse_for(model, training=training, losses=losses, batch=batch, input_shapes=input_shapes, bisect=bisect)
+    return verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed)
+
+
+def _lowered(
+    model: Model | Graph, batch: int | None, input_shapes: InputShapes | None, training: bool, losses: bool
+) -> Graph:
+    from kir.modeling.lower import lower
+    from kir.modeling.model import Model
+
+    if not isinstance(model, Model):
+        return model
+    return lower(model, training=training, sizes=bind_sizes(model, batch, input_shapes), losses=losses)
+
+
+def _verify_graph(
+    reference: Graph,
+    file: Path,
+    training: bool,
+    bisects: bool,
+    page: Path | None,
+    provider: str,
+    seed: int,
+    progress: Progress,
+) -> VerificationReport:
+    from kir import passes
+    from kir.exporters.onnx_file.verify.bisect import bisect, node_errors
+    from kir.exporters.onnx_file.verify.file import verify_file
+
+    progress("verifying")
+    report = verify_file(reference, file, provider=provider, seed=seed)
+    bisects = bisects and not report.passed
+    if page is None and not bisects:
+        return report
+    graph = reference.copy()
+    passes.run(graph, passes.pipeline(2, training))
+    if page is not None:
+        from kir.exporters.picture.errors import save_error_page
+
+        progress("measuring every node")
+        save_error_page(page, graph, node_errors(graph, file, provider=provider, seed=seed))
+    if bisects:
+        progress("bisecting")
+        report = report.with_divergence(bisect(graph, file, provider=provider, seed=seed))
+    return report
+
+
+def summary(model: Source, *, ops: bool = False, level: int = 0) -> Summary | Graph:
+    """Return the table of a model's layers, which prints as Keras's does; or its graph of operators.
+
+    Args:
+        model: what `kir.load` takes.
+        ops: return the graph instead, which prints one operator a line.
+        level: the passes to run on that graph before, see `kir.export`.
+
+    Raises:
+        KirError: the model cannot be read; or it is an ONNX file, which has no layers.
+    """
+    from kir import passes
+    from kir.importers.load import load
+    from kir.modeling.model import Model
+    from kir.modeling.summary import summarize
+
+    read = load(model)
+    if ops:
+        graph = read.to_graph() if isinstance(read, Model) else read.copy()
+        passes.run(graph, passes.pipeline(level))
+        return graph
+    if isinstance(read, Model):
+        return summarize(read)
+    raise UsageError(f"{read.provenance.file or read.name} has no layers; print its graph (--ops), or see kir inspect")
+
+
+def plot(
+    model: Source,
+    path: PathLike | None = None,
+    *,
+    view: str | None = None,
+    level: int | None = None,
+    passes: str | None = None,
+    before_after: bool = False,
+    direction: str = "TB",
+    show: str = "types,attributes,weights",
+    expand_nested: bool = False,
+) -> Picture:
+    """Return a picture of a model or graph, which notebooks show, and which is written to `path` if one is given.
+
+    Args:
+        model: what `kir.load` takes.
+        path: a file to write, `.svg`, `.png`, `.html`, `.dot` or `.mmd` (Mermaid).
+        view: "layers", or "ops" for the graph of operators; default: layers, of a model.
+        level: passes to run before showing operators: 0, 1 or 2; default: 2 for a model, 0 for a graph.
+        passes: passes by name, see `kir.passes.select`.
+        before_after: operators before and after the passes side by side, with what changed (SVG and PNG).
+        direction: "TB", from top to bottom, or "LR", from left to right.
+        show: some of "types,attributes,weights", or "none".
+        expand_nested: draw the layers of nested models inside their boxes.
+
+    Raises:
+        InvalidArgumentError: an argument is none of those, or the model's input shape is not known.
+        FormatError: the file cannot be written.
+    """
+    from kir.exporters.picture import Picture
+    from kir.importers.load import load
+
+    picture = Picture(load(model), view, level, passes, before_after, direction, show, expand_nested)
+    if path is not None:
+        picture.save(Path(path))
+    return picture
+
+
+def diff(
+    a: Source,
+    b: Source,
+    *,
+    weights_a: PathLike | None = None,
+    weights_b: PathLike | None = None,
+    custom_objects: CustomObjects | None = None,
+    on_lost_mask: LostMask | None = None,
+    level: int | None = None,
+    training: bool = False,
+    losses: bool = False,
+    batch: int | None = None,
+    input_shapes: InputShapes | None = None,
+    run: bool = True,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare the signatures, structure, weights and results of two models.
+
+    Operators are compared, so a model of layers is lowered first.
+
+    Args:
+        a, b: what `kir.load` takes.
+        weights_a, weights_b: weights to load into one of them first.
+        custom_objects, on_lost_mask: how to read those of them that can use it; see `kir.load`.
+        level: of the passes to run on both first. By default all, if one side has layers and the other is a graph or an
+            ONNX file, which `kir.export` may have optimised; otherwise none, so that nothing is hidden.
+        training, losses, batch, input_shapes: how to lower models of layers; see `kir.export`.
+        run: compare what both compute from the same random inputs.
+        seed: of the random inputs.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        KirError: a model cannot be read, or options do not go together.
+    """
+    from kir.comparison import compare_graphs, default_level
+    from kir.importers.load import LayerOptions, is_onnx_file, takes_custom_objects
+    from kir.modeling.model import Model
+
+    # What no side can use each refuses, and says why.
+    sources = (a, b)
+    some_take_objects = any(takes_custom_objects(source) for source in sources)
+    some_layers = not all(is_onnx_file(source) for source in sources)
+    subjects, graphs = [], []
+    # A is lowered before B is read: functions of scripts may import modules from beside them when they are traced.
+    for name, source, weights in (("A", a, weights_a), ("B", b, weights_b)):
+        progress(f"reading {name}")
+        layers = LayerOptions(
+            weights,
+            custom_objects if takes_custom_objects(source) or not some_take_objects else None,
+            on_lost_mask if not (is_onnx_file(source) and some_layers) else None,
+        )
+        subjects.append(layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=is_onnx_file(source)))
+        graphs.append(_lowered(subjects[-1], batch, input_shapes, training, losses))
+    return compare_graphs(
+        *graphs,
+        level=default_level(*subjects) if level is None else level,
+        training=training,
+        metadata=not any(isinstance(subject, Model) for subject in subjects),
+        run=run,
+        seed=seed,
+        progress=progress,
+    )

@@ -1,0 +1,27 @@
+"""Text for people: sizes of files, and what notebooks show of results."""
+
+from __future__ import annotations
+
+from html import escape
+
+# A notebook keeps what it shows: of more lines, the first.
+MOST_LINES = 100
+
+
+def format_bytes(count: int) -> str:
+    """Return a size with the unit that keeps it short: "1.50 KB"; 1024 bytes to the KB, as Keras counts."""
+    size = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} TB"
+
+
+def preformatted(text: str) -> str:
+    """Return text as HTML with its lines as they are. Names in it may come from files, and are escaped."""
+    lines = text.splitlines()
+    shown = lines[:MOST_LINES]
+    if len(lines) > MOST_LINES:
+        shown.append(f"… and {len(lines) - MOST_LINES} more lines")
+    return f"<pre>{escape(chr(10).join(shown))}</pre>"
