@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import copy
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
+from kir import initializers
 from kir.backend.linear import reshape_to
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, product
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, agree_dim, format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.user_functions import call_function
 from kir.ops import linear
 from kir.ops.linear import ELLIPSIS, parse_equation
-from kir.support.arguments import integers, text
+from kir.support.arguments import integers
+from kir.support.declarations import Argument, OptionalText, Text
 
 FORMS = "X,Y->Z, ...X,Y->...Z or X...,Y->Z..."
 
@@ -70,17 +72,16 @@ class Equation:
         )
 
 
-class EinsumDense(Layer):
+def _output_sizes(owner: str, name: str, given: Any) -> tuple[int | None, ...]:
+    sizes = tuple(given) if isinstance(given, list | tuple) else (given,)
+    integers(owner, name, [size for size in sizes if size is not None] if None in sizes else given, 1)
+    return sizes
+
+
+class EinsumDense(DeclaredLayer):
     """`activation(einsum(equation, x, kernel) + bias)`.
 
     An equation that is a matrix product, as nearly all are, is computed as one.
-
-    Args:
-        equation: of the input and the kernel, such as "abc,cd->abd". One ellipsis may stand at the front, or at the
-            end, of the input and the output.
-        output_shape: the sizes of the output without the batch, or without the axes of an ellipsis; None where it is
-            that of the input.
-        bias_axes: the letters of the output that have a bias; none if None.
 
     The others are those of Dense.
 
@@ -94,37 +95,32 @@ class EinsumDense(Layer):
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size"})
 
-    def __init__(
-        self,
-        equation: str,
-        output_shape: Any,
-        activation: Any = None,
-        bias_axes: str | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"EinsumDense {self.name!r}"
-        self.equation = text(owner, "equation", equation)
-        _read_equation(owner, equation)
-        self.partial_output_shape = _checked_sizes(owner, output_shape)
-        self.activation = activations.get(activation)
-        self.bias_axes = None if bias_axes is None else text(owner, "bias_axes", bias_axes)
-        if bias_axes is not None and (not bias_axes or not set(bias_axes) <= set(equation.partition("->")[2])):
+    equation: Text = Text(
+        doc='of the input and the kernel, such as "abc,cd->abd". One ellipsis may stand at the front, or at the '
+        "end, of the input and the output"
+    )
+    partial_output_shape: Argument[int | Sequence[int | None], tuple[int | None, ...]] = Argument(
+        _output_sizes,
+        alias="output_shape",
+        doc="the sizes of the output without the batch, or without the axes of an ellipsis; None where it is that"
+        " of the input",
+    )
+    activation: ActivationFunction = ActivationFunction(default=None)
+    bias_axes: OptionalText = OptionalText(default=None, doc="the letters of the output that have a bias; none if None")
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+
+    def finish_init(self) -> None:
+        *_, output = _read_equation(self.name_in_messages, self.equation)
+        if self.bias_axes is not None and (not self.bias_axes or not set(self.bias_axes) <= set(output)):
             raise InvalidArgumentError(
-                f"{owner}: bias_axes must be letters of the output of {equation!r}; received bias_axes={bias_axes!r}"
+                f"{self.name_in_messages}: bias_axes must be letters of the output of {self.equation!r}; received "
+                f"bias_axes={self.bias_axes!r}"
             )
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """A kernel with the sizes of the equation's letters, and a bias of those of `bias_axes`, 1 between them."""
@@ -140,9 +136,7 @@ class EinsumDense(Layer):
             # From the first of its axes on.
             first = min(equation.output.find(letter) for letter in self.bias_axes)
             bias_shape = tuple(sizes[one] if one in self.bias_axes else 1 for one in equation.output[first:])
-            self.bias = self.new_weight(
-                "bias", bias_shape, self.bias_initializer, self.bias_regularizer, self.bias_constraint
-            )
+            self.bias = self.make_weight("bias", bias_shape)
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
@@ -215,10 +209,6 @@ class EinsumDense(Layer):
             raise ShapeError(f"{what}: axis {unknown[0]!r} has no size; give it one in output_shape")
         return sizes
 
-    def argument(self, name: str) -> Any:
-        """`output_shape` is, as for all layers, that of the last call."""
-        return self.partial_output_shape if name == "output_shape" else super().argument(name)
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
         return {"activity_regularizer": None} | super().get_config()
@@ -240,12 +230,6 @@ def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:
             f"equation={equation!r}"
         )
     return given, kernel, output
-
-
-def _checked_sizes(owner: str, given: Any) -> tuple[int | None, ...]:
-    sizes = tuple(given) if isinstance(given, list | tuple) else (given,)
-    integers(owner, "output_shape", [size for size in sizes if size is not None] if None in sizes else given, 1)
-    return sizes
 
 
 def _with_axes(initializer: Any, equation: Equation) -> Any:

@@ -8,29 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from kir import backend as K
-from kir import constraints, initializers, regularizers
 from kir.backend.dispatch import promote
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, as_dtype
-from kir.modeling.layer import Layer
+from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.ops import linear
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Gather
-from kir.support.arguments import boolean, integer, number
+from kir.support.declarations import Argument, Boolean, Integer, OptionalNumber, Unchecked
 
 INDEX_DTYPES = frozenset({DType.INT32, DType.INT64})
 
 
-class Embedding(Layer):
+class Embedding(DeclaredLayer):
     """The row of a table for every index: (batch, …) → (batch, …, output_dim). Floats are truncated to indices.
 
-    Args:
-        input_dim: how many rows the table has; indices are below it.
-        output_dim: the size of a row.
-        mask_zero: whether the index 0 stands for a masked step.
-        weights: the table, or a list that holds it, in place of what the initializer draws. No config has it.
-        input_length: how many indices a sample has, as Keras 2 declares the input shape of a first layer; accepted
-            as a further keyword.
+    The `input_length` of Keras 2, how many indices a sample has, is taken too: it declares the input shape of a first
+    layer.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -42,44 +36,36 @@ class Embedding(Layer):
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
 
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        weights: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        input_length = kwargs.pop("input_length", None)
-        if input_length is not None and not kwargs.keys() & {"input_shape", "batch_input_shape", "batch_shape"}:
-            kwargs["input_shape"] = input_length
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.input_dim = integer(owner, "input_dim", input_dim, 1)
-        self.output_dim = integer(owner, "output_dim", output_dim, 1)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = boolean(owner, "mask_zero", mask_zero)
+    input_dim: Integer = Integer(1, doc="how many rows the table has; indices are below it")
+    output_dim: Integer = Integer(1, doc="the size of a row")
+    embeddings_initializer: Initializer = Initializer(default="uniform")
+    embeddings_regularizer: Regularizer = Regularizer(default=None)
+    embeddings_constraint: Constraint = Constraint(default=None)
+    mask_zero: Boolean = Boolean(default=False, doc="whether the index 0 stands for a masked step")
+    initial_table: Unchecked = Unchecked(
+        default=None,
+        alias="weights",
+        doc="the table, or a list that holds it, in place of what the initializer draws. No config has it",
+    )
+
+    def read_old_names(self, given: dict[str, object]) -> None:
+        """Read the `input_length` of Keras 2 as the input shape."""
+        length = given.pop("input_length", None)
+        if length is not None and not given.keys() & {"input_shape", "batch_input_shape", "batch_shape"}:
+            given["input_shape"] = length
+
+    def finish_init(self) -> None:
         self.supports_masking = self.mask_zero
         # Indices and what is looked up have dtypes of their own; Keras casts the result alone.
         self.autocast = False
-        if weights is not None:
+        table, self.initial_table = self.initial_table, None
+        if table is not None:
             self.ensure_built(None)
-            self.set_weights(list(weights) if isinstance(weights, list | tuple) and len(weights) == 1 else [weights])
+            self.set_weights(list(table) if isinstance(table, list | tuple) and len(table) == 1 else [table])
 
     def build(self, input_shape: Any = None) -> None:
         """A table of (input_dim, output_dim), whatever the input."""
-        self.embeddings = self.new_weight(
-            "embeddings",
-            (self.input_dim, self.output_dim),
-            self.embeddings_initializer,
-            self.embeddings_regularizer,
-            self.embeddings_constraint,
-        )
+        self.embeddings = self.make_weight("embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: Tensor) -> Any:
         indices = inputs if inputs.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), inputs)
@@ -89,23 +75,18 @@ class Embedding(Layer):
         """True where the index is not 0, if `mask_zero`."""
         return K.not_equal(inputs, 0) if self.mask_zero else None
 
-    def argument(self, name: str) -> Any:
-        """The table is none of the config, and only a model's own attribute `weights` has that name."""
-        return None if name == "weights" else super().argument(name)
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments that Keras saves."""
         config = {name: value for name, value in super().get_config().items() if name != "weights"}
         return {"activity_regularizer": None} | config
 
 
+def _dtype_name(owner: str, name: str, given: Any) -> str | None:
+    return None if given is None else as_dtype(given).keras_name
+
+
 class ReversibleEmbedding(Embedding):
     """An Embedding that `call(…, reverse=True)` also goes backwards through: (…, output_dim) → (…, input_dim) logits.
-
-    Args:
-        tie_weights: whether backwards is the product with the table itself; else with a weight of its own.
-        reverse_dtype: the dtype to compute that product in; None for that of the input and the table together.
-        logit_soft_cap: a bound c on the logits, as `c · tanh(logits / c)`.
 
     The others are those of Embedding.
 
@@ -115,32 +96,23 @@ class ReversibleEmbedding(Embedding):
     Source: https://keras.io/api/layers/core_layers/reversible_embedding/
     """
 
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        tie_weights: bool = True,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        reverse_dtype: Any = None,
-        logit_soft_cap: float | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            input_dim,
-            output_dim,
-            embeddings_initializer=embeddings_initializer,
-            embeddings_regularizer=embeddings_regularizer,
-            embeddings_constraint=embeddings_constraint,
-            mask_zero=mask_zero,
-            **kwargs,
-        )
-        owner = f"ReversibleEmbedding {self.name!r}"
-        self.tie_weights = boolean(owner, "tie_weights", tie_weights)
-        self.reverse_dtype = None if reverse_dtype is None else as_dtype(reverse_dtype).keras_name
-        self.logit_soft_cap = None if logit_soft_cap is None else number(owner, "logit_soft_cap", logit_soft_cap)
+    input_dim: Integer = Integer(1)
+    output_dim: Integer = Integer(1)
+    tie_weights: Boolean = Boolean(
+        default=True, doc="whether backwards is the product with the table itself; else with a weight of its own"
+    )
+    embeddings_initializer: Initializer = Initializer(default="uniform")
+    embeddings_regularizer: Regularizer = Regularizer(default=None)
+    embeddings_constraint: Constraint = Constraint(default=None)
+    mask_zero: Boolean = Boolean(default=False)
+    reverse_dtype: Argument[object, str | None] = Argument(
+        _dtype_name,
+        default=None,
+        doc="the dtype to compute that product in; None for that of the input and the table together",
+    )
+    logit_soft_cap: OptionalNumber = OptionalNumber(
+        default=None, doc="a bound c on the logits, as `c · tanh(logits / c)`"
+    )
 
     def build(self, input_shape: Any = None) -> None:
         """The table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""

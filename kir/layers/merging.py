@@ -25,13 +25,14 @@ from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import Tensor
 from kir.ir.types import agree_dim, format_shape, normalize_axis
-from kir.modeling.layer import Layer
-from kir.support.arguments import boolean, integer, integers
+from kir.modeling.declared import DeclaredLayer
+from kir.support.arguments import integers
+from kir.support.declarations import Argument, Boolean, Integer
 
 Masks = Sequence[Tensor | None]
 
 
-class Merge(Layer):
+class Merge(DeclaredLayer):
     """What the merging layers share: a list of inputs."""
 
     supports_masking = True
@@ -153,17 +154,12 @@ class Concatenate(Merge):
     Masks: along the time axis they are put one behind the other, too; along another a step is valid if it is in any
     input. An input without one is valid everywhere.
 
-    Args:
-        axis: may count from the end.
-
     Raises:
         InvalidArgumentError: the axis is no integer.
         ShapeError: it is out of range, or the other sizes differ.
     """
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.axis = integer(f"Concatenate {self.name!r}", "axis", axis)
+    axis: Integer = Integer(default=-1, doc="may count from the end")
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
         """Equal ranks, with sizes equal but on the axis."""
@@ -191,30 +187,32 @@ class Concatenate(Merge):
         return reduce(K.logical_or, known) if len(known) == len(inputs) else None
 
 
+def _pair_of_axes(owner: str, name: str, given: object) -> int | tuple[int, ...]:
+    """Return one axis, or a pair of them."""
+    pair, is_pair = integers(owner, name, given), isinstance(given, list | tuple)
+    if len(pair) != (2 if is_pair else 1) or 0 in pair:
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be an axis or a pair of them, and not the batch axis 0; received {name}={given!r}"
+        )
+    return pair if is_pair else pair[0]
+
+
 class Dot(Merge):
     """The product of two inputs, sample by sample, summed over one axis of each.
 
     (batch, i, k) and (batch, k, j) with `axes=(2, 1)` give (batch, i, j); two vectors give (batch, 1).
-
-    Args:
-        axes: the axis of both, or a pair; may count from the end; not the batch.
-        normalize: divides by the lengths along the axes first: the cosine of the angle.
 
     Raises:
         InvalidArgumentError: axes is not one or two integers, or the batch.
         ShapeError: there are not two inputs, of rank 2 or more, with equal sizes there.
     """
 
-    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"Dot {self.name!r}"
-        pair = integers(owner, "axes", axes)
-        if len(pair) != (2 if isinstance(axes, list | tuple) else 1) or 0 in pair:
-            raise InvalidArgumentError(
-                f"{owner}: axes must be an axis or a pair of them, and not the batch axis 0; received axes={axes!r}"
-            )
-        self.axes = pair if isinstance(axes, list | tuple) else pair[0]
-        self.normalize = boolean(owner, "normalize", normalize)
+    axes: Argument[int | Sequence[int], int | tuple[int, ...]] = Argument(
+        _pair_of_axes, doc="the axis of both, or a pair; may count from the end; not the batch"
+    )
+    normalize: Boolean = Boolean(
+        default=False, doc="divides by the lengths along the axes first: the cosine of the angle"
+    )
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
         """Two inputs that agree on the axes."""

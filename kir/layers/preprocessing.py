@@ -5,28 +5,45 @@ Source: https://keras.io/api/layers/preprocessing_layers/
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from kir import backend as K
 from kir import config
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, format_shape, normalize_axes
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DeclaredLayer
 from kir.modeling.registry import from_plain, to_plain
 from kir.ops.shape import Reshape
-from kir.support.arguments import boolean, integers
+from kir.support.arguments import integers
+from kir.support.declarations import Argument, Boolean
+
+# A number, or several, as they are given.
+Numbers: TypeAlias = float | Sequence[Any] | Array
 
 
-class Rescaling(Layer):
+def _numbers(owner: str, name: str, given: Any) -> Any:
+    given = from_plain(given)
+    array = np.asarray(given) if isinstance(given, int | float | list | tuple | np.ndarray | np.generic) else None
+    if array is None or array.dtype.kind not in "iuf":
+        raise InvalidArgumentError(f"{owner}: {name} must be a number or an array of such; received {name}={given!r}")
+    return given
+
+
+def _optional_numbers(owner: str, name: str, given: Any) -> Any:
+    return None if given is None else _numbers(owner, name, given)
+
+
+def _axes_or_none(owner: str, name: str, given: Any) -> tuple[int, ...]:
+    return () if given is None else integers(owner, name, given)
+
+
+class Rescaling(DeclaredLayer):
     """`x * scale + offset`; integers become floats.
-
-    Args:
-        scale: a number, or several that broadcast to the input. With `channels_first` as the image data format, one
-            for each channel of an image.
-        offset: likewise, except that it broadcasts as it is in either format.
 
     Raises:
         InvalidArgumentError: one of them is no number, nor an array of such.
@@ -37,11 +54,14 @@ class Rescaling(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"Rescaling {self.name!r}"
-        self.scale = _checked_numbers(owner, "scale", from_plain(scale))
-        self.offset = _checked_numbers(owner, "offset", from_plain(offset))
+    scale: Argument[Numbers, Numbers] = Argument(
+        _numbers,
+        doc="a number, or several that broadcast to the input. With `channels_first` as the image data format, "
+        "one for each channel of an image",
+    )
+    offset: Argument[Numbers, Numbers] = Argument(
+        _numbers, default=0.0, doc="likewise, except that it broadcasts as it is in either format"
+    )
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
@@ -55,14 +75,8 @@ class Rescaling(Layer):
         return super().get_config() | {"scale": to_plain(self.scale), "offset": to_plain(self.offset)}
 
 
-class Normalization(Layer):
+class Normalization(DeclaredLayer):
     """`(x - mean) / sqrt(variance)`, with a mean and a variance that are given, or learned by `adapt`.
-
-    Args:
-        axis: those that have a mean for each of their elements; None for a single mean.
-        mean: a number, or an array that broadcasts to the sizes of these axes; None for one that `adapt` learns.
-        variance: likewise, and given together with the mean.
-        invert: `x * sqrt(variance) + mean` instead.
 
     Raises:
         InvalidArgumentError: mean and variance do not fit each other or the axes.
@@ -74,23 +88,31 @@ class Normalization(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(
-        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"Normalization {self.name!r}"
-        self.axis = () if axis is None else integers(owner, "axis", axis)
-        self.invert = boolean(owner, "invert", invert)
+    axis: Argument[int | Sequence[int] | None, tuple[int, ...]] = Argument(
+        _axes_or_none, default=-1, doc="those that have a mean for each of their elements; None for a single mean"
+    )
+    mean: Argument[Numbers | None, Numbers | None] = Argument(
+        _optional_numbers,
+        default=None,
+        doc="a number, or an array that broadcasts to the sizes of these axes; None for one that `adapt` learns",
+    )
+    variance: Argument[Numbers | None, Numbers | None] = Argument(
+        _optional_numbers, default=None, doc="likewise, and given together with the mean"
+    )
+    invert: Boolean = Boolean(default=False, doc="`x * sqrt(variance) + mean` instead")
+
+    def finish_init(self) -> None:
+        mean, variance = self.mean, self.variance
         if (mean is None) != (variance is None):
             raise InvalidArgumentError(
-                f"{owner}: mean and variance must be given together; received mean={mean!r} and variance={variance!r}"
+                f"{self.name_in_messages}: mean and variance must be given together; received mean={mean!r} and "
+                f"variance={variance!r}"
             )
-        self.mean = None if mean is None else _checked_numbers(owner, "mean", from_plain(mean))
-        self.variance = None if variance is None else _checked_numbers(owner, "variance", from_plain(variance))
-        if np.shape(mean) != np.shape(variance) or np.ndim(mean) > len(self.axis):
+        shape, shape_of_variance = (() if given is None else np.asarray(given).shape for given in (mean, variance))
+        if shape != shape_of_variance or len(shape) > len(self.axis):
             raise InvalidArgumentError(
-                f"{owner}: mean and variance must have one shape, of as many axes as axis={self.axis} or less; "
-                f"received mean={mean!r} and variance={variance!r}"
+                f"{self.name_in_messages}: mean and variance must have one shape, of as many axes as axis={self.axis} "
+                f"or less; received mean={mean!r} and variance={variance!r}"
             )
 
     def build(self, input_shape: Any) -> None:
@@ -109,10 +131,11 @@ class Normalization(Layer):
         Raises:
             InvalidArgumentError: they were given to the constructor, or data is no array of numbers.
         """
-        owner = f"Normalization {self.name!r}"
-        array = np.asarray(_checked_numbers(owner, "data", data), np.float64)
+        array = np.asarray(_numbers(self.name_in_messages, "data", data), np.float64)
         if self.mean is not None:
-            raise InvalidArgumentError(f"{owner}: mean and variance were given; there is nothing to adapt")
+            raise InvalidArgumentError(
+                f"{self.name_in_messages}: mean and variance were given; there is nothing to adapt"
+            )
         self.ensure_built(array.shape)
         others = tuple(axis for axis in range(array.ndim) if axis not in self._axes)
         self.adapt_mean.assign(array.mean(axis=others))
@@ -150,11 +173,3 @@ class Normalization(Layer):
             name: None if given is None else np.asarray(given).tolist()
             for name, given in (("mean", self.mean), ("variance", self.variance))
         }
-
-
-def _checked_numbers(owner: str, name: str, given: Any) -> Any:
-    """A number or several, as they were given."""
-    array = np.asarray(given) if isinstance(given, int | float | list | tuple | np.ndarray | np.generic) else None
-    if array is None or array.dtype.kind not in "iuf":
-        raise InvalidArgumentError(f"{owner}: {name} must be a number or an array of such; received {name}={given!r}")
-    return given

@@ -7,32 +7,47 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kir import backend as K
-from kir import config, regularizers
+from kir import regularizers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, format_shape
+from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.modeling.layer import Layer, own_arguments
 from kir.ops import random
 from kir.ops.elementwise import SELU_ALPHA, SELU_SCALE
-from kir.support.arguments import number, optional_integer
+from kir.support.declarations import Argument, Number, OptionalInteger
 
 
-class BaseDropout(Layer):
+def _noise_shape(owner: str, name: str, shape: object) -> tuple[int | None, ...] | None:
+    if shape is None:
+        return None
+    sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (0,)
+    if any(size is not None and not _is_size(size) for size in sizes):
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a tuple of integers of at least 1, or None for the input's size; received "
+            f"{name}={shape!r}"
+        )
+    return tuple(None if size is None else int(size) for size in sizes)
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool) and int(size) >= 1
+
+
+class BaseDropout(DeclaredLayer):
     """What all dropouts share; they differ in the shape in which is drawn what to drop."""
 
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.rate = number(owner, "rate", rate, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
+    rate = Number(0, 1, doc="from 0 to 1. 0 is the identity in training, too")
+    seed = OptionalInteger(default=None, doc="the same elements are dropped at every call, if given")
 
     def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.rate == 0:
@@ -51,12 +66,6 @@ class BaseDropout(Layer):
 class Dropout(BaseDropout):
     """In training, zeroes a fraction `rate` of the elements and scales the others by 1/(1 - rate).
 
-    Args:
-        rate: from 0 to 1. 0 is the identity in training, too.
-        noise_shape: the shape in which is drawn what to drop, broadcast to the input. None in it is the input's size
-            on that axis; as a whole, the input's shape.
-        seed: the same elements are dropped at every call, if given.
-
     Raises:
         InvalidArgumentError: an argument is out of range.
         ShapeError: in training, the noise shape does not broadcast to the input's.
@@ -64,9 +73,14 @@ class Dropout(BaseDropout):
     Source: https://keras.io/api/layers/regularization_layers/dropout/
     """
 
-    def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(rate, seed, **kwargs)
-        self.noise_shape = _checked_noise_shape(f"{type(self).__name__} {self.name!r}", noise_shape)
+    rate: Number = Number(0, 1)
+    noise_shape: Argument[Sequence[int | None] | None, tuple[int | None, ...] | None] = Argument(
+        _noise_shape,
+        default=None,
+        doc="the shape in which is drawn what to drop, broadcast to the input. None in it is the input's size on "
+        "that axis; as a whole, the input's shape",
+    )
+    seed: OptionalInteger = OptionalInteger(default=None)
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
         """`noise_shape` with the input's sizes for None.
@@ -86,11 +100,6 @@ class Dropout(BaseDropout):
 
 class AlphaDropout(Dropout):
     """In training, sets a fraction `rate` of the elements to the lowest value of selu, and keeps mean and variance.
-
-    Args:
-        rate: from 0 to 1. 0 is the identity in training, too.
-        noise_shape: as for Dropout.
-        seed: the same elements are dropped at every call, if given.
 
     Raises:
         InvalidArgumentError: an argument is out of range; in training, the rate is 1, which leaves no variance.
@@ -112,12 +121,8 @@ class AlphaDropout(Dropout):
         return K.where(training, changed, inputs) if isinstance(training, Tensor) else changed
 
 
-class GaussianNoise(Layer):
+class GaussianNoise(DeclaredLayer):
     """In training, adds numbers of a normal distribution around 0.
-
-    Args:
-        stddev: the standard deviation, from 0 to 1. 0 is the identity in training, too.
-        seed: the same numbers are drawn at every call, if given.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -128,11 +133,8 @@ class GaussianNoise(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"GaussianNoise {self.name!r}"
-        self.stddev = number(owner, "stddev", stddev, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
+    stddev: Number = Number(0, 1, doc="the standard deviation, from 0 to 1. 0 is the identity in training, too")
+    seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
     def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.stddev == 0 or _is_off(training):
@@ -140,12 +142,8 @@ class GaussianNoise(Layer):
         return inputs + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), inputs), 0)
 
 
-class GaussianDropout(Layer):
+class GaussianDropout(DeclaredLayer):
     """In training, multiplies by numbers of a normal distribution around 1, as varied as what Dropout multiplies by.
-
-    Args:
-        rate: from 0 to 1: the standard deviation is `sqrt(rate / (1 - rate))`. 0 is the identity in training, too.
-        seed: the same numbers are drawn at every call, if given.
 
     Raises:
         InvalidArgumentError: an argument is out of range; in training, the rate is 1.
@@ -156,11 +154,10 @@ class GaussianDropout(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"GaussianDropout {self.name!r}"
-        self.rate = number(owner, "rate", rate, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
+    rate: Number = Number(
+        0, 1, doc="from 0 to 1: the standard deviation is `sqrt(rate / (1 - rate))`. 0 is the identity in training, too"
+    )
+    seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
     def call(self, inputs: Tensor, training: Any = False) -> Any:
         if self.rate == 0 or _is_off(training):
@@ -174,7 +171,6 @@ class SpatialDropout(BaseDropout):
     """What the spatial dropouts share: whole feature maps are dropped, of inputs of one rank."""
 
     rank: ClassVar[int]
-    data_format: str = "channels_last"
 
     def build(self, input_shape: Any) -> None:
         """Checks the rank.
@@ -190,8 +186,12 @@ class SpatialDropout(BaseDropout):
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
         """The batch, the channels, and 1 on the axes between."""
-        channel_axis = 1 if self.data_format == "channels_first" else self.rank - 1
-        return tuple(size if axis in (0, channel_axis) else 1 for axis, size in enumerate(x.shape))
+        return tuple(size if axis in (0, self.channel_axis) else 1 for axis, size in enumerate(x.shape))
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the channels."""
+        return self.rank - 1
 
     def get_config(self) -> dict[str, Any]:
         """Keras's keys, of which there are fewer than for other layers: its constructor takes no `trainable`."""
@@ -202,17 +202,18 @@ class SpatialDropout(BaseDropout):
 class SpatialDropoutOfImages(SpatialDropout):
     """What the spatial dropouts of images and volumes share: the channels may come first."""
 
-    def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(rate, seed, **kwargs)
-        self.data_format = config.standardize_data_format(data_format, f"{type(self).__name__} {self.name!r}")
+    rate: Number = Number(0, 1)
+    data_format: DataFormat = DataFormat(default=None)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the channels."""
+        return 1 if self.data_format == "channels_first" else self.rank - 1
 
 
 class SpatialDropout1D(SpatialDropout):
     """Dropout of whole features of (batch, steps, channels): the same ones at every step.
-
-    Args:
-        rate: from 0 to 1.
-        seed: the same features are dropped at every call, if given.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -223,14 +224,12 @@ class SpatialDropout1D(SpatialDropout):
 
     rank = 3
 
+    rate: Number = Number(0, 1)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
 
 class SpatialDropout2D(SpatialDropoutOfImages):
     """Dropout of whole channels of (batch, rows, columns, channels), or (batch, channels, rows, columns).
-
-    Args:
-        rate: from 0 to 1.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        seed: the same channels are dropped at every call, if given.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -245,11 +244,6 @@ class SpatialDropout2D(SpatialDropoutOfImages):
 class SpatialDropout3D(SpatialDropoutOfImages):
     """Dropout of whole channels of (batch, x, y, z, channels), or (batch, channels, x, y, z).
 
-    Args:
-        rate: from 0 to 1.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        seed: the same channels are dropped at every call, if given.
-
     Raises:
         InvalidArgumentError: an argument is out of range.
         ShapeError: the input is not of rank 5.
@@ -260,12 +254,8 @@ class SpatialDropout3D(SpatialDropoutOfImages):
     rank = 5
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(DeclaredLayer):
     """The identity; adds `l1 · Σ|x| + l2 · Σx²`, divided by the batch size as in Keras, to the model's losses.
-
-    Args:
-        l1: at least 0.
-        l2: at least 0.
 
     Raises:
         InvalidArgumentError: an argument is negative or no number.
@@ -275,11 +265,10 @@ class ActivityRegularization(Layer):
 
     supports_masking = True
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"ActivityRegularization {self.name!r}"
-        self.l1 = number(owner, "l1", l1, 0)
-        self.l2 = number(owner, "l2", l2, 0)
+    l1: Number = Number(0, default=0.0, doc="at least 0")
+    l2: Number = Number(0, default=0.0, doc="at least 0")
+
+    def finish_init(self) -> None:
         self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
 
     def call(self, inputs: Any) -> Any:
@@ -305,19 +294,3 @@ def _require_below_one(layer: Layer, rate: float) -> None:
             f"{type(layer).__name__} cannot train with rate=1: nothing of its input is left to scale; expected a rate "
             f"below 1"
         )
-
-
-def _checked_noise_shape(owner: str, shape: Any) -> tuple[int | None, ...] | None:
-    if shape is None:
-        return None
-    sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (0,)
-    if any(size is not None and not _is_size(size) for size in sizes):
-        raise InvalidArgumentError(
-            f"{owner}: noise_shape must be a tuple of integers of at least 1, or None for the input's size; received "
-            f"noise_shape={shape!r}"
-        )
-    return tuple(None if size is None else int(size) for size in sizes)
-
-
-def _is_size(size: Any) -> bool:
-    return isinstance(size, int | np.integer) and not isinstance(size, bool) and int(size) >= 1

@@ -5,28 +5,79 @@ Source: https://keras.io/api/layers/reshaping_layers/
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
 from kir import backend as K
-from kir import config
 from kir.backend.image import INTERPOLATIONS, repeat_axes
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, product
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.ops import shape
-from kir.support.arguments import choice, integer, integers
+from kir.support.arguments import choice, integers
+from kir.support.declarations import Argument, Integer, Integers
+
+# How much of each side, as it is given: a number for all sides, one for each axis, or a pair for each.
+Sides: TypeAlias = int | Sequence[int | Sequence[int]]
+# The same as it is kept: the pair of one axis, or those of several.
+Ends: TypeAlias = tuple[int, int] | tuple[tuple[int, int], ...]
 
 
-class Flatten(Layer):
+def _pair(owner: str, name: str, given: object) -> tuple[int, int]:
+    """A number for both ends, or one for each."""
+    numbers = integers(owner, name, given, 0)
+    if len(numbers) == 1 and isinstance(given, int):
+        return numbers[0], numbers[0]
+    if len(numbers) != 2:
+        raise InvalidArgumentError(f"{owner}: {name} must be a number or a pair of them; received {name}={given!r}")
+    return numbers[0], numbers[1]
+
+
+def _pairs(owner: str, name: str, given: object, count: int) -> tuple[tuple[int, int], ...]:
+    """A number for all sides, or for each axis a number or a pair."""
+    each = (given,) * count if isinstance(given, int) else given
+    try:
+        if not isinstance(each, list | tuple) or len(each) != count:
+            raise InvalidArgumentError(name)
+        return tuple(_pair(owner, name, one) for one in each)
+    except InvalidArgumentError:
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a number of at least 0, or for each of {count} axes a number or a pair of them; "
+            f"received {name}={given!r}"
+        ) from None
+
+
+def _as_pairs(given: Ends) -> tuple[tuple[int, int], ...]:
+    """The pair of one axis, or those of several, as those of several."""
+    return (given,) if isinstance(given[0], int) else given
+
+
+def _factors(owner: str, name: str, given: object, count: int) -> tuple[int, ...]:
+    factors = integers(owner, name, given, 1)
+    factors = factors * count if isinstance(given, int) else factors
+    if len(factors) != count:
+        raise InvalidArgumentError(
+            f"{owner}: size must be a number of at least 1, or {count} of them; received size={given!r}"
+        )
+    return factors
+
+
+def _target_shape(owner: str, name: str, given: object) -> tuple[int, ...]:
+    known = tuple(-1 if size is None else size for size in given) if isinstance(given, list | tuple) else given
+    return integers(owner, name, known, -1)
+
+
+def _interpolation(owner: str, name: str, given: object) -> str:
+    return str(choice(owner, name, str(given).lower(), tuple(INTERPOLATIONS)))
+
+
+class Flatten(DeclaredLayer):
     """Everything but the batch in one axis: (batch, …) → (batch, n); (batch,) → (batch, 1).
 
     Unknown sizes multiply: (batch, time, 8) → (batch, 8*time).
-
-    Args:
-        data_format: "channels_first" brings the channels behind the other axes before flattening, so that weights
-            fit that were trained with channels last. `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: there is no such data format.
@@ -37,9 +88,11 @@ class Flatten(Layer):
 
     takes_one_tensor = True
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format, f"Flatten {self.name!r}")
+    data_format: DataFormat = DataFormat(
+        default=None,
+        doc='"channels_first" brings the channels behind the other axes before flattening, so that weights fit '
+        "that were trained with channels last. `kir.config.image_data_format()` if None",
+    )
 
     def call(self, inputs: Tensor) -> Any:
         if not inputs.shape:
@@ -50,11 +103,8 @@ class Flatten(Layer):
         return emit(shape.Reshape((inputs.shape[0], product(inputs.shape[1:]))), inputs)
 
 
-class Reshape(Layer):
+class Reshape(DeclaredLayer):
     """(batch, …) → (batch, *target_shape), with as many elements.
-
-    Args:
-        target_shape: sizes without the batch; one of them may be -1 (or None), which is what is left over.
 
     Raises:
         InvalidArgumentError: a size is below -1, or several are -1.
@@ -65,15 +115,15 @@ class Reshape(Layer):
 
     takes_one_tensor = True
 
-    def __init__(self, target_shape: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"Reshape {self.name!r}"
-        if isinstance(target_shape, list | tuple):
-            target_shape = tuple(-1 if size is None else size for size in target_shape)
-        self.target_shape = integers(owner, "target_shape", target_shape, -1)
+    target_shape: Argument[int | Sequence[int | None], tuple[int, ...]] = Argument(
+        _target_shape, doc="sizes without the batch; one of them may be -1 (or None), which is what is left over"
+    )
+
+    def finish_init(self) -> None:
         if self.target_shape.count(-1) > 1:
             raise InvalidArgumentError(
-                f"{owner}: target_shape may leave one size open with -1; received target_shape={target_shape!r}"
+                f"{self.name_in_messages}: target_shape may leave one size open with -1; received "
+                f"target_shape={self.target_shape}"
             )
 
     def call(self, inputs: Tensor) -> Any:
@@ -92,11 +142,8 @@ class Reshape(Layer):
         )
 
 
-class Permute(Layer):
+class Permute(DeclaredLayer):
     """The axes behind the batch in another order: `Permute((2, 1))` is (batch, a, b) → (batch, b, a).
-
-    Args:
-        dims: the old axis for each new one, counted from 1, without the batch.
 
     Raises:
         InvalidArgumentError: dims is no permutation of 1, 2, …
@@ -107,13 +154,13 @@ class Permute(Layer):
 
     takes_one_tensor = True
 
-    def __init__(self, dims: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"Permute {self.name!r}"
-        self.dims = integers(owner, "dims", dims)
+    dims: Integers = Integers(doc="the old axis for each new one, counted from 1, without the batch")
+
+    def finish_init(self) -> None:
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise InvalidArgumentError(
-                f"{owner}: dims must be a permutation of the axes 1, 2, … behind the batch; received dims={dims!r}"
+                f"{self.name_in_messages}: dims must be a permutation of the axes 1, 2, … behind the batch; received "
+                f"dims={self.dims}"
             )
 
     def call(self, inputs: Tensor) -> Any:
@@ -125,11 +172,8 @@ class Permute(Layer):
         return emit(shape.Transpose((0, *self.dims)), inputs)
 
 
-class RepeatVector(Layer):
+class RepeatVector(DeclaredLayer):
     """The input n times in a row: (batch, features) → (batch, n, features).
-
-    Args:
-        n: at least 1.
 
     Raises:
         InvalidArgumentError: n is less, or no integer.
@@ -140,9 +184,7 @@ class RepeatVector(Layer):
 
     takes_one_tensor = True
 
-    def __init__(self, n: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.n = integer(f"RepeatVector {self.name!r}", "n", n, 1)
+    n: Integer = Integer(1, doc="at least 1")
 
     def call(self, inputs: Tensor) -> Any:
         if len(inputs.shape) != 2:
@@ -154,13 +196,12 @@ class RepeatVector(Layer):
 # Layers of the axes between the batch and the channels
 
 
-class SpatialLayer(Layer):
+class SpatialLayer(DeclaredLayer):
     """What the layers below share: inputs of one rank, whose channels are the last axis, or the first but the batch."""
 
     takes_one_tensor = True
     # How many axes there are between.
     axis_count: ClassVar[int]
-    data_format: str = "channels_last"
 
     def build(self, input_shape: Any) -> None:
         """Checks the rank.
@@ -177,6 +218,17 @@ class SpatialLayer(Layer):
     @property
     def spatial_axes(self) -> range:
         """The axes between."""
+        return range(1, 1 + self.axis_count)
+
+
+class SpatialLayerOfImages(SpatialLayer):
+    """What the layers of images and volumes share: the channels may come first."""
+
+    data_format = DataFormat(default=None)
+
+    @property
+    def spatial_axes(self) -> range:
+        """The axes between."""
         first = 2 if self.data_format == "channels_first" else 1
         return range(first, first + self.axis_count)
 
@@ -184,7 +236,7 @@ class SpatialLayer(Layer):
 class Cropping(SpatialLayer):
     """What the cropping layers share."""
 
-    cropping: Any
+    cropping = Argument[Sides, Ends]()
 
     def call(self, inputs: Tensor) -> Any:
         cuts = []
@@ -203,21 +255,14 @@ class Cropping(SpatialLayer):
         return emit(shape.Slice(axes, starts, ends, (1,) * len(axes)), inputs)
 
 
-class CroppingOfImages(Cropping):
+class CroppingOfImages(SpatialLayerOfImages, Cropping):
     """What the croppings of images and volumes share: the channels may come first."""
 
-    def __init__(self, cropping: Any, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.data_format = config.standardize_data_format(data_format, owner)
-        self.cropping = _pairs(owner, "cropping", cropping, self.axis_count)
+    cropping = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
 
 
 class Cropping1D(Cropping):
     """(batch, steps, features) without the first and the last steps.
-
-    Args:
-        cropping: how many: a number for both ends, or a pair.
 
     Raises:
         InvalidArgumentError: it is none of these.
@@ -228,17 +273,11 @@ class Cropping1D(Cropping):
 
     axis_count = 1
 
-    def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cropping = _pair(f"Cropping1D {self.name!r}", "cropping", cropping)
+    cropping: Argument[Sides, Ends] = Argument(_pair, default=(1, 1), doc="how many: a number for both ends, or a pair")
 
 
 class Cropping2D(CroppingOfImages):
     """Images without their outer rows and columns.
-
-    Args:
-        cropping: how many: a number for all sides, a number for each axis, or a pair for each.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -249,16 +288,12 @@ class Cropping2D(CroppingOfImages):
 
     axis_count = 2
 
-    def __init__(self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(cropping, data_format, **kwargs)
+    cropping: Argument[Sides, Ends] = Argument(partial(_pairs, count=2), default=((0, 0), (0, 0)))
+    data_format: DataFormat = DataFormat(default=None)
 
 
 class Cropping3D(CroppingOfImages):
     """Volumes without their outer layers.
-
-    Args:
-        cropping: how many: a number for all sides, a number for each axis, or a pair for each.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -269,19 +304,14 @@ class Cropping3D(CroppingOfImages):
 
     axis_count = 3
 
-    def __init__(self, cropping: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(cropping, data_format, **kwargs)
+    cropping: Argument[Sides, Ends] = Argument(partial(_pairs, count=3), default=((1, 1), (1, 1), (1, 1)))
+    data_format: DataFormat = DataFormat(default=None)
 
 
-class ZeroPadding(SpatialLayer):
+class ZeroPadding(SpatialLayerOfImages):
     """What the padding layers share."""
 
-    def __init__(self, padding: Any, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.data_format = config.standardize_data_format(data_format, owner)
-        count = self.axis_count
-        self.padding = _pair(owner, "padding", padding) if count == 1 else _pairs(owner, "padding", padding, count)
+    padding = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
 
     def call(self, inputs: Tensor) -> Any:
         widths = dict(zip(self.spatial_axes, _as_pairs(self.padding), strict=True))
@@ -292,10 +322,6 @@ class ZeroPadding(SpatialLayer):
 class ZeroPadding1D(ZeroPadding):
     """(batch, steps, features) with zeros before the first and behind the last step.
 
-    Args:
-        padding: how many: a number for both ends, or a pair.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-
     Raises:
         InvalidArgumentError: an argument is none of these.
         ShapeError: the input is not of rank 3.
@@ -305,16 +331,12 @@ class ZeroPadding1D(ZeroPadding):
 
     axis_count = 1
 
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(padding, data_format, **kwargs)
+    padding: Argument[Sides, Ends] = Argument(_pair, default=1, doc="how many: a number for both ends, or a pair")
+    data_format: DataFormat = DataFormat(default=None)
 
 
 class ZeroPadding2D(ZeroPadding):
     """Images with zeros around them.
-
-    Args:
-        padding: how many: a number for all sides, a number for each axis, or a pair for each.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -325,16 +347,12 @@ class ZeroPadding2D(ZeroPadding):
 
     axis_count = 2
 
-    def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(padding, data_format, **kwargs)
+    padding: Argument[Sides, Ends] = Argument(partial(_pairs, count=2), default=(1, 1))
+    data_format: DataFormat = DataFormat(default=None)
 
 
 class ZeroPadding3D(ZeroPadding):
     """Volumes with zeros around them.
-
-    Args:
-        padding: how many: a number for all sides, a number for each axis, or a pair for each.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -345,15 +363,12 @@ class ZeroPadding3D(ZeroPadding):
 
     axis_count = 3
 
-    def __init__(self, padding: Any = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(padding, data_format, **kwargs)
+    padding: Argument[Sides, Ends] = Argument(partial(_pairs, count=3), default=((1, 1), (1, 1), (1, 1)))
+    data_format: DataFormat = DataFormat(default=None)
 
 
 class UpSampling1D(SpatialLayer):
     """(batch, steps, features) with every step so many times: (batch, size * steps, features).
-
-    Args:
-        size: how many times.
 
     Raises:
         InvalidArgumentError: it is no integer of at least 1.
@@ -364,21 +379,14 @@ class UpSampling1D(SpatialLayer):
 
     axis_count = 1
 
-    def __init__(self, size: int = 2, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.size = integer(f"UpSampling1D {self.name!r}", "size", size, 1)
+    size: Integer = Integer(1, default=2, doc="how many times")
 
     def call(self, inputs: Tensor) -> Any:
         return repeat_axes(inputs, {1: self.size})
 
 
-class UpSampling2D(SpatialLayer):
+class UpSampling2D(SpatialLayerOfImages):
     """Images so many times as high and as wide.
-
-    Args:
-        size: how many times: a number, or one for the height and one for the width.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
-        interpolation: "nearest" repeats rows and columns; "bilinear", "bicubic", "lanczos3", "lanczos5".
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -389,26 +397,25 @@ class UpSampling2D(SpatialLayer):
 
     axis_count = 2
 
-    def __init__(
-        self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"UpSampling2D {self.name!r}"
-        self.data_format = config.standardize_data_format(data_format, owner)
-        self.size = _factors(owner, size, 2)
-        self.interpolation = choice(owner, "interpolation", str(interpolation).lower(), tuple(INTERPOLATIONS))
+    size: Argument[int | Sequence[int], tuple[int, ...]] = Argument(
+        partial(_factors, count=2),
+        default=(2, 2),
+        doc="how many times: a number, or one for the height and one for the width",
+    )
+    data_format: DataFormat = DataFormat(default=None)
+    interpolation: Argument[str, str] = Argument(
+        _interpolation,
+        default="nearest",
+        doc='"nearest" repeats rows and columns; "bilinear", "bicubic", "lanczos3", "lanczos5"',
+    )
 
     def call(self, inputs: Tensor) -> Any:
         height, width = self.size
         return K.resize_images(inputs, height, width, self.data_format, self.interpolation)
 
 
-class UpSampling3D(SpatialLayer):
+class UpSampling3D(SpatialLayerOfImages):
     """Volumes so many times as large along each axis.
-
-    Args:
-        size: how many times: a number, or one for each axis.
-        data_format: "channels_last" or "channels_first"; `kir.config.image_data_format()` if None.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -419,50 +426,10 @@ class UpSampling3D(SpatialLayer):
 
     axis_count = 3
 
-    def __init__(self, size: Any = (2, 2, 2), data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"UpSampling3D {self.name!r}"
-        self.data_format = config.standardize_data_format(data_format, owner)
-        self.size = _factors(owner, size, 3)
+    size: Argument[int | Sequence[int], tuple[int, ...]] = Argument(
+        partial(_factors, count=3), default=(2, 2, 2), doc="how many times: a number, or one for each axis"
+    )
+    data_format: DataFormat = DataFormat(default=None)
 
     def call(self, inputs: Tensor) -> Any:
         return repeat_axes(inputs, dict(zip(self.spatial_axes, self.size, strict=True)))
-
-
-def _pair(owner: str, name: str, given: Any) -> tuple[int, int]:
-    """A number for both ends, or one for each."""
-    numbers = integers(owner, name, given, 0)
-    if len(numbers) == 1 and isinstance(given, int):
-        return numbers[0], numbers[0]
-    if len(numbers) != 2:
-        raise InvalidArgumentError(f"{owner}: {name} must be a number or a pair of them; received {name}={given!r}")
-    return numbers[0], numbers[1]
-
-
-def _pairs(owner: str, name: str, given: Any, count: int) -> tuple[tuple[int, int], ...]:
-    """A number for all sides, or for each axis a number or a pair."""
-    each = (given,) * count if isinstance(given, int) else given
-    try:
-        if not isinstance(each, list | tuple) or len(each) != count:
-            raise InvalidArgumentError(name)
-        return tuple(_pair(owner, name, one) for one in each)
-    except InvalidArgumentError:
-        raise InvalidArgumentError(
-            f"{owner}: {name} must be a number of at least 0, or for each of {count} axes a number or a pair of them; "
-            f"received {name}={given!r}"
-        ) from None
-
-
-def _as_pairs(given: Any) -> tuple[tuple[int, int], ...]:
-    """The pair of one axis, or those of several, as those of several."""
-    return (given,) if isinstance(given[0], int) else given
-
-
-def _factors(owner: str, given: Any, count: int) -> tuple[int, ...]:
-    factors = integers(owner, "size", given, 1)
-    factors = factors * count if isinstance(given, int) else factors
-    if len(factors) != count:
-        raise InvalidArgumentError(
-            f"{owner}: size must be a number of at least 1, or {count} of them; received size={given!r}"
-        )
-    return factors

@@ -197,6 +197,15 @@ class Text(Argument[str, str]):
         return arguments.text(made.name_in_messages, self.name, value)
 
 
+class OptionalText(Argument[str | None, str | None]):
+    """Text, or None."""
+
+    accepts = "str | None"
+
+    def check(self, made: Any, value: Any) -> str | None:
+        return None if value is None else arguments.text(made.name_in_messages, self.name, value)
+
+
 class Choice(Argument[str, str]):
     """One of several words."""
 
@@ -325,6 +334,7 @@ class Documentation:
         Number,
         OptionalNumber,
         Text,
+        OptionalText,
         Choice,
         OptionalChoice,
     )
