@@ -16,12 +16,14 @@ from typing import Any
 from kir import backend as K
 from kir.backend.dispatch import floating, operation
 from kir.errors import InvalidArgumentError
-from kir.ir.trace import TensorLike, emit
+from kir.ir.trace import Tensor, TensorLike, emit
 from kir.modeling.layer_classes import layer_class
 from kir.modeling.registry import KERAS_PACKAGES, Configurable
+from kir.modeling.user_functions import function_config
 from kir.ops.elementwise import HardSigmoid
 
 Activation = Callable[..., Any]
+
 
 celu = K.celu
 elu = K.elu
@@ -56,57 +58,32 @@ threshold = K.threshold
 
 
 @operation
-def hard_sigmoid_of_keras_2(x: TensorLike) -> Any:
+def hard_sigmoid_of_keras_2(x: TensorLike) -> Tensor:
     """Return ``0.2 * x + 0.5`` between 0 and 1, which Keras 1 and 2 called hard_sigmoid."""
     return emit(HardSigmoid(0.2, 0.5), floating(x))
 
 
-def linear(x: TensorLike) -> Any:
-    """x itself."""
+def linear(x: TensorLike) -> TensorLike:
+    """Return x itself."""
     return x
 
 
 @operation
-def gelu(x: TensorLike, approximate: bool = False) -> Any:
-    """`kir.backend.gelu`, exact unless asked otherwise: Keras's default for the activation."""
+def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
+    """Return `kir.backend.gelu` of x, exact unless asked otherwise: Keras's default for the activation."""
     return K.gelu(x, approximate)
 
 
 # In Keras's own order of preference: the first name of a function is the one that it is saved under.
 ACTIVATIONS: dict[str, Activation] = {
-    "celu": celu,
-    "elu": elu,
-    "exponential": exponential,
-    "gelu": gelu,
-    "glu": glu,
-    "hard_shrink": hard_shrink,
-    "hard_sigmoid": hard_sigmoid,
-    "hard_silu": hard_silu,
-    "hard_swish": hard_swish,
-    "hard_tanh": hard_tanh,
-    "leaky_relu": leaky_relu,
-    "linear": linear,
-    "log_sigmoid": log_sigmoid,
-    "log_softmax": log_softmax,
-    "mish": mish,
-    "relu": relu,
-    "relu6": relu6,
-    "selu": selu,
-    "sigmoid": sigmoid,
-    "silu": silu,
-    "soft_shrink": soft_shrink,
-    "softmax": softmax,
-    "softplus": softplus,
-    "softsign": softsign,
-    "sparse_plus": sparse_plus,
-    "sparse_sigmoid": sparse_sigmoid,
-    "sparsemax": sparsemax,
-    "squareplus": squareplus,
-    "swish": swish,
-    "tanh": tanh,
-    "tanh_shrink": tanh_shrink,
-    "threshold": threshold,
-}
+    "celu": celu, "elu": elu, "exponential": exponential, "gelu": gelu, "glu": glu, "hard_shrink": hard_shrink,
+    "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu, "hard_swish": hard_swish, "hard_tanh": hard_tanh,
+    "leaky_relu": leaky_relu, "linear": linear, "log_sigmoid": log_sigmoid, "log_softmax": log_softmax,
+    "mish": mish, "relu": relu, "relu6": relu6, "selu": selu, "sigmoid": sigmoid, "silu": silu,
+    "soft_shrink": soft_shrink, "softmax": softmax, "softplus": softplus, "softsign": softsign,
+    "sparse_plus": sparse_plus, "sparse_sigmoid": sparse_sigmoid, "sparsemax": sparsemax,
+    "squareplus": squareplus, "swish": swish, "tanh": tanh, "tanh_shrink": tanh_shrink, "threshold": threshold,
+}  # fmt: skip
 
 # All that are found by name: layers read from files of Keras 1 and 2 have one that Keras 3 lacks.
 NAMED: dict[str, Activation] = {**ACTIVATIONS, "hard_sigmoid_of_keras_2": hard_sigmoid_of_keras_2}
@@ -115,8 +92,8 @@ NAMED: dict[str, Activation] = {**ACTIVATIONS, "hard_sigmoid_of_keras_2": hard_s
 LAYERS = frozenset({"Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"})
 
 
-def get(identifier: Any) -> Activation:
-    """The activation that a layer's argument means.
+def get(identifier: object) -> Activation:
+    """Return the activation that a layer's argument means.
 
     | given                     | result                                                   |
     |---------------------------|----------------------------------------------------------|
@@ -135,42 +112,44 @@ def get(identifier: Any) -> Activation:
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
     if callable(identifier) and not isinstance(identifier, type):
-        return identifier  # type: ignore[no-any-return]
+        return identifier
     raise InvalidArgumentError(
         f"cannot use {identifier!r} as an activation; expected None, a name, a config dict or a function of a tensor"
     )
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = None) -> Activation:
-    """The activation that `serialize`, or Keras, wrote; `custom_objects` gives the user's own functions by name.
+def deserialize(config: object, custom_objects: Mapping[str, Activation] | None = None) -> Activation:
+    """Return the activation that `serialize`, or Keras, wrote; `custom_objects` has the user's own functions by name.
 
     Raises:
         InvalidArgumentError: the config describes no activation, or one that is not given.
     """
     if config is None or isinstance(config, str):
         return (custom_objects or {}).get(str(config)) or get(config)
-    if isinstance(config, Mapping) and config.get("class_name") in LAYERS and isinstance(config.get("config"), Mapping):
-        return layer_class(config["class_name"]).from_config(config["config"])  # type: ignore[no-any-return]
-    is_function = isinstance(config, Mapping) and config.get("class_name") in ("function", "Function")
-    name = config.get("config") if is_function else None
-    if not isinstance(name, str):
+    described = config if isinstance(config, Mapping) else {}
+    class_name, name = described.get("class_name"), described.get("config")
+    if class_name in LAYERS and isinstance(name, Mapping):
+        return layer_class(class_name).from_config(name)  # type: ignore[no-any-return]
+    if class_name not in ("function", "Function") or not isinstance(name, str):
         raise InvalidArgumentError(
             f"{config!r} describes no activation; expected a name, or a dict with class_name 'function' and a name "
             "as config"
         )
     if name in (custom_objects or {}):
         return (custom_objects or {})[name]
-    module = str(config.get("module") or "builtins").split(".")[0]
-    if config.get("registered_name") in (None, "function", name) and (module == "builtins" or module in KERAS_PACKAGES):
+    module = str(described.get("module") or "builtins").split(".")[0]
+    if described.get("registered_name") in (None, "function", name) and (
+        module == "builtins" or module in KERAS_PACKAGES
+    ):
         return _named(name)
     raise InvalidArgumentError(
-        f"the activation is the function {name!r} of module {config.get('module')!r}, of which only the name was "
+        f"the activation is the function {name!r} of module {described.get('module')!r}, of which only the name was "
         f"saved; pass custom_objects={{{name!r}: the function}}"
     )
 
 
 def serialize(activation: Activation) -> Any:
-    """The name of one of the activations above; for any other function the config dict that Keras 3 writes.
+    """Return the name of one of the activations above; for any other function the config dict that Keras 3 writes.
 
     Raises:
         InvalidArgumentError: a lambda, or a function inside another, which cannot be found again by its name.
@@ -179,12 +158,7 @@ def serialize(activation: Activation) -> Any:
         if activation is known:
             return name
     if isinstance(activation, FunctionType) and "<" not in activation.__qualname__:
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": activation.__name__,
-            "registered_name": "function",
-        }
+        return function_config(activation)
     if isinstance(activation, Configurable):
         cls = type(activation)
         return {

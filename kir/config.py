@@ -18,12 +18,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from kir.errors import InvalidArgumentError
-from kir.ir.types import DType, as_dtype
+from kir.ir.types import DType, DTypeLike, as_dtype
 from kir.support.arguments import choice, integer, number
 
 OWNER = "kir.config"  # whose arguments the messages speak of
@@ -47,12 +47,12 @@ class _Settings:
 
 
 def image_data_format() -> str:
-    """The default `data_format` of layers: "channels_first" or "channels_last"."""
+    """Return the default `data_format` of layers: "channels_first" or "channels_last"."""
     return _settings().image_data_format
 
 
 def set_image_data_format(data_format: str) -> None:
-    """Sets the default `data_format` of layers made from now on.
+    """Set the default `data_format` of layers made from now on.
 
     Raises:
         InvalidArgumentError: neither "channels_first" nor "channels_last".
@@ -61,7 +61,7 @@ def set_image_data_format(data_format: str) -> None:
 
 
 def standardize_data_format(data_format: str | None, owner: str = OWNER) -> str:
-    """The data format that an argument of `owner` means: itself in lower case, or the default for None.
+    """Return the data format that an argument of `owner` means: itself in lower case, or the default for None.
 
     Raises:
         InvalidArgumentError: neither None, "channels_first" nor "channels_last".
@@ -70,12 +70,12 @@ def standardize_data_format(data_format: str | None, owner: str = OWNER) -> str:
 
 
 def floatx() -> str:
-    """The default float dtype of weights and inputs, as Keras names it: "float32"."""
+    """Return the default float dtype of weights and inputs, as Keras names it: "float32"."""
     return _settings().floatx
 
 
 def set_floatx(value: str) -> None:
-    """Sets the default float dtype of weights and inputs made from now on.
+    """Set the default float dtype of weights and inputs made from now on.
 
     Raises:
         InvalidArgumentError: not one of "bfloat16", "float16", "float32", "float64".
@@ -84,12 +84,12 @@ def set_floatx(value: str) -> None:
 
 
 def dtype_policy() -> str:
-    """The default policy of layers, by its name: `floatx` unless set."""
+    """Return the default policy of layers, by its name: `floatx` unless set."""
     return _settings().dtype_policy or floatx()
 
 
 def set_dtype_policy(name: str | None) -> None:
-    """Sets the default policy of layers made from now on, such as "mixed_float16"; None is `floatx`.
+    """Set the default policy of layers made from now on, such as "mixed_float16"; None is `floatx`.
 
     Raises:
         InvalidArgumentError: there is no such policy.
@@ -99,7 +99,7 @@ def set_dtype_policy(name: str | None) -> None:
 
 @contextlib.contextmanager
 def own_dtype_policy() -> Iterator[None]:
-    """While open, the default policy is `floatx` until another is set; afterwards, what was set before."""
+    """Make `floatx` the default policy while open, until another is set; afterwards, what was set before."""
     before = _settings().dtype_policy
     set_dtype_policy(None)
     try:
@@ -109,12 +109,12 @@ def own_dtype_policy() -> Iterator[None]:
 
 
 def epsilon() -> float:
-    """The small number that keeps divisions finite, 1e-7 unless set."""
+    """Return the small number that keeps divisions finite, 1e-7 unless set."""
     return _settings().epsilon
 
 
 def set_epsilon(value: float) -> None:
-    """Sets the small number that keeps divisions finite.
+    """Set the small number that keeps divisions finite.
 
     Raises:
         InvalidArgumentError: not a positive finite number.
@@ -123,12 +123,12 @@ def set_epsilon(value: float) -> None:
 
 
 def on_lost_mask() -> str:
-    """What happens when a mask reaches a layer that cannot carry it: "error" unless set."""
+    """Return what happens when a mask reaches a layer that cannot carry it: "error" unless set."""
     return _settings().on_lost_mask
 
 
 def set_on_lost_mask(action: str) -> None:
-    """Sets what happens to models built from now on when a mask reaches a layer that cannot carry it.
+    """Set what happens to models built from now on when a mask reaches a layer that cannot carry it.
 
     Args:
         action: "error" refuses the model; "warn" is Keras 3's behaviour, a warning, and the mask ends there;
@@ -142,7 +142,7 @@ def set_on_lost_mask(action: str) -> None:
 
 @contextlib.contextmanager
 def lost_masks(action: str) -> Iterator[None]:
-    """While open, what `set_on_lost_mask` says; afterwards, what was set before."""
+    """Do what `set_on_lost_mask` says while open; afterwards, what was set before."""
     before = on_lost_mask()
     set_on_lost_mask(action)
     try:
@@ -152,7 +152,7 @@ def lost_masks(action: str) -> Iterator[None]:
 
 
 def set_random_seed(seed: int) -> None:
-    """Restarts every source of random numbers: kir's own, Python's `random` and `numpy.random`, as in Keras.
+    """Restart every source of random numbers: kir's own, Python's `random` and `numpy.random`, as in Keras.
 
     Raises:
         InvalidArgumentError: not an integer from 0 to 2**32 - 1.
@@ -166,13 +166,13 @@ def set_random_seed(seed: int) -> None:
 
 
 def next_seed() -> int:
-    """The next default seed, from 0 to 2**32 - 1: the n-th call gives the n-th child of the process-wide seed."""
+    """Return the next default seed, from 0 to 2**32 - 1: the n-th call gives the n-th child of the process's seed."""
     (child,) = _settings().seeds.spawn(1)
     return int(child.generate_state(1)[0])
 
 
 def reset() -> None:
-    """Forgets everything that was set and drawn; `keras.json` is read again when next needed."""
+    """Forget everything that was set and drawn; `keras.json` is read again when next needed."""
     _settings.cache_clear()
 
 
@@ -192,7 +192,7 @@ def _keras_json() -> Path:
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:
-    """The JSON object in the file; nothing, with a warning, if it cannot be read; nothing if there is no file."""
+    """Return the JSON object in the file; nothing if there is no file, nor, with a warning, if it cannot be read."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -207,30 +207,30 @@ def _warn_unusable(path: Path, reason: str) -> Mapping[str, Any]:
     return {}
 
 
-def _take_from_file(settings: _Settings, path: Path, name: str, value: Any) -> None:
+def _take_from_file(settings: _Settings, path: Path, name: str, value: object) -> None:
     try:
         setattr(settings, name, _CHECKS[name](value))
     except InvalidArgumentError as error:
         warnings.warn(f"{name!r} in {path} is ignored and its default is used: {error}", stacklevel=2)
 
 
-def _checked_data_format(value: Any, owner: str = OWNER) -> str:
+def _checked_data_format(value: object, owner: str = OWNER) -> str:
     lowered = str(value).lower()
     return lowered if lowered in DATA_FORMATS else str(choice(owner, "data_format", value, DATA_FORMATS))
 
 
-def _checked_floatx(value: Any) -> str:
+def _checked_floatx(value: object) -> str:
     return str(choice(OWNER, "floatx", value, FLOATX_NAMES))
 
 
-def _checked_epsilon(value: Any) -> float:
+def _checked_epsilon(value: object) -> float:
     checked = number(OWNER, "epsilon", value, 0)
     if checked == 0:
         raise InvalidArgumentError(f"{OWNER}: epsilon must be positive; received epsilon={value!r}")
     return checked
 
 
-_CHECKS: dict[str, Callable[[Any], str | float]] = {
+_CHECKS: dict[str, Callable[[object], str | float]] = {
     "image_data_format": _checked_data_format,
     "floatx": _checked_floatx,
     "epsilon": _checked_epsilon,
@@ -257,7 +257,11 @@ class DTypePolicy:
         }
 
 
-def as_dtype_policy(given: Any) -> DTypePolicy:
+# What `as_dtype_policy` reads.
+PolicyLike: TypeAlias = "DTypePolicy | DTypeLike | Mapping[str, Any] | None"
+
+
+def as_dtype_policy(given: PolicyLike) -> DTypePolicy:
     """Return the policy for a name ("float32", "mixed_float16"), a config, a dtype or a policy; None is the default.
 
     Raises:
@@ -266,7 +270,7 @@ def as_dtype_policy(given: Any) -> DTypePolicy:
     if isinstance(given, DTypePolicy):
         return given
     if isinstance(given, Mapping):
-        given = given.get("config", {}).get("name")
+        given = cast("str | None", given.get("config", {}).get("name"))
     if given is None:
         given = dtype_policy()
     if isinstance(given, str) and given.startswith("mixed_"):

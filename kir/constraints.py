@@ -24,7 +24,7 @@ class Constraint(Configurable):
     """The base of all constraints; by itself it changes nothing."""
 
     def __call__(self, w: Array) -> Array:
-        """The projected weights: the shape and dtype of `w`."""
+        """Return the projected weights: the shape and dtype of `w`."""
         return w
 
 

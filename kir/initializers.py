@@ -13,20 +13,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from kir import config
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.types import as_dtype
+from kir.ir.types import DTypeLike, as_dtype
 from kir.modeling.registry import Configurable, Registry
 from kir.ops.spectral import make_window
 from kir.support.arguments import boolean, choice, integers, number, ordered
 
 Array: TypeAlias = npt.NDArray[Any]
 Seed: TypeAlias = int | Mapping[str, Any] | None
+Axes: TypeAlias = Sequence[int] | None
 
 FAN_MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("uniform", "truncated_normal", "untruncated_normal")
@@ -40,25 +41,36 @@ class Initializer(Configurable, ABC):
     """The base of all initializers. A subclass defines `__call__`, and keeps its arguments under their own names."""
 
     @abstractmethod
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        """An array of this shape and dtype."""
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
+        """Return an array of this shape and dtype."""
 
 
-class Zeros(Initializer):
+class _KerasInitializer(Initializer):
+    """The base of Keras's own initializers, which say what the values are and leave the dtype to this class."""
+
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
+        return self._values(_sizes(shape)).astype(_numpy_dtype(dtype), order="C")
+
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        """Return the values of an array of these sizes, in any dtype."""
+        raise TypeError(f"{type(self).__name__} must define __call__")
+
+
+class Zeros(_KerasInitializer):
     """All zeros."""
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return np.zeros(_sizes(shape), _numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        return np.broadcast_to(0, sizes)
 
 
-class Ones(Initializer):
+class Ones(_KerasInitializer):
     """All ones."""
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return np.ones(_sizes(shape), _numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        return np.broadcast_to(1, sizes)
 
 
-class Constant(Initializer):
+class Constant(_KerasInitializer):
     """One value everywhere, or an array that broadcasts to the shape.
 
     Raises:
@@ -68,21 +80,20 @@ class Constant(Initializer):
         ShapeError: the array does not broadcast to the shape.
     """
 
-    def __init__(self, value: Any = 0.0) -> None:
+    def __init__(self, value: npt.ArrayLike = 0.0) -> None:
         _check_numeric("Constant", value)
         self.value = value
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        values = np.asarray(self.value).astype(_numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
         try:
-            return np.broadcast_to(values, _sizes(shape)).copy()
+            return np.broadcast_to(self.value, sizes)
         except ValueError as error:
             raise ShapeError(
-                f"Constant: a value of shape {values.shape} does not broadcast to shape {tuple(shape)}"
+                f"Constant: a value of shape {np.shape(self.value)} does not broadcast to shape {sizes}"
             ) from error
 
 
-class Identity(Initializer):
+class Identity(_KerasInitializer):
     """The identity matrix times `gain`; only for shapes of rank 2, which need not be square.
 
     Raises, when called:
@@ -92,18 +103,17 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = number("Identity", "gain", gain)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        sizes = _sizes(shape)
+    def _values(self, sizes: tuple[int, ...]) -> Array:
         if len(sizes) != 2:
             raise ShapeError(f"Identity: the shape must be of rank 2, but it is {sizes}")
-        return (self.gain * np.eye(*sizes)).astype(_numpy_dtype(dtype))
+        return self.gain * np.eye(*sizes)
 
     def get_config(self) -> dict[str, Any]:
         # Keras 3 loses `gain` when it saves an Identity, but accepts it when it loads one.
         return {} if self.gain == 1.0 else super().get_config()
 
 
-class STFT(Initializer):
+class STFT(_KerasInitializer):
     """Kernels of (frame_length, 1, frequencies) that transform frames of a signal into their spectrum.
 
     Args:
@@ -120,7 +130,11 @@ class STFT(Initializer):
     """
 
     def __init__(
-        self, side: str = "real", window: Any = "hann", scaling: str | None = "density", periodic: bool = False
+        self,
+        side: str = "real",
+        window: str | npt.ArrayLike | None = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
     ) -> None:
         self.side = choice("STFT", "side", side, ("real", "imag"))
         self.window = window
@@ -128,8 +142,7 @@ class STFT(Initializer):
         self.periodic = boolean("STFT", "periodic", periodic)
         make_window("STFT", window if isinstance(window, str) else None, 1, self.periodic)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        sizes = _sizes(shape)
+    def _values(self, sizes: tuple[int, ...]) -> Array:
         if len(sizes) != 3:
             raise ShapeError(f"STFT: the shape must be of rank 3, (frame_length, 1, frequencies), but it is {sizes}")
         length, _, frequencies = sizes
@@ -140,10 +153,10 @@ class STFT(Initializer):
             window = make_window("STFT", self.window, length, self.periodic)
             norm = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.sum(np.abs(window))}.get(self.scaling, 1.0)
             kernel = kernel * window[:, None] / norm
-        return kernel[:, None].astype(_numpy_dtype(dtype))
+        return kernel[:, None]
 
 
-class RandomInitializer(Initializer):
+class RandomInitializer(_KerasInitializer):
     """The base of the initializers that draw.
 
     Args:
@@ -166,7 +179,7 @@ class RandomInitializer(Initializer):
         return self._generator().uniform(minval, maxval, sizes)
 
     def _truncated_normal(self, sizes: tuple[int, ...], mean: float, stddev: float) -> Array:
-        """Normal values, each drawn again until it lies within two standard deviations of the mean."""
+        """Draw normal values, each again until it lies within two standard deviations of the mean."""
         generator = self._generator()
         size = math.prod(sizes)
         drawn = np.empty(0)
@@ -177,28 +190,26 @@ class RandomInitializer(Initializer):
         return drawn[:size].reshape(sizes)
 
 
-class RandomNormal(RandomInitializer):
+class _NormalInitializer(RandomInitializer):
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
+        owner = type(self).__name__
+        self.mean = number(owner, "mean", mean)
+        self.stddev = number(owner, "stddev", stddev, 0)
+        super().__init__(seed)
+
+
+class RandomNormal(_NormalInitializer):
     """Independent normal values."""
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
-        self.mean = number("RandomNormal", "mean", mean)
-        self.stddev = number("RandomNormal", "stddev", stddev, 0)
-        super().__init__(seed)
-
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return self._normal(_sizes(shape), self.mean, self.stddev).astype(_numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        return self._normal(sizes, self.mean, self.stddev)
 
 
-class TruncatedNormal(RandomInitializer):
+class TruncatedNormal(_NormalInitializer):
     """Independent normal values within two `stddev` of the mean; `stddev` is meant before the truncation."""
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
-        self.mean = number("TruncatedNormal", "mean", mean)
-        self.stddev = number("TruncatedNormal", "stddev", stddev, 0)
-        super().__init__(seed)
-
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return self._truncated_normal(_sizes(shape), self.mean, self.stddev).astype(_numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        return self._truncated_normal(sizes, self.mean, self.stddev)
 
 
 class RandomUniform(RandomInitializer):
@@ -210,8 +221,8 @@ class RandomUniform(RandomInitializer):
         ordered("RandomUniform", "minval", minval, "maxval", maxval)
         super().__init__(seed)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return self._uniform(_sizes(shape), self.minval, self.maxval).astype(_numpy_dtype(dtype))
+    def _values(self, sizes: tuple[int, ...]) -> Array:
+        return self._uniform(sizes, self.minval, self.maxval)
 
 
 class VarianceScaling(RandomInitializer):
@@ -231,8 +242,8 @@ class VarianceScaling(RandomInitializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
+        input_axes: Axes = None,
+        output_axes: Axes = None,
     ) -> None:
         owner = type(self).__name__
         self.scale = number(owner, "scale", scale, 0)
@@ -250,16 +261,10 @@ class VarianceScaling(RandomInitializer):
         self.output_axes = output_axes
         super().__init__(seed)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        sizes = _sizes(shape)
-        return self._draw(sizes, self._variance(sizes)).astype(_numpy_dtype(dtype))
-
-    def _variance(self, sizes: tuple[int, ...]) -> float:
+    def _values(self, sizes: tuple[int, ...]) -> Array:
         fan_in, fan_out = compute_fans(sizes, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        return self.scale / max(1.0, fan)
-
-    def _draw(self, sizes: tuple[int, ...], variance: float) -> Array:
+        variance = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return self._uniform(sizes, -limit, limit)
@@ -268,58 +273,49 @@ class VarianceScaling(RandomInitializer):
         return self._truncated_normal(sizes, 0.0, math.sqrt(variance) / TRUNCATED_STANDARD_DEVIATION)
 
 
-class GlorotUniform(VarianceScaling):
+class _NamedScaling(VarianceScaling):
+    """A `VarianceScaling` that bears its inventors' name; `scaling` has its first three arguments."""
+
+    scaling: ClassVar[tuple[float, str, str]]
+
+    def __init__(self, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
+        super().__init__(*self.scaling, seed, input_axes, output_axes)
+
+
+class GlorotUniform(_NamedScaling):
     """Uniform within ±sqrt(6 / (fan_in + fan_out)). Source: Glorot and Bengio, 2010."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
+    scaling = (1.0, "fan_avg", "uniform")
 
 
-class GlorotNormal(VarianceScaling):
+class GlorotNormal(_NamedScaling):
     """Truncated normal of variance 2 / (fan_in + fan_out). Source: Glorot and Bengio, 2010."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
+    scaling = (1.0, "fan_avg", "truncated_normal")
 
 
-class LecunUniform(VarianceScaling):
+class LecunUniform(_NamedScaling):
     """Uniform within ±sqrt(3 / fan_in). Source: Klambauer et al., 2017."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
+    scaling = (1.0, "fan_in", "uniform")
 
 
-class LecunNormal(VarianceScaling):
+class LecunNormal(_NamedScaling):
     """Truncated normal of variance 1 / fan_in. Source: Klambauer et al., 2017."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
+    scaling = (1.0, "fan_in", "truncated_normal")
 
 
-class HeUniform(VarianceScaling):
+class HeUniform(_NamedScaling):
     """Uniform within ±sqrt(6 / fan_in). Source: He et al., 2015."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
+    scaling = (2.0, "fan_in", "uniform")
 
 
-class HeNormal(VarianceScaling):
+class HeNormal(_NamedScaling):
     """Truncated normal of variance 2 / fan_in. Source: He et al., 2015."""
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
+    scaling = (2.0, "fan_in", "truncated_normal")
 
 
 class Orthogonal(RandomInitializer):
@@ -335,7 +331,7 @@ class Orthogonal(RandomInitializer):
         self.gain = number("Orthogonal", "gain", gain)
         super().__init__(seed)
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
         sizes = _sizes(shape)
         if len(sizes) < 2:
             raise ShapeError(f"Orthogonal: the shape must be of rank 2 or more, but it is {sizes}")
@@ -353,10 +349,8 @@ class Orthogonal(RandomInitializer):
         return q.T if rows < columns else q
 
 
-def compute_fans(
-    shape: Sequence[int], input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-) -> tuple[int, int]:
-    """The numbers of inputs and outputs of a unit whose weights have this shape.
+def compute_fans(shape: Sequence[int], input_axes: Axes = None, output_axes: Axes = None) -> tuple[int, int]:
+    """Return the numbers of inputs and outputs of a unit whose weights have this shape.
 
     1. Both `input_axes` and `output_axes` are given: the products of those sizes.
     2. Rank 0: (1, 1).
@@ -378,8 +372,8 @@ def compute_fans(
     return sizes[-2] * window, sizes[-1] * window
 
 
-def get(identifier: Any) -> Callable[..., Any] | None:
-    """The initializer that a layer's argument means.
+def get(identifier: object) -> Callable[..., Any] | None:
+    """Return the initializer that a layer's argument means.
 
     Args:
         identifier: None, a name ("glorot_uniform", "GlorotUniform"), a config dict, an `Initializer` or a subclass, any
@@ -394,7 +388,7 @@ def get(identifier: Any) -> Callable[..., Any] | None:
 
 
 def _always(values: Array) -> Callable[..., Array]:
-    def given_array(shape: Sequence[int], dtype: Any = None) -> Array:
+    def given_array(shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
         if _sizes(shape) != values.shape:
             raise ShapeError(
                 f"the array given as initializer has shape {values.shape}, but the weight has shape {tuple(shape)}; "
@@ -405,7 +399,7 @@ def _always(values: Array) -> Callable[..., Array]:
     return given_array
 
 
-def _seed_number(owner: str, seed: Any) -> int:
+def _seed_number(owner: str, seed: object) -> int:
     if isinstance(seed, Mapping) and seed.get("class_name") == "SeedGenerator":
         return _seed_number(owner, (seed.get("config") or {}).get("seed"))
     if seed is None:
@@ -415,7 +409,7 @@ def _seed_number(owner: str, seed: Any) -> int:
     return int(seed) & config.LARGEST_SEED
 
 
-def _check_numeric(owner: str, value: Any) -> None:
+def _check_numeric(owner: str, value: npt.ArrayLike) -> None:
     try:
         kind = np.asarray(value).dtype.kind
     except ValueError:  # a nested list with rows of different lengths
@@ -431,7 +425,7 @@ def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
+def _numpy_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
     return as_dtype(config.floatx() if dtype is None else dtype).numpy
 
 
@@ -443,23 +437,9 @@ def _product_over(sizes: tuple[int, ...], axes: Sequence[int]) -> int:
 
 
 _CLASSES: tuple[type[Initializer], ...] = (
-    Constant,
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    Identity,
-    LecunNormal,
-    LecunUniform,
-    Ones,
-    Orthogonal,
-    RandomNormal,
-    RandomUniform,
-    STFT,
-    TruncatedNormal,
-    VarianceScaling,
-    Zeros,
-)
+    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity, LecunNormal, LecunUniform, Ones, Orthogonal,
+    RandomNormal, RandomUniform, STFT, TruncatedNormal, VarianceScaling, Zeros,
+)  # fmt: skip
 
 _REGISTRY = Registry(
     "initializer",

@@ -9,15 +9,20 @@ Source: https://keras.io/api/layers/regularizers/
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from kir import config
 from kir.errors import ShapeError
+from kir.ir.op import Array
+from kir.ir.trace import SymbolicOperators
 from kir.ir.types import as_dtype
 from kir.modeling.registry import Configurable, Registry
 from kir.support.arguments import choice, number
+
+# What works with NumPy's functions: an array, or a symbolic tensor.
+Penalized: TypeAlias = SymbolicOperators | Array
 
 ORTHOGONAL_MODES = ("rows", "columns")
 
@@ -25,7 +30,7 @@ ORTHOGONAL_MODES = ("rows", "columns")
 class Regularizer(Configurable):
     """The base of all regularizers; its own penalty is 0."""
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Penalized) -> Any:
         return 0.0
 
 
@@ -35,7 +40,7 @@ class L1(Regularizer):
     def __init__(self, l1: float | None = 0.01) -> None:
         self.l1 = number("L1", "l1", 0.01 if l1 is None else l1, 0)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Penalized) -> Any:
         return self.l1 * np.sum(np.abs(x))
 
 
@@ -45,7 +50,7 @@ class L2(Regularizer):
     def __init__(self, l2: float | None = 0.01) -> None:
         self.l2 = number("L2", "l2", 0.01 if l2 is None else l2, 0)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Penalized) -> Any:
         return self.l2 * np.sum(np.square(x))
 
 
@@ -56,7 +61,7 @@ class L1L2(Regularizer):
         self.l1 = number("L1L2", "l1", 0.0 if l1 is None else l1, 0)
         self.l2 = number("L1L2", "l2", 0.0 if l2 is None else l2, 0)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Penalized) -> Any:
         penalty: Any = 0.0
         if self.l1:
             penalty = penalty + L1(self.l1)(x)
@@ -76,12 +81,12 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = number("OrthogonalRegularizer", "factor", factor, 0)
         self.mode = choice("OrthogonalRegularizer", "mode", mode, ORTHOGONAL_MODES)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Penalized) -> Any:
         if len(x.shape) != 2:
             raise ShapeError(f"OrthogonalRegularizer: the input must be of rank 2, but its shape is {tuple(x.shape)}")
         return self._mean_cosine_of_rows(x if self.mode == "rows" else np.transpose(x))
 
-    def _mean_cosine_of_rows(self, x: Any) -> Any:
+    def _mean_cosine_of_rows(self, x: Penalized) -> Any:
         size = x.shape[0]
         if not isinstance(size, int):
             raise ShapeError(f"OrthogonalRegularizer: the number of {self.mode} must be known, but it is {size}")
