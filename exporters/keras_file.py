@@ -17,28 +17,24 @@ import numpy as np
 
 from kir import backend as K
 from kir.activations import hard_sigmoid_of_keras_2
+from kir.backend.keras_operations import OPERATIONS
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.weights import write_h5
-from kir.importers.keras_file.archive import CONFIG, METADATA, WEIGHTS
-from kir.importers.keras_file.keras2_layers import SAME_FOR_FLOAT32, SAME_FOR_FLOATS
-from kir.importers.keras_file.operations import OPERATIONS
 from kir.ir.dims import Sym
 from kir.ir.types import DType
 from kir.layers.core import Lambda
+from kir.layers.keras2 import OfKeras2
 from kir.modeling.functional import KerasTensor
 from kir.modeling.layer import Layer, to_config
 from kir.modeling.model import Model, Sequential
 from kir.modeling.operation import Operation
 from kir.modeling.registry import to_plain
-from kir.modeling.weight_names import named_weights
+from kir.modeling.weight_names import CONFIG, METADATA, WEIGHTS, named_weights
 from kir.modeling.weight_owner import walk_layers
 from kir.support.files import replacing
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import snake_case
 
-# Where the layers of Keras 2 are that compute something else, and those that do so with masks alone.
-OLD_MODULES = ("keras2_layers", "locally_connected")
-OLD_MASKS = "keras2_masks"
 OLD_ACTIVATION = hard_sigmoid_of_keras_2.__name__
 # The first whose configs have all that kir writes.
 KERAS_VERSION = "3.10.0"
@@ -120,9 +116,8 @@ def to_json(model: Model, **options: Any) -> str:
     found: list[Layer] = list(walk_layers(model))
     has_masks = any(tensor.mask_type is not None for layer in found for call in layer.calls for tensor in call.inputs)
     for layer in found:
-        module = type(layer).__module__.rpartition(".")[2]
-        is_other = module in OLD_MODULES and not _is_same_for_its_inputs(layer)
-        if is_other or (module == OLD_MASKS and has_masks):
+        dtypes = {tensor.type.dtype for call in layer.calls for tensor in call.inputs}
+        if isinstance(layer, OfKeras2) and not layer.is_same_in_keras_3(dtypes, has_masks):
             raise UnsupportedError(
                 f"layer {layer.name!r} is a {layer.keras_class_name} of Keras 2, which Keras 3 lacks or computes "
                 f"otherwise; export the model to ONNX"
@@ -131,15 +126,6 @@ def to_json(model: Model, **options: Any) -> str:
     if f'"{OLD_ACTIVATION}"' in text:
         raise UnsupportedError("the model uses the hard_sigmoid of Keras 2, which Keras 3 lacks; export it to ONNX")
     return text
-
-
-def _is_same_for_its_inputs(layer: Layer) -> bool:
-    """Return whether a layer of Keras 2 computes on its inputs what that of Keras 3 does."""
-    dtypes = {tensor.type.dtype for call in layer.calls for tensor in call.inputs}
-    if type(layer) in SAME_FOR_FLOATS:
-        return all(dtype.is_float for dtype in dtypes)
-    is_same = SAME_FOR_FLOAT32.get(type(layer))
-    return is_same is not None and is_same(layer) and dtypes == {DType.FLOAT32}
 
 
 def _write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -13,12 +13,11 @@ import numpy as np
 
 from kir import backend as K
 from kir.errors import FormatError
-from kir.importers.arrays import SAFETENSORS_DTYPES
 from kir.ir.op import Array
 from kir.ir.types import as_dtype
 from kir.layers.categorical import IndexLookup
 from kir.modeling.model import Model
-from kir.modeling.weight_names import named_weights, saved_layers
+from kir.modeling.weight_names import SAFETENSORS_DTYPES, named_weights, saved_layers
 from kir.support.files import replacing
 from kir.support.mapped_files import require_unchanged
 

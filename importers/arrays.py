@@ -16,27 +16,10 @@ import numpy as np
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window
 from kir.ir.op import Array
-from kir.ir.types import DType
+from kir.modeling.weight_names import SAFETENSORS_DTYPES
 from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, most_unpacked
 from kir.support.mapped_files import map_file
 from kir.support.regular_files import open_regular
-
-# The element types of safetensors.
-SAFETENSORS_DTYPES = {
-    "BOOL": DType.BOOL,
-    "I8": DType.INT8,
-    "I16": DType.INT16,
-    "I32": DType.INT32,
-    "I64": DType.INT64,
-    "U8": DType.UINT8,
-    "U16": DType.UINT16,
-    "U32": DType.UINT32,
-    "U64": DType.UINT64,
-    "F16": DType.FLOAT16,
-    "BF16": DType.BFLOAT16,
-    "F32": DType.FLOAT32,
-    "F64": DType.FLOAT64,
-}
 
 
 def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array]:

@@ -155,6 +155,7 @@ def _export_script(
 ) -> ScriptReport:
     from kir.exporters.script import export_script
     from kir.importers.load import is_onnx_file, split_name
+    from kir.importers.script import load_script
 
     if isinstance(source, str | os.PathLike):
         read, _ = split_name(os.fspath(source))
@@ -169,6 +170,7 @@ def _export_script(
     return export_script(
         model,
         path,
+        load=load_script,
         source=Path(source) if is_onnx_file(source) and not (batch or input_shapes) else None,
         verify=options.verify,
         provider=options.provider,

@@ -25,6 +25,7 @@ from kir.exporters.picture.errors import save_error_page
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.exporters.script import export_script
 from kir.exporters.weights import save_weights
+from kir.importers.script import load_script
 from kir.layers import Dense
 from kir.support import files
 from kir.support.files import Companion, check_target, replacing, scratch_folder, short_name
@@ -50,7 +51,7 @@ def options(form: str) -> ExportOptions:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "m.onnx": lambda path: export_model(MODEL, path, options("no")),
     "external.onnx": lambda path: export_model(MODEL, path, options("yes")),
-    "m.py": lambda path: export_script(MODEL, path, verify=False),
+    "m.py": lambda path: export_script(MODEL, path, verify=False, load=load_script),
     "m.weights.h5": lambda path: save_weights(MODEL, path),
     "m.npz": lambda path: save_weights(MODEL, path),
     "m.safetensors": lambda path: save_weights(MODEL, path),

@@ -60,6 +60,8 @@ RULES = [
     Rule("kir/layers/**/*.py", ("kir.lift",)),
     Rule("exporters/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
     Rule("importers/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
+    Rule("exporters/**/*.py", ("kir.importers",)),
+    Rule("importers/**/*.py", ("kir.exporters",)),
     Rule("cli.py", (*FRAMEWORKS, "exporters", "importers", "tests", "models")),
 ]
 

@@ -17,6 +17,7 @@ from kir.exporters.onnx_file import export_graph
 from kir.exporters.pipeline import ExportOptions, export_model, export_reference
 from kir.exporters.script import export_script
 from kir.importers.onnx_file import import_graph
+from kir.importers.script import load_script
 from kir.ir.op import Array
 from kir.layers import Dense
 from kir.support.mapped_files import is_mapped, map_array, map_file, require_unchanged
@@ -172,7 +173,7 @@ def test_weights_that_shrink_under_an_export(kind: str, verify: bool, tmp_path: 
 WRITERS: dict[str, Callable[[Sequential, Path], object]] = {
     "out.onnx": lambda model, path: export_graph(model.to_graph(), path),
     "large.onnx": lambda model, path: export_graph(model.to_graph(), path, external_data="yes"),
-    "out.py": lambda model, path: export_script(model, path, verify=False),
+    "out.py": lambda model, path: export_script(model, path, verify=False, load=load_script),
     "out.keras": lambda model, path: model.save(path),
     "out.weights.h5": lambda model, path: model.save_weights(path),
     "out.npz": lambda model, path: model.save_weights(path),

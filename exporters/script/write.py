@@ -17,7 +17,6 @@ from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import gives, writes_same_bytes
 from kir.exporters.script.script import WEIGHTS_FILE, Script
 from kir.exporters.weights import write_safetensors
-from kir.importers.script import load_script
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.modeling.lower import lower
@@ -75,6 +74,7 @@ def export_script(
     subject: Model | Graph,
     path: Path,
     *,
+    load: Callable[[Path], Model],
     source: Path | None = None,
     verify: bool = True,
     provider: str = "cpu",
@@ -91,6 +91,7 @@ def export_script(
         subject: what to write. Of a model the layers are written as they are; if it has some of somebody else's, its
             graph is.
         path: the script to write.
+        load: runs a script and gives its model; what is written is tried with it.
         source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
         verify: run the script, export what it builds, and compare that in onnxruntime with the subject.
         provider: onnxruntime's execution provider.
@@ -105,11 +106,11 @@ def export_script(
     check_target(path)
     progress("writing")
     with replacing(path, WEIGHTS_FILE) as written:
-        text = _write(subject, written)
+        text = _write(subject, written, load)
         same_bytes = verification = source_verification = None
         if verify:
             reference = lower(subject) if isinstance(subject, Model) else subject
-            same_bytes, verification = _verify(reference, written, provider, seed, progress)
+            same_bytes, verification = _verify(reference, written, load, provider, seed, progress)
             if source is not None:
                 from kir.exporters.pipeline import verify_source
 
@@ -128,25 +129,25 @@ def _arrays(subject: Model | Graph) -> list[Array]:
     return [weight.array for weight in named_weights(subject).values()]
 
 
-def _write(subject: Model | Graph, path: Path) -> str:
+def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) -> str:
     """Writes a script and its arrays into files, and gives its text."""
     if isinstance(subject, Graph):
-        return _write_graph(subject, path)
+        return _write_graph(subject, path, load)
     script = Script()
     try:
         write_model(script, subject)
     except UnsupportedError:
         # Layers of somebody else's, or functions where no function can be written: what the graph has of them.
-        return _write_graph(lower(subject), path)
+        return _write_graph(lower(subject), path, load)
     return _write_files(script, {name: weight.array for name, weight in named_weights(subject).items()}, path)
 
 
-def _write_graph(graph: Graph, path: Path) -> str:
+def _write_graph(graph: Graph, path: Path, load: Callable[[Path], Model]) -> str:
     """Writes the script of a graph: with layers as passes left them, if all of them together give the graph again."""
     finished = finished_passes(graph)
     script = Script()
     text = _write_files(script, write_graph(script, graph, finished), path)
-    if script.needs_passes and not gives(load_script(path), graph, finished):
+    if script.needs_passes and not gives(load(path), graph, finished):
         script = Script()
         text = _write_files(script, write_graph(script, graph), path)
     return text
@@ -161,12 +162,17 @@ def _write_files(script: Script, weights: dict[str, Array], path: Path) -> str:
 
 
 def _verify(
-    reference: Graph, script: Path, provider: str, seed: int, progress: Callable[[str], None]
+    reference: Graph,
+    script: Path,
+    load: Callable[[Path], Model],
+    provider: str,
+    seed: int,
+    progress: Callable[[str], None],
 ) -> tuple[bool, VerificationReport]:
     from kir.exporters.onnx_file.verify.file import verify_file
 
     progress("running the script")
-    graph, expected = lower(load_script(script)), reference.copy()
+    graph, expected = lower(load(script)), reference.copy()
     for one in (graph, expected):
         passes.run(one, passes.pipeline())
     progress("verifying")

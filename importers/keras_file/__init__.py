@@ -14,7 +14,7 @@ from typing import Any
 from kir import config as settings
 from kir.errors import FormatError
 from kir.importers.cutting import cut_model
-from kir.importers.keras_file.archive import CONFIG, EXPECTED, METADATA, WEIGHTS, Archive, open_file
+from kir.importers.keras_file.archive import EXPECTED, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import FileOrigin, build_model
 from kir.importers.keras_file.document import parse
@@ -26,6 +26,7 @@ from kir.importers.sections import whole_file
 from kir.ir.graph import Provenance
 from kir.modeling.divisible_sizes import build_fitting
 from kir.modeling.model import Model
+from kir.modeling.weight_names import CONFIG, METADATA, WEIGHTS
 from kir.support.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
 from kir.support.regular_files import read_regular
 

@@ -15,12 +15,10 @@ from typing import BinaryIO
 
 from kir.errors import FormatError
 from kir.importers.sections import Section, Window, whole_file
+from kir.modeling.weight_names import CONFIG, WEIGHTS
 from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, most_unpacked
 from kir.support.regular_files import open_regular
 
-CONFIG = "config.json"
-METADATA = "metadata.json"
-WEIGHTS = "model.weights.h5"
 EXPECTED = "a .keras, .h5 or .json file that Keras wrote"
 
 LOCAL_HEADER_BYTES = 30

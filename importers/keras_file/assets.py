@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from kir.errors import FormatError, KirError
-from kir.importers.keras_file.archive import WEIGHTS, Archive
+from kir.importers.keras_file.archive import Archive
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.ir.op import Array
 from kir.layers.categorical import IndexLookup
 from kir.modeling.model import Model
-from kir.modeling.weight_names import SavedLayer, saved_layers
+from kir.modeling.weight_names import WEIGHTS, SavedLayer, saved_layers
 
 VOCABULARY = "vocabulary.txt"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import kir.layers
+from kir.backend.keras_operations import OPERATIONS
 from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
 from kir.importers.keras_file.functions import (
@@ -28,7 +29,7 @@ from kir.importers.keras_file.functions import (
 )
 from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, old_function, with_old_functions
 from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
-from kir.importers.keras_file.operations import OPERATIONS, make_operation
+from kir.importers.keras_file.operations import make_operation
 from kir.importers.keras_file.unused import FUNCTIONAL_NAMES, MODEL_NAMES
 from kir.ir.dims import Sym
 from kir.layers.unsupported import UNSUPPORTED

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kir import activations, backend
+from kir.backend.keras_operations import OPERATIONS
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file.document import revive
-from kir.importers.keras_file.operations import OPERATIONS
 from kir.modeling.layer import Layer
 from kir.support.naming import snake_case
 

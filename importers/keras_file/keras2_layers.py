@@ -18,13 +18,13 @@ from kir import backend as K
 from kir import layers
 from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
-from kir.importers.keras_file import keras2_masks
-from kir.importers.keras_file.locally_connected import LocallyConnected1D, LocallyConnected2D
+from kir.importers.keras_file import keras2_masks, locally_connected
 from kir.ir.op import Array
 from kir.ir.trace import Tensor
 from kir.ir.types import DType, format_shape
 from kir.layers.categorical import IndexLookup, encode
 from kir.layers.convolutional import Convolutional
+from kir.layers.keras2 import OfKeras2, OtherForIntegers, SameForFloat32, public_layers
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
 from kir.modeling.layer import Layer
@@ -37,7 +37,7 @@ from kir.ops.resize import KERNELS
 WIDE_INTEGERS = (DType.INT32, DType.INT64, DType.UINT32, DType.UINT64)
 
 
-class Discretization(layers.Discretization):
+class Discretization(OfKeras2, layers.Discretization):
     """For each number how many of the boundaries it has reached. `dtype` is that of the *output*, int64 by default.
 
     Floats are compared as they are, integers as float32. A layer that adapted to data keeps, as a weight, a summary
@@ -92,7 +92,7 @@ class Discretization(layers.Discretization):
         )
 
 
-class _EncodedLookup(IndexLookup):
+class _EncodedLookup(OfKeras2, IndexLookup):
     """Tokens to indices and back; vectors are of the compute dtype."""
 
     def call(self, inputs: Tensor) -> Any:
@@ -108,13 +108,13 @@ class StringLookup(_EncodedLookup, layers.StringLookup):
     """Texts to indices of a vocabulary, and back."""
 
 
-class RandomBrightness(layers.RandomBrightness):
+class RandomBrightness(OfKeras2, layers.RandomBrightness):
     """Images that training makes darker or brighter, in the compute dtype."""
 
     keeps_dtype = False
 
 
-class Resizing(layers.Resizing):
+class Resizing(SameForFloat32, layers.Resizing):
     """Images of another size. Integers become the compute dtype, a float unless the layer says otherwise.
 
     `interpolation` may be "area", "gaussian" or "mitchellcubic", too, for images of known sizes.
@@ -123,6 +123,10 @@ class Resizing(layers.Resizing):
     def __init__(self, height: int, width: int, interpolation: str = "bilinear", **kwargs: Any) -> None:
         super().__init__(height, width, _known_kernel(interpolation), **kwargs)
         self.interpolation = interpolation
+
+    @property
+    def is_in_keras_3(self) -> bool:
+        return self.interpolation not in WEIGHTS
 
     def call(self, data: Tensor) -> Any:
         dtype = self.compute_type.keras_name
@@ -134,7 +138,7 @@ class Resizing(layers.Resizing):
         return K.cast(resize(x, dict(zip(axes, size, strict=True)), self.interpolation), dtype)
 
 
-class UpSampling2D(layers.UpSampling2D):
+class UpSampling2D(SameForFloat32, layers.UpSampling2D):
     """Images so many times as high and as wide: of float32, unless elements are only repeated. See `Resizing`."""
 
     def __init__(
@@ -142,6 +146,10 @@ class UpSampling2D(layers.UpSampling2D):
     ) -> None:
         super().__init__(size, data_format, _known_kernel(interpolation), **kwargs)
         self.interpolation = interpolation
+
+    @property
+    def is_in_keras_3(self) -> bool:
+        return self.interpolation not in WEIGHTS
 
     def call(self, inputs: Tensor) -> Any:
         if self.interpolation not in WEIGHTS:
@@ -151,7 +159,7 @@ class UpSampling2D(layers.UpSampling2D):
         return resize(x, sizes, self.interpolation)
 
 
-class RandomCrop(layers.RandomCrop):
+class RandomCrop(OfKeras2, layers.RandomCrop):
     """Random windows of images in training; at inference the middle of that ratio, resized."""
 
     def transform(self, images: Tensor) -> Any:
@@ -228,7 +236,7 @@ def _known_kernel(interpolation: str) -> str:
     return "bicubic" if interpolation in WEIGHTS else interpolation
 
 
-class Average(keras2_masks.Average):
+class Average(SameForFloat32, keras2_masks.Average):
     """The mean of the inputs; of integers it is what TensorFlow's division gives, float64 for those of 32 bits."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
@@ -241,7 +249,7 @@ class Average(keras2_masks.Average):
         return K.cast(total, "float64" if dtype in WIDE_INTEGERS else "float32") / len(inputs)
 
 
-class _GlobalAveragePooling(GlobalAveragePooling):
+class _GlobalAveragePooling(SameForFloat32, GlobalAveragePooling):
     """The mean of everything; that of integers is an integer, rounded towards 0."""
 
     def call(self, inputs: Tensor) -> Any:
@@ -281,19 +289,23 @@ class GlobalAveragePooling3D(_GlobalAveragePooling, layers.GlobalAveragePooling3
     """Of (batch, x, y, z, channels)."""
 
 
-class LayerNormalization(layers.LayerNormalization):
+class LayerNormalization(SameForFloat32, layers.LayerNormalization):
     """Mean 0 and variance 1 along axes, in the compute dtype, whatever the inputs have."""
 
     def call(self, inputs: Tensor) -> Any:
         return super().call(K.cast(inputs, self.compute_type.keras_name))
 
 
-class SeparableConv1D(layers.SeparableConv1D):
+class SeparableConv1D(SameForFloat32, layers.SeparableConv1D):
     """A separable convolution over steps, where `padding` may be "causal", too: no window reaches past its step."""
 
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", **kwargs: Any) -> None:
         self.is_causal = isinstance(padding, str) and padding.lower() == "causal"
         super().__init__(filters, kernel_size, strides, "valid" if self.is_causal else padding, **kwargs)
+
+    @property
+    def is_in_keras_3(self) -> bool:
+        return not self.is_causal
 
     def call(self, inputs: Tensor) -> Any:
         if not self.is_causal:
@@ -307,11 +319,11 @@ class SeparableConv1D(layers.SeparableConv1D):
         return super().get_config() | ({"padding": "causal"} if self.is_causal else {})
 
 
-class SyncBatchNormalization(layers.BatchNormalization):
+class SyncBatchNormalization(OfKeras2, layers.BatchNormalization):
     """A BatchNormalization whose training several devices share."""
 
 
-class CuDNNLSTM(layers.LSTM):
+class CuDNNLSTM(OfKeras2, layers.LSTM):
     """An LSTM, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
 
     saved_group = ""
@@ -323,7 +335,7 @@ class CuDNNLSTM(layers.LSTM):
         _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1).sum(0))
 
 
-class CuDNNGRU(layers.GRU):
+class CuDNNGRU(OfKeras2, layers.GRU):
     """A GRU, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
 
     saved_group = ""
@@ -350,6 +362,8 @@ def _use_cudnn_layout(cell: Any, convert_bias: Callable[[Array], Array]) -> None
 class _RandomSize(keras2_masks.Identity):
     """Images of a random size in training; as they are at inference."""
 
+    is_same_in_keras_3 = OfKeras2.is_same_in_keras_3
+
     def __init__(self, factor: Any, interpolation: str = "bilinear", seed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = factor
@@ -365,7 +379,7 @@ class RandomWidth(_RandomSize):
     """Images of a random width in training; as they are at inference."""
 
 
-class ReLU(layers.ReLU):
+class ReLU(OtherForIntegers, layers.ReLU):
     """`max(x, 0)`, with options; integers stay integers, unless a slope is the only option."""
 
     def call(self, inputs: Tensor) -> Any:
@@ -377,7 +391,7 @@ class ReLU(layers.ReLU):
         return K.relu(inputs, int(self.negative_slope), maximum, int(self.threshold))
 
 
-class LeakyReLU(layers.LeakyReLU):
+class LeakyReLU(OtherForIntegers, layers.LeakyReLU):
     """`x` from 0 on, `negative_slope * x` below; without a slope, integers stay integers."""
 
     def call(self, inputs: Tensor) -> Any:
@@ -387,56 +401,16 @@ class LeakyReLU(layers.LeakyReLU):
 class ThresholdedReLU(ReLU):
     """x above the threshold, else 0."""
 
+    is_same_in_keras_3 = OfKeras2.is_same_in_keras_3
 
-OLD_LAYERS: dict[str, type[Layer]] = (
-    keras2_masks.MASKED_LAYERS
-    | {
-        cls.__name__: cls
-        for cls in (
-            Average,
-            CuDNNGRU,
-            CuDNNLSTM,
-            Discretization,
-            GlobalAveragePooling1D,
-            GlobalAveragePooling2D,
-            GlobalAveragePooling3D,
-            LayerNormalization,
-            LocallyConnected1D,
-            LocallyConnected2D,
-            IntegerLookup,
-            StringLookup,
-            LeakyReLU,
-            RandomBrightness,
-            RandomCrop,
-            RandomHeight,
-            RandomWidth,
-            ReLU,
-            Resizing,
-            SeparableConv1D,
-            SyncBatchNormalization,
-            ThresholdedReLU,
-            UpSampling2D,
-        )
-    }
-    | {
-        # tf.keras had two of them at once.
-        "BatchNormalizationV1": layers.BatchNormalization,
-        "BatchNormalizationV2": layers.BatchNormalization,
-    }
-)
 
-# Those that differ from the layers of Keras 3 by what they do with integers.
-SAME_FOR_FLOATS: frozenset[type[Layer]] = frozenset({LeakyReLU, ReLU})
-# Those that differ by what they do with other dtypes than float32, or with arguments that Keras 3 lacks.
-SAME_FOR_FLOAT32: dict[type[Layer], Callable[[Any], bool]] = {
-    Average: lambda layer: True,
-    GlobalAveragePooling1D: lambda layer: True,
-    GlobalAveragePooling2D: lambda layer: True,
-    GlobalAveragePooling3D: lambda layer: True,
-    LayerNormalization: lambda layer: True,
-    Resizing: lambda layer: layer.interpolation not in WEIGHTS,
-    SeparableConv1D: lambda layer: not layer.is_causal,
-    UpSampling2D: lambda layer: layer.interpolation not in WEIGHTS,
+OLD_LAYERS: dict[str, type[Layer]] = {
+    **keras2_masks.MASKED_LAYERS,
+    **public_layers(vars(locally_connected)),
+    **public_layers(globals()),
+    # tf.keras had two of them at once.
+    "BatchNormalizationV1": layers.BatchNormalization,
+    "BatchNormalizationV2": layers.BatchNormalization,
 }
 # Those that kir lacks, and why.
 OLD_UNSUPPORTED: dict[str, str] = {

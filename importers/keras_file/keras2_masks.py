@@ -26,6 +26,7 @@ from kir import layers
 from kir.errors import UnsupportedError
 from kir.ir.trace import Tensor
 from kir.layers.conv_lstm import ConvLSTM
+from kir.layers.keras2 import OtherForMasks, public_layers
 from kir.layers.merging import ElementwiseMerge
 from kir.layers.rnn import Recurrence
 from kir.layers.wrappers import fold
@@ -33,7 +34,7 @@ from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 
 
-class _Merge(ElementwiseMerge):
+class _Merge(OtherForMasks, ElementwiseMerge):
     """Merges element by element, whatever is masked."""
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
@@ -68,7 +69,7 @@ class Subtract(_Merge, layers.Subtract):
     """The first input minus the second."""
 
 
-class Concatenate(layers.Concatenate):
+class Concatenate(OtherForMasks, layers.Concatenate):
     """The inputs joined along an axis."""
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -79,25 +80,25 @@ class Concatenate(layers.Concatenate):
         return super().compute_mask(inputs, mask)
 
 
-class Identity(layers.Identity):
+class Identity(OtherForMasks, layers.Identity):
     """The inputs, without their mask."""
 
     supports_masking = False
 
 
-class Normalization(layers.Normalization):
+class Normalization(OtherForMasks, layers.Normalization):
     """Numbers without their mean, divided by their deviation, and without their mask."""
 
     supports_masking = False
 
 
-class Rescaling(layers.Rescaling):
+class Rescaling(OtherForMasks, layers.Rescaling):
     """Numbers times a factor, plus an offset, without their mask."""
 
     supports_masking = False
 
 
-class SpectralNormalization(layers.SpectralNormalization):
+class SpectralNormalization(OtherForMasks, layers.SpectralNormalization):
     """A layer whose kernel has a norm of 1."""
 
     supports_masking = True
@@ -107,7 +108,7 @@ class SpectralNormalization(layers.SpectralNormalization):
         return self.layer.compute_mask(inputs, mask)
 
 
-class TimeDistributed(layers.TimeDistributed):
+class TimeDistributed(OtherForMasks, layers.TimeDistributed):
     """A layer applied to every step."""
 
     # What a model inside put on its output in the call under way.
@@ -130,7 +131,7 @@ class TimeDistributed(layers.TimeDistributed):
         return outputs
 
 
-class GroupNormalization(layers.GroupNormalization):
+class GroupNormalization(OtherForMasks, layers.GroupNormalization):
     """Groups of channels without their mean, divided by their deviation.
 
     Raises:
@@ -143,7 +144,7 @@ class GroupNormalization(layers.GroupNormalization):
         return super().call(inputs)
 
 
-class _Recurrence(Recurrence):
+class _Recurrence(OtherForMasks, Recurrence):
     """A recurrent layer that uses the mask of its sequence even if it is given initial states."""
 
     state_hides_mask = False
@@ -188,24 +189,7 @@ def _recurrent(name: str) -> type[Layer]:
 RECURRENT = {
     name: _recurrent(name) for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 }
-MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | {
-    cls.__name__: cls
-    for cls in (
-        Add,
-        Average,
-        Concatenate,
-        GroupNormalization,
-        Identity,
-        Maximum,
-        Minimum,
-        Multiply,
-        Normalization,
-        Rescaling,
-        SpectralNormalization,
-        Subtract,
-        TimeDistributed,
-    )
-}
+MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | public_layers(globals())
 
 
 def _known(masks: Any) -> list[Any]:

@@ -14,12 +14,13 @@ from kir.errors import ShapeError, UnsupportedError
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
 from kir.layers.convolutional import Convolutional
+from kir.layers.keras2 import OfKeras2
 from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.modeling.user_functions import call_function
 from kir.support.declarations import Boolean, Integer, Unchecked
 
 
-class LocallyConnected(Convolutional):
+class _LocallyConnected(OfKeras2, Convolutional):
     """(batch, *sizes, channels) → (batch, *places, filters), of windows that all lie in the input.
 
     The others are those of Conv1D.
@@ -102,13 +103,13 @@ class LocallyConnected(Convolutional):
         return K.stack(picked, -1 if is_first else -2)
 
 
-class LocallyConnected1D(LocallyConnected):
+class LocallyConnected1D(_LocallyConnected):
     """Of (batch, steps, channels)."""
 
     rank = 1
 
 
-class LocallyConnected2D(LocallyConnected):
+class LocallyConnected2D(_LocallyConnected):
     """Of (batch, rows, columns, channels)."""
 
     rank = 2

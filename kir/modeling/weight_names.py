@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kir.ir.types import DType
 from kir.modeling.layer import Layer, numbered
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.support.naming import unique
+
+# The members of a `.keras` archive.
+CONFIG = "config.json"
+METADATA = "metadata.json"
+WEIGHTS = "model.weights.h5"
+
+# The element types of safetensors.
+SAFETENSORS_DTYPES = {"BOOL": DType.BOOL, "BF16": DType.BFLOAT16} | {
+    f"{letter}{bits}": DType[f"{kind}{bits}"]
+    for letter, kind, sizes in (
+        ("I", "INT", (8, 16, 32, 64)),
+        ("U", "UINT", (8, 16, 32, 64)),
+        ("F", "FLOAT", (16, 32, 64)),
+    )
+    for bits in sizes
+}
 
 
 @dataclass(frozen=True)

@@ -154,15 +154,15 @@ def test_whoever_is_killed_leaves_a_script_with_its_own_weights(folder: Path) ->
     """The same text but for the digest: a script would compute something else with other weights."""
     work, old = folder / "work", folder / "old"
     old.mkdir()
-    export_script(model(OLD), old / "m.py", verify=False)
+    export_script(model(OLD), old / "m.py", verify=False, load=load_script)
     new = model(NEW)
     seen = set()
     for number in itertools.count(1):
         shutil.copytree(old, work)
-        if not is_killed_at(number, lambda: export_script(new, work / "m.py", verify=False), NAMING):
+        if not is_killed_at(number, lambda: export_script(new, work / "m.py", verify=False, load=load_script), NAMING):
             break
         seen.add(float(load_script(work / "m.py").get_weights()[0][0, 0]))
-        export_script(new, work / "m.py", verify=False)
+        export_script(new, work / "m.py", verify=False, load=load_script)
         assert len(list(work.iterdir())) == 2, f"killed at {number}"
         shutil.rmtree(work)
     assert seen == {OLD, NEW}

@@ -17,10 +17,10 @@ from keras.src.ops import numpy as keras_numpy
 
 from kir import Input, Model, Sequential, layers, regularizers
 from kir import backend as K
+from kir.backend.keras_operations import OPERATIONS
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.keras_file import _CONFIG_ARGUMENTS, CALL_ARGUMENTS, OPERATION_MODULES
 from kir.importers.keras_file import load_keras_model, model_from_config
-from kir.importers.keras_file.operations import OPERATIONS
 from kir.modeling.functional import KerasTensor
 from kir.support.trees import flatten
 

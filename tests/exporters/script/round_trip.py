@@ -37,7 +37,7 @@ def graph_bytes(graph: Graph, folder: Path) -> bytes:
 def through_script(subject: Model | Graph, folder: Path) -> tuple[Model, str]:
     """Return the model that the script of a subject builds, and the script, which imports nothing that may move."""
     path = folder / "written.py"
-    export_script(subject, path, verify=False)
+    export_script(subject, path, verify=False, load=load_script)
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE)) <= MODULES, text
     return load_script(path), text

@@ -50,7 +50,7 @@ def foreign(path: Path) -> Path:
 
 def test_operators_become_layers_again(tmp_path: Path) -> None:
     source = foreign(tmp_path / "foreign.onnx")
-    report = export_script(import_graph(source), tmp_path / "m.py", source=source)
+    report = export_script(import_graph(source), tmp_path / "m.py", source=source, load=load_script)
     assert report.source is not None
     assert report.source.passed
     text = (tmp_path / "m.py").read_text()
@@ -96,7 +96,7 @@ def images(path: Path) -> Path:
 
 def test_operators_of_images_become_layers_again(tmp_path: Path) -> None:
     source = images(tmp_path / "images.onnx")
-    report = export_script(import_graph(source), tmp_path / "m.py", source=source)
+    report = export_script(import_graph(source), tmp_path / "m.py", source=source, load=load_script)
     assert report.source is not None
     assert report.source.passed
     found = [type(layer).__name__ for layer in load_script(tmp_path / "m.py").layers]

@@ -14,6 +14,7 @@ from kir.errors import FormatError, MismatchError
 from kir.exporters.script import export_script, write
 from kir.exporters.weights import write_safetensors
 from kir.importers.arrays import load_safetensors
+from kir.importers.script import load_script
 from kir.layers import Dense, Flatten
 from kir.modeling.model import Model
 
@@ -23,7 +24,7 @@ def model() -> Model:
 
 
 def test_it_is_verified_and_says_what_was_written(tmp_path: Path) -> None:
-    report = export_script(model(), tmp_path / "m.py")
+    report = export_script(model(), tmp_path / "m.py", load=load_script)
     assert report.same_bytes
     assert report.verification is not None
     assert report.verification.passed
@@ -35,7 +36,7 @@ def test_it_is_verified_and_says_what_was_written(tmp_path: Path) -> None:
 
 
 def test_a_model_without_weights_is_one_file(tmp_path: Path) -> None:
-    report = export_script(Sequential([Input((4, 2)), Flatten()]), tmp_path / "m.py")
+    report = export_script(Sequential([Input((4, 2)), Flatten()]), tmp_path / "m.py", load=load_script)
     assert report.weights_path is None
     assert [path.name for path in tmp_path.iterdir()] == ["m.py"]
     assert "Path" not in (tmp_path / "m.py").read_text()
@@ -43,7 +44,7 @@ def test_a_model_without_weights_is_one_file(tmp_path: Path) -> None:
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     same = model()
-    a, b = (export_script(same, tmp_path / name, verify=False) for name in ("a.py", "b.py"))
+    a, b = (export_script(same, tmp_path / name, verify=False, load=load_script) for name in ("a.py", "b.py"))
     assert a.path.read_bytes() == b.path.read_bytes()
     assert a.weights_path is not None
     assert b.weights_path is not None
@@ -57,7 +58,7 @@ def test_a_script_that_computes_something_else_is_not_written(tmp_path: Path, mo
     zeros = {"y/kernel": np.zeros((4, 3), np.float32), "y/bias": np.zeros(3, np.float32)}
     monkeypatch.setattr(write, "write_safetensors", lambda path, arrays: write_safetensors(path, zeros))
     with pytest.raises(MismatchError, match="y"):
-        export_script(model(), tmp_path / "m.py")
+        export_script(model(), tmp_path / "m.py", load=load_script)
     assert (tmp_path / "m.py").read_text() == "mine"
     assert (tmp_path / "m.safetensors").read_text() == "mine too"
     assert len(list(tmp_path.iterdir())) == 2
@@ -65,10 +66,10 @@ def test_a_script_that_computes_something_else_is_not_written(tmp_path: Path, mo
 
 def test_a_target_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no folder"):
-        export_script(model(), tmp_path / "absent" / "m.py")
+        export_script(model(), tmp_path / "absent" / "m.py", load=load_script)
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(FormatError, match="it is a folder"):
-        export_script(model(), tmp_path / "folder.py")
+        export_script(model(), tmp_path / "folder.py", load=load_script)
 
 
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32"]

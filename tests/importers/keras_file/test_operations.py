@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from kir.backend.keras_operations import OPERATIONS
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.operations import OPERATIONS, make_operation
+from kir.importers.keras_file.operations import make_operation
 from kir.support.limits import MAX_COUNT
 from tests.importers.keras_file.compare import assert_same_numbers
 
