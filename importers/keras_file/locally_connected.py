@@ -52,8 +52,8 @@ class _LocallyConnected(OfKeras2, Convolutional):
     def finish_init(self) -> None:
         if self.implementation != 1:
             raise UnsupportedError(
-                f"{type(self).__name__} with implementation={self.implementation} is not supported; save the model with "
-                f"implementation=1"
+                f"{type(self).__name__} with implementation={self.implementation} is not supported; save the model "
+                f"with implementation=1"
             )
 
     def build(self, input_shape: Any) -> None:
