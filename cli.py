@@ -267,11 +267,10 @@ def verify(name: str, file: Path, reading: Reading, as_json: bool, **options: An
     MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
     """
     from kir import api
-    from kir.exporters.pipeline import describe_verification
 
     with _progress() as progress:
         report = api.verify(name, file, **reading, **options, progress=progress)
-    _print(report.to_json() if as_json else describe_verification(report))
+    _print(report.to_json() if as_json else report.describe())
     if not report.passed:
         sys.exit(1)
 

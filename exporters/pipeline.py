@@ -108,7 +108,7 @@ class ExportResult:
         lines += [f"  output  {label_of(node)}: {node.output.type}" for node in self.graph.outputs]
         changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
         lines += [f"  passes  {changed or 'nothing to change'}"]
-        lines += ["not verified" if self.verification is None else describe_verification(self.verification)]
+        lines += ["not verified" if self.verification is None else self.verification.describe()]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
         return "\n".join(lines)
@@ -122,15 +122,6 @@ def label_of(node: Node) -> str:
     """Return the name of an input or an output."""
     assert isinstance(node.op, Input | Output)
     return node.op.label
-
-
-def describe_verification(report: VerificationReport) -> str:
-    """Return the verdict, the method and the table of a verification, as the command line prints them."""
-    verdict = "verified" if report.passed else "MISMATCH"
-    return (
-        f"{verdict} in onnxruntime ({report.provider}), {report.runs} runs of random inputs, seed {report.seed}\n"
-        f"allowed error: {report.method}\n{report}"
-    )
 
 
 def export_model(

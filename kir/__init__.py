@@ -1,5 +1,8 @@
 """kir turns Keras models into ONNX files and proves that the file computes what the model does.
 
+>>> import kir
+>>> kir.export("model.keras", "model.onnx")
+
 >>> from kir import Input, Model, Sequential, backend as K
 >>> from kir.layers import Dense
 
@@ -14,9 +17,10 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
-    from kir.api import plot
+    from kir.api import diff, export, plot, summary, verify
     from kir.comparison import compare
     from kir.errors import KirError
+    from kir.importers.load import load
     from kir.ir.graph import Graph
     from kir.modeling.model import Input, Model, Sequential
 
@@ -31,10 +35,15 @@ __all__ = [
     "compare",
     "config",
     "constraints",
+    "diff",
+    "export",
     "initializers",
     "layers",
+    "load",
     "plot",
     "regularizers",
+    "summary",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -46,7 +55,12 @@ _HOME_OF_NAME = {
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.model",
     "compare": "kir.comparison",
+    "diff": "kir.api",
+    "export": "kir.api",
+    "load": "kir.importers.load",
     "plot": "kir.api",
+    "summary": "kir.api",
+    "verify": "kir.api",
 }
 
 
@@ -77,4 +91,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Return the public names; submodules that were imported enter the package and are not among them."""
+    return sorted(__all__)

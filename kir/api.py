@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kir.exporters.pipeline import ExportOptions, ExportResult
     from kir.exporters.script import ScriptReport
     from kir.importers.load import CustomObjects, InputShapes, LayerOptions, LostMask, PathLike, Source
-    from kir.ir.dims import Dim
     from kir.ir.graph import Graph
     from kir.modeling.model import Model
     from kir.modeling.summary import Summary
@@ -128,13 +127,14 @@ def _export_onnx(
     after_pass: AfterPass | None,
 ) -> ExportResult:
     from kir.exporters.pipeline import export_model, export_reference
-    from kir.importers.load import is_onnx_file
+    from kir.importers.load import is_onnx_file, parse_shapes
+    from kir.modeling.lower import bind_sizes
     from kir.modeling.model import Model
 
     progress("reading the model")
     model = layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=keep_unknown)
     if isinstance(model, Model):
-        options = replace(options, sizes=bind_sizes(model, batch, input_shapes))
+        options = replace(options, sizes=bind_sizes(model, batch, parse_shapes(input_shapes)))
         return export_model(model, path, options, progress=progress, after_pass=after_pass)
     if model is source:
         # An unverified export optimises the graph that it is given.
@@ -201,32 +201,6 @@ def require_suffix(path: Path, *suffixes: str) -> None:
     check_target(path)
 
 
-def bind_sizes(model: Model, batch: int | None, input_shapes: InputShapes | None) -> dict[str, Dim]:
-    """Return values for the unknown sizes of a model's inputs, by the sizes' names.
-
-    Raises:
-        InvalidArgumentError: no batch size is unknown, or the shapes set it to another value.
-        ShapeError: the shapes do not fit the inputs.
-    """
-    from kir.importers.load import parse_shapes
-    from kir.ir.dims import Sym
-    from kir.ir.types import format_shape
-    from kir.modeling.lower import bind_input_shapes
-
-    sizes = bind_input_shapes(model, parse_shapes(input_shapes))
-    if batch is None:
-        return sizes
-    first_sizes = dict.fromkeys(size for x in model.inputs for size in x.type.shape[:1])
-    names = [size.name for size in first_sizes if isinstance(size, Sym) and size.name]
-    if not names:
-        shapes = ", ".join(format_shape(x.type.shape) for x in model.inputs)
-        raise InvalidArgumentError(f"--batch {batch}: no input has an unknown batch size; their shapes are {shapes}")
-    for name in names:
-        if sizes.setdefault(name, batch) != batch:
-            raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {sizes[name]}")
-    return sizes
-
-
 def verify(
     model: Source,
     file: PathLike,
@@ -283,12 +257,14 @@ def verify(
 def _lowered(
     model: Model | Graph, batch: int | None, input_shapes: InputShapes | None, training: bool, losses: bool
 ) -> Graph:
-    from kir.modeling.lower import lower
+    from kir.importers.load import parse_shapes
+    from kir.modeling.lower import bind_sizes, lower
     from kir.modeling.model import Model
 
     if not isinstance(model, Model):
         return model
-    return lower(model, training=training, sizes=bind_sizes(model, batch, input_shapes), losses=losses)
+    sizes = bind_sizes(model, batch, parse_shapes(input_shapes))
+    return lower(model, training=training, sizes=sizes, losses=losses)
 
 
 def _verify_graph(

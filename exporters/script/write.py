@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
-from kir.exporters.pipeline import describe_verification
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import gives, writes_same_bytes
@@ -64,7 +63,7 @@ class ScriptReport:
         if self.verification is None:
             return "\n".join([*lines, "not verified"])
         same = "the same ONNX file, byte for byte" if self.same_bytes else "an ONNX file that computes the same"
-        lines += [f"the script was run, and exports to {same}", describe_verification(self.verification)]
+        lines += [f"the script was run, and exports to {same}", self.verification.describe()]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
         return "\n".join(lines)

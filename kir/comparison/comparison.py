@@ -19,6 +19,7 @@ from kir.modeling.model import Model
 from kir.numerics.report import json_number
 from kir.ops.attention import Attention
 from kir.support.garbage_collection import without_garbage_collection
+from kir.support.text import preformatted
 
 Progress = Callable[[str], None]
 
@@ -48,6 +49,18 @@ class Comparison:
     def same(self) -> bool:
         """Whether nothing differs."""
         return not self.differences
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {'no differences' if self.same else 'differs in ' + ', '.join(self.differences)}>"
+
+    def __str__(self) -> str:
+        from kir.comparison.text import describe
+
+        return "\n".join(describe(self, ("a", "b")))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return preformatted(str(self))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; infinities and NaN as text."""

@@ -11,6 +11,7 @@ from kir.comparison.signature import SignatureChange
 from kir.comparison.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
 from kir.comparison.weights import WeightChange
 from kir.numerics.report import OutputReport
+from kir.support.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,19 +99,19 @@ def _signature_total(comparison: Comparison) -> str:
     signature = comparison.signature
     changed = len(signature.changes)
     if changed:
-        return f"{_count(changed, 'difference')}"
-    return f"the same: {_count(len(signature.inputs), 'input')}, {_count(len(signature.outputs), 'output')}"
+        return f"{counted(changed, 'difference')}"
+    return f"the same: {counted(len(signature.inputs), 'input')}, {counted(len(signature.outputs), 'output')}"
 
 
 def _structure_total(comparison: Comparison) -> str:
     structure = comparison.structure
     passes = f", behind the passes of -O{comparison.level}" if comparison.level else ""
     if not structure.differs:
-        return f"the same: {_count(structure.same, 'node')}{passes}"
+        return f"the same: {counted(structure.same, 'node')}{passes}"
     added, removed = (sum(len(part.operators) for part in parts) for parts in (structure.added, structure.removed))
     counts = ((removed, "removed"), (added, "added"), (len(structure.changed), "changed"))
     found = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"{found}; {_count(structure.same, 'node')} the same{passes}"
+    return f"{found}; {counted(structure.same, 'node')} the same{passes}"
 
 
 def _weights_total(comparison: Comparison) -> str:
@@ -128,12 +129,8 @@ def _numbers_total(comparison: Comparison) -> str:
         return numbers.problem or numbers.reason
     outputs = numbers.report.outputs
     failed = sum(not output.passed for output in outputs)
-    verdict = f"different in {failed} of {_count(len(outputs), 'output')}" if failed else "the same within rounding"
+    verdict = f"different in {failed} of {counted(len(outputs), 'output')}" if failed else "the same within rounding"
     return f"{verdict}, {numbers.report.runs} runs of random inputs, seed {numbers.report.seed}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 # Lines
@@ -154,7 +151,7 @@ def _part_line(mark: str, part: Part) -> str:
     if len(part.operators) == 1:
         return f"  {mark} {where}: {part.operators[0]}"
     counts = ", ".join(f"{name} {count}" for name, count in count_operators(part.operators).items())
-    return f"  {mark} {where}: {_count(len(part.operators), 'node')}: {counts}"
+    return f"  {mark} {where}: {counted(len(part.operators), 'node')}: {counts}"
 
 
 def _node_line(change: NodeChange) -> str:

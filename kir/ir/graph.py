@@ -23,6 +23,7 @@ from kir.ir.op import Array, Op, Types, input_names
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ir.types import TensorType, require_sizes
 from kir.support.caching import cached
+from kir.support.text import MOST_NODES_IN_NOTEBOOKS, counted, preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,16 +417,22 @@ class Graph:
     def __str__(self) -> str:
         return print_graph(self)
 
-    def _repr_svg_(self) -> str:
-        """What a notebook shows: see `kir.plot`."""
+    def __repr__(self) -> str:
+        nodes, inputs, outputs = len(self._store), counted(len(self._inputs), "input"), len(self._outputs)
+        return f"<Graph {self.name!r}: {counted(nodes, 'node')}, {inputs}, {counted(outputs, 'output')}>"
+
+    def _repr_svg_(self) -> str | None:
+        """Return what a notebook shows, see `kir.plot`; None for a graph that is too large for one."""
         from kir.exporters.picture import Picture
 
-        return Picture(self).svg()
+        return Picture(self).svg() if len(self._store) <= MOST_NODES_IN_NOTEBOOKS else None
 
     def _repr_html_(self) -> str:
-        """What a notebook shows where it can: the page that answers to clicks."""
+        """Return what a notebook shows where it can: the page that answers to clicks."""
         from kir.exporters.picture import Picture
 
+        if len(self._store) > MOST_NODES_IN_NOTEBOOKS:
+            return preformatted(f"{self!r}, too many to draw here: kir.plot(graph, 'graph.html') writes a page")
         return Picture(self)._repr_html_()
 
     def save(self, path: str | Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kir import backend as K
-from kir.errors import ShapeError, UnsupportedError
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.ir.dims import Dim, Sym, divide_exactly, symbol
 from kir.ir.graph import Graph
 from kir.ir.structural import TRAINING_INPUT, Data, Output
@@ -39,7 +39,7 @@ def lower(
     Args:
         model: what to lower.
         training: Dropout stays, switched by a boolean input "training_mode" that is true unless fed.
-        sizes: values for symbolic sizes ("batch"), see `parse_input_shapes`.
+        sizes: values for symbolic sizes ("batch"), see `bind_sizes`.
         losses: adds an output "regularization_loss", the sum of all regularization terms.
 
     Raises:
@@ -126,6 +126,27 @@ def bind_input_shapes(model: Model, shapes: Mapping[str, Sequence[Dim]]) -> dict
             )
         for dim, size in zip(declared, shape, strict=True):
             _bind_size(name, dim, size, sizes)
+    return sizes
+
+
+def bind_sizes(model: Model, batch: int | None, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
+    """Return values for symbolic sizes that give the model's inputs these shapes, and all of them this batch size.
+
+    Raises:
+        InvalidArgumentError: no batch size is unknown, or the shapes set one to another value.
+        ShapeError: see `bind_input_shapes`.
+    """
+    sizes = bind_input_shapes(model, shapes)
+    if batch is None:
+        return sizes
+    first_sizes = dict.fromkeys(size for x in model.inputs for size in x.type.shape[:1])
+    names = [size.name for size in first_sizes if isinstance(size, Sym) and size.name]
+    if not names:
+        known = ", ".join(format_shape(x.type.shape) for x in model.inputs)
+        raise InvalidArgumentError(f"--batch {batch}: no input has an unknown batch size; their shapes are {known}")
+    for name in names:
+        if sizes.setdefault(name, batch) != batch:
+            raise InvalidArgumentError(f"--batch {batch} contradicts --input-shapes, which sets it to {sizes[name]}")
     return sizes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from kir.errors import MismatchError
 from kir.ir.graph import Node
+from kir.support.text import preformatted
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,24 @@ class VerificationReport:
         lines += [f"FAIL {problem}" for problem in self.problems]
         lines += [f"ran on the CPU instead of {self.provider}: {node}" for node in self.fallback]
         return "\n".join(lines if self.divergence is None else [*lines, str(self.divergence)])
+
+    def __repr__(self) -> str:
+        worst = max(self.outputs, key=lambda output: output.ratio, default=None)
+        error = "" if worst is None else f", worst {worst.name!r} with {worst.ratio:.2g} of the allowed error"
+        verdict = "passed" if self.passed else "FAILED"
+        return f"<VerificationReport {verdict}: {self.runs} runs in {self.provider}{error}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return preformatted(self.describe())
+
+    def describe(self) -> str:
+        """Return the verdict, the method and the table of outputs."""
+        verdict = "verified" if self.passed else "MISMATCH"
+        return (
+            f"{verdict} in onnxruntime ({self.provider}), {self.runs} runs of random inputs, seed {self.seed}\n"
+            f"allowed error: {self.method}\n{self}"
+        )
 
     def raise_if_failed(self) -> None:
         """Nothing, if everything passed.

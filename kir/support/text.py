@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-# A notebook keeps what it shows: of more lines, the first.
+# Notebooks keep what they show, so it must be small: of more lines, the first.
 MOST_LINES = 100
+# A picture takes some hundred bytes for each node.
+MOST_NODES_IN_NOTEBOOKS = 5_000
 
 
 def format_bytes(count: int) -> str:
@@ -16,6 +18,11 @@ def format_bytes(count: int) -> str:
             return f"{size:.2f} {unit}"
         size /= 1024
     return f"{size:.2f} TB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 node", or "2 nodes"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def preformatted(text: str) -> str:
