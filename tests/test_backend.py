@@ -604,7 +604,7 @@ def test_functional_tensors_are_recorded_as_layers() -> None:
     from kir import Model
 
     x = FunctionalInput(shape=(3, 4))
-    y = K.concatenate([K.relu(x), np.tanh(x) * 2], axis=-1)
+    y: Any = K.concatenate([K.relu(x), np.tanh(x) * 2], axis=-1)
     assert y.shape == (None, 3, 8)
     expected = np.concatenate([np.maximum(X, 0), np.tanh(X) * 2], axis=-1)
     np.testing.assert_allclose(Model(x, y).predict(X), expected, rtol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -150,7 +151,7 @@ def test_ten_thousand_layers_build_export_and_load(tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_operators_build_optimise_and_export(tmp_path: Path) -> None:
-    x = y = Input(shape=(4,), name="x")
+    y: Any = (x := Input(shape=(4,), name="x"))
     for index in range(50_000):
         y = K.maximum(y + x, float(index % 7))
     nodes = export(Model(x, y), tmp_path, verify=False)

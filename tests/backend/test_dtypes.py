@@ -83,8 +83,8 @@ def test_one_dtype(name: str) -> None:
 @pytest.mark.parametrize("dtype", ["int16", "uint16"])
 def test_extremes_of_16_bits(dtype: str) -> None:
     x = np.array([[3, 1], [200, 7]], dtype)
-    assert K.max(x, axis=0).tolist() == [200, 7]
-    assert K.min(x, axis=1).tolist() == [1, 7]
+    np.testing.assert_array_equal(K.max(x, axis=0), [200, 7])
+    np.testing.assert_array_equal(K.min(x, axis=1), [1, 7])
 
 
 def test_powers_of_unsigned_integers_wrap_around() -> None:
@@ -94,5 +94,5 @@ def test_powers_of_unsigned_integers_wrap_around() -> None:
 
 def test_booleans_are_sorted_and_differ() -> None:
     x = np.array([True, False, False, True])
-    assert K.sort(x).tolist() == [False, False, True, True]
-    assert K.diff(x).tolist() == [True, False, True]
+    np.testing.assert_array_equal(K.sort(x), [False, False, True, True])
+    np.testing.assert_array_equal(K.diff(x), [True, False, True])

@@ -140,4 +140,4 @@ def test_what_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="data_format"):
         layers.RandomFlip(data_format="channels_middle")
     with pytest.raises(InvalidArgumentError, match="RandomFlip has no argument factor"):
-        layers.RandomFlip(factor=3)
+        layers.RandomFlip(factor=3)  # type: ignore[call-arg]
