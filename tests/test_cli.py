@@ -19,6 +19,7 @@ import pytest
 
 from kir.cli import _run
 from kir.exporters.onnx_file.write import write_graph
+from tests.tiers import first_of_each
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
@@ -174,10 +175,28 @@ def test_inspect_prints_the_first_of_many_layers(kir: Command, tmp_path: Path) -
     assert "d29" in kir("inspect", "deep.onnx", "--json").out
 
 
-@pytest.mark.parametrize("command", [["summary", "model.py"], ["inspect", "out.onnx"], ["passes"], ["ops"]])
-def test_every_command_prints_one_json_document(kir: Command, command: list[str]) -> None:
+# Each in a folder that holds what `kir export model.py -o out.onnx` wrote, and an input.
+COMMANDS = [
+    ["diff", "model.py", "out.onnx"],
+    ["export", "model.py", "-o", "again.onnx"],
+    ["inspect", "out.onnx"],
+    ["ops"],
+    ["passes"],
+    ["plot", "model.py", "-o", "page.html"],
+    ["run", "out.onnx", "x.npy", "-o", "y.npz"],
+    ["summary", "model.py"],
+    ["verify", "model.py", "out.onnx"],
+]
+
+
+@pytest.mark.parametrize("command", first_of_each(lambda command: command[0], COMMANDS), ids=lambda command: command[0])
+def test_every_command_prints_text_or_one_json_document(kir: Command, tmp_path: Path, command: list[str]) -> None:
     kir("export", "model.py", "-o", "out.onnx", "--no-verify")
-    json.loads(kir(*command, "--json").out)
+    np.save(tmp_path / "x.npy", np.ones((2, 4), np.float32))
+    printed, document = kir(*command), kir(*command, "--json")
+    assert (printed.code, document.code) == (0, 0), printed.err + document.err
+    assert printed.out
+    json.loads(document.out)
 
 
 FAILURES: list[tuple[str, list[str], int, str]] = [

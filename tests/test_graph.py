@@ -179,6 +179,7 @@ def test_order_puts_every_node_behind_what_it_reads() -> None:
         seen.add(node)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_nodes_build_sort_and_check() -> None:
     graph, nodes = make_chain(100_000)
     assert len(graph.order()) == 100_002
@@ -233,6 +234,7 @@ def test_small_constants_are_equal_by_content_and_large_ones_by_identity() -> No
     assert constant(large) != constant(large)
 
 
+@pytest.mark.slow
 def test_replacing_all_inputs_of_a_wide_node_is_linear() -> None:
     """Not timed: 20,000 inputs replaced one by one took eight seconds when each replacement copied them all."""
     graph = Graph()

@@ -238,6 +238,7 @@ print(peak_megabytes())
 """
 
 
+@pytest.mark.slow
 def test_memory(folder: Path, tmp_path: Path) -> None:
     files = map(str, [*folder.iterdir(), *FOUND.iterdir()])
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "out.onnx"), *files]

@@ -122,6 +122,7 @@ foreign[900000]
     assert b"Fatal Python error: Bus error" in done.stderr
 
 
+@pytest.mark.slow
 def test_threads_of_a_library_read_a_lost_page(path: Path) -> None:
     """Those of BLAS are none of Python's; meanwhile another thread of Python's runs."""
     code = f"""

@@ -525,6 +525,7 @@ def test_losses_can_be_an_output() -> None:
 # Size of models
 
 
+@pytest.mark.slow
 def test_a_deep_model_builds_and_runs() -> None:
     x = y = Input((2,), name="x")
     for _ in range(2_000):

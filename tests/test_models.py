@@ -141,6 +141,7 @@ def test_repeated_vectors_cost_no_expansion_where_broadcasting_does(tmp_path: Pa
     assert export(Model([x, sequence], RepeatVector(3)(x) + sequence), tmp_path) == ["Reshape", "Add"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_layers_build_export_and_load(tmp_path: Path) -> None:
     model = Sequential([Input(shape=(4,), name="x"), *[Dense(4, activation="relu") for _ in range(10_000)]])
     nodes = export(model, tmp_path, verify=False)
@@ -150,6 +151,7 @@ def test_ten_thousand_layers_build_export_and_load(tmp_path: Path) -> None:
     np.testing.assert_allclose(session.run(None, {"x": x})[0], model.predict(x), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_operators_build_optimise_and_export(tmp_path: Path) -> None:
     y: Any = (x := Input(shape=(4,), name="x"))
     for index in range(50_000):

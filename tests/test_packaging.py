@@ -94,6 +94,7 @@ def _files(wheel: Path) -> list[str]:
         return sorted(archive.namelist())
 
 
+@pytest.mark.slow
 def test_wheel_holds_one_package(built: Built) -> None:
     assert {name.partition("/")[0] for name in _files(built.wheel)} == {"kir", "kir_onnx-0.1.0.dist-info"}
 
@@ -113,6 +114,7 @@ def test_wheel_from_sdist_is_the_same(built: Built) -> None:
     assert _files(built.wheel_from_sdist) == _files(built.wheel)
 
 
+@pytest.mark.slow
 def test_installed_wheel_works_from_another_folder(built: Built, tmp_path: Path) -> None:
     python = _install(built.wheel, tmp_path / "venv")
     package, exporters = map(Path, _run([str(python), "-c", WHERE_IS_KIR], cwd=tmp_path).splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import numpy as np
+import pytest
 
 from kir.ir.graph import Graph, Origin, print_graph
 from kir.ir.structural import Data, Input, Output, constant
@@ -119,6 +120,7 @@ def test_dead_nodes_are_not_shown_and_shared_ones_once() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_printed() -> None:
     graph = Graph()
     value = graph.add(Input("x", parse_type("f32[2]"))).output

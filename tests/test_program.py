@@ -88,6 +88,7 @@ def test_an_interrupt_while_something_is_imported_is_exit_code_130(start: Start,
     assert files(tmp_path) == {"model.py"}
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_any_time_is_exit_code_130_or_comes_too_late(start: Start, tmp_path: Path) -> None:
     delays = random.Random(0)
     for _ in range(8):
@@ -113,6 +114,7 @@ def test_an_interrupt_that_is_lost_in_a_destructor_arrives_all_the_same(start: S
     assert (process.returncode, err.strip()) == (130, b"interrupted")
 
 
+@pytest.mark.slow
 def test_a_script_may_handle_an_interrupt(start: Start, tmp_path: Path) -> None:
     handled = "import signal\ntry: signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt: pass\n"
     (tmp_path / "model.py").write_text(handled + SCRIPT)
@@ -130,6 +132,7 @@ def test_an_error_after_an_interrupt_that_was_handled_is_reported(start: Start, 
     assert b"leaves no model behind" in err
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_ignored_where_the_parent_ignores_it(start: Start, tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n" + SCRIPT)
     process = start(*EXPORT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
@@ -140,6 +143,7 @@ def test_an_interrupt_is_ignored_where_the_parent_ignores_it(start: Start, tmp_p
 # Streams
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full, to which nothing can be written")
 @pytest.mark.parametrize(
     "arguments",
@@ -154,6 +158,7 @@ def test_results_that_cannot_be_written_are_an_error(start: Start, arguments: tu
     assert err == b"error: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full, to which nothing can be written")
 @pytest.mark.parametrize(("arguments", "code"), [(EXPORT, 0), (("summary", "missing.py"), 2), (("nonsense",), 2)])
 def test_messages_that_cannot_be_written_change_nothing(start: Start, arguments: tuple[str, ...], code: int) -> None:
@@ -197,6 +202,7 @@ ASCII_TERMINALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", ASCII_TERMINALS)
 def test_an_ascii_terminal_shows_every_character(start: Start, tmp_path: Path, terminal: str) -> None:
     (tmp_path / "model.py").write_text(SCRIPT.replace('"y"', '"é×"'), encoding="utf-8")

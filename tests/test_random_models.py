@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +133,7 @@ def known_sizes(x: KerasTensor) -> list[int]:
     return [size for size in x.shape[1:] if size is not None]
 
 
+@pytest.mark.slow
 @given(models(), st.integers(1, 4))
 @settings(max_examples=60)
 def test_optimised_graphs_compute_the_same(model: Model, batch: int) -> None:

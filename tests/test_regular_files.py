@@ -101,6 +101,7 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
         load_npz(path)
 
 
+@pytest.mark.slow
 def test_arrays_that_unpack_to_far_more_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", a=np.zeros(300 << 20, np.int8))
     with pytest.raises(FormatError, match="would unpack"):

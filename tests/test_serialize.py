@@ -162,6 +162,7 @@ def test_the_structure_can_be_read_by_people(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_read_back(tmp_path: Path) -> None:
     graph = Graph()
     value = graph.add(Input("x", parse_type("f32[2]"))).output
@@ -393,6 +394,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_graph(tmp_path / "none.kir")
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_means_a_graph(data: st.DataObject, tmp_path: Path) -> None:
@@ -409,6 +411,7 @@ def test_a_damaged_file_is_refused_or_means_a_graph(data: st.DataObject, tmp_pat
         assert str(path) in str(error)  # noqa: PT017
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(data=st.data())
 def test_a_changed_structure_is_refused_or_means_a_graph(data: st.DataObject, tmp_path: Path) -> None:

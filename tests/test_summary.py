@@ -14,8 +14,9 @@ import kir
 from kir import Input, Model, Sequential, layers
 from kir import backend as K
 from kir.modeling.operation import Operation
-from kir.modeling.summary import format_bytes, print_summary, summarize
+from kir.modeling.summary import print_summary, summarize
 from kir.support.naming import reset_names
+from kir.support.text import format_bytes
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The quick tier: the tests that `pytest -m quick` runs, chosen by rule.
 
-1. Of a test that is marked `slow`, as a whole file may be, it has nothing.
+1. Of a test that is marked `slow`, because it takes more than a second, it has nothing.
 2. Of a test whose table has rows of several kinds (one for each operator, say), it has those marked with
    `first_of_each`.
 3. Of any other test it has the first row, or all of it if it has no rows.
@@ -20,12 +20,18 @@ Row = TypeVar("Row")
 
 
 def first_of_each(kind: Callable[[Row], object], rows: Iterable[Row]) -> list[object]:
-    """Return rows for `pytest.mark.parametrize`, of which the first of each kind is in the quick tier."""
+    """Return rows for `pytest.mark.parametrize`, of which the first of each kind is in the quick tier.
+
+    A row that is a tuple gives the values of several parameters.
+    """
     seen: set[object] = set()
     marked: list[object] = []
     for row in rows:
-        marked.append(row if kind(row) in seen else pytest.param(row, marks=pytest.mark.quick))
-        seen.add(kind(row))
+        if kind(row) not in seen:
+            seen.add(kind(row))
+            marked.append(pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.quick))
+        else:
+            marked.append(row)
     return marked
 
 

@@ -230,6 +230,7 @@ def test_graphs_without_any_names_match_by_structure() -> None:
     assert change.values == ("4.0", "5.0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[f"block{place}" for place in range(25_000)], automatic(25_000)])
 def test_100_000_nodes_with_a_change_in_the_middle(names: list[str]) -> None:
     count = len(names)
@@ -245,6 +246,7 @@ def test_100_000_nodes_with_a_change_in_the_middle(names: list[str]) -> None:
     assert comparison.structure.same == 2 * count - 1
 
 
+@pytest.mark.slow
 def test_a_value_that_20_000_nodes_read() -> None:
     def graph(changed: int) -> Graph:
         layers = Layers()

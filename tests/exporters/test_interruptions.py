@@ -93,6 +93,7 @@ class Place:
         return sorted(path.name for path in self.file.parent.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_whoever_is_killed_leaves_the_old_file_or_the_new_one(old: str | None, new: str, folder: Path) -> None:
     place = Place(folder, old)
@@ -150,6 +151,7 @@ def model(value: float) -> Model:
     return made
 
 
+@pytest.mark.slow
 def test_whoever_is_killed_leaves_a_script_with_its_own_weights(folder: Path) -> None:
     """The same text but for the digest: a script would compute something else with other weights."""
     work, old = folder / "work", folder / "old"
@@ -182,6 +184,7 @@ print(is_killed_at(int(sys.argv[2]), export))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [25, 10_000])
 def test_killed_while_verifying(number: int, tmp_path: Path) -> None:
     """onnxruntime is not to be forked once it has run, so another process forks."""

@@ -359,6 +359,7 @@ def test_what_is_a_model_of_keras() -> None:
     assert "inner" in [layer.name for layer in layers_inside(model)]
 
 
+@pytest.mark.slow
 def test_another_backend(tmp_path: Path) -> None:
     path = write(
         tmp_path, f"{HEAD}model = Sequential([Input((3,)), layers.Lambda(lambda x: ops.tanh(x)), layers.Dense(2)])\n"

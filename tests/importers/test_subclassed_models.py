@@ -114,6 +114,7 @@ del block
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_subclassed_model_computes_what_keras_does(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

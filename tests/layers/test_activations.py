@@ -190,7 +190,7 @@ def test_masks_pass_layers(name: str) -> None:
 
 
 def test_keras_2_calls_the_slope_alpha() -> None:
-    assert LeakyReLU(alpha=0.1).negative_slope == 0.1
+    assert LeakyReLU(alpha=0.1).negative_slope == 0.1  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -201,10 +201,10 @@ def test_keras_2_calls_the_slope_alpha() -> None:
         (lambda: ReLU(threshold=-0.5), "threshold=-0.5"),
         (lambda: LeakyReLU(-0.1), "negative_slope=-0.1"),
         (lambda: PReLU(shared_axes=[0]), "shared_axes=[0]"),
-        (lambda: PReLU(shared_axes="1"), "shared_axes='1'"),
+        (lambda: PReLU(shared_axes="1"), "shared_axes='1'"),  # type: ignore[arg-type]
         (lambda: ELU("a"), "alpha='a'"),  # type: ignore[arg-type]
-        (lambda: Softmax(axis=1.5), "axis=1.5"),
-        (lambda: Softmax(axis=[1, "x"]), "axis=[1, 'x']"),
+        (lambda: Softmax(axis=1.5), "axis=1.5"),  # type: ignore[arg-type]
+        (lambda: Softmax(axis=[1, "x"]), "axis=[1, 'x']"),  # type: ignore[list-item]
     ],
 )
 def test_bad_arguments_of_layers_are_repeated(make: Any, value: str) -> None:

@@ -13,6 +13,7 @@ from kir import Input, Model, layers
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
 from kir.layers.augmentation import Augmentation
+from tests.tiers import first_of_each
 
 CLASSES = sorted(
     (cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Augmentation)),
@@ -69,7 +70,7 @@ def test_configs_go_to_and_fro(cls: type[Augmentation]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", first_of_each(lambda cls: cls, CLASSES), ids=lambda cls: cls.__name__)
 def test_images_as_keras_gives_them_at_inference(cls: type[Augmentation], dtype: str) -> None:
     options = OPTIONS.get(cls.__name__, {})
     x = Input(SHAPE, dtype=dtype)

@@ -16,6 +16,7 @@ from kir import Input, Model, layers
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.layers import CategoryEncoding, Dense, Discretization, IntegerLookup, StringLookup
 from tests.oracle import assert_same_config
+from tests.tiers import first_of_each
 
 WORDS = np.array([["a", "c", "d", "d"], ["d", "z", "b", "z"]], object)
 NUMBERS = np.array([[12, 1138, 42, 42], [42, 1000, 36, 1000]])
@@ -92,71 +93,71 @@ def test_discretization_that_learned_its_boundaries() -> None:
     np.testing.assert_array_equal(Model(x, ours(x)).predict(VALUES), np.asarray(theirs(VALUES)))
 
 
-@pytest.mark.parametrize(
-    ("layer", "x", "wanted"),
-    [
-        (StringLookup(vocabulary=["a", "b", "c", "d"]), WORDS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
-        (StringLookup(vocabulary=["[UNK]", "a", "b", "c", "d"]), WORDS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
-        (StringLookup(vocabulary=["b", "c", "d"], mask_token="a"), WORDS, [[0, 3, 4, 4], [4, 1, 2, 1]]),
-        (StringLookup(vocabulary=["a", "b", "c", "d"], num_oov_indices=0), WORDS[:1], [[0, 2, 3, 3]]),
-        (
-            StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="multi_hot"),
-            WORDS,
-            [[0, 1, 0, 1, 1], [1, 0, 1, 0, 1]],
+LOOKUPS: list[tuple[Any, Any, Any]] = [
+    (StringLookup(vocabulary=["a", "b", "c", "d"]), WORDS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
+    (StringLookup(vocabulary=["[UNK]", "a", "b", "c", "d"]), WORDS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
+    (StringLookup(vocabulary=["b", "c", "d"], mask_token="a"), WORDS, [[0, 3, 4, 4], [4, 1, 2, 1]]),
+    (StringLookup(vocabulary=["a", "b", "c", "d"], num_oov_indices=0), WORDS[:1], [[0, 2, 3, 3]]),
+    (
+        StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="multi_hot"),
+        WORDS,
+        [[0, 1, 0, 1, 1], [1, 0, 1, 0, 1]],
+    ),
+    (StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="count"), WORDS, [[0, 1, 0, 1, 2], [2, 0, 1, 0, 1]]),
+    (
+        StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="count", max_tokens=7, pad_to_max_tokens=True),
+        WORDS,
+        [[0, 1, 0, 1, 2, 0, 0], [2, 0, 1, 0, 1, 0, 0]],
+    ),
+    (
+        StringLookup(vocabulary=["b", "c", "d"], mask_token="a", output_mode="count"),
+        WORDS,
+        [[0, 0, 1, 2], [2, 1, 0, 1]],
+    ),
+    (
+        StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="one_hot"),
+        WORDS[:, :1],
+        [[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]],
+    ),
+    (
+        StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="tf_idf", idf_weights=[0.25, 0.75, 0.6, 0.4]),
+        WORDS,
+        [[0, 0.25, 0, 0.6, 0.8], [1.0, 0, 0.75, 0, 0.4]],
+    ),
+    (
+        StringLookup(
+            vocabulary=["[UNK]", "a", "b", "c", "d"], output_mode="tf_idf", idf_weights=[0.9, 0.25, 0.75, 0.6, 0.4]
         ),
-        (StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="count"), WORDS, [[0, 1, 0, 1, 2], [2, 0, 1, 0, 1]]),
-        (
-            StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="count", max_tokens=7, pad_to_max_tokens=True),
-            WORDS,
-            [[0, 1, 0, 1, 2, 0, 0], [2, 0, 1, 0, 1, 0, 0]],
-        ),
-        (
-            StringLookup(vocabulary=["b", "c", "d"], mask_token="a", output_mode="count"),
-            WORDS,
-            [[0, 0, 1, 2], [2, 1, 0, 1]],
-        ),
-        (
-            StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="one_hot"),
-            WORDS[:, :1],
-            [[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]],
-        ),
-        (
-            StringLookup(vocabulary=["a", "b", "c", "d"], output_mode="tf_idf", idf_weights=[0.25, 0.75, 0.6, 0.4]),
-            WORDS,
-            [[0, 0.25, 0, 0.6, 0.8], [1.0, 0, 0.75, 0, 0.4]],
-        ),
-        (
-            StringLookup(
-                vocabulary=["[UNK]", "a", "b", "c", "d"], output_mode="tf_idf", idf_weights=[0.9, 0.25, 0.75, 0.6, 0.4]
-            ),
-            WORDS,
-            [[0, 0.25, 0, 0.6, 0.8], [1.8, 0, 0.75, 0, 0.4]],
-        ),
-        (
-            StringLookup(vocabulary=["a", "b", "c", "d"], invert=True),
-            np.array([[1, 3, 4], [4, 0, 2]]),
-            [["a", "c", "d"], ["d", "[UNK]", "b"]],
-        ),
-        (
-            StringLookup(vocabulary=["a", "b"], invert=True, mask_token="", oov_token="?"),
-            np.array([[0, 1, 2, 3, 9]]),
-            [["", "?", "a", "b", "?"]],
-        ),
-        (IntegerLookup(vocabulary=[12, 36, 1138, 42]), NUMBERS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
-        (
-            IntegerLookup(vocabulary=[12, 36, 1138, 42], num_oov_indices=2),
-            np.array([[12, 1138, 42], [37, 1000, 36]]),
-            [[2, 4, 5], [1, 0, 3]],
-        ),
-        (
-            IntegerLookup(vocabulary=[36, 1138, 42], num_oov_indices=3, mask_token=12),
-            np.array([[12, 1138, 42], [37, 1000, -1]]),
-            [[0, 5, 6], [2, 2, 3]],
-        ),
-        (IntegerLookup(vocabulary=[12, 36], output_mode="multi_hot"), NUMBERS, [[1, 1, 0], [1, 0, 1]]),
-        (IntegerLookup(vocabulary=[12, 36], invert=True), np.array([[1, 2, 0]]), [[12, 36, -1]]),
-    ],
-)
+        WORDS,
+        [[0, 0.25, 0, 0.6, 0.8], [1.8, 0, 0.75, 0, 0.4]],
+    ),
+    (
+        StringLookup(vocabulary=["a", "b", "c", "d"], invert=True),
+        np.array([[1, 3, 4], [4, 0, 2]]),
+        [["a", "c", "d"], ["d", "[UNK]", "b"]],
+    ),
+    (
+        StringLookup(vocabulary=["a", "b"], invert=True, mask_token="", oov_token="?"),
+        np.array([[0, 1, 2, 3, 9]]),
+        [["", "?", "a", "b", "?"]],
+    ),
+    (IntegerLookup(vocabulary=[12, 36, 1138, 42]), NUMBERS, [[1, 3, 4, 4], [4, 0, 2, 0]]),
+    (
+        IntegerLookup(vocabulary=[12, 36, 1138, 42], num_oov_indices=2),
+        np.array([[12, 1138, 42], [37, 1000, 36]]),
+        [[2, 4, 5], [1, 0, 3]],
+    ),
+    (
+        IntegerLookup(vocabulary=[36, 1138, 42], num_oov_indices=3, mask_token=12),
+        np.array([[12, 1138, 42], [37, 1000, -1]]),
+        [[0, 5, 6], [2, 2, 3]],
+    ),
+    (IntegerLookup(vocabulary=[12, 36], output_mode="multi_hot"), NUMBERS, [[1, 1, 0], [1, 0, 1]]),
+    (IntegerLookup(vocabulary=[12, 36], invert=True), np.array([[1, 2, 0]]), [[12, 36, -1]]),
+]
+
+
+@pytest.mark.parametrize(("layer", "x", "wanted"), first_of_each(lambda row: type(row[0]), LOOKUPS))
 def test_lookup(layer: Any, x: Any, wanted: Any, tmp_path: Any) -> None:
     given = Input(x.shape[1:], dtype=layer.input_dtype)
     model = Model(given, layer(given))

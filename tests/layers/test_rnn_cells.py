@@ -406,6 +406,7 @@ def test_stateful_stacks() -> None:
 # Training
 
 
+@pytest.mark.slow
 @each_kind
 def test_recurrent_dropout_in_training(kind: str) -> None:
     """In expectation the product with the state is what it is without dropout, and no two gates drop the same."""

@@ -147,6 +147,7 @@ def check(graph: Graph, passes: tuple[Any, ...], special: bool) -> None:
     assert len(op_names(graph)) <= before
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @settings(max_examples=300)
 @given(CHOICES)
@@ -154,6 +155,7 @@ def test_exact_passes_change_no_bit(choices: list[tuple[int, int, int, int]]) ->
     check(make_graph(choices, STEPS), pipeline(1), special=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(CHOICES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

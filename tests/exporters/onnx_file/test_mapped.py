@@ -213,6 +213,7 @@ print(max(peaks) - before)
 # Elsewhere nothing tells anonymous memory from mapped files.
 if Path("/proc/self/status").exists():
 
+    @pytest.mark.slow
     def test_verification_holds_a_few_layers_in_memory_and_not_the_file(tmp_path: Path) -> None:
         kernels = np.memmap(tmp_path / "kernels", np.float32, "w+", shape=(LAYERS, UNITS, UNITS))
         kernels[:] = np.random.default_rng(0).normal(size=(UNITS, UNITS)) / UNITS**0.5

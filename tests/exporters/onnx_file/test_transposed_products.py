@@ -102,6 +102,7 @@ def test_float16_stacks_of_recurrent_layers_export(level: int, opset: int, tmp_p
         assert result.verification.passed
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_onnxruntime_is_read_and_written_as_one_that_does_not(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Transpose", ["x"], ["t"], "turn", perm=[1, 0, 2]),

@@ -243,6 +243,7 @@ def test_kir_run_says_that_onnxruntime_died(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no list of children")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_kir(number: signal.Signals, tmp_path: Path) -> None:

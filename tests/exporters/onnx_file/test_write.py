@@ -267,6 +267,7 @@ def test_the_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "m.onnx").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.slow
 def test_many_nodes(tmp_path: Path) -> None:
     graph = Graph()
     x = graph.add(Input("x", parse_type("f32[2]"))).output

@@ -174,6 +174,7 @@ def fan_arcs(count: int) -> list[Arc]:
     return [Arc(i, i + 1) for i in range(count - 1)] + [Arc(0, i) for i in range(2, count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arcs_of", [nested_arcs, fan_arcs])
 def test_points_grow_with_the_graph_and_no_faster(arcs_of: Callable[[int], list[Arc]]) -> None:
     counts = [2_000, 4_000]

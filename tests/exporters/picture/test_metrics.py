@@ -17,6 +17,7 @@ def test_widths_are_those_of_dejavu_sans(text: str, bold: bool, units: int) -> N
     assert text_width(text, 10, bold) == units * 10 / UNITS
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.floats(12, 300), st.booleans())
 def test_shortened_text_fits_and_is_a_beginning(text: str, limit: float, bold: bool) -> None:
     short = shorten(text, 10, limit, bold)

@@ -280,6 +280,7 @@ def test_the_policy_of_the_page_forbids_what_is_not_part_of_it(browser: webdrive
     )
 
 
+@pytest.mark.slow
 def test_thousands_of_boxes_are_drawn_and_found(browser: webdriver.Chrome, tmp_path: Path) -> None:
     page = Page(browser, residual(500), tmp_path, level=0)
     page.press("f")

@@ -232,6 +232,7 @@ def test_hostile_names_stay_names(evil: str, as_graph: bool, tmp_path: Path, mon
     assert set(tmp_path.iterdir()) == {tmp_path / "exported.onnx", tmp_path / "written.py", weights}
 
 
+@pytest.mark.slow
 def test_ten_thousand_layers(tmp_path: Path) -> None:
     model = Sequential([Input((4,), name="x"), *[Dense(4, activation="relu") for _ in range(10_000)]])
     again, text = through_script(model, tmp_path)

@@ -33,6 +33,7 @@ def test_an_example_survives(script: Path, options: dict[str, object], tmp_path:
     assert complaints([tmp_path / "written.py"], width=120) == ""
 
 
+@pytest.mark.slow
 @given(models())
 @settings(max_examples=150)
 def test_random_models_survive(model: Model) -> None:

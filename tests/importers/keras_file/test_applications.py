@@ -52,6 +52,7 @@ def build(name: str) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_application(name: str, tmp_path: Path) -> None:
     size, transposes, nodes = NETWORKS[name]

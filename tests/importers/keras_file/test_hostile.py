@@ -49,6 +49,7 @@ def test_the_good_files_are_good(tmp_path: Path) -> None:
         np.testing.assert_array_equal(model.predict(np.ones((2, 4), np.float32)), np.full((2, 3), 5.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.ALL)
 def test_hostile_file(name: str, folder: Path) -> None:
     hostile.CANARY.unlink(missing_ok=True)
@@ -61,6 +62,7 @@ def test_hostile_file(name: str, folder: Path) -> None:
     assert not hostile.CANARY.exists()
 
 
+@pytest.mark.slow
 def test_memory(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LOAD, str(folder)], capture_output=True, text=True, check=True)
     *loaded, peak = done.stdout.splitlines()

@@ -348,6 +348,7 @@ print(peak_megabytes())
 """
 
 
+@pytest.mark.slow
 def test_large_weights_go_from_file_to_file(write: Callable[[str, bytes], Path]) -> None:
     """256 MB of weights, of which no more than a piece is in memory at once."""
     kernel, bias = np.ones((1 << 13, 1 << 13), np.float32), np.ones(1 << 13, np.float32)

@@ -32,7 +32,7 @@ def save(reference: Any, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("time", [5, None], ids=["static", "unknown"])
+@pytest.mark.parametrize("time", [5, pytest.param(None, marks=pytest.mark.quick)], ids=["static", "unknown"])
 @pytest.mark.parametrize("name", CASES)
 def test_keras_archive(name: str, time: int | None, tmp_path: Path) -> None:
     reference = build(name, time)
@@ -71,6 +71,7 @@ def test_three_hundred_layers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.layers[231].get_weights()[0], np.asarray(reference.layers[231].kernel))
 
 
+@pytest.mark.slow
 def test_ten_thousand_layers() -> None:
     """As deep as no Keras goes: the description is written by hand."""
     dense = {"module": "keras.layers", "class_name": "Dense", "registered_name": None}

@@ -107,6 +107,7 @@ def run_case(case: Any) -> None:
             )
 
 
+@pytest.mark.slow
 def test_models_run_or_are_refused_for_a_listed_reason(capsys: pytest.CaptureFixture[str]) -> None:
     reasons: Counter[str] = Counter()
     wrong: list[str] = []
