@@ -12,7 +12,7 @@ import math
 from typing import Any, ClassVar
 
 from kir import backend as K
-from kir import constraints, initializers, regularizers
+from kir import initializers
 from kir.backend.attention import attention_means, attention_scores, causal_mask, merge_masks
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim
@@ -21,24 +21,19 @@ from kir.ir.types import DType, format_shape
 from kir.layers.activations import masked_softmax
 from kir.layers.einsum_dense import EinsumDense
 from kir.layers.regularization import Dropout
+from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer
-from kir.support.arguments import boolean, choice, integer, integers, number, optional_integer
+from kir.support.declarations import Boolean, Choice, Integer, Number, OptionalInteger, OptionalIntegers, Unchecked
 
 # What is taken from the score of a masked value.
 PENALTY = 1e9
 PENALTY_FLOAT16 = 65504.0
 
 
-class Attention(Layer):
+class Attention(DeclaredLayer):
     """Attention of one head: of [query, value] or [query, value, key], each (batch, …, steps, features).
 
     Masked values do not count, and masked queries give 0; the output has the mask of the query.
-
-    Args:
-        use_scale: whether a weight scales the scores.
-        score_mode: "dot" for products of queries and keys, "concat" for the tanh of their sums, summed.
-        dropout: of the fractions, in training; from 0 to 1.
-        seed: of the dropout.
 
     Calls may ask for `return_attention_scores=True`, the fractions as a second output, and `use_causal_mask=True`, so
     that no step looks at later ones.
@@ -51,20 +46,17 @@ class Attention(Layer):
 
     supports_masking = True
 
-    def __init__(
-        self,
-        use_scale: bool = False,
-        score_mode: str = "dot",
-        dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.use_scale = boolean(owner, "use_scale", use_scale)
-        self.score_mode = choice(owner, "score_mode", score_mode, ("dot", "concat"))
-        self.dropout = number(owner, "dropout", dropout, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
+    use_scale: Boolean = Boolean(default=False, doc="whether a weight scales the scores")
+    score_mode: Choice = Choice(
+        "dot",
+        "concat",
+        default="dot",
+        doc='"dot" for products of queries and keys, "concat" for the tanh of their sums, summed',
+    )
+    dropout: Number = Number(0, 1, default=0.0, doc="of the fractions, in training; from 0 to 1")
+    seed: OptionalInteger = OptionalInteger(default=None, doc="of the dropout")
+
+    def finish_init(self) -> None:
         self.scale: Any = None
         self.concat_score_weight: Any = None
 
@@ -125,18 +117,14 @@ class Attention(Layer):
 class AdditiveAttention(Attention):
     """Attention whose scores are sums of `scale * tanh(query + key)`; the rest is as in Attention.
 
-    Args:
-        use_scale: whether there is a weight `scale`, for each feature.
-        dropout: of the fractions, in training; from 0 to 1.
-
     Raises:
         InvalidArgumentError: an argument is of the wrong kind, or the layer is called on something else than a list.
 
     Source: https://keras.io/api/layers/attention_layers/additive_attention/
     """
 
-    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)
+    use_scale: Boolean = Boolean(default=True, doc="whether there is a weight `scale`, for each feature")
+    dropout: Number = Number(0, 1, default=0.0)
 
     def build(self, input_shape: Any) -> None:
         """A scale for each feature of the query."""
@@ -158,7 +146,7 @@ class AdditiveAttention(Attention):
         return {key: value for key, value in super().get_config().items() if key != "score_mode"}
 
 
-class ProjectedAttention(Layer):
+class ProjectedAttention(DeclaredLayer):
     """What MultiHeadAttention and GroupQueryAttention share: all but the sizes of the projections.
 
     Kernels, biases and their initializers, regularizers and constraints are those of all projections. A call takes
@@ -175,40 +163,30 @@ class ProjectedAttention(Layer):
     # Whether a call may give the query another mask than it carries.
     takes_query_mask: ClassVar[bool]
 
-    def __init__(
-        self,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        sliding_window: int | None = None,
-        flash_attention: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        use_gate: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.dropout = number(owner, "dropout", dropout, 0, 1)
-        self.use_bias = boolean(owner, "use_bias", use_bias)
-        self.use_gate = boolean(owner, "use_gate", use_gate)
-        self.sliding_window = optional_integer(owner, "sliding_window", sliding_window, 1)
-        self.flash_attention = flash_attention
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.seed = optional_integer(owner, "seed", seed)
-        # Those that the steps are along.
-        self.attention_axes: tuple[int, ...] | None = (1,)
+    dropout = Number(0, 1, default=0.0, doc="of the fractions, in training; from 0 to 1")
+    use_bias = Boolean(default=True, doc="whether the projections have biases")
+    sliding_window = OptionalInteger(
+        1, default=None, doc="how far a step may look, itself included, in both directions; None for everywhere"
+    )
+    flash_attention = Unchecked(default=None, doc="accepted; it asks Keras for another kernel, not for other numbers")
+    kernel_initializer = Initializer(default="glorot_uniform")
+    bias_initializer = Initializer(default="zeros")
+    kernel_regularizer = Regularizer(default=None)
+    bias_regularizer = Regularizer(default=None)
+    kernel_constraint = Constraint(default=None)
+    bias_constraint = Constraint(default=None)
+    use_gate = Boolean(
+        default=False, doc="whether a further projection of the query, through a sigmoid, multiplies the heads' outputs"
+    )
+    seed = OptionalInteger(default=None, doc="of the dropout")
+
+    def finish_init(self) -> None:
         self._projections: dict[str, Layer] = {}
+
+    @property
+    def step_axes(self) -> tuple[int, ...]:
+        """The axes that the steps are along."""
+        return (1,)
 
     def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Any) -> None:
         """Makes the projections, each of (heads, size); they make their weights when they are called."""
@@ -290,8 +268,7 @@ class ProjectedAttention(Layer):
 
     def _attend(self, query: Any, key: Any, value: Any, kept: Any, wants_fractions: bool) -> tuple[Any, Any]:
         """The heads' outputs (batch, …, heads, size), and the fractions (batch, …, heads, queries, keys) if wanted."""
-        assert self.attention_axes is not None
-        axes, rank = self.attention_axes, len(query.shape)
+        axes, rank = self.step_axes, len(query.shape)
         scale = 1 / math.sqrt(query.shape[-1])
         while kept is not None and len(kept.shape) < rank - 1 + len(axes):
             kept = K.expand_dims(kept, -2 * len(axes) - 1)
@@ -316,19 +293,6 @@ class ProjectedAttention(Layer):
 class MultiHeadAttention(ProjectedAttention):
     """Attention of several heads, each of projections of query, key and value of its own.
 
-    Args:
-        num_heads: how many.
-        key_dim: the size of a head's queries and keys.
-        value_dim: that of its values; `key_dim` if None.
-        dropout: of the fractions, in training; from 0 to 1.
-        use_bias: whether the projections have biases.
-        output_shape: the last sizes of the output; by default the last of the query.
-        attention_axes: the axes that the steps are along; by default all between the batch and the features.
-        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
-        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
-        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
-        seed: of the dropout.
-
     The other arguments, and those of a call, are those of `ProjectedAttention`.
 
     Raises:
@@ -348,25 +312,37 @@ class MultiHeadAttention(ProjectedAttention):
     # Keras 3.15 looks only at the one that the query carries.
     takes_query_mask = False
 
-    def __init__(
-        self,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int | None = None,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        output_shape: Any = None,
-        attention_axes: Any = None,
-        *further: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(dropout, use_bias, *further, **kwargs)
-        owner = f"MultiHeadAttention {self.name!r}"
-        self.num_heads = integer(owner, "num_heads", num_heads, 1)
-        self.key_dim = integer(owner, "key_dim", key_dim, 1)
-        self.value_dim = self.key_dim if value_dim is None else integer(owner, "value_dim", value_dim, 1)
-        self.partial_output_shape = None if output_shape is None else integers(owner, "output_shape", output_shape, 1)
-        self.attention_axes = None if attention_axes is None else integers(owner, "attention_axes", attention_axes)
+    num_heads: Integer = Integer(1, doc="how many")
+    key_dim: Integer = Integer(1, doc="the size of a head's queries and keys")
+    value_dim: OptionalInteger = OptionalInteger(1, default=None, doc="that of its values; `key_dim` if None")
+    dropout: Number = Number(0, 1, default=0.0)
+    use_bias: Boolean = Boolean(default=True)
+    partial_output_shape: OptionalIntegers = OptionalIntegers(
+        1, default=None, alias="output_shape", doc="the last sizes of the output; by default the last of the query"
+    )
+    attention_axes: OptionalIntegers = OptionalIntegers(
+        default=None, doc="the axes that the steps are along; by default all between the batch and the features"
+    )
+    sliding_window: OptionalInteger = OptionalInteger(1, default=None)
+    flash_attention: Unchecked = Unchecked(default=None)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    use_gate: Boolean = Boolean(default=False)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
+    def finish_init(self) -> None:
+        super().finish_init()
+        self.value_dim = self.value_dim or self.key_dim
+
+    @property
+    def step_axes(self) -> tuple[int, ...]:
+        """The axes that the steps are along."""
+        return self.attention_axes or ()
 
     def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
         """The projections, whose sizes depend on the query alone.
@@ -386,27 +362,12 @@ class MultiHeadAttention(ProjectedAttention):
                 f"MultiHeadAttention received a query of shape {format_shape(query_shape)}; attention_axes="
                 f"{self.attention_axes} must be among the axes 1 to {rank - 2}"
             )
-        keys, values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim)
+        keys, values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim or self.key_dim)
         self.project(keys, keys, values, self.partial_output_shape or (query_shape[-1],))
-
-    def argument(self, name: str) -> Any:
-        """`output_shape` is, as for all layers, that of the last call."""
-        return self.partial_output_shape if name == "output_shape" else super().argument(name)
 
 
 class GroupQueryAttention(ProjectedAttention):
     """Attention of several heads of queries, of which groups share the heads of keys and values.
-
-    Args:
-        head_dim: the size of every head.
-        num_query_heads: how many heads of queries.
-        num_key_value_heads: how many of keys and values; each serves so many neighbouring ones of the queries.
-        dropout: of the fractions, in training; from 0 to 1.
-        use_bias: whether the projections have biases.
-        sliding_window: how far a step may look, itself included, in both directions; None for everywhere.
-        flash_attention: accepted; it asks Keras for another kernel, not for other numbers.
-        use_gate: whether a further projection of the query, through a sigmoid, multiplies the heads' outputs.
-        seed: of the dropout.
 
     The other arguments, and those of a call, are those of `ProjectedAttention`.
 
@@ -426,25 +387,31 @@ class GroupQueryAttention(ProjectedAttention):
     }
     takes_query_mask = True
 
-    def __init__(
-        self,
-        head_dim: int,
-        num_query_heads: int,
-        num_key_value_heads: int,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        *further: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(dropout, use_bias, *further, **kwargs)
-        owner = f"GroupQueryAttention {self.name!r}"
-        self.head_dim = integer(owner, "head_dim", head_dim, 1)
-        self.num_query_heads = integer(owner, "num_query_heads", num_query_heads, 1)
-        self.num_key_value_heads = integer(owner, "num_key_value_heads", num_key_value_heads, 1)
-        if num_query_heads % num_key_value_heads:
+    head_dim: Integer = Integer(1, doc="the size of every head")
+    num_query_heads: Integer = Integer(1, doc="how many heads of queries")
+    num_key_value_heads: Integer = Integer(
+        1, doc="how many of keys and values; each serves so many neighbouring ones of the queries"
+    )
+    dropout: Number = Number(0, 1, default=0.0)
+    use_bias: Boolean = Boolean(default=True)
+    sliding_window: OptionalInteger = OptionalInteger(1, default=None)
+    flash_attention: Unchecked = Unchecked(default=None)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    use_gate: Boolean = Boolean(default=False)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
+    def finish_init(self) -> None:
+        super().finish_init()
+        if self.num_query_heads % self.num_key_value_heads:
             raise InvalidArgumentError(
-                f"{owner}: num_query_heads must be a multiple of num_key_value_heads; received "
-                f"num_query_heads={num_query_heads} and num_key_value_heads={num_key_value_heads}"
+                f"{self.name_in_messages}: num_query_heads must be a multiple of num_key_value_heads; received "
+                f"num_query_heads={self.num_query_heads} and num_key_value_heads={self.num_key_value_heads}"
             )
 
     @property

@@ -17,11 +17,12 @@ from kir.initializers import STFT
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.modeling.weight import Weight
 from kir.ops.convolution import Conv
 from kir.ops.shape import Concat, Transpose
-from kir.support.arguments import boolean, choice, integer, number, optional_integer
+from kir.support.arguments import integer, number, optional_integer
+from kir.support.declarations import Boolean, Choice, Integer, Number, OptionalChoice, OptionalInteger, Unchecked
 
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
@@ -30,24 +31,10 @@ MEL_BREAK_HERTZ = 700.0
 MEL_HIGH_QUOTIENT = 1127.0
 
 
-class STFTSpectrogram(Layer):
+class STFTSpectrogram(DeclaredLayer):
     """The spectrum of every frame of a signal: (batch, time, channels) → (batch, frames, channels · frequencies).
 
     The transform is a convolution whose kernels are weights, and may have been trained. All channels have the same.
-
-    Args:
-        mode: "log" or "magnitude" of the amplitude; "psd", the power spectral density; "real", "imag" or "stft" for the
-            parts, the last for both; "angle".
-        frame_length: samples in a frame.
-        frame_step: how far frames are apart; half of the length if None.
-        fft_length: the samples of a frame with the zeros behind it; the next power of two if None.
-        window: a window's name, its numbers, or None.
-        periodic: see `kir.ops.spectral.make_window`.
-        scaling: "density", "spectrum" or None.
-        padding: "valid" or "same".
-        expand_dims: (batch, frames, frequencies, channels) instead.
-        data_format: "channels_first" for (batch, channels, time) → (batch, channels · frequencies, frames), or
-            expanded (batch, channels, frames, frequencies).
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -58,35 +45,38 @@ class STFTSpectrogram(Layer):
 
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        mode: str = "log",
-        frame_length: int = 256,
-        frame_step: int | None = None,
-        fft_length: int | None = None,
-        window: Any = "hann",
-        periodic: bool = False,
-        scaling: str | None = "density",
-        padding: str = "valid",
-        expand_dims: bool = False,
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"STFTSpectrogram {self.name!r}"
-        self.mode = choice(owner, "mode", mode, MODES)
-        self.frame_length = integer(owner, "frame_length", frame_length, 1)
-        self.frame_step = optional_integer(owner, "frame_step", frame_step, 1)
-        self.fft_length = optional_integer(owner, "fft_length", fft_length, self.frame_length)
-        self.window = window
-        self.periodic = boolean(owner, "periodic", periodic)
-        self.scaling = choice(owner, "scaling", scaling, ("density", "spectrum", None))
-        self.padding = choice(owner, "padding", padding, ("valid", "same"))
-        self.expand_dims = boolean(owner, "expand_dims", expand_dims)
-        self.data_format = config.standardize_data_format(data_format, owner)
+    mode: Choice = Choice(
+        *MODES,
+        default="log",
+        doc='"log" or "magnitude" of the amplitude; "psd", the power spectral density; "real", "imag" or "stft" '
+        'for the parts, the last for both; "angle"',
+    )
+    frame_length: Integer = Integer(1, default=256, doc="samples in a frame")
+    frame_step: OptionalInteger = OptionalInteger(
+        1, default=None, doc="how far frames are apart; half of the length if None"
+    )
+    fft_length: Unchecked = Unchecked(
+        default=None, doc="the samples of a frame with the zeros behind it; the next power of two if None"
+    )
+    window: Unchecked = Unchecked(default="hann", doc="a window's name, its numbers, or None")
+    periodic: Boolean = Boolean(default=False, doc="see `kir.ops.spectral.make_window`")
+    scaling: OptionalChoice = OptionalChoice(
+        "density", "spectrum", default="density", doc='"density", "spectrum" or None'
+    )
+    padding: Choice = Choice("valid", "same", default="valid", doc='"valid" or "same"')
+    expand_dims: Boolean = Boolean(default=False, doc="(batch, frames, frequencies, channels) instead")
+    data_format: DataFormat = DataFormat(
+        default=None,
+        doc='"channels_first" for (batch, channels, time) → (batch, channels · frequencies, frames), or expanded '
+        "(batch, channels, frames, frequencies)",
+    )
+
+    def finish_init(self) -> None:
+        self.fft_length = optional_integer(self.name_in_messages, "fft_length", self.fft_length, self.frame_length)
         if self.step > self.frame_length:
             raise InvalidArgumentError(
-                f"{owner}: frame_step must not exceed frame_length={frame_length}; received frame_step={frame_step}"
+                f"{self.name_in_messages}: frame_step must not exceed frame_length={self.frame_length}; received "
+                f"frame_step={self.frame_step}"
             )
 
     @property
@@ -97,7 +87,7 @@ class STFTSpectrogram(Layer):
     @property
     def frequencies(self) -> int:
         """How many there are, from 0 to half of the sampling rate."""
-        return (self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
+        return int(self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
 
     def build(self, input_shape: Any) -> None:
         """Kernels of (frame_length, 1, frequencies), for the real and the imaginary part."""
@@ -152,25 +142,11 @@ class STFTSpectrogram(Layer):
         return joined if self.data_format == "channels_first" else emit(Transpose((0, 2, 1)), joined)
 
 
-class MelSpectrogram(Layer):
+class MelSpectrogram(DeclaredLayer):
     """How loud a sound is in each band of frequencies, over time: (batch, samples) → (batch, num_mel_bins, frames).
 
     Bands are equally wide on the mel scale. A signal without a batch is taken too. As in Keras, with `power_to_db` the
     loudest element of the whole batch says how quiet an element can be.
-
-    Args:
-        fft_length: samples of a frame with the zeros at its ends.
-        sequence_stride: how far frames are apart.
-        sequence_length: samples in a frame; fft_length if None.
-        window: "hann" or another window's name, or its numbers.
-        sampling_rate: samples in a second.
-        num_mel_bins: how many bands.
-        min_freq, max_freq: where they begin and end, in Hertz; max_freq is half of the sampling rate if None.
-        power_to_db: decibels instead of powers.
-        top_db: how many decibels below the loudest element all quieter ones are cut off.
-        mag_exp: the power that magnitudes are raised to.
-        min_power: the least power that counts, so that its logarithm is finite.
-        ref_power: the power of 0 decibels.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind, or fft_length is less than sequence_length.
@@ -182,42 +158,35 @@ class MelSpectrogram(Layer):
 
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        fft_length: int = 2048,
-        sequence_stride: int = 512,
-        sequence_length: int | None = None,
-        window: Any = "hann",
-        sampling_rate: int = 16000,
-        num_mel_bins: int = 128,
-        min_freq: float = 20.0,
-        max_freq: float | None = None,
-        power_to_db: bool = True,
-        top_db: float = 80.0,
-        mag_exp: float = 2.0,
-        min_power: float = 1e-10,
-        ref_power: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"MelSpectrogram {self.name!r}"
-        self.fft_length = integer(owner, "fft_length", fft_length, 1)
-        self.sequence_stride = integer(owner, "sequence_stride", sequence_stride, 1)
-        self.sequence_length = integer(owner, "sequence_length", sequence_length or fft_length, 1)
+    fft_length: Integer = Integer(1, default=2048, doc="samples of a frame with the zeros at its ends")
+    sequence_stride: Integer = Integer(1, default=512, doc="how far frames are apart")
+    sequence_length: Unchecked = Unchecked(default=None, doc="samples in a frame; fft_length if None")
+    window: Unchecked = Unchecked(default="hann", doc='"hann" or another window\'s name, or its numbers')
+    sampling_rate: Integer = Integer(1, default=16000, doc="samples in a second")
+    num_mel_bins: Integer = Integer(1, default=128, doc="how many bands")
+    min_freq: Number = Number(
+        0, default=20.0, doc="where they begin and end, in Hertz; max_freq is half of the sampling rate if None"
+    )
+    max_freq: Unchecked = Unchecked(
+        default=None, doc="where they begin and end, in Hertz; max_freq is half of the sampling rate if None"
+    )
+    power_to_db: Boolean = Boolean(default=True, doc="decibels instead of powers")
+    top_db: Number = Number(
+        default=80.0, doc="how many decibels below the loudest element all quieter ones are cut off"
+    )
+    mag_exp: Number = Number(default=2.0, doc="the power that magnitudes are raised to")
+    min_power: Number = Number(default=1e-10, doc="the least power that counts, so that its logarithm is finite")
+    ref_power: Number = Number(default=1.0, doc="the power of 0 decibels")
+
+    def finish_init(self) -> None:
+        owner = self.name_in_messages
+        self.sequence_length = integer(owner, "sequence_length", self.sequence_length or self.fft_length, 1)
         if self.fft_length < self.sequence_length:
             raise InvalidArgumentError(
-                f"{owner}: fft_length must not be less than sequence_length; received {fft_length}, {sequence_length}"
+                f"{owner}: fft_length must not be less than sequence_length; received {self.fft_length}, "
+                f"{self.sequence_length}"
             )
-        self.window = window
-        self.sampling_rate = integer(owner, "sampling_rate", sampling_rate, 1)
-        self.num_mel_bins = integer(owner, "num_mel_bins", num_mel_bins, 1)
-        self.min_freq = number(owner, "min_freq", min_freq, 0)
-        self.max_freq = number(owner, "max_freq", max_freq or int(sampling_rate / 2), 0)
-        self.power_to_db = boolean(owner, "power_to_db", power_to_db)
-        self.top_db = number(owner, "top_db", top_db)
-        self.mag_exp = number(owner, "mag_exp", mag_exp)
-        self.min_power = number(owner, "min_power", min_power)
-        self.ref_power = number(owner, "ref_power", ref_power)
+        self.max_freq = number(owner, "max_freq", self.max_freq or int(self.sampling_rate / 2), 0)
 
     def call(self, inputs: Tensor) -> Any:
         # Fourier transforms are of f32 and f64 only.

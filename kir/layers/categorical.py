@@ -6,6 +6,7 @@ Source: https://keras.io/api/layers/preprocessing_layers/categorical/
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +16,34 @@ from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import format_shape
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DeclaredLayer
 from kir.ops.lookup import Lookup
-from kir.support.arguments import boolean, choice, integer, number, optional_integer
+from kir.support.arguments import boolean, choice, number
+from kir.support.declarations import Argument, Boolean, Choice, Integer, Number, OptionalInteger, Unchecked
 
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
-class CategoryEncoding(Layer):
+def _output_mode(owner: str, name: str, mode: Any, allowed: Sequence[str]) -> str:
+    return str(choice(owner, name, OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode, allowed))
+
+
+def _dense(owner: str, name: str, sparse: object) -> bool:
+    if boolean(owner, name, sparse):
+        raise UnsupportedError(f"{owner} has sparse=True; kir writes dense outputs: use sparse=False")
+    return False
+
+
+def _boundaries(owner: str, name: str, given: Any) -> list[float] | None:
+    if given is None:
+        return None
+    boundaries = [number(owner, "a boundary", one) for one in given]
+    if sorted(boundaries) != boundaries:
+        raise InvalidArgumentError(f"{owner}: {name} must rise; received {name}={given!r}")
+    return boundaries
+
+
+class CategoryEncoding(DeclaredLayer):
     """Indices below num_tokens as vectors of that length.
 
     | output_mode | shape                                            | what it holds                           |
@@ -32,11 +53,6 @@ class CategoryEncoding(Layer):
     | count       | (batch, n) → (batch, num_tokens)                 | how often each occurs, or its weights   |
 
     An index that is negative or too large counts nowhere.
-
-    Args:
-        num_tokens: at least 1.
-        output_mode: see the table.
-        sparse: only False; ONNX models here have dense outputs.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -50,14 +66,13 @@ class CategoryEncoding(Layer):
     takes_one_tensor = True
     ignored_config = frozenset({"sparse"})
 
-    def __init__(
-        self, num_tokens: Any = None, output_mode: str = "multi_hot", sparse: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"CategoryEncoding {self.name!r}"
-        self.num_tokens = integer(owner, "num_tokens", num_tokens, 1)
-        self.output_mode = _output_mode(owner, output_mode, ("one_hot", "multi_hot", "count"))
-        self.sparse = _dense(owner, sparse)
+    num_tokens: Integer = Integer(1, default=None, doc="at least 1")
+    output_mode: Argument[str, str] = Argument(
+        partial(_output_mode, allowed=("one_hot", "multi_hot", "count")), default="multi_hot", doc="see the table"
+    )
+    sparse: Argument[bool, bool] = Argument(
+        _dense, default=False, doc="only False; ONNX models here have dense outputs"
+    )
 
     def call(self, inputs: Tensor, count_weights: Any = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
@@ -72,15 +87,8 @@ class CategoryEncoding(Layer):
         return {key: value for key, value in super().get_config().items() if key != "sparse"}
 
 
-class Discretization(Layer):
+class Discretization(DeclaredLayer):
     """For each number how many of the boundaries it has reached: (…,) → (…,) of int32, or encoded.
-
-    Args:
-        bin_boundaries: numbers in rising order; n of them make n + 1 bins.
-        num_bins: how many bins `adapt` was to find, of a layer that was saved with what it found.
-        epsilon: the error that `adapt` was allowed; kept only.
-        output_mode: "int", or one of those of `CategoryEncoding`.
-        sparse: only False.
 
     Raises:
         InvalidArgumentError: an argument is none of these, or there are no boundaries.
@@ -93,28 +101,23 @@ class Discretization(Layer):
 
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        bin_boundaries: Any = None,
-        num_bins: int | None = None,
-        epsilon: float = 0.01,
-        output_mode: str = "int",
-        sparse: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"Discretization {self.name!r}"
-        if bin_boundaries is None and num_bins is None:
-            raise InvalidArgumentError(f"{owner}: give bin_boundaries or num_bins; received neither")
-        self.bin_boundaries = (
-            None if bin_boundaries is None else [number(owner, "a boundary", b) for b in bin_boundaries]
-        )
-        if self.bin_boundaries is not None and sorted(self.bin_boundaries) != self.bin_boundaries:
-            raise InvalidArgumentError(f"{owner}: bin_boundaries must rise; received bin_boundaries={bin_boundaries!r}")
-        self.num_bins = optional_integer(owner, "num_bins", num_bins, 0)
-        self.epsilon = number(owner, "epsilon", epsilon, 0)
-        self.output_mode = _output_mode(owner, output_mode, ("int", "one_hot", "multi_hot", "count"))
-        self.sparse = _dense(owner, sparse)
+    bin_boundaries: Argument[Sequence[float] | None, list[float] | None] = Argument(
+        _boundaries, default=None, doc="numbers in rising order; n of them make n + 1 bins"
+    )
+    num_bins: OptionalInteger = OptionalInteger(
+        0, default=None, doc="how many bins `adapt` was to find, of a layer that was saved with what it found"
+    )
+    epsilon: Number = Number(0, default=0.01, doc="the error that `adapt` was allowed; kept only")
+    output_mode: Argument[str, str] = Argument(
+        partial(_output_mode, allowed=("int", "one_hot", "multi_hot", "count")),
+        default="int",
+        doc='"int", or one of those of `CategoryEncoding`',
+    )
+    sparse: Argument[bool, bool] = Argument(_dense, default=False, doc="only False")
+
+    def finish_init(self) -> None:
+        if self.bin_boundaries is None and self.num_bins is None:
+            raise InvalidArgumentError(f"{self.name_in_messages}: give bin_boundaries or num_bins; received neither")
 
     def call(self, inputs: Tensor) -> Any:
         indices = self.find_bins(self.promote(inputs))
@@ -156,20 +159,8 @@ class Discretization(Layer):
         return config | {"dtype": self.dtype_policy.name}
 
 
-class IndexLookup(Layer):
+class IndexLookup(DeclaredLayer):
     """Tokens to indices and back. The vocabulary is [mask_token,] oov_token × num_oov_indices, tokens …
-
-    Args:
-        max_tokens: the size of the vocabulary at most, with the special tokens.
-        num_oov_indices: how many indices unknown tokens are spread over.
-        mask_token: the token with index 0 (in mode "int"; the others leave it out), or None for none.
-        oov_token: what indices without a token stand for, when `invert`.
-        vocabulary: the tokens, with or without the special ones at their front.
-        idf_weights: for "tf_idf", a weight for each token of `vocabulary`.
-        invert: from indices to tokens.
-        output_mode: "int", "one_hot", "multi_hot", "count" or "tf_idf".
-        pad_to_max_tokens: vectors of length `max_tokens`, not of that of the vocabulary.
-        sparse: only False.
 
     Raises:
         InvalidArgumentError: an argument is none of these, or the vocabulary repeats a token.
@@ -183,51 +174,46 @@ class IndexLookup(Layer):
     token_type: ClassVar[type[int] | type[str]]
     token_dtype: ClassVar[str]
 
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        mask_token: Any = None,
-        oov_token: Any = None,
-        vocabulary: Any = None,
-        idf_weights: Any = None,
-        invert: bool = False,
-        output_mode: str = "int",
-        pad_to_max_tokens: bool = False,
-        sparse: bool = False,
-        oov_method: str = "floormod",
-        salt: Any = None,
-        vocabulary_size: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.max_tokens = optional_integer(owner, "max_tokens", max_tokens, 2)
-        self.num_oov_indices = integer(owner, "num_oov_indices", num_oov_indices, 0)
-        self.mask_token = mask_token
-        self.oov_token = oov_token
-        self.invert = boolean(owner, "invert", invert)
-        self.output_mode = _output_mode(owner, output_mode, ("int", "one_hot", "multi_hot", "count", "tf_idf"))
-        self.pad_to_max_tokens = boolean(owner, "pad_to_max_tokens", pad_to_max_tokens)
-        self.sparse = _dense(owner, sparse)
-        self.oov_method = choice(owner, "oov_method", oov_method, ("floormod", "farmhash"))
-        self.salt = salt
-        self.vocabulary_size = optional_integer(owner, "vocabulary_size", vocabulary_size, 0)
+    max_tokens = OptionalInteger(2, default=None, doc="the size of the vocabulary at most, with the special tokens")
+    num_oov_indices = Integer(0, default=1, doc="how many indices unknown tokens are spread over")
+    mask_token = Unchecked(
+        default=None, doc='the token with index 0 (in mode "int"; the others leave it out), or None for none'
+    )
+    oov_token = Unchecked(default=None, doc="what indices without a token stand for, when `invert`")
+    vocabulary = Unchecked(default=None, doc="the tokens, with or without the special ones at their front")
+    idf_weights = Unchecked(default=None, doc='for "tf_idf", a weight for each token of `vocabulary`')
+    invert: Boolean = Boolean(default=False, kw_only=True, doc="from indices to tokens")
+    output_mode: Argument[str, str] = Argument(
+        partial(_output_mode, allowed=("int", "one_hot", "multi_hot", "count", "tf_idf")),
+        default="int",
+        kw_only=True,
+        doc='"int", "one_hot", "multi_hot", "count" or "tf_idf"',
+    )
+    pad_to_max_tokens: Boolean = Boolean(
+        default=False, kw_only=True, doc="vectors of length `max_tokens`, not of that of the vocabulary"
+    )
+    sparse: Argument[bool, bool] = Argument(_dense, default=False, kw_only=True, doc="only False")
+    oov_method: Choice = Choice("floormod", "farmhash", default="floormod", kw_only=True)
+    salt: Unchecked = Unchecked(default=None, kw_only=True)
+    vocabulary_size: OptionalInteger = OptionalInteger(0, default=None, kw_only=True)
+
+    def finish_init(self) -> None:
+        owner = self.name_in_messages
         if self.invert and self.output_mode != "int":
-            raise InvalidArgumentError(f"{owner}: invert goes with output_mode='int'; received {output_mode!r}")
+            raise InvalidArgumentError(f"{owner}: invert goes with output_mode='int'; received {self.output_mode!r}")
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise InvalidArgumentError(f"{owner}: pad_to_max_tokens needs max_tokens; received max_tokens=None")
-        hashes = self.token_type is str or oov_method == "farmhash"
+        hashes = self.token_type is str or self.oov_method == "farmhash"
         if self.num_oov_indices > 1 and hashes and not self.invert:
             raise UnsupportedError(
-                f"{owner} spreads unknown tokens over {num_oov_indices} indices by a hash, for which ONNX has no "
+                f"{owner} spreads unknown tokens over {self.num_oov_indices} indices by a hash, for which ONNX has no "
                 f"operator; use num_oov_indices=1"
             )
-        self.vocabulary: list[Any] | None = None
-        self.idf_weights: list[float] | None = None
         self._tokens: tuple[Any, ...] = ()
         # A weight for every index, [depth].
         self.index_weights: Array | None = None
+        vocabulary, idf_weights = self.vocabulary, self.idf_weights
+        self.vocabulary = self.idf_weights = None
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 
@@ -237,7 +223,7 @@ class IndexLookup(Layer):
         Raises:
             InvalidArgumentError: they repeat, are none, too many, or of the wrong kind, or the weights do not fit them.
         """
-        owner = f"{type(self).__name__} {self.name!r}"
+        owner = self.name_in_messages
         if isinstance(vocabulary, str):
             raise InvalidArgumentError(
                 f"{owner}: vocabulary must be a list of tokens; received vocabulary={vocabulary!r}: read the file and "
@@ -365,20 +351,13 @@ class IntegerLookup(IndexLookup):
     token_type = int
     token_dtype = "int64"
 
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        mask_token: int | None = None,
-        oov_token: int = -1,
-        vocabulary: Any = None,
-        vocabulary_dtype: str = "int64",
-        idf_weights: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        choice("IntegerLookup", "vocabulary_dtype", vocabulary_dtype, ("int64",))
-        super().__init__(max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, **kwargs)
-        self.vocabulary_dtype = vocabulary_dtype
+    max_tokens: OptionalInteger = OptionalInteger(2, default=None)
+    num_oov_indices: Integer = Integer(0, default=1)
+    mask_token: Unchecked = Unchecked(default=None)
+    oov_token: Unchecked = Unchecked(default=-1)
+    vocabulary: Unchecked = Unchecked(default=None)
+    vocabulary_dtype: Choice = Choice("int64", default="int64")
+    idf_weights: Unchecked = Unchecked(default=None)
 
 
 class StringLookup(IndexLookup):
@@ -395,19 +374,13 @@ class StringLookup(IndexLookup):
     token_type = str
     token_dtype = "string"
 
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        mask_token: str | None = None,
-        oov_token: str = "[UNK]",
-        vocabulary: Any = None,
-        idf_weights: Any = None,
-        encoding: str = "utf-8",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, **kwargs)
-        self.encoding = choice(f"StringLookup {self.name!r}", "encoding", encoding, ("utf-8",))
+    max_tokens: OptionalInteger = OptionalInteger(2, default=None)
+    num_oov_indices: Integer = Integer(0, default=1)
+    mask_token: Unchecked = Unchecked(default=None)
+    oov_token: Unchecked = Unchecked(default="[UNK]")
+    vocabulary: Unchecked = Unchecked(default=None)
+    idf_weights: Unchecked = Unchecked(default=None)
+    encoding: Choice = Choice("utf-8", default="utf-8")
 
 
 def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Any = None) -> Any:
@@ -435,16 +408,6 @@ def _may_be_equal(a: Sequence[Any], b: Sequence[Any]) -> bool:
     """Whether two shapes are the same, as far as their sizes are known."""
     known = [sizes for sizes in zip(a, b, strict=False) if all(isinstance(size, int) for size in sizes)]
     return len(a) == len(b) and all(one == other for one, other in known)
-
-
-def _output_mode(owner: str, mode: Any, allowed: Sequence[str]) -> str:
-    return str(choice(owner, "output_mode", OLD_MODES.get(mode, mode), allowed))
-
-
-def _dense(owner: str, sparse: Any) -> bool:
-    if boolean(owner, "sparse", sparse):
-        raise UnsupportedError(f"{owner} has sparse=True; kir writes dense outputs: use sparse=False")
-    return False
 
 
 def _short(items: list[Any]) -> str:

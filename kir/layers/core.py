@@ -11,20 +11,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import SymbolicOperators, Tensor, emit
 from kir.ir.types import format_shape, shape_with_none
-from kir.modeling.layer import Layer
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.registry import from_plain, to_plain
 from kir.modeling.user_functions import call_function, function_config, function_name, parameter_names
 from kir.ops import linear
-from kir.support.arguments import boolean, integer, number
+from kir.support.arguments import number
+from kir.support.declarations import Argument, Boolean, Integer
 from kir.support.trees import flatten, map_structure
 
 
-class Dense(Layer):
+class Dense(DeclaredLayer):
     """`activation(x · kernel + bias)` over the last axis: (batch, …, input_dim) → (batch, …, units).
 
     Source: https://keras.io/api/layers/core_layers/dense/
@@ -34,31 +34,16 @@ class Dense(Layer):
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        owner = f"Dense {self.name!r}"
-        self.units = integer(owner, "units", units, 1)
-        self.activation = activations.get(activation)
-        self.use_bias = boolean(owner, "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
 
     def build(self, input_shape: Any) -> None:
         """A kernel of (input_dim, units) and a bias of (units,)."""
@@ -66,18 +51,8 @@ class Dense(Layer):
             raise ShapeError(
                 f"Dense needs an input of rank 2 or more, (batch, …, input_dim); received {format_shape(input_shape)}"
             )
-        self.kernel = self.new_weight(
-            "kernel",
-            (input_shape[-1], self.units),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        self.bias = (
-            self.new_weight("bias", (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
-            if self.use_bias
-            else None
-        )
+        self.kernel = self.make_weight("kernel", (input_shape[-1], self.units))
+        self.bias = self.make_weight("bias", (self.units,)) if self.use_bias else None
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
@@ -87,7 +62,7 @@ class Dense(Layer):
         )
 
 
-class Identity(Layer):
+class Identity(DeclaredLayer):
     """The input itself, with its mask.
 
     Source: https://keras.io/api/layers/core_layers/identity/
@@ -99,13 +74,73 @@ class Identity(Layer):
         return inputs
 
 
-class Masking(Layer):
+def _function(owner: str, name: str, function: Any) -> Any:
+    if not callable(function):
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a function of tensors; received {name}={function!r}. A config holds only its "
+            f"name: Lambda.from_config(config, custom_objects={{name: function}}) puts it back"
+        )
+    return function
+
+
+def _arguments(owner: str, name: str, given: object) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidArgumentError(f"{owner}: {name} must be a dict of keyword arguments; received {name}={given!r}")
+    return dict(given or {})
+
+
+def _mask_value(owner: str, name: str, given: Any) -> Any:
+    value = from_plain(given)
+    if value is None or isinstance(value, int | float):
+        return value if value is None else _unchanged_number(owner, name, value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise InvalidArgumentError(
+            f"{owner}: mask_value must be a number, a number for each feature, or None; received mask_value={value!r}"
+        )
+    return array if array.ndim else array.item()
+
+
+def _unchanged_number(owner: str, name: str, value: Any) -> Any:
+    number(owner, name, value)
+    return value
+
+
+def _output_shape(owner: str, name: str, declared: Any) -> Any:
+    if declared is None or callable(declared):
+        return declared
+    if _is_shape(declared):
+        return tuple(declared)
+    if isinstance(declared, list | tuple) and all(_is_shape(one) for one in declared):
+        return [tuple(one) for one in declared]
+    raise InvalidArgumentError(
+        f"{owner}: output_shape must be a tuple of sizes without the batch, a list of such tuples, or a function of "
+        f"the input shape; received output_shape={declared!r}"
+    )
+
+
+def _mask(owner: str, name: str, mask: Any) -> Any:
+    if mask is None or callable(mask):
+        return mask
+    array = None if isinstance(mask, SymbolicOperators) else np.asarray(mask)
+    if array is None or array.dtype.kind not in "bi":
+        raise InvalidArgumentError(
+            f"{owner}: mask must be None, an array of booleans, or a function of the input and its mask; received "
+            f"mask={mask!r}"
+        )
+    return array.astype(np.bool_)
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool)) for size in value
+    )
+
+
+class Masking(DeclaredLayer):
     """Masks the steps of which every feature equals `mask_value`, and zeroes them: (batch, time, features).
 
     The mask made here replaces one that comes in.
-
-    Args:
-        mask_value: a number, or one for each feature. None masks nothing: input and mask pass unchanged.
 
     Raises:
         InvalidArgumentError: mask_value is none of these.
@@ -116,9 +151,11 @@ class Masking(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.mask_value = _checked_mask_value(f"Masking {self.name!r}", from_plain(mask_value))
+    mask_value: Argument[Any, Any] = Argument(
+        _mask_value,
+        default=0.0,
+        doc="a number, or one for each feature. None masks nothing: input and mask pass unchanged",
+    )
 
     def call(self, inputs: Tensor) -> Any:
         if self.mask_value is None:
@@ -141,20 +178,11 @@ class Masking(Layer):
         return super().get_config() | {"mask_value": to_plain(self.mask_value)}
 
 
-class Lambda(Layer):
+class Lambda(DeclaredLayer):
     """A function of symbolic tensors as a layer: it is traced, and what it did to them becomes the layer's nodes.
 
     The function may use Python's operators and indexing, NumPy's functions, and those of `kir.backend`; it may take
     and return lists, and return arrays and numbers. In-place operators (`x -= 1`) bind a new tensor to the name.
-
-    Args:
-        function: of the input, or of the list of inputs. If it has parameters named `mask` or `training`, it gets
-            those as well.
-        output_shape: sizes without the batch, a list of such for several outputs, or a function that gives the full
-            shape from the full input shape (or a list of them from a list), in which None are unknown sizes. It is
-            compared with the shape that the trace found.
-        mask: the output's mask: a function of the input and its mask, or an array. None ends an incoming mask.
-        arguments: further keyword arguments of the function.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -166,30 +194,30 @@ class Lambda(Layer):
 
     limits = "functions that can be traced; in a file they are bytecode, and --custom-objects gives them"
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        output_shape: Any = None,
-        mask: Any = None,
-        arguments: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"Lambda {self.name!r}"
-        if not callable(function):
-            raise InvalidArgumentError(
-                f"{owner}: function must be a function of tensors; received function={function!r}. A config holds only "
-                f"its name: Lambda.from_config(config, custom_objects={{name: function}}) puts it back"
-            )
-        if arguments is not None and not isinstance(arguments, Mapping):
-            raise InvalidArgumentError(
-                f"{owner}: arguments must be a dict of keyword arguments; received arguments={arguments!r}"
-            )
-        self.function = function
-        self.declared_shape = _checked_output_shape(owner, output_shape)
-        self.mask = _checked_mask(owner, mask)
-        self.arguments = dict(arguments or {})
-        self.supports_masking = mask is not None
+    function: Argument[Callable[..., Any], Callable[..., Any]] = Argument(
+        _function,
+        doc="of the input, or of the list of inputs. If it has parameters named `mask` or `training`, it gets "
+        "those as well",
+    )
+    declared_shape: Argument[Any, Any] = Argument(
+        _output_shape,
+        alias="output_shape",
+        default=None,
+        doc="sizes without the batch, a list of such for several outputs, or a function that gives the full shape"
+        " from the full input shape (or a list of them from a list), in which None are unknown sizes. It is "
+        "compared with the shape that the trace found",
+    )
+    mask: Argument[Any, Any] = Argument(
+        _mask,
+        default=None,
+        doc="the output's mask: a function of the input and its mask, or an array. None ends an incoming mask",
+    )
+    arguments: Argument[Mapping[str, Any] | None, dict[str, Any]] = Argument(
+        _arguments, default=None, doc="further keyword arguments of the function"
+    )
+
+    def finish_init(self) -> None:
+        self.supports_masking = self.mask is not None
 
     @property
     def uses_mask(self) -> bool:
@@ -286,53 +314,6 @@ def _function_found(key: str, value: Any, known: Mapping[str, Any]) -> Any:
             )
         return known[name]
     return from_plain(value)
-
-
-def _checked_mask_value(owner: str, value: Any) -> Any:
-    if value is None or isinstance(value, int | float):
-        return value if value is None else _unchanged_number(owner, value)
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or array.ndim > 1:
-        raise InvalidArgumentError(
-            f"{owner}: mask_value must be a number, a number for each feature, or None; received mask_value={value!r}"
-        )
-    return array if array.ndim else array.item()
-
-
-def _unchanged_number(owner: str, value: Any) -> Any:
-    number(owner, "mask_value", value)
-    return value
-
-
-def _checked_output_shape(owner: str, declared: Any) -> Any:
-    if declared is None or callable(declared):
-        return declared
-    if _is_shape(declared):
-        return tuple(declared)
-    if isinstance(declared, list | tuple) and all(_is_shape(one) for one in declared):
-        return [tuple(one) for one in declared]
-    raise InvalidArgumentError(
-        f"{owner}: output_shape must be a tuple of sizes without the batch, a list of such tuples, or a function of "
-        f"the input shape; received output_shape={declared!r}"
-    )
-
-
-def _checked_mask(owner: str, mask: Any) -> Any:
-    if mask is None or callable(mask):
-        return mask
-    array = None if isinstance(mask, SymbolicOperators) else np.asarray(mask)
-    if array is None or array.dtype.kind not in "bi":
-        raise InvalidArgumentError(
-            f"{owner}: mask must be None, an array of booleans, or a function of the input and its mask; received "
-            f"mask={mask!r}"
-        )
-    return array.astype(np.bool_)
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(
-        size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool)) for size in value
-    )
 
 
 def _may_be_equal(declared: Any, traced: tuple[int | None, ...]) -> bool:

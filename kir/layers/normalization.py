@@ -6,74 +6,64 @@ Source: https://keras.io/api/layers/normalization_layers/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kir import backend as K
-from kir import constraints, initializers, regularizers
+from kir import initializers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Sym, product
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, format_shape, normalize_axes, normalize_axis
-from kir.layers.wrappers import Wrapper
+from kir.layers.wrappers import Wrapper, require_layer
+from kir.modeling.declared import Axes, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer
 from kir.modeling.weight import Weight
 from kir.ops import normalization
 from kir.ops.elementwise import Cast
 from kir.ops.reduce import ReduceSumSquare
 from kir.ops.shape import Reshape, Transpose
-from kir.support.arguments import boolean, integer, integers, number, ordered
+from kir.support.arguments import integer, number, ordered
+from kir.support.declarations import Argument, Boolean, Integer, Number, Unchecked
 
 
-class ScaledNormalization(Layer):
+class ScaledNormalization(DeclaredLayer):
     """What the normalizations share that end with a trained scale, `gamma`, and a trained shift, `beta`."""
 
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(
-        self,
-        epsilon: float,
-        center: bool,
-        scale: bool,
-        beta_initializer: Any,
-        gamma_initializer: Any,
-        beta_regularizer: Any,
-        gamma_regularizer: Any,
-        beta_constraint: Any,
-        gamma_constraint: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.epsilon = number(owner, "epsilon", epsilon)
-        self.center = boolean(owner, "center", center)
-        self.scale = boolean(owner, "scale", scale)
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+    epsilon = Number(doc="added to the variance")
+    center = Boolean(doc="whether there is a `beta`")
+    scale = Boolean(doc="whether there is a `gamma`")
+    beta_initializer = Initializer()
+    gamma_initializer = Initializer()
+    beta_regularizer = Regularizer()
+    gamma_regularizer = Regularizer()
+    beta_constraint = Constraint()
+    gamma_constraint = Constraint()
+
+    def finish_init(self) -> None:
         self.gamma: Weight | None = None
         self.beta: Weight | None = None
 
     def add_scale_and_shift(self, shape: Any, *, scale: bool, center: bool) -> None:
         """Creates `gamma` and `beta`, as far as they are asked for."""
         if scale:
-            self.gamma = self.new_weight(
-                "gamma", shape, self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint
-            )
+            self.gamma = self.make_weight("gamma", shape)
         if center:
-            self.beta = self.new_weight(
-                "beta", shape, self.beta_initializer, self.beta_regularizer, self.beta_constraint
-            )
+            self.beta = self.make_weight("beta", shape)
 
     def narrow(self, y: Tensor, x: Tensor) -> Tensor:
         """y in the dtype of x, as Keras rounds it, and then in the one that the layer computes in."""
         return self.promote(y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y))
+
+
+def _single_axis(owner: str, name: str, given: object) -> int:
+    """Return an axis; Keras 2 wrote a list of one."""
+    return integer(owner, name, given[0] if isinstance(given, list | tuple) and len(given) == 1 else given)
 
 
 class BatchNormalization(ScaledNormalization):
@@ -81,17 +71,6 @@ class BatchNormalization(ScaledNormalization):
 
     The moving statistics are those that training left behind. In a training export they are used as well: the
     statistics of a batch change weights, and a file changes none.
-
-    Args:
-        axis: of the channels. A list of one is taken for the number in it.
-        momentum: of the moving statistics; training alone uses it.
-        epsilon: added to the variance.
-        center: whether there is a `beta`.
-        scale: whether there is a `gamma`.
-        moving_mean_initializer: of the mean; likewise `moving_variance_initializer`.
-        renorm: batch renormalization in training, with `renorm_clipping` and `renorm_momentum`. It has three more
-            weights, and inference does not use them.
-        synchronized: across devices, in training.
 
     Raises:
         InvalidArgumentError: an argument is out of range or of the wrong kind.
@@ -102,49 +81,35 @@ class BatchNormalization(ScaledNormalization):
 
     limits = "a training export uses the stored statistics"
 
-    def __init__(
-        self,
-        axis: Any = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        renorm: bool = False,
-        renorm_clipping: Mapping[str, float] | None = None,
-        renorm_momentum: float = 0.99,
-        synchronized: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            **kwargs,
-        )
-        owner = f"BatchNormalization {self.name!r}"
-        # Keras 2 wrote lists.
-        self.axis = integer(owner, "axis", axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis)
-        self.momentum = number(owner, "momentum", momentum)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.renorm = boolean(owner, "renorm", renorm)
-        self.renorm_clipping = _checked_clipping(owner, renorm_clipping, self.renorm)
-        self.renorm_momentum = number(owner, "renorm_momentum", renorm_momentum)
-        self.synchronized = boolean(owner, "synchronized", synchronized)
+    axis: Argument[int | Sequence[int], int] = Argument(
+        _single_axis, default=-1, doc="of the channels. A list of one is taken for the number in it"
+    )
+    momentum: Number = Number(default=0.99, doc="of the moving statistics; training alone uses it")
+    epsilon: Number = Number(default=1e-3)
+    center: Boolean = Boolean(default=True)
+    scale: Boolean = Boolean(default=True)
+    beta_initializer: Initializer = Initializer(default="zeros")
+    gamma_initializer: Initializer = Initializer(default="ones")
+    moving_mean_initializer: Initializer = Initializer(
+        default="zeros", doc="of the mean; likewise `moving_variance_initializer`"
+    )
+    moving_variance_initializer: Initializer = Initializer(default="ones")
+    beta_regularizer: Regularizer = Regularizer(default=None)
+    gamma_regularizer: Regularizer = Regularizer(default=None)
+    beta_constraint: Constraint = Constraint(default=None)
+    gamma_constraint: Constraint = Constraint(default=None)
+    renorm: Boolean = Boolean(
+        default=False,
+        doc="batch renormalization in training, with `renorm_clipping` and `renorm_momentum`. It has three more "
+        "weights, and inference does not use them",
+    )
+    renorm_clipping: Unchecked = Unchecked(default=None)
+    renorm_momentum: Number = Number(default=0.99)
+    synchronized: Boolean = Boolean(default=False, doc="across devices, in training")
+
+    def finish_init(self) -> None:
+        super().finish_init()
+        self.renorm_clipping = _checked_clipping(self.name_in_messages, self.renorm_clipping, self.renorm)
 
     def build(self, input_shape: Any) -> None:
         """`gamma`, `beta`, the moving statistics, and those of renorm, each of one number for each channel."""
@@ -178,14 +143,6 @@ class BatchNormalization(ScaledNormalization):
 class LayerNormalization(ScaledNormalization):
     """Mean 0 and variance 1 along axes, for each sample by itself, then `· gamma + beta`.
 
-    Args:
-        axis: one or several; their sizes are those of `gamma` and `beta`.
-        epsilon: added to the variance.
-        center: whether there is a `beta`.
-        scale: whether there is a `gamma`.
-        rms_scaling: of Keras before 3.10: the input is divided by its deviation without being centered, and there is
-            no `beta`.
-
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
         ShapeError: at a call, the input has no such axis, or the size of one with weights is not known.
@@ -193,45 +150,33 @@ class LayerNormalization(ScaledNormalization):
     Source: https://keras.io/api/layers/normalization_layers/layer_normalization/
     """
 
-    def __init__(
-        self,
-        axis: Any = -1,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        rms_scaling: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            autocast=False,
-            **kwargs,
-        )
-        owner = f"LayerNormalization {self.name!r}"
-        self.axis = _checked_axes(owner, axis)
-        self.rms_scaling = boolean(owner, "rms_scaling", rms_scaling)
+    axis: Axes = Axes(default=-1, doc="one or several; their sizes are those of `gamma` and `beta`")
+    epsilon: Number = Number(default=1e-3)
+    center: Boolean = Boolean(default=True)
+    scale: Boolean = Boolean(default=True)
+    beta_initializer: Initializer = Initializer(default="zeros")
+    gamma_initializer: Initializer = Initializer(default="ones")
+    beta_regularizer: Regularizer = Regularizer(default=None)
+    gamma_regularizer: Regularizer = Regularizer(default=None)
+    beta_constraint: Constraint = Constraint(default=None)
+    gamma_constraint: Constraint = Constraint(default=None)
+    rms_scaling: Boolean = Boolean(
+        default=False,
+        doc="of Keras before 3.10: the input is divided by its deviation without being centered, and there is no "
+        "`beta`",
+    )
+
+    def finish_init(self) -> None:
+        super().finish_init()
+        self.autocast = False
 
     def build(self, input_shape: Any) -> None:
         """`gamma` and `beta`, of the sizes of the axes."""
-        self.axis = _listed(self.axis)
-        self._axes = normalize_axes(self.axis, len(input_shape))
+        axes = self.axis = _listed(self.axis)
+        self._axes = normalize_axes(axes, len(input_shape))
         if self.scale or self.center or self.rms_scaling:
             # As in Keras, of the axes as they were given: -1 comes before 1.
-            shape = tuple(input_shape[axis] for axis in self.axis)
+            shape = tuple(input_shape[axis] for axis in axes)
             self.add_scale_and_shift(
                 shape, scale=self.scale or self.rms_scaling, center=self.center and not self.rms_scaling
             )
@@ -274,13 +219,6 @@ class LayerNormalization(ScaledNormalization):
 class GroupNormalization(ScaledNormalization):
     """Mean 0 and variance 1 for each group of channels of each sample, then `· gamma + beta` for each channel.
 
-    Args:
-        groups: how many, a divisor of the number of channels; -1 makes every channel a group.
-        axis: of the channels.
-        epsilon: added to the variance.
-        center: whether there is a `beta`.
-        scale: whether there is a `gamma`.
-
     Raises:
         InvalidArgumentError: an argument is out of range or of the wrong kind.
         ShapeError: at a call, the input has no such axis, or the groups do not divide it.
@@ -288,41 +226,27 @@ class GroupNormalization(ScaledNormalization):
     Source: https://keras.io/api/layers/normalization_layers/group_normalization/
     """
 
-    def __init__(
-        self,
-        groups: int = 32,
-        axis: int = -1,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            autocast=False,
-            **kwargs,
-        )
-        owner = f"GroupNormalization {self.name!r}"
-        self.groups = integer(owner, "groups", groups, -1)
+    groups: Integer = Integer(
+        -1, default=32, doc="how many, a divisor of the number of channels; -1 makes every channel a group"
+    )
+    axis: Integer = Integer(default=-1, doc="of the channels")
+    epsilon: Number = Number(default=1e-3)
+    center: Boolean = Boolean(default=True)
+    scale: Boolean = Boolean(default=True)
+    beta_initializer: Initializer = Initializer(default="zeros")
+    gamma_initializer: Initializer = Initializer(default="ones")
+    beta_regularizer: Regularizer = Regularizer(default=None)
+    gamma_regularizer: Regularizer = Regularizer(default=None)
+    beta_constraint: Constraint = Constraint(default=None)
+    gamma_constraint: Constraint = Constraint(default=None)
+
+    def finish_init(self) -> None:
+        super().finish_init()
+        self.autocast = False
         if self.groups == 0:
             raise InvalidArgumentError(
-                f"{owner}: groups must be at least 1, or -1 for one per channel; received groups=0"
+                f"{self.name_in_messages}: groups must be at least 1, or -1 for one per channel; received groups=0"
             )
-        self.axis = integer(owner, "axis", axis)
 
     def build(self, input_shape: Any) -> None:
         """`gamma` and `beta`, of one number for each channel."""
@@ -363,12 +287,8 @@ class GroupNormalization(ScaledNormalization):
         return y if beta is None else y + emit(Reshape(column), beta)
 
 
-class RMSNormalization(Layer):
+class RMSNormalization(DeclaredLayer):
     """`x / sqrt(mean(x²) + epsilon) * scale`, with the mean along axes.
-
-    Args:
-        axis: one or several.
-        epsilon: added to the mean.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -379,17 +299,14 @@ class RMSNormalization(Layer):
 
     takes_one_tensor = True
 
-    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        owner = f"RMSNormalization {self.name!r}"
-        self.axis = _checked_axes(owner, axis)
-        self.epsilon = number(owner, "epsilon", epsilon)
+    axis: Axes = Axes(default=-1, doc="one or several")
+    epsilon: Number = Number(default=1e-6, doc="added to the mean")
 
     def build(self, input_shape: Any) -> None:
         """The scale, of the sizes of the axes."""
-        self.axis = _listed(self.axis)
-        self._axes = normalize_axes(self.axis, len(input_shape))
-        self.scale = self.new_weight("scale", tuple(input_shape[axis] for axis in self.axis), "ones")
+        axes = self.axis = _listed(self.axis)
+        self._axes = normalize_axes(axes, len(input_shape))
+        self.scale = self.new_weight("scale", tuple(input_shape[axis] for axis in axes), "ones")
 
     def call(self, x: Tensor) -> Any:
         """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
@@ -403,11 +320,8 @@ class RMSNormalization(Layer):
         return K.cast(wide / K.sqrt(total + self.epsilon * count) * scale, given)
 
 
-class UnitNormalization(Layer):
+class UnitNormalization(DeclaredLayer):
     """The input divided by its Euclidean norm along axes.
-
-    Args:
-        axis: one or several.
 
     Raises:
         InvalidArgumentError: axis is no integer, nor a list of such.
@@ -419,9 +333,7 @@ class UnitNormalization(Layer):
     supports_masking = True
     takes_one_tensor = True
 
-    def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.axis = _checked_axes(f"UnitNormalization {self.name!r}", axis)
+    axis: Axes = Axes(default=-1, doc="one or several")
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
@@ -434,10 +346,6 @@ class SpectralNormalization(Wrapper):
     Training divides the kernel itself, so that at inference the layer is the one inside. A training export has it as
     it is, too: the division changes weights, and a file changes none.
 
-    Args:
-        layer: a layer with a kernel, or with embeddings.
-        power_iterations: how often training refines its estimate of the norm.
-
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
 
@@ -446,10 +354,8 @@ class SpectralNormalization(Wrapper):
 
     limits = "a training export leaves the kernel as it is"
 
-    def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
-        super().__init__(layer, **kwargs)
-        owner = f"SpectralNormalization {self.name!r}"
-        self.power_iterations = integer(owner, "power_iterations", power_iterations, 1)
+    layer: Argument[Layer, Layer] = Argument(require_layer, doc="a layer with a kernel, or with embeddings")
+    power_iterations: Integer = Integer(1, default=1, doc="how often training refines its estimate of the norm")
 
     def build(self, input_shape: Any = None) -> None:
         """The vector that training multiplies the kernel with, once the layer inside is built."""
@@ -494,11 +400,6 @@ def _transposed(x: Tensor, permutation: tuple[int, ...], function: Callable[[Ten
     result = function(emit(Transpose(permutation), x))
     back = tuple(permutation.index(axis) for axis in range(len(permutation)))
     return emit(Transpose(back), result)
-
-
-def _checked_axes(owner: str, axis: Any) -> int | list[int]:
-    """One axis, or a list of them."""
-    return list(integers(owner, "axis", axis)) if isinstance(axis, list | tuple) else integer(owner, "axis", axis)
 
 
 def _listed(axis: int | list[int]) -> list[int]:

@@ -34,27 +34,48 @@ from kir.layers.rnn_cells import (
     require_known_length,
     why_not_operator,
 )
+from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer, call_parameters, layer_from_config, to_config
 from kir.modeling.weight_owner import walk_layers
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose
-from kir.support.arguments import choice
+from kir.support.declarations import Argument, OptionalChoice
 from kir.support.trees import flatten, map_structure
 
-MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Op]] = {"sum": ReduceSum, "mul": ReduceProd, "ave": ReduceMean}
 
 
-class Bidirectional(Layer):
+def require_layer(owner: str, name: str, given: object) -> Layer:
+    """Return the layer that a wrapper is given.
+
+    Raises:
+        InvalidArgumentError: it is no layer.
+    """
+    if not isinstance(given, Layer):
+        raise InvalidArgumentError(f"{owner}: {name} must be a layer; received {name}={given!r}")
+    return given
+
+
+def _require_recurrent(owner: str, name: str, given: object) -> Recurrence:
+    if not isinstance(given, Recurrence):
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a recurrent layer, such as SimpleRNN, LSTM, GRU or RNN; received {name}={given!r}"
+        )
+    return given
+
+
+def _optional_recurrent(owner: str, name: str, given: object) -> Recurrence | None:
+    return None if given is None else _require_recurrent(owner, name, given)
+
+
+def _listed(owner: str, name: str, given: Sequence[Any] | None) -> list[Any]:
+    return [] if given is None else list(given)
+
+
+class Bidirectional(DeclaredLayer):
     """A recurrent layer run in both directions over (batch, time, features), and the two results merged.
 
     Both directions are one operator where they can be: layers of one class and size, the first reading forwards.
-
-    Args:
-        layer: a recurrent layer; what is used is a copy of it, without its weights.
-        merge_mode: "concat" over the last axis, "sum", "mul", "ave"; None gives both results.
-        weights: arrays to begin with, the forward layer's and then the backward layer's.
-        backward_layer: the layer for the other direction; by default a copy of `layer` that reads backwards.
 
     Raises:
         InvalidArgumentError: a layer is not recurrent, or the two do not go together.
@@ -64,29 +85,40 @@ class Bidirectional(Layer):
 
     supports_masking = True
 
-    def __init__(
-        self,
-        layer: Layer,
-        merge_mode: str | None = "concat",
-        weights: Sequence[Any] | None = None,
-        backward_layer: Layer | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"Bidirectional {self.name!r}"
-        first = _require_recurrent(owner, "layer", layer)
-        self.merge_mode = choice(owner, "merge_mode", merge_mode, MERGE_MODES)
-        self.forward_layer = _copy(first, "forward_", first.go_backwards)
-        self.backward_layer = (
-            _copy(first, "backward_", True)
-            if backward_layer is None
-            else _require_recurrent(owner, "backward_layer", backward_layer)
-        )
-        self._check_layers(owner)
+    forward_layer: Argument[Layer, Recurrence] = Argument(
+        _require_recurrent,
+        alias="layer",
+        doc="a recurrent layer; what is used is a copy of it, without its weights",
+    )
+    merge_mode: OptionalChoice = OptionalChoice(
+        "concat",
+        "sum",
+        "mul",
+        "ave",
+        default="concat",
+        doc='"concat" over the last axis, "sum", "mul", "ave"; None gives both results',
+    )
+    initial_weights: Argument[Sequence[Any] | None, list[Any]] = Argument(
+        _listed,
+        alias="weights",
+        default=None,
+        doc="arrays to begin with, the forward layer's and then the backward layer's",
+    )
+    backward_layer: Argument[Layer | None, Any] = Argument(
+        _optional_recurrent,
+        default=None,
+        doc="the layer for the other direction; by default a copy of `layer` that reads backwards",
+    )
+
+    def finish_init(self) -> None:
+        given = self.forward_layer
+        self.forward_layer = _copy(given, "forward_", given.go_backwards)
+        if self.backward_layer is None:
+            self.backward_layer = _copy(given, "backward_", True)
+        self._check_layers(self.name_in_messages)
         for inner in self.directions:
             # As in Keras: repeating outputs at masked steps would repeat different steps in the two directions.
             inner.zero_output_for_mask = inner.return_sequences
-        self.initial_weights = list(weights) if weights is not None else []
         self.packed = PackedWeights()
 
     @property
@@ -243,11 +275,8 @@ class Bidirectional(Layer):
         return cls(**{**config, **{name: layer_from_config(config.get(name)) for name in ("layer", "backward_layer")}})
 
 
-class Wrapper(Layer):
+class Wrapper(DeclaredLayer):
     """A layer around a layer: the base of those that are here, and of a user's own, which define `call`.
-
-    Args:
-        layer: any layer or model.
 
     Raises:
         InvalidArgumentError: it is no layer.
@@ -255,13 +284,7 @@ class Wrapper(Layer):
     Source: https://github.com/keras-team/keras/blob/master/keras/src/layers/core/wrapper.py
     """
 
-    def __init__(self, layer: Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(layer, Layer):
-            raise InvalidArgumentError(
-                f"{type(self).__name__} {self.name!r}: layer must be a layer; received layer={layer!r}"
-            )
-        self.layer = layer
+    layer: Argument[Layer, Layer] = Argument(require_layer, doc="any layer or model")
 
     def owned_layers(self) -> dict[str, Layer]:
         """The layer inside."""
@@ -283,9 +306,6 @@ class TimeDistributed(Wrapper):
     The steps are folded into the batch: the layer runs once, on (batch·time, …). A Dense needs no folding. With a
     stateful layer inside the steps run one after the other, since each goes on with the states of the one before.
 
-    Args:
-        layer: any layer or model of one input.
-
     Raises:
         InvalidArgumentError: it is no layer.
         ShapeError: at a call, the input has fewer than three axes, or the mask does not fit.
@@ -296,8 +316,10 @@ class TimeDistributed(Wrapper):
 
     supports_masking = True
 
-    def __init__(self, layer: Layer, **kwargs: Any) -> None:
-        super().__init__(layer, autocast=False, **kwargs)
+    layer: Argument[Layer, Layer] = Argument(require_layer, doc="any layer or model of one input")
+
+    def finish_init(self) -> None:
+        self.autocast = False
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing: the layer inside is built when it is called with the steps."""
@@ -350,14 +372,6 @@ class TimeDistributed(Wrapper):
 
     def _takes_mask(self) -> bool:
         return "mask" in call_parameters(type(self.layer)) or self.layer.supports_masking
-
-
-def _require_recurrent(owner: str, name: str, layer: Any) -> Recurrence:
-    if not isinstance(layer, Recurrence):
-        raise InvalidArgumentError(
-            f"{owner}: {name} must be a recurrent layer, such as SimpleRNN, LSTM, GRU or RNN; received {name}={layer!r}"
-        )
-    return layer
 
 
 def _copy(layer: Recurrence, prefix: str, go_backwards: bool) -> Recurrence:
