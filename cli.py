@@ -445,13 +445,13 @@ def ops(as_json: bool) -> None:
     """List the operators of the graph, and whether they export."""
     from kir.exporters.onnx_file.ops import supported_ops
     from kir.ir.op import field_names, input_names
-    from kir.ops import all_ops
+    from kir.ops import all_ops, group_by_op
 
-    exported = supported_ops()
+    exported, groups = supported_ops(), group_by_op()
     rows: list[dict[str, Any]] = [
         {
             "name": name,
-            "group": cls.__module__.rpartition(".")[2],
+            "group": groups[cls],
             "inputs": list(input_names(cls)),
             "attributes": list(field_names(cls)),
             "exports": cls in exported,

@@ -28,4 +28,4 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
             # NumPy writes past Python to what it knows as a file, and does not say then that the disk is full.
             np.save(SimpleNamespace(write=file.write), next(iter(arrays.values())), allow_pickle=False)
         else:
-            np.savez(file, **dict(arrays))
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]

@@ -95,7 +95,8 @@ class _HDF5Target:
 
 def _write_npz(model: Model, path: Path) -> None:
     with open(path, "wb") as file:
-        np.savez(file, **{name: weight.array for name, weight in named_weights(model).items()})
+        arrays = {name: weight.array for name, weight in named_weights(model).items()}
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _write_safetensors(model: Model, path: Path) -> None:

@@ -88,7 +88,8 @@ def parse_shapes(input_shapes: InputShapes | None) -> dict[str, list[Dim]]:
     Raises:
         InvalidArgumentError: a size is negative, beyond 64 bits, or computed: no input has such a one.
     """
-    from kir.ir.dims import Sym, parse_dim
+    from kir.ir.dim_parser import parse_dim
+    from kir.ir.dims import Sym
 
     shapes: dict[str, list[Dim]] = {}
     for name, sizes in (input_shapes or {}).items():

@@ -13,7 +13,8 @@ move:
 """
 
 from kir.backend.dispatch import emit_source
-from kir.ir.dims import minimum, parse_dim
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import minimum
 from kir.ir.graph import Origin
 from kir.ir.trace import constant, emit
 from kir.ir.types import DType, parse_type

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kir.errors import ShapeError
+from kir.ir.dim_parser import parse_dim
 from kir.ir.dims import (
     MAX_NESTING,
     Dim,
@@ -23,7 +24,6 @@ from kir.ir.dims import (
     is_known,
     maximum,
     minimum,
-    parse_dim,
     product,
     substitute,
     symbol,

@@ -10,7 +10,8 @@ import pytest
 
 from kir import passes
 from kir.errors import GraphError, KirError, ShapeError
-from kir.ir.dims import parse_dim, symbol
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Node, Origin, Provenance, Use, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output, constant

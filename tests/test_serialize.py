@@ -253,7 +253,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "not text": (b"\xff", "graph.json is not JSON"),
     "not an object": ([], r"expected an object in graph.json, received \[\]"),
     "deep JSON": (b"[" * 100_000, "graph"),
-    "NaN": (b'{"format": NaN}', "has the number NaN, which JSON has not"),
+    "NaN": (b'{"format": NaN}', "has the number NaN, which JSON does not have"),
     "another format": ({"format": "other"}, "it says format 'other', version None; expected 'kir graph', version 1"),
     "another version": (structure_of() | {"version": 2}, "version 2; expected 'kir graph', version 1"),
     "further key": (structure_of() | {"code": "x"}, "expected the keys .*'code'"),

@@ -110,7 +110,8 @@ class Hdf5File:
             return np.asarray(dataset[()])
         if offset + size > self.section.size:
             raise FormatError(f"{self.section.label}: {dataset.name} reaches behind the end of the file")
-        return self._map()[offset : offset + size].view(dataset.dtype).reshape(dataset.shape)
+        array: Array = self._map()[offset : offset + size].view(dataset.dtype).reshape(dataset.shape)
+        return array
 
     def _read_chunks(self, dataset: h5py.Dataset, size: int, stored: int) -> Array:
         """Chunks are unpacked into memory; how much of it all of them together take is limited."""

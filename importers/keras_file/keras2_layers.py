@@ -80,7 +80,7 @@ class Discretization(OfKeras2, layers.Discretization):
             )
         counts = summary[1].cumsum()
         found = np.interp(share + np.arange(0.0, 1.0, share), counts / counts[-1], summary[0])
-        return found[:-1].astype(np.float32)
+        return np.asarray(found[:-1].astype(np.float32))
 
     def call(self, inputs: Tensor) -> Any:
         indices = self.find_bins(inputs if inputs.type.dtype.is_float else K.cast(inputs, "float32"))
@@ -199,7 +199,7 @@ def _area_weights(given: int, wanted: int) -> Array:
     ratio = given / wanted
     starts = np.arange(wanted)[:, None] * ratio
     overlaps = np.minimum(starts + ratio, np.arange(given) + 1) - np.maximum(starts, np.arange(given))
-    return np.maximum(overlaps, 0) / ratio
+    return np.asarray(np.maximum(overlaps, 0) / ratio)
 
 
 def _gaussian(x: Array) -> Array:
@@ -219,7 +219,7 @@ def _places(given: int, wanted: int) -> Array:
 
 def _normalized(kernel: Callable[[Array], Array], places: Array, given: int) -> Array:
     weights = kernel(np.abs(places[:, None] - np.arange(given)))
-    return weights / weights.sum(1, keepdims=True)
+    return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
 # From the numbers of old and new elements, how much of each old one goes into each new one: [new, old].

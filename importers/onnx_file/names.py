@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from onnx import NodeProto
 
 from kir.errors import ShapeError
-from kir.ir.dims import Dim, Sym, parse_dim, symbol
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import Dim, Sym, symbol
 from kir.ir.graph import Origin
 from kir.support.naming import Names, symbol_name
 

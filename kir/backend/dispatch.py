@@ -167,14 +167,14 @@ def convert(x: Operand, dtype: DType, near: object = None) -> Tensor:
     return cast(Tensor, array if array.dtype == dtype.numpy else array.astype(dtype.numpy))
 
 
-def dtype_of(x: Tensor) -> DType:
+def dtype_of(x: Tensor | Array) -> DType:
     """Return the dtype of a Tensor or an array."""
     return x.type.dtype if isinstance(x, Tensor) else as_dtype(x.dtype)
 
 
-def scalar(value: float | Array, like: Tensor) -> Array:
+def scalar(value: float | Array, like: Tensor) -> Tensor:
     """Return a constant in the dtype of a Tensor or an array, as an operand beside it."""
-    return np.asarray(value, dtype_of(like).numpy)
+    return cast(Tensor, np.asarray(value, dtype_of(like).numpy))
 
 
 # Axes and sizes

@@ -2,7 +2,8 @@
 
 A `Sym` is a sum of integer multiples of products of atoms; an atom is a name, a floor division that no rule
 simplifies (`FloorDiv`) or the smaller of two sizes (`Min`). Arithmetic keeps the sum canonical, so that equal sizes are
-equal objects (``8 * 12 * batch // 96 == batch``) and a size that turns out constant is a plain ``int``.
+equal objects (``8 * 12 * batch // 96 == batch``) and a constant result is a plain ``int``. `kir.ir.dim_parser` reads
+what ``str`` prints.
 
 Two things to know:
 
@@ -10,19 +11,20 @@ Two things to know:
    sizes written with floor divisions of differences stay different (``(a + 1) // 2`` and ``a - a // 2``).
 2. A name is taken to be positive where it divides: ``batch * n // batch`` is ``n``, whatever ``batch`` is.
 
-Nothing here may import another module of kir than `kir.errors`: types, layers and passes all stand on this one.
+Nothing here may import another module of kir than `kir.errors` and `kir.ir.polynomials`: types, layers and passes all
+stand on this one.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from math import gcd
-from typing import ClassVar, Final, NoReturn, SupportsIndex, TypeAlias, TypeGuard
+from typing import Any, ClassVar, Final, NoReturn, SupportsIndex, TypeAlias, TypeGuard
 
 from kir.errors import ShapeError, TraceError
+from kir.ir import polynomials
+from kir.ir.polynomials import Monomial, Terms
 
 __all__ = [
     "Atom",
@@ -36,7 +38,6 @@ __all__ = [
     "is_known",
     "maximum",
     "minimum",
-    "parse_dim",
     "product",
     "substitute",
     "symbol",
@@ -48,15 +49,12 @@ ADVICE: Final = "give a concrete size (--input-shapes, --batch or Input(shape=..
 # recursion over nested divisions cheap when a model multiplies unknown sizes without end.
 MAX_ATOMS: Final = 2_000
 MAX_NESTING: Final = 20
-MAX_TEXT: Final = 1_000_000
-MAX_PARENTHESES: Final = 50  # each nested division prints at most two, each minimum one
 
-_NAME: Final = r"[^\W\d][\w.:]*(?:/[^\W\d][\w.:]*)*"
-_TOKEN: Final = re.compile(rf"\s*(?:(?P<number>[0-9]+)|(?P<name>{_NAME})|(?P<operator>//|[-+*%(),]))")
+NAME_PATTERN: Final = r"[^\W\d][\w.:]*(?:/[^\W\d][\w.:]*)*"
 
 
 class Operation:
-    """An atom that is computed from two sizes. Names sort before operations, and these by kind and text."""
+    """An atom that is computed from two sizes. Names sort before operations, and operations by kind and text."""
 
     __slots__ = ("atoms", "nesting", "operands", "text")
 
@@ -78,8 +76,8 @@ class Operation:
         _freeze(self, "text", self._print())
 
     def _print(self) -> str:
-        """The text that `parse_dim` reads; each operation has its own. No abstract class: their isinstance is slow."""
-        raise NotImplementedError
+        """Return the text that `parse_dim` reads; no other operation has it."""
+        raise NotImplementedError  # and no abstract class, whose isinstance is slow
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name!r}")
@@ -131,7 +129,7 @@ class FloorDiv(Operation):
 class Min(Operation):
     """The atom ``min(a, b)`` of two sizes of which neither is always the smaller one; made by `minimum` only.
 
-    Sorts behind divisions: what a size is cut to is subtracted from it, and a sum starts with a positive term.
+    It sorts after divisions: a size is cut by subtracting a minimum, and a sum starts with a positive term.
     """
 
     __slots__ = ()
@@ -142,8 +140,33 @@ class Min(Operation):
 
 
 Atom: TypeAlias = str | Operation
-Monomial: TypeAlias = tuple[Atom, ...]
-Terms: TypeAlias = tuple[tuple[Monomial, int], ...]
+Operator: TypeAlias = "Callable[[Sym, Sym | SupportsIndex], Dim]"
+
+
+def _operators(function: Callable[[Dim, Dim], Dim]) -> tuple[Operator, Operator]:
+    """Return the methods for an operator of Python and for its reflection."""
+
+    def apply(self: Sym, other: Sym | SupportsIndex) -> Dim:
+        dim = _as_dim(other)
+        return NotImplemented if dim is None else function(self, dim)
+
+    def apply_reflected(self: Sym, other: Sym | SupportsIndex) -> Dim:
+        dim = _as_dim(other)
+        return NotImplemented if dim is None else function(dim, self)
+
+    return apply, apply_reflected
+
+
+def _comparison(sign: str) -> Callable[[Sym, Sym | SupportsIndex], bool]:
+    """Return the method for a comparison; it raises, since the answer depends on the value."""
+
+    def refuse(self: Sym, other: Sym | SupportsIndex) -> Any:
+        dim = _as_dim(other)
+        if dim is None:
+            return NotImplemented
+        raise self._undecided(f"{self} {sign} {dim}", dim)
+
+    return refuse
 
 
 class Sym:
@@ -177,14 +200,14 @@ class Sym:
 
     @property
     def name(self) -> str | None:
-        """The name of a bare symbol; None for any other size."""
+        """The name, if this is a bare symbol."""
         (monomial, coefficient), *others = self.terms
         if others or coefficient != 1 or len(monomial) != 1 or isinstance(monomial[0], Operation):
             return None
         return monomial[0]
 
     def names(self) -> frozenset[str]:
-        """The names this size depends on, those inside divisions and minima included."""
+        """Return the names that this size depends on, those inside divisions and minima included."""
         found: set[str] = set()
         pending: list[Dim] = [self]
         while pending:
@@ -212,67 +235,18 @@ class Sym:
         raise self._undecided(f"whether {self} is true")
 
     def __neg__(self) -> Dim:
-        return _scale(self, -1)
+        return _multiply(self, -1)
 
-    def __add__(self, other: Sym | SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else _add(self, dim)
+    __add__, __radd__ = _operators(lambda a, b: _add(a, b))
+    __sub__, __rsub__ = _operators(lambda a, b: _add(a, -b))
+    __mul__, __rmul__ = _operators(lambda a, b: _multiply(a, b))
+    __floordiv__, __rfloordiv__ = _operators(lambda a, b: floor_divide(a, b))
+    __mod__, __rmod__ = _operators(lambda a, b: _modulo(a, b))
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Sym | SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else _add(self, -dim)
-
-    def __rsub__(self, other: SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else -self + dim
-
-    def __mul__(self, other: Sym | SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else _multiply(self, dim)
-
-    __rmul__ = __mul__
-
-    def __floordiv__(self, other: Sym | SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else _floor_divide(self, dim)
-
-    def __rfloordiv__(self, other: SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else _floor_divide(dim, self)
-
-    def __mod__(self, other: Sym | SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else self - self // dim * dim
-
-    def __rmod__(self, other: SupportsIndex) -> Dim:
-        dim = _as_dim(other)
-        return NotImplemented if dim is None else dim - dim // self * self
-
-    def __lt__(self, other: Sym | SupportsIndex) -> bool:
-        dim = _as_dim(other)
-        if dim is None:
-            return NotImplemented
-        raise self._undecided(f"{self} < {dim}", dim)
-
-    def __le__(self, other: Sym | SupportsIndex) -> bool:
-        dim = _as_dim(other)
-        if dim is None:
-            return NotImplemented
-        raise self._undecided(f"{self} <= {dim}", dim)
-
-    def __gt__(self, other: Sym | SupportsIndex) -> bool:
-        dim = _as_dim(other)
-        if dim is None:
-            return NotImplemented
-        raise self._undecided(f"{self} > {dim}", dim)
-
-    def __ge__(self, other: Sym | SupportsIndex) -> bool:
-        dim = _as_dim(other)
-        if dim is None:
-            return NotImplemented
-        raise self._undecided(f"{self} >= {dim}", dim)
+    __lt__ = _comparison("<")
+    __le__ = _comparison("<=")
+    __gt__ = _comparison(">")
+    __ge__ = _comparison(">=")
 
     def _undecided(self, question: str, other: Dim = 0) -> ShapeError:
         names = sorted(self.names() | _names(other))
@@ -284,12 +258,14 @@ Dim: TypeAlias = int | Sym
 
 
 def symbol(name: str) -> Sym:
-    """The size called `name`: letters, digits and ``_ . :``, starting with a letter or ``_``, or such words joined by
-    ``/``.
+    """Return the size called `name`: letters, digits and ``_ . :``, starting with a letter or ``_``.
 
-    Raises ShapeError for any other name, since printed sizes must read back.
+    Such words may be joined by ``/``.
+
+    Raises:
+        ShapeError: any other name, which `parse_dim` could not read.
     """
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ShapeError(
             f"received {name!r} as the name of a size; expected letters, digits, '_', '.' and ':', starting with "
             "a letter or '_', such as 'batch' (and such words joined by '/')"
@@ -298,12 +274,12 @@ def symbol(name: str) -> Sym:
 
 
 def is_known(dim: Dim) -> TypeGuard[int]:
-    """Whether `dim` is a plain integer."""
+    """Return whether a size is a plain integer."""
     return isinstance(dim, int)
 
 
 def product(dims: Iterable[Dim]) -> Dim:
-    """The number of elements of a shape; 1 for no dims."""
+    """Return the product of sizes, such as the number of elements of a shape; 1 for no dims."""
     constant, rest = 1, list[Sym]()
     for dim in dims:
         if isinstance(dim, Sym):
@@ -317,7 +293,7 @@ def product(dims: Iterable[Dim]) -> Dim:
 
 
 def minimum(a: Dim, b: Dim) -> Dim:
-    """The smaller of two sizes, whatever the names in them are."""
+    """Return the smaller of two sizes, for all values of their names."""
     difference = a - b
     if isinstance(difference, int):
         return a if difference <= 0 else b
@@ -325,14 +301,20 @@ def minimum(a: Dim, b: Dim) -> Dim:
 
 
 def maximum(a: Dim, b: Dim) -> Dim:
-    """The larger of two sizes, whatever the names in them are."""
+    """Return the larger of two sizes, for all values of their names."""
     return a + b - minimum(a, b)
 
 
-def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
-    """`dim` with the names in `bindings` replaced; an ``int`` when every name it depends on is bound to one.
+def sum_of(dims: Iterable[Dim]) -> Dim:
+    """Return the sum of sizes; 0 for no dims."""
+    return _from_terms(polynomials.add(*map(_terms, dims)))
 
-    Raises ShapeError if a divisor becomes 0.
+
+def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
+    """Return a size with the names in `bindings` replaced; an ``int`` when every name that it has is bound to one.
+
+    Raises:
+        ShapeError: a divisor becomes 0.
     """
     if not isinstance(dim, Sym):
         return dim
@@ -340,45 +322,34 @@ def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
         product((coefficient, *(_substitute_atom(atom, bindings) for atom in monomial)))
         for monomial, coefficient in dim.terms
     )
-    return _sum(terms)
+    return sum_of(terms)
 
 
 def _substitute_atom(atom: Atom, bindings: Mapping[str, Dim]) -> Dim:
     if isinstance(atom, str):
         return bindings[atom] if atom in bindings else Sym((((atom,), 1),))
     if isinstance(atom, FloorDiv):
-        return _floor_divide(substitute(atom.numerator, bindings), substitute(atom.denominator, bindings))
+        return floor_divide(substitute(atom.numerator, bindings), substitute(atom.denominator, bindings))
     assert isinstance(atom, Min), "an operation on sizes must be handled"
     return minimum(*(substitute(operand, bindings) for operand in atom.operands))
 
 
 def divide_exactly(a: Dim, b: Dim) -> Dim | None:
-    """The size `q` with ``q * b == a``, or None when there is none that holds whatever the names are (or `b` is 0).
+    """Return the size `q` with ``q * b == a`` for all values of their names; None if there is none, or `b` is 0.
 
-    Polynomial division with floor divisions as opaque variables: ``(a*b + 2*b) / (a + 2)`` is ``b``.
+    This is polynomial division with floor divisions as opaque variables: ``(a*b + 2*b) / (a + 2)`` is ``b``.
     """
     if isinstance(a, int) and isinstance(b, int):
         return a // b if b and a % b == 0 else None
     divisor = _terms(b)
     if not divisor:
         return None
-    lead_monomial, lead_coefficient = divisor[0]
-    remainder, quotient = dict(_terms(a)), dict[Monomial, int]()
-    while remainder:
-        # Cancel the leading term; products of more atoms come first, so each round leaves only later ones.
-        leading = min(remainder, key=_monomial_order)
-        monomial = _without(leading, lead_monomial)
-        coefficient, left = divmod(remainder[leading], lead_coefficient)
-        if monomial is None or left or len(quotient) > MAX_ATOMS:
-            return None
-        quotient[monomial] = coefficient
-        for divisor_monomial, divisor_coefficient in divisor:
-            _accumulate(remainder, _times(monomial, divisor_monomial), -coefficient * divisor_coefficient)
-    return _from_coefficients(quotient)
+    quotient = polynomials.divide_exactly(_terms(a), divisor, MAX_ATOMS)
+    return None if quotient is None else _from_terms(quotient)
 
 
 def bind_dim(dim: Dim, size: int, bindings: dict[str, int]) -> None:
-    """Matches a declared `dim` with the `size` an array has: records a bare symbol in `bindings`, or checks.
+    """Match a declared `dim` with the `size` that an array has: record a bare symbol in `bindings`, or check.
 
     | declared        | names       | effect                                     |
     | --------------- | ----------- | ------------------------------------------ |
@@ -408,119 +379,6 @@ def _mismatch(dim: Dim, expected: int, size: int, bindings: Mapping[str, int]) -
         f"expected size {expected} for dimension {dim} (with {values} from other axes), received {size}; "
         "one name has one size: pass arrays that agree, or name the dimensions differently"
     )
-
-
-def parse_dim(text: str) -> Dim:
-    """Reads what ``str`` prints: integers, names, ``+ - * // % min`` and parentheses, with Python's precedence.
-
-    Raises ShapeError if `text` is anything else, or too long.
-    """
-    if len(text) > MAX_TEXT:
-        raise ShapeError(f"received a size of {len(text)} characters; expected at most {MAX_TEXT}")
-    return _Parser(text).parse()
-
-
-_FACTOR_OPERATORS: Final[Mapping[str, Callable[[Dim, Dim], Dim]]] = {
-    "*": operator.mul,
-    "//": lambda a, b: _floor_divide(a, b),
-    "%": lambda a, b: a - _floor_divide(a, b) * b,
-}
-
-
-class _Parser:
-    """Recursive descent over the tokens of one size; one level per parenthesis, at most MAX_PARENTHESES."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
-        self.parentheses = 0
-        self.kind, self.token = "", ""
-        self.advance()
-
-    def fail(self) -> ShapeError:
-        shown = self.text if len(self.text) <= 80 else self.text[:77] + "..."
-        found = repr(self.token) if self.token else "the end"
-        return ShapeError(
-            f"cannot read {shown!r} as a size: {found} is not expected before character {self.position}; "
-            "expected integers, names, + - * // % min and parentheses, such as '(batch + 1)//2'"
-        )
-
-    def advance(self) -> None:
-        match = _TOKEN.match(self.text, self.position)
-        if match:
-            self.position = match.end()
-            self.kind, self.token = str(match.lastgroup), match[str(match.lastgroup)]
-        else:
-            self.kind, self.token = "end", self.text[self.position :].strip()[:1]
-            if self.token:
-                raise self.fail()
-
-    def parse(self) -> Dim:
-        dim = self.sum()
-        if self.kind != "end":
-            raise self.fail()
-        return dim
-
-    def sum(self) -> Dim:
-        terms = [self.term()]
-        while self.token in ("+", "-"):
-            negative = self.token == "-"
-            self.advance()
-            terms.append(-self.term() if negative else self.term())
-        return _sum(terms)
-
-    def term(self) -> Dim:
-        dim = self.factor()
-        while self.token in _FACTOR_OPERATORS:
-            operation = _FACTOR_OPERATORS[self.token]
-            self.advance()
-            dim = operation(dim, self.factor())
-        return dim
-
-    def factor(self) -> Dim:
-        negative = False
-        while self.token == "-":
-            negative = not negative
-            self.advance()
-        dim = self.operand()
-        return -dim if negative else dim
-
-    def operand(self) -> Dim:
-        kind, token = self.kind, self.token
-        if kind == "number" and len(token) <= 100:
-            self.advance()
-            return int(token)
-        if kind == "name":
-            self.advance()
-            return self.smaller() if token == "min" and self.token == "(" else symbol(token)
-        if token == "(" and self.parentheses < MAX_PARENTHESES:
-            return self.parenthesis()
-        raise self.fail()
-
-    def parenthesis(self) -> Dim:
-        self.parentheses += 1
-        self.advance()
-        dim = self.sum()
-        self.expect(")")
-        self.parentheses -= 1
-        return dim
-
-    def smaller(self) -> Dim:
-        if self.parentheses >= MAX_PARENTHESES:
-            raise self.fail()
-        self.parentheses += 1
-        self.advance()
-        a = self.sum()
-        self.expect(",")
-        b = self.sum()
-        self.expect(")")
-        self.parentheses -= 1
-        return minimum(a, b)
-
-    def expect(self, token: str) -> None:
-        if self.token != token:
-            raise self.fail()
-        self.advance()
 
 
 # Printing
@@ -590,25 +448,6 @@ def _nesting(*dims: Dim) -> int:
     return max((atom.nesting for atom in _atoms(*dims) if isinstance(atom, Operation)), default=0)
 
 
-def _monomial_order(monomial: Monomial) -> tuple[int, Monomial]:
-    # The graded lexicographic order: products keep it (m < n implies m*k < n*k), which polynomial division needs.
-    return -len(monomial), monomial
-
-
-def _times(a: Monomial, b: Monomial) -> Monomial:
-    return tuple(sorted(a + b))
-
-
-def _without(monomial: Monomial, factors: Monomial) -> Monomial | None:
-    """`monomial` divided by the product of `factors`; None if it is no multiple of it."""
-    rest = list(monomial)
-    for factor in factors:
-        if factor not in rest:
-            return None
-        rest.remove(factor)
-    return tuple(rest)
-
-
 def _from_terms(terms: Terms) -> Dim:
     if not terms:
         return 0
@@ -616,58 +455,37 @@ def _from_terms(terms: Terms) -> Dim:
     return Sym(terms) if monomial else coefficient
 
 
-def _from_coefficients(coefficients: Mapping[Monomial, int]) -> Dim:
-    ordered = sorted(coefficients, key=_monomial_order)
-    return _from_terms(tuple((monomial, coefficients[monomial]) for monomial in ordered))
-
-
-def _accumulate(coefficients: dict[Monomial, int], monomial: Monomial, coefficient: int) -> None:
-    total = coefficients.get(monomial, 0) + coefficient
-    if total:
-        coefficients[monomial] = total
-    else:
-        coefficients.pop(monomial, None)
-
-
-def _sum(dims: Iterable[Dim]) -> Dim:
-    coefficients: dict[Monomial, int] = {}
-    for dim in dims:
-        for monomial, coefficient in _terms(dim):
-            _accumulate(coefficients, monomial, coefficient)
-    return _from_coefficients(coefficients)
-
-
-def _add(dim: Sym, other: Dim) -> Dim:
-    if isinstance(other, Sym):
-        return _sum((dim, other))
-    terms = dim.terms
+def _add(a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int):
+        a, b = b, a
+    if not isinstance(a, Sym) or isinstance(b, Sym):
+        return sum_of((a, b))
+    terms = a.terms
     if not terms[-1][0]:
-        other += terms[-1][1]
+        b += terms[-1][1]
         terms = terms[:-1]
-    return _from_terms((*terms, ((), other)) if other else terms)
+    return _from_terms((*terms, ((), b)) if b else terms)
 
 
-def _scale(dim: Sym, factor: int) -> Dim:
-    if factor == 1:
-        return dim
-    return _from_terms(tuple((monomial, factor * coefficient) for monomial, coefficient in dim.terms) if factor else ())
+def _multiply(a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int):
+        a, b = b, a
+    if isinstance(a, int) or isinstance(b, Sym):
+        return _from_terms(polynomials.multiply(_terms(a), _terms(b)))
+    if b == 1:
+        return a
+    return _from_terms(tuple((monomial, b * coefficient) for monomial, coefficient in a.terms) if b else ())
 
 
-def _multiply(dim: Sym, other: Dim) -> Dim:
-    if isinstance(other, int):
-        return _scale(dim, other)
-    coefficients: dict[Monomial, int] = {}
-    for monomial, coefficient in dim.terms:
-        for other_monomial, other_coefficient in other.terms:
-            _accumulate(coefficients, _times(monomial, other_monomial), coefficient * other_coefficient)
-    return _from_coefficients(coefficients)
+def _modulo(a: Dim, b: Dim) -> Dim:
+    return a - floor_divide(a, b) * b
 
 
 # Floor division
 
 
-def _floor_divide(numerator: Dim, denominator: Dim) -> Dim:
-    """``numerator // denominator`` by the first rule that applies.
+def floor_divide(numerator: Dim, denominator: Dim) -> Dim:
+    """Return ``numerator // denominator``, by the first rule that applies.
 
     With d the denominator, k an integer, and the rules marked + only where d is one product of names, hence positive:
 
@@ -682,24 +500,24 @@ def _floor_divide(numerator: Dim, denominator: Dim) -> Dim:
     if isinstance(denominator, int) and (denominator == 0 or isinstance(numerator, int)):
         return _divide_by_known(numerator, denominator)
     if _terms(denominator)[0][1] < 0:
-        return _floor_divide(-numerator, -denominator)
+        return floor_divide(-numerator, -denominator)
     exact = divide_exactly(numerator, denominator)
     if exact is not None:
         return exact
     if len(_terms(denominator)) > 1:
         return _atom(*_reduced(numerator, denominator, floor_constant=False))
-    quotient, remainder = _split(numerator, denominator)
+    quotient, remainder = map(_from_terms, polynomials.split(_terms(numerator), _terms(denominator)))
     if quotient != 0:
-        return quotient + _floor_divide(remainder, denominator)
+        return quotient + floor_divide(remainder, denominator)
     positive = not any(isinstance(atom, Operation) for atom in _atoms(denominator))
     reduced = _reduced(numerator, denominator, floor_constant=positive)
     if reduced != (numerator, denominator):
-        return _floor_divide(*reduced)
+        return floor_divide(*reduced)
     if positive and _terms(numerator)[0][1] < 0:
-        return -1 - _floor_divide(-1 - numerator, denominator)
+        return -1 - floor_divide(-1 - numerator, denominator)
     if positive and (inner := _floor_division_plus_constant(numerator)):
         division, constant = inner
-        return _floor_divide(division.numerator + constant * division.denominator, division.denominator * denominator)
+        return floor_divide(division.numerator + constant * division.denominator, division.denominator * denominator)
     return _atom(numerator, denominator)
 
 
@@ -709,49 +527,13 @@ def _divide_by_known(numerator: Dim, denominator: int) -> Dim:
     return numerator // denominator
 
 
+def _reduced(numerator: Dim, denominator: Dim, floor_constant: bool) -> tuple[Dim, Dim]:
+    reduced = polynomials.reduce_fraction(_terms(numerator), _terms(denominator), floor_constant)
+    return _from_terms(reduced[0]), _from_terms(reduced[1])
+
+
 def _atom(numerator: Dim, denominator: Dim) -> Sym:
     return Sym((((FloorDiv(numerator, denominator),), 1),))
-
-
-def _split(numerator: Dim, denominator: Dim) -> tuple[Dim, Dim]:
-    """The quotient and the remainder of rule 3, term by term.
-
-    Coefficients keep their sign in the remainder, so that ``(a - b) // 2`` stays as it is; the constant becomes
-    non-negative, so that ``(a - 1) // 2 + 1`` is ``(a + 1) // 2``.
-    """
-    ((factors, divisor),) = _terms(denominator)
-    quotient, remainder = dict[Monomial, int](), dict[Monomial, int]()
-    for monomial, coefficient in _terms(numerator):
-        rest = _without(monomial, factors)
-        toward_zero = -(-coefficient // divisor) if coefficient < 0 and monomial else coefficient // divisor
-        count = 0 if rest is None else toward_zero
-        if rest is not None:
-            _accumulate(quotient, rest, count)
-        _accumulate(remainder, monomial, coefficient - count * divisor)
-    return _from_coefficients(quotient), _from_coefficients(remainder)
-
-
-def _reduced(numerator: Dim, denominator: Dim, floor_constant: bool) -> tuple[Dim, Dim]:
-    """Both divided by their common factor; a constant in the numerator that is no multiple of it is rounded down if
-    `floor_constant` (rule 5), otherwise it limits the factor (rule 4)."""
-    terms = _terms(numerator) + _terms(denominator)
-    symbolic = [coefficient for monomial, coefficient in terms if monomial]
-    counted = [coefficient for _, coefficient in terms]
-    if floor_constant and isinstance(numerator, Sym):
-        counted = symbolic + [coefficient for monomial, coefficient in _terms(denominator) if not monomial]
-    factor = gcd(*counted)
-    shared = Counter(terms[0][0])
-    for monomial, _ in terms:
-        shared &= Counter(monomial)
-    factors = tuple(sorted(shared.elements()))
-    return _shrink(numerator, factor, factors), _shrink(denominator, factor, factors)
-
-
-def _shrink(dim: Dim, factor: int, factors: Monomial) -> Dim:
-    coefficients: dict[Monomial, int] = {}
-    for monomial, coefficient in _terms(dim):
-        _accumulate(coefficients, _without(monomial, factors) or (), coefficient // factor)
-    return _from_coefficients(coefficients)
 
 
 def _floor_division_plus_constant(dim: Dim) -> tuple[FloorDiv, int] | None:

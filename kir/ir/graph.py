@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import networkx as nx
 
@@ -87,7 +87,7 @@ class Node:
     __slots__ = ("_inputs", "op", "origin", "outputs")
 
     def __init__(self, op: Op, inputs: Iterable[Value | None], origin: Origin | None = None) -> None:
-        """Infers the output types.
+        """Infer the output types.
 
         Raises:
             KirError: the operator refuses the input types.
@@ -100,7 +100,7 @@ class Node:
 
     @property
     def inputs(self) -> Sequence[Value | None]:
-        """What the node reads now. A view, not a copy, so that replacing all of n inputs one by one is O(n)."""
+        """The values that the node reads now: a view, so that replacing all of n inputs one by one is O(n)."""
         return self._inputs
 
     @property
@@ -186,23 +186,23 @@ class Graph:
         return node in self._store
 
     def nodes(self) -> list[Node]:
-        """All nodes, dead ones too, in the order in which they were added. A copy: O(nodes)."""
+        """Return all nodes, dead ones too, in the order in which they were added. A copy: O(nodes)."""
         return list(self._store)
 
     def get_node_count(self) -> int:
-        """How many nodes are stored, dead ones too. O(1)."""
+        """Return the number of nodes, dead ones included. O(1)."""
         return len(self._store)
 
     def op_types(self) -> list[type[Op]]:
-        """The classes of the operators that are stored, of dead nodes too. O(classes)."""
+        """Return the classes of all operators in the graph, those of dead nodes included. O(classes)."""
         return [cls for cls, count in self._counts.items() if count]
 
     def has_any(self, *classes: type[Op]) -> bool:
-        """Whether an operator of one of these classes is stored, dead or not. O(classes)."""
+        """Return whether a node, dead or not, has an operator of one of these classes. O(classes)."""
         return any(self._counts[cls] for cls in classes)
 
     def uses(self, value: Value) -> list[Use]:
-        """Where a value is read, in the order in which the reads were added. O(uses of the node)."""
+        """Return the uses of a value, in the order in which they were added. O(uses of the node)."""
         return [
             Use(consumer, slot)
             for consumer, slots in self._readers[value.node].items()
@@ -211,20 +211,20 @@ class Graph:
         ]
 
     def has_uses(self, node: Node) -> bool:
-        """Whether anything reads an output of the node. O(1)."""
+        """Return whether anything reads an output of the node. O(1)."""
         return len(self._readers[node]) > 0
 
     def is_read_once(self, node: Node) -> bool:
-        """Whether exactly one input slot reads the outputs of the node, all counted together. O(1)."""
+        """Return whether the outputs of the node have one use in all. O(1)."""
         readers = self._readers[node]
         return len(readers) == 1 and len(next(iter(readers.values()))) == 1
 
     def consumers(self, node: Node) -> list[Node]:
-        """The distinct nodes that read an output of the node. O(uses of the node)."""
+        """Return the distinct nodes that read an output of the node. O(uses of the node)."""
         return list(self._readers[node])
 
     def order(self) -> list[Node]:
-        """The live nodes, each behind those it reads: a depth-first walk back from the inputs and outputs.
+        """Return the live nodes, each after those that it reads: a depth-first walk back from the outputs.
 
         Deterministic whatever the history of edits. O(nodes + edges), and a copy while nothing live has changed.
         Equivalent to this recursive program:
@@ -260,7 +260,7 @@ class Graph:
     # Writing
 
     def add(self, op: Op, *inputs: Value | None, origin: Origin | None = None) -> Node:
-        """A new node that computes `op` of the inputs. O(inputs). A running iteration does not see it.
+        """Add a node that computes `op` of the inputs. O(inputs). A running iteration does not see it.
 
         Raises:
             GraphError: an input belongs to no node of this graph, or the name of an Input or Output is taken.
@@ -285,7 +285,7 @@ class Graph:
         return node
 
     def replace(self, old: Value, new: Value) -> int:
-        """Makes every reader of `old` read `new`, and says how many reads that were. O(uses of old's node).
+        """Make every reader of `old` read `new`, and return the number of uses. O(uses of old's node).
 
         The old node stays, dead if nothing else reads it. A running iteration over `order()` is not disturbed.
 
@@ -299,7 +299,7 @@ class Graph:
         return len(uses)
 
     def set_input(self, node: Node, slot: int, value: Value) -> None:
-        """Makes one input slot read another value of the same type. O(1).
+        """Make one input slot read another value of the same type. O(1).
 
         Raises:
             GraphError: the slot is absent or of another type; nothing was changed.
@@ -311,7 +311,7 @@ class Graph:
         self._set_input(node, slot, value)
 
     def remove(self, node: Node) -> None:
-        """Takes a node out of the graph. O(inputs). Its inputs stay, dead if nothing else reads them.
+        """Remove a node from the graph. O(inputs). Its inputs stay, dead if nothing else reads them.
 
         Raises:
             GraphError: something still reads the node; nothing was changed.
@@ -342,7 +342,7 @@ class Graph:
     # Checking, printing, keeping
 
     def check(self) -> None:
-        """Re-derives everything that must hold, from scratch. O(nodes + edges).
+        """Check all invariants from scratch. O(nodes + edges).
 
         Ports agree with edges, types agree with `infer`, the graph is acyclic, and every Input and Output is known by
         its name.
@@ -365,11 +365,11 @@ class Graph:
             raise GraphError(f"the inputs of {node!r} disagree with its edges: {ports} against {edges}")
 
     def copy(self) -> Graph:
-        """A graph of new nodes with the same operators, live ones only. O(nodes + edges)."""
+        """Return a graph of new nodes with the same operators, live ones only. O(nodes + edges)."""
         return self.specialize({})
 
     def specialize(self, sizes: Mapping[str, Dim]) -> Graph:
-        """A copy in which symbolic sizes have the given values (or new names). O(nodes + edges).
+        """Return a copy in which symbolic sizes have the given values (or new names). O(nodes + edges).
 
         A size that only arises inside the graph follows from the values that it arises from.
 
@@ -395,8 +395,9 @@ class Graph:
         return [node.op.value.array for node in self.nodes() if isinstance(node.op, Constant)]
 
     def infer_types(self, sizes: Mapping[str, Dim]) -> Iterator[tuple[Node, tuple[TensorType, ...]]]:
-        """Yield the types of each node's outputs where symbolic sizes have the given values: what `specialize` would
-        give, without the graph. O(nodes + edges) in all.
+        """Yield the types of each node's outputs where symbolic sizes have the given values. O(nodes + edges) in all.
+
+        They are those of `specialize`, without its graph.
 
         Raises:
             ShapeError: an operator cannot work with one of the sizes.
@@ -436,14 +437,14 @@ class Graph:
         return Picture(self)._repr_html_()
 
     def save(self, path: str | Path) -> None:
-        """Writes the graph as one file: JSON for the structure, `.npy` members for the arrays."""
+        """Write the graph to one file: JSON for the structure, `.npy` members for the arrays."""
         from kir.ir.serialize import save_graph
 
         save_graph(self, Path(path))
 
     @staticmethod
     def load(path: str | Path) -> Graph:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             FormatError: the file is not a saved graph.
@@ -454,7 +455,7 @@ class Graph:
 
 
 def _learn_sizes(old: TensorType, new: TensorType, sizes: dict[str, Dim]) -> None:
-    """Adds the values of symbols that stand alone in the old type and are something else in the new one."""
+    """Record the new sizes of symbols that stand alone in the old type."""
     for dim, value in zip(old.shape, new.shape, strict=True):
         if isinstance(dim, Sym) and dim.name is not None and dim != value:
             sizes.setdefault(dim.name, value)
@@ -472,7 +473,7 @@ def _require_same_type(old: Value, new: Value) -> None:
 
 def _check_types(node: Node) -> None:
     try:
-        inferred: Any = node.op.infer(*[None if v is None else v.type for v in node.inputs])
+        inferred = node.op.infer(*[None if v is None else v.type for v in node.inputs])
     except KirError as error:
         raise GraphError(f"{node!r} refuses its inputs: {error}") from error
     if _as_tuple(inferred) != tuple(value.type for value in node.outputs):
@@ -483,7 +484,7 @@ MAX_SHOWN_ELEMENTS = 8
 
 
 def print_graph(graph: Graph) -> str:
-    """The live nodes of a graph as text, one line each. O(nodes + edges); the end has no line break.
+    """Return the live nodes of a graph as text, one line each, without a last line break. O(nodes + edges).
 
     Constants of up to 8 elements show their content, larger ones their type and label only.
     """
@@ -509,7 +510,7 @@ def _line(node: Node, names: Mapping[Value, str]) -> str:
 
 
 def format_operator(node: Node) -> str:
-    """A node's operator with its attributes; of a large array the type and label only."""
+    """Return a node's operator with its attributes as text; of a large array the type and label only."""
     op = node.op
     if isinstance(op, Input):
         default = f", default={format_content(op.default)}" if op.default else ""
@@ -521,13 +522,13 @@ def format_operator(node: Node) -> str:
 
 
 def format_content(data: Data) -> str:
-    """The elements of an array of up to 8."""
+    """Return the elements of an array of up to 8 as text, and "…" for a larger one."""
     small = data.array.size <= MAX_SHOWN_ELEMENTS
     return repr(data.array.tolist()) if small else "…"
 
 
 def _arguments(node: Node, names: Mapping[Value, str]) -> Iterator[str]:
-    """Named inputs, absent ones left out; those of a variadic parameter stand without a name."""
+    """Yield the inputs that are present, named but for those of a variadic parameter."""
     parameters = input_names(type(node.op))
     for index, value in enumerate(node.inputs):
         parameter = parameters[min(index, len(parameters) - 1)]

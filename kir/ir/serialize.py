@@ -1,12 +1,12 @@
 """Graphs as files: a zip archive, nothing compressed, with graph.json and the arrays as arrays/0.npy, arrays/1.npy …
 
 A file is data that somebody else may have written. Reading it runs nothing from it: no pickle, and operators are looked
-up among those of kir by name. Whatever is not as `save_graph` writes it is a `FormatError` that says what was
+up among those of kir by name. Anything that `save_graph` would not write is a `FormatError` that says what was
 expected; a graph that was read has passed `Graph.check`.
 
-How attributes are written, where JSON has no form of its own:
+Attributes that JSON has no form for:
 
-| value       | JSON                                     |                                                          |
+| value       | JSON                                     | note                                                     |
 |-------------|------------------------------------------|----------------------------------------------------------|
 | tuple       | ``[1, 2]``                               |                                                          |
 | nan, inf    | ``{"float": "nan"}``                     | JSON has no such numbers                                 |
@@ -27,17 +27,18 @@ import os
 import types
 import typing
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
 from kir.errors import FormatError, KirError
-from kir.ir.dims import Sym, parse_dim
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import Sym
 from kir.ir.graph import Graph, Node, Origin, Value
-from kir.ir.op import Op, field_names
+from kir.ir.op import Array, Op, field_names
 from kir.ir.structural import Data
 from kir.ir.types import DType, TensorType, as_dtype, parse_type
 from kir.ops import all_ops
@@ -45,6 +46,10 @@ from kir.support.files import replacing
 from kir.support.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
 from kir.support.mapped_files import require_unchanged
 from kir.support.regular_files import open_regular
+
+JSON: TypeAlias = "str | int | float | bool | list[JSON] | JSONObject | None"
+JSONObject: TypeAlias = "dict[str, JSON]"
+T = TypeVar("T")
 
 FORMAT = "kir graph"
 VERSION = 1
@@ -54,7 +59,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip member: the same gr
 
 
 def save_graph(graph: Graph, path: Path) -> None:
-    """Writes the live nodes of a graph. The same graph gives the same bytes; a failed save changes nothing.
+    """Write the live nodes of a graph. The same graph gives the same bytes; a failed save changes nothing.
 
     Raises:
         FormatError: the file cannot be written, or the one that constants are read from changed.
@@ -68,7 +73,7 @@ def save_graph(graph: Graph, path: Path) -> None:
 
 
 def load_graph(path: Path) -> Graph:
-    """Reads what `save_graph` wrote.
+    """Read what `save_graph` wrote.
 
     Raises:
         FormatError: the file cannot be read or is not a saved graph; the message names it and what was expected.
@@ -101,7 +106,7 @@ class _Writer:
         self.archive = archive
         self.arrays: dict[int, int] = {}  # the member's number, by the array's id
 
-    def graph(self, graph: Graph) -> dict[str, Any]:
+    def graph(self, graph: Graph) -> JSONObject:
         nodes = graph.order()
         numbers = {node: number for number, node in enumerate(nodes)}
         return {
@@ -112,7 +117,7 @@ class _Writer:
             "nodes": [self.node(node, numbers) for node in nodes],
         }
 
-    def node(self, node: Node, numbers: Mapping[Node, int]) -> dict[str, Any]:
+    def node(self, node: Node, numbers: Mapping[Node, int]) -> JSONObject:
         written = self.op(node.op)
         if node.inputs:
             written["inputs"] = [None if value is None else [numbers[value.node], value.index] for value in node.inputs]
@@ -120,11 +125,11 @@ class _Writer:
             written["origin"] = [node.origin.path, node.origin.layer]
         return written
 
-    def op(self, op: Op) -> dict[str, Any]:
+    def op(self, op: Op) -> JSONObject:
         attributes = {name: self.attribute(value) for name, value in op.attributes().items()}
         return {"op": op.name, "attributes": attributes}
 
-    def attribute(self, value: Any) -> Any:
+    def attribute(self, value: object) -> JSON:
         match value:
             case None | bool() | str():
                 return value
@@ -148,10 +153,10 @@ class _Writer:
             f"cannot save an attribute of type {type(value).__name__}; expected what kir/ir/serialize.py lists"
         )
 
-    def data(self, array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    def data(self, array: Array) -> JSONObject:
         dtype = as_dtype(array.dtype)
         if dtype is DType.STRING:
-            strings = [_require(item, str, "an array of strings") for item in array.ravel().tolist()]
+            strings: list[JSON] = [_require(item, str, "an array of strings") for item in array.ravel().tolist()]
             return {"strings": strings, "shape": list(array.shape)}
         if id(array) not in self.arrays:
             self.arrays[id(array)] = len(self.arrays)
@@ -164,8 +169,8 @@ def _array_name(number: int) -> str:
     return f"arrays/{number}.npy"
 
 
-def _plain(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
-    """The array in the one layout that is written: C order, little-endian, bfloat16 as its bits."""
+def _plain(array: Array, dtype: DType) -> Array:
+    """Return an array in the one layout that is written: C order, little-endian, bfloat16 as its bits."""
     array = np.asarray(array, order="C")
     if dtype is DType.BFLOAT16:
         array = array.view(np.uint16)
@@ -180,14 +185,14 @@ def _stored_dtype(dtype: DType) -> np.dtype[Any]:
 
 
 class _Reader:
-    """Rebuilds a graph, believing nothing."""
+    """Rebuilds a graph from what may be anything."""
 
     def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
         self.archive = archive
         self.left = size  # how many bytes may still be read
         self.arrays: dict[tuple[int, DType], Data] = {}
         self.ops = all_ops()
-        self.tagged: dict[frozenset[str], Callable[[dict[str, Any], int], Any]] = {
+        self.tagged: dict[frozenset[str], Callable[[JSONObject, int], object]] = {
             frozenset({"float"}): lambda given, depth: _read_float(given["float"]),
             frozenset({"dtype"}): lambda given, depth: _read_dtype(given["dtype"]),
             frozenset({"dim"}): lambda given, depth: parse_dim(_require(given["dim"], str, "the text of a size")),
@@ -211,7 +216,7 @@ class _Reader:
                 raise FormatError(f"node {number}: {error}") from error
         return graph
 
-    def structure(self) -> dict[str, Any]:
+    def structure(self) -> JSONObject:
         try:
             info = self.archive.getinfo(STRUCTURE)
         except KeyError:
@@ -228,13 +233,13 @@ class _Reader:
             raise FormatError(f"it says {given}; expected {FORMAT!r}, version {VERSION}: save it with this kir")
         return _require_keys(structure, {"format", "version", "name", "metadata", "nodes"})
 
-    def node(self, graph: Graph, nodes: list[Node], given: Any) -> Node:
-        _require_keys(_require(given, dict, "an object"), {"op", "attributes"}, {"inputs", "origin"})
-        op = self.op(given, 0)
-        inputs = [_read_value(nodes, value) for value in _require(given.get("inputs", []), list, "a list of inputs")]
-        return graph.add(op, *inputs, origin=_read_origin(given.get("origin")))
+    def node(self, graph: Graph, nodes: list[Node], given: JSON) -> Node:
+        node = _require_keys(_require(given, dict, "an object"), {"op", "attributes"}, {"inputs", "origin"})
+        op = self.op(node, 0)
+        inputs = [_read_value(nodes, value) for value in _require(node.get("inputs", []), list, "a list of inputs")]
+        return graph.add(op, *inputs, origin=_read_origin(node.get("origin")))
 
-    def op(self, given: dict[str, Any], depth: int) -> Op:
+    def op(self, given: JSONObject, depth: int) -> Op:
         name = _require(given["op"], str, "an operator name")
         attributes = _require(given["attributes"], dict, "an object of attributes")
         if name not in self.ops:
@@ -247,7 +252,7 @@ class _Reader:
                 raise FormatError(f"{name} cannot have {key}={_shorten(values[key])}; expected {hint}")
         return cls(**values)
 
-    def attribute(self, given: Any, depth: int) -> Any:
+    def attribute(self, given: JSON, depth: int) -> object:
         if depth > MAX_ATTRIBUTE_DEPTH:
             raise FormatError(f"attributes are nested over {MAX_ATTRIBUTE_DEPTH} deep; expected two or three levels")
         if isinstance(given, list):
@@ -259,13 +264,13 @@ class _Reader:
             raise FormatError(f"unknown attribute form with the keys {sorted(given)}")
         return read(given, depth)
 
-    def data(self, number: Any, dtype: DType) -> Data:
+    def data(self, number: JSON, dtype: DType) -> Data:
         key = (_require(number, int, "an array's number"), dtype)
         if key not in self.arrays:
-            self.arrays[key] = Data(self.array(_array_name(number), dtype))
+            self.arrays[key] = Data(self.array(_array_name(key[0]), dtype))
         return self.arrays[key]
 
-    def array(self, name: str, dtype: DType) -> np.ndarray[Any, Any]:
+    def array(self, name: str, dtype: DType) -> Array:
         try:
             info = self.archive.getinfo(name)
         except KeyError:
@@ -282,7 +287,7 @@ class _Reader:
         return array.view(dtype.numpy) if dtype is DType.BFLOAT16 else array.astype(dtype.numpy, copy=False)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
-        """A member's bytes. All that is read is no larger than the file: nothing is compressed, nothing read twice."""
+        """Return a member's bytes. No member is compressed or read twice, so that no more than the file is read."""
         self.left -= info.file_size
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or self.left < 0:
             raise FormatError(
@@ -293,7 +298,7 @@ class _Reader:
 
 
 def _read_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """The shape, the dtype and the place of the first element of a .npy file, whose length must be what they say."""
+    """Return the shape, the dtype and the offset of the first element of a .npy file, whose length must fit them."""
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
@@ -305,7 +310,7 @@ def _read_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     return shape, dtype, stream.tell()
 
 
-def _read_value(nodes: list[Node], given: Any) -> Value | None:
+def _read_value(nodes: list[Node], given: JSON) -> Value | None:
     if given is None:
         return None
     match given:
@@ -315,7 +320,7 @@ def _read_value(nodes: list[Node], given: Any) -> Value | None:
     raise FormatError(f"the input {given!r} is not [node, output] of one of the {len(nodes)} nodes before")
 
 
-def _read_origin(given: Any) -> Origin | None:
+def _read_origin(given: JSON) -> Origin | None:
     match given:
         case None:
             return None
@@ -324,17 +329,17 @@ def _read_origin(given: Any) -> Origin | None:
     raise FormatError(f"the origin {given!r} is not [path, layer]")
 
 
-def _read_float(given: Any) -> float:
-    if given not in ("nan", "inf", "-inf"):
-        raise FormatError(f"{given!r} is no special number; expected 'nan', 'inf' or '-inf'")
-    return float(given)
+def _read_float(given: JSON) -> float:
+    if isinstance(given, str) and given in ("nan", "inf", "-inf"):
+        return float(given)
+    raise FormatError(f"{given!r} is no special number; expected 'nan', 'inf' or '-inf'")
 
 
-def _read_dtype(given: Any) -> DType:
+def _read_dtype(given: JSON) -> DType:
     return as_dtype(_require(given, str, "a dtype's name"))
 
 
-def _read_type(given: Any) -> TensorType:
+def _read_type(given: JSON) -> TensorType:
     type = parse_type(_require(given, str, "the text of a type"))
     if any(isinstance(size, int) and size < 0 for size in type.shape):
         raise FormatError(f"the type {type} has a negative size")
@@ -343,12 +348,12 @@ def _read_type(given: Any) -> TensorType:
 
 @cache
 def _field_hints(name: str) -> dict[str, Any]:
-    """What the fields of an operator are declared to be."""
+    """Return the declared types of an operator's fields."""
     return typing.get_type_hints(all_ops()[name])
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether an attribute's value is of the kind that its field declares."""
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether an attribute's value is of the type that its field declares."""
     arguments = typing.get_args(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return any(_fits(value, option) for option in arguments)
@@ -362,7 +367,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, (int, float) if hint is float else hint)
 
 
-def _read_strings(strings: Any, shape: Any) -> Data:
+def _read_strings(strings: JSON, shape: JSON) -> Data:
     sizes = [_require(size, int, "a size") for size in _require(shape, list, "a shape")]
     items = [_require(item, str, "a string") for item in _require(strings, list, "a list of strings")]
     if any(size < 0 for size in sizes) or math.prod(sizes) != len(items):
@@ -373,21 +378,21 @@ def _read_strings(strings: Any, shape: Any) -> Data:
 
 
 def _refuse_number(text: str) -> NoReturn:
-    raise FormatError(f"{STRUCTURE} has the number {text}, which JSON has not")
+    raise FormatError(f"{STRUCTURE} has the number {text}, which JSON does not have")
 
 
-def _require(given: Any, kind: type, what: str) -> Any:
+def _require(given: JSON, kind: type[T], what: str) -> T:
     if not isinstance(given, kind) or (kind is int and isinstance(given, bool)):
         raise FormatError(f"expected {what}, received {_shorten(given)}")
     return given
 
 
-def _require_keys(given: dict[str, Any], required: set[str], optional: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+def _require_keys(given: JSONObject, required: Set[str], optional: Set[str] = frozenset()) -> JSONObject:
     if not required <= set(given) <= required | optional:
         raise FormatError(f"expected the keys {sorted(required)}, received {sorted(given)}")
     return given
 
 
-def _shorten(given: Any) -> str:
+def _shorten(given: object) -> str:
     text = repr(given)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
@@ -28,7 +29,7 @@ class Data:
     The array must not be written to. A memory-mapped one stays on disk until somebody reads it.
     """
 
-    array: np.ndarray[Any, Any]
+    array: Array
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
@@ -67,6 +68,8 @@ class Input(Op):
     type: TensorType
     default: Data | None = None
 
+    deterministic = False  # it is never merged or folded, whatever its default
+
     def infer(self) -> TensorType:
         return self.type
 
@@ -75,11 +78,6 @@ class Input(Op):
             raise ShapeError(f"input {self.label!r} has no value; feed one of type {self.type}")
         return self.default.array
 
-    @property
-    def deterministic(self) -> bool:
-        """An input is never merged or folded, whatever its default."""
-        return False
-
 
 @dataclass(frozen=True)
 class Output(Op):
@@ -87,16 +85,13 @@ class Output(Op):
 
     label: str
 
+    deterministic = False  # two outputs of one value are two outputs
+
     def infer(self, value: TensorType) -> TensorType:
         return value
 
     def eval(self, value: Array) -> Array:
         return value
-
-    @property
-    def deterministic(self) -> bool:
-        """Two outputs of one value are two outputs."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -113,9 +108,9 @@ class Constant(Op):
         return self.value.array
 
 
-def constant(array: Any, label: str | None = None) -> Constant:
-    """The Constant of an array-like, with NumPy's dtype for it."""
-    array = np.asarray(array)
+def constant(given: npt.ArrayLike, label: str | None = None) -> Constant:
+    """Return the Constant of an array-like, in NumPy's dtype for it."""
+    array = np.asarray(given)
     if array.dtype.kind in "US":
         array = array.astype(object)
     return Constant(Data(array), label)

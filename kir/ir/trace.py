@@ -13,22 +13,23 @@ shape is found when it is called).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, TypeAlias, overload
+from types import EllipsisType
+from typing import Any, NoReturn, Protocol, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from kir.errors import TraceError
-from kir.ir.dims import Sym
+from kir.ir.dims import Dim, Sym
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input
 from kir.ir.structural import constant as constant_op
-from kir.ir.types import DType, Shape, TensorType, as_dtype, type_of
+from kir.ir.types import Axis, DType, DTypeLike, Shape, TensorType, as_dtype, type_of
 from kir.support.naming import unique
 
 # What `emit` takes and gives, and the functions of `kir.backend` compute with.
@@ -37,12 +38,33 @@ AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"
 # NumPy makes arrays of; also lists of all these.
 TensorLike: TypeAlias = "SymbolicOperators | Variable | Sym | npt.ArrayLike | Sequence[TensorLike]"
 
+# What `x[…]` takes: what NumPy takes, and symbolic values in the places of arrays and integers.
+Index: TypeAlias = "SymbolicOperators | Dim | slice | EllipsisType | Array | Sequence[Index] | None"
+Operator: TypeAlias = "Callable[[SymbolicOperators, TensorLike], Any]"
+Function: TypeAlias = Callable[..., Any]
+
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
 
 # See `register_functions`: this module stands below the backend and does not import it.
-_BACKEND: dict[str, Any] = {}
-_NUMPY: dict[str, Any] = {}
+_BACKEND: dict[str, Function] = {}
+_NUMPY: dict[str, Function] = {}
+
+
+def _backend(name: str, *args: object, **kwargs: object) -> Any:
+    return _BACKEND[name](*args, **kwargs)
+
+
+def _binary(name: str) -> tuple[Operator, Operator]:
+    """Return the methods for a binary operator of Python and for its reflection, by a function of `kir.backend`."""
+
+    def apply(self: SymbolicOperators, other: TensorLike) -> Any:
+        return _backend(name, self, other)
+
+    def apply_reflected(self: SymbolicOperators, other: TensorLike) -> Any:
+        return _backend(name, other, self)
+
+    return apply, apply_reflected
 
 
 class SymbolicOperators:
@@ -58,71 +80,27 @@ class SymbolicOperators:
     shape: Any
     dtype: Any
 
-    def __add__(self, other: Any) -> Any:
-        return _backend("add", self, other)
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("true_divide")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide")
+    __mod__, __rmod__ = _binary("mod")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __and__, __rand__ = _binary("logical_and")
+    __or__, __ror__ = _binary("logical_or")
+    __xor__, __rxor__ = _binary("logical_xor")
+    __lt__ = _binary("less")[0]
+    __le__ = _binary("less_equal")[0]
+    __gt__ = _binary("greater")[0]
+    __ge__ = _binary("greater_equal")[0]
 
-    def __radd__(self, other: Any) -> Any:
-        return _backend("add", other, self)
+    def __eq__(self, other: object) -> Any:
+        return _backend("equal", self, other)
 
-    def __sub__(self, other: Any) -> Any:
-        return _backend("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _backend("subtract", other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return _backend("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _backend("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return _backend("true_divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _backend("true_divide", other, self)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return _backend("floor_divide", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return _backend("floor_divide", other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return _backend("mod", self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return _backend("mod", other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return _backend("power", self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return _backend("power", other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return _backend("matmul", self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return _backend("matmul", other, self)
-
-    def __and__(self, other: Any) -> Any:
-        return _backend("logical_and", self, other)
-
-    def __rand__(self, other: Any) -> Any:
-        return _backend("logical_and", other, self)
-
-    def __or__(self, other: Any) -> Any:
-        return _backend("logical_or", self, other)
-
-    def __ror__(self, other: Any) -> Any:
-        return _backend("logical_or", other, self)
-
-    def __xor__(self, other: Any) -> Any:
-        return _backend("logical_xor", self, other)
-
-    def __rxor__(self, other: Any) -> Any:
-        return _backend("logical_xor", other, self)
+    def __ne__(self, other: object) -> Any:
+        return _backend("not_equal", self, other)
 
     def __invert__(self) -> Any:
         return _backend("logical_not", self)
@@ -130,7 +108,7 @@ class SymbolicOperators:
     def __neg__(self) -> Any:
         return _backend("negative", self)
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Self:
         return self
 
     def __abs__(self) -> Any:
@@ -139,33 +117,17 @@ class SymbolicOperators:
     def __round__(self, digits: int = 0) -> Any:
         return _backend("round", self, digits)
 
-    def __lt__(self, other: Any) -> Any:
-        return _backend("less", self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return _backend("less_equal", self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return _backend("greater", self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return _backend("greater_equal", self, other)
-
-    def __eq__(self, other: object) -> Any:
-        return _backend("equal", self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return _backend("not_equal", self, other)
-
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Index) -> Any:
         return _backend("get_item", self, index)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **kwargs: object) -> Any:
         if method != "__call__":
             raise TraceError(f"np.{ufunc.__name__}.{method} cannot be traced; use the matching function of kir.backend")
         return _numpy_function(ufunc.__name__, inputs, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, function: Callable[..., Any], types: object, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Any:
         return _numpy_function(function.__name__, args, kwargs)
 
     # What would need the numbers themselves, which do not exist while a function is traced.
@@ -182,18 +144,18 @@ class SymbolicOperators:
     def __index__(self) -> int:
         _refuse("a symbolic value as an index or a size", "K.take for an index, x.shape for a size")
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         _refuse("turning a symbolic value into a NumPy array", "functions of kir.backend, or np functions of it")
 
-    def numpy(self) -> Any:
-        """Always an error: a symbolic value has no numbers."""
+    def numpy(self) -> NoReturn:
+        """Refuse: a symbolic value has no numbers."""
         _refuse(".numpy() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
 
-    def item(self) -> Any:
-        """Always an error: a symbolic value has no numbers."""
+    def item(self) -> NoReturn:
+        """Refuse: a symbolic value has no numbers."""
         _refuse(".item() of a symbolic value", "functions of kir.backend; the numbers exist only when the model runs")
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Index, value: TensorLike) -> None:
         _refuse("assignment into a symbolic value (x[…] = …)", "K.where, K.concatenate or K.slice_update")
 
     def __len__(self) -> int:
@@ -213,22 +175,22 @@ class SymbolicOperators:
     def T(self) -> Any:
         return _backend("transpose", self)
 
-    def astype(self, dtype: Any) -> Any:
+    def astype(self, dtype: DTypeLike) -> Any:
         return _backend("cast", self, dtype)
 
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self, *shape: Dim | Sequence[Dim]) -> Any:
         return _backend("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return _backend("sum", self, axis=axis, keepdims=keepdims)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return _backend("mean", self, axis=axis, keepdims=keepdims)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return _backend("max", self, axis=axis, keepdims=keepdims)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Any:
         return _backend("min", self, axis=axis, keepdims=keepdims)
 
 
@@ -258,7 +220,7 @@ class Tensor(SymbolicOperators):
         return self.value.type.dtype.keras_name
 
     def with_mask(self, mask: Tensor | None) -> Tensor:
-        """The same value, carrying another mask."""
+        """Return the same value with another mask."""
         return Tensor(self.value, self.tracer, mask)
 
     def __repr__(self) -> str:
@@ -266,10 +228,10 @@ class Tensor(SymbolicOperators):
 
 
 class Variable:
-    """What a function of the backend takes for the tensor that `traced` gives."""
+    """What a function of the backend takes for the tensor that `traced` returns."""
 
-    def traced(self) -> Any:
-        """A Tensor of the trace that is open; an array where none is."""
+    def traced(self) -> AnyTensor:
+        """Return a Tensor of the trace that is open, or an array where none is."""
         raise TypeError(f"{type(self).__name__} must define traced")
 
 
@@ -299,12 +261,12 @@ class CarriedState:
 
 
 def feed_states(states: Iterable[CarriedState]) -> dict[str, Array]:
-    """What the run before left in the layers, for the inputs of a graph; where it left nothing their defaults count."""
+    """Return the states that the last run left in the layers, by input of the graph; the other inputs have defaults."""
     return {state.label: state.owner.states[state.index] for state in states if state.is_read and state.owner.states}
 
 
 def store_states(states: Iterable[CarriedState], results: Mapping[str, Array]) -> None:
-    """Puts the states at the end of a run into the layers."""
+    """Put the states at the end of a run into the layers."""
     found: dict[int, list[Array]] = {}
     for state in states:
         found.setdefault(id(state.owner), []).append(results[state.new_label])
@@ -330,18 +292,18 @@ class Tracer:
         self._weights: dict[tuple[int, DType], Tensor] = {}
 
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """The outputs of a new node."""
+        """Add a node and return its outputs."""
         values = [None if tensor is None else tensor.value for tensor in inputs]
         graph, origin = self.graph, self.origin
         node = Node(op, values, origin) if graph is None else graph.add(op, *values, origin=origin)
         return tuple(Tensor(value, self) for value in node.outputs)
 
-    def constant(self, array: Any, label: str | None = None) -> Tensor:
-        """A constant of NumPy's dtype for the array."""
+    def constant(self, array: npt.ArrayLike, label: str | None = None) -> Tensor:
+        """Add a constant of NumPy's dtype for the array."""
         return self.add(constant_op(array, label))[0]
 
     def shared_constant(self, array: Array, label: str | None = None, origin: Origin | None = None) -> Tensor:
-        """One constant however often it is asked for; see `constant`."""
+        """Return a constant of the array, the same one however often it is asked for; see `constant`."""
         key = (id(array), as_dtype(array.dtype))
         if key not in self._weights:
             op = constant_op(array, label)
@@ -350,7 +312,7 @@ class Tracer:
         return self._weights[key]
 
     def weight(self, name: str, array: Array, dtype: DType) -> Tensor:
-        """A layer's weight in the dtype it computes in. One constant however often the layer is called."""
+        """Return a layer's weight in the dtype that it computes in: one constant, however often the layer is called."""
         key = (id(array), dtype)
         if key not in self._weights:
             cast = array if array.dtype == dtype.numpy else array.astype(dtype.numpy)
@@ -359,7 +321,7 @@ class Tracer:
         return self._weights[key]
 
     def read_states(self, owner: StatefulLayer, defaults: Sequence[Array]) -> list[Tensor]:
-        """The states that a stateful layer begins with: what a call before left, or inputs with these defaults."""
+        """Return the states that a stateful layer begins with: those of its last call, or inputs with defaults."""
         for index, default in enumerate(defaults):
             if (id(owner), index) not in self.states:
                 state = self._carried(owner, index, is_read=True)
@@ -367,7 +329,7 @@ class Tracer:
         return [self.states[id(owner), index].value for index in range(len(defaults))]
 
     def keep_states(self, owner: StatefulLayer, states: Sequence[Tensor]) -> None:
-        """Notes the states that a stateful layer ended with."""
+        """Note the states that a stateful layer ended with."""
         for index, state in enumerate(states):
             found = self.states.get((id(owner), index)) or self._carried(owner, index, is_read=False)
             found.value = state
@@ -380,7 +342,7 @@ class Tracer:
 
     @contextmanager
     def layer(self, name: str, class_name: str, training: bool | Tensor | None = None) -> Iterator[None]:
-        """While open, new nodes belong to this layer (inside the layer that is open already).
+        """Let new nodes belong to this layer, inside the one that is open already, while the context is open.
 
         `training` overrides the mode for everything inside.
         """
@@ -398,7 +360,7 @@ class Tracer:
 
     @contextmanager
     def from_origin(self, origin: Origin | None) -> Iterator[None]:
-        """While open, new nodes come from there, inside the model that is open."""
+        """Let new nodes come from `origin`, inside the model that is open, while the context is open."""
         saved = self.origin
         outer = self.path[:-1]
         self.origin = origin and Origin("/".join((*outer, origin.path)), origin.layer)
@@ -409,17 +371,17 @@ class Tracer:
 
 
 def current_tracer() -> Tracer | None:
-    """The tracer whose layer is open, if any."""
+    """Return the tracer whose layer is open, if any."""
     return _current.get()
 
 
-def constant(array: Any, label: str | None = None, origin: Origin | None = None) -> Tensor:
-    """An array as a constant of the trace that is open: one, however many functions use it.
+def constant(array: npt.ArrayLike, label: str | None = None, origin: Origin | None = None) -> Tensor:
+    """Return an array as a constant of the trace that is open: one, however many functions use it.
 
     Args:
-        array: what it holds, in its own dtype.
-        label: the name of the weight that it is.
-        origin: the layer it comes from; by default the one that is open.
+        array: keeps its own dtype.
+        label: the name, if it is a weight.
+        origin: the layer that it comes from; by default the one that is open.
 
     Raises:
         TraceError: no trace is open.
@@ -434,7 +396,7 @@ def constant(array: Any, label: str | None = None, origin: Origin | None = None)
 def emit(op: Op, first: Tensor, /, *others: AnyTensor | None) -> Tensor: ...
 @overload
 def emit(op: Op, *inputs: AnyTensor | None) -> AnyTensor: ...
-def emit(op: Op, *inputs: Any) -> Any:
+def emit(op: Op, *inputs: AnyTensor | None) -> Any:
     """Apply an operator: return a Tensor if any input is one, else an array, computed at once.
 
     An operator with several outputs gives a tuple. Arrays among symbolic inputs become constants of their own dtype;
@@ -458,7 +420,7 @@ def _evaluate(op: Op, inputs: tuple[AnyTensor | None, ...]) -> Any:
     return op.eval(*arrays)
 
 
-def register_functions(backend: Mapping[str, Any], numpy: Mapping[str, Any]) -> None:
+def register_functions(backend: Mapping[str, Function], numpy: Mapping[str, Function]) -> None:
     """Enter what Python's operators and NumPy's functions do to symbolic tensors: called once, by `kir.backend`.
 
     Args:
@@ -469,11 +431,7 @@ def register_functions(backend: Mapping[str, Any], numpy: Mapping[str, Any]) -> 
     _NUMPY.update(numpy)
 
 
-def _backend(name: str, *args: Any, **kwargs: Any) -> Any:
-    return _BACKEND[name](*args, **kwargs)
-
-
-def _numpy_function(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+def _numpy_function(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
     function = _NUMPY.get(name)
     if function is None:
         raise TraceError(f"np.{name} cannot be traced; kir.backend has: {', '.join(sorted(_NUMPY))}")

@@ -14,7 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
-from kir.ir.dims import Dim, Sym, parse_dim, symbol
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import Dim, Sym, symbol
 from kir.support.limits import MAX_INT64, MAX_RANK
 
 Shape = tuple[Dim, ...]
@@ -90,7 +91,7 @@ _FROM_NUMPY = {numpy_dtype: dtype for dtype, numpy_dtype in _NUMPY.items()}
 
 @cache
 def rounding_unit(dtype: DType) -> float:
-    """The largest relative error of rounding to a float dtype: half the spacing of floats at 1."""
+    """Return the largest relative error of rounding to a float dtype: half the spacing of floats at 1."""
     return math.ldexp(1.0, -SIGNIFICAND_BITS[dtype])
 
 
@@ -145,7 +146,7 @@ class TensorType:
 
 
 def parse_type(text: str) -> TensorType:
-    """The inverse of `str(TensorType)`.
+    """Return the type that a text such as "f32[batch, 28]" says: the inverse of ``str(type)``.
 
     Raises:
         ShapeError: the text is not a printed type.
@@ -158,7 +159,7 @@ def parse_type(text: str) -> TensorType:
 
 
 def _split(text: str) -> list[str]:
-    """The sizes between the commas outside parentheses."""
+    """Split a text at the commas outside of parentheses."""
     parts = [""]
     depth = 0
     for character in text:
@@ -171,7 +172,7 @@ def _split(text: str) -> list[str]:
 
 
 def require_sizes(type: TensorType) -> TensorType:
-    """The type itself, if its sizes are such as a tensor can have: what ONNX and NumPy write in 64 bits.
+    """Return the type itself, if a tensor can have its sizes: if ONNX and NumPy write them in 64 bits.
 
     Raises:
         ShapeError: a size is negative or no integer, the sizes, or their product, need more than 64 bits, or there are
@@ -201,10 +202,10 @@ def type_of(array: np.ndarray[Any, Any]) -> TensorType:
 
 
 def broadcast_dim(a: Dim, b: Dim) -> Dim:
-    """The size two sizes broadcast to, as in NumPy.
+    """Return the size to which two sizes broadcast, as in NumPy.
 
-    A symbolic size against a concrete one other than 1 is that concrete size: every other value of the
-    symbol would be an error at run time. Two different symbols give a third; see `join_sizes`.
+    A symbolic size broadcasts with a concrete one other than 1 to the concrete one: any other value of the symbol would
+    be an error at run time. Two different symbols give a third; see `join_sizes`.
 
     Raises:
         ShapeError: the sizes contradict, or cannot be joined.
@@ -223,10 +224,10 @@ def broadcast_dim(a: Dim, b: Dim) -> Dim:
 
 
 def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
-    """The one size that two sizes must both be; `what` names the place for the message.
+    """Return the size of an axis for which there are two, which must be equal; `what` names the place for the message.
 
-    A symbolic size against a concrete one is the concrete one: every other value of the symbol would be an error at
-    run time. Two different symbols give a third; see `join_sizes`.
+    Of a symbolic size and a concrete one it is the concrete one: any other value of the symbol would be an error at run
+    time. Two different symbols give a third; see `join_sizes`.
 
     Raises:
         ShapeError: the sizes contradict, or cannot be joined; the message opens with `what`.
@@ -244,7 +245,7 @@ def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
 
 
 def join_sizes(a: Sym, b: Sym) -> Sym:
-    """The size of an axis on which `a` and `b` meet, known when the graph runs: a symbol named after both.
+    """Return the size of an axis on which two unknown sizes meet: a symbol named after both, known when the graph runs.
 
     Nothing is guessed: joining is commutative, associative and idempotent, as broadcasting is, so that sizes which
     meet in another order are the same symbol.
@@ -262,7 +263,7 @@ def join_sizes(a: Sym, b: Sym) -> Sym:
 
 
 def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
-    """The shape that all given shapes broadcast to, as in NumPy and ONNX multidirectional broadcasting.
+    """Return the shape to which all given shapes broadcast, as in NumPy and in ONNX's multidirectional broadcasting.
 
     Raises:
         ShapeError: see `broadcast_dim`; the message names all the shapes.
@@ -283,13 +284,13 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
 
 
 def format_shape(shape: Iterable[Dim | None]) -> str:
-    """Text like "(batch, 28, 28)", with Python's trailing comma for one size."""
+    """Return a text such as "(batch, 28, 28)", with Python's trailing comma after a single size."""
     sizes = [str(dim) for dim in shape]
     return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
 def normalize_axis(axis: int, rank: int, what: str = "axis") -> int:
-    """`axis` counted from the front.
+    """Return an axis counted from the front.
 
     Raises:
         ShapeError: it is outside [-rank, rank).
@@ -300,7 +301,7 @@ def normalize_axis(axis: int, rank: int, what: str = "axis") -> int:
 
 
 def normalize_axes(axes: Iterable[int], rank: int, what: str = "axis") -> tuple[int, ...]:
-    """Each axis counted from the front, sorted.
+    """Return axes counted from the front, sorted.
 
     Raises:
         ShapeError: one is out of range or given twice.
@@ -315,5 +316,5 @@ BATCH = symbol("batch")
 
 
 def shape_with_none(shape: Sequence[Dim]) -> tuple[int | None, ...]:
-    """A shape as Keras writes it."""
+    """Return a shape as Keras writes it: unknown sizes are None."""
     return tuple(None if isinstance(dim, Sym) else dim for dim in shape)

@@ -218,7 +218,7 @@ def _einsum_dense(component: Component, name: str) -> Iterator[Proposal]:
             "bias_axes": None if bias is None else made,
         }
         try:
-            weights = [kernel.reshape(sizes), *([] if bias is None else [bias.reshape(result[len(free) :])])]
+            weights = [kernel.reshape(sizes), *([] if bias is None else [bias.reshape(result[len(free) :])])]  # type: ignore[arg-type]
         except ValueError:  # it is no kernel of these axes
             continue
         yield from attempt(component, name, x, arguments, weights)

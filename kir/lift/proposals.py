@@ -370,7 +370,7 @@ def unpack(layer: Layer, arrays: Sequence[Array]) -> None:
 
 def _keras_order(cell: DenseCell, rows: Array) -> Array:
     gates = np.split(rows, len(cell.gate_order))
-    ordered: list[Array] = [None] * len(gates)
+    ordered = [rows] * len(gates)
     for place, gate in enumerate(cell.gate_order):
         ordered[gate] = gates[place]
     return np.concatenate(ordered)

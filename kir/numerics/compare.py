@@ -191,7 +191,7 @@ def _is_own(reference: Array, own: Array, actual: Array) -> Array:
     wide, special = actual.astype(np.float64), own.astype(np.float64)
     overflows = ~np.isfinite(special) & np.isfinite(reference)
     same = (wide == special) | (np.isnan(wide) & np.isnan(special))
-    return same | (overflows & _is_other_overflow(wide, special))
+    return np.asarray(same | (overflows & _is_other_overflow(wide, special)))
 
 
 def _last_place(dtype: np.dtype[Any], size: Array) -> Array:

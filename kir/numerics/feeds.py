@@ -360,7 +360,7 @@ def _plain_array(dtype: DType, shape: tuple[int, ...], bound: float, generator: 
     if bound < math.inf:
         return generator.integers(0, max(int(bound), 1), shape, dtype=np.int64)
     if dtype.is_float:
-        return generator.standard_normal(shape) * generator.choice([0.5, 1.0, 3.0])
+        return np.asarray(generator.standard_normal(shape) * generator.choice([0.5, 1.0, 3.0]))
     return generator.integers(0 if dtype.value.startswith("u") else -10, 11, shape, dtype=np.int64)
 
 

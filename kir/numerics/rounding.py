@@ -222,7 +222,8 @@ class RandomRounding:
             if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
                 return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
             if isinstance(op, linear.Dense) and op.activation is not None:
-                before = self._move_sized_once(node, linear.Dense(), inputs, (linear.Dense().eval(*inputs),))
+                linear_part: Op = linear.Dense()
+                before = self._move_sized_once(node, linear_part, inputs, (linear_part.eval(*inputs),))
                 return self._move_result(op.activation, before, (op.activation.eval(*before),))
             if type(op) in COSTLY_SIZES:
                 return self._move_sized_once(node, op, inputs, outputs)

@@ -78,7 +78,7 @@ def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
     if a.shape[-1] <= blocks and a.size * b.shape[-1] <= SMALL_PRODUCT:
         # Every term is a block of its own, and few calls of NumPy are faster than many.
         partial_sums = np.cumsum(a[..., :, None] * b[..., None, :, :], axis=-2)
-        return np.square(partial_sums, out=partial_sums).sum(axis=-2)
+        return np.asarray(np.square(partial_sums, out=partial_sums).sum(axis=-2))
 
     def block(start: int, end: int) -> tuple[int, Array, Array]:
         left, right = a[..., start:end], b[..., start:end, :]
@@ -114,13 +114,13 @@ def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
             share += (k * before + (k + 1) * s) * before
         total = share + total
         before = s if before is None else before + s
-    return np.maximum(total, 0)
+    return np.asarray(np.maximum(total, 0))
 
 
 def _product_size(a: Array, b: Array) -> Array:
     (left, left_scale), (right, right_scale) = _safe_to_square(a), _safe_to_square(b)
     if right.ndim > 2:
-        return np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale)
+        return np.asarray(np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale))
     # So many rows at a time that what is added up stays in the cache.
     rows = left.reshape(-1, left.shape[-1])
     size = np.empty((len(rows), right.shape[1]), left.dtype)
@@ -200,7 +200,7 @@ def _sum_size(op: Any, y: Array, x: Array) -> Array:
 
 
 def _mean_size(op: Any, y: Array, x: Array) -> Array:
-    return _sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y)
+    return np.asarray(_sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y))
 
 
 def _average_pool_size(op: Any, y: Array, x: Array) -> Array:
@@ -221,7 +221,7 @@ def _sum_of_squares_size(op: Any, y: Array, x: Array) -> Array:
 
 def _norm_size(op: Any, y: Array, x: Array) -> Array:
     scale = _largest(x)
-    return _sums_of(op, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y)
+    return np.asarray(_sums_of(op, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y))
 
 
 def _log_sum_size(op: Any, y: Array, x: Array) -> Array:
@@ -243,7 +243,7 @@ def _sums_of(op: Any, x: Array, y: Array) -> Array:
     largest = np.max(terms, axis=1, initial=0)
     equal = np.ptp(terms, axis=1) <= 16 * epsilon(x.dtype) * largest if terms.shape[1] else False
     squares = np.sum(np.square(sums), axis=1) * np.where(equal, terms.shape[1], 1)
-    return np.sqrt(squares).reshape(y.shape).astype(x.dtype)
+    return np.asarray(np.sqrt(squares).reshape(y.shape).astype(x.dtype))
 
 
 def _cumulative_size(op: Any, y: Array, x: Array) -> Array:
@@ -315,11 +315,11 @@ def _exponential_size(op: Any, y: Array, x: Array) -> Array:
 
 
 def _hard_sigmoid_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(op.alpha * x) + abs(op.beta)
+    return np.asarray(np.abs(op.alpha * x) + abs(op.beta))
 
 
 def _shrink_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(y) + abs(op.bias)
+    return np.asarray(np.abs(y) + abs(op.bias))
 
 
 SIZES: dict[type[Op], Callable[..., Array]] = {

@@ -77,4 +77,4 @@ class Attention(WideOp):
         weights = np.exp(scores - np.where(top == -np.inf, 0, top))
         total = weights.sum(axis=3, keepdims=True)
         means = weights / np.where(total == 0, 1, total) @ value
-        return means.swapaxes(1, 2).reshape(*q.shape[:2], -1)
+        return np.asarray(means.swapaxes(1, 2).reshape(*q.shape[:2], -1))

@@ -144,7 +144,7 @@ class ConvTranspose(_Convolution):
         room = [max(end, first + size) for end, first, size in zip(ends, before, sizes, strict=True)]
         total = _scatter(x, kernel, windows, self.groups, room)
         inner = tuple(slice(first, first + size) for first, size in zip(before, sizes, strict=True))
-        result = total[(slice(None), slice(None), *inner)]
+        result = total[:, :, *inner]
         if bias is not None:
             result = result + bias.reshape(-1, *[1] * rank)
         return np.ascontiguousarray(result)
@@ -171,9 +171,10 @@ def _scatter(x: Array, kernel: Array, windows: list[Window], groups: int, room: 
     columns = x.reshape(samples, groups, channels // groups, -1)
     total = np.zeros((samples, groups * units, *room), x.dtype)
     for index, places in offsets(windows, x.shape[2:]):
-        rows = kernel[(slice(None), slice(None), *index)].reshape(groups, channels // groups, units)
+        element: tuple[slice | int, ...] = (slice(None), slice(None), *index)
+        rows = kernel[element].reshape(groups, channels // groups, units)
         product = np.matmul(rows.transpose(0, 2, 1), columns)
-        total[(slice(None), slice(None), *places)] += product.reshape(samples, -1, *x.shape[2:])
+        total[:, :, *places] += product.reshape(samples, -1, *x.shape[2:])
     return total
 
 

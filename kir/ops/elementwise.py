@@ -152,7 +152,7 @@ class Sigmoid(_Activation):
         one = _scalar(1, x.dtype)
         decay = np.exp(np.copysign(x, -one))
         # 1 from 0 on, below it the decay, which is no larger than 1.
-        return np.maximum(decay, x >= 0) / (decay + one)
+        return np.asarray(np.maximum(decay, x >= 0) / (decay + one))
 
 
 class Relu(_Activation):
@@ -188,14 +188,14 @@ class Softplus(_Activation):
     """``log(exp(x) + 1)``, without overflow. ONNX: Softplus since opset 1."""
 
     def compute(self, x: Array) -> Array:
-        return np.logaddexp(x, x.dtype.type(0))
+        return np.asarray(np.logaddexp(x, x.dtype.type(0)))
 
 
 class Softsign(_Activation):
     """``x / (1 + |x|)``. ONNX: Softsign since opset 1."""
 
     def compute(self, x: Array) -> Array:
-        return x / (1 + np.abs(x))
+        return np.asarray(x / (1 + np.abs(x)))
 
 
 class HardSwish(_Activation):
@@ -209,7 +209,7 @@ class Mish(_Activation):
     """``x * tanh(softplus(x))``. ONNX: Mish since opset 18. Source: Misra, 2019."""
 
     def compute(self, x: Array) -> Array:
-        return x * np.tanh(np.logaddexp(x, x.dtype.type(0)))
+        return np.asarray(x * np.tanh(np.logaddexp(x, x.dtype.type(0))))
 
 
 @dataclass(frozen=True)
@@ -274,8 +274,8 @@ class Gelu(_Activation):
 
     def compute(self, x: Array) -> Array:
         if self.approximate:
-            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-        return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+            return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))))
+        return np.asarray(0.5 * x * (1 + erf(x * math.sqrt(0.5))))
 
 
 @dataclass(frozen=True)
@@ -370,7 +370,7 @@ class Div(_Binary):
 
     def compute(self, a: Array, b: Array) -> Array:
         if a.dtype.kind in "iu":
-            return np.floor_divide(a - np.fmod(a, b), b)  # exact, so there is nothing to floor
+            return np.asarray((a - np.fmod(a, b)) // b)  # exact, so there is nothing to floor
         return np.divide(a, b)
 
 

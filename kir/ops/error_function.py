@@ -82,12 +82,12 @@ def _erf_near(x: Array) -> Array:
 
 
 def _erf_middle(x: Array) -> Array:
-    return 1 - np.exp(-x * x) * _rational(_MIDDLE, x)
+    return np.asarray(1 - np.exp(-x * x) * _rational(_MIDDLE, x))
 
 
 def _erf_far(x: Array) -> Array:
     square = 1 / (x * x)
-    return 1 - np.exp(-x * x) / x * (1 / math.sqrt(math.pi) - square * _rational(_FAR, square))
+    return np.asarray(1 - np.exp(-x * x) / x * (1 / math.sqrt(math.pi) - square * _rational(_FAR, square)))
 
 
 def _rational(coefficients: Sequence[tuple[float, float]], x: Array) -> Array:
@@ -98,4 +98,4 @@ def _rational(coefficients: Sequence[tuple[float, float]], x: Array) -> Array:
     for pair in others:
         values *= x
         values += pair
-    return values[0] / values[1]
+    return np.asarray(values[0] / values[1])

@@ -44,4 +44,4 @@ class LogSoftmax(_Normalization):
 
     def compute(self, x: Array) -> Array:
         shifted = self.shift(x)
-        return shifted - np.log(np.sum(np.exp(shifted), axis=self.axis, keepdims=True))
+        return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=self.axis, keepdims=True)))

@@ -37,7 +37,7 @@ class BatchNormalization(WideOp):
 
     def compute(self, x: Array, *vectors: Array) -> Array:
         scale, bias, mean, variance = (_column(vector, x) for vector in vectors)
-        return (x - mean) * (scale / np.sqrt(variance + x.dtype.type(self.epsilon))) + bias
+        return np.asarray((x - mean) * (scale / np.sqrt(variance + x.dtype.type(self.epsilon))) + bias)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Opaque(Op):
     captured: int = 0
     imports: tuple[tuple[str, int], ...] = ()
 
+    deterministic = False  # nobody knows, so it is neither merged nor folded
+
     @property
     def is_for_training(self) -> bool:
         """Whether this stands for what `for_training` says."""
@@ -46,11 +48,6 @@ class Opaque(Op):
         raise UnsupportedError(
             f"kir does not know what {self.domain or 'ai.onnx'}.{self.op_type} computes; only a runtime does"
         )
-
-    @property
-    def deterministic(self) -> bool:
-        """Nobody knows, so it is neither merged nor folded."""
-        return False
 
     def bind(self, sizes: Mapping[str, Dim]) -> Self:
         shapes = [tuple(substitute(dim, sizes) for dim in type.shape) for type in self.types]

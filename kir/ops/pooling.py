@@ -91,7 +91,7 @@ class MaxPool(_Pool):
         source = padded(x, self.reach(x, counts), least)
         result = np.full((*x.shape[:2], *counts), least, x.dtype)
         for _, places in offsets(self.windows(), counts):
-            np.maximum(result, source[(..., *places)], out=result)
+            np.maximum(result, source[:, :, *places], out=result)
         return result
 
 
@@ -113,8 +113,8 @@ class AveragePool(WideOp, _Pool):
         source = padded(x, self.reach(x, counts))
         result = np.zeros((*x.shape[:2], *counts), x.dtype)
         for _, places in offsets(self.windows(), counts):
-            result += source[(..., *places)]
-        return np.divide(result, self.divisors(x, counts), out=result)
+            result += source[:, :, *places]
+        return np.asarray(np.divide(result, self.divisors(x, counts), out=result))
 
     def divisors(self, x: Array, counts: tuple[int, ...]) -> Any:
         """How many elements each window has, as an array of the spatial axes; one number if all have as many."""

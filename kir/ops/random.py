@@ -32,14 +32,11 @@ class Dropout(Op):
     noise_shape: Shape | None
     seed: int | None
 
+    deterministic = False  # two equal ones draw differently
+
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:
             raise InvalidArgumentError(f"Dropout received rate={self.rate!r}; expected a number from 0 to 1")
-
-    @property
-    def deterministic(self) -> bool:
-        """No: two equal Dropouts of one value draw differently."""
-        return False
 
     def infer(self, x: TensorType, training: TensorType | None = None) -> TensorType:
         require_dtype(self, "x", x, FLOATS)
@@ -72,10 +69,7 @@ class RandomNormalLike(Op):
     scale: float
     seed: int | None
 
-    @property
-    def deterministic(self) -> bool:
-        """No: two equal ones draw differently."""
-        return False
+    deterministic = False  # two equal ones draw differently
 
     def infer(self, x: TensorType) -> TensorType:
         require_dtype(self, "x", x, FLOATS)

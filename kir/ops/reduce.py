@@ -66,7 +66,7 @@ class ReduceMean(_Reduce):
     accepted = FLOATS
 
     def reduce(self, x: Array) -> Array:
-        return self._sum(x) / math.prod(x.shape[axis] for axis in self.axes)
+        return np.asarray(self._sum(x) / math.prod(x.shape[axis] for axis in self.axes))
 
 
 class ReduceMax(_Reduce):
@@ -97,7 +97,7 @@ class ReduceProd(_Reduce):
     """The product; 1 of nothing. Integers wrap around. ONNX: ReduceProd since opset 18."""
 
     def reduce(self, x: Array) -> Array:
-        return np.prod(x, axis=self.axes, keepdims=True, dtype=x.dtype)
+        return np.asarray(np.prod(x, axis=self.axes, keepdims=True, dtype=x.dtype))
 
 
 class ReduceL1(_Reduce):
@@ -124,7 +124,7 @@ class ReduceLogSumExp(_Reduce):
     def reduce(self, x: Array) -> Array:
         highest = np.max(x, axis=self.axes, keepdims=True, initial=-np.inf)
         shift = np.where(np.isfinite(highest), highest, x.dtype.type(0))  # inf - inf would be nan
-        return np.log(self._sum(np.exp(x - shift))) + shift
+        return np.asarray(np.log(self._sum(np.exp(x - shift))) + shift)
 
 
 class ReduceSumSquare(_Reduce):
@@ -153,14 +153,14 @@ class ArgMax(_Place):
     """Where the largest element is, the first of equals. ONNX: ArgMax since opset 13."""
 
     def compute(self, x: Array) -> Array:
-        return np.argmax(x, axis=self.axis, keepdims=self.keepdims)
+        return np.asarray(np.argmax(x, axis=self.axis, keepdims=self.keepdims))
 
 
 class ArgMin(_Place):
     """Where the smallest element is, the first of equals. ONNX: ArgMin since opset 13."""
 
     def compute(self, x: Array) -> Array:
-        return np.argmin(x, axis=self.axis, keepdims=self.keepdims)
+        return np.asarray(np.argmin(x, axis=self.axis, keepdims=self.keepdims))
 
 
 # Those of one input and `axes` or an `axis`, which become 1 with `keepdims`, and vanish without.

@@ -54,7 +54,7 @@ class Resize(WideOp):
 
 def _resize_axis(x: Array, axis: int, wanted: int, mode: str) -> Array:
     if mode == "nearest":
-        return np.take(x, np.arange(wanted) * x.shape[axis] // wanted, axis)
+        return np.asarray(np.take(x, np.arange(wanted) * x.shape[axis] // wanted, axis))
     weights = resize_weights(x.shape[axis], wanted, mode)
     return np.moveaxis(np.moveaxis(x, axis, -1) @ weights.T.astype(x.dtype), -1, axis)
 
@@ -79,7 +79,7 @@ def resize_weights(given: int, wanted: int, kernel: str, antialias: bool = False
 
 
 def _linear(x: Array) -> Array:
-    return np.maximum(0, 1 - x)
+    return np.asarray(np.maximum(0, 1 - x))
 
 
 def _cubic(x: Array) -> Array:

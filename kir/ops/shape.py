@@ -192,7 +192,7 @@ class Pad(Op):
         for axis, size in enumerate(x.shape):
             self._require_source(axis, size)
         if self.mode != "constant":
-            return np.pad(x, widths, mode=self.mode)  # type: ignore[call-overload]
+            return np.asarray(np.pad(x, widths, mode=self.mode))  # type: ignore[call-overload]
         default: Any = "" if x.dtype == object else x.dtype.type(0)
         result = np.full([b + size + a for (b, a), size in zip(widths, x.shape, strict=True)], default, x.dtype)
         if value is not None:
@@ -354,7 +354,7 @@ class OneHot(Op):
         (depth,) = _known(self, (self.depth,))
         positive = np.where(indices < 0, indices.astype(np.int64) + depth, indices)
         hot = np.expand_dims(positive, self.axis) == _along(np.arange(depth), self.axis, indices.ndim + 1)
-        return np.where(hot, values[1], values[0])
+        return np.asarray(np.where(hot, values[1], values[0]))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.dims import Dim
+from kir.ir.dims import Dim, is_known
 from kir.ir.op import Array, Op
 from kir.ir.types import DType, TensorType
 from kir.ops.precision import require_dtype, require_same_dtype
@@ -45,7 +45,8 @@ class STFT(Op):
 
     def eval(self, x: Array, window: Array) -> Array:
         count = self.count(x.shape[1], len(window))
-        if not isinstance(count, int) or not count or not x.shape[0]:
+        assert is_known(count), "an array has known sizes"
+        if not count or not x.shape[0]:
             return np.zeros((x.shape[0], count, len(window) // 2 + 1, 2), x.dtype)
         frames = sliding_window_view(x[..., 0], len(window), axis=1)[:, :: self.step]
         spectrum = np.fft.rfft(frames * window)

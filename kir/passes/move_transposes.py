@@ -400,7 +400,7 @@ class Division:
         assert array is not None, "only constants move without being in a layout"
         aligned = array.reshape((1,) * (len(other) - array.ndim) + array.shape)
         moved = aligned.transpose(other)
-        return add_constant(self.graph, value.node, moved if shape is None else moved.reshape(shape))
+        return add_constant(self.graph, value.node, moved if shape is None else moved.reshape(shape))  # type: ignore[arg-type]
 
 
 def _becomes_convolution(node: Node, member: Member) -> bool:

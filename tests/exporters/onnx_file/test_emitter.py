@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.emitter import Emitter
-from kir.ir.dims import Dim, parse_dim, substitute, symbol
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import Dim, substitute, symbol
 from kir.ir.graph import Graph
 from kir.ir.structural import Input, Output
 from kir.ir.types import parse_type

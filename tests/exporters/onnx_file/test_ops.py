@@ -17,7 +17,8 @@ from kir import Model, layers
 from kir.errors import ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, to_model_proto
 from kir.exporters.onnx_file.ops import EXPORTERS, STRUCTURAL, supported_ops
-from kir.ir.dims import parse_dim, symbol
+from kir.ir.dim_parser import parse_dim
+from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Origin, Value
 from kir.ir.op import field_names
 from kir.ir.structural import Input, Output, constant
