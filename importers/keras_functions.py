@@ -9,23 +9,27 @@ import contextlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from kir import config
-from kir.config import DTypePolicy
+from kir.config import DTypePolicy, PolicyLike
 from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.ir.op import Array
-from kir.ir.types import as_dtype
+from kir.ir.types import DTypeLike, as_dtype
 from kir.modeling.layer import layer_from_config, to_config
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.support.naming import reset_names
+
+# A class or a function of a script.
+Registered: TypeAlias = "type[Any] | Callable[..., Any]"
 
 # What scripts register, by "package>name" and by name, for the files that they load.
 CUSTOM_OBJECTS: dict[str, Any] = {}
@@ -33,28 +37,30 @@ CUSTOM_OBJECTS: dict[str, Any] = {}
 _uids: Counter[str] = Counter()
 
 
-def register(package: Any = "Custom", name: str | None = None) -> Any:
+def register(package: str | Registered = "Custom", name: str | None = None) -> Any:
     """Return the class or function itself, which then knows its registered name: `register_keras_serializable`."""
     if callable(package):
         return register()(package)
 
-    def decorate(registered: Any) -> Any:
+    def decorate(registered: Registered) -> Any:
         own_name = name or registered.__name__
-        registered._keras_registered_name = f"{package}>{own_name}"
+        setattr(registered, "_keras_registered_name", f"{package}>{own_name}")  # noqa: B010 (no type has it)
         CUSTOM_OBJECTS[f"{package}>{own_name}"] = CUSTOM_OBJECTS[own_name] = registered
         return registered
 
     return decorate
 
 
-def registered_name(value: Any) -> str:
+def registered_name(value: Registered) -> str:
     """Return the name that a class or function was registered under; its own if it was not."""
     return str(getattr(value, "_keras_registered_name", value.__name__))
 
 
-def registered_object(name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Any = None) -> Any:
+def registered_object(
+    name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
+) -> Any:
     """Return what was registered under a name, or is among the given; None for nothing."""
-    return ((module_objects or {}) | _known_objects(custom_objects)).get(name)
+    return {**(module_objects or {}), **_known_objects(custom_objects)}.get(name)
 
 
 def custom_objects() -> dict[str, Any]:
@@ -78,7 +84,10 @@ def custom_object_scope(objects: Mapping[str, Any]) -> Iterator[None]:
 
 
 def load_model(
-    filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
+    filepath: str | Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
 ) -> Model:
     """Return the model in a `.keras` or `.h5` file, with its weights.
 
@@ -98,22 +107,28 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return model_from_config(json.loads(json_string), _known_objects(custom_objects))
 
 
-def save_model(model: Model, filepath: Any, overwrite: bool = True, zipped: Any = None, **options: Any) -> None:
+def save_model(
+    model: Model,
+    filepath: str | Path,
+    overwrite: bool = True,
+    zipped: bool | None = None,
+    **options: object,
+) -> None:
     """See `kir.Model.save`."""
     model.save(filepath, overwrite, zipped, **options)
 
 
-def save_weights(model: Model, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
+def save_weights(model: Model, filepath: str | Path, overwrite: bool = True, max_shard_size: object = None) -> None:
     """See `kir.Model.save_weights`."""
     model.save_weights(filepath, overwrite)
 
 
-def load_weights(model: Model, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
+def load_weights(model: Model, filepath: str | Path, skip_mismatch: bool = False, **options: object) -> None:
     """See `kir.Model.load_weights`."""
     model.load_weights(filepath, skip_mismatch, **options)
 
 
-def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
+def clone_model(model: Model, *args: object, **kwargs: object) -> Model:
     """Return the same layers once more, with weights that their initializers draw.
 
     Raises:
@@ -125,7 +140,7 @@ def clone_model(model: Model, *args: Any, **kwargs: Any) -> Model:
     return model_from_config(json.loads(json.dumps(description)), CUSTOM_OBJECTS)
 
 
-def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **options: Any) -> Any:
+def deserialize(given: object, custom_objects: Mapping[str, Any] | None = None, **options: object) -> Any:
     """Return the layer or model that a config dict describes; anything else as it is."""
     if not isinstance(given, Mapping) or "class_name" not in given:
         return given
@@ -135,12 +150,12 @@ def deserialize(given: Any, custom_objects: Mapping[str, Any] | None = None, **o
     return layer_from_config(given) if registered is None else registered.from_config(given["config"])
 
 
-def serialize(value: Any) -> Any:
+def serialize(value: object) -> Any:
     """Return a layer, model, initializer, regularizer or constraint as a config dict; anything else as it is."""
     return to_config(value)
 
 
-def plot_model(*args: Any, **kwargs: Any) -> None:
+def plot_model(*args: object, **kwargs: object) -> None:
     """Draws nothing, and warns of that."""
     warnings.warn(
         "plot_model drew nothing: kir draws from the command line, kir plot model.py -o model.svg", stacklevel=2
@@ -160,7 +175,7 @@ def backend_name() -> str:
     return "kir"
 
 
-def set_dtype_policy(policy: Any) -> None:
+def set_dtype_policy(policy: PolicyLike) -> None:
     """Set the default policy of layers, by its name or as an object."""
     config.set_dtype_policy(dtype_policy(policy).name)
 
@@ -171,15 +186,15 @@ def default_dtype_policy() -> DTypePolicy:
 
 
 def variable(
-    initializer: Any,
-    shape: Any = None,
-    dtype: Any = None,
+    initializer: npt.ArrayLike | Callable[..., npt.ArrayLike],
+    shape: Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
     trainable: bool = True,
     autocast: bool = True,
-    aggregation: Any = "none",
-    synchronization: Any = "auto",
+    aggregation: object = "none",
+    synchronization: object = "auto",
     name: str | None = None,
-    **ignored: Any,
+    **ignored: object,
 ) -> Weight:
     """Return a weight with the numbers that are given, or drawn by a function of shape and dtype: `keras.Variable`."""
     type = as_dtype(dtype or config.floatx())
@@ -195,17 +210,17 @@ def get_uid(prefix: str = "") -> int:
     return _uids[prefix]
 
 
-def standardize_dtype(dtype: Any) -> str:
+def standardize_dtype(dtype: DTypeLike | None) -> str:
     """Return Keras's name of a dtype, that of `floatx` for None."""
     return as_dtype(dtype or config.floatx()).keras_name
 
 
-def is_float_dtype(dtype: Any) -> bool:
+def is_float_dtype(dtype: DTypeLike) -> bool:
     """Return whether a dtype is one of floats."""
     return as_dtype(dtype).is_float
 
 
-def is_int_dtype(dtype: Any) -> bool:
+def is_int_dtype(dtype: DTypeLike) -> bool:
     """Return whether a dtype is one of integers."""
     return as_dtype(dtype).is_integer
 
@@ -213,7 +228,7 @@ def is_int_dtype(dtype: Any) -> bool:
 # Data
 
 
-def to_categorical(x: Any, num_classes: int | None = None) -> Array:
+def to_categorical(x: npt.ArrayLike, num_classes: int | None = None) -> Array:
     """Return one-hot rows of integers: (…,) → (…, num_classes)."""
     labels = np.asarray(x, np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
@@ -221,7 +236,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     return np.eye(num_classes or int(labels.max()) + 1)[labels]
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
+def normalize(x: npt.ArrayLike, axis: int = -1, order: int = 2) -> Array:
     """Return an array divided by its norm along an axis."""
     norm = np.atleast_1d(np.linalg.norm(x, order, axis))
     norm[norm == 0] = 1
@@ -231,10 +246,10 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Array:
 def pad_sequences(
     sequences: Sequence[Any],
     maxlen: int | None = None,
-    dtype: Any = "int32",
+    dtype: npt.DTypeLike = "int32",
     padding: str = "pre",
     truncating: str = "pre",
-    value: Any = 0.0,
+    value: float = 0.0,
 ) -> Array:
     """Return sequences of one length, cut or filled up in front ("pre") or at the end: (sequences, maxlen, …).
 
@@ -254,14 +269,14 @@ def pad_sequences(
     return padded
 
 
-def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+def pack_x_y_sample_weight(x: object, y: object = None, sample_weight: object = None) -> Any:
     """Return what a data set gives for a step of training."""
     if y is None:
         return (x,) if isinstance(x, tuple | list) else x
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+def unpack_x_y_sample_weight(data: object) -> tuple[Any, Any, Any]:
     """Return the inputs, targets and weights in what a data set gives, None for those that are not there."""
     given = tuple(data) if isinstance(data, tuple | list) else (data,)
     return (*given, None, None)[:3]

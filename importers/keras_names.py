@@ -39,7 +39,7 @@ class Inert:
     another such object. It computes nothing.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         vars(self).update(kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -47,7 +47,7 @@ class Inert:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         return Inert()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         leaves = flatten((args, list(kwargs.values())))
         traced = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if traced:
@@ -82,14 +82,14 @@ class Refused:
             raise AttributeError(name)
         return Refused(f"{self._name}.{name}", self._reason)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         raise UnsupportedError(f"{self._name}: {self._reason}")
 
 
 class _InertClass(type):
     """The class of inert classes; a call with tensors is one of a function, such as `keras.losses.mse(y, x)`."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: object, **kwargs: object) -> Any:
         made = super().__call__(*args, **kwargs)
         return made(*args) if any(isinstance(leaf, SymbolicOperators) for leaf in flatten(args)) else made
 
@@ -99,11 +99,11 @@ def inert_class(module: str, name: str) -> Any:
     return _InertClass(name, (Inert,), {"__module__": module})
 
 
-def accept(*args: Any, **kwargs: Any) -> None:
+def accept(*args: object, **kwargs: object) -> None:
     """A setting of Keras that means nothing for an export."""
 
 
-def no_scope(*args: Any, **kwargs: Any) -> contextlib.AbstractContextManager[None]:
+def no_scope(*args: object, **kwargs: object) -> contextlib.AbstractContextManager[None]:
     """A `with` of Keras that means nothing for an export."""
     return contextlib.nullcontext()
 
@@ -207,7 +207,7 @@ _UTILS = (
 )
 
 
-def _registry(module: Any) -> dict[str, Any]:
+def _registry(module: ModuleType) -> dict[str, Any]:
     """The functions from names and configs to objects and back, of initializers and the like."""
     return {"get": module.get, "serialize": module.serialize, "deserialize": module.deserialize}
 

@@ -109,7 +109,7 @@ class StandIn(MetaPathFinder, Loader):
 
     # The protocol of finders and loaders
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """None for everything else, and for packages that are installed.
 
         Raises:

@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import CellType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,20 @@ _PUBLIC_NAMES = (
 )
 
 
+class Named(Protocol):
+    """Something of the real Keras that has a name, such as a policy or a variable."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class KerasLayer(Protocol):
+    """A layer of the real Keras, which is not imported here."""
+
+    @property
+    def dtype_policy(self) -> Named: ...
+
+
 class Rebinder:
     """Copies functions of the user's own, and what they call of these.
 
@@ -48,7 +62,7 @@ class Rebinder:
         # By id; the originals are kept, for an id belongs to whatever lives.
         self._copies: dict[int, tuple[Any, Any]] = {}
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> Any:
         """kir's module or function for one of Keras's, the copy of a function of the script, anything else as it is."""
         if isinstance(value, ModuleType):
             return self._module(value)
@@ -62,12 +76,12 @@ class Rebinder:
             return functools.partial(self.value(value.func), *value.args, **value.keywords)
         return value
 
-    def method(self, function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+    def method(self, function: Callable[..., Any], layer: KerasLayer) -> Callable[..., Any]:
         """A method of a Keras layer, bound, that reads the layer's variables as arrays."""
         copy, variables = self.value(function), _Variables(layer, self)
 
         @functools.wraps(copy)
-        def bound(*args: Any, **kwargs: Any) -> Any:
+        def bound(*args: object, **kwargs: object) -> Any:
             return copy(variables, *args, **kwargs)
 
         return bound
@@ -141,7 +155,7 @@ def _is_installed(file: Path) -> bool:
 class _Variables:
     """A layer as its own methods see it while they are traced: its variables are kir's, its methods are copies."""
 
-    def __init__(self, layer: Any, rebinder: Rebinder) -> None:
+    def __init__(self, layer: KerasLayer, rebinder: Rebinder) -> None:
         self._kir_layer = layer
         self._kir_rebinder = rebinder
         self._kir_weights: dict[int, Weight] = {}
@@ -157,7 +171,7 @@ class _Variables:
         return self._kir_weights[id(value)]
 
 
-def _weight(variable: Any, policy: DTypePolicy) -> Weight:
+def _weight(variable: Named, policy: DTypePolicy) -> Weight:
     array = as_array(variable)
     weight = Weight(variable.name, array.shape, as_dtype(array.dtype), initializers.Zeros())
     weight.assign(array)
@@ -166,17 +180,17 @@ def _weight(variable: Any, policy: DTypePolicy) -> Weight:
     return weight
 
 
-def is_variable(value: Any) -> bool:
+def is_variable(value: object) -> bool:
     """Whether this is a variable of the real Keras."""
     return any(cls.__name__ in ("Variable", "KerasVariable") and _is_of_keras(cls) for cls in type(value).__mro__)
 
 
-def as_array(variable: Any) -> np.ndarray[Any, Any]:
+def as_array(variable: object) -> np.ndarray[Any, Any]:
     """The numbers of a variable, whatever library holds them."""
     return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
 
 
-def _is_of_keras(value: Any) -> bool:
+def _is_of_keras(value: object) -> bool:
     return str(getattr(value, "__module__", "")).partition(".")[0] in PACKAGES
 
 

@@ -76,7 +76,7 @@ class Request:
     weights: Path | None
     outputs: Sequence[str]
 
-    def build(self, path: Path, description: Any, metadata: Any) -> Model:
+    def build(self, path: Path, description: object, metadata: object) -> Model:
         """The model of a description, with the metadata that was beside it."""
         origin = _origin(path, description, metadata, self.custom_objects)
         model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
@@ -84,7 +84,7 @@ class Request:
         return model
 
 
-def model_from_config(description: Any, custom_objects: Mapping[str, Any] | None = None) -> Model:
+def model_from_config(description: object, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The model that `keras.Model.to_json` describes, with weights that its initializers draw.
 
     Raises:
@@ -144,7 +144,7 @@ def _require_drawable(model: Model, path: Path) -> None:
         )
 
 
-def _origin(path: Path, description: Any, metadata: Any, custom_objects: Mapping[str, Any]) -> FileOrigin:
+def _origin(path: Path, description: object, metadata: object, custom_objects: Mapping[str, Any]) -> FileOrigin:
     """What a file says of itself; one that names no modules is not from Keras 3."""
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version[:1].isdigit():

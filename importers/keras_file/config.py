@@ -79,7 +79,7 @@ class FileOrigin:
         return LAYERS_WITH_OLD if self.is_old else LAYERS
 
 
-def build_model(description: Any, origin: FileOrigin) -> Model:
+def build_model(description: object, origin: FileOrigin) -> Model:
     """The model that a description is of. Its weights are those that the initializers draw.
 
     Raises:
@@ -92,6 +92,7 @@ def build_model(description: Any, origin: FileOrigin) -> Model:
             f"load it with Keras 2.2 and save it again"
         )
     survey(description, origin)
+    assert isinstance(description, dict), "the survey refuses anything else"
     builder = Builder(origin)
     try:
         model = builder.make_layer(description, "")
@@ -108,7 +109,7 @@ def build_model(description: Any, origin: FileOrigin) -> Model:
 # Looking before anything is made
 
 
-def survey(description: Any, origin: FileOrigin) -> None:
+def survey(description: object, origin: FileOrigin) -> None:
     """Looks at every layer of every model inside.
 
     Raises:
@@ -136,7 +137,7 @@ def require_none(problems: Sequence[str], origin: FileOrigin) -> None:
     raise UnsupportedError(f"{origin.path}: {count} not supported:\n" + "\n".join(f"  {one}" for one in problems))
 
 
-def _require_layer(description: Any, path: str, origin: FileOrigin) -> None:
+def _require_layer(description: object, path: str, origin: FileOrigin) -> None:
     if not isinstance(description, dict) or not isinstance(description.get("class_name"), str):
         raise FormatError(
             f"{origin.path}: {path or 'the model'} is no layer with a class_name; received {_short(description)}"
@@ -268,7 +269,7 @@ class Builder:
         with self._described(path, name):
             return self.origin.layers[name].from_config(self._arguments(description, path) | inner)
 
-    def _make_custom(self, custom: Any, description: Mapping[str, Any]) -> Layer:
+    def _make_custom(self, custom: object, description: Mapping[str, Any]) -> Layer:
         if not isinstance(custom, type) or not issubclass(custom, Layer):
             raise InvalidArgumentError(
                 f"the custom object {description['class_name']!r} is {custom!r}; "
@@ -288,7 +289,7 @@ class Builder:
         resolved = resolve_functions(arguments, self.origin.custom_objects)
         return modern_arguments(name, resolved, self.origin.version) if self.origin.is_old else resolved
 
-    def _make_sequential(self, config: Any, path: str) -> Model:
+    def _make_sequential(self, config: list[Any] | Mapping[str, Any], path: str) -> Model:
         descriptions = config if isinstance(config, list) else config["layers"]
         with self._described(path, "Sequential"):
             model = Sequential(name=None if isinstance(config, list) else config.get("name"))
@@ -375,7 +376,7 @@ class Builder:
                     self.problems.append(f"{_join(path, name)}: {_message(error)}")
         return results
 
-    def _call(self, layer: Layer, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    def _call(self, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         args, kwargs = tuple(args), dict(kwargs)
         if not isinstance(layer, Operation):
             kwargs = {key: value for key, value in kwargs.items() if value is not None}
@@ -433,7 +434,7 @@ class Builder:
                 yield leaf.layer, leaf.call
 
     def _map_tensors(
-        self, structure: Any, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
+        self, structure: object, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
     ) -> Any:
         """Input or output tensors from `[layer, call, output]`, or lists and dicts of them.
 
@@ -496,7 +497,7 @@ def _message(error: KirError) -> str:
 # Reading descriptions
 
 
-def _parse_calls(nodes: Any, layer: Layer, layers: Mapping[str, Layer]) -> list[tuple[Any, Any]]:
+def _parse_calls(nodes: object, layer: Layer, layers: Mapping[str, Layer]) -> list[tuple[Any, Any]]:
     """The arguments of each call of a layer, tensors as references."""
     if not isinstance(nodes, list):
         raise FormatError(f"inbound_nodes is {_short(nodes)}; expected a list of calls")
@@ -506,7 +507,7 @@ def _parse_calls(nodes: Any, layer: Layer, layers: Mapping[str, Layer]) -> list[
     return map_structure(lambda leaf: _counted_from_0(leaf, layers), calls)  # type: ignore[no-any-return]
 
 
-def _counted_from_0(leaf: Any, layers: Mapping[str, Layer]) -> Any:
+def _counted_from_0(leaf: object, layers: Mapping[str, Layer]) -> Any:
     """A reference of Keras 2, which counts the calls of a model from 1: its own graph was the first."""
     if isinstance(leaf, Reference) and isinstance(layers.get(leaf.layer), Model):
         return Reference(leaf.layer, leaf.call - 1, leaf.output)
@@ -522,9 +523,9 @@ def _parse_call(node: Mapping[str, Any]) -> tuple[Any, Any]:
     return tuple(args), kwargs
 
 
-def _parse_old_call(node: Any, layer: Layer) -> tuple[Any, Any]:
+def _parse_old_call(node: object, layer: Layer) -> tuple[Any, Any]:
     """Keras 2: `[[layer, call, output, kwargs], …]`; further inputs of a recurrent layer are its initial state."""
-    entries = node if isinstance(node, list) else [node]
+    entries: list[Any] = node if isinstance(node, list) else [node]
     if (
         not all(isinstance(one, list) and len(one) in (3, 4) and is_reference(one[:3]) for one in entries)
         or not entries
@@ -541,13 +542,13 @@ def _parse_old_call(node: Any, layer: Layer) -> tuple[Any, Any]:
     return (given[0] if len(given) == 1 else given,), old_kwargs
 
 
-def _old_references(value: Any) -> Any:
+def _old_references(value: object) -> Any:
     if is_reference(value):
         return as_reference(value)
     return [_old_references(item) for item in value] if isinstance(value, list) else revive(value)
 
 
-def _tensor(leaf: Any, results: Mapping[tuple[str, int], Sequence[KerasTensor]]) -> Any:
+def _tensor(leaf: object, results: Mapping[tuple[str, int], Sequence[KerasTensor]]) -> Any:
     if not isinstance(leaf, Reference):
         return leaf
     outputs = results[leaf.layer, leaf.call]
@@ -581,13 +582,13 @@ def _lambda_arguments(config: Mapping[str, Any], origin: FileOrigin) -> dict[str
     return arguments
 
 
-def _layers_at(config: Any, key: str) -> list[Any]:
+def _layers_at(config: object, key: str) -> list[Any]:
     """The descriptions of the layers that a wrapper's config has at a key."""
     found = config.get(key) if isinstance(config, dict) else None
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
 
 
-def _name(description: Any) -> str:
+def _name(description: object) -> str:
     """A layer's name: Keras writes it twice, inside the config and beside it."""
     if not isinstance(description, dict):
         return "?"
@@ -600,6 +601,6 @@ def _join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

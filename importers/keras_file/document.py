@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def parse(text: bytes | str, label: str, expected: str = "the configuration of a
     return document
 
 
-def walk(document: Any) -> Iterator[tuple[int, Any]]:
+def walk(document: object) -> Iterator[tuple[int, Any]]:
     """Everything in a document, with its depth; without recursion."""
     pending = [(0, document)]
     while pending:
@@ -65,7 +65,7 @@ def walk(document: Any) -> Iterator[tuple[int, Any]]:
             pending.extend((depth + 1, value) for value in item)
 
 
-def revive(value: Any) -> Any:
+def revive(value: object) -> Any:
     """An argument of a call or a layer: special dicts become what they stand for.
 
     Raises:
@@ -89,7 +89,7 @@ def _keras_tensor(value: Mapping[str, Any]) -> Reference:
     return as_reference(value["config"]["keras_history"])
 
 
-def as_reference(history: Any) -> Reference:
+def as_reference(history: object) -> Reference:
     """A reference from `[layer, call, output]`.
 
     Raises:
@@ -100,7 +100,7 @@ def as_reference(history: Any) -> Reference:
     return Reference(history[0], history[1], history[2])
 
 
-def is_reference(value: Any) -> bool:
+def is_reference(value: object) -> TypeGuard[list[Any]]:
     """Whether a list is `[layer, call, output]`."""
     return (
         isinstance(value, list)

@@ -30,7 +30,7 @@ def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, An
     return {key: value if key == "name" else _resolved(value, custom_objects) for key, value in config.items()}
 
 
-def _resolved(value: Any, custom_objects: Mapping[str, Any]) -> Any:
+def _resolved(value: object, custom_objects: Mapping[str, Any]) -> Any:
     """A text, or a config dict, that names one of the user's objects; anything else as it is."""
     if isinstance(value, str):
         found = custom_objects.get(value)
@@ -64,7 +64,7 @@ def known_name(names: Iterable[Any], custom_objects: Mapping[str, Any]) -> str |
     return None
 
 
-def function_of_keras(value: Any, name: str) -> Any:
+def function_of_keras(value: object, name: str) -> Any:
     """Return one of Keras 3's own functions, by its name and its description; None if it is none of them."""
     module = str(value.get("module")) if isinstance(value, dict) else "builtins"
     if module.split(".")[0] not in ("keras", "builtins"):
@@ -74,7 +74,7 @@ def function_of_keras(value: Any, name: str) -> Any:
 
 def resolve_function(
     key: str,
-    value: Any,
+    value: object,
     layer: str,
     custom_objects: Mapping[str, Any],
     find: Callable[[Any, str], Any] = function_of_keras,
@@ -87,12 +87,13 @@ def resolve_function(
         UnsupportedError: the function was stored as bytecode, or is not given.
         InvalidArgumentError: what is given cannot be called.
     """
-    kind = value.get("class_name") if isinstance(value, dict) else None
+    described = value if isinstance(value, dict) else {}
+    kind = described.get("class_name")
     is_bytecode = kind == "__lambda__" or (key == "function" and isinstance(value, list))
-    name = value.get("config") if kind == "function" else value if key == "function" else None
+    name = described.get("config") if kind == "function" else value if key == "function" else None
     if not is_bytecode and not isinstance(name, str):
         return revive(value)
-    registered = value.get("registered_name") if isinstance(value, dict) else None
+    registered = described.get("registered_name")
     layer_name = layer if key == "function" else f"{layer}.{key}"
     if keyword.iskeyword(layer_name):
         # The first Lambda without a name is "lambda", as no function can be called.

@@ -40,7 +40,7 @@ class Hdf5File:
         self._mapped: Array | None = None
         self._unpacked_bytes = 0
 
-    def find(self, name: str, start: Any = None) -> Any:
+    def find(self, name: str, start: h5py.Group | None = None) -> Any:
         """The group or dataset of a name, reached through hard links alone; None when there is none.
 
         Raises:
@@ -66,7 +66,7 @@ class Hdf5File:
             way.append((part, here))
         return here
 
-    def find_dataset(self, name: str, start: Any = None) -> h5py.Dataset | None:
+    def find_dataset(self, name: str, start: h5py.Group | None = None) -> h5py.Dataset | None:
         """The dataset of a name; None when there is none.
 
         Raises:
@@ -130,7 +130,7 @@ class Hdf5File:
             self._mapped = map_file(self.section.file, self.section.label, self.section.offset, self.section.size)
         return self._mapped
 
-    def text(self, owner: Any, name: str) -> str | None:
+    def text(self, owner: h5py.Group, name: str) -> str | None:
         """An attribute that holds one text; None when there is none.
 
         Raises:
@@ -141,7 +141,7 @@ class Hdf5File:
             raise FormatError(f"{self.section.label}: the attribute {name} holds no text, as Keras writes it")
         return None if texts is None else texts[0]
 
-    def names(self, owner: Any, name: str) -> list[str] | None:
+    def names(self, owner: h5py.Group, name: str) -> list[str] | None:
         """An attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …"""
         found = self._texts(owner, name)
         if found is not None:
@@ -154,7 +154,7 @@ class Hdf5File:
             parts += part
         return parts
 
-    def _texts(self, owner: Any, name: str) -> list[str] | None:
+    def _texts(self, owner: h5py.Group, name: str) -> list[str] | None:
         import h5py
 
         if self.root.userblock_size:

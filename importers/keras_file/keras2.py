@@ -112,7 +112,7 @@ def with_old_functions(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def modern_activation(given: Any) -> Any:
+def modern_activation(given: object) -> Any:
     """Return the function, or the config of a layer, that an activation's name or config stands for.
 
     Raises:
@@ -138,7 +138,7 @@ def _known_activation(name: str) -> Any:
     return ACTIVATIONS.get(name) or LAYERS_AS_ACTIVATIONS[name]
 
 
-def old_function(value: Any, name: str, module: str | None) -> Any:
+def old_function(value: object, name: str, module: str | None) -> Any:
     """Return a function of Keras 2 or TensorFlow that a Lambda names; None if it is of another module, or unknown.
 
     `value` is its description, and `module` where the config says that it is from: one of the user's own may have the
@@ -188,7 +188,7 @@ def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) ->
         arguments.setdefault("recurrent_activation", "hard_sigmoid")
 
 
-def _is_of_floats(policy: Any) -> bool:
+def _is_of_floats(policy: object) -> bool:
     """Return whether a layer with a dtype or policy, as a config has it, computes with floats."""
     config = policy.get("config") if isinstance(policy, Mapping) else None
     name = config.get("name") if isinstance(config, Mapping) else policy

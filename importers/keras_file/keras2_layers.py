@@ -7,7 +7,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ from kir.layers.convolutional import Convolutional
 from kir.layers.keras2 import OfKeras2, OtherForIntegers, SameForFloat32, public_layers
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
+from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.modeling.weight_owner import walk_layers
 from kir.ops.resize import KERNELS
+from kir.support.declarations import Unchecked
 
 # TensorFlow divides these as float64, smaller integers as float32.
 WIDE_INTEGERS = (DType.INT32, DType.INT64, DType.UINT32, DType.UINT64)
@@ -47,7 +49,7 @@ class Discretization(OfKeras2, layers.Discretization):
         UnsupportedError: when the weights are set, if the summary is too small for the number of bins.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the weight of a layer that adapted to data: the summary that its boundaries come from."""
         self.summary: Weight | None = None
         if self.bin_boundaries is None:
@@ -142,7 +144,11 @@ class UpSampling2D(SameForFloat32, layers.UpSampling2D):
     """Images so many times as high and as wide: of float32, unless elements are only repeated. See `Resizing`."""
 
     def __init__(
-        self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
+        self,
+        size: int | Sequence[int] = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
     ) -> None:
         super().__init__(size, data_format, _known_kernel(interpolation), **kwargs)
         self.interpolation = interpolation
@@ -171,7 +177,7 @@ class RandomCrop(OfKeras2, layers.RandomCrop):
         return K.cast(resized, self.compute_type.keras_name)
 
 
-def resize(x: Any, sizes: Mapping[int, Any], interpolation: str) -> Any:
+def resize(x: Tensor, sizes: Mapping[int, Any], interpolation: str) -> Any:
     """Return images with axes of other sizes, by a kernel of `WEIGHTS`, as tf.image.resize computes it.
 
     Raises:
@@ -271,7 +277,7 @@ def _require_wide(dtype: DType) -> None:
 class GlobalAveragePooling1D(_GlobalAveragePooling, layers.GlobalAveragePooling1D):
     """Of (batch, steps, channels); that of integers which are masked is what TensorFlow's division gives, float64."""
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         dtype = inputs.type.dtype
         if mask is None:
             return super().call(inputs)
@@ -299,7 +305,14 @@ class LayerNormalization(SameForFloat32, layers.LayerNormalization):
 class SeparableConv1D(SameForFloat32, layers.SeparableConv1D):
     """A separable convolution over steps, where `padding` may be "causal", too: no window reaches past its step."""
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        **kwargs: Any,
+    ) -> None:
         self.is_causal = isinstance(padding, str) and padding.lower() == "causal"
         super().__init__(filters, kernel_size, strides, "valid" if self.is_causal else padding, **kwargs)
 
@@ -328,11 +341,11 @@ class CuDNNLSTM(OfKeras2, layers.LSTM):
 
     saved_group = ""
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Sequence[int | None], initial_state_shape: object = None) -> None:
         """See `LSTMCell.build`."""
         super().build(sequences_shape, initial_state_shape)
         # Only the sum of the two biases matters.
-        _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1).sum(0))
+        _use_cudnn_layout(self, lambda bias: bias.reshape(2, -1).sum(0))
 
 
 class CuDNNGRU(OfKeras2, layers.GRU):
@@ -340,14 +353,17 @@ class CuDNNGRU(OfKeras2, layers.GRU):
 
     saved_group = ""
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Sequence[int | None], initial_state_shape: object = None) -> None:
         """See `GRUCell.build`."""
         super().build(sequences_shape, initial_state_shape)
-        _use_cudnn_layout(self.cell, lambda bias: bias.reshape(2, -1))
+        _use_cudnn_layout(self, lambda bias: bias.reshape(2, -1))
 
 
-def _use_cudnn_layout(cell: Any, convert_bias: Callable[[Array], Array]) -> None:
-    """Says how the weights of a cell lie in files: kernels by rows of each gate, and a bias of two for each unit."""
+def _use_cudnn_layout(layer: layers.LSTM | layers.GRU, convert_bias: Callable[[Array], Array]) -> None:
+    """Set how the weights of a cell lie in files: kernels by rows of each gate, and a bias of two for each unit."""
+    cell = layer.cell
+    assert isinstance(cell, layers.LSTMCell | layers.GRUCell)
+    assert cell.bias is not None
     gates = len(cell.gate_order)
 
     def convert(transform: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -359,16 +375,15 @@ def _use_cudnn_layout(cell: Any, convert_bias: Callable[[Array], Array]) -> None
     cell.bias.convert_saved = convert_bias
 
 
-class _RandomSize(keras2_masks.Identity):
+class _RandomSize(OfKeras2, DeclaredLayer):
     """Images of a random size in training; as they are at inference."""
 
-    is_same_in_keras_3 = OfKeras2.is_same_in_keras_3
+    factor: Unchecked = Unchecked()
+    interpolation: Unchecked = Unchecked(default="bilinear")
+    seed: Unchecked = Unchecked(default=None)
 
-    def __init__(self, factor: Any, interpolation: str = "bilinear", seed: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.interpolation = interpolation
-        self.seed = seed
+    def call(self, inputs: Tensor) -> Any:
+        return inputs
 
 
 class RandomHeight(_RandomSize):

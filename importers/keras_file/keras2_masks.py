@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 from kir import backend as K
 from kir import layers
@@ -33,14 +33,17 @@ from kir.layers.wrappers import fold
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 
+# The masks of the inputs: one, or one for each.
+Masks: TypeAlias = "Tensor | Sequence[Tensor | None] | None"
+
 
 class _Merge(OtherForMasks, ElementwiseMerge):
     """Merges element by element, whatever is masked."""
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Any:
         return super().call(inputs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
         """Return where all inputs that have a mask are valid."""
         return _all_valid(mask)
 
@@ -72,7 +75,7 @@ class Subtract(_Merge, layers.Subtract):
 class Concatenate(OtherForMasks, layers.Concatenate):
     """The inputs joined along an axis."""
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
         """Return the masks joined likewise; on an axis that they lack, where all of them are valid."""
         known = _known(mask)
         if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
@@ -103,7 +106,7 @@ class SpectralNormalization(OtherForMasks, layers.SpectralNormalization):
 
     supports_masking = True
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
         """Return what the layer inside makes of it."""
         return self.layer.compute_mask(inputs, mask)
 
@@ -114,7 +117,7 @@ class TimeDistributed(OtherForMasks, layers.TimeDistributed):
     # What a model inside put on its output in the call under way.
     _made: Tensor | None = None
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         """Return what the layer inside makes of each step; where it makes nothing, whether anything in a step is valid.
 
         (batch, time, …) → (batch, time, …), or (batch, time).
@@ -138,7 +141,7 @@ class GroupNormalization(OtherForMasks, layers.GroupNormalization):
         UnsupportedError: a call is given a mask.
     """
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         if mask is not None:
             raise UnsupportedError("GroupNormalization that leaves out masked elements is not supported")
         return super().call(inputs)
@@ -164,7 +167,13 @@ class _Recurrence(OtherForMasks, Recurrence):
         """Whether the zeros are put where the mask is when it is read forwards, while the outputs run backwards."""
         return self.zero_output_for_mask and self.unroll and self.go_backwards and self.return_sequences
 
-    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Tensor | Sequence[Tensor] | None = None,
+        mask: Tensor | None = None,
+        training: Tensor | bool | None = None,
+    ) -> Any:
         results = super().call(sequences, initial_state, mask, training)
         if mask is None or not self._misreads_mask:
             return results
@@ -192,13 +201,13 @@ RECURRENT = {
 MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | public_layers(globals())
 
 
-def _known(masks: Any) -> list[Any]:
+def _known(masks: Masks) -> list[Any]:
     """Return the masks that there are."""
     given = masks if isinstance(masks, Sequence) else [masks]
     return [mask for mask in given if mask is not None]
 
 
-def _all_valid(masks: Any) -> Any:
+def _all_valid(masks: Masks) -> Any:
     """Return where all masks that there are say so; None if there are none."""
     known = _known(masks)
     return reduce(K.logical_and, known) if known else None

@@ -5,6 +5,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
@@ -56,15 +57,17 @@ class _LocallyConnected(OfKeras2, Convolutional):
                 f"with implementation=1"
             )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the kernel (places, window·channels, filters) and the bias (*places, filters)."""
         is_first = self.data_format == "channels_first"
-        channels, *sizes = input_shape[1:] if is_first else (input_shape[-1], *input_shape[1:-1])
-        if len(sizes) != self.rank or not all(isinstance(size, int) for size in (channels, *sizes)):
+        given = tuple(input_shape[1:]) if is_first else (input_shape[-1], *input_shape[1:-1])
+        known = [size for size in given if isinstance(size, int)]
+        if not len(known) == len(given) == self.rank + 1:
             raise ShapeError(
                 f"{type(self).__name__} needs an input of rank {self.rank + 2} whose sizes are known, but for the "
                 f"batch; received {format_shape(input_shape)}"
             )
+        channels, *sizes = known
         self.places = tuple(
             (size - window) // stride + 1
             for size, window, stride in zip(sizes, self.kernel_size, self.strides, strict=True)

@@ -59,11 +59,11 @@ def bind(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable
     return functools.partial(function, **arguments)
 
 
-def _check_count(class_name: str, name: str, value: Any) -> None:
+def _check_count(class_name: str, name: str, value: object) -> None:
     limit = MAX_UNROLLED if name in ("indices_or_sections", "n") else MAX_COUNT
     if name in COUNTS and isinstance(value, int) and value > limit:
         raise FormatError(f"{class_name} with {name}={value} is out of all proportion; at most {limit} is read")
 
 
-def _with_tuples(value: Any) -> Any:
+def _with_tuples(value: object) -> Any:
     return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value

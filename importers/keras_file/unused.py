@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kir.importers.keras_file.document import is_reference, walk
-from kir.modeling.layer import Layer
+from kir.modeling.declared import DeclaredLayer
+from kir.support.declarations import Integer, Text
 
 # The classes of models, in files.
 FUNCTIONAL_NAMES = frozenset({"Functional", "Model"})
@@ -20,32 +21,28 @@ MODEL_NAMES = FUNCTIONAL_NAMES | {"Sequential"}
 OPERATION_MODULES = ("keras.src.ops", "keras.ops", "keras.src.activations")
 
 
-class Unused(Layer):
-    """A layer whose outputs nobody reads: each is its first input.
-
-    Args:
-        class_name: of the layer that it stands for.
-        outputs: how many outputs others refer to.
-    """
+class Unused(DeclaredLayer):
+    """A layer whose outputs nobody reads: each is its first input."""
 
     supports_masking = True
 
-    def __init__(self, class_name: str, outputs: int = 1, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)
-        self.class_name = class_name
-        self.outputs = outputs
+    class_name: Text = Text(doc="of the layer that it stands for")
+    outputs: Integer = Integer(1, default=1, doc="how many outputs others refer to")
+
+    def begin_init(self, others: Mapping[str, Any]) -> None:
+        super().begin_init({**others, "autocast": False})
 
     @property
     def keras_class_name(self) -> str:
         return self.class_name
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         first = inputs
         while isinstance(first, list | tuple | dict):
             first = next(iter(first.values() if isinstance(first, dict) else first))
         return [first] * self.outputs if self.outputs > 1 else first
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
         """Return None: nobody reads the mask."""
         return None
 
@@ -60,7 +57,7 @@ class UnusedOperation(Unused):
 STAND_INS: dict[str, type[Unused]] = {"kir>unused": Unused, "kir>unused_operation": UnusedOperation}
 
 
-def without_unused(description: Any, outputs: Sequence[str]) -> Any:
+def without_unused(description: object, outputs: Sequence[str]) -> Any:
     """Return a description in which stand-ins take the places of the layers that none of the outputs depends on.
 
     Models inside stay, and so does everything that is not described as Keras describes it: reading it says why.
@@ -69,7 +66,9 @@ def without_unused(description: Any, outputs: Sequence[str]) -> Any:
         description: of a model.
         outputs: the names of layers.
     """
-    config = description.get("config") if isinstance(description, Mapping) else None
+    if not isinstance(description, Mapping):
+        return description
+    config = description.get("config")
     layers = config.get("layers") if isinstance(config, Mapping) else config
     if not isinstance(layers, list) or not all(isinstance(layer, Mapping) for layer in layers):
         return description
@@ -97,7 +96,7 @@ def _needed(layers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> set[
     return found
 
 
-def _references(nodes: Any) -> list[tuple[str, int]]:
+def _references(nodes: object) -> list[tuple[str, int]]:
     """Return the layers whose outputs calls take, and which output of each."""
     found = []
     for _, item in walk(nodes):
@@ -131,7 +130,7 @@ def _stand_in(layer: Mapping[str, Any], outputs: int) -> Mapping[str, Any]:
     }
 
 
-def _bare(node: Any) -> Any:
+def _bare(node: object) -> Any:
     """Return a call with its tensors alone, in the order of its arguments, on which the order of layers depends."""
     if isinstance(node, Mapping):
         return {"args": [_tensors([node.get("args"), node.get("kwargs")])], "kwargs": {}}
@@ -140,7 +139,7 @@ def _bare(node: Any) -> Any:
     )
 
 
-def _tensors(arguments: Any) -> list[Any]:
+def _tensors(arguments: object) -> list[Any]:
     """Return the tensors in arguments, from left to right; those in a dict by its keys."""
     found: list[Any] = []
     pending = [arguments]

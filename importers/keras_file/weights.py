@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kir.errors import FormatError
 from kir.importers.arrays import load_npz, load_safetensors
@@ -31,6 +31,9 @@ from kir.modeling.weight import Weight
 from kir.modeling.weight_names import SavedLayer, named_weights, saved_layers
 from kir.modeling.weight_owner import is_of_kir
 from kir.support.regular_files import require_regular
+
+if TYPE_CHECKING:
+    import h5py
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"
@@ -79,7 +82,7 @@ class Assignments:
         self.problems: list[str] = []
         self.arrays: list[tuple[Weight, Array]] = []
 
-    def add(self, file: Hdf5File, weight: Weight, dataset: Any, where: str) -> None:
+    def add(self, file: Hdf5File, weight: Weight, dataset: h5py.Dataset | None, where: str) -> None:
         """Reads a dataset for a weight, if it is there and has the weight's shape."""
         if dataset is None:
             self.problems.append(f"{where} is missing")
@@ -190,11 +193,11 @@ def _left_over(saved: SavedLayer, groups: Collection[str], file: Hdf5File) -> It
             pending.extend(f"{place}/{name}" for name in group if f"{place}/{name}" not in groups)
 
 
-def _is_of_floats(dataset: Any) -> bool:
+def _is_of_floats(dataset: h5py.Dataset | None) -> bool:
     return getattr(getattr(dataset, "dtype", None), "kind", "") in ("f", "V")
 
 
-def load_legacy_weights(model: Model, file: Hdf5File, group: Any) -> None:
+def load_legacy_weights(model: Model, file: Hdf5File, group: h5py.Group | None) -> None:
     """The layout by layers' names, from the group that has them.
 
     Raises:
