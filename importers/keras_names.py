@@ -148,7 +148,7 @@ _INITIALIZERS = {
 _LAYERS = {
     # Those of keras.applications have no public name.
     name: value
-    for name, value in own_names(kir.layers, "kir.layers").items()
+    for name, value in own_names(kir.layers, "kir.").items()
     if value not in (applications.CustomScaleLayer, applications.LayerScale, applications.StochasticDepth)
 } | {
     "InputSpec": InputSpec,
