@@ -162,9 +162,8 @@ class Graph:
         self.metadata: dict[str, str] = {}
         self.provenance = Provenance()
         self._store: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
-        # Of each node its readers, their slots, and what the edge says. The views that networkx gives of these
-        # dictionaries cost many times as much as looking into them.
-        self._readers: Mapping[Node, Mapping[Node, Mapping[int, Mapping[str, int]]]] = self._store._succ
+        # Of each node its readers, their slots, and what the edge says.
+        self._readers: Mapping[Node, Mapping[Node, Mapping[int, Mapping[str, int]]]] = self._store.adj
         self._counts: Counter[type[Op]] = Counter()
         self._inputs: dict[str, Node] = {}
         self._outputs: dict[str, Node] = {}

@@ -107,8 +107,6 @@ class Plan:
         arrays = {label: _as_array(given) for label, given in feeds.items()}
         sizes = self._bind_sizes(arrays)
         slots: list[Any] = self._start.copy()
-        for label, array in arrays.items():
-            slots[self._input_slots[label]] = _widened(array) if self.wide else array
         read = slots.__getitem__
         for label, array in arrays.items():
             slots[self._input_slots[label]] = _widened(array) if self.wide else array
