@@ -8,7 +8,7 @@ order of nodes ── recognise ──> units: the nodes of one layer's call, or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from kir.ir.dims import Sym
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
-from kir.lift.recognise import Recognised, Recogniser
+from kir.lift.recognise import Recognised, recognise
 from kir.lift.recurrent import assemble_recurrent_model
 from kir.modeling.call_order import unique_names
 from kir.modeling.input import InputLayer
@@ -133,7 +133,7 @@ class _GraphWriter:
         sparse = self._sparse_inputs()
         write_settings(self.script)
         self._make_inputs(sparse)
-        recognised = self._recognise(sparse)
+        recognised = self._recognise(sparse.keys())
         self.script.needs_passes = any(found.is_optimised for found in recognised) and not self.is_foreign
         units = self._units(recognised, sparse)
         names = self._choose_names(units)
@@ -197,24 +197,18 @@ class _GraphWriter:
 
     def recurrent_model(self) -> Model | None:
         """The model of layers that the graph is of, if it has masked recurrent layers."""
-        model = assemble_recurrent_model(self.graph, self.order, self._recognise({}))
+        model = assemble_recurrent_model(self.graph, self._recognise(set()))
         return model if model is not None and gives(model, self.graph, self.finished) else None
 
-    def _recognise(self, sparse: Mapping[Node, str]) -> list[Recognised]:
-        recogniser = Recogniser(self.graph, self.order, self._skipped(sparse), self.is_foreign, self.finished)
-        return self._without_conflicts(recogniser.recognise())
-
-    def _skipped(self, sparse: Mapping[Node, str]) -> set[Node]:
-        """The nodes that become no call."""
-        return {node for node in self.order if isinstance(node.op, Input | Output | Constant)} | set(sparse)
+    def _recognise(self, sparse: Set[Node]) -> list[Recognised]:
+        return recognise(self.graph, sparse, self.is_foreign, self.finished)
 
     def _units(self, recognised: list[Recognised], sparse: Mapping[Node, str]) -> list[Unit]:
         """All that computes, in an order in which everything finds its inputs."""
-        skipped = self._skipped(sparse)
         claimed = {node: found for found in recognised for node in found.nodes}
         units: list[Unit] = []
         for node in self.order:
-            if node in skipped:
+            if isinstance(node.op, Input | Output | Constant) or node in sparse:
                 continue
             found = claimed.get(node)
             if found is None:
@@ -260,36 +254,6 @@ class _GraphWriter:
                 found.append(value)
                 missing -= names
         return found
-
-    def _without_conflicts(self, recognised: list[Recognised]) -> list[Recognised]:
-        """Those that can be: whose outputs come last, and whose weights nobody else reads."""
-        changed = True
-        while changed:
-            owner = {node: found for found in recognised for node in found.nodes}
-            kept = [found for found in recognised if self._is_in_order(found, owner) and self._owns(found, owner)]
-            changed = len(kept) < len(recognised)
-            recognised = kept
-        return recognised
-
-    def _is_in_order(self, found: Recognised, owner: Mapping[Node, Recognised]) -> bool:
-        """Whether everything that reads an output of the nodes comes behind all of them."""
-        last = self.index[found.nodes[-1]]
-        for value in found.outputs:
-            for use in self.graph.uses(value):
-                reader = owner.get(use.node)
-                place = self.index.get(use.node if reader is None else reader.nodes[-1], last + 1)
-                if reader is not found and place <= last:
-                    return False
-        return True
-
-    def _owns(self, found: Recognised, owner: Mapping[Node, Recognised]) -> bool:
-        """Whether all readers of its weights are calls of the same layer."""
-        return all(
-            use.node in owner and owner[use.node].layer is found.layer
-            for constant in found.weights
-            for use in self.graph.uses(constant)
-            if use.node in self.index
-        )
 
     # Names
 

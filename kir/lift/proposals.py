@@ -5,52 +5,53 @@ A proposal may be wrong: `recognise` tries it. A layer without a proposal here i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from kir import activations, layers
+from kir import layers
 from kir.errors import KirError
 from kir.ir.dims import Dim
-from kir.ir.graph import Graph, Node, Value
+from kir.ir.graph import Node, Value
 from kir.ir.op import Array, Op
-from kir.ir.structural import Constant, Input
-from kir.ir.trace import Tensor, Tracer
-from kir.ir.types import DType, TensorType
+from kir.ir.types import DType
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
+from kir.lift import feature_proposals, image_proposals  # noqa: F401  they register their makers
+from kir.lift.components import MAKERS, Component, Guess, activations_of, constants_of, inputs_of, makes
 from kir.modeling.layer import Layer
-from kir.ops import convolution, linear, nn, random, recurrent, reduce
+from kir.ops import convolution, elementwise, linear, nn, normalization, pooling, reduce
 from kir.ops import shape as shaping
-from kir.ops.elementwise import ACTIVATIONS
+from kir.ops.random import Dropout
+from kir.ops.recurrent import GRU, LSTM, RNN
 
-
-@dataclass
-class Component:
-    """Nodes of one origin that hang together, in the graph's order, and what they read of others.
-
-    Nodes that are foreign are of a file that names no layers: then names and labels need not stay.
-    """
-
-    nodes: list[Node]
-    inputs: list[Value]
-    is_foreign: bool = False
-
-    @property
-    def path(self) -> str:
-        origin = self.nodes[0].origin
-        assert origin is not None
-        return origin.path
-
-    @property
-    def layer_class(self) -> str:
-        """The class of the layer; empty if the nodes are foreign."""
-        origin = self.nodes[0].origin
-        return "" if origin is None or self.is_foreign else origin.layer
+# The layers that an operator in a file of somebody else's may be; {} stands for the number of spatial axes.
+LAYERS_OF: dict[type[Op], tuple[str, ...]] = {
+    **dict.fromkeys((*elementwise.ACTIVATIONS, nn.Softmax, nn.LogSoftmax), ("Activation",)),
+    convolution.ConvTranspose: ("Conv{}DTranspose",),
+    elementwise.Add: ("Add",),
+    elementwise.Clip: ("ReLU",),
+    elementwise.Elu: ("Activation", "ELU"),
+    elementwise.LeakyRelu: ("Activation", "LeakyReLU"),
+    elementwise.Maximum: ("Maximum",),
+    elementwise.Minimum: ("Minimum",),
+    elementwise.Mul: ("Multiply",),
+    elementwise.PRelu: ("PReLU",),
+    elementwise.Sub: ("Subtract",),
+    linear.Dense: ("Dense",),
+    normalization.BatchNormalization: ("BatchNormalization",),
+    normalization.InstanceNormalization: ("GroupNormalization",),
+    normalization.LayerNormalization: ("LayerNormalization",),
+    pooling.AveragePool: ("AveragePooling{}D",),
+    pooling.MaxPool: ("MaxPooling{}D",),
+    shaping.Concat: ("Concatenate",),
+    shaping.Gather: ("Embedding",),
+    shaping.Pad: ("ZeroPadding{}D",),
+    shaping.Reshape: ("Flatten", "Reshape"),
+    shaping.Transpose: ("Permute",),
+}
 
 
 @dataclass
@@ -60,169 +61,52 @@ class Proposal:
     component: Component
     layer: Layer
     inputs: list[Value]
-    takes_one: bool = True
-    set_weights: Callable[[Layer], None] = field(default=lambda layer: None)
+    takes_one: bool
+    weights: Sequence[Array] | Callable[[Layer], None]
+
+    def set_weights(self, layer: Layer) -> None:
+        """Give the layer, which is built by now, its weights.
+
+        Raises:
+            ShapeError: it has others.
+        """
+        if callable(self.weights):
+            self.weights(layer)
+        elif self.weights:
+            layer.set_weights(list(self.weights))
 
 
 def propose(component: Component) -> Iterator[Proposal]:
-    """Layers that the first nodes of a component may be a call of, the likeliest first."""
+    """Yield layers that the first nodes of a component may be a call of, the likeliest first."""
     if not component.path or not component.inputs:
         return
     for name in _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]:
-        if name in MAKERS:
-            yield from MAKERS[name](component, name)
-
-
-def _classes_by_operator(node: Node) -> list[str]:
-    """The layers that an operator of a file of somebody else's may be."""
-    spatial = f"{node.outputs[0].type.rank - 2}D"
-    match node.op:
-        case linear.Dense():
-            return ["Dense"]
-        case shaping.Reshape():
-            return ["Flatten", "Reshape"]
-        case shaping.Transpose():
-            return ["Permute"]
-        case recurrent.LSTM() | recurrent.GRU() | recurrent.RNN():
-            return []
-        case shaping.Concat():
-            return ["Concatenate"]
-        case convolution.Conv():
-            return ["Conv" + spatial] if node.op.groups == 1 else ["DepthwiseConv" + spatial, "Conv" + spatial]
-        case convolution.ConvTranspose():
-            return [f"Conv{spatial}Transpose"]
-        case reduce.ReduceMean() | reduce.ReduceMax():
-            kind = "GlobalAveragePooling" if isinstance(node.op, reduce.ReduceMean) else "GlobalMaxPooling"
-            return [f"{kind}{len(node.op.axes)}D"]
-    if isinstance(node.op, (*ACTIVATIONS, nn.Softmax, nn.LogSoftmax)):
-        return ["Activation", *CLASSES.get(node.op.name, [])]
-    return [name + spatial if name in SPATIAL_CLASSES else name for name in CLASSES.get(node.op.name, [])]
-
-
-# The layers that an operator may be, and those of them whose names end in how many spatial axes there are.
-CLASSES = {
-    "Add": ["Add"],
-    "AveragePool": ["AveragePooling"],
-    "BatchNormalization": ["BatchNormalization"],
-    "Clip": ["ReLU"],
-    "Elu": ["ELU"],
-    "Gather": ["Embedding"],
-    "InstanceNormalization": ["GroupNormalization"],
-    "LayerNormalization": ["LayerNormalization"],
-    "LeakyRelu": ["LeakyReLU"],
-    "MaxPool": ["MaxPooling"],
-    "Maximum": ["Maximum"],
-    "Minimum": ["Minimum"],
-    "Mul": ["Multiply"],
-    "PRelu": ["PReLU"],
-    "Pad": ["ZeroPadding"],
-    "Sub": ["Subtract"],
-}
-SPATIAL_CLASSES = ("AveragePooling", "MaxPooling", "ZeroPadding")
-
-
-Maker = Callable[[Component, str], Iterator[Proposal]]
-MAKERS: dict[str, Maker] = {}
-
-
-def makes(*names: str) -> Callable[[Maker], Maker]:
-    """Registers a function that proposes layers of these classes; it is told which one is wanted."""
-
-    def register(maker: Maker) -> Maker:
-        MAKERS.update(dict.fromkeys(names, maker))
-        return maker
-
-    return register
-
-
-def _inputs_of(node: Node) -> list[Value]:
-    """What a node reads, constants left out."""
-    return [value for value in node.inputs if value is not None and not isinstance(value.node.op, Constant)]
-
-
-def _constants_of(node: Node) -> list[Array]:
-    return [value.node.op.value.array for value in node.inputs if value is not None and _is_constant(value)]  # type: ignore[attr-defined]
-
-
-def _is_constant(value: Value) -> bool:
-    return isinstance(value.node.op, Constant)
-
-
-def first_of(component: Component, *operators: type[Op]) -> Node | None:
-    """The first node with one of the operators."""
-    return next((node for node in component.nodes if isinstance(node.op, operators)), None)
-
-
-def attempt(
-    component: Component, name: str, source: Value, arguments: Mapping[str, Any], weights: Sequence[Array] = ()
-) -> Iterator[Proposal]:
-    """The proposal of a layer of a class, with arguments that it may refuse, on one value."""
-    try:
-        layer = getattr(layers, name)(**arguments, dtype=_dtype_of(source), name=component.path)
-    except KirError:
-        return
-    yield Proposal(component, layer, [source], set_weights=lambda layer: layer.set_weights(list(weights)))
-
-
-# Dense and activations
-
-
-@makes("Dense")
-def _dense(component: Component, name: str) -> Iterator[Proposal]:
-    node = component.nodes[0]
-    if not isinstance(node.op, linear.Dense) or len(_inputs_of(node)) != 1:
-        return
-    arrays = _constants_of(node)
-    if len(arrays) != len(node.inputs) - 1:
-        return
-    units, use_bias = arrays[0].shape[1], len(arrays) > 1
-    type = linear.Dense().infer(*[value.type for value in node.inputs if value is not None])
-    following = [node.op.activation] if node.op.activation is not None else _operators_behind(component)
-    is_fused = node.op.activation is not None
-    for activation in (
-        activations_of(type, following, is_single=True) if is_fused else [*activations_of(type, following), "linear"]
-    ):
-        layer = layers.Dense(units, activation, use_bias, dtype=node.output.type.dtype.keras_name, name=component.path)
-        yield Proposal(component, layer, _inputs_of(node), set_weights=lambda layer: layer.set_weights(arrays))
-
-
-@makes("Activation")
-def _activation(component: Component, name: str) -> Iterator[Proposal]:
-    node = component.nodes[0]
-    for source in _inputs_of(node)[:1]:
-        for activation in activations_of(source.type, [node.op]):
-            layer = layers.Activation(activation, dtype=_dtype_of(source), name=component.path)
-            yield Proposal(component, layer, [source])
-
-
-def _operators_behind(component: Component) -> list[Op]:
-    """The operators of a component behind the first, of which an activation may begin with any that reads it."""
-    first = component.nodes[0].output
-    return [node.op for node in component.nodes[1:] if first in node.inputs]
-
-
-def activations_of(type: TensorType, operators: Sequence[Op], *, is_single: bool = False) -> list[str]:
-    """The names of activations that begin with one of the operators, and with `is_single` are nothing more."""
-    return [name for name, op, count in _first_operators(type) if op in operators and (count == 1 or not is_single)]
-
-
-@cache
-def _first_operators(type: TensorType) -> list[tuple[str, Op, int]]:
-    """The activations that work on a type, each with the operators that read its input, and how many nodes it has.
-
-    Those of most nodes come first.
-    """
-    found: list[tuple[str, Op, int]] = []
-    for name, function in activations.NAMED.items():
-        graph = Graph()
-        x = Tracer(graph).add(Input("x", type))[0]
-        try:
-            if isinstance(function(x), Tensor):
-                nodes = graph.nodes()
-                found += [(name, node.op, len(nodes) - 1) for node in nodes if x.value in node.inputs]
-        except (KirError, TypeError):  # it needs more arguments, or cannot work on such a tensor
+        cls = getattr(layers, name, None)
+        if cls not in MAKERS:
             continue
-    return sorted(found, key=lambda one: -one[2])
+        for guess in MAKERS[cls].guesses(component, cls):
+            takes_one = isinstance(guess.inputs, Value)
+            inputs = [guess.inputs] if isinstance(guess.inputs, Value) else guess.inputs
+            try:
+                layer = cls(**{"dtype": _dtype_of(inputs[0]), "name": component.path, **guess.arguments})
+            except KirError:  # it refuses the arguments
+                continue
+            yield Proposal(component, layer, inputs, takes_one, guess.weights)
+
+
+def _classes_by_operator(node: Node) -> tuple[str, ...]:
+    """Return the names of the layers that an operator of a file of somebody else's may be."""
+    spatial = node.outputs[0].type.rank - 2
+    names: tuple[str, ...]
+    match node.op:
+        case convolution.Conv():
+            names = ("Conv{}D",) if node.op.groups == 1 else ("DepthwiseConv{}D", "Conv{}D")
+        case reduce.ReduceMean() | reduce.ReduceMax():
+            spatial = len(node.op.axes)
+            names = ("GlobalAveragePooling{}D" if isinstance(node.op, reduce.ReduceMean) else "GlobalMaxPooling{}D",)
+        case _:
+            names = LAYERS_OF.get(type(node.op), ())
+    return tuple(name.format(spatial) for name in names)
 
 
 def _dtype_of(value: Value) -> str:
@@ -230,32 +114,57 @@ def _dtype_of(value: Value) -> str:
     return dtype.keras_name if dtype.is_float else DType.FLOAT32.keras_name
 
 
+# Dense and activations
+
+
+@makes(layers.Dense, of=linear.Dense)
+def _dense(component: Component, cls: type[Layer], node: Node, op: linear.Dense) -> Iterator[Guess]:
+    arrays, sources = constants_of(node), inputs_of(node)
+    if node is not component.nodes[0] or len(sources) != 1 or len(arrays) != len(node.inputs) - 1:
+        return
+    type = linear.Dense().infer(*[value.type for value in node.inputs if value is not None])
+    if op.activation is not None:
+        names = activations_of(type, [op.activation], is_single=True)
+    else:
+        # An activation may begin with any operator that reads the product.
+        following = [other.op for other in component.nodes[1:] if node.output in other.inputs]
+        names = [*activations_of(type, following), "linear"]
+    for name in names:
+        arguments = {"units": arrays[0].shape[1], "activation": name, "use_bias": len(arrays) > 1}
+        yield Guess(sources[0], {**arguments, "dtype": node.output.type.dtype.keras_name}, arrays)
+
+
+@makes(layers.Activation)
+def _activation(component: Component, cls: type[Layer], node: Node, op: Op) -> Iterator[Guess]:
+    for x in inputs_of(node)[:1]:
+        for activation in activations_of(x.type, [op]):
+            yield Guess(x, {"activation": activation})
+
+
 # Shapes
 
 
-@makes("Flatten", "Reshape", "Permute", "RepeatVector")
-def _shape(component: Component, name: str) -> Iterator[Proposal]:
-    node = component.nodes[0]
-    sources = _inputs_of(node)
+@makes(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector)
+def _shape(component: Component, cls: type[Layer], node: Node, op: Op) -> Iterator[Guess]:
+    sources, result = inputs_of(node), component.result.shape
     if len(sources) != 1:
         return
-    options: dict[str, Any] = {"dtype": _dtype_of(sources[0]), "name": component.path}
-    last = component.nodes[-1].outputs[0].type.shape
-    if name == "Flatten" and isinstance(component.nodes[-1].op, shaping.Reshape):
+    (x,) = sources
+    if cls is layers.Flatten and isinstance(component.nodes[-1].op, shaping.Reshape):
         for data_format in ("channels_last", "channels_first"):
-            yield Proposal(component, layers.Flatten(data_format, **options), sources)
-    if name == "Reshape" and isinstance(node.op, shaping.Reshape) and last[:1] == sources[0].type.shape[:1]:
-        target = _target(last[1:])
+            yield Guess(x, {"data_format": data_format})
+    if cls is layers.Reshape and isinstance(op, shaping.Reshape) and result[:1] == x.type.shape[:1]:
+        target = _target(result[1:])
         if target is not None:
-            yield Proposal(component, layers.Reshape(target, **options), sources)
-    if name == "Permute" and isinstance(node.op, shaping.Transpose) and node.op.permutation[:1] == (0,):
-        yield Proposal(component, layers.Permute(node.op.permutation[1:], **options), sources)
-    if name == "RepeatVector" and len(last) == 3 and isinstance(last[1], int):
-        yield Proposal(component, layers.RepeatVector(last[1], **options), sources)
+            yield Guess(x, {"target_shape": target})
+    if cls is layers.Permute and isinstance(op, shaping.Transpose) and op.permutation[:1] == (0,):
+        yield Guess(x, {"dims": op.permutation[1:]})
+    if cls is layers.RepeatVector and len(result) == 3 and isinstance(result[1], int):
+        yield Guess(x, {"n": result[1]})
 
 
 def _target(shape: Sequence[Dim]) -> tuple[int, ...] | None:
-    """A target shape for Reshape, in which one size may be -1."""
+    """Return a target shape for Reshape, in which one size may be -1."""
     unknown = [size for size in shape if not isinstance(size, int)]
     return None if len(unknown) > 1 else tuple(size if isinstance(size, int) else -1 for size in shape)
 
@@ -263,83 +172,65 @@ def _target(shape: Sequence[Dim]) -> tuple[int, ...] | None:
 # Merging
 
 
-@makes("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
-def _merge(component: Component, name: str) -> Iterator[Proposal]:
-    yield from _merges(component, getattr(layers, name)(dtype=_dtype_of(component.inputs[0]), name=component.path))
+@makes(layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract)
+def _merge(component: Component, cls: type[Layer], node: Node, op: Op) -> Iterator[Guess]:
+    yield from _merges(component, {})
 
 
-@makes("Concatenate")
-def _concatenate(component: Component, name: str) -> Iterator[Proposal]:
-    op = component.nodes[0].op
-    if isinstance(op, shaping.Concat):
-        rank = component.nodes[0].output.type.rank
-        axis = -1 if op.axis == rank - 1 else op.axis
-        yield from _merges(
-            component, layers.Concatenate(axis, dtype=_dtype_of(component.inputs[0]), name=component.path)
-        )
+@makes(layers.Concatenate, of=shaping.Concat)
+def _concatenate(component: Component, cls: type[Layer], node: Node, op: shaping.Concat) -> Iterator[Guess]:
+    if node is component.nodes[0]:
+        yield from _merges(component, {"axis": -1 if op.axis == node.output.type.rank - 1 else op.axis})
 
 
-@makes("Dot")
-def _dot(component: Component, name: str) -> Iterator[Proposal]:
+@makes(layers.Dot)
+def _dot(component: Component, cls: type[Layer], node: Node, op: Op) -> Iterator[Guess]:
     if len(component.inputs) != 2:
         return
     ranks = [value.type.rank for value in component.inputs]
-    for a, b in product(range(1, ranks[0]), range(1, ranks[1])):
-        for normalize in (False, True):
-            axes: Any = a if a == b else (a, b)
-            layer = layers.Dot(axes, normalize, dtype=_dtype_of(component.inputs[0]), name=component.path)
-            yield from _merges(component, layer)
+    for a, b, normalize in product(range(1, ranks[0]), range(1, ranks[1]), (False, True)):
+        yield from _merges(component, {"axes": a if a == b else (a, b), "normalize": normalize})
 
 
-def _merges(component: Component, layer: Layer) -> Iterator[Proposal]:
-    """The layer on all that the component reads, in the order in which it does; a value may be read twice."""
+def _merges(component: Component, arguments: dict[str, object]) -> Iterator[Guess]:
+    """Yield a layer on all that the component reads, in the order in which it does; a value may be read twice."""
     first = component.nodes[0]
-    for inputs in (_inputs_of(first), component.inputs):
-        if len(inputs) > 1 and len(inputs) == len(first.inputs if inputs is not component.inputs else inputs):
-            yield Proposal(component, layer, list(inputs), takes_one=False)
+    if len(inputs_of(first)) == len(first.inputs) > 1:
+        yield Guess(inputs_of(first), arguments)
+    if len(component.inputs) > 1:
+        yield Guess(component.inputs, arguments)
 
 
 # Dropout
 
 
-@makes("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
-def _dropout(component: Component, name: str) -> Iterator[Proposal]:
-    op = component.nodes[0].op
-    if isinstance(op, random.Dropout):
-        for x in component.inputs[:1]:
-            yield from attempt(component, name, x, {"rate": op.rate, "seed": op.seed})
+@makes(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, of=Dropout)
+def _dropout(component: Component, cls: type[Layer], node: Node, op: Dropout) -> Iterator[Guess]:
+    if node is component.nodes[0]:
+        yield Guess(component.source, {"rate": op.rate, "seed": op.seed})
 
 
 # Recurrent layers
 
+RECURRENT: dict[type[Op], Callable[..., CellLayer]] = {LSTM: layers.LSTM, GRU: layers.GRU, RNN: layers.SimpleRNN}
 
-@makes("LSTM", "GRU", "SimpleRNN")
-def _recurrent(component: Component, name: str) -> Iterator[Proposal]:
-    """A layer without a mask or initial states."""
-    operator = {"LSTM": recurrent.LSTM, "GRU": recurrent.GRU, "SimpleRNN": recurrent.RNN}[name]
-    nodes = [node for node in component.nodes if isinstance(node.op, operator)]
-    if len(nodes) != 1 or len(component.inputs) != 1:
+
+@makes(layers.LSTM, layers.GRU, layers.SimpleRNN, of=(LSTM, GRU, RNN))
+def _recurrent(component: Component, cls: type[Layer], node: Node, op: LSTM | GRU | RNN) -> Iterator[Guess]:
+    """Yield layers without a mask or initial states."""
+    arrays, arguments = constants_of(node), recurrent_arguments(op)
+    is_alone = sum(isinstance(other.op, LSTM | GRU | RNN) for other in component.nodes) == 1
+    if RECURRENT[type(op)] is not cls or not is_alone or len(component.inputs) != 1:
         return
-    op: Any = nodes[0].op
-    arrays = _constants_of(nodes[0])
-    arguments = recurrent_arguments(op)
     if len(arrays) != 3 or arguments is None:
         return
-    cls: Any = getattr(layers, name)
-    options = {**arguments, "dtype": _dtype_of(component.inputs[0]), "name": component.path}
     for sequences, states, backwards in product((False, True), repeat=3):
-        layer = cls(
-            op.units,
-            return_sequences=sequences,
-            return_state=states,
-            go_backwards=backwards,
-            **options,
-        )
-        yield Proposal(component, layer, component.inputs, set_weights=lambda layer: unpack(layer, arrays))
+        given = {"return_sequences": sequences, "return_state": states, "go_backwards": backwards}
+        yield Guess(component.source, {**arguments, **given}, lambda layer: unpack(layer, arrays))
 
 
-def recurrent_arguments(op: Any) -> dict[str, Any] | None:
-    """The arguments of a recurrent layer that its operator tells; None if Keras names no such activation.
+def recurrent_arguments(op: LSTM | GRU | RNN) -> dict[str, object] | None:
+    """Return the arguments of a recurrent layer that its operator tells; None if Keras names no such activation.
 
     Whether there was a bias of zeros or none, it does not tell.
     """
@@ -347,16 +238,16 @@ def recurrent_arguments(op: Any) -> dict[str, Any] | None:
     used = [names.get(one) for one in op.activations]
     if None in used:
         return None
-    arguments: dict[str, Any] = {"activation": used[-1]}
-    if not isinstance(op, recurrent.RNN):
+    arguments: dict[str, object] = {"units": op.units, "activation": used[-1]}
+    if not isinstance(op, RNN):
         arguments["recurrent_activation"] = used[0]
-    if isinstance(op, recurrent.GRU):
+    if isinstance(op, GRU):
         arguments["reset_after"] = op.linear_before_reset
     return arguments
 
 
 def unpack(layer: Layer, arrays: Sequence[Array]) -> None:
-    """Sets Keras's weights from W, R and B of ONNX, of one direction."""
+    """Set Keras's weights from W, R and B of ONNX, of one direction."""
     assert isinstance(layer, CellLayer)
     cell = layer.cell
     assert isinstance(cell, DenseCell)
@@ -370,7 +261,4 @@ def unpack(layer: Layer, arrays: Sequence[Array]) -> None:
 
 def _keras_order(cell: DenseCell, rows: Array) -> Array:
     gates = np.split(rows, len(cell.gate_order))
-    ordered = [rows] * len(gates)
-    for place, gate in enumerate(cell.gate_order):
-        ordered[gate] = gates[place]
-    return np.concatenate(ordered)
+    return np.concatenate([gates[cell.gate_order.index(gate)] for gate in range(len(gates))])

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import starmap, zip_longest
 
+from networkx.utils import UnionFind
+
 from kir import passes
 from kir.errors import KirError
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.trace import Tracer
-from kir.lift import (
-    feature_proposals,  # noqa: F401  they register what they propose
-    image_proposals,  # noqa: F401  they register what they propose
-)
 from kir.lift.arrays import is_same_array
-from kir.lift.proposals import Component, Proposal, propose
+from kir.lift.components import Component, inputs_of
+from kir.lift.proposals import Proposal, propose
 from kir.modeling.layer import Layer
 from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations
@@ -39,91 +38,95 @@ class Recognised:
     nodes: list[Node]
     inputs: list[Value]
     results: list[Value]
-    outputs: list[Value]
     weights: list[Value]
     takes_one: bool
     is_optimised: bool
 
+    @property
+    def outputs(self) -> list[Value]:
+        """The results, each once."""
+        return list(dict.fromkeys(self.results))
 
-class Recogniser:
-    """Finds the layers of a graph. O(nodes), but for the few proposals that are tried for each layer.
 
-    `finished` are the passes that the graph went through.
+def recognise(
+    graph: Graph, skipped: Set[Node] = frozenset(), is_foreign: bool = False, finished: Sequence[Pass] = ()
+) -> list[Recognised]:
+    """Return the calls of layers in a graph, in the order of their first nodes.
+
+    O(nodes), but for the few proposals that are tried for each layer.
+
+    Args:
+        skipped: nodes that are no layer's.
+        is_foreign: whether the nodes name operators and no layers.
+        finished: the passes that the graph went through.
     """
+    recogniser = _Recogniser(graph, skipped, is_foreign, finished)
+    return recogniser.without_conflicts(list(recogniser.calls()))
 
-    def __init__(
-        self, graph: Graph, order: Sequence[Node], skipped: Set[Node], is_foreign: bool, finished: Sequence[Pass] = ()
-    ) -> None:
+
+class _Recogniser:
+    def __init__(self, graph: Graph, skipped: Set[Node], is_foreign: bool, finished: Sequence[Pass]) -> None:
         self.graph = graph
-        self.order = order
         self.skipped = skipped
         self.is_foreign = is_foreign
         self.finished = finished
-        self.index = {node: index for index, node in enumerate(order)}
+        self.index = {node: index for index, node in enumerate(graph.order())}
         self.claimed: set[Node] = set()
         self.layers: dict[str, Layer] = {}
 
-    def recognise(self) -> list[Recognised]:
-        """The calls of layers, in the graph's order of their first nodes."""
-        found: list[Recognised] = []
+    def calls(self) -> Iterator[Recognised]:
+        """Yield the calls of layers, each for itself."""
         for component in self._components():
-            while component.nodes:
-                one = self._recognise(component)
-                if one is not None:
-                    self.claimed.update(one.nodes)
-                    found.append(one)
-                    component = self._component([node for node in component.nodes if node not in self.claimed])
-                else:
-                    break
-        return found
+            while component.nodes and (found := self._recognise(component)) is not None:
+                self.claimed.update(found.nodes)
+                yield found
+                component = self._component([node for node in component.nodes if node not in self.claimed])
+
+    # Components
 
     def _components(self) -> Iterator[Component]:
-        """The nodes of one origin that hang together, in order."""
-        parent: dict[Node, Node] = {}
-
-        def root(node: Node) -> Node:
-            while parent[node] is not node:
-                parent[node] = parent[parent[node]]
-                node = parent[node]
-            return node
-
-        for node in self.order:
-            if node in self.skipped or node.origin is None:
-                continue
-            parent[node] = node
-            for value in node.inputs:
-                if value is not None and value.node in parent and self._is_one_layer(value.node.origin, node.origin):
-                    parent[root(value.node)] = root(node)
-        groups: dict[Node, list[Node]] = {}
-        for node in parent:
-            groups.setdefault(root(node), []).append(node)
-        for nodes in groups.values():
-            yield self._component(nodes)
+        """Yield the nodes of one origin that hang together, in order."""
+        groups: UnionFind[Node] = UnionFind()
+        nodes = [
+            node
+            for node in self.index
+            if not isinstance(node.op, Input | Output | Constant) and node not in self.skipped and node.origin
+        ]
+        for node in nodes:
+            for value in inputs_of(node):
+                if value.node in groups.parents and self._is_one_layer(value.node.origin, node.origin):
+                    groups.union(node, value.node)
+            groups[node]
+        members: dict[Node, list[Node]] = {}
+        for node in nodes:
+            members.setdefault(groups[node], []).append(node)
+        yield from map(self._component, members.values())
 
     def _component(self, nodes: list[Node]) -> Component:
         inside = set(nodes)
-        inputs = dict.fromkeys(
-            value
-            for node in nodes
-            for value in node.inputs
-            if value is not None and value.node not in inside and not isinstance(value.node.op, Constant)
-        )
+        inputs = dict.fromkeys(value for node in nodes for value in inputs_of(node) if value.node not in inside)
         return Component(nodes, list(inputs), self.is_foreign)
 
     def _is_one_layer(self, a: Origin | None, b: Origin | None) -> bool:
-        """Whether two nodes are of one layer; files of others name an operator where kir's name the layer's class."""
+        """Return whether two nodes are of one layer.
+
+        Files of others name an operator where kir's name the layer's class.
+        """
         return a == b or (self.is_foreign and a is not None and b is not None and a.path == b.path)
 
+    # Trying
+
     def _recognise(self, component: Component) -> Recognised | None:
-        """The layer that gives nodes of a component as it is; if there is none, one that does once passes ran."""
+        """Return the layer that gives nodes of a component as it is; if there is none, one that does after passes."""
         tried: list[tuple[Proposal, Layer, Graph]] = []
         for proposal in propose(component):
             try:
-                tried.append((proposal, *self._traced(proposal)))
+                layer, traced = self._traced(proposal)
             except KirError:
                 continue
-            for graph in _plain_forms(tried[-1][2]):
-                found = self._matched(*tried[-1][:2], graph)
+            tried.append((proposal, layer, traced))
+            for form in _plain_forms(traced):
+                found = self._matched(proposal, layer, form)
                 if found is not None:
                     return found
         for proposal, layer, traced in tried:
@@ -134,60 +137,85 @@ class Recogniser:
         return None
 
     def _traced(self, proposal: Proposal) -> tuple[Layer, Graph]:
-        """The layer with its weights, and what its call gives."""
+        """Return the layer with its weights, and what its call gives.
+
+        Raises:
+            KirError: it cannot be called so, or another layer has its name.
+        """
         layer = proposal.layer
         graph = Graph()
         tracer = Tracer(graph, on_lost_mask="error")
         inputs = [tracer.add(Input(str(i), value.type))[0] for i, value in enumerate(proposal.inputs)]
-        argument = inputs[0] if proposal.takes_one else inputs
         shapes = [tuple(x.shape) for x in inputs]
         layer.ensure_built(shapes[0] if proposal.takes_one else shapes)
         proposal.set_weights(layer)
-        known = self.layers.get(layer.name)
-        if known is not None and _is_same_layer(known, layer):
-            layer = known
-        elif known is not None:
-            raise _TakenError(f"another layer is named {layer.name!r}")
-        results = flatten(layer.trace(argument))
+        known = self.layers.get(layer.name, layer)
+        if known is not layer and not _is_same_layer(known, layer):
+            raise KirError(f"another layer is named {layer.name!r}")
+        results = flatten(known.trace(inputs[0] if proposal.takes_one else inputs))
         for index, result in enumerate(results):
             graph.add(Output(str(index)), result.value)
-        return layer, graph
+        return known, graph
 
     def _matched(
         self, proposal: Proposal, layer: Layer, traced: Graph, *, is_optimised: bool = False
     ) -> Recognised | None:
-        """The nodes of this graph that are those of the trace; None if some are not there, or are read elsewhere."""
+        """Return the nodes of this graph that are those of the trace; None if some are not there, or read elsewhere."""
         matcher = _Matcher(self.graph, self.claimed, self.index, proposal.component)
-        inputs = [node.output for node in traced.inputs]
-        matcher.bound = dict(zip(inputs, proposal.inputs, strict=True))
+        matcher.bound = dict(zip([node.output for node in traced.inputs], proposal.inputs, strict=True))
         for node in traced.order():
             if not isinstance(node.op, Input | Constant | Output) and not matcher.match(node):
                 return None
-        if not matcher.nodes:
+        given = [value for output in traced.outputs for value in output.inputs if value is not None]
+        results = [matcher.bound[value] for value in given if value in matcher.bound]
+        if not matcher.nodes or len(results) < len(given) or self._is_read_inside(matcher.nodes, results):
             return None
-        results = [
-            matcher.bound.get(value) for output in traced.outputs for value in output.inputs if value is not None
-        ]
-        if any(value is None for value in results):
-            return None
-        given = [value for value in results if value is not None]
-        inside = set(matcher.nodes)
-        for node in matcher.nodes:
-            for value in node.outputs:
-                outside = [use for use in self.graph.uses(value) if use.node not in inside and use.node in self.index]
-                if outside and value not in given:
-                    return None
-        nodes = sorted(matcher.nodes, key=lambda node: self.index[node])
-        outputs = list(dict.fromkeys(given))
-        weights = list(dict.fromkeys(matcher.weights))
+        nodes = sorted(matcher.nodes, key=self.index.__getitem__)
         self.layers.setdefault(layer.name, layer)
-        return Recognised(
-            layer, nodes, list(proposal.inputs), given, outputs, weights, proposal.takes_one, is_optimised
+        weights = list(dict.fromkeys(matcher.weights))
+        return Recognised(layer, nodes, proposal.inputs, results, weights, proposal.takes_one, is_optimised)
+
+    def _is_read_inside(self, nodes: Sequence[Node], results: Sequence[Value]) -> bool:
+        """Return whether others read what nodes give beside their results."""
+        inside = set(nodes)
+        return any(
+            use.node not in inside and use.node in self.index
+            for node in nodes
+            for value in node.outputs
+            if value not in results
+            for use in self.graph.uses(value)
         )
 
+    # Conflicts
 
-class _TakenError(KirError):
-    """The name belongs to a layer with other arguments or weights."""
+    def without_conflicts(self, calls: list[Recognised]) -> list[Recognised]:
+        """Return the calls that can be: whose outputs come last, and whose weights nobody else reads."""
+        while True:
+            owner = {node: call for call in calls for node in call.nodes}
+            kept = [call for call in calls if self._is_in_order(call, owner) and self._owns_weights(call, owner)]
+            if len(kept) == len(calls):
+                return kept
+            calls = kept
+
+    def _is_in_order(self, call: Recognised, owner: Mapping[Node, Recognised]) -> bool:
+        """Return whether everything that reads an output of a call comes after all of its nodes."""
+        last = self.index[call.nodes[-1]]
+        for value in call.outputs:
+            for use in self.graph.uses(value):
+                reader = owner.get(use.node)
+                place = self.index.get(use.node if reader is None else reader.nodes[-1], last + 1)
+                if reader is not call and place <= last:
+                    return False
+        return True
+
+    def _owns_weights(self, call: Recognised, owner: Mapping[Node, Recognised]) -> bool:
+        """Return whether all readers of its weights are calls of the same layer."""
+        return all(
+            use.node in owner and owner[use.node].layer is call.layer
+            for constant in call.weights
+            for use in self.graph.uses(constant)
+            if use.node in self.index
+        )
 
 
 class _Matcher:
@@ -203,7 +231,7 @@ class _Matcher:
         self.weights: list[Value] = []
 
     def match(self, node: Node) -> bool:
-        """Whether some node of the graph, of the same origin, does the same with the same values."""
+        """Return whether some node of the graph, of the same origin, does the same with the same values."""
         for candidate in self._candidates(node):
             if self._is_same(node, candidate):
                 self.nodes.append(candidate)
@@ -221,19 +249,16 @@ class _Matcher:
             if value in self.bound:
                 yield from (use.node for use in self.graph.uses(self.bound[value]) if use.slot == slot)
                 return
-        yield from (one for one in self.component.nodes if all(map(_is_constant_or_absent, one.inputs)))
+        yield from (one for one in self.component.nodes if not inputs_of(one))
 
     def _is_same(self, node: Node, candidate: Node) -> bool:
         is_free = candidate in self.index and candidate not in self.claimed and candidate not in self.nodes
         return (
             is_free
             and candidate.op == node.op
-            and self._is_same_origin(node.origin, candidate.origin)
+            and (candidate.origin == node.origin or self.component.is_foreign)
             and all(starmap(self._is_same_input, zip_longest(node.inputs, candidate.inputs)))
         )
-
-    def _is_same_origin(self, made: Origin | None, found: Origin | None) -> bool:
-        return made == found or self.component.is_foreign
 
     def _is_same_input(self, made: Value | None, found: Value | None) -> bool:
         if made is None or found is None:
@@ -247,19 +272,15 @@ class _Matcher:
 
 
 def _plain_forms(traced: Graph) -> Iterator[Graph]:
-    """What a call gives, as it is and with its activation in its Dense."""
+    """Yield what a call gives, as it is and with its activation in its Dense."""
     yield traced
     fused = traced.copy()
     if fuse_activations(fused):
         yield fused
 
 
-def _is_constant_or_absent(value: Value | None) -> bool:
-    return value is None or isinstance(value.node.op, Constant)
-
-
 def _is_same_layer(a: Layer, b: Layer) -> bool:
-    """Whether two layers have equal arguments and weights."""
+    """Return whether two layers have equal arguments and weights."""
     return (
         type(a) is type(b)
         and repr(a.get_config()) == repr(b.get_config())

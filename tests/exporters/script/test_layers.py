@@ -18,7 +18,7 @@ from kir.exporters.script.graphs import write_graph
 from kir.exporters.script.script import Script
 from kir.importers.keras_file import load_keras_model
 from kir.ir.graph import Graph, Origin
-from kir.lift.proposals import MAKERS
+from kir.lift.components import MAKERS
 from kir.modeling.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
 from tests.ops.cases import all_cases
@@ -147,7 +147,7 @@ def test_without_the_same_bytes_layers_are_functions(tmp_path: Path, monkeypatch
     assert 'Traced(compute_conv, origin=Origin("conv", "Conv2D"), name="conv")' in through_script(graph, tmp_path)[1]
 
 
-@pytest.mark.parametrize("name", sorted(MAKERS))
+@pytest.mark.parametrize("name", sorted(cls.__name__ for cls in MAKERS))
 def test_a_file_may_name_any_layer_for_any_operator(name: str) -> None:
     for index in np.random.default_rng(sum(name.encode())).permutation(len(graphs()))[:40]:
         for node in graphs()[index].order():
