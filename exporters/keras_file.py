@@ -26,9 +26,10 @@ from kir.layers.core import Lambda
 from kir.layers.keras2 import OfKeras2
 from kir.modeling.functional import KerasTensor
 from kir.modeling.layer import Layer, to_config
-from kir.modeling.model import Model, Sequential
+from kir.modeling.model import Model
 from kir.modeling.operation import Operation
 from kir.modeling.registry import to_plain
+from kir.modeling.sequential import Sequential
 from kir.modeling.weight_names import CONFIG, METADATA, WEIGHTS, named_weights
 from kir.modeling.weight_owner import walk_layers
 from kir.support.files import replacing

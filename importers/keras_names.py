@@ -21,7 +21,8 @@ from kir.layers import applications
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.functional import KerasTensor
 from kir.modeling.input_spec import InputSpec
-from kir.modeling.model import Model, Sequential
+from kir.modeling.model import Model
+from kir.modeling.sequential import Sequential
 from kir.ops.opaque import for_training
 from kir.support.trees import flatten, map_structure
 

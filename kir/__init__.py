@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kir.errors import KirError
     from kir.importers.load import load
     from kir.ir.graph import Graph
-    from kir.modeling.model import Input, Model, Sequential
+    from kir.modeling.model import Input, Model
+    from kir.modeling.sequential import Sequential
 
 __all__ = [
     "Graph",
@@ -53,7 +54,7 @@ _HOME_OF_NAME = {
     "Input": "kir.modeling.model",
     "KirError": "kir.errors",
     "Model": "kir.modeling.model",
-    "Sequential": "kir.modeling.model",
+    "Sequential": "kir.modeling.sequential",
     "compare": "kir.comparison",
     "diff": "kir.api",
     "export": "kir.api",

@@ -33,7 +33,7 @@ from kir.layers import LSTM as LSTMLayer
 from kir.layers import Bidirectional, Input, Masking
 from kir.layers import Dense as DenseLayer
 from kir.modeling.lower import lower
-from kir.modeling.model import Sequential
+from kir.modeling.sequential import Sequential
 from kir.numerics.compare import compare, verify_graphs
 from kir.numerics.feeds import choose_runs, find_use
 from kir.numerics.report import Divergence, OutputReport, VerificationReport

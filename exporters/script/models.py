@@ -28,8 +28,9 @@ from kir.modeling.divisible_sizes import input_type
 from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
-from kir.modeling.model import Model, Sequential
+from kir.modeling.model import Model
 from kir.modeling.operation import Operation
+from kir.modeling.sequential import Sequential
 from kir.support.naming import snake_case
 from kir.support.trees import flatten, map_structure
 

@@ -15,7 +15,8 @@ from kir.exporters.script.text import Group, Piece, call, mapping, number, quote
 from kir.ir.dims import Sym
 from kir.ir.types import DType, TensorType
 from kir.layers.wrappers import Bidirectional
-from kir.modeling.layer import Layer, constructor_parameters, to_config
+from kir.modeling.layer import Layer, to_config
+from kir.modeling.parameters import constructor_parameters
 from kir.modeling.registry import Configurable, argument_names, to_plain
 from kir.support.naming import snake_case
 

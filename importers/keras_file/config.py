@@ -35,10 +35,12 @@ from kir.ir.dims import Sym
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.input import InputLayer
-from kir.modeling.layer import Layer, call_parameters
-from kir.modeling.model import Model, Sequential
+from kir.modeling.layer import Layer
+from kir.modeling.model import Model
 from kir.modeling.operation import Operation
+from kir.modeling.parameters import call_parameters
 from kir.modeling.registry import KERAS_PACKAGES
+from kir.modeling.sequential import Sequential
 from kir.support.limits import MAX_CALLS, MAX_ELEMENTS
 from kir.support.trees import flatten, map_structure
 

@@ -35,7 +35,8 @@ from kir.layers.rnn_cells import (
     why_not_operator,
 )
 from kir.modeling.declared import DeclaredLayer
-from kir.modeling.layer import Layer, call_parameters, layer_from_config, to_config
+from kir.modeling.layer import Layer, layer_from_config, to_config
+from kir.modeling.parameters import call_parameters
 from kir.modeling.weight_owner import walk_layers
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Reshape, Transpose

@@ -12,11 +12,11 @@ from kir.modeling.functional import KerasTensor as KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
 from kir.support.naming import unique
-from kir.support.trees import flatten, map_structure
+from kir.support.trees import Tree, flatten, map_structure
 
 
 def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Call]:
-    """The calls that compute the outputs from the inputs, each behind those it depends on. O(calls).
+    """Return the calls that compute the outputs from the inputs, each behind those it depends on. O(calls).
 
     Raises:
         InvalidArgumentError: an output depends on an Input that is not among the inputs.
@@ -43,8 +43,8 @@ def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor])
     return ordered
 
 
-def from_inputs_only(inputs: Any, outputs: Any) -> tuple[Any, Any]:
-    """The same, with a new Input for every given input that a layer computed, and the calls behind it repeated.
+def from_inputs_only(inputs: Tree[KerasTensor], outputs: Tree[KerasTensor]) -> tuple[Any, Any]:
+    """Return the same, with a new Input for every given input that a layer computed, and the calls behind it repeated.
 
     The new model then does not hold the layers before its inputs. O(calls), and nothing if all are Inputs.
 
@@ -57,7 +57,7 @@ def from_inputs_only(inputs: Any, outputs: Any) -> tuple[Any, Any]:
         id(x): x if isinstance(x.call.layer, InputLayer) else _new_input(x.type) for x in given
     }
 
-    def replaced(leaf: Any) -> Any:
+    def replaced(leaf: object) -> object:
         return stands_for.get(id(leaf), leaf)
 
     for recorded in calls_between(given, flatten(outputs)):
@@ -79,7 +79,7 @@ def _new_input(type: TensorType) -> KerasTensor:
 def layers_by_depth(
     calls: Sequence[Call], inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]
 ) -> list[Layer]:
-    """The layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
+    """Return the layers of the calls and inputs in Keras's order, on which saved weights depend. O(calls log calls).
 
     The depth of a call is the longest way from it to an output; layers are sorted from the deepest on, and by the
     order in which a walk back from the outputs meets them.
@@ -102,7 +102,7 @@ def layers_by_depth(
 
 
 def _preorder(outputs: Sequence[KerasTensor], members: set[int], stop: set[int]) -> dict[int, int]:
-    """Each layer's place in a depth-first walk back from the outputs, one after the other."""
+    """Return each layer's place in a depth-first walk back from the outputs, one after the other."""
     order: dict[int, int] = {}
     seen: set[int] = set()
     stack = [x.call for x in reversed(outputs)]
@@ -124,7 +124,7 @@ def _require_inputs(call: Call) -> None:
         )
 
 
-def unique_names(tensors: Sequence[KerasTensor], structure: Any, taken: set[str]) -> list[str]:
+def unique_names(tensors: Sequence[KerasTensor], structure: Tree[KerasTensor], taken: set[str]) -> list[str]:
     wanted = sorted(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in tensors]
     if len(wanted) != len(tensors):
         wanted = [tensor.name for tensor in tensors]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, dataclass_transform
 
 from kir import activations, config, constraints, initializers, regularizers
 from kir.ir.dims import Dim
 from kir.modeling.layer import Layer
+from kir.modeling.registry import Described
 from kir.modeling.weight import Weight
 from kir.support import arguments
 from kir.support.declarations import (
@@ -27,9 +28,6 @@ from kir.support.declarations import (
     Text,
     Unchecked,
 )
-
-# An object of one kind, or how a config or a script writes one: a name, a config dict, a class, a function.
-Described: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 
 
 class ActivationFunction(Argument[Described | None, Callable[..., Any]]):

@@ -12,11 +12,12 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kir.errors import UndecidedSizesError
 from kir.ir.dims import Dim, FloorDiv, Sym, symbol
 from kir.ir.types import BATCH, DType, TensorType
+from kir.modeling.given_shapes import GivenSize
 from kir.support.naming import symbol_name
 
 T = TypeVar("T")
@@ -24,11 +25,16 @@ T = TypeVar("T")
 # Networks halve images a few times; what asks for more than that is no halving.
 LARGEST_FACTOR = 4096
 
+# What is known of the unknown sizes of inputs: the shapes of inputs by name, and what sizes are multiples of, by their
+# own names.
+GIVEN_SIZES: ContextVar[Mapping[str, Sequence[Dim]] | None] = ContextVar("given_sizes", default=None)
+FACTORS: ContextVar[Mapping[str, int] | None] = ContextVar("factors", default=None)
+
 
 def build_fitting(build: Callable[[], T]) -> T:
-    """What `build` gives, with factors for the unknown sizes of inputs where it needs them; for those it runs again.
+    """Return what `build` gives, with factors for the unknown sizes of inputs where it needs them.
 
-    Warns of the factors: the model takes no other sizes.
+    For those it runs again. Warns of the factors: the model takes no other sizes.
 
     Raises:
         KirError: whatever `build` raised first, if no factors help.
@@ -59,7 +65,7 @@ def build_fitting(build: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def given_sizes(shapes: Mapping[str, Sequence[Dim]]) -> Iterator[None]:
-    """While open, the unknown sizes of inputs of these names are the given ones from the start, but for the batch.
+    """Give the unknown sizes of inputs of these names, while open, these values from the start, but for the batch.
 
     Some layers must know the sizes when they are made: an antialiased Resizing, a Dense behind Flatten.
     """
@@ -71,7 +77,7 @@ def given_sizes(shapes: Mapping[str, Sequence[Dim]]) -> Iterator[None]:
 
 
 def _larger_factors(error: BaseException, factors: Mapping[str, int]) -> dict[str, int] | None:
-    """The factors with which every division in the sizes of an error leaves nothing over; None if that is no news."""
+    """Return the factors with which every division in the sizes of an error is exact; None if they are known."""
     undecided = next((one for one in _causes(error) if isinstance(one, UndecidedSizesError)), None)
     larger = dict(factors)
     for size in undecided.sizes if undecided is not None else ():
@@ -89,7 +95,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _divisions(size: Dim) -> Iterator[tuple[str, int]]:
-    """The names in a size that are divided by a number, and the number."""
+    """Return the names in a size that are divided by a number, and the number."""
     pending = [size]
     while pending:
         here = pending.pop()
@@ -102,19 +108,11 @@ def _divisions(size: Dim) -> Iterator[tuple[str, int]]:
                     yield from ((name, atom.denominator) for name in sorted(atom.numerator.names()))
 
 
-# What is known of the unknown sizes of inputs: the shapes of inputs by name, and what sizes are multiples of, by their
-# own names; see `kir.modeling.divisible_sizes`.
-GIVEN_SIZES: ContextVar[Mapping[str, Sequence[Dim]] | None] = ContextVar("given_sizes", default=None)
-
-
-FACTORS: ContextVar[Mapping[str, int] | None] = ContextVar("factors", default=None)
-
-
-def input_type(name: str, shape: Sequence[Any], dtype: DType) -> TensorType:
-    """The type of a model input: None on the first axis is the shared batch size, any other None its own size.
+def input_type(name: str, shape: Sequence[GivenSize], dtype: DType) -> TensorType:
+    """Return the type of a model input: None on the first axis is the shared batch size, any other None its own size.
 
     Text names an unknown size, so that two inputs may share it; a symbolic size is taken as it is. Inside the functions
-    of `kir.modeling.divisible_sizes` an unknown size may have a factor, or be known, but for the batch.
+    above an unknown size may have a factor, or be known, but for the batch.
     """
     given = (GIVEN_SIZES.get() or {}).get(name, ())
     dims: list[Dim] = []

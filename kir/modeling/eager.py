@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kir import config
 from kir.ir.graph import Graph
 from kir.ir.structural import Input, Output, constant
-from kir.ir.trace import CarriedState, Tracer, feed_states, store_states
+from kir.ir.trace import CarriedState, Tensor, Tracer, feed_states, store_states
 from kir.ir.types import shape_with_none
 from kir.modeling.divisible_sizes import input_type
 from kir.numerics.interpreter import run
@@ -26,7 +27,7 @@ FIRST_SHAPES = ("input", "inputs", "sequences", "query")
 
 
 def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Calls a layer on arrays: traces it into a graph of its own and interprets that."""
+    """Call a layer on arrays: traces it into a graph of its own and interprets that."""
     graph = Graph(layer.name)
     tracer = Tracer(graph, on_lost_mask=config.on_lost_mask())
     args = map_structure(lambda leaf: _constant_input(tracer, leaf), args)
@@ -43,7 +44,7 @@ def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str, Any]) -> Any:
-    """The output shape of a layer, with None for unknown sizes, by a trace without a graph.
+    """Return the output shape of a layer, with None for unknown sizes, by a trace without a graph.
 
     Args:
         layer: is left as it is; one that is not built is not built by this, as in Keras.
@@ -70,16 +71,16 @@ def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str,
     return map_structure(lambda leaf: shape_with_none(leaf.shape), outputs)
 
 
-def _is_shape(value: Any) -> bool:
+def _is_shape(value: object) -> bool:
     return isinstance(value, list | tuple) and all(x is None or isinstance(x, int | str) for x in value)
 
 
-def _constant_input(tracer: Tracer, leaf: Any) -> Any:
+def _constant_input(tracer: Tracer, leaf: npt.ArrayLike) -> Tensor:
     return tracer.add(constant(leaf))[0]
 
 
 def add_state_outputs(graph: Graph, tracer: Tracer) -> list[CarriedState]:
-    """Makes outputs of the graph of the states that stateful layers ended with."""
+    """Make outputs of the graph of the states that stateful layers ended with."""
     states = list(tracer.states.values())
     for state in states:
         graph.add(Output(state.new_label), state.value.value)
@@ -88,7 +89,7 @@ def add_state_outputs(graph: Graph, tracer: Tracer) -> list[CarriedState]:
 
 @contextlib.contextmanager
 def _left_unbuilt(layer: Layer) -> Iterator[None]:
-    """Unbuilds, at the end, what was not built at the start: the layer, and those inside it that are no models.
+    """Unbuild, at the end, what was not built at the start: the layer, and those inside it that are no models.
 
     A model keeps the calls that it was built of.
     """

@@ -16,7 +16,7 @@ from kir.backend.shapes import squeeze
 from kir.errors import InvalidArgumentError
 from kir.ir.structural import Input
 from kir.ir.trace import SymbolicOperators, Tracer
-from kir.ir.types import TensorType, shape_with_none
+from kir.ir.types import Axis, TensorType, shape_with_none
 from kir.support.trees import flatten, map_structure
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Calls a layer on KerasTensors: infers the output types, and gives KerasTensors for them.
+    """Call a layer on KerasTensors: infer the output types, and return KerasTensors for them.
 
     Raises:
         KirError: the layer cannot work on these inputs; nothing was recorded.
@@ -35,7 +35,7 @@ def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def infer_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """A call of a layer on KerasTensors with its outputs, which is not recorded among the layer's calls.
+    """Return a call of a layer on KerasTensors with its outputs, which is not recorded among the layer's calls.
 
     Raises:
         KirError: the layer cannot work on these inputs.
@@ -56,8 +56,8 @@ def infer_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     return call
 
 
-def _stand_in(tracer: Tracer, leaf: Any) -> Any:
-    """A traced tensor of the type of a KerasTensor, with a mask if that has one."""
+def _stand_in(tracer: Tracer, leaf: object) -> Any:
+    """Return a traced tensor of the type of a KerasTensor, with a mask if that has one."""
     if not isinstance(leaf, KerasTensor):
         return leaf
     tensor = tracer.add(Input(leaf.call.layer.name, leaf.type))[0]
@@ -109,8 +109,8 @@ class KerasTensor(SymbolicOperators):
     sparse = False
     ragged = False
 
-    def squeeze(self, axis: Any = None) -> Any:
-        """The same without axes of size 1."""
+    def squeeze(self, axis: Axis = None) -> Any:
+        """Return the same without axes of size 1."""
         return squeeze(self, axis)
 
     @property
@@ -158,7 +158,7 @@ class Call:
 
 
 def calling_line() -> str | None:
-    """The innermost line under way that is not of kir: "model.py:12". None if an importer of kir asked before it."""
+    """Return the innermost line under way that is not of kir: "model.py:12". None within an importer of kir."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")

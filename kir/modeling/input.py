@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kir import config
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
@@ -14,11 +15,12 @@ from kir.ir.op import Array
 from kir.ir.structural import Data
 from kir.ir.structural import Input as InputOp
 from kir.ir.trace import Tensor, Tracer
-from kir.ir.types import DType, TensorType, as_dtype
+from kir.ir.types import DType, DTypeLike, TensorType, as_dtype
 from kir.modeling import operation as operation  # KerasTensors record functions by it
 from kir.modeling.divisible_sizes import input_type
 from kir.modeling.functional import Call, KerasTensor
-from kir.modeling.layer import Layer, check_shape
+from kir.modeling.given_shapes import GivenShape, check_shape
+from kir.modeling.layer import Layer
 from kir.ops.sparse import SparseToDense
 from kir.support.arguments import boolean, optional_integer
 from kir.support.naming import symbol_name
@@ -29,13 +31,13 @@ class InputLayer(Layer):
 
     def __init__(
         self,
-        shape: Any = None,
+        shape: GivenShape | None = None,
         batch_size: int | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         sparse: bool | None = None,
         ragged: bool | None = None,
-        batch_shape: Any = None,
-        input_tensor: Any = None,
+        batch_shape: GivenShape | None = None,
+        input_tensor: npt.ArrayLike | None = None,
         optional: bool = False,
         name: str | None = None,
         **kwargs: Any,
@@ -78,7 +80,7 @@ class InputLayer(Layer):
         }
 
     def add_input(self, tracer: Tracer, name: str, sizes: Mapping[str, Dim]) -> Tensor:
-        """Adds the graph input (several for a sparse one) to a trace, with symbolic sizes replaced."""
+        """Add the graph input (several for a sparse one) to a trace, with symbolic sizes replaced."""
         type = self.type.with_shape(substitute(dim, sizes) for dim in self.type.shape)
         if self.sparse:
             return self._add_sparse_input(tracer, name, type)
@@ -86,15 +88,15 @@ class InputLayer(Layer):
         return tracer.add(InputOp(name, type, default))[0]
 
     def _add_sparse_input(self, tracer: Tracer, name: str, type: TensorType) -> Tensor:
-        """Three inputs in coordinate form, and the dense tensor that they describe."""
+        """Return three inputs in coordinate form, and the dense tensor that they describe."""
         nonzeros = symbol(symbol_name(f"{name}_nonzeros"))
         indices = tracer.add(InputOp(f"{name}.indices", TensorType(DType.INT64, (nonzeros, type.rank))))[0]
         values = tracer.add(InputOp(f"{name}.values", TensorType(type.dtype, (nonzeros,))))[0]
         shape = tracer.add(InputOp(f"{name}.shape", TensorType(DType.INT64, (type.rank,))))[0]
         return tracer.add(SparseToDense(type.shape), indices, values, shape)[0]
 
-    def feeds(self, name: str, given: Any) -> dict[str, Array]:
-        """What to feed the graph's inputs for an array (or a scipy sparse matrix) given for this input.
+    def feeds(self, name: str, given: npt.ArrayLike) -> dict[str, Array]:
+        """Return what to feed the graph's inputs for an array (or a scipy sparse matrix) given for this input.
 
         Raises:
             ShapeError: it cannot be an array of this dtype.
@@ -111,17 +113,17 @@ class InputLayer(Layer):
 
 
 def Input(
-    shape: Any = None,
+    shape: GivenShape | None = None,
     batch_size: int | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     sparse: bool | None = None,
     ragged: bool | None = None,
-    batch_shape: Any = None,
+    batch_shape: GivenShape | None = None,
     name: str | None = None,
-    tensor: Any = None,
+    tensor: npt.ArrayLike | None = None,
     optional: bool = False,
 ) -> KerasTensor:
-    """A symbolic tensor that a model begins with.
+    """Return a symbolic tensor that a model begins with.
 
     Args:
         shape: sizes without the batch; None is an unknown size, text an unknown size with a name.
@@ -159,8 +161,10 @@ def _refuse_ragged(owner: str, ragged: bool | None) -> bool:
     return False
 
 
-def _full_shape(owner: str, shape: Any, batch_shape: Any, batch_size: Any, given: Array | None) -> tuple[Any, ...]:
-    """The shape with the batch, from whichever way it was given."""
+def _full_shape(
+    owner: str, shape: GivenShape | None, batch_shape: GivenShape | None, batch_size: int | None, given: Array | None
+) -> tuple[Any, ...]:
+    """Return the shape with the batch, from whichever way it was given."""
     if shape is not None and batch_shape is not None:
         raise InvalidArgumentError(f"{owner}: give shape or batch_shape; received {shape=} and {batch_shape=}")
     if batch_shape is not None:
@@ -173,7 +177,7 @@ def _full_shape(owner: str, shape: Any, batch_shape: Any, batch_size: Any, given
 
 
 def sparse_feeds(name: str, given: Any, type: TensorType) -> dict[str, Array]:
-    """The coordinate form of a dense array or a scipy sparse matrix, under the names of the graph's inputs."""
+    """Return the coordinate form of a dense array or a scipy sparse matrix, under the names of the graph's inputs."""
     matrix = given.tocoo() if hasattr(given, "tocoo") else None
     if matrix is None:
         dense = np.asarray(given)

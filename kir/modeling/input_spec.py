@@ -54,7 +54,7 @@ class InputSpec:
         return cls(**config)
 
     def check(self, shape: Sequence[Any], owner: str) -> None:
-        """Raises ShapeError unless a shape, with whatever stands for unknown sizes, is as expected."""
+        """Raise ShapeError unless a shape, with whatever stands for unknown sizes, is as expected."""
         rank = len(shape)
         is_squeezed = self.allow_last_axis_squeeze and self.ndim is not None and abs(rank - self.ndim) == 1
         sizes = dict(self.axes or {})

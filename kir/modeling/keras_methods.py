@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from kir.errors import UnsupportedError
 from kir.modeling.functional import infer_call
+from kir.modeling.given_shapes import shapes_with_none
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class KerasMethods:
@@ -15,11 +18,11 @@ class KerasMethods:
     Source: https://keras.io/api/layers/base_layer/
     """
 
-    def compute_output_spec(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self: Any, *args: object, **kwargs: object) -> Any:
         """Return KerasTensors of the types of the outputs, for KerasTensors; no call is recorded."""
         return infer_call(self, *self._input_first(args, kwargs)).outputs
 
-    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def symbolic_call(self: Any, *args: object, **kwargs: object) -> Any:
         """Do what `compute_output_spec` does, under the name by which Keras calls it."""
         return self.compute_output_spec(*args, **kwargs)
 
@@ -27,9 +30,9 @@ class KerasMethods:
         self: Any,
         trainable_variables: Sequence[Any],
         non_trainable_variables: Sequence[Any],
-        *args: Any,
+        *args: object,
         return_losses: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Return the outputs with other numbers in the weights, and the numbers that do not train after the call.
 
@@ -49,11 +52,13 @@ class KerasMethods:
         result = (outputs, list(non_trainable_variables))
         return (*result, losses) if return_losses else result
 
-    def rematerialized_call(self: Any, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
+    def rematerialized_call(self: Any, layer_call: Function, *args: object, **kwargs: object) -> Function:
         """Return the `call` that is given: what training computes again to save memory, an export computes once."""
         return layer_call
 
-    def quantize(self: Any, mode: Any = None, type_check: bool = True, config: Any = None, **kwargs: Any) -> None:
+    def quantize(
+        self: Any, mode: object = None, type_check: bool = True, config: object = None, **kwargs: object
+    ) -> None:
         """Refuse, as `quantized_build` and `quantized_call` do.
 
         Raises:
@@ -64,11 +69,11 @@ class KerasMethods:
             f"file, with onnxruntime.quantization"
         )
 
-    def quantized_build(self: Any, input_shape: Any, mode: Any) -> None:
+    def quantized_build(self: Any, input_shape: object, mode: object) -> None:
         """See `quantize`."""
         self.quantize()
 
-    def quantized_call(self: Any, *args: Any, **kwargs: Any) -> None:
+    def quantized_call(self: Any, *args: object, **kwargs: object) -> None:
         """See `quantize`."""
         self.quantize()
 
@@ -77,7 +82,7 @@ class KerasMethods:
         """None: no layer here is quantized."""
         return None
 
-    def add_metric(self: Any, *args: Any, **kwargs: Any) -> None:
+    def add_metric(self: Any, *args: object, **kwargs: object) -> None:
         """Accept a metric, which only training measures."""
 
     @property
@@ -104,12 +109,3 @@ class KerasMethods:
             self.build(**shapes)
         elif config and config.get("input_shape") is not None:
             self.build(config["input_shape"])
-
-
-def shapes_with_none(shape: Any) -> Any:
-    """Return a shape, or lists and dicts of shapes, with None for unknown sizes."""
-    if isinstance(shape, Mapping):
-        return {name: shapes_with_none(one) for name, one in shape.items()}
-    if isinstance(shape, list | tuple):
-        return type(shape)(shapes_with_none(one) for one in shape)
-    return shape if isinstance(shape, int) else None

@@ -27,25 +27,33 @@ import numpy as np
 
 from kir import activations, constraints, initializers, regularizers
 from kir import backend as K
+from kir.config import PolicyLike
 from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.ir.dims import Sym
 from kir.ir.op import Array
-from kir.ir.trace import SymbolicOperators, Tensor, Tracer, current_tracer, emit
+from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, current_tracer, emit
 from kir.ir.types import DType
 from kir.modeling.eager import run_eagerly
 from kir.modeling.functional import record_call
-from kir.modeling.keras_methods import KerasMethods, shapes_with_none
+from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with_none
+from kir.modeling.keras_methods import KerasMethods
 from kir.modeling.layer_classes import layer_class
+from kir.modeling.parameters import (
+    call_parameters,
+    constructor_arguments,
+    constructor_parameters,
+    first_call_parameter,
+    positional_parameters,
+)
 from kir.modeling.registry import Configurable
 from kir.modeling.user_functions import function_config
 from kir.modeling.weight import Weight, stand_in
 from kir.modeling.weight_owner import WeightOwner, is_of_kir, walk_layers
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Size
-from kir.support.arguments import boolean, integers, optional_integer
+from kir.support.arguments import boolean
 from kir.support.caching import cached
-from kir.support.limits import MAX_INT64
 from kir.support.naming import automatic_name, snake_case
 from kir.support.trees import flatten, map_structure
 
@@ -91,16 +99,16 @@ class Layer(KerasMethods, WeightOwner):
         self,
         *,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: PolicyLike = None,
         trainable: bool = True,
-        activity_regularizer: Any = None,
+        activity_regularizer: object = None,
         autocast: bool = True,
-        input_shape: Any = None,
-        batch_input_shape: Any = None,
-        batch_shape: Any = None,
+        input_shape: GivenShape | None = None,
+        batch_input_shape: GivenShape | None = None,
+        batch_shape: GivenShape | None = None,
         input_dim: int | None = None,
         batch_size: int | None = None,
-        **unknown: Any,
+        **unknown: object,
     ) -> None:
         owner = type(self).__name__
         if unknown:
@@ -131,8 +139,8 @@ class Layer(KerasMethods, WeightOwner):
         self.calls: list[Any] = []
         self._own_weights: list[Weight] = []
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Makes a layer that is built by hand one that is built: the first call does not make its weights again."""
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Make a layer that is built by hand one that is built: the first call does not make its weights again."""
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
             cls.build = _marking_as_built(cls.build)  # type: ignore[method-assign]
@@ -140,14 +148,14 @@ class Layer(KerasMethods, WeightOwner):
     # To be defined by subclasses
 
     def build(self, input_shape: Any) -> None:
-        """Creates the weights. `input_shape` has the structure of the first argument of `call`."""
+        """Create the weights. `input_shape` has the structure of the first argument of `call`."""
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The outputs from the inputs, written with operators on symbolic tensors."""
+        """Return the outputs from the inputs, written with operators on symbolic tensors."""
         raise TypeError(f"{type(self).__name__} must define call")
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the outputs (with their structure, or None) from the inputs and their masks.
+        """Return the mask of the outputs (with their structure, or None) from the inputs and their masks.
 
         It is asked of layers that support masks, and of those that define it.
         """
@@ -159,7 +167,7 @@ class Layer(KerasMethods, WeightOwner):
         return "mask" in call_parameters(type(self))
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layers that this one owns, by where Keras's files have them; those of kir say which.
+        """Return the layers that this one owns, by where Keras's files have them; those of kir say which.
 
         Of the user's own, the layers that are attributes, or in lists, tuples and dicts that are.
         """
@@ -168,13 +176,13 @@ class Layer(KerasMethods, WeightOwner):
         return {place: layer for name, value in vars(self).items() for place, layer in _layers_at(name, value)}
 
     def sublayers(self) -> list[Layer]:
-        """The layers that this one owns; a model's or a wrapper's."""
+        """Return the layers that this one owns; a model's or a wrapper's."""
         return list(self.owned_layers().values())
 
     # Calling
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Records, traces or runs the layer, by what it is given; see the head of this module."""
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Record, trace or run the layer, by what it is given; see the head of this module."""
         args, kwargs = self._input_first(args, kwargs)
         self._check_arguments(args)
         leaves = flatten((args, list(kwargs.values())))
@@ -189,8 +197,8 @@ class Layer(KerasMethods, WeightOwner):
             return record_call(self, args, kwargs)
         return run_eagerly(self, args, kwargs)
 
-    def trace(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs `call` in the tracer of its inputs; the outputs carry their masks.
+    def trace(self, *args: object, **kwargs: Any) -> Any:
+        """Run `call` in the tracer of its inputs; the outputs carry their masks.
 
         Raises:
             KirError: the layer cannot work on these inputs; the message opens with the layer's path.
@@ -238,21 +246,21 @@ class Layer(KerasMethods, WeightOwner):
         return self.mask_outputs(args[0], outputs, masks if flatten(masks) else None)
 
     def _input_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a call with the first one by position, that may be given by its name."""
+        """Return the arguments of a call with the first one by position, that may be given by its name."""
         first = first_call_parameter(type(self))
         if args or first not in kwargs:
             return args, kwargs
         return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
 
     def _with_names(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a call; those after the first get their names if a mask or the mode is among them."""
+        """Return the arguments of a call; those after the first get their names if a mask or the mode is among them."""
         named = dict(zip(positional_parameters(type(self))[1:], args[1:], strict=False))
         if named.keys().isdisjoint(("mask", "training")) or named.keys() & kwargs.keys() or len(named) < len(args) - 1:
             return args, kwargs
         return args[:1], named | kwargs
 
     def _check_arguments(self, args: tuple[Any, ...]) -> None:
-        """Raises InvalidArgumentError unless there is an input, of a kind that the layer takes."""
+        """Raise InvalidArgumentError unless there is an input, of a kind that the layer takes."""
         what = f"{type(self).__name__} {self.name!r}"
         if not args:
             raise InvalidArgumentError(f"{what} was called without an input; give it as the first, positional argument")
@@ -262,8 +270,8 @@ class Layer(KerasMethods, WeightOwner):
                 f"each, or merge them first"
             )
 
-    def _check_input_spec(self, inputs: Any) -> None:
-        """Raises ShapeError unless the inputs are what a layer of the user's own says that it expects."""
+    def _check_input_spec(self, inputs: object) -> None:
+        """Raise ShapeError unless the inputs are what a layer of the user's own says that it expects."""
         specs, given = flatten(self.input_spec), flatten(inputs)
         if len(specs) > 1 and len(specs) != len(given):
             raise ShapeError(f"{self.name!r} expects {len(specs)} inputs; received {len(given)}")
@@ -271,7 +279,7 @@ class Layer(KerasMethods, WeightOwner):
             spec.check(getattr(x, "shape", ()), repr(self.name))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Runs `call`; arguments that it does not have are the caller's mistake, and named."""
+        """Run `call`; arguments that it does not have are the caller's mistake, and named."""
         try:
             return self.call(*args, **kwargs)
         except TypeError as error:
@@ -283,8 +291,8 @@ class Layer(KerasMethods, WeightOwner):
                 ) from error
             raise
 
-    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
-        """The outputs, each carrying the mask that `compute_mask` gives it."""
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
+        """Return the outputs, each carrying the mask that `compute_mask` gives it."""
         makes_masks = self.supports_masking or type(self).compute_mask is not Layer.compute_mask
         computed = self.compute_mask(inputs, masks) if makes_masks else None
         if isinstance(outputs, list | tuple):
@@ -298,21 +306,21 @@ class Layer(KerasMethods, WeightOwner):
         return _with_mask(outputs, computed if isinstance(outputs, Tensor) else None)
 
     def reset_states(self) -> None:
-        """Lets the stateful layers, this one and those inside it, begin with zeros again."""
+        """Let the stateful layers, this one and those inside it, begin with zeros again."""
         for layer in walk_layers(self):
             layer.states = None
 
     reset_state = reset_states
 
-    def ensure_built(self, input_shape: Any) -> None:
-        """Builds on the first call only."""
+    def ensure_built(self, input_shape: object) -> None:
+        """Build on the first call only."""
         if not self.built:
             self.build(input_shape)
             self.build_shapes = self.build_shapes or {"input_shape": input_shape}
             self.built = True
 
     def compute_output_shape(self, *shapes: Any, **named_shapes: Any) -> Any:
-        """The output shape, with None for unknown sizes, from input shapes written so.
+        """Return the output shape, with None for unknown sizes, from input shapes written so.
 
         Args:
             *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
@@ -322,7 +330,7 @@ class Layer(KerasMethods, WeightOwner):
 
         return output_shape(self, shapes, named_shapes)
 
-    def _autocast(self, x: Any) -> Any:
+    def _autocast(self, x: object) -> object:
         return self.promote(x) if isinstance(x, Tensor) and x.type.dtype.is_float else x
 
     def _lose_mask(self, tracer: Tracer) -> None:
@@ -338,7 +346,7 @@ class Layer(KerasMethods, WeightOwner):
         if tracer.on_lost_mask == "warn":
             warnings.warn(f"{message}; the mask ends here", stacklevel=2)
 
-    def _add_activity_losses(self, tracer: Tracer, outputs: Any) -> None:
+    def _add_activity_losses(self, tracer: Tracer, outputs: object) -> None:
         assert self.activity_regularizer is not None
         for output in flatten(outputs):
             loss = K.convert_to_tensor(self.activity_regularizer(output), dtype=output.dtype)
@@ -399,13 +407,13 @@ class Layer(KerasMethods, WeightOwner):
         return self.compute_dtype
 
     def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
-        """The weight as a constant of the trace that `like` belongs to, in the compute dtype unless one is given."""
+        """Return the weight as a constant of the trace that `like` belongs to, by default in the compute dtype."""
         dtype = dtype or (self.compute_type if weight.dtype.is_float else weight.dtype)
         array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
         return like.tracer.weight(weight.name, array, dtype)
 
     def promote(self, x: Tensor) -> Tensor:
-        """x in the compute dtype, for a product with weights: that promotes the integers which autocasting leaves."""
+        """Return x in the compute dtype, for a product with weights: integers too, which autocasting leaves."""
         return x if x.type.dtype is self.compute_type else emit(Cast(self.compute_type), x).with_mask(x.mask)
 
     # Losses and metrics, which training adds up
@@ -415,8 +423,8 @@ class Layer(KerasMethods, WeightOwner):
         """The regularization terms of the weights, as numbers; `Model.losses` can be called for those of activities."""
         return [np.asarray(w.regularizer(w.array)) for w in self.trainable_weights if w.regularizer is not None]
 
-    def add_loss(self, loss: Any) -> None:
-        """Adds terms to the losses of the model, where those are computed (`--losses`); inside `call`."""
+    def add_loss(self, loss: object) -> None:
+        """Add terms to the losses of the model, where those are computed (`--losses`); inside `call`."""
         tracer = current_tracer()
         if tracer is not None and tracer.collects_losses:
             tracer.losses.extend(K.sum(K.cast(one, "float32")) for one in flatten(loss))
@@ -424,7 +432,7 @@ class Layer(KerasMethods, WeightOwner):
     # Configuration
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments under Keras's keys, in a form that JSON can hold."""
+        """Return the constructor's arguments under Keras's keys, in a form that JSON can hold."""
         result = self.shared_config()
         for name in own_arguments(type(self)):
             # The user's own class may keep an argument as it likes, and add it in a `get_config` of its own.
@@ -435,16 +443,16 @@ class Layer(KerasMethods, WeightOwner):
         return result
 
     def argument(self, name: str) -> Any:
-        """What a constructor argument is: the attribute of that name, unless a layer keeps it under another."""
+        """Return what a constructor argument is: the attribute of that name, unless a layer keeps it under another."""
         return getattr(self, name)
 
     def shared_config(self) -> dict[str, Any]:
-        """The part of the config that all layers have."""
+        """Return the part of the config that all layers have."""
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.get_config()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; `custom_objects` are for layers that say so.
+        """Return a new layer from what `get_config` gave; `custom_objects` are for layers that say so.
 
         Raises:
             InvalidArgumentError: a key is unknown.
@@ -485,10 +493,10 @@ class Layer(KerasMethods, WeightOwner):
 
 
 def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
-    """`build`, which sets `built`, too; one that kir did not write is given None for unknown sizes, as by Keras."""
+    """Return a `build` that also sets `built`; one of the user's own is given None for unknown sizes, as in Keras."""
 
     @functools.wraps(build)
-    def build_and_mark(layer: Layer, *shapes: Any, **named_shapes: Any) -> None:
+    def build_and_mark(layer: Layer, *shapes: object, **named_shapes: object) -> None:
         if not is_of_kir(build):
             shapes, named_shapes = shapes_with_none((shapes, named_shapes))
         build(layer, *shapes, **named_shapes)
@@ -499,8 +507,8 @@ def _marking_as_built(build: Callable[..., None]) -> Callable[..., None]:
     return build_and_mark
 
 
-def _layers_at(place: str, value: Any) -> Iterator[tuple[str, Layer]]:
-    """The layers that an attribute holds, each once and with its place in a file.
+def _layers_at(place: str, value: object) -> Iterator[tuple[str, Layer]]:
+    """Return the layers that an attribute holds, each once and with its place in a file.
 
     A container's layers are numbered by class: "blocks/dense", "blocks/dense_1", "blocks/container/dense".
 
@@ -526,53 +534,19 @@ def _layers_at(place: str, value: Any) -> Iterator[tuple[str, Layer]]:
         pending.extend(reversed(inner))
 
 
-def _as_tensor(tracer: Tracer, x: Any) -> Tensor:
-    """What a `call` returned, as a tensor: numbers and arrays as constants, sizes such as `x.shape[0]` as int32."""
+def _as_tensor(tracer: Tracer, x: AnyTensor | Sym | float) -> Tensor:
+    """Return a result of `call` as a tensor: numbers and arrays as constants, sizes such as `x.shape[0]` as int32."""
     if isinstance(x, Sym):
         x = emit(Cast(DType.INT32), *tracer.add(Size(x)))
     return x if isinstance(x, Tensor) else tracer.constant(x)
 
 
-def _with_mask(outputs: Any, mask: Tensor | None) -> Any:
+def _with_mask(outputs: object, mask: Tensor | None) -> Any:
     return map_structure(lambda x: x.with_mask(mask), outputs)
 
 
-def first_layer_shape(
-    owner: str, input_shape: Any, batch_input_shape: Any, input_dim: int | None, batch_size: int | None
-) -> tuple[Any, ...] | None:
-    """The full input shape that a first layer of a Sequential declares, with None for unknown sizes, or None."""
-    batch_size = optional_integer(owner, "batch_size", batch_size, 1)
-    if batch_input_shape is not None:
-        return check_shape(owner, "batch_input_shape", batch_input_shape)
-    if input_shape is not None:
-        return (batch_size, *check_shape(owner, "input_shape", input_shape))
-    if input_dim is not None:
-        return (batch_size, *integers(owner, "input_dim", input_dim, 1))
-    return None
-
-
-def check_shape(owner: str, name: str, shape: Any) -> tuple[Any, ...]:
-    """A shape as given by a user: sizes, None for unknown ones, text (or a symbolic size) for those with a name.
-
-    Raises:
-        InvalidArgumentError: it is not a tuple or list of those.
-    """
-    items = (shape,) if isinstance(shape, int) else shape
-    if not isinstance(items, list | tuple) or not all(
-        size is None or isinstance(size, str | Sym) or _is_size(size) for size in items
-    ):
-        raise InvalidArgumentError(
-            f"{owner}: {name} must be a tuple of sizes, with None for an unknown one; received {name}={shape!r}"
-        )
-    return tuple(int(size) if isinstance(size, np.integer) else size for size in items)
-
-
-def _is_size(given: Any) -> bool:
-    return isinstance(given, int | np.integer) and not isinstance(given, bool) and 0 <= int(given) <= MAX_INT64
-
-
 def to_config(value: Any) -> Any:
-    """An argument as Keras writes it into a config: objects as dicts or names, everything else as it is."""
+    """Return an argument as Keras writes it into a config: objects as dicts or names, everything else as it is."""
     if isinstance(value, Layer):
         return {
             "module": value.keras_module,
@@ -594,8 +568,8 @@ def to_config(value: Any) -> Any:
     return value
 
 
-def layer_from_config(given: Any) -> Any:
-    """A layer from a saved config; a layer, or None, as it is.
+def layer_from_config(given: object) -> Any:
+    """Return a layer from a saved config; a layer, or None, as it is.
 
     Raises:
         InvalidArgumentError: kir has no layer of that class.
@@ -612,7 +586,7 @@ def layer_from_config(given: Any) -> Any:
 
 
 def numbered(layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
-    """Layers with the names that Keras's files give them in a list: the class, and which one of that class it is."""
+    """Return layers with the names that Keras's files give them in a list: the class, and which one of the class."""
     counts: Counter[str] = Counter()
     found: list[tuple[str, Layer]] = []
     for layer in layers:
@@ -623,51 +597,11 @@ def numbered(layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
 
 
 @cached
-def call_parameters(cls: Any) -> frozenset[str]:
-    """The names of the parameters of a layer class's `call`."""
-    return frozenset(inspect.signature(cls.call).parameters)
-
-
-@cached
-def first_call_parameter(cls: Any) -> str:
-    """The name of the first parameter of a layer class's `call`, behind the layer itself; "" if there is none."""
-    return next((name for name in list(inspect.signature(cls.call).parameters)[1:]), "")
-
-
-@cached
-def positional_parameters(cls: Any) -> tuple[str, ...]:
-    """The names of the parameters of a layer class's `call` that may be given by position, in order."""
-    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
-    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD)
-
-
-@cached
-def own_arguments(cls: Any) -> tuple[str, ...]:
-    """The constructor arguments of a layer class, without those that all layers share.
+def own_arguments(cls: type) -> tuple[str, ...]:
+    """Return the constructor arguments of a layer class, without those that all layers share.
 
     None of those is required: a required `input_dim` is an Embedding's own.
     """
     shared = set(inspect.signature(Layer.__init__).parameters)
     parameters = constructor_parameters(cls).items()
     return tuple(name for name, parameter in parameters if name not in shared or parameter.default is parameter.empty)
-
-
-def constructor_arguments(cls: Any) -> tuple[str, ...]:
-    """The names of `constructor_parameters`."""
-    return tuple(constructor_parameters(cls))
-
-
-@cached
-def constructor_parameters(cls: Any) -> dict[str, inspect.Parameter]:
-    """All named constructor arguments of a layer class and of those it passes further ones on to."""
-    found: dict[str, inspect.Parameter] = {}
-    for ancestor in cls.__mro__:
-        if "__init__" not in vars(ancestor) or ancestor is object:
-            continue
-        parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
-        for parameter in parameters:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                found.setdefault(parameter.name, parameter)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return found

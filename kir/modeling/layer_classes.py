@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# Where a class of a saved config may be. They stand above this module, and are imported when one is asked for.
-HOMES = ("kir.layers", "kir.modeling.model")
+# Where a class of a saved config may be; a Sequential's home knows Model too. They stand above this module, and are
+# imported when one is asked for.
+HOMES = ("kir.layers", "kir.modeling.sequential")
 
 
 def layer_class(name: str) -> Any:

@@ -31,7 +31,7 @@ LOSS_OUTPUT = "regularization_loss"
 def lower(
     model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
 ) -> Graph:
-    """The graph of a model: its recorded calls run in order, every node with the layer it comes from.
+    """Return the graph of a model: its recorded calls run in order, every node with the layer it comes from.
 
     The states of a stateful layer "memory" are inputs "memory.state_0", …, which are zeros unless fed, and outputs
     "memory.new_state_0", …, behind those of the model.
@@ -52,7 +52,7 @@ def lower(
 def lower_with_states(
     model: Model, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
 ) -> tuple[Graph, list[CarriedState]]:
-    """As `lower`, and which inputs and outputs of the graph are the states of which layer."""
+    """Return as `lower`, and which inputs and outputs of the graph are the states of which layer."""
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     graph.metadata.update(model.metadata)
@@ -78,7 +78,7 @@ def lower_with_states(
 
 
 def _leave_out_training(graph: Graph) -> None:
-    """Removes losses and metrics that layers computed, and what only they read.
+    """Remove losses and metrics that layers computed, and what only they read.
 
     Raises:
         UnsupportedError: an output depends on one.
@@ -109,7 +109,7 @@ def _check_sizes(model: Model, sizes: Mapping[str, Dim]) -> None:
 
 
 def bind_input_shapes(model: Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
-    """Values for symbolic sizes that give the model's inputs these shapes.
+    """Return values for symbolic sizes that give the model's inputs these shapes.
 
     Raises:
         ShapeError: no input has that name, the rank differs, or a known size does.
@@ -151,7 +151,7 @@ def bind_sizes(model: Model, batch: int | None, shapes: Mapping[str, Sequence[Di
 
 
 def add_inputs(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> list[Tensor]:
-    """The graph's inputs for a model, with symbolic sizes replaced."""
+    """Return the graph's inputs for a model, with symbolic sizes replaced."""
     tensors: list[Tensor] = []
     for name, symbolic in zip(model.input_names, model.inputs, strict=True):
         layer = symbolic.call.layer
@@ -163,7 +163,7 @@ def add_inputs(model: Model, tracer: Tracer, sizes: Mapping[str, Dim]) -> list[T
 
 
 def loss_terms(model: Model, tracer: Tracer) -> list[Tensor]:
-    """The regularization terms of a traced model, as scalars: of activities, then of weights."""
+    """Return the regularization terms of a traced model, as scalars: of activities, then of weights."""
     weights = [
         weight.regularizer(tracer.weight(weight.name, weight.array, weight.dtype))
         for weight in model.trainable_weights
@@ -180,7 +180,7 @@ def _add_loss_output(model: Model, tracer: Tracer) -> None:
 
 
 def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
-    """Notes what an unknown size, or one that is a multiple of such, is set to; a name becomes that of its rest."""
+    """Note what an unknown size, or one that is a multiple of such, is set to; a name becomes that of its rest."""
     if dim == size:
         return
     unknown, factor = _unknown_in(dim)
@@ -195,7 +195,7 @@ def _bind_size(name: str, dim: Dim, size: Dim, sizes: dict[str, Dim]) -> None:
 
 
 def _unknown_in(dim: Dim) -> tuple[str | None, int]:
-    """The name and the factor of a size such as 8*h; no name for one of another form."""
+    """Return the name and the factor of a size such as 8*h; no name for one of another form."""
     names = dim.names() if isinstance(dim, Sym) else ()
     name = next(iter(names)) if len(names) == 1 else None
     factor = None if name is None else divide_exactly(dim, symbol(name))

@@ -1,4 +1,4 @@
-"""Models: `Input`, `Sequential`, `Model`; and `lower`, which turns one into a graph.
+"""`Model`: a functional model, or one that its subclass's own `call` defines.
 
 A model is a layer that owns recorded calls. Running it in a tracer runs those calls in order, whether that tracer
 writes the graph of the whole model or only infers the types of an outer one.
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim
@@ -22,9 +23,7 @@ from kir.ir.graph import Graph, Provenance
 from kir.ir.op import Array
 from kir.ir.structural import Output
 from kir.ir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
-from kir.ir.types import shape_with_none
 from kir.modeling.call_order import calls_between, from_inputs_only, layers_by_depth, unique_names
-from kir.modeling.functional import Call, record_call
 from kir.modeling.functional import KerasTensor as KerasTensor
 from kir.modeling.input import Input as Input
 from kir.modeling.input import InputLayer
@@ -36,12 +35,14 @@ from kir.modeling.training import Training
 from kir.numerics.interpreter import Plan, run
 from kir.support.naming import automatic_name
 from kir.support.text import MOST_NODES_IN_NOTEBOOKS, preformatted
-from kir.support.trees import flatten, map_structure, only_item
+from kir.support.trees import Tree, flatten, map_structure, only_item
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from kir.numerics.interpreter import Plan
+# What a model is fed.
+Arrays: TypeAlias = Tree[npt.ArrayLike]
 
 
 class Model(Training, Saving, Layer):
@@ -66,26 +67,26 @@ class Model(Training, Saving, Layer):
     given_output_names: list[str] | None = None
     # What the model was read from; see `kir.ir.graph.Provenance`.
     provenance = Provenance()
+    # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
+    _plan: Plan | None = None
+    _planned_arrays: Sequence[Array] = ()
+    _states: Sequence[CarriedState] = ()
 
     def __init__(
         self,
-        inputs: Any = None,
-        outputs: Any = None,
+        inputs: Tree[KerasTensor] = None,
+        outputs: Tree[KerasTensor] = None,
         *,
-        input: Any = None,
-        output: Any = None,
+        input: Tree[KerasTensor] = None,
+        output: Tree[KerasTensor] = None,
         name: str | None = None,
         trainable: bool = True,
         **kwargs: Any,
     ) -> None:
         is_functional = inputs is not None or input is not None
         kwargs.setdefault("autocast", type(self).call is not Model.call and not is_functional)
-        super().__init__(name=name or _automatic_model_name(type(self)), trainable=trainable, **kwargs)
+        super().__init__(name=name or self._automatic_name(), trainable=trainable, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
-        # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
-        self._plan: Plan | None = None
-        self._planned_arrays: list[Array] = []
-        self._states: list[CarriedState] = []
         if inputs is None and outputs is None and type(self).call is not Model.call:
             self.is_subclassed = True
             return
@@ -96,12 +97,16 @@ class Model(Training, Saving, Layer):
             )
         self._connect(inputs, outputs)
 
+    @classmethod
+    def _automatic_name(cls) -> str:
+        return automatic_name("Functional" if cls is Model else cls.__name__)
+
     @cached_property
     def metadata(self) -> dict[str, str]:
         """Entries for the metadata of exported files."""
         return {}
 
-    def _connect(self, inputs: Any, outputs: Any) -> None:
+    def _connect(self, inputs: Tree[KerasTensor], outputs: Tree[KerasTensor]) -> None:
         if not flatten(outputs):
             raise InvalidArgumentError(f"model {self.name!r} needs at least one output; received outputs={outputs!r}")
         for role, structure in (("inputs", inputs), ("outputs", outputs)):
@@ -112,8 +117,8 @@ class Model(Training, Saving, Layer):
                         f"them; received {leaf!r}"
                     )
         inputs, outputs = from_inputs_only(inputs, outputs)
-        self.input_structure = inputs
-        self.output_structure = outputs
+        self.input_structure: Any = inputs
+        self.output_structure: Any = outputs
         self.recorded = calls_between(flatten(inputs), flatten(outputs))
         self._layers = layers_by_depth(self.recorded, flatten(inputs), flatten(outputs))
         repeated = [name for name, count in Counter(layer.name for layer in self._layers).items() if count > 1]
@@ -165,15 +170,15 @@ class Model(Training, Saving, Layer):
         return list(self._layers)
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layers of a subclassed model, by where Keras's files have them."""
+        """Return the layers of a subclassed model, by where Keras's files have them."""
         return {place: one for place, one in super().owned_layers().items() if not place.startswith("_layers/")}
 
     def sublayers(self) -> list[Layer]:
-        """The layers; see `layers`."""
+        """Return the layers; see `layers`."""
         return self.layers
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of this name, or at this index of `layers`.
+        """Return the layer of this name, or at this index of `layers`.
 
         Raises:
             InvalidArgumentError: there is none, and the message lists the names; or neither is given.
@@ -227,7 +232,7 @@ class Model(Training, Saving, Layer):
 
     @output_names.setter
     def output_names(self, names: Sequence[str]) -> None:
-        """Raises InvalidArgumentError unless there is one name for each output, all of them different."""
+        """Raise InvalidArgumentError unless there is one name for each output, all of them different."""
         given = list(names)
         is_fitting = len(given) == len(self.outputs) == len(set(given)) and all(given)
         if not is_fitting or not all(isinstance(name, str) for name in given):
@@ -249,14 +254,14 @@ class Model(Training, Saving, Layer):
     # Running
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As `Layer.__call__`; of arrays, a list of one output gives that output, as in Keras and in `predict`."""
+        """Do what `Layer.__call__` does; for arrays, a list of one output becomes that output, as in Keras."""
         given, _ = self._input_first(args, kwargs)
         self.connect_to(*given[:1])
         outputs = super().__call__(*args, **kwargs)
         return outputs if any(isinstance(x, SymbolicOperators) for x in flatten(outputs)) else only_item(outputs)
 
-    def connect_to(self, inputs: Any) -> None:
-        """Makes a subclassed model one of inputs like these, if it has none yet.
+    def connect_to(self, inputs: object) -> None:
+        """Make a subclassed model one of inputs like these, if it has none yet.
 
         Raises:
             KirError: the model's `call` cannot be traced.
@@ -265,14 +270,14 @@ class Model(Training, Saving, Layer):
             self._connect(*connect(self, inputs))
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes a subclassed model one of inputs of this shape, or of these shapes, and of the default dtype."""
+        """Make a subclassed model one of inputs of this shape, or of these shapes, and of the default dtype."""
         is_first, self.built = not self.built, True
         # Not from a `build` of the subclass's own that runs while its call is traced.
         if self.is_subclassed and is_first and input_shape is not None:
             self.connect_to(placeholders(input_shape))
 
-    def ensure_built(self, input_shape: Any) -> None:
-        """Runs the `build` of a subclassed model's own, once."""
+    def ensure_built(self, input_shape: object) -> None:
+        """Run the `build` of a subclassed model's own, once."""
         if not self.built:
             self.built = True
             if type(self).build is not Model.build:
@@ -291,14 +296,14 @@ class Model(Training, Saving, Layer):
             )
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Runs the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
+        """Run the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
         return self.run_recorded(inputs, mask)
 
-    def run(self, inputs: Any) -> Any:
-        """What the model makes of the tensors of a graph: by its `call`, or for a subclassed model by its one layer."""
+    def run(self, inputs: object) -> Any:
+        """Return the outputs for the tensors of a graph: by `call`, or for a subclassed model by its one layer."""
         return self.run_recorded(inputs) if self.is_subclassed else self.call(inputs)
 
-    def run_recorded(self, inputs: Any, mask: Any = None) -> Any:
+    def run_recorded(self, inputs: object, mask: object = None) -> Any:
         """See `call`, which a subclass may define anew."""
         given = self._flat_inputs(inputs)
         if mask is not None:
@@ -314,12 +319,12 @@ class Model(Training, Saving, Layer):
                 tensors[id(symbolic)] = tensor
         return map_structure(lambda leaf: tensors[id(leaf)], self.output_structure)
 
-    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
-        """The outputs as they are: the model's own layers have put masks on them."""
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
+        """Return the outputs as they are: the model's own layers have put masks on them."""
         return super().mask_outputs(inputs, outputs, masks) if self.is_subclassed else outputs
 
-    def _flat_inputs(self, inputs: Any) -> list[Any]:
-        """The inputs in the order of `self.inputs`; a dict goes by name.
+    def _flat_inputs(self, inputs: object) -> list[Any]:
+        """Return the inputs in the order of `self.inputs`; a dict goes by name.
 
         Raises:
             ShapeError: their number is wrong or a name is missing.
@@ -337,13 +342,18 @@ class Model(Training, Saving, Layer):
     def to_graph(
         self, *, training: bool = False, sizes: Mapping[str, Dim] | None = None, losses: bool = False
     ) -> Graph:
-        """This model as a graph, not optimised; see `lower`."""
+        """Return this model as a graph, not optimised; see `lower`."""
         return lower(self, training=training, sizes=sizes, losses=losses)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
+        self,
+        x: Arrays,
+        batch_size: int | None = None,
+        verbose: object = "auto",
+        steps: object = None,
+        callbacks: object = None,
     ) -> Any:
-        """The outputs for arrays, by the interpreter, in the structure of the model's outputs.
+        """Return the outputs for arrays, by the interpreter, in the structure of the model's outputs.
 
         As in Keras, a list of one output gives that output. Stateful layers keep their states; see `reset_states`. All
         samples are one batch, and what else Keras takes means nothing here.
@@ -364,12 +374,12 @@ class Model(Training, Saving, Layer):
         outputs = iter([results[name] for name in self.output_names])
         return only_item(map_structure(lambda leaf: next(outputs), self.output_structure))
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Arrays) -> Any:
         """See `predict`."""
         return self.predict(x)
 
-    def predict_step(self, data: Any) -> Any:
-        """The outputs for the inputs in what a data set of Keras gives: x, (x,), (x, y) or (x, y, weights)."""
+    def predict_step(self, data: object) -> Any:
+        """Return the outputs for the inputs in what a data set of Keras gives: x, (x,), (x, y) or (x, y, weights)."""
         return self(data[0] if isinstance(data, tuple) else data)
 
     @property
@@ -380,8 +390,8 @@ class Model(Training, Saving, Layer):
         """
         return Losses(super().losses, self._losses_for)
 
-    def _losses_for(self, x: Any) -> list[float]:
-        """Every regularization term for these inputs: activities in call order, then weights."""
+    def _losses_for(self, x: Arrays) -> list[float]:
+        """Return every regularization term for these inputs: activities in call order, then weights."""
         graph = Graph(self.name)
         tracer = Tracer(graph, on_lost_mask="ignore")
         tracer.collects_losses = True
@@ -392,7 +402,7 @@ class Model(Training, Saving, Layer):
         results = run(graph, self._feeds(x))
         return [float(results[str(index)]) for index in range(len(terms))]
 
-    def _feeds(self, x: Any) -> dict[str, Array]:
+    def _feeds(self, x: Arrays) -> dict[str, Array]:
         feeds: dict[str, Array] = {}
         for name, tensor, given in zip(self.input_names, self.inputs, self._flat_inputs(x), strict=True):
             layer = tensor.call.layer
@@ -405,7 +415,7 @@ class Model(Training, Saving, Layer):
     # Conveniences that reach out of the core
 
     def get_config(self) -> dict[str, Any]:
-        """The layers and, of a functional model, how they are called, as Keras's files have it.
+        """Return the layers and, of a functional model, how they are called, as Keras's files have it.
 
         Raises:
             UnsupportedError: Keras's files cannot hold it; see `kir.exporters.keras_file.describe`.
@@ -419,14 +429,14 @@ class Model(Training, Saving, Layer):
     def summary(
         self,
         line_length: int | None = None,
-        positions: Any = None,
+        positions: object = None,
         print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
-        layer_range: Any = None,
+        layer_range: object = None,
         console: Console | None = None,
     ) -> None:
-        """Prints Keras's table of layers, those of nested models among them; see `kir.modeling.summary.print_summary`.
+        """Print Keras's table of layers, those of nested models among them; see `kir.modeling.summary.print_summary`.
 
         Args:
             line_length: the width of the table.
@@ -470,171 +480,12 @@ class Losses(list[Any]):
         super().__init__(terms)
         self._compute = compute
 
-    def __call__(self, x: Any) -> list[float]:
+    def __call__(self, x: Arrays) -> list[float]:
         return self._compute(x)
 
 
-class Sequential(Model):
-    """A chain of layers.
-
-    Without an input shape (an `Input` first, or `input_shape=` on the first layer) the chain is built when the
-    model is first called.
-
-    Source: https://keras.io/api/models/sequential/
-    """
-
-    takes_calls = False
-
-    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
-        Layer.__init__(self, name=name or _automatic_model_name(type(self)), trainable=trainable, autocast=False)
-        # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
-        self._plan: Plan | None = None
-        self._planned_arrays: list[Array] = []
-        self._states: list[CarriedState] = []
-        self._chain: list[Layer] = []
-        self._by_name: dict[str, Layer] = {}
-        self._uses: Counter[int] = Counter()
-        self._added_names: dict[int, str] = {}
-        self._first: KerasTensor | None = None
-        self._last: KerasTensor | None = None
-        self.recorded: list[Call] = []
-        if not isinstance(layers, Iterable | None):
-            raise InvalidArgumentError(
-                f"Sequential {self.name!r}: layers must be a list of layers; received {layers!r}"
-            )
-        for layer in layers or ():
-            self.add(layer)
-
-    @property
-    def keras_module(self) -> str:
-        """Where Keras's files say that the class is."""
-        return "keras" if type(self) is Sequential else super().keras_module
-
-    def add(self, layer: Any, rebuild: bool = True) -> None:
-        """Puts a layer (or `Input(...)`) at the end of the chain, where it may be already: it runs twice then. O(1).
-
-        `rebuild` is accepted; a chain is always built as far as its input shape is known.
-
-        Raises:
-            InvalidArgumentError: not a layer, its name is taken, or it has several outputs.
-        """
-        if isinstance(layer, KerasTensor) and isinstance(layer.call.layer, InputLayer):
-            layer = layer.call.layer
-        if not isinstance(layer, Layer):
-            raise InvalidArgumentError(f"Sequential.add expects a layer; received {layer!r}")
-        if self._by_name.get(layer.name, layer) is not layer:
-            raise InvalidArgumentError(
-                f"layer names must be unique in a model; {self.name!r} has a layer named {layer.name!r} already"
-            )
-        if isinstance(layer, InputLayer):
-            self._add_input(layer)
-        else:
-            self._add_layer(layer)
-        self._by_name[layer.name] = layer
-        self._uses[id(layer)] += 1
-        self._added_names[id(layer)] = layer.name
-        self._plan = None
-
-    def _add_input(self, layer: InputLayer) -> None:
-        if self._chain or self._first is not None:
-            raise InvalidArgumentError(f"an Input must come first in a Sequential; {self.name!r} has layers already")
-        self._first = self._last = layer.tensor
-
-    def _add_layer(self, layer: Layer) -> None:
-        if self._last is None and not self._chain:
-            self._first = self._last = _first_tensor(layer)
-        if self._last is not None:
-            self._last = self._extend(layer, self._last)
-        self._chain.append(layer)
-
-    def _extend(self, layer: Layer, last: KerasTensor) -> KerasTensor:
-        output = record_call(layer, (last,), {})
-        if not isinstance(output, KerasTensor):
-            raise InvalidArgumentError(
-                f"layer {layer.name!r} returns several tensors; a Sequential needs one: use Model(inputs, outputs)"
-            )
-        self.recorded.append(output.call)
-        return output
-
-    def pop(self, rebuild: bool = True) -> Layer:
-        """Takes the last layer off the chain. `rebuild` is accepted, as in `add`.
-
-        Raises:
-            InvalidArgumentError: there is none.
-        """
-        if not self._chain:
-            raise InvalidArgumentError(f"{self.name!r} has no layers to remove")
-        layer = self._chain.pop()
-        self._uses[id(layer)] -= 1
-        if not self._uses[id(layer)]:
-            # The name that it was added under: it may have another by now.
-            del self._by_name[self._added_names[id(layer)]]
-        if self.recorded:
-            self._last = self.recorded.pop().inputs[0]
-        self._plan = None
-        return layer
-
-    def build(self, input_shape: Any = None) -> None:
-        """Builds a chain that had no input shape yet, from a full shape (None or names for unknown sizes)."""
-        if self._last is not None:
-            return
-        if input_shape is None:
-            self._require_built(None)
-        self._first = self._last = InputLayer(batch_shape=tuple(input_shape), dtype=self.dtype).tensor
-        for layer in self._chain:
-            self._last = self._extend(layer, self._last)
-
-    def ensure_built(self, input_shape: Any) -> None:
-        """Builds for inputs of this shape, but of any batch: that of the first arrays is no part of the model."""
-        sizes = input_shape[0] if input_shape and isinstance(input_shape[0], list | tuple) else input_shape
-        self.build((None, *[size if isinstance(size, int) else None for size in sizes[1:]]))
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """See `Model.predict`; builds a chain that had no input shape yet."""
-        self.ensure_built(np.shape(x))
-        return super().predict(x, *args, **kwargs)
-
-    @property
-    def built(self) -> bool:
-        """Whether the input shape is known."""
-        return self._last is not None
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        """Ignored: it follows from the input shape."""
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers in order, without the input, as in Keras."""
-        return list(self._chain)
-
-    @property
-    def operations(self) -> list[Layer]:
-        """The input layer and the layers."""
-        first = [] if self._first is None else [self._first.call.layer]
-        return first + self._chain
-
-    @property
-    def input_structure(self) -> Any:
-        """The input tensor."""
-        return self._require_built(self._first)
-
-    @property
-    def output_structure(self) -> Any:
-        """The output tensor."""
-        return self._require_built(self._last)
-
-    def _require_built(self, tensor: KerasTensor | None) -> KerasTensor:
-        if tensor is None:
-            raise NoSuchTensorError(
-                f"the input shape of {self.name!r} is not known; begin with Input(shape=…), give the first layer "
-                f"input_shape=…, or call build((None, …))"
-            )
-        return tensor
-
-
 def load_arrays(path: str | Path) -> dict[str, Array]:
-    """The arrays of a `.safetensors` file, by name; they stay on disk until they are read.
+    """Return the arrays of a `.safetensors` file, by name; they stay on disk until they are read.
 
     Raises:
         FormatError: the file cannot be read.
@@ -648,24 +499,8 @@ def _one_or_list(items: list[Any]) -> Any:
     return items[0] if len(items) == 1 else items
 
 
-def _flat_masks(mask: Any) -> list[Any]:
-    """The masks in the order of the inputs, with None for inputs without one."""
+def _flat_masks(mask: object) -> list[Any]:
+    """Return the masks in the order of the inputs, with None for inputs without one."""
     if isinstance(mask, Mapping):
         return [mask[name] for name in sorted(mask)]
     return list(mask) if isinstance(mask, list | tuple) else [mask]
-
-
-def _first_tensor(layer: Layer) -> KerasTensor | None:
-    """The input tensor that a first layer declares, by its own shape or, for a model, by its input's type."""
-    if isinstance(layer, Model) and layer.built:
-        if len(layer.inputs) != 1:
-            raise InvalidArgumentError(f"{layer.name!r} has several inputs; a Sequential feeds one")
-        first = layer.inputs[0]
-        return InputLayer(batch_shape=shape_with_none(first.type.shape), dtype=first.dtype).tensor
-    if layer.batch_input_shape is None:
-        return None
-    return InputLayer(batch_shape=layer.batch_input_shape, dtype=layer.input_dtype).tensor
-
-
-def _automatic_model_name(cls: type[Model]) -> str:
-    return automatic_name("Functional" if cls is Model else cls.__name__)

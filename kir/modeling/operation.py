@@ -27,11 +27,11 @@ class Operation(Layer):
         self.function_name: str = inner.__name__.lstrip("_")
         super().__init__(name=name or automatic_name(self.function_name), autocast=False)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: object, **kwargs: object) -> Any:
         return self.function(*args, **kwargs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """None: operations drop masks without a word, as in Keras."""
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
+        """Return None: operations drop masks without a word, as in Keras."""
         return None
 
 
@@ -51,8 +51,8 @@ class Traced(Operation):
         super().__init__(function, name)
         self.node_origin = origin
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The function's result; nodes that it adds get the origin."""
+    def call(self, *args: object, **kwargs: object) -> Any:
+        """Return the function's result; nodes that it adds get the origin."""
         tracer = next(leaf.tracer for leaf in flatten((args, kwargs)) if isinstance(leaf, Tensor))
         with tracer.from_origin(self.node_origin):
             outputs = call_function("function", self.function, *args, **kwargs)

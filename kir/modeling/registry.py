@@ -13,7 +13,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -24,13 +24,15 @@ from kir.support.naming import snake_case
 
 # A class from another package is the user's own, even if it has the name of one of Keras's.
 KERAS_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "kir"})
+# An object of one kind, or how a config or a script writes one: a name, a config dict, a class, a function.
+Described: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 
 
 class Configurable:
     """An object that its constructor's arguments describe completely; each is stored under its own name."""
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as plain values that JSON can hold.
+        """Return the constructor's arguments, as plain values that JSON can hold.
 
         Raises:
             InvalidArgumentError: an argument is not stored under its own name.
@@ -47,7 +49,7 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The object that `get_config` described."""
+        """Return the object that `get_config` described."""
         return cls(**{name: from_plain(value) for name, value in config.items()})
 
     def __repr__(self) -> str:
@@ -80,8 +82,8 @@ class Registry:
         self.by_name |= aliases
         self.ignored = ignored
 
-    def get(self, identifier: Any) -> Callable[..., Any] | None:
-        """The object that a layer's argument means.
+    def get(self, identifier: object) -> Callable[..., Any] | None:
+        """Return the object that a layer's argument means.
 
         | given                      | result                                                        |
         |----------------------------|---------------------------------------------------------------|
@@ -107,7 +109,7 @@ class Registry:
     def deserialize(
         self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> Callable[..., Any]:
-        """The object that `serialize`, or Keras, wrote; `custom_objects` gives the user's own classes and functions.
+        """Return the object that `serialize`, or Keras, wrote; `custom_objects` has the user's classes and functions.
 
         Raises:
             InvalidArgumentError: the class is unknown, or does not accept the config.
@@ -122,8 +124,8 @@ class Registry:
         found = self._class_described(class_name, config, custom_objects or {})
         return self._checked_callable(self._made(found, config.get("config") or {}), config)
 
-    def serialize(self, described: Any) -> dict[str, Any] | None:
-        """The config dict that Keras 3 writes for this object; None for None.
+    def serialize(self, described: object) -> dict[str, Any] | None:
+        """Return the config dict that Keras 3 writes for this object; None for None.
 
         Raises:
             InvalidArgumentError: the object has no `get_config`, or is a function that has no name of its own.
@@ -191,7 +193,7 @@ class Registry:
             raise InvalidArgumentError(f"unknown {self.kind} {name!r}; {question} are {', '.join(self.class_names)}")
         return self.by_name[name]
 
-    def _made(self, cls: Any, config: Any) -> Any:
+    def _made(self, cls: Any, config: object) -> Any:
         if not hasattr(cls, "from_config") or not isinstance(config, Mapping):
             raise InvalidArgumentError(
                 f"cannot make {self._a_kind} of {cls!r} from {config!r}; expected a class with from_config() and a dict"
@@ -206,12 +208,12 @@ class Registry:
                 f"its arguments are {', '.join(names) or 'none'} ({error})"
             ) from error
 
-    def _checked_callable(self, candidate: Any, given: Any) -> Callable[..., Any]:
+    def _checked_callable(self, candidate: object, given: object) -> Callable[..., Any]:
         if not callable(candidate):
             raise InvalidArgumentError(
                 f"cannot use {given!r} as {self._a_kind}; expected None, a name, a config dict, a class or a callable"
             )
-        return candidate  # type: ignore[no-any-return]
+        return candidate
 
     @property
     def _a_kind(self) -> str:
@@ -220,7 +222,7 @@ class Registry:
 
 @cached
 def argument_names(cls: type) -> tuple[str, ...]:
-    """The names of a constructor's arguments, without `*args` and `**kwargs`."""
+    """Return the names of a constructor's arguments, without `*args` and `**kwargs`."""
     parameters = inspect.signature(cls).parameters.values()
     return tuple(one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
 
@@ -238,8 +240,8 @@ def _is_of_keras(module: str) -> bool:
     return module.split(".")[0] in KERAS_PACKAGES
 
 
-def to_plain(value: Any) -> Any:
-    """The form in which Keras writes a config's value: arrays as dicts, NumPy numbers as Python's."""
+def to_plain(value: object) -> Any:
+    """Return the form in which Keras writes a config's value: arrays as dicts, NumPy numbers as Python's."""
     if isinstance(value, np.ndarray) and value.ndim > 0:
         return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": value.dtype.name}}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -251,8 +253,8 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(value: Any) -> Any:
-    """The inverse of `to_plain`; Keras calls an array "__tensor__" or "__numpy__", depending on its backend."""
+def from_plain(value: object) -> Any:
+    """Return the inverse of `to_plain`; Keras calls an array "__tensor__" or "__numpy__", depending on its backend."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         array = value["config"]
         return np.asarray(array["value"], as_dtype(array["dtype"]).numpy)

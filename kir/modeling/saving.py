@@ -35,7 +35,7 @@ class Saving:
         description = {"module": "keras", "class_name": kind, "config": config}
         return model_from_config(description, custom_objects)
 
-    def to_json(self: Any, **kwargs: Any) -> str:
+    def to_json(self: Any, **kwargs: object) -> str:
         """Return the model without its weights, for Keras's `model_from_json`; `kwargs` are those of `json.dumps`.
 
         Raises:
@@ -46,9 +46,9 @@ class Saving:
         return to_json(self, **kwargs)
 
     def save(
-        self: Any, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: Any
+        self: Any, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: object
     ) -> None:
-        """Writes the model with its weights as a `.keras` file.
+        """Write the model with its weights as a `.keras` file.
 
         Raises:
             FormatError: the name ends otherwise, the file exists and is not to be overwritten, or cannot be written.
@@ -61,8 +61,8 @@ class Saving:
             self._require_writable(Path(filepath), overwrite)
             save_model(self, Path(filepath))
 
-    def save_weights(self: Any, filepath: str | Path, overwrite: bool = True, max_shard_size: Any = None) -> None:
-        """Writes the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending.
+    def save_weights(self: Any, filepath: str | Path, overwrite: bool = True, max_shard_size: object = None) -> None:
+        """Write the weights as `.weights.h5` (Keras's layout), `.npz` or `.safetensors`, by the name's ending.
 
         Raises:
             FormatError, UnsupportedError: as for `save`.
@@ -73,8 +73,8 @@ class Saving:
             self._require_writable(Path(filepath), overwrite)
             save_weights(self, Path(filepath))
 
-    def load_weights(self: Any, filepath: str | Path, skip_mismatch: bool = False, **options: Any) -> None:
-        """Reads what `save_weights` or Keras wrote; nothing is set unless everything fits.
+    def load_weights(self: Any, filepath: str | Path, skip_mismatch: bool = False, **options: object) -> None:
+        """Read what `save_weights` or Keras wrote; nothing is set unless everything fits.
 
         Raises:
             FormatError: the file cannot be read, or does not fit.
@@ -94,11 +94,11 @@ class Saving:
         self: Any,
         filepath: str | Path,
         format: str | None = None,
-        verbose: Any = None,
-        input_signature: Any = None,
+        verbose: object = None,
+        input_signature: object = None,
         **options: Any,
     ) -> Any:
-        """Writes the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`.
+        """Write the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`.
 
         Raises:
             FormatError: another format than "onnx" is asked for, or the file cannot be written.

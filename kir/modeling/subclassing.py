@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from kir.ir.trace import SymbolicOperators
 from kir.ir.types import as_dtype
 from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.input import Input
-from kir.modeling.layer import Layer, first_call_parameter
+from kir.modeling.layer import Layer
+from kir.modeling.parameters import first_call_parameter
 from kir.modeling.weight import Weight
 from kir.support.trees import flatten, map_structure
 
@@ -36,8 +39,8 @@ class Body(Layer):
         """The weights that the model has itself."""
         return list(self.model.own_weights)
 
-    def build(self, input_shape: Any) -> None:
-        """Builds the model, which may have a `build` of its own."""
+    def build(self, input_shape: object) -> None:
+        """Build the model, which may have a `build` of its own."""
         self.model.ensure_built(input_shape)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -45,12 +48,12 @@ class Body(Layer):
         return self.model.compute_mask(inputs, mask)
 
 
-def body_of(model: Any) -> Body:
+def body_of(model: Layer) -> Body:
     """Return a layer that does what the model does."""
     cls = type(model)
 
     @functools.wraps(cls.call)
-    def call(self: Body, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Body, *args: object, **kwargs: object) -> Any:
         return cls.call(self.model, *args, **kwargs)
 
     body: Body = type(cls.__name__, (Body,), {"call": call, "__module__": __name__})(
@@ -61,7 +64,7 @@ def body_of(model: Any) -> Body:
     return body
 
 
-def connect(model: Any, given: Any) -> tuple[Any, Any]:
+def connect(model: Layer, given: object) -> tuple[Any, Any]:
     """Return inputs like the given tensors or arrays, of any batch, and what the model makes of them.
 
     Raises:
@@ -71,7 +74,7 @@ def connect(model: Any, given: Any) -> tuple[Any, Any]:
     count = len(flatten(given))
     names = iter([parameter] if count == 1 else [f"{parameter}_{index}" for index in range(count)])
 
-    def placeholder(leaf: Any) -> KerasTensor:
+    def placeholder(leaf: npt.ArrayLike | SymbolicOperators) -> KerasTensor:
         array = leaf if hasattr(leaf, "shape") and hasattr(leaf, "dtype") else np.asarray(leaf)
         sizes = [size if isinstance(size, int) else None for size in array.shape[1:]]
         batch = () if not len(array.shape) else (None,)

@@ -11,9 +11,10 @@ import numpy as np
 
 from kir.ir.op import Array
 from kir.modeling.functional import Call, KerasTensor
-from kir.modeling.layer import Layer, constructor_parameters, own_arguments
+from kir.modeling.layer import Layer, own_arguments
 from kir.modeling.model import Model
 from kir.modeling.operation import Operation
+from kir.modeling.parameters import constructor_parameters
 from kir.modeling.registry import Configurable
 from kir.support.naming import snake_case
 from kir.support.text import format_bytes, preformatted
@@ -88,7 +89,7 @@ class Summary:
 
 
 def summarize(model: Model) -> Summary:
-    """What `print_summary` prints, as data."""
+    """Return what `print_summary` prints, as data."""
     rows: list[Row] = []
     pending = [(layer, "", _calls_by_layer(model)) for layer in reversed(model.operations)]
     while pending:
@@ -124,20 +125,20 @@ def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:
 
 
 def _calls_by_layer(owner: Model) -> dict[int, list[Call]]:
-    """The calls that a model makes of each of its layers."""
+    """Return the calls that a model makes of each of its layers."""
     calls: dict[int, list[Call]] = {}
     for call in owner.recorded:
         calls.setdefault(id(call.layer), []).append(call)
     return calls
 
 
-def _shape_text(outputs: Any) -> str:
+def _shape_text(outputs: object) -> str:
     leaves = flatten(map_structure(lambda x: str(x.shape) if isinstance(x, KerasTensor) else "?", outputs))
     return leaves[0] if len(leaves) == 1 else f"[{', '.join(leaves)}]"
 
 
 def shown_arguments(layer: Layer) -> dict[str, str]:
-    """The constructor arguments that are not at their defaults, as text; a model's are its layers.
+    """Return the constructor arguments that are not at their defaults, as text; a model's are its layers.
 
     A recorded function shows the arguments that were bound to it.
     """
@@ -157,8 +158,8 @@ def shown_arguments(layer: Layer) -> dict[str, str]:
     }
 
 
-def _is_default(value: Any, default: Any) -> bool:
-    """Whether an argument has its default value, which for an object is a name, such as "glorot_uniform"."""
+def _is_default(value: object, default: object) -> bool:
+    """Return whether an argument has its default value, which for an object is a name, such as "glorot_uniform"."""
     if isinstance(value, Configurable):
         is_plain = _argument_text(value) == f"{type(value).__name__}()"
         return is_plain and isinstance(default, str) and snake_case(type(value).__name__) == snake_case(default)
@@ -167,8 +168,8 @@ def _is_default(value: Any, default: Any) -> bool:
     return bool(value == default) or (default is None and value is False)
 
 
-def _argument_text(value: Any) -> str:
-    """An argument as one would write it; an object with those of its own arguments that are not at their defaults."""
+def _argument_text(value: object) -> str:
+    """Return an argument as one would write it; an object with its own arguments that are not at their defaults."""
     if isinstance(value, Configurable):
         defaults = constructor_parameters(type(value))
         config = value.get_config()
@@ -185,7 +186,7 @@ def _argument_text(value: Any) -> str:
 
 
 def describe_array(array: Array) -> dict[str, Any]:
-    """An array's dtype, shape, range and mean, as plain values."""
+    """Return an array's dtype, shape, range and mean, as plain values."""
     facts: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
     if array.size and array.dtype != object:
         numbers = array.astype(np.float64)

@@ -48,7 +48,7 @@ _runs_script: ContextVar[bool] = ContextVar("runs_script", default=False)
 
 @contextmanager
 def script_runs() -> Iterator[None]:
-    """While open, a file that a model cannot write is a warning and no error."""
+    """Make it a warning and no error, while open, that a model cannot write a file."""
     token = _runs_script.set(True)
     try:
         yield
@@ -58,7 +58,7 @@ def script_runs() -> Iterator[None]:
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Turns an error of writing a file into a warning, while a script runs.
+    """Turn an error of writing a file into a warning, while a script runs.
 
     Raises:
         KirError: as it came, outside of scripts.
@@ -72,7 +72,7 @@ def writing(what: str) -> Iterator[None]:
 
 
 def require_trained(model: Layer) -> None:
-    """Raises UnsupportedError if a script wanted to train a weight of the model, and gave no other numbers since."""
+    """Raise UnsupportedError if a script wanted to train a weight of the model, and gave no other numbers since."""
     if any(weight.awaits_training for weight in model.weights):
         raise UnsupportedError(
             f"{model.name!r} was not trained here, and weights that nobody trained could replace trained ones; load "
@@ -105,8 +105,8 @@ class Training:
     steps_per_execution: Any = 1
     _compiled_metrics: Any = None
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Remembers the optimizer, the loss and the metrics."""
+    def compile(self, *args: object, **kwargs: object) -> None:
+        """Remember the optimizer, the loss and the metrics."""
         given = dict(zip(COMPILE_ARGUMENTS, args, strict=False)) | kwargs
         self.optimizer, self.loss = given.get("optimizer", "rmsprop"), given.get("loss")
         self._compiled_metrics = [given.get("metrics"), given.get("weighted_metrics")]
@@ -117,19 +117,19 @@ class Training:
         """ "loss" and the names of the metrics that `compile` was given."""
         return ["loss", *map(_metric_name, flatten(self._compiled_metrics))]
 
-    def fit(self: Any, x: Any = None, *args: Any, **kwargs: Any) -> History:
-        """Trains nothing, and warns of that."""
+    def fit(self: Any, x: object = None, *args: object, **kwargs: object) -> History:
+        """Train nothing, and warn of that."""
         if all(isinstance(leaf, np.ndarray) for leaf in flatten(x)):
             self.connect_to(x)
         self._await_training("fit")
         return History(self)
 
-    def train_on_batch(self: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
-        """Trains nothing, and warns of that; see `evaluate` for what is returned."""
+    def train_on_batch(self: Any, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
+        """Train nothing, and warn of that; see `evaluate` for what is returned."""
         self._await_training("train_on_batch")
         return self._unmeasured(return_dict)
 
-    def evaluate(self: Any, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+    def evaluate(self: Any, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
         """Return NaN for the loss, or a list (or dict) of NaN for the loss and every metric; and warn of that."""
         warnings.warn(
             f"{self.name!r} was not evaluated: kir measures no losses and metrics, and gives NaN for them", stacklevel=2
@@ -157,7 +157,7 @@ class Training:
         return [float("nan")] * len(names) if len(names) > 1 else float("nan")
 
 
-def _metric_name(metric: Any) -> str:
+def _metric_name(metric: object) -> str:
     if isinstance(metric, str):
         return metric
     name = getattr(metric, "name", None)
@@ -165,7 +165,7 @@ def _metric_name(metric: Any) -> str:
 
 
 def _idle(name: str) -> Callable[..., None]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> None:
+    def method(self: Any, *args: object, **kwargs: object) -> None:
         """Accept the call: it only prepares, or follows, training."""
 
     method.__name__ = name
@@ -173,7 +173,7 @@ def _idle(name: str) -> Callable[..., None]:
 
 
 def _refused(name: str) -> Callable[..., None]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> None:
+    def method(self: Any, *args: object, **kwargs: object) -> None:
         """Refuse: kir does not train.
 
         Raises:

@@ -17,8 +17,8 @@ HINT = (
 )
 
 
-def call_function(role: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`function(*args, **kwargs)`.
+def call_function(role: str, function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+    """Return `function(*args, **kwargs)`.
 
     Raises:
         TraceError: the function raised anything; the message names it, its file, line and source line there, what
@@ -36,13 +36,13 @@ def call_function(role: str, function: Callable[..., Any], *args: Any, **kwargs:
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """The name that a function was written under; a callable object's class."""
+    """Return the name that a function was written under; a callable object's class."""
     inner = _unwrapped(function)
     return getattr(inner, "__qualname__", type(inner).__qualname__)
 
 
 def function_config(function: Callable[..., Any]) -> dict[str, Any]:
-    """How Keras describes a function in a config: by its name alone."""
+    """Return how Keras describes a function in a config: by its name alone."""
     return {
         "module": "builtins",
         "class_name": "function",
@@ -52,7 +52,7 @@ def function_config(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def parameter_names(function: Callable[..., Any]) -> frozenset[str]:
-    """The names of a function's parameters; empty where Python knows none, as for functions written in C."""
+    """Return the names of a function's parameters; empty where Python knows none, as for functions written in C."""
     try:
         return frozenset(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -70,7 +70,7 @@ def _problem(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _takes(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function can be called with these arguments, as far as Python knows."""
+    """Return whether a function can be called with these arguments, as far as Python knows."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -81,13 +81,13 @@ def _takes(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
 
 
 def _is_ours(function: Callable[..., Any]) -> bool:
-    """Whether kir itself wrote the function: its errors are addressed to the model's author already."""
+    """Return whether kir itself wrote the function: its errors are addressed to the model's author already."""
     module = getattr(_unwrapped(function), "__module__", None) or type(function).__module__
     return module.split(".")[0] == "kir"
 
 
 def _innermost_place(function: Callable[..., Any], error: Exception) -> str:
-    """The deepest line of the function's own file that the error came through: " (model.py:7, `x = np.sort(x)`)"."""
+    """Return the deepest line of the function's file that the error came through: " (model.py:7, `x = np.sort(x)`)"."""
     code = _code(function)
     if code is None:
         return ""

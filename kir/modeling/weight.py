@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from kir.backend.indexing import Index
 from kir.errors import ShapeError
 from kir.ir.op import Array
 from kir.ir.trace import Variable, current_tracer
@@ -77,8 +79,8 @@ class Weight(Variable, NDArrayOperatorsMixin):
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def assign(self, array: Any) -> None:
-        """Sets the numbers, by reference where the dtype agrees.
+    def assign(self, array: npt.ArrayLike) -> None:
+        """Set the numbers, by reference where the dtype agrees.
 
         It awaits training no more, unless they were read from a weight that does.
 
@@ -94,15 +96,15 @@ class Weight(Variable, NDArrayOperatorsMixin):
         self.awaits_training = _untrained.get(id(array)) is array
 
     def load(self, array: Array) -> None:
-        """Sets the numbers from those that a file holds, of `saved_shape`."""
+        """Set the numbers from those that a file holds, of `saved_shape`."""
         self.assign(array if self.convert_saved is None else self.convert_saved(array))
 
-    def assign_add(self, array: Any) -> None:
-        """Adds to the numbers."""
+    def assign_add(self, array: npt.ArrayLike) -> None:
+        """Add to the numbers."""
         self.assign(self.array + np.asarray(array))
 
-    def assign_sub(self, array: Any) -> None:
-        """Subtracts from the numbers."""
+    def assign_sub(self, array: npt.ArrayLike) -> None:
+        """Subtract from the numbers."""
         self.assign(self.array - np.asarray(array))
 
     @property
@@ -122,13 +124,13 @@ class Weight(Variable, NDArrayOperatorsMixin):
 
     value = property(traced)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Index) -> Any:
         return self.traced()[index]
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **kwargs: object) -> Any:
         return getattr(ufunc, method)(*[x.traced() if isinstance(x, Weight) else x for x in inputs], **kwargs)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype, copy=copy)
 
     def __repr__(self) -> str:

@@ -45,12 +45,12 @@ class SavedLayer:
 
 
 def named_weights(model: Model) -> dict[str, Weight]:
-    """The weights by layer path and name, such as "encoder/dense_1/kernel". Each is listed once."""
+    """Return the weights by layer path and name, such as "encoder/dense_1/kernel". Each is listed once."""
     return named_weights_of(model.layers)
 
 
 def named_weights_of(layers: Sequence[Layer]) -> dict[str, Weight]:
-    """The weights of the layers of a model, see `named_weights`."""
+    """Return the weights of the layers of a model, see `named_weights`."""
     found: dict[str, Weight] = {}
     seen: set[int] = set()
     pending: list[tuple[str, Layer]] = [(layer.name, layer) for layer in reversed(layers)]
@@ -67,7 +67,7 @@ def named_weights_of(layers: Sequence[Layer]) -> dict[str, Weight]:
 
 
 def saved_layers(model: Model) -> list[SavedLayer]:
-    """The groups of a `.weights.h5` file as Keras 3 lays it out; a layer shared between models has one.
+    """Return the groups of a `.weights.h5` file as Keras 3 lays it out; a layer shared between models has one.
 
     Layers in a model are numbered by class, not by name: "layers/dense_1" is the second Dense of `model.layers`.
 
@@ -100,7 +100,7 @@ def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
 
 
 def _attribute_order(place: str) -> str:
-    """Keras visits attributes by name, private ones last, and what is in them in its own order."""
+    """Return the key that sorts attributes as Keras visits them: by name, private ones last."""
     attribute = place.partition("/")[0]
     return f"~{attribute}" if attribute.startswith("_") else attribute
 

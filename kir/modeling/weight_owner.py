@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from kir.config import DTypePolicy
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.op import Array
-from kir.ir.types import DType, as_dtype, format_shape
+from kir.ir.types import DType, DTypeLike, as_dtype, format_shape
+from kir.modeling.registry import Described
 from kir.modeling.weight import Weight
 
 # The arguments of `add_weight` by position; what else there is means nothing for an export.
 WEIGHT_ARGUMENTS = ("shape", "initializer", "dtype", "trainable")
 OLD_WEIGHT_ARGUMENTS = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
+# The shape of a weight, or the only size.
+WeightShape: TypeAlias = Dim | Sequence[Dim]
 
 
 class WeightOwner:
@@ -63,18 +66,18 @@ class WeightOwner:
 
     def add_weight(
         self,
-        *args: Any,
-        shape: Any = None,
-        initializer: Any = None,
-        dtype: Any = None,
+        *args: object,
+        shape: WeightShape | None = None,
+        initializer: Described | None = None,
+        dtype: DTypeLike | None = None,
         trainable: bool = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: Any = "none",
+        regularizer: Described | None = None,
+        constraint: Described | None = None,
+        aggregation: object = "none",
         overwrite_with_gradient: bool = False,
         name: str | None = None,
-        **ignored: Any,
+        **ignored: object,
     ) -> Weight:
         """Return a new weight, by the arguments of Keras 3, or of Keras 2, which began with the name.
 
@@ -90,7 +93,13 @@ class WeightOwner:
             raise InvalidArgumentError(
                 f"add_weight takes at most {len(names)} positional arguments; received {len(args)}"
             )
-        given = {"shape": shape, "initializer": initializer, "dtype": dtype, "trainable": trainable, "name": name}
+        given: dict[str, Any] = {
+            "shape": shape,
+            "initializer": initializer,
+            "dtype": dtype,
+            "trainable": trainable,
+            "name": name,
+        }
         given |= {"regularizer": regularizer, "constraint": constraint} | dict(zip(names, args, strict=False))
         type = self.dtype_policy.variable if given["dtype"] is None else as_dtype(given["dtype"])
         sizes = () if given["shape"] is None else given["shape"]
@@ -109,13 +118,13 @@ class WeightOwner:
 
     def add_variable(
         self,
-        shape: Any,
-        initializer: Any,
-        dtype: Any = None,
+        shape: WeightShape,
+        initializer: Described | None,
+        dtype: DTypeLike | None = None,
         trainable: bool = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: Described | None = None,
+        constraint: Described | None = None,
         name: str | None = None,
     ) -> Weight:
         """See `add_weight`."""
@@ -134,9 +143,9 @@ class WeightOwner:
         self,
         name: str,
         shape: Sequence[Dim],
-        initializer: Any = "glorot_uniform",
-        regularizer: Any = None,
-        constraint: Any = None,
+        initializer: Described | None = "glorot_uniform",
+        regularizer: Described | None = None,
+        constraint: Described | None = None,
         trainable: bool = True,
         dtype: DType | None = None,
     ) -> Weight:
@@ -209,7 +218,7 @@ class WeightOwner:
         return [weight.array for weight in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets all weights, in the order of `weights`.
+        """Set all weights, in the order of `weights`.
 
         Raises:
             ShapeError: the number or a shape differs; then nothing was set.
@@ -226,13 +235,13 @@ class WeightOwner:
         for weight, array in zip(own, weights, strict=True):
             weight.assign(array)
 
-    def save_own_variables(self, store: Any) -> None:
-        """Puts the arrays of `own_weights` into a dict under "0", "1", …, as Keras's files have them."""
+    def save_own_variables(self, store: MutableMapping[str, Array]) -> None:
+        """Put the arrays of `own_weights` into a dict under "0", "1", …, as Keras's files have them."""
         for index, weight in enumerate(self.own_weights):
             store[str(index)] = weight.array
 
-    def load_own_variables(self, store: Any) -> None:
-        """Sets `own_weights` to what `save_own_variables` stored.
+    def load_own_variables(self, store: Mapping[str, Array]) -> None:
+        """Set `own_weights` to what `save_own_variables` stored.
 
         Raises:
             ShapeError: the number or a shape differs.
@@ -262,6 +271,6 @@ def walk_layers(first: Owner) -> Iterator[Owner]:
             pending.extend(reversed(layer.sublayers()))
 
 
-def is_of_kir(definition: Any) -> bool:
+def is_of_kir(definition: object) -> bool:
     """Return whether a class or function is one of kir, and not of the user's."""
     return str(definition.__module__).startswith("kir.")

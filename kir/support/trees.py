@@ -5,12 +5,15 @@ What Keras calls a tree. Structures are as deep as a user's argument, not as dee
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+Leaf = TypeVar("Leaf")
+Tree: TypeAlias = Leaf | Sequence["Tree[Leaf]"] | Mapping[str, "Tree[Leaf]"] | None
 
 
-def flatten(structure: Any) -> list[Any]:
-    """The leaves in order; dicts by sorted key, as Keras flattens them. None is no leaf."""
+def flatten(structure: object) -> list[Any]:
+    """Return the leaves in order; dicts by sorted key, as Keras flattens them. None is no leaf."""
     if isinstance(structure, dict):
         return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
     if isinstance(structure, list | tuple):
@@ -18,8 +21,8 @@ def flatten(structure: Any) -> list[Any]:
     return [] if structure is None else [structure]
 
 
-def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
-    """The same structure with `function` applied to every leaf; None stays None."""
+def map_structure(function: Callable[[Any], Any], structure: object) -> Any:
+    """Return the same structure with `function` applied to every leaf; None stays None."""
     if isinstance(structure, dict):
         return {key: map_structure(function, structure[key]) for key in sorted(structure)}
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
@@ -29,6 +32,6 @@ def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
     return None if structure is None else function(structure)
 
 
-def only_item(structure: Any) -> Any:
-    """The item of a list or tuple of one; anything else as it is."""
+def only_item(structure: object) -> Any:
+    """Return the item of a list or tuple of one; anything else as it is."""
     return structure[0] if isinstance(structure, list | tuple) and len(structure) == 1 else structure

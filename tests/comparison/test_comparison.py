@@ -15,7 +15,7 @@ from kir.comparison.text import SHOWN, describe
 from kir.errors import InvalidArgumentError
 from kir.ir.graph import Graph
 from kir.layers import Dense, Dropout, Input
-from kir.modeling.model import Sequential
+from kir.modeling.sequential import Sequential
 from kir.ops.elementwise import Add, Gelu, Mul, Relu
 from tests.comparison.graphs import Layers, automatic, chain
 

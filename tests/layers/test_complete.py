@@ -13,7 +13,7 @@ import kir
 import kir.layers
 from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
 from kir.modeling.functional import KerasTensor
-from kir.modeling.layer import constructor_parameters
+from kir.modeling.parameters import constructor_parameters
 
 # What keras.layers also holds: the base class, the shape of an input, and what Input makes.
 NO_LAYERS = {"Layer", "InputSpec", "InputLayer"}

@@ -13,7 +13,7 @@ from kir import layers
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.exporters.pipeline import export_model
 from kir.ir.types import DType, TensorType, as_dtype
-from kir.modeling.model import Sequential
+from kir.modeling.sequential import Sequential
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import (
     Acos,
