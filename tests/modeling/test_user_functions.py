@@ -33,13 +33,13 @@ def test_role_name_place_and_cause_are_told(function: Any) -> None:
     line = divide.__code__.co_firstlineno + 1
     with pytest.raises(TraceError) as error:
         call_function("mask function", function, 1)
-    expected = ["mask function", function_name(function), f"test_functions.py:{line}, `return x / by`", "division"]
+    expected = ["mask function", function_name(function), f"test_user_functions.py:{line}, `return x / by`", "division"]
     assert all(part in str(error.value) for part in expected), str(error.value)
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
 def test_a_call_that_does_not_reach_the_function_is_placed_at_its_definition() -> None:
-    with pytest.raises(TraceError, match=rf"test_functions.py:{divide.__code__.co_firstlineno}\).*positional"):
+    with pytest.raises(TraceError, match=rf"test_user_functions.py:{divide.__code__.co_firstlineno}\).*positional"):
         call_function("function", divide, 1, 2, 3)
 
 

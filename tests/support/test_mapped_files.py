@@ -86,7 +86,7 @@ def test_a_change_that_nobody_ran_into_is_an_error(change: object, path: Path, t
 def test_a_foreign_bus_error_still_ends_the_process(path: Path) -> None:
     code = f"""
 import mmap, os
-from tests.test_mapped_files import mapped
+from tests.support.test_mapped_files import mapped
 from pathlib import Path
 path = Path({str(path)!r})
 array = mapped(path)
@@ -106,7 +106,7 @@ def test_a_foreign_bus_error_behind_a_lost_page_ends_the_process(path: Path) -> 
     code = f"""
 import faulthandler, mmap, os
 faulthandler.enable()
-from tests.test_mapped_files import mapped
+from tests.support.test_mapped_files import mapped
 from pathlib import Path
 path = Path({str(path)!r})
 array = mapped(path)
@@ -128,7 +128,7 @@ def test_threads_of_a_library_read_a_lost_page(path: Path) -> None:
     code = f"""
 import os, threading, time
 import numpy as np
-from tests.test_mapped_files import mapped
+from tests.support.test_mapped_files import mapped
 from pathlib import Path
 path = Path({str(path)!r})
 array = mapped(path).view(np.float32).reshape(512, 512)

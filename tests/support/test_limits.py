@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kir.support import limits
 
-PAGE = Path(__file__).parent.parent / "docs" / "limits.md"
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 
 def test_the_page_lists_every_limit_with_its_value() -> None:

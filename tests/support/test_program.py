@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FULL = Path("/dev/full")
 SCRIPT = """
 from kir import Input, Sequential
