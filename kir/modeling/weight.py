@@ -40,7 +40,7 @@ class Weight(Variable, NDArrayOperatorsMixin):
         name: str,
         shape: tuple[int, ...],
         dtype: DType,
-        initializer: Callable[..., Array],
+        initializer: Callable[..., npt.ArrayLike],
         regularizer: Callable[..., Any] | None = None,
         constraint: Callable[..., Any] | None = None,
         trainable: bool = True,
