@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,14 @@ class _Reduce(WideOp):
     keepdims: bool
 
     accepted: ClassVar[frozenset[DType]] = SUMMABLE
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        return self.axes
+
+    def along(self, axes: tuple[int, ...]) -> Self:
+        """Return the same reduction of other axes."""
+        return replace(self, axes=axes)
 
     def infer(self, x: TensorType) -> TensorType:
         require_dtype(self, "x", x, self.accepted)
@@ -141,6 +149,15 @@ class _Place(WideOp):
     axis: int
     keepdims: bool
 
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        return (self.axis,)
+
+    def along(self, axes: tuple[int, ...]) -> Self:
+        """Return the same operator along another axis, the only one of `axes`."""
+        (axis,) = axes
+        return replace(self, axis=axis)
+
     def infer(self, x: TensorType) -> TensorType:
         require_dtype(self, "x", x, NUMBERS)
         _require_axes(self, (self.axis,), x)
@@ -163,8 +180,9 @@ class ArgMin(_Place):
         return np.asarray(np.argmin(x, axis=self.axis, keepdims=self.keepdims))
 
 
-# Those of one input and `axes` or an `axis`, which become 1 with `keepdims`, and vanish without.
-REDUCTIONS: tuple[type[Op], ...] = (
+Reduction: TypeAlias = _Reduce | _Place
+# All operators whose reduced axes become 1 with `keepdims`, and vanish without.
+REDUCTIONS: tuple[type[Reduction], ...] = (
     *(ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL1, ReduceL2, ReduceLogSumExp, ReduceSumSquare),
     *(ArgMax, ArgMin),
 )

@@ -1,4 +1,4 @@
-"""Expand where broadcasting does the same."""
+"""Expand that broadcasting makes needless."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from kir.errors import ShapeError
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import BINARY, UNARY, Cast, Where
 from kir.ops.shape import Expand, Reshape, Tile, Transpose
-from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, producer, rewrite, rule
+from kir.passes.rewrite import (
+    add_constant,
+    add_for,
+    constant_array,
+    exact_pass,
+    given,
+    op_of,
+    producer,
+    producers,
+    rewrite,
+    rule,
+    with_input,
+)
 
 
 @exact_pass
@@ -17,9 +29,9 @@ def expand_constants(graph: Graph) -> int:
     2. f(Expand(x)) of one operand: Expand(f(x)), which computes fewer elements (and folds when x is constant). Only
        if nothing else reads the Expand.
     3. Expand(Expand(x)): Expand(x).
-    4. Reshape or Transpose of an Expand of one constant number: an Expand of it.
+    4. Reshape or Transpose of an Expand of one constant number: an Expand of that number.
     5. Tile of axes of size 1: Expand.
-    6. Reshape(Expand(Reshape(x))) whose outer Reshape only adds axes of size 1, or takes them away: Expand(Reshape(x)).
+    6. Reshape(Expand(Reshape(x))) whose outer Reshape only adds or removes axes of size 1: Expand(Reshape(x)).
 
     Exact: Expand and broadcasting both repeat elements.
     """
@@ -33,7 +45,7 @@ def drop_expand(graph: Graph, node: Node) -> Value | None:
     for slot in range(len(node.inputs)):
         expand = producer(node, Expand, slot=slot)
         if expand is not None:
-            inputs = (*node.inputs[:slot], expand.inputs[0], *node.inputs[slot + 1 :])
+            inputs = with_input(node, slot, expand.inputs[0])
             if _has_type(node, inputs):
                 return add_for(graph, node, node.op, *inputs)
     return None
@@ -72,18 +84,17 @@ def move_uniform(graph: Graph, node: Node) -> Value | None:
 
 @rule(Tile)
 def tile_as_expand(graph: Graph, node: Node) -> Value | None:
-    assert isinstance(node.op, Tile)
-    x = given(node.inputs[0])
-    is_expand = all(size == 1 or count == 1 for size, count in zip(x.type.shape, node.op.repeats, strict=True))
+    x, repeats = given(node.inputs[0]), op_of(node, Tile).repeats
+    is_expand = all(size == 1 or count == 1 for size, count in zip(x.type.shape, repeats, strict=True))
     return add_for(graph, node, Expand(node.output.type.shape), x) if is_expand else None
 
 
 @rule(Reshape)
 def expand_last(graph: Graph, node: Node) -> Value | None:
-    expand = producer(node, Expand)
-    inner = producer(expand, Reshape) if expand else None
-    if expand is None or inner is None or not graph.is_read_once(expand) or not graph.is_read_once(inner):
+    above = producers(node, Expand, Reshape)
+    if not above or not all(map(graph.is_read_once, above)):
         return None
+    expand, inner = above
     expanded, wanted = expand.output.type.shape, node.output.type.shape
     if [size for size in expanded if size != 1] != [size for size in wanted if size != 1]:
         return None

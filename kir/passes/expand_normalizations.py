@@ -1,4 +1,4 @@
-"""Layer normalization of the channels of images, which stand in front of height and width in ONNX."""
+"""Layer normalization of the channels of images, which come before height and width in ONNX."""
 
 from __future__ import annotations
 
@@ -15,25 +15,35 @@ from kir.ops.reduce import ReduceMean, ReduceSumSquare
 from kir.ops.shape import Transpose
 from kir.passes.fold_transposes import compose, permutation_of
 from kir.passes.layouts import invert, is_identity
-from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
+from kir.passes.rewrite import (
+    add_constant,
+    add_for,
+    constant_array,
+    given,
+    op_of,
+    producers,
+    rewrite,
+    rounding_pass,
+    rule,
+)
 
 # Of an image and its batch.
 RANK = 4
 
 
-# As many terms are summed as there are channels, in another order.
 @rounding_pass(tolerance=1024)
 def expand_normalizations(graph: Graph) -> int:
     """Transpose(LayerNormalization(Transpose(x))) → d / sqrt(sum(d²) + n · epsilon) · (scale · √n) + bias
 
-    d is x - mean(x), and n the number of elements that are normalized, over their axes of x.
+    d is x - mean(x), and n the number of elements that are normalized together.
 
-    1. Between two Transposes of images that cancel, and that nothing else reads. ONNX's operator normalizes the last
-       axes only; by the formula a network of convolutions stays in one layout, without a Transpose between layers.
-    2. The factor √n is in the constant scale, which the next convolution mostly takes in, like the bias.
-    3. Of float32 and float64. Of 16 bits the operator computes in float32, while the formula would not.
+    1. The two Transposes of images cancel, and nothing else reads what is between. ONNX's operator normalizes the last
+       axes only; with the formula, a network of convolutions stays in one layout, without a Transpose between layers.
+    2. The factor √n goes into the constant scale, which the next convolution mostly absorbs, like the bias.
+    3. The dtype is float32 or float64. In 16 bits the operator computes in float32, which the formula would not.
 
-    Rounding: sums are formed in another order, and the formula rounds where the operator need not.
+    Rounding: sums of as many terms as there are channels are formed in another order, and the formula rounds where the
+    operator need not.
     Speed: in onnxruntime on the CPU, which carries out most such Transposes on the way, ConvNeXtTiny takes 1.04 times
     as long as with them. Signals of one axis would take 1.02 to 1.4 times as long: they keep the operator.
     """
@@ -42,12 +52,10 @@ def expand_normalizations(graph: Graph) -> int:
 
 @rule(Transpose)
 def expand_normalization(graph: Graph, node: Node) -> Value | None:
-    normalization = producer(node, LayerNormalization)
-    first = producer(normalization, Transpose) if normalization else None
-    if normalization is None or first is None or node.output.type.rank != RANK:
+    above = producers(node, LayerNormalization, Transpose)
+    if not above or node.output.type.rank != RANK or not all(map(graph.is_read_once, above)):
         return None
-    if not graph.is_read_once(normalization) or not graph.is_read_once(first):
-        return None
+    normalization, first = above
     permutation = permutation_of(first)
     weights = _find_weights(normalization)
     is_wide = node.output.type.dtype in (DType.FLOAT32, DType.FLOAT64)
@@ -57,7 +65,7 @@ def expand_normalization(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_weights(node: Node) -> tuple[Array, Array] | None:
-    """The constant scale and bias in float64; None if one is no constant."""
+    """Return the constant scale and bias in float64; None if one is no constant."""
     scale = constant_array(node.inputs[1])
     bias_value = (*node.inputs, None)[2]
     bias = constant_array(bias_value)
@@ -69,13 +77,12 @@ def _find_weights(node: Node) -> tuple[Array, Array] | None:
 def _write_formula(
     graph: Graph, node: Node, x: Value, permutation: tuple[int, ...], scale: Array, bias: Array
 ) -> Value:
-    """The normalization of `x`, whose axes the permutation puts in the order that the operator wants."""
-    op = node.op
-    assert isinstance(op, LayerNormalization)
+    """Add the formula for the normalization of x, whose axes the permutation puts in the order of the operator."""
+    op = op_of(node, LayerNormalization)
     axes, dtype = tuple(sorted(permutation[op.axis :])), x.type.dtype.numpy
 
     def add_number(array: Array) -> Value:
-        """A constant that broadcasts to x, of what broadcasts to the operator's input."""
+        """Add a constant that broadcasts to x, from an array that broadcasts to the operator's input."""
         aligned = array.reshape((1,) * (RANK - array.ndim) + array.shape).transpose(invert(permutation))
         return add_constant(graph, node, aligned.reshape(aligned.shape[min(axes) :]).astype(dtype))
 

@@ -15,8 +15,8 @@ def expand_powers(graph: Graph) -> int:
     2. x ** 2: x * x.
     3. x ** -1 of floats: Reciprocal(x).
 
-    Rounding: a library's `pow` need not round correctly, while a product and a reciprocal do. x ** 0.5 stays: Sqrt has
-    other results for -0.0 and -inf.
+    x ** 0.5 stays: Sqrt has other results for -0.0 and -inf.
+    Rounding: a product and a reciprocal round correctly, which a library's `pow` need not do.
     """
     return rewrite(graph, (expand_power,))
 

@@ -1,4 +1,4 @@
-"""Computing at export what does not depend on the inputs."""
+"""Values that do not depend on the inputs, computed at export."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_GROWN_BYTES = 64 * 1024
 def fold_constants(graph: Graph) -> int:
     """f(constants) → constant
 
-    1. An operator whose inputs are all constants, or that has none and no symbolic size: its result.
-    2. Not when the result is larger than 64 KiB and than the inputs together: an Expand or a Tile of a number stays,
-       and so does a Range of a million. Inputs that others read too do not count: the transpose of a table that an
-       Embedding also reads would be the table once more.
-    3. Not when computing it would take far more memory than it has: a Conv whose giant padding its strides skip.
-    4. Not when the operator is random, or its text.
+    1. An operator whose inputs are all constants, or that has neither inputs nor symbolic sizes: its result.
+    2. It stays if the result is larger than 64 KiB and than the inputs together: an Expand or a Tile of a number, a
+       Range of a million. Inputs that others read too do not count: the transpose of a table that an Embedding also
+       reads would be the table once more.
+    3. It stays if computing it takes far more memory than the result has: a Conv whose strides skip a giant padding.
+    4. It stays if the operator is random, or works on texts.
 
     Exact: the result is computed by the operator's own `eval`.
     """
@@ -48,7 +48,7 @@ def fold(graph: Graph, node: Node) -> Replacement:
 
 
 def _kept_label(graph: Graph, node: Node) -> str | None:
-    """The name of a weight that is only put in order or converted for this reader, such as a convolution's kernel."""
+    """Return the name of a weight that is only rearranged or converted, for this reader alone; else None."""
     if not isinstance(node.op, Transpose | Reshape | Cast):
         return None
     source = given(node.inputs[0]).node

@@ -1,45 +1,44 @@
-"""Zeros that are put around an image just before windows move over it."""
+"""Zeros around an image, just before windows move over it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from kir.ir.dims import Dim
+from kir.ir.dims import Dim, is_known
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sigmoid
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Pad, Slice
-from kir.passes.rewrite import add_for, constant_array, exact_pass, given, producer, rewrite, rule
+from kir.passes.rewrite import add_for, constant_array, exact_pass, given, op_of, producer, rewrite, rule
 
 
 @exact_pass
 def fold_pads(graph: Graph) -> int:
     """Conv(Pad(x)) → Conv(x), with padding
 
-    Of a Pad with zeros around the spatial axes:
+    The Pad puts zeros around the spatial axes.
 
     1. Conv with explicit padding: the sizes are added.
-    2. AveragePool that counts its padding, or has none: the same, with the padding counted. The padding must be smaller
+    2. AveragePool that counts its padding, or has none: the sizes are added, and counted. The padding must be smaller
        than the window, as onnxruntime asks.
-    3. MaxPool likewise, where no element of x is below 0: a padding that does not count is then as good as zeros.
-    4. Slice(Pad(x)) → Pad(Slice(x)), of steps of 1 and what nothing else reads: elements that were padded are not, and
-       what is left of the Pad may be a convolution's.
+    3. MaxPool likewise, where no element of x is below 0: padding that does not count is then as good as zeros.
+    4. Slice(Pad(x)) → Pad(Slice(x)), for steps of 1 and a Pad that nothing else reads. What is left of the Pad may go
+       into a convolution.
 
-    Exact: the same windows of the same elements.
+    Exact: the windows hold the same elements.
     """
     return rewrite(graph, (fold_into_conv, fold_into_average, fold_into_maximum, slice_first))
 
 
 @rule(Conv)
 def fold_into_conv(graph: Graph, node: Node) -> Value | None:
-    return _fold(graph, node, node.op)
+    return _fold(graph, node, op_of(node, Conv))
 
 
 @rule(AveragePool)
 def fold_into_average(graph: Graph, node: Node) -> Value | None:
-    op: Any = node.op
+    op = op_of(node, AveragePool)
     if op.ceil_mode or isinstance(op.padding, str) or (any(op.padding) and not op.count_include_pad):
         return None
     return _fold(graph, node, replace(op, count_include_pad=True), op.kernel_shape)
@@ -47,16 +46,17 @@ def fold_into_average(graph: Graph, node: Node) -> Value | None:
 
 @rule(MaxPool)
 def fold_into_maximum(graph: Graph, node: Node) -> Value | None:
-    op: Any = node.op
-    pad = producer(node, Pad)
+    op, pad = op_of(node, MaxPool), producer(node, Pad)
     is_positive = pad is not None and producer(pad, Relu, Sigmoid) is not None
     if op.ceil_mode or not is_positive or isinstance(op.padding, str) or any(op.padding):
         return None
     return _fold(graph, node, op, op.kernel_shape)
 
 
-def _fold(graph: Graph, node: Node, op: Any, limits: tuple[int, ...] | None = None) -> Value | None:
-    """The operator on what is padded, with the padding as its own; if it stays below the limits that there are."""
+def _fold(
+    graph: Graph, node: Node, op: Conv | AveragePool | MaxPool, limits: tuple[int, ...] | None = None
+) -> Value | None:
+    """Add the operator with the padding of the Pad as its own; None if it is not below the limits, if there are any."""
     pad = producer(node, Pad)
     pads = _find_zeros(pad) if pad else None
     if pad is None or pads is None or isinstance(op.padding, str):
@@ -69,10 +69,11 @@ def _fold(graph: Graph, node: Node, op: Any, limits: tuple[int, ...] | None = No
 
 @rule(Slice)
 def slice_first(graph: Graph, node: Node) -> Value | None:
-    op: Any = node.op
-    pad = producer(node, Pad)
-    padding: Any = pad.op if pad else None
-    if pad is None or not graph.is_read_once(pad) or padding.mode != "constant" or set(op.steps) != {1}:
+    op, pad = op_of(node, Slice), producer(node, Pad)
+    if pad is None or not graph.is_read_once(pad) or set(op.steps) != {1}:
+        return None
+    padding = op_of(pad, Pad)
+    if padding.mode != "constant":
         return None
     x, padded = given(pad.inputs[0]), pad.output.type.shape
     before, after = list(padding.before), list(padding.after)
@@ -93,10 +94,14 @@ def slice_first(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_cuts(size: Dim, front: Dim, back: Dim) -> tuple[int, int, int, int] | None:
-    """How many elements are padded before and after an axis, and how many of its own are cut off in front and behind.
+    """Return how many elements to pad before and after an axis, and how many of its own to cut off at either end.
 
-    None if these are more than there are, or not known. Given are the sizes that stand over, negative where the cut is
-    in the axis itself. A size that is not known is at least 1.
+    None if that is unknown, or there are too few to cut. An unknown size is at least 1.
+
+    Args:
+        size: of the axis.
+        front: how many padded elements the Slice leaves before the axis; negative if it cuts off elements of the axis.
+        back: likewise after the axis.
     """
     if not (isinstance(front, int) and isinstance(back, int)):
         return None
@@ -105,8 +110,8 @@ def _find_cuts(size: Dim, front: Dim, back: Dim) -> tuple[int, int, int, int] | 
 
 
 def _find_zeros(pad: Node) -> tuple[int, ...] | None:
-    """The known numbers of zeros before each spatial axis, then behind each, if nothing else is added."""
-    op: Any = pad.op
+    """Return the numbers of zeros before, then after, each spatial axis; None if unknown, or other axes grow too."""
+    op = op_of(pad, Pad)
     value = (*pad.inputs, None)[1]
     number = constant_array(value)
     if op.mode != "constant" or (value is not None and (number is None or number.any())):
@@ -114,4 +119,5 @@ def _find_zeros(pad: Node) -> tuple[int, ...] | None:
     if any((*op.before[:2], *op.after[:2])):
         return None
     pads = (*op.before[2:], *op.after[2:])
-    return pads if given(pad.inputs[0]).type.dtype.is_float and all(isinstance(size, int) for size in pads) else None
+    known = tuple(filter(is_known, pads))
+    return known if given(pad.inputs[0]).type.dtype.is_float and len(known) == len(pads) else None

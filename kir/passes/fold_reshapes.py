@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from kir.ir.dims import product
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.reduce import REDUCTIONS
 from kir.ops.shape import Expand, Gather, Reshape, Slice
-from kir.passes.rewrite import add_constant, add_for, exact_pass, given, producer, rewrite, rule
+from kir.passes.rewrite import add_constant, add_for, exact_pass, given, op_of, producer, rewrite, rule
 
 
 @exact_pass
@@ -20,10 +19,9 @@ def fold_reshapes(graph: Graph) -> int:
 
     1. Reshape to the shape that x has: x.
     2. Reshape(Reshape(x)): Reshape(x). The inner one stays if something else reads it.
-    3. Expand that adds no element, only axes of size 1: Reshape(x).
-    4. Reshape that takes away the axis of which a Slice leaves one element: Gather of that element.
-    5. Reshape(ReduceMean(x)) that puts the reduced axes back, or takes them away: ReduceMean(x) that keeps them, or
-       not.
+    3. Expand that adds axes of size 1 and no elements: Reshape(x).
+    4. Reshape that removes an axis of which a Slice leaves one element: Gather of that element.
+    5. Reshape(ReduceMean(x)) that only restores or removes the reduced axes: ReduceMean(x) with or without keepdims.
 
     Exact: elements keep their order, and nothing is computed.
     """
@@ -46,7 +44,7 @@ def join_reshapes(graph: Graph, node: Node) -> Value | None:
 def expand_as_reshape(graph: Graph, node: Node) -> Value | None:
     x = given(node.inputs[0])
     shape = node.output.type.shape
-    # Where no element is added, every axis that grew grew from 1 to 1; sizes are positive or the tensor is empty.
+    # With as many elements as before, no axis has grown; sizes are positive or the tensor is empty.
     return add_for(graph, node, Reshape(shape), x) if product(x.type.shape) == product(shape) else None
 
 
@@ -55,10 +53,9 @@ def slice_as_gather(graph: Graph, node: Node) -> Value | None:
     inner = producer(node, Slice)
     if inner is None or not graph.is_read_once(inner):
         return None
-    assert isinstance(inner.op, Slice)
-    x = given(inner.inputs[0])
-    (axis, *others), (start, *_), (end, *_) = inner.op.axes, inner.op.starts, inner.op.ends
-    is_one = not others and inner.op.steps == (1,) and end - start == 1
+    x, op = given(inner.inputs[0]), op_of(inner, Slice)
+    (axis, *others), start = op.axes, op.starts[0]
+    is_one = not others and op.steps == (1,) and op.ends[0] - start == 1
     if not is_one or node.output.type.shape != (*x.type.shape[:axis], *x.type.shape[axis + 1 :]):
         return None
     index = start if isinstance(start, int) else start - x.type.shape[axis]
@@ -72,7 +69,6 @@ def keep_reduced_axes(graph: Graph, node: Node) -> Value | None:
     inner = producer(node, *REDUCTIONS)
     if inner is None or not graph.is_read_once(inner):
         return None
-    op: Any = inner.op
+    x, op = given(inner.inputs[0]), op_of(inner, *REDUCTIONS)
     other = replace(op, keepdims=not op.keepdims)
-    x = given(inner.inputs[0])
     return add_for(graph, inner, other, x) if other.infer(x.type) == node.output.type else None

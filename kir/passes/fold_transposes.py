@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from kir.ir.dims import Dim, divide_exactly
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.types import Shape
 from kir.ops.shape import Gather, Reshape, Transpose
-from kir.passes.rewrite import add_for, exact_pass, given, producer, rewrite, rule
+from kir.passes.rewrite import add_for, exact_pass, given, op_of, producer, producers, rewrite, rule
+
+# Runs of axes before and after a Reshape that hold the same elements.
+AxisGroups: TypeAlias = list[tuple[list[int], list[int]]]
 
 
 @exact_pass
@@ -15,11 +20,10 @@ def fold_transposes(graph: Graph) -> int:
 
     1. Transpose that leaves every axis in its place: x.
     2. Transpose(Transpose(x)): one Transpose(x), or x where they cancel.
-    3. Transpose(Reshape(Transpose(x))) where the second puts back what the first moved, in merged or split axes:
-       Reshape(x).
-    4. Transpose(Reshape(Transpose(x))) where they do not cancel, but no merged or split axes are taken apart:
-       Reshape(Transpose(x)), if nobody else reads what is between.
-    5. Gather(Transpose(x)) of one index that takes the only moved axis away: Gather(x).
+    3. Transpose(Reshape(Transpose(x))) where the Transposes cancel across merged or split axes: Reshape(x).
+    4. Transpose(Reshape(Transpose(x))) where they do not, but no merged or split axes are taken apart:
+       Reshape(Transpose(x)), if nothing else reads what is between.
+    5. Gather(Transpose(x)) of one index that removes the only moved axis: Gather(x).
 
     Exact: nothing is computed; in 3 the elements keep their order in memory.
     """
@@ -27,13 +31,12 @@ def fold_transposes(graph: Graph) -> int:
 
 
 def permutation_of(node: Node) -> tuple[int, ...]:
-    """The permutation of a Transpose node."""
-    assert isinstance(node.op, Transpose)
-    return node.op.permutation
+    """Return the permutation of a Transpose node."""
+    return op_of(node, Transpose).permutation
 
 
 def compose(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
-    """The permutation of the one Transpose that does `first`, then `second`."""
+    """Return the permutation of the one Transpose that does `first`, then `second`."""
     return tuple(first[axis] for axis in second)
 
 
@@ -53,20 +56,20 @@ def join_transposes(graph: Graph, node: Node) -> Value | None:
 
 @rule(Transpose)
 def join_around_reshape(graph: Graph, node: Node) -> Value | None:
-    middle = producer(node, Reshape)
-    first = producer(middle, Transpose) if middle else None
-    if middle is None or first is None:
+    above = producers(node, Reshape, Transpose)
+    if not above:
         return None
+    middle, first = above
     x = given(first.inputs[0])
     groups = match_axes(first.output.type.shape, middle.output.type.shape)
-    order = _read_groups(permutation_of(node), groups, middle.output.type.shape) if groups else None
+    order = read_groups(permutation_of(node), groups, middle.output.type.shape) if groups else None
     if order is None:
         return None
     axes = [permutation_of(first)[axis] for axis in order]
     if not is_in_order(axes, x.type.shape):
-        if not graph.is_read_once(first) or not graph.is_read_once(middle):
+        if not all(map(graph.is_read_once, above)):
             return None
-        # Axes of size 1 are not among those that are read, and may stand anywhere.
+        # Axes of size 1 are not in `axes`, and may stand anywhere.
         others = [axis for axis in range(x.type.rank) if axis not in axes]
         x = add_for(graph, node, Transpose((*others, *axes)), x)
     return add_for(graph, node, Reshape(node.output.type.shape), x)
@@ -78,22 +81,21 @@ def gather_before(graph: Graph, node: Node) -> Value | None:
     index = given(node.inputs[1])
     if turned is None or index.type.rank != 0:
         return None
-    assert isinstance(node.op, Gather)
     permutation = list(permutation_of(turned))
-    axis = permutation.pop(node.op.axis)
+    axis = permutation.pop(op_of(node, Gather).axis)
     return add_for(graph, node, Gather(axis), turned.inputs[0], index) if permutation == sorted(permutation) else None
 
 
 def is_in_order(axes: tuple[int, ...] | list[int], shape: Shape) -> bool:
-    """Whether reading the axes in this order reads the elements in their order; axes of size 1 do not count."""
+    """Return whether these axes, but for those of size 1, are in order, so that the elements stay where they are."""
     counted = [axis for axis in axes if shape[axis] != 1]
     return counted == sorted(counted)
 
 
-def match_axes(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]] | None:
-    """How a Reshape merges and splits: the smallest runs of axes before and after that hold the same elements.
+def match_axes(before: Shape, after: Shape) -> AxisGroups | None:
+    """Return how a Reshape merges and splits: the smallest runs of axes before and after that hold the same elements.
 
-    Axes of size 1 belong to no run. None where it cannot be told, or the tensor is empty.
+    Axes of size 1 belong to no run. None if unknown sizes leave it open, or the tensor is empty.
 
     >>> match_axes((2, 3, 4), (6, 2, 2))
     [([0, 1], [0]), ([2], [1, 2])]
@@ -124,18 +126,25 @@ def _nontrivial(shape: Shape) -> list[int]:
 
 
 def _is_multiple(large: Dim, small: Dim) -> bool:
-    """Whether to go on growing `small`: it is a factor of `large`, or less than it where both are known."""
+    """Return whether `small` may grow to `large`: it is less where both are known, else a factor."""
     if isinstance(large, int) and isinstance(small, int):
         return small < large
     return divide_exactly(large, small) is not None
 
 
-def _read_groups(
-    permutation: tuple[int, ...], groups: list[tuple[list[int], list[int]]], shape: Shape
-) -> list[int] | None:
-    """The axes in front of the Reshape in the order in which the Transpose behind it reads them.
+def swap_sides(groups: AxisGroups) -> AxisGroups:
+    """Return the groups of the Reshape that goes back."""
+    return [(right, left) for left, right in groups]
 
-    None if it takes a run apart.
+
+def read_groups(permutation: tuple[int, ...], groups: AxisGroups, shape: Shape) -> list[int] | None:
+    """Return the axes before a Reshape in the order in which a Transpose after it reads them.
+
+    None if the Transpose takes a run apart; `shape` is what it transposes. Axes of size 1 are left out.
+
+    >>> read_groups((1, 2, 0), [([0], [0, 1]), ([1], [2])], (2, 3, 4))  # takes 0 and 1 apart
+    >>> read_groups((2, 0, 1), [([0], [0, 1]), ([1], [2])], (2, 3, 4))
+    [1, 0]
     """
     group_of = {right[0]: (left, right) for left, right in groups}
     remaining = [axis for axis in permutation if shape[axis] != 1]

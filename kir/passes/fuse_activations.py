@@ -1,4 +1,4 @@
-"""A Dense with its activation."""
+"""Activations of Dense operators."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape, Transpose
-from kir.passes.rewrite import add_for, exact_pass, producer, rewrite, rule
+from kir.passes.rewrite import add_for, exact_pass, op_of, producer, rewrite, rule
 
 
 @exact_pass
 def fuse_activations(graph: Graph) -> int:
     """Relu(Dense(x)) → Dense(x, activation=Relu)
 
-    Nothing else may read the Dense, which has no activation yet. The result comes from the layer of the Dense.
+    Nothing else reads the Dense, which has no activation yet. The new node belongs to the layer of the Dense.
 
-    1. An elementwise activation.
-    2. Softmax or LogSoftmax over the last axis.
-    3. An elementwise activation with a Reshape or Transpose between, which then comes last.
+    1. The activation is elementwise.
+    2. The activation is a Softmax or LogSoftmax over the last axis.
+    3. The activation is elementwise, and a Reshape or Transpose between the two comes last then.
 
-    Exact: a Dense with an activation evaluates that activation on the result it has without.
+    Exact: a Dense with an activation evaluates it on the result of a Dense without one.
     """
     if not graph.has_any(Dense):
         return 0
@@ -34,8 +34,8 @@ def fuse_elementwise(graph: Graph, node: Node) -> Value | None:
 
 @rule(Softmax, LogSoftmax)
 def fuse_softmax(graph: Graph, node: Node) -> Value | None:
-    assert isinstance(node.op, Softmax | LogSoftmax)
-    return _fuse(graph, node, node) if node.op.axis == node.output.type.rank - 1 else None
+    is_over_last = op_of(node, Softmax, LogSoftmax).axis == node.output.type.rank - 1
+    return _fuse(graph, node, node) if is_over_last else None
 
 
 @rule(*ACTIVATIONS)
@@ -46,7 +46,7 @@ def fuse_across_move(graph: Graph, node: Node) -> Value | None:
 
 
 def _fuse(graph: Graph, activation: Node, reader: Node) -> Value | None:
-    """The Dense that `reader` reads, with the activation; None if there is none that is free for it."""
+    """Add the Dense that `reader` reads, with the activation; None if it reads none, or one that is not free."""
     dense = producer(reader, Dense)
     if dense is None or dense.op != Dense() or not graph.is_read_once(dense):
         return None

@@ -9,7 +9,7 @@ from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.passes.fold_affine import Affine, find_affine
 from kir.passes.rewrite import add_constant, add_for, rewrite, rounding_pass, rule
 
-# So many become a scale and a shift at the most, which is fewer.
+# A row of three is enough to save a node: it becomes a scale and a shift.
 LONGEST_ROW = 3
 
 
@@ -17,12 +17,11 @@ LONGEST_ROW = 3
 def join_affine(graph: Graph) -> int:
     """(x * a + b - c) / d → x * (a / d) + (b - c) / d
 
-    Two or three of Mul, Div, Add, Sub and Neg of floats in a row, with constant operands, where nothing else reads what
-    stands between: a scale, a shift, or both, if that is fewer nodes. Instead of the negative of x plus a number it is
-    the number minus x.
+    Two or three of Mul, Div, Add, Sub and Neg of floats in a row, with constant operands, become a scale, a shift, or
+    both, if that is fewer nodes. Nothing else reads the values between. -x + c becomes c - x.
 
-    The new constants are computed in float64 and rounded once. The row stays if one is not finite, is larger than those
-    that there were, or would be a table.
+    The new constants are computed in float64 and rounded once. The row stays if one is not finite, or has more elements
+    than the constants that it replaces.
 
     Rounding: the row is rounded once instead of at each step, and shifts may cancel.
     """
@@ -56,7 +55,7 @@ def _count(affine: Affine) -> int:
 
 
 def _write(graph: Graph, node: Node, affine: Affine, length: int) -> Value | None:
-    """The same in fewer nodes than `length`; None if it takes as many."""
+    """Add nodes that compute this, fewer than `length`; None if it takes as many."""
     x, dtype = affine.x, node.output.type.dtype.numpy
     with np.errstate(over="ignore"):
         scale, shift = (np.asarray(each).astype(dtype) for each in (affine.scale, affine.shift))

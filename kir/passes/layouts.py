@@ -1,8 +1,8 @@
-"""Operators whose operands have their axes in another order: what `move_transposes` knows of each operator.
+"""Operators on operands in another layout: what `move_transposes` knows of each operator.
 
-A layout is told by a permutation: axis `i` of the value in the other layout is axis ``permutation[i]`` of the value.
-Who knows the permutation of one operand of an operator knows, for those below, those of all others, and which
-operator computes the same of them:
+A permutation says how the other layout orders the axes: axis `i` of the value in the other layout is axis
+``permutation[i]`` of the value. For the operators below, the permutation of one operand decides those of all others,
+and the operator that computes the same of them:
 
     Concat(3)        of (n, h, w, c), permuted by (0, 3, 1, 2): Concat(1)
     Reshape          where no axes are taken apart that it merges or splits
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 from kir.errors import KirError
-from kir.ir.graph import Node, Value
+from kir.ir.graph import Node, Value, output_types
 from kir.ir.op import Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, Shape, TensorType
@@ -28,6 +28,7 @@ from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.normalization import LayerNormalization
 from kir.ops.random import Dropout
 from kir.ops.reduce import (
+    REDUCTIONS,
     ArgMax,
     ArgMin,
     ReduceL1,
@@ -39,13 +40,16 @@ from kir.ops.reduce import (
     ReduceProd,
     ReduceSum,
     ReduceSumSquare,
+    Reduction,
 )
 from kir.ops.resize import Resize
 from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, Split, Tile
 from kir.ops.windows import MAX_SPATIAL
-from kir.passes.fold_transposes import match_axes
+from kir.passes.fold_transposes import AxisGroups, match_axes, read_groups, swap_sides
+from kir.passes.rewrite import given
 
-Permutation = tuple[int, ...]
+Permutation: TypeAlias = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,10 @@ class Moved:
 
     Attributes:
         op: the operator.
-        inputs: for each input its permutation, or None if it stays as it is. Longer than the rank of a constant that
-            broadcasts: then the constant's missing axes of size 1 count, too.
+        inputs: for each input its permutation, or None if it stays as it is. A constant that broadcasts has the full
+            rank here: its missing axes, of size 1, are permuted too.
         outputs: likewise for each output.
-        shapes: of constants that get another shape besides, by input slot.
+        shapes: by input slot, the new shapes of constants that are reshaped besides.
     """
 
     op: Op
@@ -78,33 +82,29 @@ class _CannotMoveError(Exception):
     """The operator cannot compute on these operands."""
 
 
-# Given (node, port, the permutation of the port's value).
-Handler = Callable[[Any, Port, Permutation], Moved]
-
-
 def move(node: Node, port: Port, permutation: Permutation, exactly: bool) -> Moved | None:
-    """What computes the outputs of a node in another layout, when the value of one port is permuted; None if nothing.
+    """Return what computes a node's outputs in another layout, when the value of one port is permuted; None if nothing.
 
-    With `exactly`, only what gives the same elements bit for bit. Of the others sums are formed in another order, or
-    random numbers drawn for other elements.
+    With `exactly`, only what gives the same elements bit for bit. Other operators form sums in another order, or draw
+    random numbers for other elements.
     """
     handler = EXACT.get(type(node.op)) or (None if exactly else FREE.get(type(node.op)))
-    if handler is None:
+    if handler is None or (len(permutation) != node.outputs[0].type.rank and type(node.op) not in OF_ANOTHER_RANK):
         return None
     try:
-        moved = handler(node, port, permutation)
+        moved = handler(node.op, node, port, permutation)
     except _CannotMoveError:
         return None
     return moved if _fits(node, moved) else None
 
 
 def can_move(op: Op) -> bool:
-    """Whether an operator may have its operands in another layout, or has none that matters: an input or an output."""
+    """Return whether an operator may have its operands in another layout; inputs and outputs count as such."""
     return isinstance(op, Input | Output) or type(op) in EXACT or type(op) in FREE
 
 
 def invert(permutation: Sequence[int]) -> Permutation:
-    """The permutation that undoes another."""
+    """Return the permutation that undoes another."""
     inverse = [0] * len(permutation)
     for place, axis in enumerate(permutation):
         inverse[axis] = place
@@ -112,15 +112,20 @@ def invert(permutation: Sequence[int]) -> Permutation:
 
 
 def is_identity(permutation: Sequence[int]) -> bool:
+    """Return whether a permutation leaves every axis in its place."""
     return all(place == axis for place, axis in enumerate(permutation))
 
 
-def _permuted(items: Sequence[Any], permutation: Permutation) -> tuple[Any, ...]:
+def _if_any(permutation: Permutation) -> Permutation | None:
+    return None if is_identity(permutation) else permutation
+
+
+def _permuted(items: Sequence[T], permutation: Permutation) -> tuple[T, ...]:
     return tuple(items[axis] for axis in permutation)
 
 
 def permuted_type(type: TensorType, permutation: Permutation | None) -> TensorType:
-    """The type of a value in another layout; of a constant that broadcasts, with its missing axes."""
+    """Return the type of a value in another layout; that of a constant that broadcasts gets its missing axes."""
     if permutation is None:
         return type
     shape = (1,) * (len(permutation) - type.rank) + type.shape
@@ -128,31 +133,24 @@ def permuted_type(type: TensorType, permutation: Permutation | None) -> TensorTy
 
 
 def _fits(node: Node, moved: Moved) -> bool:
-    """Whether the operator infers, of the permuted operands, the permuted results."""
+    """Return whether the operator infers the permuted results from the permuted operands."""
     pairs = zip(node.inputs, moved.inputs, strict=True)
     given = [None if value is None else permuted_type(value.type, permutation) for value, permutation in pairs]
     for slot, shape in moved.shapes.items():
         constant = given[slot]
         given[slot] = None if constant is None else constant.with_shape(shape)
     try:
-        inferred: Any = moved.op.infer(*given)
+        inferred = output_types(moved.op, given)
     except KirError:
         return False
-    types = inferred if isinstance(inferred, tuple) else (inferred,)
-    expected = [permuted_type(v.type, p) for v, p in zip(node.outputs, moved.outputs, strict=True)]
-    return list(types) == expected
+    return inferred == tuple(permuted_type(v.type, p) for v, p in zip(node.outputs, moved.outputs, strict=True))
 
 
-# What the operators do
-
-
-def _require_rank(permutation: Permutation, rank: int) -> None:
-    if len(permutation) != rank:
-        raise _CannotMoveError
+# The operators one by one. Each function receives the operator, its node, and one port with its permutation.
 
 
 def _operand(value: Value | None, permutation: Permutation) -> Permutation | None:
-    """What becomes of an operand that broadcasts to the permuted rank."""
+    """Return the permutation of an operand that broadcasts to the rank of `permutation`; None if it stays."""
     if value is None or (all(size == 1 for size in value.type.shape[-len(permutation) :]) and value.type.rank < 2):
         return None
     rank = len(permutation)
@@ -163,172 +161,139 @@ def _operand(value: Value | None, permutation: Permutation) -> Permutation | Non
     raise _CannotMoveError
 
 
-def _broadcasting(node: Node, port: Port, permutation: Permutation) -> Moved:
-    """Operators without axes."""
-    (output,) = node.outputs
-    _require_rank(permutation, output.type.rank)
-    return Moved(node.op, tuple(_operand(value, permutation) for value in node.inputs), (permutation,))
+def _broadcasting(op: Op, node: Node, port: Port, permutation: Permutation) -> Moved:
+    return Moved(op, tuple(_operand(value, permutation) for value in node.inputs), (permutation,))
 
 
-def _with_op(node: Node, permutation: Permutation, op: Op) -> Moved:
-    """All inputs and outputs of one rank are permuted, but for scalars."""
-    _require_rank(permutation, node.outputs[0].type.rank)
+def _all_permuted(op: Op, node: Node, permutation: Permutation) -> Moved:
+    """Return the operator on operands of one rank that are all permuted, but for scalars."""
     inputs = tuple(None if value is None or value.type.rank == 0 else permutation for value in node.inputs)
     return Moved(op, inputs, (permutation,) * len(node.outputs))
 
 
-def _along_axis(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """Operators with one axis, and all operands of one rank."""
-    _require_rank(permutation, node.outputs[0].type.rank)
-    return _with_op(node, permutation, replace(node.op, axis=permutation.index(node.op.axis)))
+def _first_permuted(op: Op, node: Node, port: Port, permutation: Permutation, others: Permutation | None) -> Moved:
+    """Return the operator on a permuted first operand and others that are permuted in another way.
 
-
-def _slice(node: Any, port: Port, permutation: Permutation) -> Moved:
-    _require_rank(permutation, node.output.type.rank)
-    axes = tuple(permutation.index(axis) for axis in node.op.axes)
-    return _with_op(node, permutation, replace(node.op, axes=axes))
-
-
-def _pad(node: Any, port: Port, permutation: Permutation) -> Moved:
-    _require_rank(permutation, node.output.type.rank)
-    op = node.op
-    moved = replace(op, before=_permuted(op.before, permutation), after=_permuted(op.after, permutation))
-    return _with_op(node, permutation, moved)
-
-
-def _tile(node: Any, port: Port, permutation: Permutation) -> Moved:
-    _require_rank(permutation, node.output.type.rank)
-    return _with_op(node, permutation, Tile(_permuted(node.op.repeats, permutation)))
-
-
-def _expand(node: Any, port: Port, permutation: Permutation) -> Moved:
-    _require_rank(permutation, node.output.type.rank)
-    moved = _broadcasting(node, port, permutation)
-    return replace(moved, op=Expand(_permuted(node.op.shape, permutation)))
-
-
-def _gather(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """Of a list of indices: they stay."""
-    indices = node.inputs[1]
-    if indices.type.rank != 1 or (not port.is_output and port.index == 1):
+    Raises:
+        _CannotMoveError: the port is one of the other operands.
+    """
+    if not port.is_output and port.index > 0:
         raise _CannotMoveError
-    _require_rank(permutation, node.output.type.rank)
-    return Moved(Gather(permutation.index(node.op.axis)), (permutation, None), (permutation,))
+    return Moved(op, (permutation, *[others] * (len(node.inputs) - 1)), (permutation,))
 
 
-def _dropout(node: Any, port: Port, permutation: Permutation) -> Moved:
-    _require_rank(permutation, node.output.type.rank)
-    shape = node.op.noise_shape
+def _along_axis(
+    op: Concat | Split | CumSum | Softmax | LogSoftmax, node: Node, port: Port, permutation: Permutation
+) -> Moved:
+    return _all_permuted(replace(op, axis=permutation.index(op.axis)), node, permutation)
+
+
+def _slice(op: Slice, node: Node, port: Port, permutation: Permutation) -> Moved:
+    return _all_permuted(replace(op, axes=tuple(map(permutation.index, op.axes))), node, permutation)
+
+
+def _pad(op: Pad, node: Node, port: Port, permutation: Permutation) -> Moved:
+    before, after = _permuted(op.before, permutation), _permuted(op.after, permutation)
+    return _all_permuted(replace(op, before=before, after=after), node, permutation)
+
+
+def _tile(op: Tile, node: Node, port: Port, permutation: Permutation) -> Moved:
+    return _all_permuted(Tile(_permuted(op.repeats, permutation)), node, permutation)
+
+
+def _expand(op: Expand, node: Node, port: Port, permutation: Permutation) -> Moved:
+    return _broadcasting(Expand(_permuted(op.shape, permutation)), node, port, permutation)
+
+
+def _gather(op: Gather, node: Node, port: Port, permutation: Permutation) -> Moved:
+    if given(node.inputs[1]).type.rank != 1:
+        raise _CannotMoveError
+    return _first_permuted(Gather(permutation.index(op.axis)), node, port, permutation, None)
+
+
+def _dropout(op: Dropout, node: Node, port: Port, permutation: Permutation) -> Moved:
+    shape = op.noise_shape
     if shape is not None:
-        shape = _permuted((1,) * (len(permutation) - len(shape)) + tuple(shape), permutation)
-    return _with_op(node, permutation, replace(node.op, noise_shape=shape))
+        shape = _permuted((1,) * (len(permutation) - len(shape)) + shape, permutation)
+    return _all_permuted(replace(op, noise_shape=shape), node, permutation)
 
 
-def _reduce(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """Reductions and places of extremes. From an output that has lost axes one cannot tell where those stood."""
-    op = node.op
-    axes = op.axes if hasattr(op, "axes") else (op.axis,)
-    if port.is_output and not op.keepdims:
+def _reduce(op: Reduction, node: Node, port: Port, permutation: Permutation) -> Moved:
+    """Return a reduction, or the place of an extreme, along the permuted axes."""
+    # The permutation of a result that has lost axes does not say where these stood.
+    if (port.is_output and not op.keepdims) or len(permutation) != given(node.inputs[0]).type.rank:
         raise _CannotMoveError
-    _require_rank(permutation, node.inputs[0].type.rank)
-    places = tuple(sorted(permutation.index(axis) for axis in axes))
-    moved = replace(op, axes=places) if hasattr(op, "axes") else replace(op, axis=places[0])
-    left = permutation if op.keepdims else _without(permutation, axes)
-    return Moved(moved, (permutation,), (None if is_identity(left) else left,))
+    moved = op.along(tuple(sorted(map(permutation.index, op.reduced))))
+    left = permutation if op.keepdims else _without(permutation, op.reduced)
+    return Moved(moved, (permutation,), (_if_any(left),))
 
 
 def _without(permutation: Permutation, axes: Sequence[int]) -> Permutation:
-    """The order of the axes that are left when some vanish."""
+    """Return the order of the axes that are left when some vanish."""
     left = [axis for axis in permutation if axis not in axes]
     return tuple(sorted(left).index(axis) for axis in left)
 
 
-def _reshape(node: Any, port: Port, permutation: Permutation) -> Moved:
-    before, after = node.inputs[0].type.shape, node.output.type.shape
+def _reshape(op: Reshape, node: Node, port: Port, permutation: Permutation) -> Moved:
+    before, after = given(node.inputs[0]).type.shape, node.output.type.shape
     groups = match_axes(before, after)
     if groups is None:
         raise _CannotMoveError
     if port.is_output:
-        inputs = _follow(permutation, [(right, left) for left, right in groups], after, before)
-        outputs = permutation
+        inputs, outputs = _follow(permutation, groups, after, before), permutation
     else:
-        inputs = permutation
-        outputs = _follow(permutation, groups, before, after)
-    shape = _permuted(after, outputs)
-    return Moved(
-        Reshape(shape), (None if is_identity(inputs) else inputs,), (None if is_identity(outputs) else outputs,)
-    )
+        inputs, outputs = permutation, _follow(permutation, swap_sides(groups), before, after)
+    return Moved(Reshape(_permuted(after, outputs)), (_if_any(inputs),), (_if_any(outputs),))
 
 
-def _follow(
-    permutation: Permutation, groups: list[tuple[list[int], list[int]]], near: Shape, far: Shape
-) -> Permutation:
-    """How the axes of the far side of a Reshape are ordered when those of the near side are permuted.
+def _follow(permutation: Permutation, groups: AxisGroups, near: Shape, far: Shape) -> Permutation:
+    """Return the order of the axes on the far side of a Reshape when those of the near side are permuted.
 
     Axes of size 1 stay in their places, among the others in the new order.
     """
-    group_of = {left[0]: (left, right) for left, right in groups}
-    remaining = [axis for axis in permutation if near[axis] != 1]
-    order: list[int] = []
-    while remaining:
-        left, right = group_of.get(remaining[0], ([], []))
-        if not left or remaining[: len(left)] != left:
-            raise _CannotMoveError
-        order += right
-        remaining = remaining[len(left) :]
+    order = read_groups(permutation, groups, near)
+    if order is None:
+        raise _CannotMoveError
     following = iter(order)
     return tuple(axis if size == 1 else next(following) for axis, size in enumerate(far))
 
 
-def _last_axes_stay(node: Any, permutation: Permutation, first: int) -> None:
-    _require_rank(permutation, node.output.type.rank)
-    if any(permutation[axis] != axis for axis in range(first, len(permutation))):
-        raise _CannotMoveError
-
-
-def _dense(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """Every row is multiplied by itself: rows may stand in another order. Of channels in front, it is a convolution."""
-    if not port.is_output and port.index > 0:
-        raise _CannotMoveError
+def _dense(op: Dense, node: Node, port: Port, permutation: Permutation) -> Moved:
+    """Return a Dense of rows in another order or, where the features come second, a convolution of 1 by 1."""
     rank = node.output.type.rank
     is_first = permutation == (0, rank - 1, *range(1, rank - 1))
     # onnxruntime has products of float64, and no convolution.
-    is_convolution = node.op == Dense() and node.output.type.dtype is not DType.FLOAT64
+    is_convolution = op == Dense() and node.output.type.dtype is not DType.FLOAT64
     if 3 <= rank <= 2 + MAX_SPATIAL and is_first and is_convolution:
-        inputs, units = node.inputs[1].type.shape
+        inputs, units = given(node.inputs[1]).type.shape
         ones = (1,) * (rank - 2)
-        op = Conv(ones, ones, 1, (0,) * (2 * len(ones)))
-        others = ((1, 0), *[None] * (len(node.inputs) - 2))
-        return Moved(op, (permutation, *others), (permutation,), {1: (units, inputs, *ones)})
-    _last_axes_stay(node, permutation, len(permutation) - 1)
-    return Moved(node.op, (permutation, *[None] * (len(node.inputs) - 1)), (permutation,))
-
-
-def _layer_normalization(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """The axes that are normalized may change places among each other, and those in front likewise."""
-    if not port.is_output and port.index > 0:
+        convolution = _first_permuted(Conv(ones, ones, 1, (0,) * (2 * len(ones))), node, port, permutation, None)
+        operands = (permutation, (1, 0), *convolution.inputs[2:])
+        return replace(convolution, inputs=operands, shapes={1: (units, inputs, *ones)})
+    if permutation[-1] != rank - 1:
         raise _CannotMoveError
-    _require_rank(permutation, node.output.type.rank)
-    first = node.op.axis
-    order = tuple(axis - first for axis in permutation[first:])
+    return _first_permuted(op, node, port, permutation, None)
+
+
+def _layer_normalization(op: LayerNormalization, node: Node, port: Port, permutation: Permutation) -> Moved:
+    """Return the operator when its normalized axes change places with each other, and those before them likewise."""
+    order = tuple(axis - op.axis for axis in permutation[op.axis :])
     if min(order) < 0:
         raise _CannotMoveError
-    weights = None if is_identity(order) else order
-    return Moved(node.op, (permutation, *[weights] * (len(node.inputs) - 1)), (permutation,))
+    return _first_permuted(op, node, port, permutation, _if_any(order))
 
 
-def _resize(node: Any, port: Port, permutation: Permutation) -> Moved:
-    """To the last two axes only, but for the nearest elements: for these onnxruntime has all kernels."""
-    shape, before = node.op.shape, node.inputs[0].type.shape
-    _require_rank(permutation, len(shape))
-    places = [permutation.index(axis) for axis, size in enumerate(shape) if size != before[axis]]
-    if node.op.mode != "nearest" and any(place < len(shape) - 2 for place in places):
+def _resize(op: Resize, node: Node, port: Port, permutation: Permutation) -> Moved:
+    # onnxruntime resizes the last two axes only, unless it takes the nearest elements.
+    before = given(node.inputs[0]).type.shape
+    places = [permutation.index(axis) for axis, size in enumerate(op.shape) if size != before[axis]]
+    if op.mode != "nearest" and any(place < len(before) - 2 for place in places):
         raise _CannotMoveError
-    return _with_op(node, permutation, replace(node.op, shape=_permuted(shape, permutation)))
+    return _all_permuted(replace(op, shape=_permuted(op.shape, permutation)), node, permutation)
 
 
-# The same elements, bit for bit.
-EXACT: dict[type[Op], Handler] = {
+# The results have the same elements, bit for bit.
+EXACT: dict[type[Op], Callable[..., Moved]] = {
     **dict.fromkeys(ELEMENTWISE, _broadcasting),
     **dict.fromkeys((Concat, Split, CumSum), _along_axis),
     **dict.fromkeys((ReduceMax, ReduceMin, ArgMax, ArgMin), _reduce),
@@ -340,8 +305,8 @@ EXACT: dict[type[Op], Handler] = {
     Reshape: _reshape,
 }
 
-# Sums in another order, and random numbers for other elements.
-FREE: dict[type[Op], Handler] = {
+# Sums are formed in another order, and random numbers drawn for other elements.
+FREE: dict[type[Op], Callable[..., Moved]] = {
     **dict.fromkeys((Softmax, LogSoftmax), _along_axis),
     **dict.fromkeys((ReduceSum, ReduceMean, ReduceProd, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSumExp), _reduce),
     Dense: _dense,
@@ -349,3 +314,6 @@ FREE: dict[type[Op], Handler] = {
     Dropout: _dropout,
     Resize: _resize,
 }
+
+# The rank of the result need not be that of the permutation.
+OF_ANOTHER_RANK = frozenset({Reshape, *REDUCTIONS})

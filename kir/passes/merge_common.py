@@ -9,7 +9,7 @@ from kir.ir.structural import Constant
 from kir.ops.elementwise import Add, And, Equal, Mul, Or, Xor
 from kir.passes.rewrite import exact_pass, remove_dead_nodes
 
-# Swapping operands gives the same bits. Maximum and Minimum are not among them: which of 0.0 and -0.0 they return
+# Operators that give the same bits with swapped operands. Maximum and Minimum do not: which of 0.0 and -0.0 they return
 # depends on the order.
 SWAPPABLE = frozenset({Add, Mul, And, Or, Xor, Equal})
 
@@ -18,10 +18,10 @@ SWAPPABLE = frozenset({Add, Mul, And, Or, Xor, Equal})
 def merge_common(graph: Graph) -> int:
     """f(x), f(x) → f(x), read twice
 
-    1. Equal operators on the same values are merged into the first, if the operator is deterministic.
-    2. Add, Mul, Equal and the logic operators are merged whatever the order of their two operands.
-    3. Constants are merged when small and equal, or one array; weights only if they also have one name, because each
-       keeps its name in the exported file (and is trained on its own).
+    1. Equal deterministic operators on the same values are merged into the first one.
+    2. Add, Mul, Equal and the logic operators are merged in either order of their operands.
+    3. Constants are merged if they are small and equal, or one array. Weights need one name besides, since each keeps
+       its name in the exported file (and is trained on its own).
 
     Exact: equal operators on equal inputs compute equal bits.
     """

@@ -17,10 +17,10 @@ from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass
 def move_reshapes(graph: Graph) -> int:
     """Reshape(f(Reshape(x))) → Reshape(f(x))
 
-    f is any run of elementwise operators whose values nothing else reads.
+    f is a run of elementwise operators whose values nothing else reads.
 
     1. f of one operand: as above; without the outer Reshape too, where the two cancel.
-    2. f with further operands that are scalars, or have only trailing axes that the inner Reshape leaves alone.
+    2. f with side operands that are scalars, or have only trailing axes that the inner Reshape leaves alone.
     3. f(Reshape(a), Reshape(b)), both from one shape to one shape: Reshape(f(a, b)).
 
     A Reshape moves only where one disappears, so this ends and never adds a node.
@@ -45,7 +45,10 @@ def join_equal_reshapes(graph: Graph, node: Node) -> Value | None:
 
 
 def keep_trailing(graph: Graph, mover: Node, side: Value) -> Callable[[], Value] | None:
-    """The side operand, if all of its axes, from the back, are the same in front of and behind the Reshape."""
+    """Return a function that gives the side operand itself, if the Reshape leaves all axes alone that it has.
+
+    A constant whose other axes have size 1 loses these. None for any other operand.
+    """
     kept = count_common_trailing(given(mover.inputs[0]).type.shape, mover.output.type.shape)
     if side.type.rank <= kept:
         return lambda: side
@@ -57,7 +60,7 @@ def keep_trailing(graph: Graph, mover: Node, side: Value) -> Callable[[], Value]
 
 
 def count_common_trailing(a: Shape, b: Shape) -> int:
-    """How many axes two shapes share, counted from the back."""
+    """Return the number of equal sizes at the ends of two shapes."""
     count = 0
     while count < min(len(a), len(b)) and a[-1 - count] == b[-1 - count]:
         count += 1

@@ -1,12 +1,13 @@
-"""What moving a Reshape takes: see `move_reshapes`.
+"""Moving a Reshape past elementwise operators: see `move_reshapes`.
 
-A mover is an operator that reorders elements and computes nothing. An elementwise operator does not care where its
-elements stand, so f(move(x)) is move(f(x)) bit for bit, as long as the other operands of f move along:
+A mover is an operator that rearranges elements and computes nothing. For an elementwise f, f(move(x)) is move(f(x)) bit
+for bit, as long as the other operands of f move along:
 
-    side operand                                     what becomes of it
-    the mover changes none of the axes it has        it stays as it is
-    a constant                                       it is moved back, at export
-    anything else                                    the mover cannot pass
+| side operand                                        | becomes                  |
+|-----------------------------------------------------|--------------------------|
+| one that has none of the axes that the mover moves  | itself                   |
+| a constant                                          | moved back, at export    |
+| anything else                                       | the mover cannot pass    |
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from kir.ir.structural import Constant
 from kir.ops.elementwise import ELEMENTWISE
 from kir.passes.rewrite import add_for, given
 
-# Given (graph, mover, side operand): what to read instead when the mover is gone, or None if it cannot go.
+# From (graph, mover, side operand) to a function that makes the operand without the mover; None if the mover stays.
 Adapt = Callable[[Graph, Node, Value], Callable[[], Value] | None]
 
 
-# How many elementwise operators a mover passes at most. Looking further up from each of many movers, with no partner to
-# be found, would be quadratic; a layer's formula has ten operators.
+# A mover passes at most so many elementwise operators. Without a limit, looking up from each of many movers that have
+# no partner would be quadratic; a layer's formula has ten operators.
 MAX_RUN = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """An elementwise node that a mover can pass: where it reads the moved value, and how to build the rest."""
+    """An elementwise node that a mover can pass, with what makes its side operands, by slot."""
 
     node: Node
     sides: Mapping[int, Callable[[], Value]]
 
     def rebuild(self, graph: Graph, moved: Mapping[int, Value]) -> Value:
-        """The same operator on the values in front of the movers."""
+        """Add the same operator on the values before the movers, by slot."""
         inputs: list[Value | None] = list(self.node.inputs)
         for slot, build in self.sides.items():
             inputs[slot] = build()
@@ -47,11 +48,11 @@ class Passage:
 
 
 def pull_up(graph: Graph, node: Node, kind: type[Op], adapt: Adapt) -> tuple[Node, Value] | None:
-    """The mover above `node`, with elementwise operators between, and the value there would be without that mover.
+    """Find the mover above `node`, past elementwise operators; return it, and what `node` would read without it.
 
     Every value on the way is read once, so that nothing is computed twice. None if there is no such mover.
     """
-    # 1. Up to the mover: which nodes, and through which of their slots.
+    # 1. Climb to the mover, noting each node and the slot that leads on.
     path: list[tuple[Node, int]] = []
     above = given(node.inputs[0]).node
     while len(path) < MAX_RUN and above.op.__class__ in ELEMENTWISE and graph.is_read_once(above):
@@ -62,9 +63,9 @@ def pull_up(graph: Graph, node: Node, kind: type[Op], adapt: Adapt) -> tuple[Nod
         above = given(above.inputs[slots[0]]).node
     if not path or not isinstance(above.op, kind) or not graph.is_read_once(above):
         return None
-    # 2. Only now that there is one can be said what the side operands become.
+    # 2. Only the mover says what the side operands become.
     passages = [(find_passage(graph, above, passed, (slot,), adapt), slot) for passed, slot in path]
-    # 3. Down again, without it.
+    # 3. Rebuild the nodes below it.
     value = given(above.inputs[0])
     if any(passage is None for passage, _ in passages):
         return None
@@ -75,7 +76,7 @@ def pull_up(graph: Graph, node: Node, kind: type[Op], adapt: Adapt) -> tuple[Nod
 
 
 def full_slots(node: Node) -> list[int]:
-    """The input slots whose value has every axis of the result and is no constant."""
+    """Return the input slots whose value has the shape of the result and is no constant."""
     shape = node.output.type.shape
     return [
         slot
@@ -85,7 +86,7 @@ def full_slots(node: Node) -> list[int]:
 
 
 def find_passage(graph: Graph, mover: Node, node: Node, moved: tuple[int, ...], adapt: Adapt) -> Passage | None:
-    """How `mover` passes `node`, which reads moved values in the slots `moved`; None if a side operand forbids it."""
+    """Return how a mover passes a node that reads moved values in these slots; None if a side operand stops it."""
     sides = {}
     for slot, value in enumerate(node.inputs):
         if value is not None and slot not in moved:
@@ -97,7 +98,7 @@ def find_passage(graph: Graph, mover: Node, node: Node, moved: tuple[int, ...], 
 
 
 def join(graph: Graph, node: Node, kind: type[Op], adapt: Adapt) -> Value | None:
-    """f(move(a), move(b)) → move(f(a, b)), when nothing else reads the two, which move the same way."""
+    """Rewrite f(move(a), move(b)) → move(f(a, b)), if the movers are equal and nothing else reads them."""
     slots = full_slots(node)
     movers = [given(node.inputs[slot]).node for slot in slots]
     first = movers[0] if movers else None

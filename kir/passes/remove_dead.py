@@ -10,7 +10,8 @@ from kir.passes.rewrite import exact_pass, order_without_dead_nodes
 def remove_dead(graph: Graph) -> int:
     """a node that no output depends on → nothing
 
-    Exact: nothing that is left reads it. Graph inputs stay, because they belong to the caller.
+    Graph inputs stay, because they belong to the caller.
+    Exact: no remaining node reads it.
     """
     before = graph.get_node_count()
     order_without_dead_nodes(graph)

@@ -12,7 +12,7 @@ from kir.passes.rewrite import add_for, exact_pass, given, rewrite, rule
 def reshape_transposes(graph: Graph) -> int:
     """Transpose(x) → Reshape(x)
 
-    Where only axes of size 1 move.
+    Only axes of size 1 move.
 
     Exact: the elements keep their order in memory.
     """

@@ -1,8 +1,8 @@
-"""What passes are made of: `Pass`, `@rule`, and the worklist that applies rules until none matches.
+"""What passes are made of: `Pass`, `@rule`, and the worklist that applies rules to a fixpoint.
 
-A rule looks at one node and what stands right before it, and returns the value(s) to use instead, or None. It adds
-nodes; it never replaces, rewires or removes: the driver does. A rule must make the graph smaller or push it one way,
-since the driver applies rules as long as they match.
+A rule looks at one node and its producers, and returns the value(s) to use instead of the node's outputs, or None. It
+adds nodes; it never replaces, rewires or removes any: the driver does. A rule must make the graph smaller or push it
+one way, since the driver applies rules as long as they match.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,21 +24,25 @@ from kir.support.mapped_files import is_mapped
 
 Replacement = Value | tuple[Value, ...] | None
 Function = Callable[[Graph, Node], Replacement]
+Change = Callable[[Op], Op]
+AnyOp = TypeVar("AnyOp", bound=Op)
 
-# Rules that undo each other would run forever. Every rule here fires a handful of times per node at most: a chain of n
-# nodes that collapses pairwise takes n; 20 leaves room, and 1000 is for graphs of a few nodes.
+# Rules that undo each other would run forever. A rule matches a handful of times per node at most: a chain of n nodes
+# that collapses pairwise takes n changes. 20 leaves room, and 1000 is for graphs of a few nodes.
 MAX_CHANGES_PER_NODE = 20
 MAX_CHANGES_ANYWAY = 1000
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A function that rewrites a graph in place and says how many changes it made.
+    """A function that rewrites a graph in place and returns the number of changes.
 
-    `exact` says that results stay the same bit for bit. Other passes change the rounding: each output may move by
-    `tolerance` roundings of its dtype, relative to its largest element. A pass that `changes_weights` leaves numbers
-    in the constants that nobody trained; the training pipeline goes without it. One with an `opset` is for files of
-    that opset or a newer one: what it makes is an operator there, and would be taken apart again for older ones.
+    Attributes:
+        exact: results stay the same bit for bit.
+        tolerance: of a pass that is not exact: by how many roundings of its dtype an output may move, relative to its
+            largest element.
+        changes_weights: constants get numbers that nobody trained; the training pipeline goes without the pass.
+        opset: the pass makes operators that ONNX has since that opset, and runs only for files of it or newer ones.
     """
 
     name: str
@@ -60,14 +65,14 @@ class Pass:
 
 
 def exact_pass(function: Callable[[Graph], int]) -> Pass:
-    """A Pass, called like its function, whose results are equal bit for bit."""
+    """Make a Pass, named after its function, that keeps results equal bit for bit."""
     return Pass(_pass_name(function), function)
 
 
 def rounding_pass(
     tolerance: float, changes_weights: bool = False, opset: int = 0
 ) -> Callable[[Callable[[Graph], int]], Pass]:
-    """A Pass whose results are equal up to `tolerance` roundings; see `Pass`."""
+    """Make a Pass that keeps results equal up to `tolerance` roundings; see `Pass`."""
     return lambda function: Pass(_pass_name(function), function, False, tolerance, changes_weights, opset)
 
 
@@ -83,16 +88,16 @@ class Rule:
     function: Function
 
     def matches(self, cls: type[Op]) -> bool:
-        """Whether it is for nodes with such an operator."""
+        """Return whether the rule is for nodes with such an operator."""
         return not self.ops or issubclass(cls, self.ops)
 
     def apply(self, graph: Graph, node: Node) -> Replacement:
-        """What to use instead of the node's outputs, or None when the rule does not match."""
+        """Return what to use instead of the node's outputs; None if the rule does not match."""
         return self.function(graph, node)
 
 
 def rule(*ops: type[Op]) -> Callable[[Function], Rule]:
-    """Declares a rewrite of one node: the value(s) to use instead of its outputs, or None.
+    """Declare a rewrite of nodes with one of these operators; without any, of all nodes.
 
     >>> @rule(Neg)
     ... def cancel_double_negation(graph: Graph, node: Node) -> Value | None:
@@ -106,7 +111,7 @@ def rule(*ops: type[Op]) -> Callable[[Function], Rule]:
 
 
 def rewrite(graph: Graph, rules: Sequence[Rule]) -> int:
-    """Applies the rules, the first that matches, until none matches anywhere; the number of times one did.
+    """Apply rules, at each node the first that matches, to a fixpoint; return the number of changes.
 
     Dead nodes are removed on the way, so that rules may ask who else reads a value. O(nodes + changes · their uses):
     after a change only the new nodes, the readers of what changed and the producers that lost a reader are looked at.
@@ -135,7 +140,7 @@ class _Worklist:
 
     @cached_property
     def known(self) -> set[Node]:
-        """The nodes that were there from the start or have been looked at."""
+        """The nodes that were there from the start or were made by a rule."""
         return set(self.order)
 
     def run(self) -> int:
@@ -175,14 +180,14 @@ class _Worklist:
             raise GraphError(f"rewriting does not end: {changes} changes, the last at {node!r}; rules undo each other")
 
     def apply(self, node: Node, values: tuple[Value, ...]) -> None:
-        # 1. What the rule built is not in `known` yet.
+        # 1. The nodes that the rule built are not in `known` yet.
         created = self.find_created(values)
         self.known.update(created)
         # 2. The readers must be asked for before they move; those of the new value may be far more.
         readers = self.graph.consumers(node)
         for old, new in zip(node.outputs, values, strict=True):
             self.graph.replace(old, new)
-        # 3. What lost a reader may now have a single one, and its last reader may then take it in.
+        # 3. A node that lost a reader may have one left, which may then absorb it.
         survivors = remove_dead_nodes(self.graph, [node])
         self.enqueue(created)
         self.enqueue(readers)
@@ -192,7 +197,7 @@ class _Worklist:
                 self.enqueue(self.graph.consumers(survivor))
 
     def find_created(self, values: tuple[Value, ...]) -> list[Node]:
-        """The nodes behind `values` that the driver has not seen."""
+        """Return the new nodes that compute these values, in order."""
         pending = [value.node for value in values]
         found: dict[Node, None] = {}
         while pending:
@@ -204,7 +209,7 @@ class _Worklist:
 
 
 def order_without_dead_nodes(graph: Graph) -> list[Node]:
-    """The graph's order, when what no output depends on is removed: nothing else is left. O(nodes)."""
+    """Remove all dead nodes and return the order of the others. O(nodes)."""
     order = graph.order()
     if len(order) < graph.get_node_count():
         live = set(order)
@@ -213,9 +218,9 @@ def order_without_dead_nodes(graph: Graph) -> list[Node]:
 
 
 def remove_dead_nodes(graph: Graph, candidates: Iterable[Node]) -> list[Node]:
-    """Removes those candidates that nothing reads, then what only they read; what lost a reader and stays.
+    """Remove the candidates that nothing reads, then what only they read; return the nodes that lost a reader and stay.
 
-    Inputs and outputs stay. O(what is removed).
+    Inputs and outputs stay. O(removed nodes).
     """
     pending = list(candidates)
     survivors: dict[Node, None] = {}
@@ -235,40 +240,84 @@ def remove_dead_nodes(graph: Graph, candidates: Iterable[Node]) -> list[Node]:
 
 
 def add_for(graph: Graph, node: Node, op: Op, *inputs: Value | None) -> Value:
-    """The output of a new node that stands for `node`: it takes over the layer that `node` comes from."""
+    """Add a node in the place of `node`, from the same layer, and return its output."""
     return graph.add(op, *inputs, origin=node.origin).output
 
 
 def add_constant(graph: Graph, node: Node, array: Array, label: str | None = None) -> Value:
-    """A new constant that stands for `node`, or for a constant that `node` reads.
+    """Add a constant in the place of `node`, or of a constant that `node` reads.
 
-    What is mapped from disk stays there, even as a transposed view: it is put in order when it is written.
+    A mapped array stays on disk, even as a transposed view: it is put in order when it is written.
     """
     kept = array if is_mapped(array) else np.asarray(array, order="C")
     return add_for(graph, node, Constant(Data(kept), label))
 
 
 def given(value: Value | None) -> Value:
-    """An input that the operator does not let be absent."""
+    """Return an input that is no optional one."""
     assert value is not None, "a required input is absent"
     return value
 
 
 def producer(node: Node, *ops: type[Op], slot: int = 0) -> Node | None:
-    """The node that computes an input, if its operator is one of `ops`."""
+    """Return the node that computes an input, if its operator is one of `ops`."""
     value = node.inputs[slot]
     return value.node if value is not None and isinstance(value.node.op, ops) else None
 
 
+def producers(node: Node, *ops: type[Op]) -> list[Node]:
+    """Return the chain of nodes above a node, through first inputs, if it has these operators; else no nodes.
+
+    >>> producers(node, Reshape, Transpose)  # of f(Reshape(Transpose(x))): the Reshape, then the Transpose
+    """
+    found: list[Node] = []
+    for op in ops:
+        above = producer(found[-1] if found else node, op)
+        if above is None:
+            return []
+        found.append(above)
+    return found
+
+
+def op_of(node: Node, *kinds: type[AnyOp]) -> AnyOp:
+    """Return the operator of a node that is known to have one of these kinds."""
+    assert isinstance(node.op, kinds), f"expected {kinds}, not {node.op}"
+    return node.op
+
+
+def with_input(node: Node, slot: int, value: Value | None) -> tuple[Value | None, ...]:
+    """Return the inputs of a node with another value in one slot."""
+    return (*node.inputs[:slot], value, *node.inputs[slot + 1 :])
+
+
+def rebuild(graph: Graph, path: Sequence[tuple[Node, int]], value: Value, change: Change = lambda op: op) -> Value:
+    """Add the nodes of a path again, from the last to the first, on another value; return the first one's output.
+
+    Args:
+        path: each node with the slot through which it reads the next one.
+        value: what the last node reads now.
+        change: from each operator to the one to use.
+    """
+    for node, slot in reversed(path):
+        value = add_for(graph, node, change(node.op), *with_input(node, slot, value))
+    return value
+
+
+def both_orders(node: Node) -> list[tuple[Value, Value]]:
+    """Return the two operands of a node, in either order."""
+    a, b = map(given, node.inputs)
+    return [(a, b), (b, a)]
+
+
 def constant_array(value: Value | None) -> Array | None:
-    """The array of a constant; None for anything else."""
+    """Return the array of a constant; None for any other value."""
     return value.node.op.value.array if value is not None and isinstance(value.node.op, Constant) else None
 
 
 def uniform(value: Value | None) -> Array | None:
-    """The number, as an array without axes, that all elements of a constant are, bit for bit; None if they differ.
+    """Return the number that all elements of a constant are, bit for bit, as an array without axes; else None.
 
-    Only constants of few elements are read; an Expand of a constant counts as the constant.
+    Only constants of few elements are read. An Expand of a constant counts as the constant.
     """
     if value is not None and isinstance(value.node.op, Expand):
         value = value.node.inputs[0]
@@ -278,6 +327,12 @@ def uniform(value: Value | None) -> Array | None:
     first = array.reshape(-1)[:1]
     same = first.tobytes() * array.size == np.ascontiguousarray(array).tobytes()
     return np.asarray(first.reshape(())) if same else None
+
+
+def is_number(value: Value | None, number: float) -> bool:
+    """Return whether all elements of a constant are this number; -0.0 is 0."""
+    found = uniform(value)
+    return found is not None and bool(found == number)
 
 
 # Larger constants are weights: reading them to find all elements equal costs more than it ever saves.

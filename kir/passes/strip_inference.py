@@ -1,4 +1,4 @@
-"""What does nothing when a model is used rather than trained, or never does anything."""
+"""Operators that are the identity, always or when a model is used rather than trained."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import Cast, Clip
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat, Expand, Pad, Slice, Split, Tile
-from kir.passes.rewrite import add_for, constant_array, exact_pass, given, rewrite, rule
+from kir.passes.rewrite import add_for, constant_array, exact_pass, given, op_of, rewrite, rule
 
 
 @exact_pass
 def strip_inference(graph: Graph) -> int:
-    """Dropout(x) → x, and the like
+    """Dropout(x) → x, and likewise for every other identity
 
     1. Dropout without a training input, or with a constant false one: x. A Dropout whose training input may be true
        stays, so that the training pipeline can have this pass too.
-    2. Cast to the dtype that x has: x.
+    2. Cast to the dtype of x: x.
     3. Clip without bounds: x.
-    4. Expand to the shape that x has, Tile by ones, Pad by nothing, Concat and Split into one part: x.
-    5. Slice of everything, forwards: x. Of everything on some of its axes: without those.
+    4. Expand to the shape of x, Tile by ones, Pad by nothing, Concat and Split with one part: x.
+    5. Slice that takes all elements, forwards: x. One that takes all elements of some axes loses those axes.
 
     Exact: each is the identity, NaN, -0.0 and integers included.
     """
@@ -44,8 +44,8 @@ def strip_clip(graph: Graph, node: Node) -> Value | None:
 
 @rule(Expand, Tile, Pad, Concat, Split)
 def strip_shape(graph: Graph, node: Node) -> Value | None:
-    # Equal types decide for all of them: repeating, padding or joining without a change of shape adds no element, save
-    # where the tensor is empty, and then there is none to tell apart. Negative padding could cancel: Pad crops then.
+    # Equal types decide: without a change of shape, repeating, padding and joining add no element. (An empty tensor has
+    # none that could differ.) Pad is asked for its sizes, since a negative one could cancel another.
     if isinstance(node.op, Pad) and any(dim != 0 for dim in (*node.op.before, *node.op.after)):
         return None
     if isinstance(node.op, Concat | Split) and len(node.inputs) + len(node.outputs) > 2:
@@ -55,12 +55,10 @@ def strip_shape(graph: Graph, node: Node) -> Value | None:
 
 @rule(Slice)
 def strip_slice(graph: Graph, node: Node) -> Value | None:
+    x, op = given(node.inputs[0]), op_of(node, Slice)
     # A slice as long as its axis with step 1 can only start at 0.
-    forwards = isinstance(node.op, Slice) and all(step == 1 for step in node.op.steps)
-    if forwards and _same_type(node) is not None:
-        return _same_type(node)
-    assert isinstance(node.op, Slice)
-    x, op = given(node.inputs[0]), node.op
+    if set(op.steps) <= {1} and x.type == node.output.type:
+        return x
     columns = list(zip(op.axes, op.starts, op.ends, op.steps, strict=True))
     kept = [c for c in columns if c[1:] != (0, x.type.shape[c[0]], 1)]
     if len(kept) in (0, len(columns)):
