@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kir import backend as K
-from kir import config
 from kir.backend.convolution import channel_axis, convolve, from_channels_first, to_channels_first
 from kir.errors import InvalidArgumentError
 from kir.ir.op import Array
@@ -20,8 +19,9 @@ from kir.ir.trace import Tensor, Tracer, emit
 from kir.ir.types import Shape, TensorType
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step, long_short_term_memory
+from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.ops.shape import Reshape, Transpose
-from kir.support.arguments import boolean, choice, integer, passed_on, per_axis
+from kir.support.declarations import Boolean, Integer, Number, OptionalInteger
 
 SPATIAL = {1: ("steps",), 2: ("rows", "cols"), 3: ("rows", "cols", "depth")}
 
@@ -32,61 +32,47 @@ class ConvLSTMCell(Cell):
     Whatever `data_format` is, the steps run on channels in front of the spatial axes.
     """
 
-    recurrent_activation: Callable[..., Any]
     gate_order = (0, 3, 1, 2)
     state_count = 2
     feature_axis = 1
 
-    def __init__(
-        self,
-        rank: int,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        for name in ("rank", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"):
-            del arguments[name]
-        del arguments["unit_forget_bias"]
-        super().__init__(**arguments)
-        owner = self.owner
-        self.rank = rank
-        self.filters = integer(owner, "filters", filters, 1)
-        self.kernel_size = per_axis(owner, "kernel_size", kernel_size, rank)
-        self.strides = per_axis(owner, "strides", strides, rank)
-        lowered = padding.lower() if isinstance(padding, str) else padding
-        self.padding: str = choice(owner, "padding", lowered, ("valid", "same"))
-        self.data_format = config.standardize_data_format(data_format, owner)
-        self.dilation_rate = per_axis(owner, "dilation_rate", dilation_rate, rank)
-        self.unit_forget_bias = boolean(owner, "unit_forget_bias", unit_forget_bias)
+    rank: Integer = Integer(1)
+    filters: Integer = Integer(1)
+    kernel_size: PerAxis = PerAxis()
+    strides: PerAxis = PerAxis(default=1)
+    padding: Padding = Padding(default="valid")
+    data_format: DataFormat = DataFormat(default=None)
+    dilation_rate: PerAxis = PerAxis(default=1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    unit_forget_bias: Boolean = Boolean(default=True)
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
+    def finish_init(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise InvalidArgumentError(
-                f"{owner}: strides and dilation_rate must not both be more than 1, as in Keras; received "
-                f"strides={self.strides} and dilation_rate={self.dilation_rate}"
+                f"{self.name_in_messages}: strides and dilation_rate must not both be more than 1, as in Keras; "
+                f"received strides={self.strides} and dilation_rate={self.dilation_rate}"
             )
-        axes = SPATIAL[rank]
+
+    @property
+    def input_axes(self) -> tuple[str, ...]:
+        """The names of the axes of an input of one step."""
         is_first = self.data_format == "channels_first"
-        self.input_axes = ("batch", "channels", *axes) if is_first else ("batch", *axes, "channels")
+        axes = SPATIAL[self.rank]
+        return ("batch", "channels", *axes) if is_first else ("batch", *axes, "channels")
 
     @property
     def state_size(self) -> list[int]:
@@ -150,59 +136,45 @@ class ConvLSTMCell(Cell):
 class ConvLSTM(CellLayer):
     """An LSTM whose products are convolutions: (batch, time, *spatial, channels) → (batch, *spatial, filters).
 
-    For the other arguments see `Cell` and `Recurrence`. The number of steps must be known.
-
-    Args:
-        filters: the channels of the states.
-        kernel_size: of the windows, a number or one for each spatial axis.
-        strides: by how much the windows of the inputs move.
-        padding: "valid" or "same", for the inputs; the states are always padded.
-        data_format: "channels_last", or "channels_first" for (batch, time, channels, *spatial).
-        dilation_rate: how far the elements of the windows of the inputs are apart.
-        recurrent_activation: of the gates.
-        unit_forget_bias: 1 is the initial bias of the forget gate.
+    The number of steps must be known. For the other arguments see `LSTMCell`.
 
     Raises:
         UnsupportedError: when the model is lowered, the number of steps is not known.
     """
 
     cell_class = ConvLSTMCell
-    cell: ConvLSTMCell
     rank: ClassVar[int]
     limits = "the number of steps must be known"
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(rank=self.rank, **passed_on(locals()))
+    filters: Integer = Integer(1, doc="the channels of the states")
+    kernel_size: PerAxis = PerAxis(doc="of the windows, a number or one for each spatial axis")
+    strides: PerAxis = PerAxis(default=1, doc="by how much the windows of the inputs move")
+    padding: Padding = Padding(default="valid", doc='"valid" or "same", for the inputs; the states are always padded')
+    data_format: DataFormat = DataFormat(
+        default=None, doc='"channels_last", or "channels_first" for (batch, time, channels, *spatial)'
+    )
+    dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the windows of the inputs are apart")
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid", doc="of the gates")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    unit_forget_bias: Boolean = Boolean(default=True, doc="1 is the initial bias of the forget gate")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
+    return_sequences: Boolean = Boolean(default=False)
+    return_state: Boolean = Boolean(default=False)
+    go_backwards: Boolean = Boolean(default=False)
+    stateful: Boolean = Boolean(default=False)
 
     def _run_steps(
         self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any

@@ -11,7 +11,7 @@ Source: https://keras.io/api/layers/recurrent_layers/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from kir.layers.rnn_cells import (
     LSTMCell,
     SimpleRNNCell,
     Step,
+    check_implementation,
     entered,
     initial_states,
     leaf_cells,
@@ -39,12 +40,14 @@ from kir.layers.rnn_cells import (
     state_size,
     why_not_operator,
 )
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer, layer_from_config, own_arguments, to_config
 from kir.modeling.weight import Weight
 from kir.ops.elementwise import Cast, Mul, Sub, Where
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, Expand, Gather, GatherND, Reshape, Slice, TopK, Transpose
-from kir.support.arguments import boolean, choice, passed_on
+from kir.support.arguments import choice
+from kir.support.declarations import Argument, Boolean, Integer, Number, OptionalInteger, Unchecked
 from kir.support.naming import snake_case
 from kir.support.trees import flatten
 
@@ -56,17 +59,8 @@ OPERATORS = (
 )
 
 
-class Recurrence(Layer):
+class Recurrence(DeclaredLayer):
     """A cell run over sequences: (batch, time, features) → (batch, units), or (batch, time, units).
-
-    Args:
-        return_sequences: gives the outputs of all steps, otherwise that of the last.
-        return_state: gives (outputs, *states), the states in the structure of the cell's `state_size`.
-        go_backwards: reads the sequence from its end; a sequence of outputs is in the order of reading.
-        stateful: begins with the states that the run before ended with. In a graph they are further inputs, which are
-            zeros unless fed, and further outputs; `predict` keeps them in the layer until `reset_states`.
-        unroll: how Keras runs the layer; see `zero_output_for_mask`.
-        zero_output_for_mask: the output of a masked step is 0. An unrolled layer does not heed it, as in Keras.
 
     Raises:
         UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is unknown.
@@ -80,27 +74,26 @@ class Recurrence(Layer):
     # Whether the mask that a sequence carries goes unused when initial states are given: see `check_mask`.
     state_hides_mask: ClassVar[bool] = True
 
-    cell: Any
+    return_sequences = Boolean(default=False, doc="gives the outputs of all steps, otherwise that of the last")
+    return_state = Boolean(
+        default=False, doc="gives (outputs, *states), the states in the structure of the cell's `state_size`"
+    )
+    go_backwards = Boolean(
+        default=False, doc="reads the sequence from its end; a sequence of outputs is in the order of reading"
+    )
+    stateful = Boolean(
+        default=False,
+        doc="begins with the states that the run before ended with. In a graph they are further inputs, which are "
+        "zeros unless fed, and further outputs; `predict` keeps them in the layer until `reset_states`",
+    )
+    unroll = Boolean(default=False, doc="how Keras runs the layer; see `zero_output_for_mask`")
+    zero_output_for_mask = Boolean(
+        default=False, doc="the output of a masked step is 0. An unrolled layer does not heed it, as in Keras"
+    )
 
-    def __init__(
-        self,
-        *,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        owner = f"{type(self).__name__} {self.name!r}"
-        self.return_sequences = boolean(owner, "return_sequences", return_sequences)
-        self.return_state = boolean(owner, "return_state", return_state)
-        self.go_backwards = boolean(owner, "go_backwards", go_backwards)
-        self.stateful = boolean(owner, "stateful", stateful)
-        self.unroll = boolean(owner, "unroll", unroll)
-        self.zero_output_for_mask = boolean(owner, "zero_output_for_mask", zero_output_for_mask)
+    if TYPE_CHECKING:
+        # An argument of RNN; the other layers make it.
+        cell = Unchecked()
 
     @property
     def zeros_masked(self) -> bool:
@@ -339,12 +332,12 @@ class Recurrence(Layer):
         return [(x.shape[0], size) for size in flatten(self.state_size)]
 
 
-class RNN(Recurrence):
-    """A cell, or a list of cells on top of each other, run over sequences; for the other arguments see `Recurrence`.
+def _require_cell(owner: str, name: str, given: object) -> Layer:
+    return require_cell(owner, given)
 
-    Args:
-        cell: a SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells, a list of such cells, or any layer that has
-            `state_size` and `call(inputs, states)`.
+
+class RNN(Recurrence):
+    """A cell, or a list of cells on top of each other, run over sequences.
 
     Raises:
         InvalidArgumentError: it is no cell.
@@ -352,21 +345,17 @@ class RNN(Recurrence):
     Source: https://keras.io/api/layers/recurrent_layers/rnn/
     """
 
-    def __init__(
-        self,
-        cell: Any,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        del arguments["cell"]
-        super().__init__(**arguments)
-        self.cell = require_cell(f"RNN {self.name!r}", cell)
+    cell: Argument[Any, Any] = Argument(
+        _require_cell,
+        doc="a SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells, a list of such cells, or any layer that has "
+        "`state_size` and `call(inputs, states)`",
+    )
+    return_sequences: Boolean = Boolean(default=False)
+    return_state: Boolean = Boolean(default=False)
+    go_backwards: Boolean = Boolean(default=False)
+    stateful: Boolean = Boolean(default=False)
+    unroll: Boolean = Boolean(default=False)
+    zero_output_for_mask: Boolean = Boolean(default=False)
 
     def owned_layers(self) -> dict[str, Layer]:
         """The cell."""
@@ -390,21 +379,21 @@ class CellLayer(Recurrence):
 
     saved_group = "cell"
 
-    cell: Cell
     cell_class: ClassVar[type[Cell]]
     # Constructor arguments that Keras does not save.
     unsaved: ClassVar[frozenset[str]] = frozenset({"implementation", "use_cudnn"})
 
-    def __init__(self, **arguments: Any) -> None:
-        of_cell = {name: arguments.pop(name) for name in own_arguments(self.cell_class) if name in arguments}
-        super().__init__(**arguments)
+    zero_output_for_mask: Boolean = Boolean(default=False, kw_only=True)
+
+    def finish_init(self) -> None:
+        of_cell = {name: getattr(self, name) for name in own_arguments(self.cell_class)}
         self.cell = self.cell_class(name=snake_case(self.cell_class.__name__), dtype=self.dtype_policy, **of_cell)
-        vars(self).update({name: getattr(self.cell, name) for name in own_arguments(self.cell_class)})
 
     @property
     def own_weights(self) -> list[Weight]:
         """The weights of the cell."""
-        return self.cell.own_weights
+        weights: list[Weight] = self.cell.own_weights
+        return weights
 
     def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
         """The cell, whose nodes are the layer's own."""
@@ -418,7 +407,7 @@ class CellLayer(Recurrence):
 
 
 class SimpleRNN(CellLayer):
-    """The layer of a `SimpleRNNCell`; for the arguments see there, and `Recurrence`.
+    """The layer of a `SimpleRNNCell`; for its arguments see there.
 
     Source: https://keras.io/api/layers/recurrent_layers/simple_rnn/
     """
@@ -427,124 +416,106 @@ class SimpleRNN(CellLayer):
     ignored_config = frozenset({"time_major", "implementation"})
     unsaved = frozenset({"seed"})
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**passed_on(locals()))
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    return_sequences: Boolean = Boolean(default=False)
+    return_state: Boolean = Boolean(default=False)
+    go_backwards: Boolean = Boolean(default=False)
+    stateful: Boolean = Boolean(default=False)
+    unroll: Boolean = Boolean(default=False)
+    seed: OptionalInteger = OptionalInteger(default=None)
+
+
+def _use_cudnn(owner: str, name: str, given: object) -> bool | str:
+    choice(owner, name, given, ("auto", True, False))
+    return given if isinstance(given, str) else bool(given)
 
 
 class LSTM(CellLayer):
-    """The layer of an `LSTMCell`; for the arguments see there, and `Recurrence`.
-
-    Args:
-        use_cudnn: how Keras runs the layer; ignored.
+    """The layer of an `LSTMCell`; for its arguments see there.
 
     Source: https://keras.io/api/layers/recurrent_layers/lstm/
     """
 
     cell_class = LSTMCell
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: bool | str = "auto",
-        implementation: int = 2,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        del arguments["use_cudnn"]
-        super().__init__(**arguments)
-        self.use_cudnn = choice(f"LSTM {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    unit_forget_bias: Boolean = Boolean(default=True)
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
+    return_sequences: Boolean = Boolean(default=False)
+    return_state: Boolean = Boolean(default=False)
+    go_backwards: Boolean = Boolean(default=False)
+    stateful: Boolean = Boolean(default=False)
+    unroll: Boolean = Boolean(default=False)
+    use_cudnn: Argument[bool | str, bool | str] = Argument(
+        _use_cudnn, default="auto", doc="how Keras runs the layer; ignored"
+    )
+    implementation: Argument[int, int] = Argument(check_implementation, default=2)
 
 
 class GRU(CellLayer):
-    """The layer of a `GRUCell`; for the arguments see there, and `Recurrence`.
-
-    Args:
-        use_cudnn: how Keras runs the layer; ignored.
+    """The layer of a `GRUCell`; for its arguments see there.
 
     Source: https://keras.io/api/layers/recurrent_layers/gru/
     """
 
     cell_class = GRUCell
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = True,
-        use_cudnn: bool | str = "auto",
-        implementation: int = 2,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        del arguments["use_cudnn"]
-        super().__init__(**arguments)
-        self.use_cudnn = choice(f"GRU {self.name!r}", "use_cudnn", use_cudnn, ("auto", True, False))
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
+    return_sequences: Boolean = Boolean(default=False)
+    return_state: Boolean = Boolean(default=False)
+    go_backwards: Boolean = Boolean(default=False)
+    stateful: Boolean = Boolean(default=False)
+    unroll: Boolean = Boolean(default=False)
+    reset_after: Boolean = Boolean(default=True)
+    use_cudnn: Argument[bool | str, bool | str] = Argument(
+        _use_cudnn, default="auto", doc="how Keras runs the layer; ignored"
+    )
+    implementation: Argument[int, int] = Argument(check_implementation, default=2)
 
 
 class Steps:

@@ -18,13 +18,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from kir import activations, constraints, initializers, regularizers
+from kir import activations
 from kir import backend as K
 from kir.errors import InvalidArgumentError, LimitError, ShapeError, UnsupportedError
 from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.trace import Tensor, Tracer, emit
 from kir.ir.types import format_shape
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
 from kir.modeling.user_functions import call_function
 from kir.modeling.weight import stand_in
@@ -33,7 +34,8 @@ from kir.ops.elementwise import Mul
 from kir.ops.linear import Dense
 from kir.ops.random import Dropout
 from kir.ops.shape import Gather, Reshape
-from kir.support.arguments import boolean, choice, integer, number, optional_integer, passed_on
+from kir.support.arguments import choice
+from kir.support.declarations import Argument, Boolean, Integer, Number, OptionalInteger
 from kir.support.limits import MAX_COUNT, MAX_UNROLLED
 from kir.support.trees import flatten
 
@@ -61,72 +63,39 @@ ELEMENTWISE_ACTIVATIONS = frozenset(activations.NAMED.values()) - {
     activations.glu,
 }
 
-# How an argument becomes what a cell keeps, by the end of its name.
-MAKERS: dict[str, Callable[[Any], Any]] = {
-    "activation": activations.get,
-    "initializer": initializers.get,
-    "regularizer": regularizers.get,
-    "constraint": constraints.get,
-}
-
 # From what one step needs of its input, and the states before it, to its output and the states behind it.
 Step = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, list[Any]]]
 # From a state to its product with weights.
 Product = Callable[[Any], Any]
 
 
-class Cell(Layer):
-    """What the cells of Keras have in common: weights, and gates that depend on the input and the state.
-
-    Args:
-        activation: of the new state; tanh by default.
-        use_bias: whether there are biases.
-        kernel_initializer: of the weights that multiply the inputs.
-        recurrent_initializer: of the weights that multiply the state.
-        bias_initializer: of the biases.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: count in `model.losses`.
-        kernel_constraint, recurrent_constraint, bias_constraint: kept for the config; export ignores them.
-        dropout: the rate at which inputs are dropped in training, the same ones at every step.
-        recurrent_dropout: the rate for the state, in training; each gate drops other parts of it.
-        seed: of the dropout.
-    """
-
-    activation: Callable[..., Any]
-    kernel_initializer: Any
-    recurrent_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    recurrent_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    recurrent_constraint: Any
-    bias_constraint: Any
+class Cell(DeclaredLayer):
+    """What the cells of Keras have in common: weights, and gates that depend on the input and the state."""
 
     # Where the first, second, … gate of the program of a step stands among Keras's. ONNX's order.
     gate_order: ClassVar[tuple[int, ...]]
     state_count: ClassVar[int] = 1
-    # The names of the axes of an input of one step.
-    input_axes: tuple[str, ...] = ("batch", "features")
     # Which axis of a step's numbers holds the features.
     feature_axis: ClassVar[int] = -1
 
-    def __init__(
-        self,
-        *,
-        use_bias: bool,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int | None,
-        **arguments: Any,
-    ) -> None:
-        made = {name: MAKERS[kind](value) for name, value in arguments.items() if (kind := _kind(name)) in MAKERS}
-        super().__init__(**{name: value for name, value in arguments.items() if name not in made})
-        vars(self).update(made)
-        owner = self.owner
-        self.use_bias = boolean(owner, "use_bias", use_bias)
-        self.dropout = number(owner, "dropout", dropout, 0, 1)
-        self.recurrent_dropout = number(owner, "recurrent_dropout", recurrent_dropout, 0, 1)
-        self.seed = optional_integer(owner, "seed", seed)
+    activation = ActivationFunction(default="tanh", doc="of the new state; tanh by default")
+    use_bias = Boolean(default=True, doc="whether there are biases")
+    kernel_initializer = Initializer(default="glorot_uniform", doc="of the weights that multiply the inputs")
+    recurrent_initializer = Initializer(default="orthogonal", doc="of the weights that multiply the state")
+    bias_initializer = Initializer(default="zeros", doc="of the biases")
+    kernel_regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    recurrent_regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    bias_regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    kernel_constraint = Constraint(default=None, doc="kept for the config; export ignores them")
+    recurrent_constraint = Constraint(default=None, doc="kept for the config; export ignores them")
+    bias_constraint = Constraint(default=None, doc="kept for the config; export ignores them")
+    dropout = Number(
+        0, 1, default=0.0, doc="the rate at which inputs are dropped in training, the same ones at every step"
+    )
+    recurrent_dropout = Number(
+        0, 1, default=0.0, doc="the rate for the state, in training; each gate drops other parts of it"
+    )
+    seed = OptionalInteger(default=None, doc="of the dropout")
 
     # What the cells define
 
@@ -142,9 +111,9 @@ class Cell(Layer):
         """The states before the first step, of a batch of 1 that broadcasts."""
 
     @property
-    def owner(self) -> str:
-        """The cell as error messages name it."""
-        return f"{type(self).__name__} {self.name!r}"
+    def input_axes(self) -> tuple[str, ...]:
+        """The names of the axes of an input of one step."""
+        return ("batch", "features")
 
     # Calling
 
@@ -153,7 +122,7 @@ class Cell(Layer):
         is_list = isinstance(states, list | tuple)
         given = list(states) if is_list else [states]
         if len(given) != self.state_count:
-            raise InvalidArgumentError(f"{self.owner} has {self.state_count} states; received {len(given)}")
+            raise InvalidArgumentError(f"{self.name_in_messages} has {self.state_count} states; received {len(given)}")
         parts, step = self.start(self.promote(inputs), training)
         output, new = step(parts, given)
         return output, new if is_list else new[0]
@@ -225,16 +194,8 @@ class Cell(Layer):
 
     def add_gate_weights(self, kernel: tuple[Any, ...], state: tuple[Any, ...], bias: tuple[int, ...]) -> None:
         """kernel, recurrent_kernel and the bias, of these shapes."""
-        self.kernel = self.new_weight(
-            "kernel", kernel, self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        )
-        self.recurrent_kernel = self.new_weight(
-            "recurrent_kernel",
-            state,
-            self.recurrent_initializer,
-            self.recurrent_regularizer,
-            self.recurrent_constraint,
-        )
+        self.kernel = self.make_weight("kernel", kernel)
+        self.recurrent_kernel = self.make_weight("recurrent_kernel", state, "recurrent")
         self.bias = (
             self.new_weight("bias", bias, self.make_bias_initializer(), self.bias_regularizer, self.bias_constraint)
             if self.use_bias
@@ -256,15 +217,11 @@ class Cell(Layer):
 
 
 class DenseCell(Cell):
-    """A cell whose state is a vector, (batch, units), and that ONNX has an operator for.
+    """A cell whose state is a vector, (batch, units), and that ONNX has an operator for."""
 
-    Args:
-        units: the size of the state.
-    """
+    units = Integer(1, doc="the size of the state")
 
-    def __init__(self, *, units: int, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.units = integer(self.owner, "units", units, 1)
+    def finish_init(self) -> None:
         self.packed = PackedWeights()
 
     @property
@@ -309,7 +266,7 @@ class DenseCell(Cell):
         """kernel (features, gates·units), recurrent_kernel (units, gates·units) and the bias."""
         if len(input_shape) != 2:
             raise ShapeError(
-                f"{self.owner} needs an input of rank 2, (batch, features), at each step; "
+                f"{self.name_in_messages} needs an input of rank 2, (batch, features), at each step; "
                 f"received {format_shape(input_shape)}"
             )
         columns = len(self.gate_order) * self.units
@@ -380,33 +337,28 @@ class DenseCell(Cell):
 
 
 class SimpleRNNCell(DenseCell):
-    """``h = activation(x · kernel + h · recurrent_kernel + bias)``; for the arguments see `DenseCell` and `Cell`.
+    """``h = activation(x · kernel + h · recurrent_kernel + bias)``.
 
     Source: https://keras.io/api/layers/recurrent_layers/simple_rnn_cell/
     """
 
     gate_order = (0,)
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**passed_on(locals()))
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
 
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.RNN(self.units, direction, functions)
@@ -422,27 +374,22 @@ class SimpleRNNCell(DenseCell):
         return [self.project(x, self.read_bias(x), training)], step
 
 
+def check_implementation(owner: str, name: str, given: int) -> int:
+    """Return how Keras runs a cell or its layer, which means nothing here."""
+    return int(choice(owner, name, given, (0, 1, 2)))
+
+
 class GatedCell(DenseCell):
-    """What the cells with gates have in common.
+    """What the cells with gates have in common."""
 
-    Args:
-        recurrent_activation: of the gates.
-        implementation: how Keras runs the cell; ignored.
-    """
-
-    recurrent_activation: Callable[..., Any]
     unsaved = frozenset({"implementation"})
 
-    def __init__(self, *, implementation: int, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.implementation = choice(self.owner, "implementation", implementation, (0, 1, 2))
+    recurrent_activation = ActivationFunction(default="sigmoid", doc="of the gates")
+    implementation = Argument[int, int](check_implementation, default=2, doc="how Keras runs the cell; ignored")
 
 
 class LSTMCell(GatedCell):
-    """Long short-term memory; for the arguments see `GatedCell`, `DenseCell` and `Cell`.
-
-    Args:
-        unit_forget_bias: 1 is the initial bias of the forget gate.
+    """Long short-term memory.
 
     Source: https://keras.io/api/layers/recurrent_layers/lstm_cell/
     """
@@ -450,32 +397,24 @@ class LSTMCell(GatedCell):
     gate_order = (0, 3, 1, 2)  # Keras: input, forget, cell, output; ONNX: input, output, forget, cell
     state_count = 2
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        implementation: int = 2,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        unit_forget_bias = arguments.pop("unit_forget_bias")
-        super().__init__(**arguments)
-        self.unit_forget_bias = boolean(self.owner, "unit_forget_bias", unit_forget_bias)
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    unit_forget_bias: Boolean = Boolean(default=True, doc="1 is the initial bias of the forget gate")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    seed: OptionalInteger = OptionalInteger(default=None)
+    implementation: Argument[int, int] = Argument(check_implementation, default=2)
 
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.LSTM(self.units, direction, functions)
@@ -500,42 +439,34 @@ class LSTMCell(GatedCell):
 
 
 class GRUCell(GatedCell):
-    """Gated recurrent unit; for the arguments see `GatedCell`, `DenseCell` and `Cell`.
-
-    Args:
-        reset_after: whether the reset gate multiplies behind the product with the state; there are two biases then.
+    """Gated recurrent unit.
 
     Source: https://keras.io/api/layers/recurrent_layers/gru_cell/
     """
 
     gate_order = (0, 1, 2)  # update, reset, hidden, in Keras and in ONNX
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        reset_after: bool = True,
-        seed: int | None = None,
-        implementation: int = 2,
-        **kwargs: Any,
-    ) -> None:
-        arguments = passed_on(locals())
-        reset_after = arguments.pop("reset_after")
-        super().__init__(**arguments)
-        self.reset_after = boolean(self.owner, "reset_after", reset_after)
+    units: Integer = Integer(1)
+    activation: ActivationFunction = ActivationFunction(default="tanh")
+    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    recurrent_initializer: Initializer = Initializer(default="orthogonal")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    recurrent_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    recurrent_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+    dropout: Number = Number(0, 1, default=0.0)
+    recurrent_dropout: Number = Number(0, 1, default=0.0)
+    reset_after: Boolean = Boolean(
+        default=True,
+        doc="whether the reset gate multiplies behind the product with the state; there are two biases then",
+    )
+    seed: OptionalInteger = OptionalInteger(default=None)
+    implementation: Argument[int, int] = Argument(check_implementation, default=2)
 
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.GRU(self.units, direction, functions, self.reset_after)
@@ -584,11 +515,14 @@ class GRUCell(GatedCell):
         return hidden
 
 
-class StackedRNNCells(Layer):
-    """Cells on top of each other: each takes the output of the one before. Its states are the list of theirs.
+def _require_cells(owner: str, name: str, given: object) -> list[Layer]:
+    if not isinstance(given, list | tuple) or not given:
+        raise InvalidArgumentError(f"{owner}: {name} must be a list of one cell or more; received {name}={given!r}")
+    return [require_cell(owner, cell) for cell in given]
 
-    Args:
-        cells: one cell or more; a cell may be a stack, too.
+
+class StackedRNNCells(DeclaredLayer):
+    """Cells on top of each other: each takes the output of the one before. Its states are the list of theirs.
 
     Raises:
         InvalidArgumentError: one of them is no cell, or there is none.
@@ -596,13 +530,9 @@ class StackedRNNCells(Layer):
     Source: https://keras.io/api/layers/recurrent_layers/stacked_rnn_cell/
     """
 
-    def __init__(self, cells: Sequence[Layer], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(cells, list | tuple) or not cells:
-            raise InvalidArgumentError(
-                f"StackedRNNCells {self.name!r}: cells must be a list of one cell or more; received cells={cells!r}"
-            )
-        self.cells = [require_cell(f"StackedRNNCells {self.name!r}", cell) for cell in cells]
+    cells: Argument[Sequence[Layer], list[Layer]] = Argument(
+        _require_cells, doc="one cell or more; a cell may be a stack, too"
+    )
 
     @property
     def state_size(self) -> list[Any]:
@@ -828,11 +758,6 @@ def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
             "are unrolled: give shorter sequences"
         )
     return time
-
-
-def _kind(name: str) -> str:
-    """The end of an argument's name. An activity regularizer is the business of `Layer`."""
-    return name.rpartition("_")[2] if name != "activity_regularizer" else ""
 
 
 def _is_off(training: Any) -> bool:
