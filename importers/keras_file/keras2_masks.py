@@ -28,7 +28,7 @@ from kir.ir.trace import Tensor
 from kir.layers.conv_lstm import ConvLSTM
 from kir.layers.keras2 import OtherForMasks, public_layers
 from kir.layers.merging import ElementwiseMerge
-from kir.layers.rnn import Recurrence
+from kir.layers.recurrence import Recurrence
 from kir.layers.wrappers import fold
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model

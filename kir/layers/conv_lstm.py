@@ -17,8 +17,9 @@ from kir.ir.op import Array
 from kir.ir.structural import Input
 from kir.ir.trace import Tensor, Tracer, emit
 from kir.ir.types import Shape, TensorType
+from kir.layers.cell import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step
 from kir.layers.rnn import CellLayer
-from kir.layers.rnn_cells import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step, long_short_term_memory
+from kir.layers.rnn_cells import long_short_term_memory
 from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.ops.shape import Reshape, Transpose
 from kir.support.declarations import Boolean, Integer, Number, OptionalInteger

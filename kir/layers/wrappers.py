@@ -14,26 +14,12 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.op import Op
 from kir.ir.trace import Tensor, Tracer, emit
 from kir.ir.types import Shape, format_shape
+from kir.layers.cell import DenseCell, PackedWeights
 from kir.layers.core import Dense
-from kir.layers.rnn import (
-    BATCH_AND_TIME,
-    RNN,
-    Recurrence,
-    Steps,
-    one_step,
-    reverse_time,
-    run,
-    select_direction,
-    with_steps,
-)
-from kir.layers.rnn_cells import (
-    DenseCell,
-    PackedWeights,
-    config_to_copy,
-    copied_cell,
-    require_known_length,
-    why_not_operator,
-)
+from kir.layers.recurrence import Recurrence
+from kir.layers.rnn import RNN
+from kir.layers.rnn_cells import config_to_copy, copied_cell, require_known_length, why_not_operator
+from kir.layers.steps import BATCH_AND_TIME, Steps, one_step, reverse_time, run, select_direction, with_steps
 from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer, layer_from_config, to_config
 from kir.modeling.parameters import call_parameters

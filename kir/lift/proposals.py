@@ -17,8 +17,8 @@ from kir.ir.dims import Dim
 from kir.ir.graph import Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
+from kir.layers.cell import RECURRENT_ACTIVATIONS, DenseCell
 from kir.layers.rnn import CellLayer
-from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS, DenseCell
 from kir.lift import feature_proposals, image_proposals  # noqa: F401  they register their makers
 from kir.lift.components import MAKERS, Component, Guess, activations_of, constants_of, inputs_of, makes
 from kir.modeling.layer import Layer

@@ -1,7 +1,7 @@
 """Masked recurrent layers: what is gathered between them for nothing.
 
 A masked recurrent layer reads its valid steps gathered to the front and spreads its results over all steps again (see
-`kir.layers.rnn.Steps`). Behind the valid steps it reads nothing, so what stands there may be anything:
+`kir.layers.steps.Steps`). Behind the valid steps it reads nothing, so what stands there may be anything:
 
     gather(x)       GatherND(x, order)                      order = TopK(mask): valid steps first
     spread(y)       GatherND(y, index)                      index = CumSum(mask) - 1, times mask before the -1, or not

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kir.errors import InvalidArgumentError
@@ -90,13 +90,6 @@ def per_axis(owner: str, name: str, value: Any, axes: int, minimum: int = 1) -> 
     if len(given) != axes:
         expected = f"an integer of at least {minimum}" + (f", or {axes} of them" if axes > 1 else "")
         raise _invalid(owner, name, value, expected)
-    return given
-
-
-def passed_on(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments from its `locals()`, those of `**kwargs` among them, for the class that it extends."""
-    given = {name: value for name, value in scope.items() if name not in ("self", "__class__", "kwargs")}
-    given.update(scope["kwargs"])
     return given
 
 

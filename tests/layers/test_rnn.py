@@ -14,7 +14,7 @@ from kir import Model, activations, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.ir.structural import Constant
 from kir.layers import GRU, LSTM, Input, SimpleRNN
-from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
+from kir.layers.cell import RECURRENT_ACTIVATIONS
 from kir.modeling.lower import lower
 from kir.numerics import interpreter
 from kir.ops.random import Dropout

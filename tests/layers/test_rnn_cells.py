@@ -17,7 +17,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.layers import GRU, LSTM, RNN, GRUCell, Input, Layer, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
-from kir.layers.rnn_cells import RECURRENT_ACTIVATIONS
+from kir.layers.cell import RECURRENT_ACTIVATIONS
 from kir.modeling.lower import lower
 from kir.numerics import interpreter
 from kir.support.trees import flatten

@@ -1,0 +1,322 @@
+"""What runs cells over sequences.
+
+A cell that ONNX has an operator for becomes that operator, over the whole sequence. Masks are arbitrary: a masked step
+keeps the state, and its output repeats the one before. No loop is needed for that, since a masked step changes nothing:
+`Steps` gathers the valid steps to the front, the operator runs over that many (`sequence_lens`), and a sequence of
+outputs is gathered back. Every other cell is unrolled: each step becomes nodes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from kir import backend as K
+from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.ir.dims import Dim
+from kir.ir.trace import Tensor, emit
+from kir.ir.types import DType, Shape, format_shape
+from kir.layers.cell import RECURRENT_ACTIVATIONS, Cell, Step
+from kir.layers.rnn_cells import (
+    entered,
+    initial_states,
+    leaf_cells,
+    require_known_length,
+    start_steps,
+    state_count,
+    state_size,
+    why_not_operator,
+)
+from kir.layers.steps import BATCH_AND_TIME, Steps, as_column, cut_steps, join_steps, one_step, reverse_time, with_steps
+from kir.modeling.declared import DeclaredLayer
+from kir.modeling.layer import Layer
+from kir.ops.elementwise import Cast, Where
+from kir.ops.shape import CumSum, Reshape, Slice
+from kir.support.declarations import Boolean, Unchecked
+from kir.support.trees import flatten
+
+# What is not unrolled, for messages.
+OPERATORS = (
+    f"use what ONNX has: one of Keras's cells, the activations "
+    f"{', '.join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))}, and no recurrent_dropout in training"
+)
+
+
+class Recurrence(DeclaredLayer):
+    """A cell run over sequences: (batch, time, features) → (batch, units), or (batch, time, units).
+
+    Raises:
+        UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is unknown.
+        ShapeError: at a call, if the layer is stateful and the batch size is not known.
+    """
+
+    limits = "activations that ONNX lacks, and recurrent_dropout in a training export, need a known length"
+
+    supports_masking = True
+    ignored_config = frozenset({"time_major"})
+    # Whether the mask that a sequence carries goes unused when initial states are given: see `check_mask`.
+    state_hides_mask: ClassVar[bool] = True
+
+    return_sequences = Boolean(default=False, doc="gives the outputs of all steps, otherwise that of the last")
+    return_state = Boolean(
+        default=False, doc="gives (outputs, *states), the states in the structure of the cell's `state_size`"
+    )
+    go_backwards = Boolean(
+        default=False, doc="reads the sequence from its end; a sequence of outputs is in the order of reading"
+    )
+    stateful = Boolean(
+        default=False,
+        doc="begins with the states that the run before ended with. In a graph they are further inputs, which are "
+        "zeros unless fed, and further outputs; `predict` keeps them in the layer until `reset_states`",
+    )
+    unroll = Boolean(default=False, doc="how Keras runs the layer; see `zero_output_for_mask`")
+    zero_output_for_mask = Boolean(
+        default=False, doc="the output of a masked step is 0. An unrolled layer does not heed it, as in Keras"
+    )
+
+    if TYPE_CHECKING:
+        # An argument of RNN; the other layers make it.
+        cell = Unchecked()
+
+    @property
+    def zeros_masked(self) -> bool:
+        """Whether the output of a masked step is 0."""
+        return self.zero_output_for_mask and not self.unroll
+
+    @property
+    def repeats_outputs(self) -> bool:
+        """Whether a masked step repeats the output before it, or 0 in front of the first; otherwise the first state."""
+        return self.unroll
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The size of each state of the cell; of a stack, those of each of its cells."""
+        sizes = state_size(self.cell)
+        return list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+
+    @property
+    def state_count(self) -> int:
+        """How many tensors the states are."""
+        return sum(state_count(cell) for *_, cell in leaf_cells(self.cell))
+
+    def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
+        """The cells that compute, each with the layers whose path its nodes have."""
+        return [(path[-1], path) for path in leaf_cells(self.cell)]
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """The states that the layer begins with, unless it is given others, as arrays with this many samples."""
+        return [state for cell, _ in self.cells() for state in initial_states(cell, batch_size or 1)]
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Builds the cell, for the input of one step."""
+        axes = self.cell.input_axes if isinstance(self.cell, Cell) else ()
+        if len(sequences_shape) < 3 or (axes and len(sequences_shape) != len(axes) + 1):
+            rank, features = (len(axes) + 1, ", ".join(axes[1:])) if axes else ("3 or more", "…")
+            raise ShapeError(
+                f"{type(self).__name__} needs an input of rank {rank}, (batch, time, {features}); "
+                f"received {format_shape(sequences_shape)}"
+            )
+        self.cell.ensure_built((sequences_shape[0], *sequences_shape[2:]))
+
+    # Calling
+
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+        given = self.check_initial_state(initial_state, self.state_count)
+        mask = self.check_mask(mask, sequences, given)
+        initial = self._read_states(sequences) if self.stateful and not given else given
+        reason = next((why for cell, _ in self.cells() if (why := why_not_operator(cell, training))), None)
+        if reason is None:
+            output, finals = self._run_operators(sequences, initial, mask, training)
+        elif sequences.tracer.graph is None and not isinstance(sequences.shape[1], int):
+            output, finals = self._infer_steps(sequences, initial, mask, training)
+        else:
+            time = require_known_length(sequences.shape[1], reason, OPERATORS)
+            output, finals = self._run_steps(sequences, time, initial, mask, training)
+        if self.stateful:
+            sequences.tracer.keep_states(self, finals)
+        output, *finals = (self.promote(result) for result in (output, *finals))
+        if not self.return_state:
+            return output
+        states = iter(finals)
+        return output, *[_packed(size, states) for size in self.state_size]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of a sequence of outputs is that of the inputs; a single output and the states have none."""
+        output_mask = mask if self.return_sequences else None
+        return [output_mask] + [None] * len(self.state_size) if self.return_state else output_mask
+
+    def check_initial_state(self, given: Any, count: int) -> list[Any]:
+        """The initial states as a flat list of `count` tensors in the compute dtype, or an empty one.
+
+        Raises:
+            InvalidArgumentError: there are more or fewer.
+        """
+        states = flatten(given)
+        if states and len(states) != count:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} {self.name!r} has {count} states; received initial_state with {len(states)}"
+            )
+        return [K.cast(state, self.compute_type.keras_name) for state in states]
+
+    def check_mask(self, given: Any, x: Tensor, initial: Sequence[Any]) -> Any:
+        """The mask to use, as booleans, or None.
+
+        Keras hands a mask that x carries to a call only if x is the only tensor given: with an initial state it must be
+        given as `mask`. The outputs carry it all the same. In Keras 2 (`state_hides_mask` is False) it is always used.
+
+        Raises:
+            ShapeError: it is not of rank 2.
+            UnsupportedError: x is one of images, and the mask one of their pixels.
+
+        Source: `Layer.__call__` in keras/src/layers/layer.py
+        """
+        if given is None or (self.state_hides_mask and initial and given is x.mask):
+            return None
+        if 2 < len(given.shape) < len(x.shape):
+            raise UnsupportedError(
+                f"{type(self).__name__} {self.name!r} is given a mask for each pixel, of shape "
+                f"{format_shape(given.shape)}, as Masking makes it; only masks of whole images, of shape "
+                f"(batch, time), are supported: give one as mask="
+            )
+        if len(given.shape) != 2:
+            raise ShapeError(
+                f"{type(self).__name__} {self.name!r} needs a mask of shape (batch, time); "
+                f"received {format_shape(given.shape)}"
+            )
+        return K.cast(given, "bool")
+
+    # One operator for each cell
+
+    def _run_operators(
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
+        turned = self.go_backwards and self.return_sequences
+        if turned:
+            x, mask = reverse_time(x), None if mask is None else reverse_time(mask)
+        direction = "reverse" if self.go_backwards and not turned else "forward"
+        steps = None if mask is None else Steps(mask)
+        y = emit(BATCH_AND_TIME, x if steps is None else steps.gather(x))
+        finals: list[Tensor] = []
+        for cell, path in self.cells():
+            given = initial[len(finals) : len(finals) + cell.state_count]
+            with entered(path, x.tracer):
+                y, ends = cell.run(y, direction, None if steps is None else steps.lens, given, training)
+            finals += ends
+        last, before = finals[-cell.state_count], initial[-cell.state_count :]
+        if self.return_sequences:
+            return self._spread_sequence(y, steps, before), finals
+        return self._zero_if_masked(last, mask, before), finals
+
+    def _spread_sequence(self, y: Tensor, steps: Steps | None, initial: Sequence[Tensor]) -> Tensor:
+        """The outputs [time, batch, units] of the valid steps as (batch, time, units) of all steps."""
+        if steps is None:
+            result: Tensor = emit(BATCH_AND_TIME, y)
+            return result
+        if self.zeros_masked:
+            return steps.spread(y, zero_masked=True)
+        if not initial or self.repeats_outputs:
+            return steps.spread(y)
+        return steps.spread(y, before=emit(Reshape((1, *initial[0].shape)), initial[0]))
+
+    def _zero_if_masked(self, output: Tensor, mask: Any, initial: Sequence[Tensor]) -> Tensor:
+        """The last output, 0 where Keras's is.
+
+        That is where the step that is read last is masked, with `zeros_masked`; with `repeats_outputs` where no step is
+        valid, whatever the initial state.
+        """
+        if mask is None or not (self.zeros_masked or (initial and self.repeats_outputs)):
+            return output
+        last: Dim = 0 if self.go_backwards else mask.shape[1] - 1
+        valid = emit(Slice((1,), (last,), (last + 1,), (1,)), mask) if self.zeros_masked else K.any(mask, 1, True)
+        result: Tensor = emit(Where(), as_column(valid, output), output, K.zeros((), output.dtype))
+        return result
+
+    # One step after the other
+
+    def _run_steps(
+        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        masks = [None] * time if mask is None else K.split(mask, time, 1)
+        backwards = self.go_backwards
+        if backwards:
+            masks = masks[::-1]
+        finals: list[Tensor] = []
+        outputs: list[Tensor] = []
+        for cell, path in self.cells():
+            with entered(path, x.tracer):
+                if outputs:
+                    x = join_steps(outputs)
+                parts, step = start_steps(cell, x, training)
+                pieces = [cut_steps(part) for part in parts]
+                if backwards:
+                    pieces, backwards = [piece[::-1] for piece in pieces], False
+                given = list(initial[len(finals) : len(finals) + state_count(cell)])
+                states = given or (cell.zero_states() if isinstance(cell, Cell) else initial_states(cell, x.shape[0]))
+                outputs, ends = self._run_cell(step, list(zip(*pieces, strict=True)), masks, states)
+            finals += ends
+        if not self.return_sequences:
+            return self._zero_if_masked(outputs[-1], mask, given), finals
+        return self._zero_sequence(join_steps(outputs), mask, given), finals
+
+    def _infer_steps(
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Tensors of the types that unrolling gives: a model may be built before the number of its steps is known."""
+        one = None if mask is None else one_step(mask)
+        output, finals = self._run_steps(one_step(x), 1, initial, one, training)
+        return (with_steps(output, x) if self.return_sequences else output), finals
+
+    def _run_cell(
+        self, step: Step, parts: Sequence[Sequence[Tensor]], masks: Sequence[Any], states: list[Any]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs of all steps, and the states behind the last. A masked step repeats those before it."""
+        outputs: list[Any] = []
+        for part, mask in zip(parts, masks, strict=True):
+            output, new = step(part, states)
+            if mask is not None:
+                output, new = self._repeat_masked(mask, output, new, states, outputs)
+            outputs.append(output)
+            states = new
+        return outputs, states
+
+    def _repeat_masked(
+        self, mask: Tensor, output: Tensor, new: list[Any], states: list[Any], outputs: list[Any]
+    ) -> tuple[Tensor, list[Any]]:
+        kept = [emit(Where(), as_column(mask, state), state, old) for state, old in zip(new, states, strict=True)]
+        if output is new[0]:
+            return kept[0], kept
+        zero = np.zeros((), output.type.dtype.numpy)
+        before = (outputs[-1] if outputs else zero) if self.repeats_outputs else states[0]
+        return emit(Where(), as_column(mask, output), output, before), kept
+
+    def _zero_sequence(self, outputs: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
+        """The sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""
+        if mask is None or not (self.zeros_masked or (initial and self.repeats_outputs)):
+            return outputs
+        valid = reverse_time(mask) if self.go_backwards else mask
+        if not self.zeros_masked:
+            valid = emit(CumSum(1), emit(Cast(DType.INT32), valid)) > 0
+        result: Tensor = emit(Where(), as_column(valid, outputs), outputs, K.zeros((), outputs.dtype))
+        return result
+
+    # Keeping states
+
+    def _read_states(self, x: Tensor) -> list[Tensor]:
+        shapes = [tuple(size for size in shape if isinstance(size, int)) for shape in self._state_shapes(x)]
+        if any(len(known) != len(shape) for known, shape in zip(shapes, self._state_shapes(x), strict=True)):
+            raise ShapeError(
+                f"{type(self).__name__} {self.name!r} has stateful=True, which needs a known batch size (and sizes of "
+                f"the states); received {format_shape(x.shape)}: say Input(…, batch_size=…)"
+            )
+        return x.tracer.read_states(self, [np.zeros(shape, self.compute_type.numpy) for shape in shapes])
+
+    def _state_shapes(self, x: Tensor) -> list[Shape]:
+        return [(x.shape[0], size) for size in flatten(self.state_size)]
+
+
+def _packed(size: Any, states: Iterator[Tensor]) -> Any:
+    """The next states in the structure of a `state_size`."""
+    return [_packed(one, states) for one in size] if isinstance(size, list | tuple) else next(states)
