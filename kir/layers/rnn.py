@@ -6,7 +6,7 @@ Source: https://keras.io/api/layers/recurrent_layers/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kir.layers.cell import Cell
 from kir.layers.recurrence import Recurrence
@@ -76,7 +76,9 @@ class CellLayer(Recurrence):
     # Constructor arguments that Keras does not save.
     unsaved: ClassVar[frozenset[str]] = frozenset({"implementation", "use_cudnn"})
 
-    zero_output_for_mask: Boolean = Boolean(default=False, kw_only=True)
+    if TYPE_CHECKING:
+        # It has no place among the arguments of these layers, which may be given it by name.
+        zero_output_for_mask: Boolean = Boolean(default=False, kw_only=True)
 
     def finish_init(self) -> None:
         of_cell = {name: getattr(self, name) for name in own_arguments(self.cell_class)}
