@@ -17,7 +17,6 @@ from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import UnsupportedError
 from kir.importers import keras_functions as functions
 from kir.ir.trace import SymbolicOperators, Tensor, emit
-from kir.layers import applications
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.functional import KerasTensor
 from kir.modeling.input_spec import InputSpec
@@ -148,9 +147,9 @@ _INITIALIZERS = {
 }
 _LAYERS = {
     # Those of keras.applications have no public name.
-    name: value
-    for name, value in own_names(kir.layers, "kir.").items()
-    if value not in (applications.CustomScaleLayer, applications.LayerScale, applications.StochasticDepth)
+    name: getattr(kir.layers, name)
+    for name in kir.layers.__all__
+    if name not in ("CustomScaleLayer", "LayerScale", "StochasticDepth")
 } | {
     "InputSpec": InputSpec,
     "deserialize": functions.deserialize,

@@ -75,7 +75,11 @@ def layer_table() -> str:
 def grouped_layers() -> dict[str, list[type[Layer]]]:
     """The layer classes that `kir.layers` exports, by group."""
     hidden = (Layer, kir.layers.InputLayer)
-    classes = {v for v in vars(kir.layers).values() if inspect.isclass(v) and issubclass(v, Layer) and v not in hidden}
+    classes = {
+        v
+        for name in kir.layers.__all__
+        if inspect.isclass(v := getattr(kir.layers, name)) and issubclass(v, Layer) and v not in hidden
+    }
     groups: dict[str, list[type[Layer]]] = {}
     for cls in sorted(classes, key=lambda cls: cls.__name__):
         module = cls.__module__.rpartition(".")[2]

@@ -197,6 +197,44 @@ def test_unknown_name_lists_the_public_ones() -> None:
         kir.Dense  # noqa: B018
 
 
+def test_type_checkers_are_told_of_every_layer() -> None:
+    tree = ast.parse((ROOT / "kir" / "layers" / "__init__.pyi").read_text(encoding="utf-8"))
+    told = {(node.module, alias.name) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    others = {
+        (ast.unparse(node.value), ast.unparse(node.targets[0])) for node in tree.body if isinstance(node, ast.Assign)
+    }
+    assert told == {(home, name) for name, home in kir.layers._HOME_OF_NAME.items()}  # type: ignore[attr-defined]
+    assert others == {(own, name) for name, own in kir.layers._OTHER_NAMES.items()}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [*kir.layers.__all__, "core", "rnn"])
+def test_every_layer_is_found(name: str) -> None:
+    assert getattr(kir.layers, name).__name__ in (name, f"kir.layers.{name}", kir.layers._OTHER_NAMES.get(name))  # type: ignore[attr-defined]
+
+
+def test_one_layer_is_imported_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from kir.layers import Flatten; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith("kir.layers.")}
+    assert "kir.layers.reshaping" in loaded
+    assert (
+        loaded & {"kir.layers.attention", "kir.layers.augmentation", "kir.layers.convolutional", "kir.layers.rnn"}
+        == set()
+    )
+
+
+def test_all_layers_are_imported_by_a_star() -> None:
+    names: dict[str, object] = {}
+    exec("from kir.layers import *", names)
+    assert set(kir.layers.__all__) <= set(names)
+    assert set(kir.layers.__all__) <= set(dir(kir.layers))
+
+
 @pytest.mark.parametrize("folder", ["exporters", "importers"])
 def test_top_level_import_is_refused(folder: str) -> None:
     done = subprocess.run(

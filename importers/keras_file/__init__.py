@@ -19,7 +19,6 @@ from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import FileOrigin, build_model
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
-from kir.importers.keras_file.keras2_layers import turn_kernels
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
 from kir.importers.sections import whole_file
@@ -120,6 +119,8 @@ def _read_hdf5(path: Path, request: Request) -> Model:
         version = {"keras_version": opened.text(opened.root, "keras_version")}
         model = request.build(path, description, version)
         if opened.text(opened.root, "backend") == "theano":
+            from kir.importers.keras_file.keras2_layers import turn_kernels  # start-up time: few files are so old
+
             turn_kernels(model, path)
         if request.weights is None:
             load_legacy_weights(model, opened, opened.find(MODEL_WEIGHTS))

@@ -28,7 +28,6 @@ from kir.importers.keras_file.functions import (
     resolve_functions,
 )
 from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, old_function, with_old_functions
-from kir.importers.keras_file.keras2_layers import OLD_LAYERS, OLD_UNSUPPORTED
 from kir.importers.keras_file.operations import make_operation
 from kir.importers.keras_file.unused import FUNCTIONAL_NAMES, MODEL_NAMES
 from kir.ir.dims import Sym
@@ -44,17 +43,12 @@ from kir.modeling.sequential import Sequential
 from kir.support.limits import MAX_CALLS, MAX_ELEMENTS
 from kir.support.trees import flatten, map_structure
 
-LAYERS: dict[str, type[Layer]] = {
-    name: cls
-    for name, cls in vars(kir.layers).items()
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
-} | {
+OTHER_NAMES = {
     # The name of its class in Keras's code, which .h5 files have.
-    "GroupedQueryAttention": kir.layers.GroupQueryAttention,
+    "GroupedQueryAttention": "GroupQueryAttention",
     # As Keras 2 registers it.
-    "Custom>CustomScaleLayer": kir.layers.CustomScaleLayer,
+    "Custom>CustomScaleLayer": "CustomScaleLayer",
 }
-LAYERS_WITH_OLD = LAYERS | OLD_LAYERS
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
 
@@ -75,10 +69,19 @@ class FileOrigin:
         """Whether Keras 2 or 1 wrote the file."""
         return self.version[:1] in ("1", "2")
 
-    @property
-    def layers(self) -> Mapping[str, type[Layer]]:
-        """The classes of layers by the names that a file has for them."""
-        return LAYERS_WITH_OLD if self.is_old else LAYERS
+    def layer(self, name: str) -> type[Layer] | None:
+        """Return the class of layers that a file has this name for; None if kir has none."""
+        if self.is_old:
+            from kir.importers.keras_file.keras2_layers import OLD_LAYERS  # start-up time: few files are so old
+
+            return OLD_LAYERS.get(name) or layer_of_keras_3(name)
+        return layer_of_keras_3(name)
+
+
+def layer_of_keras_3(name: object) -> type[Layer] | None:
+    """Return the class of layers of this name, of which only the module is imported; None if kir has none."""
+    found = getattr(kir.layers, OTHER_NAMES.get(name, name), None) if isinstance(name, str) else None
+    return found if isinstance(found, type) and issubclass(found, Layer) and found is not Layer else None
 
 
 def build_model(description: object, origin: FileOrigin) -> Model:
@@ -175,7 +178,9 @@ def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str |
             f"{what}; give a kir layer of that name with --custom-objects file.py "
             f"(custom_objects={{{name!r}: the class}})"
         )
-    if name not in origin.layers and name not in MODEL_NAMES:
+    if origin.layer(name) is None and name not in MODEL_NAMES:
+        from kir.importers.keras_file.keras2_layers import OLD_UNSUPPORTED  # start-up time: only errors need it
+
         reason = (UNSUPPORTED | OLD_UNSUPPORTED).get(name)
         return f"there is no layer {name}" if reason is None else f"{name} {reason}"
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
@@ -209,7 +214,7 @@ def _is_operation(description: Mapping[str, Any]) -> bool:
         return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
     if name not in OPERATIONS or "trainable" in config:
         return False
-    return name not in LAYERS or "dtype" not in config
+    return layer_of_keras_3(name) is None or "dtype" not in config
 
 
 def _is_of_keras(description: Mapping[str, Any]) -> bool:
@@ -220,7 +225,7 @@ def _is_of_keras(description: Mapping[str, Any]) -> bool:
     return (
         isinstance(module, str)
         and module.split(".")[0] in KERAS_PACKAGES
-        and (registered in (None, description["class_name"]) or registered in LAYERS)
+        and (registered in (None, description["class_name"]) or layer_of_keras_3(registered) is not None)
     )
 
 
@@ -269,7 +274,9 @@ class Builder:
             if made:
                 inner[key] = made if isinstance(config[key], list) else made[0]
         with self._described(path, name):
-            return self.origin.layers[name].from_config(self._arguments(description, path) | inner)
+            cls = self.origin.layer(name)
+            assert cls is not None, "the survey found it"
+            return cls.from_config(self._arguments(description, path) | inner)
 
     def _make_custom(self, custom: object, description: Mapping[str, Any]) -> Layer:
         if not isinstance(custom, type) or not issubclass(custom, Layer):

@@ -18,7 +18,7 @@ from kir.support.naming import snake_case
 
 # The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
 OPS_FUNCTIONS = {
-    snake_case(name): function for name, function in OPERATIONS.items() if hasattr(backend, snake_case(name))
+    snake_case(name): function for name, function in OPERATIONS.items() if snake_case(name) in vars(backend)
 }
 
 

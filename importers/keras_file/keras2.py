@@ -16,7 +16,6 @@ from kir import activations
 from kir import backend as K
 from kir.backend.dispatch import operation
 from kir.errors import UnsupportedError
-from kir.importers import tensorflow_names
 from kir.importers.keras_file.functions import OPS_FUNCTIONS, how_to_give
 from kir.ir.trace import TensorLike
 from kir.modeling.registry import KERAS_PACKAGES
@@ -154,6 +153,8 @@ def old_function(value: object, name: str, module: str | None) -> Any:
         return ACTIVATIONS[name]
     if "keras" in parts or parts[0] == "tf_keras":
         return OPS_FUNCTIONS.get(name)
+    from kir.importers import tensorflow_names  # start-up time: few files are so old
+
     found = [tensorflow_names.NAMESPACES[place].get(name) for place in ("nn", "math", "linalg", "")]
     return next((function for function in found if callable(function)), None)
 

@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 # How many containers are made before the garbage collector looks through them. With Python's default of 700 it looks
 # through all that is imported again and again, in vain, for a tenth of the time of a small export.
-COLLECTED_AT_ONCE = 50_000
+COLLECTED_AT_ONCE = 200_000
 
 # What kir itself prints beyond ASCII, for terminals that have no more. Other characters are escaped.
 # fmt: off

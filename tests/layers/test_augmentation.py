@@ -15,8 +15,9 @@ from kir.importers.keras_file import load_keras_model
 from kir.layers.augmentation import Augmentation
 from tests.tiers import first_of_each
 
+PUBLIC = (getattr(layers, name) for name in layers.__all__)
 CLASSES = sorted(
-    (cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, Augmentation)),
+    (cls for cls in PUBLIC if isinstance(cls, type) and issubclass(cls, Augmentation)),
     key=lambda cls: cls.__name__,
 )
 # What has no default, and all else that is not the default. RandomCrop has no other data format that kir reads.

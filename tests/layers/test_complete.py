@@ -103,7 +103,7 @@ CLASSES: dict[str, tuple[Any, Any]] = {
 def test_every_layer_of_keras_is_here_or_its_absence_is_explained() -> None:
     """By all the names that Keras has for it. A layer that a new Keras brings shows up here."""
     names = {name for name, value in vars(keras.layers).items() if isinstance(value, type)}
-    assert names - NO_LAYERS - set(vars(kir.layers)) == set(UNSUPPORTED)
+    assert names - NO_LAYERS - set(kir.layers.__all__) == set(UNSUPPORTED)
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
