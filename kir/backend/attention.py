@@ -36,10 +36,10 @@ def dot_product_attention(
     flash_attention: object = None,
     attn_logits_soft_cap: float | None = None,
 ) -> Tensor:
-    """Return for each query the mean of the values by how well it fits their keys: all (batch, steps, heads, size).
+    """Return, for each query, the mean of the values weighted by how well it fits their keys.
 
-    Keys and values may have fewer heads, of which each serves as many neighbouring ones of the queries. A query that
-    may look nowhere gets the mean of all values.
+    All are (batch, steps, heads, size). Keys and values may have fewer heads, each of which serves as many neighbouring
+    heads of the queries. A query that may look nowhere gets the mean of all values.
 
     Args:
         query, key, value: the steps of the queries may be others than those of keys and values.
@@ -139,7 +139,7 @@ def _others(axes: Sequence[int], last: int) -> tuple[int, ...]:
 
 
 def _grouped(x: Tensor, batch: Sequence[Dim], heads: Dim, rows: Dim, columns: Dim) -> Tensor:
-    """Return x with the rows of neighbouring heads joined, so that so many heads remain."""
+    """Return x with the rows of neighbouring heads joined, so that `heads` of them remain."""
     repeats = divide_exactly(batch[-1], heads)
     if repeats is None:
         raise ShapeError(f"the query has {batch[-1]} heads; expected a multiple of the {heads} of the keys and values")
@@ -152,7 +152,7 @@ def causal_mask(queries: Dim, keys: Dim) -> Tensor:
 
 
 def merge_masks(*masks: Tensor | None) -> Tensor | None:
-    """Return where all masks are true that are not None; None if all are."""
+    """Return where all masks are true; those that are None do not count, and the result is None if all are."""
     merged: Tensor | None = None
     for mask in masks:
         if mask is not None:

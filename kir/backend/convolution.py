@@ -75,7 +75,7 @@ def separable_conv(
     data_format: str | None = None,
     dilation_rate: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Return a `depthwise_conv`, and a `conv` of single elements behind it."""
+    """Return a `depthwise_conv` followed by a `conv` with windows of size 1."""
     x, depthwise, pointwise = promote_float(inputs, depthwise_kernel, pointwise_kernel)
     return convolve_separably(x, depthwise, pointwise, None, strides, padding, data_format, dilation_rate)
 
@@ -144,7 +144,7 @@ def convolve_transposed(
         if output_padding is None
         else per_axis("conv_transpose", "output_padding", output_padding, rank, 0)
     )
-    cuts = [cut_behind_transposed(window, padding, more) for window, more in zip(windows, extra, strict=True)]
+    cuts = [transposed_cuts(window, padding, more) for window, more in zip(windows, extra, strict=True)]
     op = ops.ConvTranspose(
         tuple(window.stride for window in windows),
         tuple(window.dilation for window in windows),
@@ -156,8 +156,8 @@ def convolve_transposed(
     return from_channels_first(result, data_format)
 
 
-def cut_behind_transposed(window: Window, padding: str, output_padding: int | None) -> tuple[int, int]:
-    """Return what Keras cuts off a transposed convolution in front and behind; a negative number is added.
+def transposed_cuts(window: Window, padding: str, output_padding: int | None) -> tuple[int, int]:
+    """Return how many elements Keras cuts off either end of a transposed convolution; negative ones are added.
 
     Source: `_convert_conv_transpose_padding_args_from_keras_to_jax` in keras/src/backend/common/backend_utils.py
     """
@@ -181,7 +181,7 @@ def convolve(
     """Return the convolution of floats with a kernel (*k, channels/groups, filters), and a bias (filters,) or None.
 
     Raises:
-        ShapeError: x has not as many axes as the kernel, or not a multiple of its channels.
+        ShapeError: x has other axes than the kernel, or no multiple of its channels.
     """
     rank = spatial_rank("conv", x)
     data_format = config.standardize_data_format(data_format, "conv")
@@ -205,7 +205,7 @@ def convolve(
 
 
 def spatial_rank(owner: str, x: Tensor) -> int:
-    """Return how many spatial axes (batch, *spatial, channels) has.
+    """Return the number of spatial axes of (batch, *spatial, channels).
 
     Raises:
         ShapeError: not 1 to 3.
@@ -241,7 +241,7 @@ def make_windows(
 def make_padding(
     owner: str, padding: str, windows: list[Window], sizes: Any, allowed: tuple[str, ...] = ("valid", SAME)
 ) -> Padding:
-    """Return Keras's padding as that of an operator: in numbers where they do not depend on unknown sizes.
+    """Return Keras's padding as an operator has it: in numbers, unless it depends on unknown sizes.
 
     Raises:
         InvalidArgumentError: it is none of those allowed.

@@ -127,7 +127,7 @@ def arange(
     step: SizeLike | float | None = None,
     dtype: DTypeLike | None = None,
 ) -> Tensor:
-    """Return the numbers from start (or 0) to before stop. int32 for integers and sizes, `floatx` for floats.
+    """Return the numbers from start (or 0) up to stop, which is left out: int32 for integers and sizes, else `floatx`.
 
     Raises:
         TraceError: with a symbolic size, a bound or the step is no integer.

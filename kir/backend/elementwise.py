@@ -135,7 +135,7 @@ def negative(x: TensorLike) -> Tensor:
 
 @operation
 def absolute(x: TensorLike) -> Tensor:
-    """Return the distance from 0; a boolean is its own."""
+    """Return the absolute value; booleans stay."""
     x = tensor(x)
     return x if dtype_of(x) is DType.BOOL else emit(ops.Abs(), x)
 
@@ -176,7 +176,7 @@ def clip(
     min_value: TensorLike | None = None,
     max_value: TensorLike | None = None,
 ) -> Tensor:
-    """Return x with what lies outside the bounds moved to them, in x's dtype; None is no bound.
+    """Return x clipped to the bounds, in x's dtype; None is no bound.
 
     `min_value` and `max_value` are the names that Keras 2 gives the bounds.
     """
@@ -302,7 +302,7 @@ def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def _floats_of_one_size(*values: TensorLike) -> list[Tensor]:
-    """Return the values as floats of one dtype; int64 becomes float64, as few of Keras's functions have it."""
+    """Return the values as floats of one dtype; int64 becomes float64, as in few of Keras's functions."""
     promoted = promote(*values)
     return [convert(x, DType.FLOAT64) if dtype_of(x) is DType.INT64 else floating(x) for x in promoted]
 
@@ -312,7 +312,7 @@ def _floats_of_one_size(*values: TensorLike) -> list[Tensor]:
 
 @operation
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
-    """Return the nearest number of that many decimals, the even one of two; integers stay.
+    """Return x rounded to so many decimals, halves to the even neighbour; integers stay.
 
     Raises:
         TraceError: integers are to be rounded to tens.

@@ -53,7 +53,7 @@ def resize(
     fill_value: float = 0.0,
     data_format: str | None = None,
 ) -> Tensor:
-    """Return images of the size (height, width). Integers are computed in float32, and rounded.
+    """Resize images to (height, width). Integers are computed in float32, and rounded.
 
     Bilinear works on unknown sizes as one operator, and bicubic where it must; with known ones bicubic is two products
     with constant matrices, which onnxruntime computes many times as fast, as are Lanczos and everything antialiased.
@@ -132,7 +132,7 @@ def _interpolate(x: Tensor, sizes: Mapping[int, Dim], kernel: str, antialias: bo
 
 
 def _emit_resize(x: Tensor, shape: tuple[Dim, ...], kernel: str) -> Tensor:
-    """Return with a batch, and on axes that onnxruntime has the kernel for."""
+    """Emit a Resize of images with a batch, on axes that onnxruntime has a kernel for."""
     if len(shape) == 3:
         return squeeze(_emit_resize(expand_dims(x, 0), (1, *shape), kernel), 0)
     given = shape_of(x)
@@ -151,19 +151,19 @@ def _emit_resize(x: Tensor, shape: tuple[Dim, ...], kernel: str) -> Tensor:
 
 
 def weigh(x: Tensor, axis: int, weights: Any) -> Tensor:
-    """Return the product of weights [n, m] with one axis of m."""
+    """Multiply weights [n, m] with one axis of size m."""
     weights = weights.astype(dtype_of(x).numpy)
     sizes = shape_of(x)
     if axis == len(sizes) - 1:
         return matmul(x, np.ascontiguousarray(weights.T))
-    behind = sizes[axis + 1 :]
-    rows = x if len(behind) == 1 else reshape(x, (*sizes[: axis + 1], product(behind)))
+    rest = sizes[axis + 1 :]
+    rows = x if len(rest) == 1 else reshape(x, (*sizes[: axis + 1], product(rest)))
     result = matmul(weights, rows)
-    return result if len(behind) == 1 else reshape(result, (*sizes[:axis], weights.shape[0], *behind))
+    return result if len(rest) == 1 else reshape(result, (*sizes[:axis], weights.shape[0], *rest))
 
 
 def _pick_nearest(x: Tensor, sizes: Mapping[int, Dim]) -> Tensor:
-    """Return Element i of n is element ``floor((i + 0.5) * m / n)`` of m, in integers, which round nowhere."""
+    """Pick elements: i of n is ``floor((i + 0.5) * m / n)`` of m, computed in integers, so that nothing is rounded."""
     for axis, n in sizes.items():
         m = shape_of(x)[axis]
         if is_known(m) and is_known(n):
@@ -180,7 +180,7 @@ def _size(dim: Dim, near: Tensor) -> Tensor:
 
 
 def repeat_axes(x: Tensor, factors: Mapping[int, int]) -> Tensor:
-    """Return every element so many times along each of some axes.
+    """Repeat every element along some axes, as many times as `factors` has for each.
 
     onnxruntime repeats rows of elements fastest by Expand (3.5 times as fast as by Resize), and single elements by
     Resize (160 times as fast as by Expand).
@@ -286,7 +286,7 @@ def extract_patches(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:
-    """Return what lies in windows of images, (batch, rows, columns, height * width * channels), or of volumes.
+    """Return the contents of windows of images, (batch, rows, columns, height * width * channels), or of volumes.
 
     Windows side by side are the same elements in another order. Others are picked by a convolution.
 
@@ -336,7 +336,7 @@ def extract_patches(
 
 
 def _cut_into(x: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return Windows side by side of (batch, *spatial, channels), without what is left over at the ends."""
+    """Cut (batch, *spatial, channels) into windows side by side, without what is left over at the ends."""
     batch, *given, channels = shape_of(x)
     counts = [length // size for length, size in zip(given, sizes, strict=True)]
     split: list[Dim] = []
@@ -395,7 +395,7 @@ def _at_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...], least: 
 
 
 def _scaled(size: Dim, times: Dim, by: Dim, least: int) -> Dim:
-    """Return a size of 1 or more by a fraction: rounded down, but to `least` or more."""
+    """Return ``size * times / by`` for a size of 1 or more: rounded down, but at least `least`."""
     scaled = size * times // by
     is_enough = is_known(times) and is_known(by) and times // by >= least
     return scaled if is_enough else maximum(scaled, least)

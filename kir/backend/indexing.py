@@ -79,7 +79,7 @@ def _indices(indices: TensorLike, near: Tensor | None) -> Tensor:
 
 @operation
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
-    """Return for each index its element of x along an axis, at the index's own place on the other axes."""
+    """Return the element of x that each index names along an axis, at the index's own place on the other axes."""
     x, axis = flat_or_along(x, axis)
     indices = _indices(indices, x)
     x_sizes, sizes = list(shape_of(x)), list(shape_of(indices))
@@ -97,7 +97,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
 
 @operation
 def one_hot(x: TensorLike, num_classes: SizeLike, axis: int = -1, dtype: DTypeLike | None = None) -> Tensor:
-    """Return 1 at each index along a new axis and 0 elsewhere; all 0 for an index outside 0 to num_classes - 1."""
+    """Return 1 at each index along a new axis, and 0 elsewhere; all 0 for an index outside 0 to num_classes - 1."""
     indices = tensor(x)
     rank = rank_of(indices) + 1
     place = axis % rank if -rank <= axis < rank else as_integer(axis, "axis")
@@ -216,7 +216,7 @@ def _check_picks(picks: list[tuple[int, Tensor]]) -> None:
 
 
 def _slice_of(key: builtins.slice, axis: int, length: Dim) -> list[AxisSlice]:
-    """Return what a Python slice takes of an axis, as (axis, start, end, step); nothing for all of it."""
+    """Return the part of an axis that a Python slice takes; nothing for all of it."""
     step = 1 if key.step is None else as_integer(key.step, "the step of a slice")
     if step == 0:
         raise ShapeError("the step of a slice is 0; expected another number")

@@ -33,36 +33,34 @@ AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv
 
 
 def _get_item(x: Any, key: Any) -> Any:
-    """`x[key]`; JSON has no tuples, and Keras takes a list for one."""
+    """Return ``x[key]``; JSON has no tuples, and Keras takes a list for one."""
     return K.get_item(x, tuple(key) if isinstance(key, list) else key)
 
 
 def _append(x1: Any, x2: Any, axis: int | None = None) -> Any:
-    """One behind the other along an axis; flat for None."""
     return K.concatenate([K.ravel(x1), K.ravel(x2)], 0) if axis is None else K.concatenate([x1, x2], axis)
 
 
 def _all_close(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
-    """Whether all elements are close."""
     return K.all(K.isclose(x1, x2, rtol, atol, equal_nan))
 
 
 def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    """The choice of the first condition that is true."""
+    """Return, for each element, the choice of the first condition that is true."""
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         default = K.where(condition, choice, default)
     return default
 
 
 def _heaviside(x1: Any, x2: Any) -> Any:
-    """0 below 0, 1 above, and x2 at 0."""
+    """Return 0 below 0, 1 above, and x2 at 0."""
     return K.where(K.isnan(x1), x1, K.where(K.equal(x1, 0), x2, K.where(K.greater(x1, 0), 1.0, 0.0)))
 
 
 def _layer_norm(
     x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None, rms_scaling: bool = False
 ) -> Any:
-    """x without its mean, divided by its deviation; see `LayerNorm` in keras/src/ops/nn.py."""
+    """Return x without its mean, divided by its deviation; see `LayerNorm` in keras/src/ops/nn.py."""
     if rms_scaling:
         raise UnsupportedError("LayerNorm with rms_scaling=True is not supported; use keras.ops.rms_normalization")
     centered = K.subtract(x, K.mean(x, axis=axis, keepdims=True))

@@ -37,7 +37,7 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @operation
 def dot(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the product over the last axis of x and the last but one of y (the last of a vector).
+    """Return the product over the last axis of x and the second to last of y (the last of a vector).
 
     x[a..., k] and y[b..., k, c] give [a..., b..., c].
     """
@@ -87,7 +87,7 @@ def reshape_to(x: Tensor, shape: Sequence[Dim]) -> Tensor:
 
 @operation
 def tensordot(x1: TensorLike, x2: TensorLike, axes: Contraction = 2) -> Tensor:
-    """Return the product over several axes: the last of x1 and the first of x2, so many as `axes`, or those it names.
+    """Return the product over the last `axes` axes of x1 and the first of x2, or over those that `axes` names.
 
     Raises:
         ShapeError: the contracted sizes differ.

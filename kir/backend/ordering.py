@@ -84,7 +84,7 @@ def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
 
 @operation
 def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
-    """Return where the sorted elements are, as int32; equal ones keep their order."""
+    """Return the indices that sort the elements, as int32; equal ones keep their order."""
     return cast(_sorted(x, axis)[1], "int32")
 
 
@@ -96,10 +96,7 @@ def _sorted(x: TensorLike, axis: int | None) -> tuple[Tensor, Tensor]:
 
 @operation
 def top_k(x: TensorLike, k: SizeLike, sorted: bool = True) -> tuple[Tensor, Tensor]:
-    """Return the k largest elements along the last axis, and where they are, as int32.
-
-    Of equal ones the first come first.
-    """
+    """Return the k largest elements along the last axis, and their indices as int32; of equal ones the first."""
     x = tensor(x)
     values, indices = emit(ops.TopK(as_size(k, "k"), axis_of(x, -1), sorted=sorted), x)
     return values, cast(indices, "int32")

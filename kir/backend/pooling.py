@@ -73,7 +73,7 @@ def pool2d(
     data_format: str | None = None,
     pool_mode: str = "max",
 ) -> Tensor:
-    """Return `max_pool`, or `average_pool` if `pool_mode` is "avg"."""
+    """Return the `max_pool` of x, or the `average_pool` if `pool_mode` is "avg"."""
     mode = choice("pool2d", "pool_mode", pool_mode, ("max", "avg"))
     return (max_pool if mode == "max" else average_pool)(x, pool_size, strides, padding, data_format)
 
@@ -123,7 +123,7 @@ def _emit_pool(x: Tensor, mode: str, windows: list[Window], padding: Padding) ->
 
 
 def _adaptive_pool(x: Tensor, mode: str, output_size: Any, data_format: str | None) -> Tensor:
-    """Return Axis by axis: a mean of means of equally many elements is their mean."""
+    """Pool axis by axis: a mean of means of equally many elements is their mean."""
     rank = spatial_rank("adaptive_pool", x)
     data_format = config.standardize_data_format(data_format, "adaptive_pool")
     counts = per_axis("adaptive_pool", "output_size", output_size, rank)
@@ -141,7 +141,7 @@ def _adaptive_pool(x: Tensor, mode: str, output_size: Any, data_format: str | No
 
 
 def _adapt(x: Tensor, mode: str, axis: int, count: int) -> Tensor:
-    """Return one spatial axis divided into windows, of which some may have one element more than the others."""
+    """Pool one spatial axis over windows, of which some may have one element more than the others."""
     size = shape_of(x)[2 + axis]
     if count > MAX_COUNT:
         raise LimitError(f"adaptive pooling to {count} elements is out of all proportion; at most {MAX_COUNT} are made")
@@ -164,7 +164,7 @@ def _adapt(x: Tensor, mode: str, axis: int, count: int) -> Tensor:
 
 
 def _adapt_unknown(x: Tensor, mode: str, axis: int, count: int) -> Tensor:
-    """Divide as `_adapt` does, by slices whose bounds are computed when the graph runs."""
+    """Pool as `_adapt` does, by slices whose bounds are computed when the graph runs."""
     size = shape_of(x)[axis]
     pooled = []
     for place in range(count):

@@ -147,19 +147,19 @@ def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @operation
 def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
-    """Return how many elements are not 0, as int32."""
+    """Return the number of elements that are not 0, as int32."""
     return sum(cast(cast(x, "bool"), "int32"), axis)
 
 
 @operation
 def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the largest element less the smallest."""
+    """Return the difference between the largest and the smallest element."""
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
 @operation
 def argmax(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
-    """Return where the largest element is along an axis, as int32: the first of equal ones. None flattens first.
+    """Return the index of the largest element along an axis, as int32; of equal ones the first. None flattens first.
 
     Raises:
         TraceError: no axis was given.
@@ -170,7 +170,7 @@ def argmax(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False
 
 @operation
 def argmin(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
-    """Return where the smallest element is along an axis, as int32: the first of equal ones. None flattens first.
+    """Return the index of the smallest element along an axis, as int32; of equal ones the first. None flattens first.
 
     Raises:
         TraceError: no axis was given.
@@ -231,7 +231,7 @@ def _vector_norm(x: Tensor, ord: Order, axis: Axis, keepdims: bool) -> Tensor:
 
 
 def _matrix_norm(x: Tensor, ord: float, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-    """Return 1: the largest column sum; inf: the largest row sum; negative: the smallest."""
+    """Return the largest column sum (ord 1) or row sum (inf); for negative orders, the smallest."""
     rows, columns = (axis_of(x, axis) for axis in axes)
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = _reduce(ops.ReduceL1, x, summed, True)

@@ -102,7 +102,7 @@ def _of_number(number: Any) -> Quotient:
 
 
 def _each(function: Callable[..., Quotient]) -> Callable[..., Array]:
-    """Return the rule of an elementwise operator."""
+    """Make the rule of an elementwise operator."""
     elementwise = np.frompyfunc(function, function.__code__.co_argcount, 1)
     return lambda op, *inputs: np.asarray(elementwise(*inputs), object)
 
@@ -116,7 +116,7 @@ def _clip(op: Clip, x: Array, low: Array | None = None, high: Array | None = Non
 
 
 def _fold(function: Callable[[Quotient, Quotient], Quotient]) -> Callable[..., Array]:
-    """Return the rule of an operator that reduces a tensor of rank 1."""
+    """Make the rule of an operator that reduces a tensor of rank 1."""
 
     def fold(op: Any, x: Array) -> Array:
         if x.ndim != 1 or not x.size:
@@ -153,7 +153,7 @@ _RULES: Mapping[type[Op], Callable[..., Any]] = {
 
 
 def sizes_in(x: Tensor) -> tuple[Dim, ...] | None:
-    """Return the elements of an integer tensor of rank 0 or 1 that depends on sizes alone; None of any other."""
+    """Return the elements of an integer tensor of rank 0 or 1 that depends on sizes alone; None for any other."""
     if len(x.shape) > 1 or not x.type.dtype.is_integer:
         return None
     try:
@@ -194,7 +194,7 @@ def _read(wanted: Value) -> Array:
 
 
 def _known_numbers(quotients: Any) -> Array:
-    """Return Indices, which must not be symbolic."""
+    """Return the numbers in indices, which must not be symbolic."""
     numbers = [quotient.floor() for quotient in quotients.ravel().tolist()]
     if any(isinstance(number, Sym) for number in numbers):
         raise NoSizeError

@@ -118,19 +118,19 @@ def reshape(x: TensorLike, newshape: ShapeLike) -> Tensor:
 
 @operation
 def flatten(x: TensorLike) -> Tensor:
-    """Return all elements in one axis, the batch too."""
+    """Return all elements along one axis, the batch too."""
     return reshape(x, (-1,))
 
 
 def flat_or_along(x: TensorLike, axis: int | None) -> tuple[Tensor, int]:
-    """Return x and one of its axes, counted from the front; for None x in one axis, and that."""
+    """Return x and one of its axes, counted from the front; for None the flattened x and 0."""
     x = tensor(x)
     return (flatten(x), 0) if axis is None else (x, axis_of(x, axis))
 
 
 @operation
 def batch_flatten(x: TensorLike) -> Tensor:
-    """Return x with all axes but the first in one."""
+    """Return x with all axes but the first joined in one."""
     x = tensor(x)
     return reshape(x, (shape_of(x)[0], product(shape_of(x)[1:])))
 
@@ -195,7 +195,7 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
 
 @operation
 def broadcast_to(x: TensorLike, shape: ShapeLike) -> Tensor:
-    """Return x repeated along axes of size 1, and along new axes in front.
+    """Repeat x along axes of size 1, and along new axes in front.
 
     Raises:
         ShapeError: x does not broadcast to the shape.
@@ -220,7 +220,7 @@ def triu(x: TensorLike, k: int = 0) -> Tensor:
 
 @operation
 def concatenate(xs: Sequence[TensorLike], axis: int | None = UNSPECIFIED) -> Tensor:
-    """Return tensors one after another along an axis; None flattens them first.
+    """Join tensors along an axis; None flattens them first.
 
     Shapes, such as ``K.shape(x)[:1]`` and ``(3,)``, join to a shape.
 
@@ -247,7 +247,7 @@ def _is_shape(sizes: Sequence[object]) -> bool:
 
 @operation
 def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """Return tensors of one shape along a new axis. Sizes, such as ``K.shape(x)[0]`` and 3, become a shape."""
+    """Stack tensors of one shape along a new axis. Sizes, such as ``K.shape(x)[0]`` and 3, become a shape."""
     if _is_shape(x):
         return tuple(x)  # type: ignore[return-value]
     return emit_stack(promote(*x), axis)
@@ -255,21 +255,21 @@ def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
 @operation
 def vstack(xs: Sequence[TensorLike]) -> Tensor:
-    """Return tensors one below another; those of rank 1 are rows."""
+    """Join tensors one below another; those of rank 1 are rows."""
     values = promote(*xs)
     return concatenate([value if rank_of(value) > 1 else reshape(value, (1, -1)) for value in values], 0)
 
 
 @operation
 def hstack(xs: Sequence[TensorLike]) -> Tensor:
-    """Return tensors side by side: along the second axis, or the only one."""
+    """Join tensors side by side: along the second axis, or the only one."""
     values = [value if rank_of(value) else flatten(value) for value in promote(*xs)]
     return concatenate(values, min(1, rank_of(values[0]) - 1))
 
 
 @operation
 def split(x: TensorLike, indices_or_sections: SizeLike | Sequence[SizeLike], axis: int = 0) -> list[Tensor]:
-    """Return the parts of x along an axis: so many equal ones, or those between the given indices.
+    """Split x along an axis: into so many equal parts, or at the given indices.
 
     Raises:
         ShapeError: the axis cannot be divided so.
@@ -362,7 +362,7 @@ def tile(x: TensorLike, repeats: ShapeLike) -> Tensor:
 def pad(
     x: TensorLike, pad_width: PadWidth, mode: str = "constant", constant_values: TensorLike | None = None
 ) -> Tensor:
-    """Return x with so many elements before and after each axis: a number, a pair for all axes, or a pair for each.
+    """Pad x before and after each axis: `pad_width` is a number, a pair for all axes, or a pair for each.
 
     Raises:
         TraceError: `mode` is none of "constant", "reflect" and "edge".
@@ -389,7 +389,7 @@ def _pad_pairs(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
 
 @operation
 def temporal_padding(x: TensorLike, padding: tuple[int, int] = (1, 1)) -> Tensor:
-    """Return x with zero steps before and after, for rank 3."""
+    """Pad x of rank 3 with zeros before and after its steps."""
     return pad(x, ((0, 0), tuple(padding), (0, 0)))
 
 
@@ -397,7 +397,7 @@ def temporal_padding(x: TensorLike, padding: tuple[int, int] = (1, 1)) -> Tensor
 def spatial_2d_padding(
     x: TensorLike, padding: Sequence[Sequence[Dim]] = ((1, 1), (1, 1)), data_format: str | None = None
 ) -> Tensor:
-    """Return x with zeros around the 2 axes of an image."""
+    """Pad images with zeros around their 2 axes."""
     return _spatial_padding(x, padding, data_format)
 
 
@@ -405,7 +405,7 @@ def spatial_2d_padding(
 def spatial_3d_padding(
     x: TensorLike, padding: Sequence[Sequence[Dim]] = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None
 ) -> Tensor:
-    """Return x with zeros around the 3 axes of a volume."""
+    """Pad volumes with zeros around their 3 axes."""
     return _spatial_padding(x, padding, data_format)
 
 

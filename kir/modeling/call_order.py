@@ -16,7 +16,7 @@ from kir.support.trees import Tree, flatten, map_structure
 
 
 def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Call]:
-    """Return the calls that compute the outputs from the inputs, each behind those it depends on. O(calls).
+    """Return the calls that compute the outputs from the inputs, each after those it depends on. O(calls).
 
     Raises:
         InvalidArgumentError: an output depends on an Input that is not among the inputs.
@@ -44,7 +44,7 @@ def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor])
 
 
 def from_inputs_only(inputs: Tree[KerasTensor], outputs: Tree[KerasTensor]) -> tuple[Any, Any]:
-    """Return the same, with a new Input for every given input that a layer computed, and the calls behind it repeated.
+    """Replace every given input that a layer computed by a new Input, and repeat the calls after it.
 
     The new model then does not hold the layers before its inputs. O(calls), and nothing if all are Inputs.
 

@@ -67,7 +67,7 @@ def build_fitting(build: Callable[[], T]) -> T:
 def given_sizes(shapes: Mapping[str, Sequence[Dim]]) -> Iterator[None]:
     """Give the unknown sizes of inputs of these names, while open, these values from the start, but for the batch.
 
-    Some layers must know the sizes when they are made: an antialiased Resizing, a Dense behind Flatten.
+    Some layers must know the sizes when they are made: an antialiased Resizing, a Dense after Flatten.
     """
     token = GIVEN_SIZES.set(shapes)
     try:

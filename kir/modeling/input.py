@@ -27,7 +27,7 @@ from kir.support.naming import symbol_name
 
 
 class InputLayer(Layer):
-    """The layer behind `Input`; see there for the arguments. `input_tensor` is what `Input` calls `tensor`."""
+    """The layer that `Input` makes; see there for the arguments. `input_tensor` is what `Input` calls `tensor`."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ from kir.modeling.parameters import (
 )
 from kir.modeling.registry import Configurable
 from kir.modeling.user_functions import function_config
-from kir.modeling.weight import Weight, stand_in
+from kir.modeling.weight import Weight
 from kir.modeling.weight_owner import WeightOwner, is_of_kir, walk_layers
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Size
@@ -336,7 +336,7 @@ class Layer(KerasMethods, WeightOwner):
     def _lose_mask(self, tracer: Tracer) -> None:
         message = (
             f"{type(self).__name__} {self.name!r} was given an input with a mask, which it cannot carry: the layers "
-            f"behind it would compute with masked steps as if they were data"
+            f"after it would compute with masked steps as if they were data"
         )
         if tracer.on_lost_mask == "error":
             raise InvalidArgumentError(
@@ -352,7 +352,7 @@ class Layer(KerasMethods, WeightOwner):
             loss = K.convert_to_tensor(self.activity_regularizer(output), dtype=output.dtype)
             tracer.losses.append(K.divide_no_nan(loss, K.cast(output.shape[0], output.dtype)) if output.shape else loss)
 
-    # Weights
+    # Names and dtypes
 
     @property
     def keras_class_name(self) -> str:
@@ -382,39 +382,9 @@ class Layer(KerasMethods, WeightOwner):
         return self.name
 
     @property
-    def compute_type(self) -> DType:
-        """The dtype that the layer computes in."""
-        return self.dtype_policy.compute
-
-    @property
-    def compute_dtype(self) -> str:
-        """Keras's name of `compute_type`."""
-        return self.dtype_policy.compute.keras_name
-
-    @property
-    def variable_dtype(self) -> str:
-        """Keras's name of the dtype that the weights are kept in."""
-        return self.dtype_policy.variable.keras_name
-
-    @property
-    def dtype(self) -> str:
-        """The same as `variable_dtype`."""
-        return self.variable_dtype
-
-    @property
     def input_dtype(self) -> str:
         """The dtype of the input that a Sequential makes for this layer when it comes first."""
         return self.compute_dtype
-
-    def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
-        """Return the weight as a constant of the trace that `like` belongs to, by default in the compute dtype."""
-        dtype = dtype or (self.compute_type if weight.dtype.is_float else weight.dtype)
-        array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
-        return like.tracer.weight(weight.name, array, dtype)
-
-    def promote(self, x: Tensor) -> Tensor:
-        """Return x in the compute dtype, for a product with weights: integers too, which autocasting leaves."""
-        return x if x.type.dtype is self.compute_type else emit(Cast(self.compute_type), x).with_mask(x.mask)
 
     # Losses and metrics, which training adds up
 
@@ -459,7 +429,7 @@ class Layer(KerasMethods, WeightOwner):
         """
         return cls(**{key: value for key, value in config.items() if key not in cls.ignored_config})
 
-    # What a recorded call left behind
+    # What the recorded calls say
 
     @property
     def input(self) -> Any:

@@ -34,7 +34,7 @@ def lower(
     """Return the graph of a model: its recorded calls run in order, every node with the layer it comes from.
 
     The states of a stateful layer "memory" are inputs "memory.state_0", …, which are zeros unless fed, and outputs
-    "memory.new_state_0", …, behind those of the model.
+    "memory.new_state_0", …, after those of the model.
 
     Args:
         model: what to lower.

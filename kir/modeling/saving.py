@@ -25,7 +25,7 @@ class Saving:
 
         Raises:
             FormatError: the config is not one of Keras.
-            UnsupportedError: it has layers that kir has not; all are listed.
+            UnsupportedError: it has layers that kir lacks; all are listed.
         """
         from kir.importers.keras_file import model_from_config
 

@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """A model's layers (nested ones behind their model, with longer paths) and totals; sizes in bytes."""
+    """A model's layers (nested ones after their model, with longer paths) and totals; sizes in bytes."""
 
     name: str
     rows: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""What layers do with the weights that they own."""
+"""What layers do with the weights that they own, and the dtypes that they keep and read them in."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from kir.config import DTypePolicy
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.op import Array
+from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, DTypeLike, as_dtype, format_shape
 from kir.modeling.registry import Described
-from kir.modeling.weight import Weight
+from kir.modeling.weight import Weight, stand_in
+from kir.ops.elementwise import Cast
 
 # The arguments of `add_weight` by position; what else there is means nothing for an export.
 WEIGHT_ARGUMENTS = ("shape", "initializer", "dtype", "trainable")
@@ -24,7 +26,7 @@ WeightShape: TypeAlias = Dim | Sequence[Dim]
 
 
 class WeightOwner:
-    """The part of a layer that makes weights, lists those inside as well, and sets them.
+    """The part of a layer that makes and reads weights, lists those inside as well, and sets them.
 
     Source: https://keras.io/api/layers/base_layer/
     """
@@ -63,6 +65,26 @@ class WeightOwner:
             layer._trainable = bool(value)
             for weight in layer.own_weights:
                 weight.trainable = bool(value) and weight.made_trainable
+
+    @property
+    def compute_type(self) -> DType:
+        """The dtype that the layer computes in."""
+        return self.dtype_policy.compute
+
+    @property
+    def compute_dtype(self) -> str:
+        """Keras's name of `compute_type`."""
+        return self.dtype_policy.compute.keras_name
+
+    @property
+    def variable_dtype(self) -> str:
+        """Keras's name of the dtype that the weights are kept in."""
+        return self.dtype_policy.variable.keras_name
+
+    @property
+    def dtype(self) -> str:
+        """The same as `variable_dtype`."""
+        return self.variable_dtype
 
     def add_weight(
         self,
@@ -173,6 +195,16 @@ class WeightOwner:
         weight.path = f"{self.path}/{name}"
         self._own_weights.append(weight)
         return weight
+
+    def read(self, weight: Weight, like: Tensor, dtype: DType | None = None) -> Tensor:
+        """Return the weight as a constant of the trace that `like` belongs to, by default in the compute dtype."""
+        dtype = dtype or (self.compute_type if weight.dtype.is_float else weight.dtype)
+        array = weight.array if like.tracer.graph is not None else stand_in(weight.shape, dtype)
+        return like.tracer.weight(weight.name, array, dtype)
+
+    def promote(self, x: Tensor) -> Tensor:
+        """Return x in the compute dtype, for a product with weights: integers too, which autocasting leaves."""
+        return x if x.type.dtype is self.compute_type else emit(Cast(self.compute_type), x).with_mask(x.mask)
 
     @property
     def weights(self) -> list[Weight]:
