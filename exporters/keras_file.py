@@ -9,9 +9,9 @@ import functools
 import inspect
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from kir.support.mapped_files import require_unchanged
 from kir.support.naming import snake_case
 
 OLD_ACTIVATION = hard_sigmoid_of_keras_2.__name__
+# Tensors, as the inputs and outputs of a model are given.
+Structure: TypeAlias = "KerasTensor | Mapping[str, Structure] | Sequence[Structure]"
+
 # The first whose configs have all that kir writes.
 KERAS_VERSION = "3.10.0"
 # Files with the same content are the same bytes: no date, as zip has it.
@@ -185,7 +188,7 @@ def _places(model: Model) -> dict[int, tuple[str, int]]:
     return places
 
 
-def _references(structure: Any, places: Mapping[int, tuple[str, int]]) -> Any:
+def _references(structure: Structure, places: Mapping[int, tuple[str, int]]) -> Any:
     """Return inputs or outputs as `[layer, call, output]`; Keras counts the calls of a functional model from 1 here."""
     if isinstance(structure, KerasTensor):
         name, index = places[id(structure.call)]
@@ -196,7 +199,7 @@ def _references(structure: Any, places: Mapping[int, tuple[str, int]]) -> Any:
     return [_references(one, places) for one in structure]
 
 
-def _described(value: Any, places: Mapping[int, tuple[str, int]]) -> Any:
+def _described(value: object, places: Mapping[int, tuple[str, int]]) -> Any:
     """Return an argument of a call."""
     if isinstance(value, KerasTensor):
         history = [*places[id(value.call)], value.index]
@@ -209,7 +212,7 @@ def _described(value: Any, places: Mapping[int, tuple[str, int]]) -> Any:
     return _plain(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value of a config as JSON can hold it.
 
     Raises:
@@ -244,7 +247,9 @@ def _operation(layer: Operation) -> tuple[str, dict[str, Any]]:
     return name, {"name": layer.name, **kept}
 
 
-def _call_arguments(layer: Layer, arguments: Any) -> tuple[list[Any], dict[str, Any]]:
+def _call_arguments(
+    layer: Layer, arguments: tuple[tuple[Any, ...], dict[str, Any]]
+) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a recorded call as Keras writes them; of an operation, those outside its config.
 
     They are given by position as long as none is left out.
@@ -260,7 +265,7 @@ def _call_arguments(layer: Layer, arguments: Any) -> tuple[list[Any], dict[str, 
     return [given[key] for key in names[:count]], rest
 
 
-def _arguments(layer: Operation, arguments: Any) -> tuple[str, dict[str, Any]]:
+def _arguments(layer: Operation, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     """Return Keras's class for a recorded function, and all arguments of a call by kir's names, bound ones among them.
 
     Raises:

@@ -70,7 +70,7 @@ class _HDF5Target:
         self.read, self.readinto = file.read, file.readinto
         self.seek, self.tell, self.flush = file.seek, file.tell, file.flush
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write all of the data; nothing once a write has failed."""
         left = memoryview(data).cast("B")
         try:

@@ -186,7 +186,7 @@ def default_dtype_policy() -> DTypePolicy:
 
 
 def variable(
-    initializer: npt.ArrayLike | Callable[..., npt.ArrayLike],
+    initializer: npt.ArrayLike | Callable[..., Array],
     shape: Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
     trainable: bool = True,

@@ -13,10 +13,11 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -31,11 +32,16 @@ from kir.errors import (
     UnsupportedError,
 )
 from kir.exporters.onnx_file.worker import Worker, shared_worker
+from kir.ir.op import Array
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
 from kir.support.regular_files import require_regular
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, OrtValue, SessionOptions
+
+Values = TypeVar("Values")
+Result = TypeVar("Result")
 ModelFile = Path | bytes  # a file, or a serialized model
 
 CPU = "CPUExecutionProvider"
@@ -70,7 +76,10 @@ ERRORS_ONLY = 3
 FATAL_ONLY = 4
 
 
-def import_onnxruntime() -> Any:
+_ORT_TYPES = {"float": "float32", "double": "float64"}
+
+
+def import_onnxruntime() -> ModuleType:
     """The module, imported without its telemetry, which would write files under HOME and TMPDIR.
 
     Raises:
@@ -81,7 +90,8 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ProviderError(f"onnxruntime cannot be imported ({error}); install it: pip install onnxruntime") from error
-    return onnxruntime
+    module: ModuleType = onnxruntime
+    return module
 
 
 # TensorFloat-32 rounds the factors of products to 10 bits, which is no longer the float32 that the model asks for.
@@ -119,6 +129,12 @@ class Entry:
     name: str
     type: str
     shape: tuple[int | str | None, ...]
+
+    @property
+    def dtype(self) -> str:
+        """The name of the element type, as NumPy has it."""
+        element = self.type.removeprefix("tensor(").removesuffix(")")
+        return _ORT_TYPES.get(element, element)
 
 
 class Session:
@@ -271,7 +287,9 @@ def _load(
     return session
 
 
-def _read(onnxruntime: Any, model: ModelFile, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+def _read(
+    onnxruntime: ModuleType, model: ModelFile, options: SessionOptions, providers: list[tuple[str, dict[str, str]]]
+) -> Any:
     if isinstance(model, Path):
         require_regular(model, "an ONNX file")
     source = model if isinstance(model, bytes) else decoded(str(model))
@@ -328,7 +346,7 @@ def run_session(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array
     return session.run(feeds)
 
 
-def _run(session: Any, feeds: dict[str, Array]) -> dict[str, Array]:
+def _run(session: InferenceSession, feeds: dict[str, Array]) -> dict[str, Array]:
     onnxruntime = import_onnxruntime()
     outputs = session.get_outputs()
     names = [output.name for output in outputs]
@@ -344,7 +362,9 @@ def _run(session: Any, feeds: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _try(function: Any, names: list[str], feeds: Mapping[str, Any], options: Any) -> Any:
+def _try(
+    function: Callable[[list[str], Values, object], Result], names: list[str], feeds: Values, options: object
+) -> Result:
     try:
         return function(names, feeds, options)
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
@@ -371,24 +391,19 @@ def _check_feeds(session: Session, feeds: Mapping[str, Array]) -> None:
             )
 
 
-_ORT_TYPES = {"float": "float32", "double": "float64"}
+def _describe(entry: Entry) -> str:
+    return f"{entry.dtype}[{', '.join(map(str, entry.shape))}]"
 
 
-def _describe(entry: Any) -> str:
-    element = entry.type.removeprefix("tensor(").removesuffix(")")
-    return f"{_ORT_TYPES.get(element, element)}[{', '.join(map(str, entry.shape))}]"
-
-
-def _fits(entry: Any, array: Array) -> bool:
-    element = entry.type.removeprefix("tensor(").removesuffix(")")
-    is_string = element == "string" and array.dtype.kind in "OUS"
-    return (is_string or _ORT_TYPES.get(element, element) == array.dtype.name) and (
+def _fits(entry: Entry, array: Array) -> bool:
+    is_string = entry.dtype == "string" and array.dtype.kind in "OUS"
+    return (is_string or entry.dtype == array.dtype.name) and (
         len(entry.shape) == array.ndim
         and all(not isinstance(dim, int) or dim == size for dim, size in zip(entry.shape, array.shape, strict=True))
     )
 
 
-def _ort_value(onnxruntime: Any, array: Array) -> Any:
+def _ort_value(onnxruntime: ModuleType, array: Array) -> Any:
     if array.dtype == ml_dtypes.bfloat16:
         bits = np.ascontiguousarray(array).view(np.uint16)
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16)
@@ -398,7 +413,7 @@ def _ort_value(onnxruntime: Any, array: Array) -> Any:
 BFLOAT16 = 16  # TensorProto.BFLOAT16, without importing onnx
 
 
-def _to_array(value: Any) -> Array:
+def _to_array(value: OrtValue) -> Array:
     """onnxruntime gives no NumPy array of bfloat16: its bytes are copied from where they lie (on the CPU)."""
     if value.element_type() != BFLOAT16:
         return np.asarray(value.numpy())

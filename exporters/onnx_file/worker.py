@@ -223,7 +223,9 @@ def _exit_with_caller(requests: int) -> None:
     os._exit(0)
 
 
-def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, BaseException | None]:
+def _answer(
+    function: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[Any, BaseException | None]:
     try:
         return function(*args, **kwargs), None
     except BaseException as error:

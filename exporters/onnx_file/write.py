@@ -211,7 +211,7 @@ def _external_tensor(name: str, array: Array, location: str, offset: int) -> byt
     return _serialize(tensor)
 
 
-def _serialize(message: Any) -> bytes:
+def _serialize(message: ModelProto | GraphProto | TensorProto) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 

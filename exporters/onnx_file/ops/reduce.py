@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.expression import Expression
@@ -43,8 +42,21 @@ def reduce_log_sum_exp(emitter: Emitter, op: ReduceLogSumExp, x: FileTensor) -> 
     return replace(wide, name=result).cast(own.dtype).name
 
 
+Reduction = (
+    ReduceL1
+    | ReduceL2
+    | ReduceLogSumExp
+    | ReduceMax
+    | ReduceMean
+    | ReduceMin
+    | ReduceProd
+    | ReduceSum
+    | ReduceSumSquare
+)
+
+
 @exports(ReduceL1, ReduceL2, ReduceMax, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
-def reduce(emitter: Emitter, op: Any, x: FileTensor) -> Names:
+def reduce(emitter: Emitter, op: Reduction, x: FileTensor) -> Names:
     """The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none: all of none."""
     if not op.axes:
         return emitter.node(op.name, [x.name], keepdims=op.keepdims)

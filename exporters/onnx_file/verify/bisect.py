@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from kir.errors import FormatError
 from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.probe import computed_names, expose, load_model, opset_of
-from kir.exporters.onnx_file.session import make_session
+from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
@@ -94,7 +93,7 @@ def _errors_of_group(
     graph: Graph,
     group: Sequence[Value],
     names: Mapping[Value, str],
-    session: Any,
+    session: Session,
     runs: Sequence[Mapping[str, Array]],
     seed: int,
 ) -> dict[Value, OutputReport]:

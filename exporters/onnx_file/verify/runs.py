@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kir.errors import CrashError, KirError, MismatchError, UnsupportedError
-from kir.exporters.onnx_file.session import run_session
+from kir.exporters.onnx_file.session import Session, run_session
 from kir.ir.op import Array
 from kir.numerics.feeds import shape_of_feeds
 
@@ -18,7 +17,7 @@ def as_file(model: ModelFile) -> Path | bytes:
     return Path(model) if isinstance(model, str) else model
 
 
-def run_checked(session: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_checked(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
     try:
         return run_session(session, feeds)
     except (UnsupportedError, CrashError):

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from kir.exporters.onnx_file.session import Entry, Session
 from kir.ir.dims import Dim, Sym, symbol
 from kir.ir.graph import Graph
 from kir.ir.structural import Input, Output
 from kir.ir.types import TensorType, as_dtype
 from kir.support.naming import symbol_name
 
-_ELEMENTS = {"float": "float32", "double": "float64"}
 
-
-def _session_type(entry: Any) -> TensorType:
+def _session_type(entry: Entry) -> TensorType:
     """The type of an input or output of a session; sizes without a name get one."""
-    element = entry.type.removeprefix("tensor(").removesuffix(")")
     dims = (
         size if isinstance(size, int) else symbol(symbol_name(size or f"{entry.name}_{axis}"))
         for axis, size in enumerate(entry.shape)
     )
-    return TensorType(as_dtype(_ELEMENTS.get(element, element)), tuple(dims))
+    return TensorType(as_dtype(entry.dtype), tuple(dims))
 
 
-def session_inputs(session: Any) -> dict[str, TensorType]:
+def session_inputs(session: Session) -> dict[str, TensorType]:
     entries = (*session.get_inputs(), *session.get_overridable_initializers())
     return {entry.name: _session_type(entry) for entry in entries}
 
 
-def session_outputs(session: Any) -> dict[str, TensorType]:
+def session_outputs(session: Session) -> dict[str, TensorType]:
     return {entry.name: _session_type(entry) for entry in session.get_outputs()}
 
 
-def signature_problems(graph: Graph, session: Any) -> list[str]:
+def signature_problems(graph: Graph, session: Session) -> list[str]:
     """What differs between the inputs and outputs of a graph and of a session, one line each."""
     inputs = {node.op.label: node.output.type for node in graph.inputs if isinstance(node.op, Input)}
     outputs = {node.op.label: node.output.type for node in graph.outputs if isinstance(node.op, Output)}
@@ -65,7 +62,7 @@ def _same_size(a: Dim, b: Dim) -> bool:
     return a == b or (isinstance(a, Sym) and isinstance(b, Sym))
 
 
-def signature_graph(session: Any) -> Graph:
+def signature_graph(session: Session) -> Graph:
     """A graph with the inputs of a session and nothing else."""
     graph = Graph("signature")
     for name, type in session_inputs(session).items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import Draw, find_draws
+from kir.exporters.onnx_file.session import Session
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
@@ -81,7 +81,7 @@ def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
     return {**feeds, TRAINING_INPUT: np.array(is_on)}
 
 
-def _still_outputs(graph: Graph, session: Any, feeds: Mapping[str, Array]) -> list[str]:
+def _still_outputs(graph: Graph, session: Session, feeds: Mapping[str, Array]) -> list[str]:
     """Outputs that the switch does not change in a session, although it does in the interpreter.
 
     The session has `MAX_TRAINING_RUNS` to change an output; one that stays must change in each of `CHANGING_RUNS` of
@@ -134,7 +134,7 @@ def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
 
 
 def _tally_draws(
-    session: Any, feeds: Mapping[str, Array], draws: Sequence[Any], rates: Mapping[str, float]
+    session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw], rates: Mapping[str, float]
 ) -> list[_Tally]:
     """What each place kept, over enough runs with the switch on."""
     feeds = _switched(feeds, True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from kir.errors import MismatchError, ShapeError
 from kir.exporters.onnx_file.probe import index_bounds, load_model, move_weights
-from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.onnx_file.session import Session, make_session, run_session
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.ir.op import Array
@@ -68,17 +67,17 @@ def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: i
 
 
 def _expect_moved(
-    session: Any, moved: Sequence[Any], feeds: Mapping[str, Array], generators: Sequence[np.random.Generator]
+    session: Session, moved: Sequence[Session], feeds: Mapping[str, Array], generators: Sequence[np.random.Generator]
 ) -> dict[str, Expected]:
     """What to expect of the second file, from the first and from copies of it with moved weights."""
     from kir.numerics.rounding import RandomRounding
 
     remaining = iter(zip(moved, generators, strict=True))
 
-    def reference(observe: Any) -> dict[str, Array]:
+    def reference(observe: object) -> dict[str, Array]:
         return {name: widened(array) for name, array in run_checked(session, feeds).items()}
 
-    def own(observe: Any) -> dict[str, Array]:
+    def own(observe: object) -> dict[str, Array]:
         if observe is None:
             return run_checked(session, feeds)
         copy, generator = next(remaining)
