@@ -14,7 +14,7 @@ from kir.support.files import replacing
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Writes named arrays as `.npz`, or a single one as `.npy`, by the name's ending.
+    """Write named arrays as `.npz`, or a single one as `.npy`, by the name's ending.
 
     Raises:
         FormatError: several arrays for one `.npy`, or the target cannot be written.

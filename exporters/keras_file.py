@@ -77,7 +77,7 @@ _CLASSES = {id(function): name for name, function in OPERATIONS.items()} | {
 
 
 def save_model(model: Model, path: Path) -> None:
-    """Writes a model with its weights as a `.keras` file, as `keras.Model.save` does.
+    """Write a model with its weights as a `.keras` file, as `keras.Model.save` does.
 
     Raises:
         FormatError: the name ends otherwise, the target cannot be written, or the file that the weights are read from

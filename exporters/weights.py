@@ -23,7 +23,7 @@ from kir.support.mapped_files import require_unchanged
 
 
 def save_weights(model: Model, path: Path) -> None:
-    """Writes all weights of a model; the format follows the name's ending.
+    """Write all weights of a model; the format follows the name's ending.
 
     `.weights.h5` is what Keras's `load_weights` reads; `.npz` and `.safetensors` hold the arrays under readable
     names, such as "encoder/dense/kernel".
@@ -47,7 +47,7 @@ def save_weights(model: Model, path: Path) -> None:
 
 
 def write_h5(model: Model, path: Path) -> None:
-    """Writes what Keras's `load_weights` reads, and what lies in its `.keras` files."""
+    """Write what Keras's `load_weights` reads, and what lies in its `.keras` files."""
     import h5py
 
     with open(path, "w+b", buffering=0) as opened, _HDF5Target(opened) as target, h5py.File(target, "w") as file:
@@ -104,7 +104,7 @@ def _write_safetensors(model: Model, path: Path) -> None:
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Writes named arrays, one after the other: a memory-mapped one goes from file to file, in pieces.
+    """Write named arrays, one after the other: a memory-mapped one goes from file to file, in pieces.
 
     Those with the largest elements come first, so that every array is aligned. The same arrays give the same bytes.
 

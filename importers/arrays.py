@@ -23,7 +23,7 @@ from kir.support.regular_files import open_regular
 
 
 def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array]:
-    """Arrays by input name.
+    """Return arrays by input name.
 
     Args:
         sources: "file.npz" (each member under its name), "name=file.npy", or "file.npy" when there is one input.
@@ -42,7 +42,7 @@ def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array
 
 
 def load_npy(path: Path) -> Array:
-    """One array of a `.npy` file.
+    """Return one array of a `.npy` file.
 
     Raises:
         FormatError: the file cannot be read, or holds pickled objects.
@@ -58,7 +58,7 @@ def load_npy(path: Path) -> Array:
 
 
 def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays of a `.npz` file, by name; the checksum of each is checked.
+    """Return the arrays of a `.npz` file, by name; the checksum of each is checked.
 
     Raises:
         FormatError: the file cannot be read, or is damaged, or holds pickled objects, or far more than its size.
@@ -93,7 +93,7 @@ ARRAY_ERRORS = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, Mem
 
 
 def _parse_npy(content: bytes) -> Array:
-    """The array in the bytes of a `.npy` file. Raises some of `ARRAY_ERRORS`."""
+    """Return the array in the bytes of a `.npy` file. Raises some of `ARRAY_ERRORS`."""
     stream = io.BytesIO(content)
     shape, in_columns, dtype = _read_header(stream, len(content))
     array = np.frombuffer(content, dtype, math.prod(shape), stream.tell()) if math.prod(shape) else np.empty(0, dtype)
@@ -101,7 +101,7 @@ def _parse_npy(content: bytes) -> Array:
 
 
 def _read_header(stream: io.BytesIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns come first, and dtype, where they fit a file of this size. Raises some of `ARRAY_ERRORS`.
+    """Return shape, whether columns come first, and dtype, if they fit the size. Raises some of `ARRAY_ERRORS`.
 
     Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
     """
@@ -119,7 +119,7 @@ def _read_header(stream: io.BytesIO, size: int) -> tuple[tuple[int, ...], bool, 
 
 
 def load_safetensors(path: Path) -> dict[str, Array]:
-    """The arrays of a `.safetensors` file, by name; they stay on disk until they are read, and cannot be written to.
+    """Return the arrays of a `.safetensors` file, by name; they are read-only, and stay on disk until they are read.
 
     Raises:
         FormatError: the file cannot be read, or is not one.

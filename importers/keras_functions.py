@@ -70,7 +70,7 @@ def custom_objects() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def custom_object_scope(objects: Mapping[str, Any]) -> Iterator[None]:
-    """While open, these are registered as well."""
+    """Register these as well while the context is open."""
     before = dict(CUSTOM_OBJECTS)
     CUSTOM_OBJECTS.update(objects)
     try:
@@ -156,7 +156,7 @@ def serialize(value: object) -> Any:
 
 
 def plot_model(*args: object, **kwargs: object) -> None:
-    """Draws nothing, and warns of that."""
+    """Draw nothing, and warn of that."""
     warnings.warn(
         "plot_model drew nothing: kir draws from the command line, kir plot model.py -o model.svg", stacklevel=2
     )
@@ -166,7 +166,7 @@ def plot_model(*args: object, **kwargs: object) -> None:
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Starts counting layer names anew."""
+    """Start counting layer names anew."""
     reset_names()
 
 

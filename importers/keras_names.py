@@ -61,7 +61,7 @@ class Inert:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
-        """An object made from the config."""
+        """Return an object made from the config."""
         return cls(**config)
 
 
@@ -95,21 +95,21 @@ class _InertClass(type):
 
 
 def inert_class(module: str, name: str) -> Any:
-    """A class of that name whose objects do nothing."""
+    """Return a class of that name whose objects do nothing."""
     return _InertClass(name, (Inert,), {"__module__": module})
 
 
 def accept(*args: object, **kwargs: object) -> None:
-    """A setting of Keras that means nothing for an export."""
+    """Do nothing, for a setting of Keras that means nothing for an export."""
 
 
 def no_scope(*args: object, **kwargs: object) -> contextlib.AbstractContextManager[None]:
-    """A `with` of Keras that means nothing for an export."""
+    """Return a context that does nothing, for a `with` of Keras that means nothing for an export."""
     return contextlib.nullcontext()
 
 
 def own_names(module: ModuleType, package: str) -> dict[str, Any]:
-    """The public classes and functions of a module that were written in a package."""
+    """Return the public classes and functions of a module that were written in a package."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -117,23 +117,18 @@ def own_names(module: ModuleType, package: str) -> dict[str, Any]:
     }
 
 
-_SETTINGS = {
-    "backend": functions.backend_name,
-    "epsilon": config.epsilon,
-    "floatx": config.floatx,
-    "image_data_format": config.image_data_format,
-    "set_epsilon": config.set_epsilon,
-    "set_floatx": config.set_floatx,
-    "set_image_data_format": config.set_image_data_format,
-}
+def _named(module: ModuleType, names: str) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in names.split()}
+
+
+_SETTINGS = {"backend": functions.backend_name} | _named(
+    config, "epsilon floatx image_data_format set_epsilon set_floatx set_image_data_format"
+)
 _POLICIES = {
-    "DTypePolicy": dtype_policy,
     "LossScaleOptimizer": inert_class("keras.mixed_precision", "LossScaleOptimizer"),
-    "Policy": dtype_policy,
-    "dtype_policy": functions.default_dtype_policy,
-    "global_policy": functions.default_dtype_policy,
-    "set_dtype_policy": functions.set_dtype_policy,
-    "set_global_policy": functions.set_dtype_policy,
+    **dict.fromkeys(("DTypePolicy", "Policy"), dtype_policy),
+    **dict.fromkeys(("dtype_policy", "global_policy"), functions.default_dtype_policy),
+    **dict.fromkeys(("set_dtype_policy", "set_global_policy"), functions.set_dtype_policy),
 }
 _OPS = {
     name: function
@@ -150,16 +145,8 @@ _LAYERS = {
     name: getattr(kir.layers, name)
     for name in kir.layers.__all__
     if name not in ("CustomScaleLayer", "LayerScale", "StochasticDepth")
-} | {
-    "InputSpec": InputSpec,
-    "deserialize": functions.deserialize,
-    "serialize": functions.serialize,
-}
-_DTYPES = {
-    "is_float_dtype": functions.is_float_dtype,
-    "is_int_dtype": functions.is_int_dtype,
-    "standardize_dtype": functions.standardize_dtype,
-}
+} | {"InputSpec": InputSpec, **_named(functions, "deserialize serialize")}
+_DTYPES = _named(functions, "is_float_dtype is_int_dtype standardize_dtype")
 _SERIALIZATION = {
     "deserialize_keras_object": functions.deserialize,
     "get_registered_name": functions.registered_name,
@@ -169,65 +156,48 @@ _SERIALIZATION = {
 _MODELS = {
     "Model": Model,
     "Sequential": Sequential,
-    "clone_model": functions.clone_model,
-    "load_model": functions.load_model,
-    "model_from_json": functions.model_from_json,
-    "save_model": functions.save_model,
+    **_named(functions, "clone_model load_model model_from_json save_model"),
 }
-_SAVING = _SERIALIZATION | {
-    "CustomObjectScope": functions.custom_object_scope,
-    "custom_object_scope": functions.custom_object_scope,
+_REGISTRATION = _SERIALIZATION | {
+    **dict.fromkeys(("CustomObjectScope", "custom_object_scope"), functions.custom_object_scope),
     "get_custom_objects": functions.custom_objects,
-    "load_model": functions.load_model,
-    "load_weights": functions.load_weights,
     "register_keras_serializable": functions.register,
-    "save_model": functions.save_model,
-    "save_weights": functions.save_weights,
 }
+_SAVING = _REGISTRATION | _named(functions, "load_model load_weights save_model save_weights")
+_FUNCTIONS_OF_UTILS = """
+clear_session normalize pack_x_y_sample_weight pad_sequences plot_model standardize_dtype to_categorical
+unpack_x_y_sample_weight
+"""
 _UTILS = (
-    {name: value for name, value in _SAVING.items() if not name.startswith(("load", "save"))}
-    | {"is_keras_tensor": backend.is_keras_tensor, "standardize_dtype": functions.standardize_dtype}
+    _REGISTRATION
+    | _named(functions, _FUNCTIONS_OF_UTILS)
     | {
-        "clear_session": functions.clear_session,
-        "disable_interactive_logging": accept,
-        "enable_interactive_logging": accept,
-        "is_interactive_logging_enabled": accept,
-        "normalize": functions.normalize,
-        "pack_x_y_sample_weight": functions.pack_x_y_sample_weight,
-        "pad_sequences": functions.pad_sequences,
-        "plot_model": functions.plot_model,
+        "is_keras_tensor": backend.is_keras_tensor,
         "set_random_seed": config.set_random_seed,
-        "to_categorical": functions.to_categorical,
-        "unpack_x_y_sample_weight": functions.unpack_x_y_sample_weight,
+        **{f"{does}_interactive_logging": accept for does in ("disable", "enable")},
+        "is_interactive_logging_enabled": accept,
         # Bases of a script's own classes, which only training uses.
-        "Progbar": inert_class("keras.utils", "Progbar"),
-        "PyDataset": inert_class("keras.utils", "PyDataset"),
-        "Sequence": inert_class("keras.utils", "Sequence"),
+        **{name: inert_class("keras.utils", name) for name in ("Progbar", "PyDataset", "Sequence")},
     }
 )
 
 
 def _registry(module: ModuleType) -> dict[str, Any]:
-    """The functions from names and configs to objects and back, of initializers and the like."""
-    return {"get": module.get, "serialize": module.serialize, "deserialize": module.deserialize}
+    """Return the functions from names and configs to objects and back, of initializers and the like."""
+    return _named(module, "get serialize deserialize")
 
 
+_MEANINGLESS_SETTINGS = """
+disable_flash_attention disable_interactive_logging disable_traceback_filtering enable_flash_attention
+enable_interactive_logging enable_traceback_filtering enable_unsafe_deserialization is_flash_attention_enabled
+is_interactive_logging_enabled is_nnx_enabled is_traceback_filtering_enabled max_epochs max_steps_per_epoch set_backend
+set_max_epochs set_max_steps_per_epoch
+"""
 # Where Keras 1 and 2 kept the layers, too.
-OLD_LAYER_MODULES = [
-    "advanced_activations",
-    "convolutional",
-    "core",
-    "embeddings",
-    "experimental",
-    "experimental.preprocessing",
-    "local",
-    "merge",
-    "noise",
-    "normalization",
-    "pooling",
-    "recurrent",
-    "wrappers",
-]
+OLD_LAYER_MODULES = """
+advanced_activations convolutional core embeddings experimental experimental.preprocessing local merge noise
+normalization pooling recurrent wrappers
+"""
 
 # The names in each module of Keras; "" is Keras itself.
 NAMESPACES: Mapping[str, Mapping[str, Any]] = {
@@ -250,8 +220,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     }
     | {name: inert_class("keras", name) for name in ("Loss", "Metric", "Optimizer", "Quantizer")}
     | dict.fromkeys(("RematScope", "StatelessScope", "SymbolicScope"), no_scope),
-    "activations": activations.ACTIVATIONS
-    | {"get": activations.get, "serialize": activations.serialize, "deserialize": activations.deserialize},
+    "activations": activations.ACTIVATIONS | _registry(activations),
     "backend": _OPS
     | _SETTINGS
     | _DTYPES
@@ -259,31 +228,11 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     | {"ctc_batch_cost": inert_class("keras.backend", "ctc_batch_cost")},
     "config": _SETTINGS
     | {"dtype_policy": functions.default_dtype_policy, "set_dtype_policy": functions.set_dtype_policy}
-    | dict.fromkeys(
-        (
-            "disable_flash_attention",
-            "disable_interactive_logging",
-            "disable_traceback_filtering",
-            "enable_flash_attention",
-            "enable_interactive_logging",
-            "enable_traceback_filtering",
-            "enable_unsafe_deserialization",
-            "is_flash_attention_enabled",
-            "is_interactive_logging_enabled",
-            "is_nnx_enabled",
-            "is_traceback_filtering_enabled",
-            "max_epochs",
-            "max_steps_per_epoch",
-            "set_backend",
-            "set_max_epochs",
-            "set_max_steps_per_epoch",
-        ),
-        accept,
-    ),
+    | dict.fromkeys(_MEANINGLESS_SETTINGS.split(), accept),
     "constraints": own_names(constraints, "kir.constraints") | _registry(constraints),
     "initializers": _INITIALIZERS | _registry(initializers),
     "layers": _LAYERS,
-    **{f"layers.{name}": _LAYERS for name in OLD_LAYER_MODULES},
+    **{f"layers.{name}": _LAYERS for name in OLD_LAYER_MODULES.split()},
     "dtype_policies": {
         "DTypePolicy": dtype_policy,
         "FloatDTypePolicy": dtype_policy,

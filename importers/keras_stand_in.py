@@ -78,7 +78,7 @@ class StandIn(MetaPathFinder, Loader):
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """While open, the names can be imported; afterwards `sys.modules` is as it was."""
+        """Let the names be imported while the context is open; afterwards `sys.modules` is as it was."""
         if self in sys.meta_path:
             yield
             return
@@ -97,7 +97,7 @@ class StandIn(MetaPathFinder, Loader):
             self._hidden = {}
 
     def builtins(self) -> dict[str, Any]:
-        """Python's builtins for the script, whose `__import__` finds the names also when the script has run."""
+        """Return Python's builtins for the script, whose `__import__` finds the names also when the script has run."""
 
         def find_and_import(name: str, *args: Any, **kwargs: Any) -> ModuleType:
             if _package(name) not in PACKAGES:
@@ -110,7 +110,7 @@ class StandIn(MetaPathFinder, Loader):
     # The protocol of finders and loaders
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """None for everything else, and for packages that are installed.
+        """Return None for everything else, and for packages that are installed.
 
         Raises:
             MissingNameError: Keras may have such a module, but kir does not.
@@ -125,12 +125,12 @@ class StandIn(MetaPathFinder, Loader):
         return self.module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: `create_module` has filled it."""
+        """Do nothing: `create_module` has filled it."""
 
     # What is in the modules
 
     def module(self, fullname: str) -> ModuleType:
-        """The module of this name.
+        """Return the module of this name.
 
         Raises:
             MissingNameError: there is none.
@@ -143,7 +143,7 @@ class StandIn(MetaPathFinder, Loader):
         return self._modules[fullname]
 
     def attribute(self, module: ModuleType, name: str) -> Any:
-        """What a name that a module does not hold yet means.
+        """Return what a name that a module does not hold yet means.
 
         Raises:
             MissingNameError: nothing.
@@ -179,7 +179,7 @@ class StandIn(MetaPathFinder, Loader):
 
 
 def stand_in_for(script: ast.AST) -> StandIn:
-    """The stand-in for a script, decided at once where that can be told.
+    """Return the stand-in for a script, decided at once where that can be told.
 
     It is chosen if the script imports one of `PACKAGES` that is not installed, and not if one that it imports is loaded
     already: no finder is asked for that, and the next question would be Keras's own for TensorFlow.
@@ -191,7 +191,7 @@ def stand_in_for(script: ast.AST) -> StandIn:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported, other than from kir."""
+    """Return whether a package can be imported, other than from kir."""
     if package in sys.modules:
         return sys.modules[package] is not None
     finders = [finder for finder in sys.meta_path if not isinstance(finder, StandIn)]
@@ -201,7 +201,7 @@ def is_installed(package: str) -> bool:
 
 
 def packages_imported(tree: ast.AST) -> frozenset[str]:
-    """Which of `PACKAGES` a script imports, at its top or inside functions."""
+    """Return those of `PACKAGES` that a script imports, at its top or inside functions."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -216,7 +216,7 @@ def _package(fullname: str) -> str:
 
 
 def _located(fullname: str) -> tuple[str, str]:
-    """The library of a module or name, and its path there: ("keras", "layers") for "tensorflow.keras.layers"."""
+    """Return the library of a module or name, and its path there: ("keras", "layers") for "tensorflow.keras.layers"."""
     package, _, path = fullname.partition(".")
     if package != "tensorflow":
         return "keras", path
@@ -227,7 +227,7 @@ def _located(fullname: str) -> tuple[str, str]:
 
 
 def _names_in(fullname: str) -> Mapping[str, Any] | None:
-    """What a module holds; None if there is no such module."""
+    """Return what a module holds; None if there is no such module."""
     library, path = _located(fullname)
     if _reason_to_refuse(library, path) is not None or (library == "keras" and path in INERT):
         return {}
@@ -237,7 +237,7 @@ def _names_in(fullname: str) -> Mapping[str, Any] | None:
 
 
 def _reason_to_refuse(library: str, path: str) -> str | None:
-    """Why a name, or one of the modules that it is in, may not be used; None if it may."""
+    """Return why a name, or one of the modules that it is in, may not be used; None if it may."""
     table = REFUSED if library == "keras" else REFUSED_OF_TENSORFLOW
     parts = path.split(".")
     paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
@@ -263,7 +263,7 @@ def _describe_missing(fullname: str, known: list[str]) -> str:
 
 
 def _backend_message(name: str) -> str:
-    """What kir.backend says of a function that it does not have, which includes what to use instead."""
+    """Return what kir.backend says of a function that it does not have, which includes what to use instead."""
     try:
         getattr(backend, name)
     except backend.UnknownFunctionError as error:
@@ -272,7 +272,7 @@ def _backend_message(name: str) -> str:
 
 
 def _keras_backend() -> str:
-    """The library that an installed Keras would compute with, by the settings that it reads."""
+    """Return the library that an installed Keras would compute with, by the settings that it reads."""
     chosen = os.environ.get("KERAS_BACKEND")
     if chosen:
         return chosen

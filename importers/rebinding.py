@@ -63,7 +63,7 @@ class Rebinder:
         self._copies: dict[int, tuple[Any, Any]] = {}
 
     def value(self, value: object) -> Any:
-        """kir's module or function for one of Keras's, the copy of a function of the script, anything else as it is."""
+        """Return kir's module or function for one of Keras's, a copy of one of the script's, all else as it is."""
         if isinstance(value, ModuleType):
             return self._module(value)
         if isinstance(value, FunctionType) and _is_of_keras(value):
@@ -77,7 +77,7 @@ class Rebinder:
         return value
 
     def method(self, function: Callable[..., Any], layer: KerasLayer) -> Callable[..., Any]:
-        """A method of a Keras layer, bound, that reads the layer's variables as arrays."""
+        """Return a method of a Keras layer, bound, that reads the layer's variables as arrays."""
         copy, variables = self.value(function), _Variables(layer, self)
 
         @functools.wraps(copy)
@@ -96,7 +96,7 @@ class Rebinder:
             return module
 
     def _function(self, function: FunctionType) -> Any:
-        """kir's function for one of Keras's, which lies deeper in Keras than the module that offers it."""
+        """Return kir's function for one of Keras's, which lies deeper in Keras than the module that offers it."""
         home = _public_name(function.__module__)
         places = (
             [home, home.rpartition(".")[0], "keras.ops"]
@@ -137,7 +137,7 @@ class Rebinder:
         return copy
 
     def _globals(self, names: dict[str, Any]) -> dict[str, Any]:
-        """A copy of a module's globals, one for all functions of the module."""
+        """Return a copy of a module's globals, one for all functions of the module."""
         if id(names) not in self._copies:
             # The builtins first: a function takes those that are there when it is made.
             copied: dict[str, Any] = {"__builtins__": self._stand_in.builtins()}
@@ -181,12 +181,12 @@ def _weight(variable: Named, policy: DTypePolicy) -> Weight:
 
 
 def is_variable(value: object) -> bool:
-    """Whether this is a variable of the real Keras."""
+    """Return whether this is a variable of the real Keras."""
     return any(cls.__name__ in ("Variable", "KerasVariable") and _is_of_keras(cls) for cls in type(value).__mro__)
 
 
 def as_array(variable: object) -> np.ndarray[Any, Any]:
-    """The numbers of a variable, whatever library holds them."""
+    """Return the numbers of a variable, whatever library holds them."""
     return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
 
 

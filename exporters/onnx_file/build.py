@@ -48,7 +48,7 @@ class Parts:
 
 
 def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
-    """The parts of the file. O(nodes); weights are not read.
+    """Return the parts of the file. O(nodes); weights are not read.
 
     The opset is by default the newest that onnxruntime supports fully, or an older one that makes the file faster and
     no larger.
@@ -86,7 +86,7 @@ def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Part
 
 
 def check_opset(opset: int | None) -> int:
-    """The opset to write: the given one, or the newest that onnxruntime supports fully.
+    """Return the opset to write: the given one, or the newest that onnxruntime supports fully.
 
     Raises:
         InvalidArgumentError: it is older than 13 or newer than the installed onnx knows.
@@ -102,7 +102,7 @@ def check_opset(opset: int | None) -> int:
 
 
 def _emit_fast_means(graph: Graph, count: int) -> Emitter | None:
-    """The nodes at the opset whose AveragePool is fast; None if something needs a newer one, or more nodes than so."""
+    """Write the nodes at the opset whose AveragePool is fast; None if it is too old, or they are more than `count`."""
     try:
         emitter, _ = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
     except UnsupportedError:
@@ -111,7 +111,7 @@ def _emit_fast_means(graph: Graph, count: int) -> Emitter | None:
 
 
 def tensor_head(name: str, array: Array) -> TensorProto:
-    """A TensorProto without its data; of strings, with it."""
+    """Return a TensorProto without its data; of strings, with it."""
     tensor = TensorProto(name=name, data_type=onnx_dtype(as_dtype(array.dtype)), dims=array.shape)
     if array.dtype == object:
         tensor.string_data.extend(str(item).encode() for item in array.flat)
@@ -119,7 +119,7 @@ def tensor_head(name: str, array: Array) -> TensorProto:
 
 
 def value_names(graph: Graph, opset: int) -> dict[Value, str]:
-    """What every live value of a graph is called in the file that is written of it. O(nodes).
+    """Return what every live value of a graph is called in the file that is written of it. O(nodes).
 
     An output of an operator that nobody reads has no name, and is left out.
 
@@ -131,7 +131,7 @@ def value_names(graph: Graph, opset: int) -> dict[Value, str]:
 
 
 def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, FileTensor]]:
-    """Writes every live node, and says what each value is called.
+    """Write every live node, and return what each value is called.
 
     Raises:
         UnsupportedError: listing every node that cannot be written.
@@ -178,14 +178,14 @@ def _emit_operator(
 
 
 def _stand_in(emitter: Emitter, node: Node) -> dict[Value, FileTensor]:
-    """What a node that cannot be written would have given, so that those behind it can be tried."""
+    """Return what a node that cannot be written would have given, so that those after it can be tried."""
     for value in node.outputs:
         emitter.offer(node.op.name, value.type.shape, composite=False)
     return {value: FileTensor(node.op.name, value.type) for value in node.outputs}
 
 
 def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
-    """One error for all nodes that cannot be written, by reason, in the order in which the reasons came up."""
+    """Return one error for all nodes that cannot be written, by reason, in the order in which the reasons came up."""
     lines = [f"{_places(nodes)}: {reason}" for reason, nodes in problems.items()]
     if len(lines) == 1:
         return UnsupportedError(lines[0])
@@ -193,7 +193,7 @@ def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
 
 
 def _places(nodes: Sequence[Node]) -> str:
-    """The layers of the nodes, each once; the operators of those that belong to none."""
+    """Return the layers of the nodes, each once; the operators of those that belong to none."""
     return ", ".join(dict.fromkeys(f"layer {n.origin}" if n.origin else f"operator {n.op.name}" for n in nodes))
 
 
@@ -210,13 +210,13 @@ def _emit_source(emitter: Emitter, node: Node) -> FileTensor:
 
 
 def _emit_output(emitter: Emitter, label: str, value: FileTensor) -> None:
-    """Nothing, if the value already has the output's name; else a copy of it under that name."""
+    """Copy a value under an output's name, unless it has that name already."""
     if value.name != label:
         emitter.rename_output(emitter.node("Identity", [value.name]), label)
 
 
 def _sparse_first(order: list[Node]) -> list[Node]:
-    """The order with sparse inputs made dense first: some sizes are in no other value, and are needed anywhere."""
+    """Return the order with sparse inputs made dense first: some sizes are in no other value."""
     if not any(isinstance(node.op, SparseToDense) for node in order):
         return order
     first = {node for node in order if isinstance(node.op, Input | SparseToDense)}
@@ -238,7 +238,7 @@ def _label(node: Node) -> str:
 
 
 def _signature(graph: Graph, emitter: Emitter) -> GraphProto:
-    """Inputs and outputs, and the types of the values in between that are known, in the order of the nodes."""
+    """Return inputs and outputs, and the types of the values in between that are known, in the order of the nodes."""
     outputs = {_label(node) for node in graph.outputs}
     inner = (name for node in emitter.graph.node for name in node.output if name in emitter.types)
     return GraphProto(
@@ -254,7 +254,7 @@ def _value_info(name: str, type: TensorType) -> ValueInfoProto:
 
 @cached
 def _type_proto(type: TensorType) -> TypeProto:
-    """Symbolic sizes are given by their text: equal texts are equal sizes."""
+    """Return a type as protobuf. Symbolic sizes are given by their text: equal texts are equal sizes."""
     dims = [{"dim_value": dim} if isinstance(dim, int) else {"dim_param": str(dim)} for dim in type.shape]
     return TypeProto(
         tensor_type=TypeProto.Tensor(

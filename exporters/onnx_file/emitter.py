@@ -61,7 +61,7 @@ class Emitter:
         self.refused: dict[Any, tuple[str, DType] | None] = {}  # what `ops.table.emit` has found out
 
     def trial(self) -> Emitter:
-        """An emitter in which the current operator can be tried: it knows the same sizes, and has written nothing."""
+        """Return an emitter in which the current operator can be tried: it knows the same sizes and has no nodes."""
         other = Emitter(self.opset, Names())
         other.used, other.refused = self.used, self.refused
         other._axes, other._shapes = self._axes, self._shapes
@@ -70,7 +70,7 @@ class Emitter:
     # Nodes and initializers
 
     def begin(self, origin: Origin | None, used: tuple[bool, ...] = ()) -> None:
-        """From here on nodes belong to an operator of the given layer; `used` says which of its outputs are read."""
+        """Let new nodes belong to an operator of the given layer; `used` says which of its outputs are read."""
         self._origin = origin
         self.used = used
         self._first_node = len(self.graph.node)
@@ -78,7 +78,7 @@ class Emitter:
     def node(
         self, op_type: str, inputs: Sequence[str], domain: tuple[str, int] | None = None, **attributes: Any
     ) -> str:
-        """A new node with one output, whose name is returned."""
+        """Add a node with one output, and return its name."""
         return self.nodes(op_type, inputs, 1, domain=domain, **attributes)[0]
 
     def nodes(
@@ -90,7 +90,7 @@ class Emitter:
         domain: tuple[str, int] | None = None,
         **attributes: Any,
     ) -> tuple[str, ...]:
-        """A new node with several outputs, whose names are returned; "" for an absent one.
+        """Add a node with several outputs, and return their names; "" for an absent one.
 
         An absent input is "", and absent inputs at the end are dropped; so are attributes of None. A bool is written
         as 0 or 1. Outputs that are not in `used` are absent too, where the operator allows that, and dropped at the
@@ -124,13 +124,13 @@ class Emitter:
         )
 
     def weight(self, array: Array, label: str) -> str:
-        """An initializer of its own, kept by reference; the name is `label` if that is free."""
+        """Return an initializer of its own, kept by reference; the name is `label` if that is free."""
         name = self._names.unique(label)
         self.initializers.append((name, array))
         return name
 
     def constant(self, value: Any, hint: str, dtype: Any = np.int64) -> str:
-        """An initializer of the exporter's own making, the same one for the same small value; named by `hint`."""
+        """Return an initializer of the exporter's own making, one for each small value; named by `hint`."""
         array = np.asarray(value, dtype)
         if array.nbytes > MAX_MERGED_BYTES or array.dtype == object:
             return self.weight(array, hint)
@@ -140,7 +140,7 @@ class Emitter:
         return self._merged[key]
 
     def rename_output(self, old: str, new: str) -> bool:
-        """Gives an output of the current operator's nodes a name. False, and nothing done, if it is none of theirs.
+        """Give an output of the current operator's nodes a name. Return False, and do nothing, if it is none of theirs.
 
         O(nodes of the operator). Nothing but these nodes may have read the old name.
         """
@@ -155,7 +155,7 @@ class Emitter:
         return True
 
     def permutations(self, name: str, dtype: DType) -> Iterator[tuple[int, ...]]:
-        """What onnxruntime may find between a value and a cast before it: the permutations of Transposes in a row.
+        """Yield the permutations of Transposes in a row that onnxruntime may find between a value and a cast before it.
 
         It finds a cast where one is written, and where it puts one itself: before an operator that has no kernel for
         16 bits. Nodes that change nothing do not count.
@@ -181,7 +181,7 @@ class Emitter:
     # Sizes
 
     def offer(self, name: str, shape: Shape, *, composite: bool) -> None:
-        """From here on sizes can be read from this value's shape, if they could not before.
+        """Let sizes be read from this value's shape from here on, if they could not be read before.
 
         With `composite`, also those that are no plain name, such as ``2*length``.
         """
@@ -191,7 +191,7 @@ class Emitter:
                 self._axes[dim] = (name, axis)
 
     def sizes(self, dims: Sequence[Dim]) -> str:
-        """The i64[n] value of n sizes: an initializer if all are known, else read from the shapes of values."""
+        """Return the i64[n] value of n sizes: an initializer if all are known, else read from the shapes of values."""
         if all(map(is_known, dims)):
             return self.constant(dims, "sizes")
         parts: list[str] = []
@@ -203,7 +203,7 @@ class Emitter:
         return parts[0] if len(parts) == 1 else self.node("Concat", parts, axis=0)
 
     def size(self, dim: Dim) -> str:
-        """The i64[1] value of a size, computed once.
+        """Return the i64[1] value of a size, computed once.
 
         Raises:
             UnsupportedError: a name in it is the size of no axis of what was offered.
@@ -215,13 +215,13 @@ class Emitter:
         return self._sizes[dim]
 
     def scalar(self, dim: Dim) -> str:
-        """The i64[] value of a size."""
+        """Return the i64[] value of a size."""
         if isinstance(dim, int):
             return self.constant(dim, "size")
         return self.node("Squeeze", [self.size(dim), self.constant([0], "axes")])
 
     def _run_length(self, dims: Sequence[Dim], start: int) -> int:
-        """How many sizes from `start` on one node or initializer can give."""
+        """Return how many sizes from `start` on one node or initializer can give."""
         first = dims[start]
         end = start + 1
         if isinstance(first, int):
@@ -240,7 +240,7 @@ class Emitter:
         return self.size(dims[0]) if len(dims) == 1 else self._read(*self._axes[dims[0]], len(dims))
 
     def _read(self, label: str, axis: int, count: int) -> str:
-        """The sizes of `count` axes of a value from `axis` on."""
+        """Return the sizes of `count` axes of a value from `axis` on."""
         key = (label, axis, count)
         if key not in self._sizes:
             self._sizes[key] = self._slice_shape(label, axis, axis + count)
@@ -307,7 +307,7 @@ class Emitter:
 
 
 def _is_plainly_positive(dim: Dim) -> bool:
-    """Whether a sum has no negative term and no division, whatever the names are (sizes are not negative)."""
+    """Return whether a sum has no negative term and no division, whatever the names are (sizes are not negative)."""
     if isinstance(dim, int):
         return dim >= 0
     return all(
@@ -319,5 +319,5 @@ _OTHER_NAMES = {DType.FLOAT32: "FLOAT", DType.FLOAT64: "DOUBLE"}
 
 
 def onnx_dtype(dtype: DType) -> int:
-    """The number of an element type in ONNX."""
+    """Return the number of an element type in ONNX."""
     return int(getattr(TensorProto, _OTHER_NAMES.get(dtype, dtype.name)))

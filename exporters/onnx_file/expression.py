@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,10 @@ from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.ir.types import DType
 
 Number = float | Sequence[float]
+
+
+def _operation(op_type: str) -> Callable[[Expression, Expression | Number], Expression]:
+    return lambda self, other: self.apply(op_type, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,12 @@ class Expression:
         return cls(emitter, tensor.name, tensor.type.dtype)
 
     def apply(self, op_type: str, *others: Expression | Number, **attributes: Any) -> Expression:
-        """A new node with this and others as its inputs."""
+        """Return a new node with this and others as its inputs."""
         inputs = [self.name, *(self.lift(other).name for other in others)]
         return replace(self, name=self.emitter.node(op_type, inputs, **attributes))
 
     def lift(self, given: Expression | Number) -> Expression:
-        """A number (or several) as a constant of this dtype; an expression as it is."""
+        """Return a number (or several) as a constant of this dtype; an expression as it is."""
         if isinstance(given, Expression):
             return given
         hint = "scalar" if isinstance(given, int | float) else "table"
@@ -44,32 +48,21 @@ class Expression:
         return replace(self.apply("Cast", to=onnx_dtype(dtype)), dtype=dtype)
 
     def where(self, chosen: Expression | Number, otherwise: Expression | Number) -> Expression:
-        """One value where this condition holds, another elsewhere."""
+        """Return one value where this condition holds, another elsewhere."""
         return self.apply("Where", chosen, otherwise)
 
-    def __add__(self, other: Expression | Number) -> Expression:
-        return self.apply("Add", other)
-
-    def __sub__(self, other: Expression | Number) -> Expression:
-        return self.apply("Sub", other)
+    __add__ = _operation("Add")
+    __sub__ = _operation("Sub")
+    __mul__ = _operation("Mul")
+    __truediv__ = _operation("Div")
+    __gt__ = _operation("Greater")
+    __ge__ = _operation("GreaterOrEqual")
 
     def __rsub__(self, other: Number) -> Expression:
         return self.lift(other) - self
-
-    def __mul__(self, other: Expression | Number) -> Expression:
-        return self.apply("Mul", other)
-
-    def __truediv__(self, other: Expression | Number) -> Expression:
-        return self.apply("Div", other)
 
     def __neg__(self) -> Expression:
         return self.apply("Neg")
 
     def __abs__(self) -> Expression:
         return self.apply("Abs")
-
-    def __gt__(self, other: Expression | Number) -> Expression:
-        return self.apply("Greater", other)
-
-    def __ge__(self, other: Expression | Number) -> Expression:
-        return self.apply("GreaterOrEqual", other)

@@ -44,7 +44,7 @@ class Inspection:
 
 
 def inspect_file(path: Path) -> Inspection:
-    """Reads an ONNX file's structure; external data is named and not followed.
+    """Read an ONNX file's structure; external data is named and not followed.
 
     Raises:
         FormatError: the file cannot be read, or is no ONNX model.
@@ -70,7 +70,7 @@ def inspect_file(path: Path) -> Inspection:
 
 
 def print_inspection(inspection: Inspection) -> None:
-    """Prints the facts, one line each."""
+    """Print the facts, one line each."""
     from kir.support.text import format_bytes
 
     opsets = ", ".join(f"{domain} {version}" for domain, version in inspection.opsets.items())
@@ -91,7 +91,7 @@ def print_inspection(inspection: Inspection) -> None:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    """Names with their counts; of many the first ones, and how many more there are (--json has them all)."""
+    """Return names with their counts; of many the first ones, and how many more there are (--json has them all)."""
     shown = [f"{name} {count}" for name, count in counts.items()][:MAX_LISTED]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

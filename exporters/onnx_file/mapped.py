@@ -58,14 +58,14 @@ class LeanModel:
     is_large: bool
 
     def session(self, provider: str = "cpu", optimize: bool = True) -> Session:
-        """A session as of `make_session`, with the same errors."""
+        """Return a session as of `make_session`, with the same errors."""
         try:
             return make_session(self.file, provider, prepack=not self.is_large, optimize=optimize)
         except (FormatError, CrashError) as error:
             raise type(error)(str(error).replace(str(self.file), str(self.original))) from error
 
     def load(self) -> ModelProto:
-        """The model, without the weights that were moved.
+        """Return the model, without the weights that were moved.
 
         Raises:
             FormatError: it cannot be read.
@@ -73,7 +73,7 @@ class LeanModel:
         return load_model(self.file, external_data=self.file is self.original)
 
     def session_with(self, model: ModelProto, outputs: Sequence[str], provider: str = "cpu") -> Session:
-        """A session of what `load` gave, with more outputs. Errors as of `make_session`."""
+        """Return a session of what `load` gave, with more outputs. Errors as of `make_session`."""
         exposed = expose(model, outputs)
         if self.file is self.original or isinstance(self.file, bytes):
             return make_session(exposed, provider, prepack=not self.is_large)
@@ -87,7 +87,7 @@ class LeanModel:
 def lean_model(
     model: Path | bytes, min_bytes: int = MIN_MAPPED_BYTES, min_weight: int = MIN_WEIGHT_BYTES
 ) -> Iterator[LeanModel]:
-    """The model with the weights of a large file mapped from disk.
+    """Return the model with the weights of a large file mapped from disk.
 
     Anonymous memory stays far below the file then; pages of mapped files, which the kernel may drop, do not count.
     Kernels do not reorder the weights of a large model, which makes a run slower. The copy lies beside the model while
@@ -119,7 +119,7 @@ def _folder_near(model: Path) -> AbstractContextManager[Path | str]:
 
 @contextmanager
 def _writing_copy(model: object) -> Iterator[None]:
-    """Turns what the system says while a copy is written into an error about the model."""
+    """Turn what the system says while a copy is written into an error about the model."""
     try:
         yield
     except OSError as error:
@@ -127,7 +127,7 @@ def _writing_copy(model: object) -> Iterator[None]:
 
 
 def _size_with_data(model: Path) -> int:
-    """The bytes of a file and of the data that kir wrote beside it; 0 if there is no such file."""
+    """Return the bytes of a file and of the data that kir wrote beside it; 0 if there is no such file."""
     if not model.is_file():
         return 0
     files = (model, *map(model.with_name, DATA_FILE.of(model)))
@@ -137,7 +137,7 @@ def _size_with_data(model: Path) -> int:
 def mapped_copy(
     model: Path, folder: Path, min_bytes: int = MIN_MAPPED_BYTES, min_weight: int = MIN_WEIGHT_BYTES
 ) -> Path:
-    """A file that computes the same and whose large weights lie in a second file. Memory: 1 MiB, and mapped pages.
+    """Return a file that computes the same with large weights in a second file. Memory: 1 MiB, and mapped pages.
 
     Weights are moved if they are initializers with `raw_data`. Everything else is copied byte by byte.
 
@@ -193,7 +193,7 @@ _Piece = _Span | bytes
 
 
 def _plan_model(data: mmap.mmap, min_weight: int) -> list[_Piece]:
-    """The pieces of the copied model. A `_Weight` stands behind the initializer that it belongs to."""
+    """Return the pieces of the copied model. A `_Weight` stands after the initializer that it belongs to."""
     pieces: list[_Piece] = []
     offset = 0
     for field in walk_fields(data, 0, len(data)):
@@ -206,7 +206,7 @@ def _plan_model(data: mmap.mmap, min_weight: int) -> list[_Piece]:
 
 
 def _plan_graph(data: mmap.mmap, graph: Field, min_weight: int, offset: int) -> tuple[list[_Piece], int]:
-    """The pieces of a graph, and where in the second file the next weight begins."""
+    """Return the pieces of a graph, and where in the second file the next weight begins."""
     pieces: list[_Piece] = []
     for field in walk_fields(data, graph.start, graph.end):
         raw = None
@@ -216,8 +216,8 @@ def _plan_graph(data: mmap.mmap, graph: Field, min_weight: int, offset: int) -> 
             pieces.append(_whole(field))
         else:
             moved = _Weight(raw.start, raw.end - raw.start, offset)
-            before, behind = _Span(field.start, raw.begin - field.start), _Span(raw.end, field.end - raw.end)
-            tensor: list[_Piece] = [before, _reference(moved), behind]
+            before, after = _Span(field.start, raw.begin - field.start), _Span(raw.end, field.end - raw.end)
+            tensor: list[_Piece] = [before, _reference(moved), after]
             pieces += [field_head(GraphProto, "initializer", _length(tensor)), *tensor, moved]
             offset = -(-(offset + moved.length) // ALIGNMENT) * ALIGNMENT
     return pieces, offset
@@ -232,7 +232,7 @@ def _whole(field: Field) -> _Span:
 
 
 def _movable(data: mmap.mmap, tensor: Field, min_weight: int) -> Field | None:
-    """The raw data of a tensor if it is large enough, and given once."""
+    """Return the raw data of a tensor if it is large enough, and given once."""
     found = [
         field for field in walk_fields(data, tensor.start, tensor.end) if _is_field(field, TensorProto, "raw_data")
     ]
@@ -240,7 +240,6 @@ def _movable(data: mmap.mmap, tensor: Field, min_weight: int) -> Field | None:
 
 
 def _reference(weight: _Weight) -> bytes:
-    """The fields of a TensorProto that say where its data lies."""
     tensor = TensorProto(data_location=TensorProto.EXTERNAL)
     for key, value in ((LOCATION, WEIGHTS), ("offset", weight.offset), ("length", weight.length)):
         tensor.external_data.append(StringStringEntryProto(key=key, value=str(value)))
@@ -248,14 +247,13 @@ def _reference(weight: _Weight) -> bytes:
 
 
 def _has_external_data(data: mmap.mmap, pieces: list[_Piece]) -> bool:
-    """Whether what stays may refer to files, which are not in the folder of the copy: in any tensor, however deep."""
+    """Return whether what stays may refer to files, which are not beside the copy: in any tensor, however deep."""
     key = StringStringEntryProto(key=LOCATION).SerializeToString()
     spans = [piece for piece in pieces if isinstance(piece, _Span) and not isinstance(piece, _Weight)]
     return any(data.find(key, span.start, span.start + span.length) >= 0 for span in spans)
 
 
 def _length(pieces: list[Any]) -> int:
-    """How many bytes the pieces take in the model file."""
     return sum(
         len(piece) if isinstance(piece, bytes) else piece.length for piece in pieces if not isinstance(piece, _Weight)
     )

@@ -12,12 +12,12 @@ from kir.support.naming import Names
 
 
 def join(path: str, name: str) -> str:
-    """The name of something that a layer made: its path in front, if there is a layer."""
+    """Return the name of something that a layer made: its path in front, if there is a layer."""
     return f"{path}/{name}" if path else name
 
 
 def reserve_labels(graph: Graph) -> Names:
-    """Names in which those of the graph's inputs and outputs are taken.
+    """Return names of which those of the graph's inputs and outputs are taken.
 
     Raises:
         GraphError: an input and an output of one name are different values, which ONNX cannot say; or a name is empty.

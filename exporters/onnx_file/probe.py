@@ -31,7 +31,7 @@ class Draw:
 
 
 def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
-    """The model with its weights; those in a second file only with `external_data`.
+    """Return the model with its weights; those in a second file only with `external_data`.
 
     Raises:
         FormatError: it cannot be read.
@@ -49,7 +49,7 @@ def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
 
 
 def serialize(model: ModelProto) -> bytes:
-    """The bytes of a model.
+    """Return the bytes of a model.
 
     Raises:
         FormatError: it is over protobuf's 2 GiB.
@@ -61,7 +61,7 @@ def serialize(model: ModelProto) -> bytes:
 
 
 def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, list[str]]:
-    """The element type that a node computes in, and the layers (or names) of all nodes of its operator and type.
+    """Return the element type that a node computes in, and the layers (or names) of all nodes of its operator and type.
 
     The type is "an unknown type" and there are no layers if the model has no such node. Weights in a second file are
     not read.
@@ -77,17 +77,17 @@ def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, 
 
 
 def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators."""
+    """Return the version of ONNX's own operators."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def computed_names(model: ModelProto) -> set[str]:
-    """What the nodes of the model compute."""
+    """Return what the nodes of the model compute."""
     return {name for node in model.graph.node for name in node.output if name}
 
 
 def expose(model: ModelProto, names: Sequence[str]) -> bytes:
-    """The model with more outputs, whose types onnxruntime infers. The model given stays as it is.
+    """Return the model with more outputs, whose types onnxruntime infers. The model given stays as it is.
 
     onnxruntime does not fuse nodes over a value that is an output.
     """
@@ -99,7 +99,7 @@ def expose(model: ModelProto, names: Sequence[str]) -> bytes:
 
 
 def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:
-    """The model with every float weight moved by up to one rounding of its type. The model given stays as it is."""
+    """Return the model with every float weight moved by up to one rounding. The model given stays as it is."""
     copy = ModelProto()
     copy.CopyFrom(model)
     for tensor in copy.graph.initializer:
@@ -111,7 +111,7 @@ def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:
 
 
 def index_bounds(model: ModelProto) -> dict[str, int]:
-    """How many rows the tables have that integer inputs select from, by input; the smallest if several."""
+    """Return how many rows the tables have that integer inputs select from, by input; the smallest if several."""
     rows = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
     inputs = {value.name for value in model.graph.input}
@@ -136,7 +136,7 @@ def _attribute(node: NodeProto, name: str, default: int) -> int:
 
 
 def find_draws(model: ModelProto) -> list[Draw]:
-    """Where the file draws what it keeps, in order: Dropout, Bernoulli, or a comparison with RandomUniformLike."""
+    """Return where the file draws what it keeps: Dropout, Bernoulli, or a comparison with RandomUniformLike."""
     uniform = {node.output[0] for node in model.graph.node if node.op_type == "RandomUniformLike"}
     draws: list[Draw] = []
     for node in model.graph.node:
@@ -148,5 +148,5 @@ def find_draws(model: ModelProto) -> list[Draw]:
 
 
 def layer_of(node: NodeProto) -> str:
-    """The layer that kir's metadata names; "" if there is none."""
+    """Return the layer that kir's metadata names; "" if there is none."""
     return next((entry.value for entry in node.metadata_props if entry.key == "kir.layer"), "")

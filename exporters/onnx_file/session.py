@@ -46,25 +46,10 @@ ModelFile = Path | bytes  # a file, or a serialized model
 
 CPU = "CPUExecutionProvider"
 
-PROVIDERS = {
-    "acl": "ACLExecutionProvider",
-    "azure": "AzureExecutionProvider",
-    "cann": "CANNExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "cpu": CPU,
-    "cuda": "CUDAExecutionProvider",
-    "dml": "DmlExecutionProvider",
-    "dnnl": "DnnlExecutionProvider",
-    "migraphx": "MIGraphXExecutionProvider",
-    "nnapi": "NnapiExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "qnn": "QNNExecutionProvider",
-    "rocm": "ROCMExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "vitisai": "VitisAIExecutionProvider",
-    "webgpu": "WebGpuExecutionProvider",
-    "xnnpack": "XnnpackExecutionProvider",
-}
+_PROVIDERS = """
+ACL Azure CANN CoreML CPU CUDA Dml Dnnl MIGraphX Nnapi OpenVINO QNN ROCM Tensorrt VitisAI WebGpu Xnnpack
+"""
+PROVIDERS = {name.lower(): f"{name}ExecutionProvider" for name in _PROVIDERS.split()}
 
 # The newest opset at which every operator that kir writes has a kernel in every onnxruntime from 1.22 on. Later opsets
 # load too, and most operators run; but at 22 the operators that draw random numbers got versions for which onnxruntime
@@ -80,7 +65,7 @@ _ORT_TYPES = {"float": "float32", "double": "float64"}
 
 
 def import_onnxruntime() -> ModuleType:
-    """The module, imported without its telemetry, which would write files under HOME and TMPDIR.
+    """Return the module, imported without its telemetry, which would write files under HOME and TMPDIR.
 
     Raises:
         ProviderError: onnxruntime is not installed.
@@ -100,7 +85,7 @@ PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 
 
 def provider_name(provider: str) -> str:
-    """onnxruntime's name of an execution provider, from a short name ("cuda") or its own.
+    """Return onnxruntime's name of an execution provider, from a short name ("cuda") or its own.
 
     Raises:
         ProviderError: it is unknown, or not part of the installed onnxruntime; the message lists what is.
@@ -141,7 +126,7 @@ class Session:
     """A model that onnxruntime has loaded, in a worker process where the system allows that (see `worker`)."""
 
     def __init__(self, worker: Worker, model: ModelFile, provider: str, **settings: Any) -> None:
-        """Loads a model; see `make_session`."""
+        """Load a model; see `make_session`."""
         self._worker = worker
         self._number = number = next(_numbers)
         self._model, self._provider = model, provider
@@ -150,18 +135,18 @@ class Session:
         weakref.finalize(self, worker.call_later, _unload, number).atexit = False
 
     def get_inputs(self) -> tuple[Entry, ...]:
-        """The inputs without a default."""
+        """Return the inputs without a default."""
         return self._inputs
 
     def get_outputs(self) -> tuple[Entry, ...]:
         return self._outputs
 
     def get_overridable_initializers(self) -> tuple[Entry, ...]:
-        """The inputs with a default."""
+        """Return the inputs with a default."""
         return self._optional
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name; see `run_session`, which checks the feeds first."""
+        """Return the outputs by name; see `run_session`, which checks the feeds first."""
         given = ", ".join(f"{name}: {array.dtype}[{', '.join(map(str, array.shape))}]" for name, array in feeds.items())
         doing = f"running {_shown(self._model)} on {given or 'no inputs'}"
         try:
@@ -178,7 +163,7 @@ def make_session(
     optimize: bool = True,
     prepack: bool = True,
 ) -> Session:
-    """A session; nodes that the provider cannot run fall back to the CPU.
+    """Return a session; nodes that the provider cannot run fall back to the CPU.
 
     Args:
         model: a file, or a serialized model.
@@ -201,7 +186,7 @@ def make_session(
 
 
 def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
-    """The error with the node that onnxruntime dies of, if it can be found, and what to do."""
+    """Return the error with the node that onnxruntime dies of, if it can be found, and what to do."""
     from kir.exporters.onnx_file.crash import describe_killer
 
     require_unchanged()  # what is cut short while onnxruntime reads it kills it
@@ -263,7 +248,7 @@ def _load(
     prepack: bool = True,
     profile_prefix: str | None = None,
 ) -> Any:
-    """An `onnxruntime.InferenceSession`; see `make_session`. Profiles go to a file whose name begins so."""
+    """Return an `onnxruntime.InferenceSession`; see `make_session`. Profiles go to a file whose name begins so."""
     onnxruntime = import_onnxruntime()
     name = provider_name(provider)
     options = onnxruntime.SessionOptions()
@@ -309,7 +294,7 @@ NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does 
 
 
 def _missing_kernel(model: ModelFile, message: str) -> UnsupportedError | None:
-    """The error to raise if onnxruntime refuses to load a model for want of a kernel; None if that is not why."""
+    """Return the error for a model that is refused for want of a kernel; None if that is not why."""
     match = NOT_LOADED.search(message)
     if match is None:
         return None
@@ -334,7 +319,7 @@ def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:
 
 
 def run_session(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs by name. Inputs with a default may be left out.
+    """Return the outputs by name. Inputs with a default may be left out.
 
     Raises:
         InvalidArgumentError: an input is missing or unknown.
@@ -414,7 +399,7 @@ BFLOAT16 = 16  # TensorProto.BFLOAT16, without importing onnx
 
 
 def _to_array(value: OrtValue) -> Array:
-    """onnxruntime gives no NumPy array of bfloat16: its bytes are copied from where they lie (on the CPU)."""
+    """Return an array. onnxruntime gives none of bfloat16: the bytes are copied from where they lie (on the CPU)."""
     if value.element_type() != BFLOAT16:
         return np.asarray(value.numpy())
     data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
@@ -422,7 +407,7 @@ def _to_array(value: OrtValue) -> Array:
 
 
 def node_providers(model: ModelFile, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:
-    """Where each node ran: execution providers by node name, in the order of execution, from a profile of one run.
+    """Return where each node ran: execution providers by node name, in order, from a profile of one run.
 
     The nodes are those that onnxruntime runs: fused ones have names of its own.
 
@@ -449,7 +434,7 @@ def _profile(model: ModelFile, feeds: dict[str, Array], provider: str) -> dict[s
 
 
 def fallback_nodes(model: ModelFile, feeds: Mapping[str, Array], provider: str) -> list[str]:
-    """The nodes that ran on the CPU although another provider was asked for; none if the CPU was.
+    """Return the nodes that ran on the CPU although another provider was asked for; none if the CPU was.
 
     Raises:
         KirError: as `make_session` and `run_session`.

@@ -46,7 +46,7 @@ class Worker(Protocol):
         """
 
     def call_later(self, function: Callable[[int], None], number: int, /) -> None:
-        """Calls the function before the next call. Safe in finalizers, which run in the middle of anything."""
+        """Call the function before the next call. Safe in finalizers, which run in the middle of anything."""
 
 
 class SameProcess:
@@ -83,11 +83,11 @@ class ForkedProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it still runs; never in a fork of the process that made it."""
+        """Return whether it still runs; never in a fork of the process that made it."""
         return self.end.alive
 
     def disown(self) -> None:
-        """Closes the pipes in a fork, which has inherited them, so that they end with the process that made them."""
+        """Close the pipes in a fork, which has inherited them, so that they end with the process that made them."""
         if self.end.detach() is not None:
             os.close(self._requests.fileno())
             os.close(self._answers.fileno())
@@ -138,7 +138,7 @@ _forked: weakref.WeakSet[ForkedProcess] = weakref.WeakSet()
 
 
 def _end(pid: int, requests: IO[bytes], answers: IO[bytes]) -> int | None:
-    """Ends a forked process and closes the pipes to it; its exit status, if the system still knows."""
+    """End a forked process and close the pipes to it; return its exit status, if the system still knows."""
     with suppress(OSError):  # what could not be written, to a process that is gone
         requests.close()
     answers.close()
@@ -180,7 +180,7 @@ def _uses_cuda() -> bool:
 
 
 def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
-    """Answers calls until the process that makes them is gone, whose ends of the pipes are `of_caller`."""
+    """Answer calls until the process that makes them is gone, whose ends of the pipes are `of_caller`."""
     try:
         for end in of_caller:
             os.close(end)
@@ -203,7 +203,7 @@ def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
 
 
 def _leave_no_traces() -> None:
-    """Leaves Ctrl-C to the caller, and dies without a word: the caller says it."""
+    """Leave Ctrl-C to the caller, and die without a word: the caller says it."""
     import faulthandler
     import resource
 
@@ -214,7 +214,7 @@ def _leave_no_traces() -> None:
 
 
 def _exit_with_caller(requests: int) -> None:
-    """Ends this process, even in the middle of a call, when the other end of the pipe is closed."""
+    """End this process, even in the middle of a call, when the other end of the pipe is closed."""
     import select
 
     poll = select.poll()

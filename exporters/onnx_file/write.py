@@ -65,7 +65,7 @@ class ExportReport:
     data_path: Path | None = None
 
     def moved_to(self, path: Path) -> ExportReport:
-        """What was written, once it is in place. The data lies beside the file itself, not beside a link to it."""
+        """Return what was written, once it is in place. The data lies beside the file itself, not a link to it."""
         if self.data_path is None:
             return replace(self, path=path)
         file = behind_links(path)
@@ -82,7 +82,7 @@ def export_graph(
     external_data: str = "auto",
     metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
-    """Writes a graph as an ONNX file. The same graph gives the same bytes.
+    """Write a graph as an ONNX file. The same graph gives the same bytes.
 
     The file is written beside the target and renamed: a failure leaves what was there untouched. So does an end by
     force: a model and its external data change together, see `kir.support.files`.
@@ -117,7 +117,7 @@ def write_graph(
     external_data: str = "auto",
     metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
-    """Writes a graph as an ONNX file, as `export_graph` does, into a folder where nothing else is yet."""
+    """Write a graph as an ONNX file, as `export_graph` does, into a folder where nothing else is yet."""
     if external_data not in EXTERNAL_DATA_CHOICES:
         known = ", ".join(EXTERNAL_DATA_CHOICES)
         raise InvalidArgumentError(f"received external_data={external_data!r}; expected one of {known}")
@@ -143,7 +143,7 @@ def write_graph(
 
 
 def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
-    """The model in memory, weights copied: for models well under protobuf's 2 GiB.
+    """Return the model in memory, with copies of the weights: for models well under protobuf's 2 GiB.
 
     Raises:
         InvalidArgumentError: the opset is not one that can be written.
@@ -167,7 +167,7 @@ def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
 
 
 def _offsets(parts: Parts) -> dict[str, int]:
-    """Where in the data file each weight begins that goes there, by name, in order."""
+    """Return where in the data file each weight begins that goes there, by name, in order."""
     offsets: dict[str, int] = {}
     end = 0
     for name, array in parts.initializers:
@@ -178,7 +178,7 @@ def _offsets(parts: Parts) -> dict[str, int]:
 
 
 def _layout(parts: Parts, offsets: Mapping[str, int], location: str) -> list[bytes | Array]:
-    """The pieces of the model file. The weights that have an offset lie in another file, at `location`."""
+    """Return the pieces of the model file. The weights that have an offset lie in another file, at `location`."""
     graph: list[bytes | Array] = [_serialize(parts.graph_head)]
     for name, array in parts.initializers:
         if name in offsets:
@@ -220,7 +220,7 @@ def _length(piece: bytes | Array) -> int:
 
 
 def _chunks(array: Array) -> Iterator[memoryview | bytes]:
-    """The bytes of an array in row-major order, little-endian, a piece at a time."""
+    """Return the bytes of an array in row-major order, little-endian, a piece at a time."""
     little = array.dtype.newbyteorder("<")
     if array.flags.c_contiguous and (array.dtype == little or (sys.byteorder == "little" and array.dtype.isnative)):
         flat = np.asarray(array).reshape(-1).view(np.uint8)
@@ -250,7 +250,7 @@ def _write_data(path: Path, parts: Parts, offsets: Mapping[str, int]) -> None:
 
 
 def write_piece(file: IO[bytes], piece: bytes | Array) -> None:
-    """Writes bytes, or the little-endian elements of an array a piece at a time."""
+    """Write bytes, or the little-endian elements of an array a piece at a time."""
     if isinstance(piece, bytes):
         file.write(piece)
     else:
@@ -260,7 +260,7 @@ def write_piece(file: IO[bytes], piece: bytes | Array) -> None:
 
 
 def _forget(chunk: memoryview | bytes) -> None:
-    """Gives back the memory that holds pages of a memory-mapped file; they stay on disk, where they can be read again.
+    """Give back the memory of pages of a memory-mapped file; they stay on disk, where they can be read again.
 
     Without this a mapped weight would count as used memory once it was written.
     """

@@ -41,7 +41,7 @@ def load_keras_model(
     on_lost_mask: str = "warn",
     outputs: Sequence[str] = (),
 ) -> Model:
-    """The model in a file that Keras wrote; nothing in it is executed.
+    """Return the model in a file that Keras wrote; nothing in it is executed.
 
     Args:
         path: a `.keras` file, a whole model as `.h5` or `.hdf5` (Keras 2 or 3), or a `.json` of a model's config.
@@ -54,7 +54,7 @@ def load_keras_model(
 
     Raises:
         InvalidArgumentError: there is no layer of a name among `outputs`, or it is called more than once.
-        UnsupportedError: the model has layers that kir has not; all of them are listed.
+        UnsupportedError: the model has layers that kir lacks; all of them are listed.
         FormatError: the file is damaged, or is none of these, or its weights do not fit its layers.
     """
     path = Path(path)
@@ -76,7 +76,7 @@ class Request:
     outputs: Sequence[str]
 
     def build(self, path: Path, description: object, metadata: object) -> Model:
-        """The model of a description, with the metadata that was beside it."""
+        """Return the model of a description, with the metadata that was beside it."""
         origin = _origin(path, description, metadata, self.custom_objects)
         model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
         model.provenance = Provenance("keras file", f"Keras {origin.version}", path)
@@ -84,7 +84,7 @@ class Request:
 
 
 def model_from_config(description: object, custom_objects: Mapping[str, Any] | None = None) -> Model:
-    """The model that `keras.Model.to_json` describes, with weights that its initializers draw.
+    """Return the model that `keras.Model.to_json` describes, with weights that its initializers draw.
 
     Raises:
         UnsupportedError, FormatError: as for `load_keras_model`.
@@ -146,7 +146,7 @@ def _require_drawable(model: Model, path: Path) -> None:
 
 
 def _origin(path: Path, description: object, metadata: object, custom_objects: Mapping[str, Any]) -> FileOrigin:
-    """What a file says of itself; one that names no modules is not from Keras 3."""
+    """Return what a file says of itself; one that names no modules is not from Keras 3."""
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version[:1].isdigit():
         version = "3" if isinstance(description, dict) and "module" in description else "2"

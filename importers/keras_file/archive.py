@@ -59,7 +59,7 @@ class Archive:
         return name in self._members
 
     def text(self, name: str) -> bytes:
-        """A small member, checked against its checksum.
+        """Return a small member, checked against its checksum.
 
         Raises:
             FormatError: it is missing, too large, encrypted or damaged.
@@ -71,7 +71,7 @@ class Archive:
 
     @contextmanager
     def section(self, name: str) -> Iterator[Section]:
-        """A large member: where it lies if it is stored, or else a temporary file that it is unpacked to.
+        """Open a large member: where it lies if it is stored, or else a temporary file that it is unpacked to.
 
         Either way all of it is read once, for its checksum, which takes about as long as copying the file does.
 
@@ -117,7 +117,7 @@ class Archive:
         return member
 
     def _data_offset(self, member: zipfile.ZipInfo) -> int:
-        """Where the member's bytes begin, from its local header, which must agree with the directory."""
+        """Return where the member's bytes begin, from its local header, which must agree with the directory."""
         window = self._whole.open()
         window.seek(max(0, member.header_offset))
         header = window.read(LOCAL_HEADER_BYTES)
@@ -135,7 +135,7 @@ class Archive:
         return offset
 
     def _unpacked(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The member's bytes in chunks: exactly as many as its declared size, and of its checksum.
+        """Yield the member's bytes in chunks: exactly as many as its declared size, and of its checksum.
 
         Raises:
             FormatError: they are not, once all were read.

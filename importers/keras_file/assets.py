@@ -14,7 +14,7 @@ VOCABULARY = "vocabulary.txt"
 
 
 def load_vocabularies(model: Model, archive: Archive) -> None:
-    """Gives every lookup layer without a vocabulary the one that was saved for it.
+    """Give every lookup layer without a vocabulary the one that was saved for it.
 
     Raises:
         FormatError: it is missing, or is none that the layer can have.
@@ -31,7 +31,7 @@ def load_vocabularies(model: Model, archive: Archive) -> None:
 
 
 def _tokens(layer: IndexLookup, text: str) -> list[str] | list[int]:
-    """As Keras reads them: a token on each line, without empty ones at the end."""
+    """Return the tokens as Keras reads them: one on each line, without empty ones at the end."""
     lines = text.splitlines()
     while lines and not lines[-1]:
         lines.pop()

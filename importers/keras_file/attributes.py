@@ -29,7 +29,7 @@ Splitter = Callable[[bytes], Iterator[tuple[int, int, bytes]]]
 
 
 def read_texts(window: Window, address: int, name: str) -> list[str] | None:
-    """The texts of an attribute of the object whose header is at an address; None if there is no such attribute.
+    """Return the texts of an attribute of the object whose header is at an address; None if there is no such attribute.
 
     Raises:
         FormatError: the header or the attribute is damaged, or holds no texts.
@@ -47,7 +47,7 @@ def read_texts(window: Window, address: int, name: str) -> list[str] | None:
 
 
 def _messages(window: Window, address: int) -> Iterator[tuple[int, bytes]]:
-    """The messages of an object header, in either version, that are not shared with other objects."""
+    """Yield the messages of an object header, in either version, that are not shared with other objects."""
     window.seek(address)
     is_new = window.read(4) == b"OHDR"
     blocks, messages = _new_header(window, address) if is_new else _old_header(window, address)
@@ -128,7 +128,6 @@ def _texts_if_named(window: Window, body: bytes, name: str) -> list[str] | None:
 
 
 def _count(dataspace: bytes) -> int:
-    """The number of elements; 0 for a null dataspace."""
     version, rank = dataspace[0], dataspace[1]
     if version == 2 and dataspace[3] == 2:
         return 0
@@ -156,7 +155,7 @@ def _from_heap(window: Window, references: list[bytes]) -> list[str]:
 
 
 def _heap_objects(window: Window, address: int) -> dict[int, bytes]:
-    """The objects of a global heap, by their index."""
+    """Return the objects of a global heap, by their index."""
     head = _read(window, address, 16)
     size = _number(head, 8, 8)
     if head[:8] != HEAP_SIGNATURE or not 16 <= size <= 2 * MAX_CONFIG_BYTES:
@@ -172,7 +171,7 @@ def _heap_objects(window: Window, address: int) -> dict[int, bytes]:
 
 
 def _read(window: Window, start: int, length: int) -> bytes:
-    """So many bytes, no fewer.
+    """Return so many bytes, no fewer.
 
     Raises:
         FormatError: the file ends before, or they are more than any block has.

@@ -66,7 +66,7 @@ class FileOrigin:
 
     @property
     def is_old(self) -> bool:
-        """Whether Keras 2 or 1 wrote the file."""
+        """Return whether Keras 2 or 1 wrote the file."""
         return self.version[:1] in ("1", "2")
 
     def layer(self, name: str) -> type[Layer] | None:
@@ -85,10 +85,10 @@ def layer_of_keras_3(name: object) -> type[Layer] | None:
 
 
 def build_model(description: object, origin: FileOrigin) -> Model:
-    """The model that a description is of. Its weights are those that the initializers draw.
+    """Return the model that a description is of. Its weights are those that the initializers draw.
 
     Raises:
-        UnsupportedError: it has layers, or uses of layers, that kir has not; all are listed.
+        UnsupportedError: it has layers, or uses of layers, that kir lacks; all are listed.
         FormatError: the description is not one that Keras writes.
     """
     if origin.version.startswith("1"):
@@ -115,10 +115,10 @@ def build_model(description: object, origin: FileOrigin) -> Model:
 
 
 def survey(description: object, origin: FileOrigin) -> None:
-    """Looks at every layer of every model inside.
+    """Look at every layer of every model inside.
 
     Raises:
-        UnsupportedError: lists all that kir has not.
+        UnsupportedError: lists all that kir lacks.
         FormatError: something is not described as Keras describes it.
     """
     problems: list[str] = []
@@ -135,7 +135,7 @@ def survey(description: object, origin: FileOrigin) -> None:
 
 
 def require_none(problems: Sequence[str], origin: FileOrigin) -> None:
-    """Raises one UnsupportedError that lists the problems, if there are any."""
+    """Raise one UnsupportedError that lists the problems, if there are any."""
     if not problems:
         return
     count = f"{len(problems)} of its layers are" if len(problems) > 1 else "one of its layers is"
@@ -153,7 +153,7 @@ def _require_layer(description: object, path: str, origin: FileOrigin) -> None:
 
 
 def _inner_descriptions(description: Mapping[str, Any], path: str, origin: FileOrigin) -> list[tuple[str, Any]]:
-    """The layers inside a model or a wrapper, with their paths."""
+    """Return the layers inside a model or a wrapper, with their paths."""
     config = description["config"]
     if description["class_name"] in MODEL_NAMES and not _is_operation(description):
         inner = config if isinstance(config, list) else config.get("layers")
@@ -164,7 +164,7 @@ def _inner_descriptions(description: Mapping[str, Any], path: str, origin: FileO
 
 
 def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str | None:
-    """Why kir cannot make a layer; None if it can, as far as can be told from outside."""
+    """Return why kir cannot make a layer; None if it can, as far as can be told from outside."""
     name, config = description["class_name"], description["config"]
     if _custom_object(description, origin) is not None:
         return None
@@ -208,7 +208,7 @@ def _reason_against_config(name: str, config: Mapping[str, Any], origin: FileOri
 
 
 def _is_operation(description: Mapping[str, Any]) -> bool:
-    """Whether this is a function between layers. Where no module says so: layers have `trainable`, or a dtype."""
+    """Return whether this is a function between layers; where no module says so, layers have `trainable` or a dtype."""
     module, name, config = description.get("module"), description["class_name"], description["config"]
     if isinstance(module, str):
         return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
@@ -218,7 +218,7 @@ def _is_operation(description: Mapping[str, Any]) -> bool:
 
 
 def _is_of_keras(description: Mapping[str, Any]) -> bool:
-    """Whether the class is Keras's own; another's may have the same name."""
+    """Return whether the class is Keras's own; another's may have the same name."""
     if "module" not in description:
         return True
     module, registered = description["module"], description.get("registered_name")
@@ -230,7 +230,7 @@ def _is_of_keras(description: Mapping[str, Any]) -> bool:
 
 
 def _custom_object(description: Mapping[str, Any], origin: FileOrigin) -> Any:
-    """The user's own class for a description, by its registered name or its class name."""
+    """Return the user's own class for a description, by its registered name or its class name."""
     name = known_name((description.get("registered_name"), description.get("class_name")), origin.custom_objects)
     return None if name is None else origin.custom_objects[name]
 
@@ -247,11 +247,11 @@ class Builder:
         self._costs: dict[int, int] = {}
 
     def require_supported(self) -> None:
-        """Raises one UnsupportedError that lists the problems, if there are any."""
+        """Raise one UnsupportedError that lists the problems, if there are any."""
         require_none(self.problems, self.origin)
 
     def make_layer(self, description: Mapping[str, Any], path: str) -> Layer:
-        """The layer, operation or model; without weights.
+        """Return the layer, operation or model; without weights.
 
         Raises:
             FormatError: its config cannot be used.
@@ -288,7 +288,7 @@ class Builder:
         return custom.from_config(with_old_functions(config) if self.origin.is_old else config)
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """The constructor arguments of one of kir's layers, whatever version of Keras wrote them."""
+        """Return the constructor arguments of one of kir's layers, whatever version of Keras wrote them."""
         name, config = description["class_name"], description["config"]
         arguments = {key: value for key, value in config.items() if key not in INNER_LAYERS}
         if name == "InputLayer":
@@ -328,14 +328,14 @@ class Builder:
             self.problems.append(f"{_join(path, layer.name)}: {_message(error)}")
 
     def _collect(self, layers: dict[str, Layer], name: str, description: Mapping[str, Any], path: str) -> None:
-        """Makes a layer; if that is not supported, notes why. The model can then not be made: nobody will see it."""
+        """Make a layer, or note why that is not supported. The model can then not be made: nobody will see it."""
         try:
             layers[name] = self.make_layer(description, path)
         except UnsupportedError as error:
             self.problems.append(f"{path}: {_message(error)}")
 
     def _make_functional(self, config: Mapping[str, Any], path: str) -> Model:
-        """Where something is not supported, a stand-in: see `_collect`."""
+        """Make a functional model, or a stand-in where something is not supported: see `_collect`."""
         layers: dict[str, Layer] = {}
         calls: dict[str, list[tuple[Any, Any]]] = {}
         for description in config["layers"]:
@@ -366,7 +366,7 @@ class Builder:
     def _call_all(
         self, layers: Mapping[str, Layer], calls: Mapping[str, Sequence[tuple[Any, Any]]], path: str
     ) -> dict[tuple[str, int], list[KerasTensor]]:
-        """The flat outputs of each call. What depends on a call that failed is left out, as that was."""
+        """Return the flat outputs of each call. What depends on a call that failed is left out, as that was."""
         results: dict[tuple[str, int], list[KerasTensor]] = {
             (name, 0): [layer.tensor] for name, layer in layers.items() if isinstance(layer, InputLayer)
         }
@@ -407,7 +407,7 @@ class Builder:
     def _order(
         self, calls: Mapping[str, Sequence[Any]], results: Mapping[Any, Any], path: str
     ) -> Iterator[tuple[str, int]]:
-        """Every call behind those whose outputs it takes, and behind the earlier calls of its layer. O(calls)."""
+        """Yield every call after those whose outputs it takes, and after the earlier calls of its layer. O(calls)."""
         done = set(results)
         under_way: set[tuple[str, int]] = set()
         for start in [(name, index) for name, made in calls.items() for index in range(len(made))]:
@@ -445,7 +445,7 @@ class Builder:
     def _map_tensors(
         self, structure: object, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
     ) -> Any:
-        """Input or output tensors from `[layer, call, output]`, or lists and dicts of them.
+        """Return input or output tensors from `[layer, call, output]`, or lists and dicts of them.
 
         The calls of a functional model inside are counted from 1 here even in Keras 3; Keras 2 writes one tensor as a
         list of one.
@@ -471,7 +471,7 @@ class Builder:
         return _tensor(found, results)
 
     def _count_call(self, model: Model, layer: Layer) -> None:
-        """Adds what calling a layer costs to what calling the model does, and refuses what unrolls without end."""
+        """Add what calling a layer costs to what calling the model does, and refuse what unrolls without end."""
         inner = sum(self._costs.get(id(one), 1) for one in (layer, *layer.sublayers()) if isinstance(one, Model))
         self._costs[id(model)] += max(1, inner)
         if self._costs[id(model)] > MAX_CALLS:
@@ -482,7 +482,7 @@ class Builder:
 
     @contextmanager
     def _described(self, path: str, class_name: str) -> Iterator[None]:
-        """Says in every error which layer of which file it is about."""
+        """Say in every error which layer of which file it is about."""
         where = f"{self.origin.path}: layer {path or 'of the model'} ({class_name})"
         try:
             yield
@@ -499,7 +499,7 @@ class Builder:
 
 
 def _message(error: KirError) -> str:
-    """The message without the layer's path, which is said already."""
+    """Return the message without the layer's path, which is said already."""
     return str(error.args[0]) if error.args else str(error)
 
 
@@ -507,7 +507,7 @@ def _message(error: KirError) -> str:
 
 
 def _parse_calls(nodes: object, layer: Layer, layers: Mapping[str, Layer]) -> list[tuple[Any, Any]]:
-    """The arguments of each call of a layer, tensors as references."""
+    """Return the arguments of each call of a layer, tensors as references."""
     if not isinstance(nodes, list):
         raise FormatError(f"inbound_nodes is {_short(nodes)}; expected a list of calls")
     calls = [_parse_call(node) if isinstance(node, dict) else _parse_old_call(node, layer) for node in nodes]
@@ -517,7 +517,7 @@ def _parse_calls(nodes: object, layer: Layer, layers: Mapping[str, Layer]) -> li
 
 
 def _counted_from_0(leaf: object, layers: Mapping[str, Layer]) -> Any:
-    """A reference of Keras 2, which counts the calls of a model from 1: its own graph was the first."""
+    """Return a reference of Keras 2, which counts the calls of a model from 1: its own graph was the first."""
     if isinstance(leaf, Reference) and isinstance(layers.get(leaf.layer), Model):
         return Reference(leaf.layer, leaf.call - 1, leaf.output)
     return leaf
@@ -533,7 +533,7 @@ def _parse_call(node: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _parse_old_call(node: object, layer: Layer) -> tuple[Any, Any]:
-    """Keras 2: `[[layer, call, output, kwargs], …]`; further inputs of a recurrent layer are its initial state."""
+    """Parse `[[layer, call, output, kwargs], …]`; further inputs of a recurrent layer are its initial state."""
     entries: list[Any] = node if isinstance(node, list) else [node]
     if (
         not all(isinstance(one, list) and len(one) in (3, 4) and is_reference(one[:3]) for one in entries)
@@ -592,13 +592,12 @@ def _lambda_arguments(config: Mapping[str, Any], origin: FileOrigin) -> dict[str
 
 
 def _layers_at(config: object, key: str) -> list[Any]:
-    """The descriptions of the layers that a wrapper's config has at a key."""
     found = config.get(key) if isinstance(config, dict) else None
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
 
 
 def _name(description: object) -> str:
-    """A layer's name: Keras writes it twice, inside the config and beside it."""
+    """Return a layer's name: Keras writes it twice, inside the config and beside it."""
     if not isinstance(description, dict):
         return "?"
     config = description.get("config")

@@ -27,7 +27,7 @@ class Reference:
 
 
 def parse(text: bytes | str, label: str, expected: str = "the configuration of a Keras model") -> Any:
-    """The document; messages call it by its label, and say what was expected.
+    """Return the document; messages call it by its label, and say what was expected.
 
     Raises:
         FormatError: it is no JSON, or too large, too deep, or has integers of more than 64 bits.
@@ -54,7 +54,7 @@ def parse(text: bytes | str, label: str, expected: str = "the configuration of a
 
 
 def walk(document: object) -> Iterator[tuple[int, Any]]:
-    """Everything in a document, with its depth; without recursion."""
+    """Yield everything in a document, with its depth; without recursion."""
     pending = [(0, document)]
     while pending:
         depth, item = pending.pop()
@@ -66,7 +66,7 @@ def walk(document: object) -> Iterator[tuple[int, Any]]:
 
 
 def revive(value: object) -> Any:
-    """An argument of a call or a layer: special dicts become what they stand for.
+    """Return an argument of a call or a layer, in which special dicts have become what they stand for.
 
     Raises:
         FormatError: such a dict is malformed.
@@ -90,7 +90,7 @@ def _keras_tensor(value: Mapping[str, Any]) -> Reference:
 
 
 def as_reference(history: object) -> Reference:
-    """A reference from `[layer, call, output]`.
+    """Return a reference from `[layer, call, output]`.
 
     Raises:
         FormatError: it is something else.
@@ -101,7 +101,7 @@ def as_reference(history: object) -> Reference:
 
 
 def is_reference(value: object) -> TypeGuard[list[Any]]:
-    """Whether a list is `[layer, call, output]`."""
+    """Return whether a list is `[layer, call, output]`."""
     return (
         isinstance(value, list)
         and len(value) == 3

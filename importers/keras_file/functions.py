@@ -23,7 +23,7 @@ OPS_FUNCTIONS = {
 
 
 def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's config with the user's own functions and objects put where their names stand.
+    """Return a layer's config with the user's own functions and objects in the place of their names.
 
     A script has all kinds of globals: text that names one that cannot be called, or a layer's name, is only text.
     """
@@ -31,7 +31,7 @@ def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 
 def _resolved(value: object, custom_objects: Mapping[str, Any]) -> Any:
-    """A text, or a config dict, that names one of the user's objects; anything else as it is."""
+    """Return the user's object that a text, or a config dict, names; anything else as it is."""
     if isinstance(value, str):
         found = custom_objects.get(value)
         return found if callable(found) and not isinstance(found, Layer) else value
@@ -56,7 +56,7 @@ def _resolved(value: object, custom_objects: Mapping[str, Any]) -> Any:
 
 
 def known_name(names: Iterable[Any], custom_objects: Mapping[str, Any]) -> str | None:
-    """The first of the names that the user's objects have; "package>name" may be given as "name", too."""
+    """Return the first of the names that the user's objects have; "package>name" may be given as "name", too."""
     for name in names:
         for one in (name, name.rpartition(">")[2]) if isinstance(name, str) else ():
             if one in custom_objects:
@@ -79,7 +79,7 @@ def resolve_function(
     custom_objects: Mapping[str, Any],
     find: Callable[[Any, str], Any] = function_of_keras,
 ) -> Any:
-    """What a Lambda's config says for `function`, `output_shape` or `mask`: a function if it names one.
+    """Return what a Lambda's config says for `function`, `output_shape` or `mask`: a function if it names one.
 
     The user may give a function under its own name, or under that of the layer. `find` knows Keras's own ones.
 

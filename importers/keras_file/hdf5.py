@@ -41,7 +41,7 @@ class Hdf5File:
         self._unpacked_bytes = 0
 
     def find(self, name: str, start: h5py.Group | None = None) -> Any:
-        """The group or dataset of a name, reached through hard links alone; None when there is none.
+        """Return the group or dataset of a name, reached through hard links alone; None when there is none.
 
         Raises:
             FormatError: a part of the way is another kind of link.
@@ -67,7 +67,7 @@ class Hdf5File:
         return here
 
     def find_dataset(self, name: str, start: h5py.Group | None = None) -> h5py.Dataset | None:
-        """The dataset of a name; None when there is none.
+        """Return the dataset of a name; None when there is none.
 
         Raises:
             FormatError: it keeps its numbers elsewhere, holds no numbers, or is packed in an unknown way.
@@ -90,7 +90,7 @@ class Hdf5File:
         return found
 
     def read(self, dataset: h5py.Dataset) -> Array:
-        """The numbers of a dataset: a view of the mapped file where they lie in one piece.
+        """Return the numbers of a dataset: a view of the mapped file where they lie in one piece.
 
         Raises:
             FormatError: there are fewer bytes in the file than the shape says, or far fewer once they are unpacked.
@@ -109,12 +109,12 @@ class Hdf5File:
         if offset is None or self.root.userblock_size:
             return np.asarray(dataset[()])
         if offset + size > self.section.size:
-            raise FormatError(f"{self.section.label}: {dataset.name} reaches behind the end of the file")
+            raise FormatError(f"{self.section.label}: {dataset.name} reaches past the end of the file")
         array: Array = self._map()[offset : offset + size].view(dataset.dtype).reshape(dataset.shape)
         return array
 
     def _read_chunks(self, dataset: h5py.Dataset, size: int, stored: int) -> Array:
-        """Chunks are unpacked into memory; how much of it all of them together take is limited."""
+        """Unpack chunks into memory; how much of it all of them together take is limited."""
         largest_chunk = int(np.prod([*dataset.chunks, dataset.dtype.itemsize], dtype=object))
         self._unpacked_bytes += max(size, largest_chunk)
         if self._unpacked_bytes > most_unpacked(self.section.size) or stored > self.section.size:
@@ -125,13 +125,12 @@ class Hdf5File:
         return np.asarray(dataset[()])
 
     def _map(self) -> Array:
-        """The bytes of the section, mapped once."""
         if self._mapped is None:
             self._mapped = map_file(self.section.file, self.section.label, self.section.offset, self.section.size)
         return self._mapped
 
     def text(self, owner: h5py.Group, name: str) -> str | None:
-        """An attribute that holds one text; None when there is none.
+        """Return an attribute that holds one text; None when there is none.
 
         Raises:
             FormatError: it is something else.
@@ -142,7 +141,7 @@ class Hdf5File:
         return None if texts is None else texts[0]
 
     def names(self, owner: h5py.Group, name: str) -> list[str] | None:
-        """An attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …"""
+        """Return an attribute that is a list of names; long ones are in parts, "weight_names0", "weight_names1", …"""
         found = self._texts(owner, name)
         if found is not None:
             return found
@@ -167,7 +166,7 @@ class Hdf5File:
 
 @contextmanager
 def open_hdf5(section: Section) -> Iterator[Hdf5File]:
-    """Opens HDF5 in a section of a file.
+    """Open HDF5 in a section of a file.
 
     Raises:
         FormatError: it is no HDF5 file, or is damaged wherever it is read while the context is open.

@@ -160,7 +160,6 @@ def old_function(value: object, name: str, module: str | None) -> Any:
 
 
 def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: str) -> None:
-    """Raises UnsupportedError for what Keras 3, and kir, cannot compute."""
     axis = arguments.get("axis")
     if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
         raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
@@ -181,7 +180,7 @@ def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: s
 
 
 def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) -> None:
-    """Adds the defaults that were others than they are in Keras 3, for configs that were written without them."""
+    """Add the defaults that were others than they are in Keras 3, for configs that were written without them."""
     if name in ("GRU", "GRUCell"):
         arguments.setdefault("reset_after", False)
     is_gated = name in ("LSTM", "LSTMCell", "GRU", "GRUCell") and version[:2] <= OLD_GATES

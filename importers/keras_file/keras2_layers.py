@@ -61,7 +61,7 @@ class Discretization(OfKeras2, layers.Discretization):
 
     @property
     def bin_count(self) -> int:
-        """How many bins there are."""
+        """The number of bins."""
         return int(self.num_bins or 1) if self.bin_boundaries is None else len(self.bin_boundaries) + 1
 
     def boundaries(self, x: Tensor) -> Any:
@@ -269,7 +269,7 @@ class _GlobalAveragePooling(SameForFloat32, GlobalAveragePooling):
 
 
 def _require_wide(dtype: DType) -> None:
-    """Raises UnsupportedError for small integers: TensorFlow keeps a sum in their type, which is soon too large."""
+    """Raise UnsupportedError for small integers: TensorFlow keeps a sum in their type, which is soon too large."""
     if dtype not in WIDE_INTEGERS:
         raise UnsupportedError(f"the mean of {dtype}, whose sum may be too large for that, is not supported")
 
@@ -437,7 +437,7 @@ OLD_UNSUPPORTED: dict[str, str] = {
 
 
 def turn_kernels(model: Model, path: Path) -> None:
-    """Turns the kernels of convolutions around when they are loaded: Theano's convolution reads them from their end.
+    """Turn the kernels of convolutions around when they are loaded: Theano's convolution reads them from their end.
 
     Raises:
         UnsupportedError: the model has a convolution whose kernel Keras does not turn around either.

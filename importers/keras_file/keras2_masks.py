@@ -154,17 +154,17 @@ class _Recurrence(OtherForMasks, Recurrence):
 
     @property
     def repeats_outputs(self) -> bool:
-        """Whether a masked step repeats the output before it, or 0: always."""
+        """Return whether a masked step repeats the output before it, or 0: always."""
         return True
 
     @property
     def zeros_masked(self) -> bool:
-        """Whether the output of a masked step is 0, unrolled or not."""
+        """Return whether the output of a masked step is 0, unrolled or not."""
         return self.zero_output_for_mask and not self._misreads_mask
 
     @property
     def _misreads_mask(self) -> bool:
-        """Whether the zeros are put where the mask is when it is read forwards, while the outputs run backwards."""
+        """Return whether zeros are put where the mask has them read forwards, while the outputs run backwards."""
         return self.zero_output_for_mask and self.unroll and self.go_backwards and self.return_sequences
 
     def call(

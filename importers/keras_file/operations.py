@@ -32,7 +32,7 @@ _MEANINGLESS: dict[str, tuple[Any, ...]] = {
 
 
 def make_operation(class_name: str, config: Mapping[str, Any]) -> Operation:
-    """The operation that Keras saved under a class name of `OPERATIONS`, with the arguments of its config.
+    """Return the operation that Keras saved under a class name of `OPERATIONS`, with the arguments of its config.
 
     Raises:
         UnsupportedError: an argument asks for something that kir's function cannot do.
@@ -53,7 +53,7 @@ def make_operation(class_name: str, config: Mapping[str, Any]) -> Operation:
 
 
 def bind(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:
-    """The function with keyword arguments filled in; einsum's equation goes in front of its operands."""
+    """Return the function with keyword arguments filled in; einsum's equation goes in front of its operands."""
     if function is K.einsum:
         return functools.partial(function, arguments.get("subscripts"))
     return functools.partial(function, **arguments)

@@ -43,7 +43,7 @@ MAX_LISTED = 10
 
 
 def load_weights(model: Model, path: Path) -> None:
-    """Sets all weights of a model from a file; nothing is set unless every one is there and fits.
+    """Set all weights of a model from a file; nothing is set unless every one is there and fits.
 
     Raises:
         FormatError: the file cannot be read, or a weight is missing or of another shape; all of them are listed.
@@ -63,7 +63,7 @@ def load_weights(model: Model, path: Path) -> None:
 
 
 def load_weights_section(model: Model, section: Section) -> None:
-    """Sets all weights from HDF5 in a section of a file, in any of the layouts; see `load_weights`."""
+    """Set all weights from HDF5 in a section of a file, in any of the layouts; see `load_weights`."""
     with open_hdf5(section) as file:
         legacy = file.find("model_weights")
         if legacy is None and file.names(file.root, "layer_names") is not None:
@@ -83,7 +83,7 @@ class Assignments:
         self.arrays: list[tuple[Weight, Array]] = []
 
     def add(self, file: Hdf5File, weight: Weight, dataset: h5py.Dataset | None, where: str) -> None:
-        """Reads a dataset for a weight, if it is there and has the weight's shape."""
+        """Read a dataset for a weight, if it is there and has the weight's shape."""
         if dataset is None:
             self.problems.append(f"{where} is missing")
         elif not _fits(tuple(dataset.shape), weight.saved_shape):
@@ -99,7 +99,7 @@ class Assignments:
             self.arrays.append((weight, array.view(weight.dtype.numpy) if array.dtype.kind == "V" else array))
 
     def finish(self) -> None:
-        """Sets all weights.
+        """Set all weights.
 
         Raises:
             FormatError: there is a problem; then nothing was set.
@@ -139,7 +139,7 @@ def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 
 def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
-    """Keras 3's layout."""
+    """Load Keras 3's layout."""
     is_old = OLD_LAYERS in file.root
     found = Assignments(file.section.label)
     all_saved = saved_layers(model)
@@ -172,7 +172,7 @@ def _group_in(file: Hdf5File, group: str) -> str:
 
 
 def _left_over(saved: SavedLayer, groups: Collection[str], file: Hdf5File) -> Iterator[str]:
-    """The weights that a file has in the group of a layer of the user's own, and that the model has not."""
+    """Return the weights that a file has in the group of a layer of the user's own, and that the model lacks."""
     import h5py
 
     pending = [saved.group]
@@ -198,7 +198,7 @@ def _is_of_floats(dataset: h5py.Dataset | None) -> bool:
 
 
 def load_legacy_weights(model: Model, file: Hdf5File, group: h5py.Group | None) -> None:
-    """The layout by layers' names, from the group that has them.
+    """Load the layout by layers' names, from the group that has them.
 
     Raises:
         FormatError: a weight is missing or of another shape, or a layer has another number of them.
@@ -228,7 +228,7 @@ def load_legacy_weights(model: Model, file: Hdf5File, group: h5py.Group | None) 
 
 
 def _in_saved_order(layer: Layer) -> list[Weight]:
-    """All weights of a layer, those that are trained first: frozen layers inside a model come behind the others."""
+    """Return all weights of a layer, trained ones first: those of frozen layers inside a model come last."""
     trained: list[Weight] = []
     frozen: list[Weight] = []
     seen: set[int] = set()
@@ -248,7 +248,7 @@ def _in_saved_order(layer: Layer) -> list[Weight]:
 
 
 def _assign_named(model: Model, arrays: Mapping[str, Array], path: Path) -> None:
-    """Sets the weights from arrays under their paths and names."""
+    """Set the weights from arrays under their paths and names."""
     found = Assignments(str(path))
     for name, weight in named_weights(model).items():
         if name not in arrays:

@@ -28,7 +28,7 @@ class KirModel(BackendRep):
         self._plan = Plan(graph)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
-        """The outputs, in order, of inputs in the order of the model.
+        """Return the outputs, in order, of inputs in the order of the model.
 
         Raises:
             InvalidArgumentError: there are more inputs than the model has.
@@ -46,7 +46,7 @@ class KirBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> KirModel:
-        """The model, imported.
+        """Return the model, imported.
 
         Raises:
             UnsupportedError: kir has no operator for some of its nodes.

@@ -36,7 +36,7 @@ def import_graph(
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     batch: Dim | None = None,
 ) -> Graph:
-    """Reads an ONNX model as a graph of kir's operators, one for each node.
+    """Read an ONNX model as a graph of kir's operators, one for each node.
 
     What computes shapes becomes symbolic sizes in attributes; an Identity vanishes; Squeeze, Unsqueeze and Flatten are
     Reshapes; what the exporter writes as several nodes is put together again. Inputs, outputs and weights keep their
@@ -96,7 +96,7 @@ class _Reader:
     # Inputs and initializers
 
     def add_sources(self, shapes: Mapping[str, Sequence[Dim]], batch: Dim | None) -> None:
-        """The inputs in the order of the file, and the initializers, which enter the graph when they are read."""
+        """Add the inputs in the order of the file, and the initializers, which enter the graph when they are read."""
         graph = self.model.graph
         if graph.sparse_initializer:
             raise UnsupportedError("the model has sparse initializers; kir has none")
@@ -166,7 +166,7 @@ class _Reader:
     # Nodes
 
     def add_node(self, index: int, node: NodeTexts) -> None:
-        """One node; what kir has no operator for is noted.
+        """Add one node, or note that kir has no operator for it.
 
         Raises:
             FormatError: it reads what nothing before it gives, or gives a name twice, or does not fit its inputs.
@@ -194,7 +194,7 @@ class _Reader:
                 self.operands[name] = result
 
     def _inputs_of(self, index: int, node: NodeTexts) -> list[Operand | None] | None:
-        """The inputs; None if one comes from a node that failed."""
+        """Return the inputs; None if one comes from a node that failed."""
         found: list[Operand | None] = []
         has_failed = False
         for name in node.inputs:
@@ -249,7 +249,7 @@ class _Reader:
         self.operands.update(dict.fromkeys(filter(None, outputs)))
 
     def raise_problems(self) -> None:
-        """Nothing, if every node could be read.
+        """Do nothing, if every node could be read.
 
         Raises:
             UnsupportedError: listing every node that could not, by reason.
@@ -265,7 +265,7 @@ class _Reader:
         raise error
 
     def add_outputs(self) -> None:
-        """The outputs in the order of the file."""
+        """Add the outputs in the order of the file."""
         for value in self.model.graph.output:
             operand = self.operands.get(value.name)
             if operand is None:
@@ -296,7 +296,6 @@ def _size_texts(value: ValueInfoProto) -> Iterator[str]:
 
 
 def _layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
-    """The class of every layer, by its path."""
     found: dict[str, str] = {}
     for node in nodes:
         entries = {entry.key: entry.value for entry in node.metadata_props}
@@ -306,7 +305,7 @@ def _layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
 
 
 def _count_reads(nodes: Sequence[NodeTexts], outputs: Sequence[str]) -> Counter[str]:
-    """How often each name is read. What an Identity reads counts twice: it has two names then."""
+    """Return how often each name is read. What an Identity reads counts twice: it has two names then."""
     counts = Counter(outputs)
     for node in nodes:
         outer = outer_names(node.node) if node.attributes else []

@@ -43,19 +43,19 @@ class SizeNames:
             self._dims[text] = dim if dim is not None and is_clear else self.new(text)
 
     def dim(self, text: str) -> Dim:
-        """The size of a `dim_param`; one that is no UTF-8 text, which protobuf gives as bytes, is called likewise."""
+        """Return the size of a `dim_param`; one that is no UTF-8 text, which is bytes, is called likewise."""
         text = str(text)
         if text not in self._dims:
             self._dims[text] = self.new(text)
         return self._dims[text]
 
     def new(self, wanted: str) -> Sym:
-        """A symbol that nothing else is called."""
+        """Return a symbol that nothing else is called."""
         return symbol(self._names.unique(symbol_name(wanted)))
 
 
 def _parse(text: str) -> Dim | None:
-    """The size that a text prints, None if it prints none."""
+    """Return the size that a text prints, None if it prints none."""
     try:
         dim = parse_dim(text)
     except ShapeError:
@@ -64,7 +64,7 @@ def _parse(text: str) -> Dim | None:
 
 
 def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
-    """The layer that kir's metadata names; in files of others, what stands before the last slash of the node's name."""
+    """Return the layer that kir's metadata names; in others' files, what is before the last slash of its name."""
     if node.metadata_props:
         metadata = {entry.key: entry.value for entry in node.metadata_props}
         if "kir.layer" in metadata:
@@ -77,11 +77,11 @@ def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
 
 
 def origin_of_weight(name: str, layers: Mapping[str, str]) -> Origin | None:
-    """The layer whose path the name of an initializer begins with; `layers` gives the classes by path."""
+    """Return the layer whose path the name of an initializer begins with; `layers` gives the classes by path."""
     path = name.rpartition("/")[0]
     return Origin(path, layers[path]) if path in layers else None
 
 
 def label_of_weight(name: str, written_by_kir: bool) -> str | None:
-    """The label that the exporter gave this name to, None if it named a constant without one."""
+    """Return the label that the exporter gave this name to, None if it named a constant without one."""
     return None if written_by_kir and _UNLABELLED.fullmatch(name) else name

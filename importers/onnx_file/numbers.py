@@ -13,7 +13,7 @@ MAX_DIGITS = 6
 
 
 def intended(number: float) -> float:
-    """The simplest float64 among those that round to the given float32: a short decimal, or else a small fraction.
+    """Return the simplest float64 among those that round to a float32: a short decimal, or else a small fraction.
 
     A number that is no float32 is returned as it is.
     """

@@ -21,7 +21,7 @@ ABSENT = TensorType(DType.BOOL, ())  # the type of an output that a node leaves 
 
 
 def read_opaque(node: NodeProto, versions: Mapping[str, int], types: Mapping[str, TensorType]) -> Opaque:
-    """The node as an operator; see `Opaque` for its subgraphs, whose own values are called inner_0, inner_1, ….
+    """Return the node as an operator; see `Opaque` for its subgraphs, whose own values are called inner_0, inner_1, ….
 
     Args:
         node: what to carry.
@@ -68,7 +68,7 @@ def _imports_of(node: NodeProto, versions: Mapping[str, int]) -> list[tuple[str,
 
 
 def infer_types(model: ModelProto, names: SizeNames) -> dict[str, TensorType]:
-    """What ONNX's own shape inference knows of the values of a model; sizes that it does not know get a name."""
+    """Return what ONNX's own shape inference knows of the values of a model; unknown sizes get a name."""
     try:
         light = _light(model)
         inferred = onnx.shape_inference.infer_shapes(light).graph
@@ -78,7 +78,7 @@ def infer_types(model: ModelProto, names: SizeNames) -> dict[str, TensorType]:
 
 
 def _light(model: ModelProto) -> ModelProto:
-    """The model without its larger initializers, which are inputs instead."""
+    """Return the model without its larger initializers, which are inputs instead."""
     graph = GraphProto(name=model.graph.name, node=model.graph.node, output=model.graph.output)
     graph.input.extend(model.graph.input)
     graph.value_info.extend(model.graph.value_info)
@@ -94,7 +94,7 @@ def _light(model: ModelProto) -> ModelProto:
 
 
 def stated_types(values: list[ValueInfoProto], names: SizeNames) -> dict[str, TensorType]:
-    """The types that a file states of values, where they are tensors of known rank that kir can hold."""
+    """Return the types that a file states of values, where they are tensors of known rank that kir can hold."""
     found: dict[str, TensorType] = {}
     for value in values:
         tensor = value.type.tensor_type

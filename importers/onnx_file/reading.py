@@ -30,7 +30,7 @@ _DTYPES = {number: _NAMES[name] for name, number in TensorProto.DataType.items()
 
 
 def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
-    """The model and the folder that its external data may lie in.
+    """Return the model and the folder that its external data may lie in.
 
     Raises:
         FormatError: the file cannot be read or is no ONNX model.
@@ -50,17 +50,17 @@ def _check(model: ModelProto, what: str) -> ModelProto:
 
 
 def opset_versions(model: ModelProto) -> dict[str, int]:
-    """The version of every domain of operators that the model imports; ONNX's own is ""."""
+    """Return the version of every domain of operators that the model imports; ONNX's own is ""."""
     return {domain_of(entry): entry.version for entry in model.opset_import}
 
 
 def domain_of(entry: Any) -> str:
-    """The domain that a node or an import names; ONNX's own, which has two names, is ""."""
+    """Return the domain that a node or an import names; ONNX's own, which has two names, is ""."""
     return "" if entry.domain == "ai.onnx" else str(entry.domain)
 
 
 def read_dtype(number: int, what: str) -> DType:
-    """The element type with this number in ONNX.
+    """Return the element type with this number in ONNX.
 
     Raises:
         UnsupportedError: kir has no such element type.
@@ -77,7 +77,7 @@ def read_dtype(number: int, what: str) -> DType:
 
 
 def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
-    """The array of a TensorProto.
+    """Return the array of a TensorProto.
 
     Raises:
         FormatError: its data and its shape disagree, or its data cannot be reached.
@@ -140,7 +140,7 @@ class NodeTexts:
 
     @classmethod
     def of(cls, index: int, node: NodeProto) -> NodeTexts:
-        """What a node says, without absent inputs at the end.
+        """Return what a node says, without absent inputs at the end.
 
         Raises:
             FormatError: one is no UTF-8 text, which protobuf gives as bytes.
@@ -190,7 +190,7 @@ class Attributes:
         return f"node {self._node.name!r} ({self._node.op_type})"
 
     def unread(self) -> list[str]:
-        """The names of attributes that nobody asked for, sorted."""
+        """Return the names of attributes that nobody asked for, sorted."""
         return sorted(self._found.keys() - self._read)
 
     def has(self, name: str) -> bool:
@@ -201,7 +201,7 @@ class Attributes:
         return found.i if isinstance(found, AttributeProto) else found
 
     def number(self, name: str, default: float | None = _MISSING) -> Any:
-        """A float, as it was meant: see `intended`."""
+        """Return a float, as it was meant: see `intended`."""
         found = self._get(name, AttributeProto.FLOAT, default)
         return intended(found.f) if isinstance(found, AttributeProto) else found
 

@@ -26,9 +26,9 @@ SEQUENCE_LENS = 4  # the slot of a recurrent operator
 
 
 def activate(translator: Translator, op: Op, x: Operand) -> Operand | None:
-    """Gemm, Relu of one layer → Dense(activation=Relu), in files of this exporter.
+    """Fold Gemm, Relu of one layer → Dense(activation=Relu), in files of this exporter.
 
-    That is how it writes both a Dense with an activation and a Dense with the activation behind it. None if this is
+    That is how it writes both a Dense with an activation and a Dense with the activation after it. None if this is
     neither.
     """
     node = None if x.value is None else x.value.node
@@ -43,7 +43,7 @@ def activate(translator: Translator, op: Op, x: Operand) -> Operand | None:
 
 
 def multiply(call: OperatorCall, x: Operand, kernel: Operand) -> bool:
-    """Whether a MatMul is a Dense: of more than two axes with a matrix, or of a matrix with a constant one.
+    """Return whether a MatMul is a Dense: of more than two axes with a matrix, or of a matrix with a constant one.
 
     The exporter writes a Dense of two axes as Gemm.
     """
@@ -54,7 +54,7 @@ def multiply(call: OperatorCall, x: Operand, kernel: Operand) -> bool:
 
 
 def add_bias(call: OperatorCall, product: Operand, bias: Operand) -> Operand | None:
-    """MatMul, Add → Dense(x, kernel, bias), if nothing else reads the product."""
+    """Fold MatMul, Add → Dense(x, kernel, bias), if nothing else reads the product."""
     node = None if product.value is None else product.value.node
     translator = call.translator
     if node is None or node.op != Dense() or len(node.inputs) != 2 or not translator.is_read_once(product):
@@ -73,7 +73,7 @@ def add_bias(call: OperatorCall, product: Operand, bias: Operand) -> Operand | N
 
 
 def without_unsqueeze(equation: str, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
-    """Einsum's operands without axes of 1 that stand in front under their ellipsis: in kir ellipses broadcast."""
+    """Return Einsum's operands without axes of 1 in front under their ellipsis: in kir ellipses broadcast."""
     terms, _ = parse_equation(equation)
     if len(terms) != len(operands):
         return operands
@@ -96,7 +96,7 @@ def _squeezed(term: str, operand: Operand) -> Operand:
 
 
 def kept_state(call: OperatorCall, condition: Operand, initial: Operand, final: Operand) -> Operand | None:
-    """Where(lens == 0, initial, final) → final: that a sequence without steps keeps its state is what kir means."""
+    """Fold Where(lens == 0, initial, final) → final: in kir a sequence without steps keeps its state."""
     node = None if final.value is None else final.value.node
     column = None if condition.value is None else condition.value.node
     test = column.inputs[0] if column is not None and isinstance(column.op, Reshape) else None
@@ -111,7 +111,7 @@ def kept_state(call: OperatorCall, condition: Operand, initial: Operand, final: 
 
 
 def _number(value: Value | None) -> float | None:
-    """The element of a constant of one, None of any other value."""
+    """Return the element of a constant of one, None of any other value."""
     op = None if value is None else value.node.op
     return float(op.value.array.item()) if isinstance(op, Constant) and op.value.array.size == 1 else None
 
@@ -173,20 +173,20 @@ class DropoutMask(Pending):
 
 
 def drop_again(call: OperatorCall, mask: DropoutMask, dropped: Operand, zero: Operand) -> Operand | None:
-    """Where(mask, dropped, 0) → dropped."""
+    """Fold Where(mask, dropped, 0) → dropped."""
     is_zero = zero.array is not None and not zero.array.any()
     return mask.result if is_zero and dropped.value is mask.result.value else None
 
 
 def compare_random(draw: Uniform, probability: Operand) -> Operand | None:
-    """Less(RandomUniformLike, probability)."""
+    """Fold Less(RandomUniformLike, probability) → which elements are kept."""
     if probability.array is None or probability.array.size != 1:
         return None
     return Operand("", pending=Kept(float(probability.array.item()), draw))
 
 
 def drop(call: OperatorCall, kept: Kept, scaled: Operand, zero: Operand) -> Operand | None:
-    """Where(kept, x * scale, 0) → Dropout in training, with a noise shape."""
+    """Fold Where(kept, x * scale, 0) → Dropout in training, with a noise shape."""
     node = None if scaled.value is None else scaled.value.node
     if node is None or not isinstance(node.op, Mul) or node.inputs[0] is None or zero.array is None:
         return None
@@ -202,7 +202,7 @@ def drop(call: OperatorCall, kept: Kept, scaled: Operand, zero: Operand) -> Oper
 
 
 def switch(call: OperatorCall, training: Operand, dropped: Dropped, x: Operand) -> Operand | None:
-    """Where(training, dropped, x) → Dropout(x, training)."""
+    """Fold Where(training, dropped, x) → Dropout(x, training)."""
     if dropped.x.value is not call.translator.value(x):
         return None
     return call.add(dropped.op, x, training)

@@ -42,14 +42,14 @@ Rule = Callable[..., Sizes | None]
 
 
 def sizes_of_array(array: Array) -> Sizes | None:
-    """The elements of a short array of integers or booleans, None for any other."""
+    """Return the elements of a short array of integers or booleans, None for any other."""
     if array.ndim > 1 or array.size > MAX_LENGTH or array.dtype.kind not in "iub":
         return None
     return Sizes(tuple(map(int, array.ravel().tolist())), array.ndim == 0)
 
 
 def elementwise(function: Callable[[Dim, Dim], Dim | None]) -> Rule:
-    """A rule that applies a function to pairs of elements, with broadcasting."""
+    """Return a rule that applies a function to pairs of elements, with broadcasting."""
 
     def rule(*inputs: Sizes) -> Sizes | None:
         result = inputs[0]
@@ -73,7 +73,7 @@ def _stretch(sizes: Sizes, count: int) -> tuple[Dim, ...]:
 
 
 def bounded(items: Sequence[Dim | None], is_scalar: bool = False) -> Sizes | None:
-    """The items as Sizes, None if one is missing, overflows, or is a longer sum than any size is."""
+    """Return the items as Sizes, None if one is missing, overflows, or is a longer sum than any size is."""
     checked = [item for item in items if item is not None and _is_reasonable(item)]
     return Sizes(tuple(checked), is_scalar) if len(checked) == len(items) else None
 
@@ -97,19 +97,19 @@ def _modulo(a: Dim, b: Dim) -> Dim | None:
 
 
 def _largest(a: Dim, b: Dim) -> Dim | None:
-    """Of a size and a number up to 0: the size. Two sizes cannot be compared."""
+    """Return the size, of a size and a number up to 0. Two sizes cannot be compared."""
     if isinstance(a, int) and isinstance(b, int):
         return max(a, b)
     return next((x for x, y in ((a, b), (b, a)) if x == y or (isinstance(y, int) and y <= 0)), None)
 
 
 def _smallest(a: Dim, b: Dim) -> Dim | None:
-    """Of a size and a huge number, which says "to the end": the size."""
+    """Return the size, of a size and a huge number, which says "to the end"."""
     return next((x for x, y in ((a, b), (b, a)) if isinstance(y, int) and y >= 2**31 - 1), minimum(a, b))
 
 
 def _equal(a: Dim, b: Dim) -> Dim | None:
-    """1 or 0; a size is none of the negative numbers."""
+    """Return 1 or 0; a size is none of the negative numbers."""
     if a == b:
         return 1
     if all(isinstance(x, int) for x in (a, b)) or any(isinstance(x, int) and x < 0 for x in (a, b)):
@@ -118,7 +118,7 @@ def _equal(a: Dim, b: Dim) -> Dim | None:
 
 
 def choose(condition: Sizes, a: Sizes, b: Sizes) -> Sizes | None:
-    """Where: items of a where the condition, which is known, holds, else of b."""
+    """Compute Where: items of a where the condition, which is known, holds, else of b."""
     count = max(len(sizes.items) for sizes in (condition, a, b))
     if not condition.is_known or any(len(sizes.items) not in (1, count) for sizes in (condition, a, b)):
         return None
@@ -128,13 +128,13 @@ def choose(condition: Sizes, a: Sizes, b: Sizes) -> Sizes | None:
 
 
 def concat(*inputs: Sizes) -> Sizes | None:
-    """Concat along axis 0."""
+    """Compute a Concat along axis 0."""
     items = [item for sizes in inputs for item in sizes.items]
     return None if len(items) > MAX_LENGTH or any(sizes.is_scalar for sizes in inputs) else Sizes(tuple(items))
 
 
 def gather(data: Sizes, indices: Sizes) -> Sizes | None:
-    """Gather along axis 0."""
+    """Compute a Gather along axis 0."""
     count = len(data.items)
     if data.is_scalar or not all(isinstance(i, int) and -count <= i < count for i in indices.items):
         return None
@@ -144,7 +144,7 @@ def gather(data: Sizes, indices: Sizes) -> Sizes | None:
 def slice_(
     data: Sizes, starts: Sizes, ends: Sizes, axes: Sizes | None = None, steps: Sizes | None = None
 ) -> Sizes | None:
-    """Slice along axis 0, of known bounds."""
+    """Compute a Slice along axis 0, of known bounds."""
     bounds = [sizes.items for sizes in (starts, ends, steps or Sizes((1,)))]
     if data.is_scalar or not all(len(items) == 1 and isinstance(items[0], int) for items in bounds):
         return None
@@ -157,13 +157,13 @@ def slice_(
 
 
 def total(data: Sizes) -> Dim | None:
-    """The product of all items."""
+    """Return the product of all items."""
     result = bounded([product(data.items)])
     return None if result is None else result.items[0]
 
 
 def safely(rule: Callable[[], Sizes | None]) -> Sizes | None:
-    """What the rule gives; None where sizes cannot say it (a division by 0, or a sum past any size of use)."""
+    """Return what the rule gives; None where sizes cannot say it (a division by 0, or a sum past any use)."""
     try:
         return rule()
     except KirError:
@@ -185,14 +185,14 @@ ELEMENTWISE: dict[str, Rule] = {
 
 
 def is_negative(dim: Dim) -> bool:
-    """Whether a size is below 0 whatever the names are; they are positive."""
+    """Return whether a size is below 0 whatever the names are; they are positive."""
     if isinstance(dim, Sym):
         return all(coefficient < 0 for _, coefficient in dim.terms)
     return dim < 0
 
 
 def counts_from_end(bound: Dim, size: Dim) -> bool:
-    """Whether a bound of a Slice is counted from the end of its axis.
+    """Return whether a bound of a Slice is counted from the end of its axis.
 
     1. A negative number, or a sum of negative terms.
     2. A difference that is a plain sum when counted from the end: the exporter writes ``start - size``.

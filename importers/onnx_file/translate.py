@@ -35,7 +35,7 @@ class Pending:
         raise UnsupportedError(f"{self.what} is used in a way that kir does not know")
 
     def complete(self, translator: Translator) -> Value:
-        """What it is when nothing more comes, if it can stand alone."""
+        """Return what it is when nothing more comes, if it can stand alone."""
         raise UnsupportedError(f"{self.what} is used in a way that kir does not know")
 
 
@@ -63,7 +63,7 @@ class Operand:
 
     @property
     def is_shape(self) -> bool:
-        """Whether it was computed from shapes alone, and is not in the graph."""
+        """Return whether it was computed from shapes alone, and is not in the graph."""
         return self.value is None and self.array is None and self.sizes is not None
 
     @property
@@ -101,7 +101,7 @@ class Translator:
     origin: Origin | None = None
 
     def value(self, operand: Operand) -> Value:
-        """The operand in the graph, where it now is if it was not.
+        """Return the operand in the graph, where it is put if it is not there yet.
 
         Raises:
             UnsupportedError: it is a part of an operator.
@@ -131,30 +131,30 @@ class Translator:
         return self.graph.add(Reshape((1,)), self._size(run[0], origin), origin=origin).output
 
     def add(self, op: Op, *inputs: Operand | None) -> Operand:
-        """The only output of a new node."""
+        """Add a node and return its only output."""
         values = [None if operand is None else self.value(operand) for operand in inputs]
         return Operand("", self.graph.add(op, *values, origin=self.origin).output)
 
     def add_all(self, op: Op, *inputs: Operand | None) -> list[Operand]:
-        """The outputs of a new node."""
+        """Add a node and return its outputs."""
         values = [None if operand is None else self.value(operand) for operand in inputs]
         return [Operand("", value) for value in self.graph.add(op, *values, origin=self.origin).outputs]
 
     def constant(self, array: Any, dtype: DType) -> Operand:
-        """A constant that the file does not have."""
+        """Return a constant that the file does not have."""
         return Operand("", array=np.asarray(array, dtype.numpy), origin=self.origin)
 
     def shape(self, items: Sequence[Dim], is_scalar: bool = False) -> Operand:
-        """Sizes that were computed from shapes."""
+        """Return sizes that were computed from shapes."""
         return Operand("", sizes=Sizes(tuple(items), is_scalar), origin=self.origin)
 
     def is_read_once(self, operand: Operand) -> bool:
-        """Whether the node being translated is the only one in the file that reads this name."""
+        """Return whether the node being translated is the only one in the file that reads this name."""
         return self.reads.get(operand.name, 0) == 1
 
 
 def _runs(items: Sequence[Dim]) -> list[Sequence[Dim]]:
-    """The items in runs of integers, and symbolic sizes one by one."""
+    """Return the items in runs of integers, and symbolic sizes one by one."""
     runs: list[list[Dim]] = []
     for item in items:
         if runs and is_known(item) and is_known(runs[-1][-1]):
@@ -182,7 +182,7 @@ class OperatorCall:
         return self.translator.add(op, *inputs)
 
     def sizes(self, operand: Operand | None, what: str) -> tuple[Dim, ...]:
-        """The integers of an input.
+        """Return the integers of an input.
 
         Raises:
             UnsupportedError: they are known only when the model runs.
@@ -194,7 +194,7 @@ class OperatorCall:
         return operand.sizes.items
 
     def known(self, operand: Operand | None, what: str) -> tuple[int, ...]:
-        """The integers of an input that cannot be symbolic, such as axes."""
+        """Return the integers of an input that cannot be symbolic, such as axes."""
         sizes = self.sizes(operand, what)
         known = tuple(size for size in sizes if isinstance(size, int))
         if len(known) != len(sizes):
@@ -202,7 +202,7 @@ class OperatorCall:
         return known
 
     def array(self, operand: Operand, what: str) -> Array:
-        """The numbers of an input that must be constant."""
+        """Return the numbers of an input that must be constant."""
         if operand.array is not None:
             return operand.array
         value = operand.value
@@ -213,7 +213,7 @@ class OperatorCall:
         raise UnsupportedError(f"{self.op_type} takes its {what} from what the model computes; kir needs a constant")
 
     def axes(self, given: Sequence[int], rank: int) -> tuple[int, ...]:
-        """Axes counted from the front, in the order given.
+        """Return axes counted from the front, in the order given.
 
         Raises:
             ShapeError: one is out of range.

@@ -22,7 +22,7 @@ from kir.ops.shape import Reshape, Transpose
 def attention(
     emitter: Emitter, op: Attention, q: FileTensor, k: FileTensor, v: FileTensor, bias: FileTensor | None = None
 ) -> Names:
-    """One node since opset 23. Before, and in float64, of which onnxruntime has no kernel, the plain operators."""
+    """Write one node since opset 23. Before, and in float64, which onnxruntime lacks, write plain operators."""
     if emitter.opset < 23 or q.type.dtype is DType.FLOAT64:
         return _attend_plainly(emitter, op, q, k, v, bias)
     return emitter.node(
@@ -37,7 +37,7 @@ def attention(
 def _attend_plainly(
     emitter: Emitter, op: Attention, q: FileTensor, k: FileTensor, v: FileTensor, bias: FileTensor | None
 ) -> str:
-    """The queries of the heads that share keys are rows of one matrix. Those that may look nowhere get 0."""
+    """Write attention with rows of one matrix for the heads that share keys. Queries that may look nowhere get 0."""
 
     def apply(op: Op, *inputs: FileTensor) -> FileTensor:
         (name,) = emit(emitter, op, *inputs)

@@ -14,7 +14,7 @@ from kir.ops.windows import SAME, Padding, Window, settle_padding
 
 @exports(Conv)
 def conv(emitter: Emitter, op: Conv, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None) -> Names:
-    """onnxruntime refuses auto_pad with dilations: there the zeros are put around x before."""
+    """Write a Conv. onnxruntime refuses auto_pad with dilations: there the zeros are put around x before."""
     windows = op.windows(kernel.type.shape[2:])
     data = x.name
     padding = op.padding
@@ -50,12 +50,12 @@ def conv_transpose(
 
 
 def padding_attributes(padding: Padding) -> dict[str, Any]:
-    """How ONNX says a padding."""
+    """Return how ONNX says a padding."""
     return {"auto_pad": "SAME_UPPER"} if padding == SAME else {"pads": padding}
 
 
 def _pad_same(emitter: Emitter, op: Conv, x: FileTensor, windows: list[Window]) -> str:
-    """x with as many zeros around as "same" asks for, which is only known when the model runs."""
+    """Pad x with the zeros that "same" asks for, whose number is only known when the model runs."""
     before: list[Dim] = [0, 0]
     after: list[Dim] = [0, 0]
     for window, size in zip(windows, x.type.shape[2:], strict=True):

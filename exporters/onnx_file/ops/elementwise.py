@@ -14,7 +14,7 @@ from kir.ops.elementwise import Cast, Celu, Clip, Gelu, HardSwish, Mish, Relu
 
 @exports(Relu)
 def relu(emitter: Emitter, op: Relu, x: FileTensor) -> Names:
-    """Before opset 14 Relu takes floats only."""
+    """Write a Relu; before opset 14 it takes floats only."""
     if x.type.dtype.is_float:
         return emitter.node("Relu", [x.name])
     return emitter.node("Max", [x.name, scalar_like(emitter, 0, x)])
@@ -41,7 +41,7 @@ def gelu(emitter: Emitter, op: Gelu, x: FileTensor) -> Names:
 
 @exports(Celu)
 def celu(emitter: Emitter, op: Celu, x: FileTensor) -> Names:
-    """Before opset 28 Celu takes f32 only."""
+    """Write a Celu; before opset 28 it takes f32 only."""
     if x.type.dtype is DType.FLOAT32:
         return emitter.node("Celu", [x.name], alpha=op.alpha)
     return formulas.celu(Expression.of(emitter, x), op.alpha).name
@@ -51,7 +51,7 @@ def celu(emitter: Emitter, op: Celu, x: FileTensor) -> Names:
 def clip(
     emitter: Emitter, op: Clip, x: FileTensor, minimum: FileTensor | None = None, maximum: FileTensor | None = None
 ) -> Names:
-    """An absent bound does not bound; ONNX would put the largest finite number in its place."""
+    """Write a Clip. An absent bound does not bound; ONNX would put the largest finite number in its place."""
     bounds = names_of([minimum, maximum])
     if x.type.dtype.is_float:
         bounds = [bound or scalar_like(emitter, inf, x) for bound, inf in zip(bounds, (-np.inf, np.inf), strict=True)]

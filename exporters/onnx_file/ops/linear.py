@@ -11,7 +11,7 @@ from kir.ops.linear import ELLIPSIS, Dense, Einsum, MatMul, parse_equation
 
 @exports(MatMul)
 def matmul(emitter: Emitter, op: MatMul, a: FileTensor, b: FileTensor) -> Names:
-    """One node, but where onnxruntime (1.32 is the newest known) dies of operands of different rank.
+    """Write one node, but where onnxruntime (1.32 is the newest known) dies of operands of different rank.
 
     Its MatmulTransposeFusion exchanges a Cast with the Transpose before it, if that turns the first axis into one of
     the last two. Then it refuses to fuse the Transpose with a MatMul of operands of different rank, and leaves the
@@ -41,7 +41,7 @@ def _unsqueeze(emitter: Emitter, x: FileTensor, axes: Sequence[int]) -> str:
 
 @exports(Dense)
 def dense(emitter: Emitter, op: Dense, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None) -> Names:
-    """Rank 2 is always Gemm: onnxruntime fuses Gemm with an activation, and never MatMul; without C it is faster."""
+    """Write a Gemm for rank 2: onnxruntime fuses it with an activation, and never MatMul; without C it is faster."""
     if x.type.rank == 2:
         result = emitter.node("Gemm", names_of([x, kernel, bias]))
     else:
@@ -56,7 +56,7 @@ def dense(emitter: Emitter, op: Dense, x: FileTensor, kernel: FileTensor, bias: 
 
 @exports(Einsum)
 def einsum(emitter: Emitter, op: Einsum, *operands: FileTensor) -> Names:
-    """In ONNX all ellipses stand for equally many axes: axes of size 1 make up for what is missing."""
+    """Write an Einsum. In ONNX all ellipses stand for equally many axes: axes of size 1 make up for missing ones."""
     terms, _ = parse_equation(op.equation)
     hidden = [x.type.rank - len(term.replace(ELLIPSIS, "")) for term, x in zip(terms, operands, strict=True)]
     most = max(hidden)

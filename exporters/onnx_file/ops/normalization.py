@@ -22,7 +22,7 @@ def batch_normalization(
     mean: FileTensor,
     variance: FileTensor,
 ) -> Names:
-    """ONNX's epsilon is a float32: in float64 it is added to the variance instead."""
+    """Write one node. ONNX's epsilon is a float32: in float64 it is added to the variance instead."""
     inputs, epsilon = names_of([x, scale, bias, mean, variance]), op.epsilon
     if x.type.dtype is DType.FLOAT64 and epsilon:
         inputs[-1], epsilon = _sum(emitter, variance, epsilon), 0.0
@@ -33,7 +33,7 @@ def batch_normalization(
 def layer_normalization(
     emitter: Emitter, op: LayerNormalization, x: FileTensor, scale: FileTensor, bias: FileTensor | None = None
 ) -> Names:
-    """One node since opset 17. In float64 a formula: ONNX's epsilon is a float32."""
+    """Write one node since opset 17. In float64 write a formula: ONNX's epsilon is a float32."""
     if emitter.opset >= 17 and x.type.dtype is not DType.FLOAT64:
         return emitter.node("LayerNormalization", names_of([x, scale, bias]), axis=op.axis, epsilon=op.epsilon)
     factor, shift = Expression.of(emitter, scale), None if bias is None else Expression.of(emitter, bias)
@@ -44,7 +44,7 @@ def layer_normalization(
 def instance_normalization(
     emitter: Emitter, op: InstanceNormalization, x: FileTensor, scale: FileTensor, bias: FileTensor
 ) -> Names:
-    """One node. In float64, of which onnxruntime has no kernel, a formula."""
+    """Write one node; in float64, for which onnxruntime has no kernel, a formula."""
     if x.type.dtype is not DType.FLOAT64:
         return emitter.node("InstanceNormalization", names_of([x, scale, bias]), epsilon=op.epsilon)
     axes = emitter.constant(range(1, x.type.rank - 1), "axes")
@@ -58,7 +58,7 @@ def instance_normalization(
 def _normalized(
     emitter: Emitter, x: FileTensor, axes: tuple[int, ...], epsilon: float, scale: Expression, bias: Expression | None
 ) -> Expression:
-    """The formula of the two; floats of 16 bits are computed in float32."""
+    """Return the formula of the two; floats of 16 bits are computed in float32."""
     own = Expression.of(emitter, x)
     dtype = DType.FLOAT32 if own.dtype.itemsize < 4 else own.dtype
 

@@ -15,7 +15,7 @@ from kir.support.onnx_files import rename_values, walk_subgraphs
 
 @exports(Opaque)
 def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
-    """The node as it was read; one of ONNX's own operators only where the opset means the same by it."""
+    """Write the node as it was read; one of ONNX's own operators only where the opset means the same by it."""
     read = NodeProto.FromString(base64.b64decode(op.encoded))
     _require_same_meaning(emitter, op, read)
     used = [bool(name) for name in read.output]
@@ -32,7 +32,7 @@ def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
 
 
 def _require_same_meaning(emitter: Emitter, op: Opaque, read: NodeProto) -> None:
-    """Raises UnsupportedError if the opset defines one of ONNX's own operators otherwise, here or in a subgraph."""
+    """Raise UnsupportedError if the opset defines one of ONNX's own operators otherwise, here or in a subgraph."""
     own = [(op.op_type, op.version)] if not op.domain else []
     opset = dict(op.imports).get("", 0)
     inner = (node.op_type for graph in walk_subgraphs(read) for node in graph.node if node.domain in ("", "ai.onnx"))
@@ -45,7 +45,7 @@ def _require_same_meaning(emitter: Emitter, op: Opaque, read: NodeProto) -> None
 
 
 def _version(op_type: str, opset: int) -> int:
-    """The opset that brought the definition of one of ONNX's own operators that holds at an opset; 0 if none did."""
+    """Return the opset that brought the definition of an operator of ONNX's that holds at an opset; 0 if none did."""
     try:
         return int(defs.get_schema(op_type, opset).since_version)
     except defs.SchemaError:

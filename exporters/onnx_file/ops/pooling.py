@@ -32,7 +32,7 @@ def average_pool(emitter: Emitter, op: AveragePool, x: FileTensor) -> Names:
 
 
 def _attributes(op: MaxPool | AveragePool, x: FileTensor) -> dict[str, Any]:
-    """Where onnxruntime computes a padding it forgets the dilations, and is wrong if windows have gaps between them."""
+    """Return the attributes of both. onnxruntime pads wrongly where windows have dilations, or gaps between them."""
     padding, windows = op.padding, op.windows()
     if padding == SAME and any(window.dilation > 1 or window.stride > window.size for window in windows):
         padding = settle_padding(windows, x.type.shape[2:], padding)

@@ -16,7 +16,7 @@ from kir.ops.random import Dropout, RandomNormalLike
 
 @exports(Dropout)
 def dropout(emitter: Emitter, op: Dropout, x: FileTensor, training: FileTensor | None = None) -> Names:
-    """Dropout; with a noise shape, or a rate of 1, which ONNX excludes, a random choice written out.
+    """Write a Dropout; with a noise shape, or a rate of 1, which ONNX excludes, a random choice.
 
     onnxruntime (1.32 is the newest known) takes a Dropout in the middle of a model out, whatever its training input
     says, unless something reads its mask. So the mask is applied once more: to what it made 0 already.
@@ -40,7 +40,7 @@ def dropout(emitter: Emitter, op: Dropout, x: FileTensor, training: FileTensor |
 
 @exports(RandomNormalLike)
 def random_normal_like(emitter: Emitter, op: RandomNormalLike, x: FileTensor) -> Names:
-    """onnxruntime draws float32 and float64; numbers of 16 bits are drawn in float32 and rounded."""
+    """Write random numbers. onnxruntime draws float32 and float64; others are drawn in float32 and rounded."""
     is_drawn = x.type.dtype in (DType.FLOAT32, DType.FLOAT64)
     dtype = x.type.dtype if is_drawn else DType.FLOAT32
     seed = None if op.seed is None else float(op.seed)
@@ -49,7 +49,7 @@ def random_normal_like(emitter: Emitter, op: RandomNormalLike, x: FileTensor) ->
 
 
 def _draw(emitter: Emitter, probability: float, shape: Sequence[Dim], seed: int | None) -> str:
-    """Booleans of a shape, each true with the given probability.
+    """Return booleans of a shape, each true with the given probability.
 
     Neither a Dropout of ones, which onnxruntime folds into a constant, nor Bernoulli: onnxruntime runs the function
     that defines it in the ONNX standard, and that is true with the probability that it should be false with.

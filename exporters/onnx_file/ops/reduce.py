@@ -8,31 +8,23 @@ from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ir.types import DType
-from kir.ops.reduce import (
-    ReduceL1,
-    ReduceL2,
-    ReduceLogSumExp,
-    ReduceMax,
-    ReduceMean,
-    ReduceMin,
-    ReduceProd,
-    ReduceSum,
-    ReduceSumSquare,
-)
+from kir.ops import reduce as ops
 
 
-@exports(ReduceMean)
-def reduce_mean(emitter: Emitter, op: ReduceMean, x: FileTensor) -> Names:
-    """The mean of each channel of images is a pooling, which onnxruntime computes in the layout of the convolutions."""
-    if x.type.rank == 4 and op == ReduceMean((2, 3), True) and x.type.dtype is DType.FLOAT32:
+@exports(ops.ReduceMean)
+def reduce_mean(emitter: Emitter, op: ops.ReduceMean, x: FileTensor) -> Names:
+    """Write a mean; that of each channel of images is a pooling, computed in the layout of convolutions."""
+    if x.type.rank == 4 and op == ops.ReduceMean((2, 3), True) and x.type.dtype is DType.FLOAT32:
         return emitter.node("GlobalAveragePool", [x.name])
     return reduce(emitter, op, x)
 
 
-@exports(ReduceLogSumExp)
-def reduce_log_sum_exp(emitter: Emitter, op: ReduceLogSumExp, x: FileTensor) -> Names:
-    """For floats of 16 bits onnxruntime (1.32 is the newest known) writes it out as Log(ReduceSum(Exp(x))) at opset 18,
-    and that overflows: there it is computed in float32."""
+@exports(ops.ReduceLogSumExp)
+def reduce_log_sum_exp(emitter: Emitter, op: ops.ReduceLogSumExp, x: FileTensor) -> Names:
+    """Write a ReduceLogSumExp; for floats of 16 bits at opset 18, in float32.
+
+    There onnxruntime (1.32 is the newest known) writes it out as Log(ReduceSum(Exp(x))), which overflows.
+    """
     if emitter.opset != 18 or x.type.dtype.itemsize > 2:
         return reduce(emitter, op, x)
     own = Expression.of(emitter, x)
@@ -43,23 +35,23 @@ def reduce_log_sum_exp(emitter: Emitter, op: ReduceLogSumExp, x: FileTensor) -> 
 
 
 Reduction = (
-    ReduceL1
-    | ReduceL2
-    | ReduceLogSumExp
-    | ReduceMax
-    | ReduceMean
-    | ReduceMin
-    | ReduceProd
-    | ReduceSum
-    | ReduceSumSquare
+    ops.ReduceL1
+    | ops.ReduceL2
+    | ops.ReduceLogSumExp
+    | ops.ReduceMax
+    | ops.ReduceMean
+    | ops.ReduceMin
+    | ops.ReduceProd
+    | ops.ReduceSum
+    | ops.ReduceSumSquare
 )
 
 
-@exports(ReduceL1, ReduceL2, ReduceMax, ReduceMin, ReduceProd, ReduceSum, ReduceSumSquare)
+@exports(ops.ReduceL1, ops.ReduceL2, ops.ReduceMax, ops.ReduceMin, ops.ReduceProd, ops.ReduceSum, ops.ReduceSumSquare)
 def reduce(emitter: Emitter, op: Reduction, x: FileTensor) -> Names:
-    """The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none: all of none."""
+    """Write a reduction. The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none."""
     if not op.axes:
         return emitter.node(op.name, [x.name], keepdims=op.keepdims)
-    if emitter.opset >= 18 or isinstance(op, ReduceSum):
+    if emitter.opset >= 18 or isinstance(op, ops.ReduceSum):
         return emitter.node(op.name, [x.name, emitter.constant(op.axes, "axes")], keepdims=op.keepdims)
     return emitter.node(op.name, [x.name], axes=op.axes, keepdims=op.keepdims)

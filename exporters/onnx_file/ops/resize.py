@@ -15,7 +15,7 @@ from kir.ops.resize import Resize
 
 @exports(Resize)
 def resize(emitter: Emitter, op: Resize, x: FileTensor) -> Names:
-    """With whole factors where they are known, so that unknown sizes need not be computed.
+    """Write a Resize by whole factors where they are known, so that unknown sizes need not be computed.
 
     The attribute `axes` of opset 18 would spare those that stay, but onnxruntime (1.32 is the newest known) moves
     transposes across a Resize without heeding it.

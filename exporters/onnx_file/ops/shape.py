@@ -10,27 +10,14 @@ from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of, scalar_like, zero_tensor
 from kir.ir.dims import Dim, Sym
 from kir.ir.types import DType
-from kir.ops.shape import (
-    CumSum,
-    Expand,
-    OneHot,
-    Pad,
-    Range,
-    Reshape,
-    Size,
-    Slice,
-    Split,
-    Tile,
-    TopK,
-    Trilu,
-)
+from kir.ops import shape as ops
 
 PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the first element is included
 
 
-@exports(Reshape)
-def reshape(emitter: Emitter, op: Reshape, x: FileTensor) -> Names:
-    """One node and a constant shape unless two unknown sizes are new.
+@exports(ops.Reshape)
+def reshape(emitter: Emitter, op: ops.Reshape, x: FileTensor) -> Names:
+    """Write one node and a constant shape unless two unknown sizes are new.
 
     1. A literal 0 in the target: the exact sizes, with 0 meaning 0.
     2. A symbolic size that stands at the same place in x: 0, "as it was".
@@ -60,7 +47,7 @@ def _is_composite(dim: Dim) -> bool:
     return isinstance(dim, Sym) and dim.name is None
 
 
-def _reshape_to_zero(emitter: Emitter, op: Reshape, x: FileTensor) -> str:
+def _reshape_to_zero(emitter: Emitter, op: ops.Reshape, x: FileTensor) -> str:
     if emitter.opset >= 14:
         return emitter.node("Reshape", [x.name, emitter.sizes(op.shape)], allowzero=1)
     # Opset 13 cannot say 0; nothing is lost by making a new value of no elements.
@@ -71,17 +58,17 @@ def _fill(emitter: Emitter, shape: Sequence[Dim], dtype: DType) -> str:
     return emitter.node("ConstantOfShape", [emitter.sizes(shape)], value=zero_tensor(dtype))
 
 
-@exports(Expand)
-def expand(emitter: Emitter, op: Expand, x: FileTensor) -> Names:
-    """Sizes that x already has are asked for as 1, so that unknown ones need not be computed."""
+@exports(ops.Expand)
+def expand(emitter: Emitter, op: ops.Expand, x: FileTensor) -> Names:
+    """Write an Expand that asks for 1 where x has the size already, so that unknown ones need not be computed."""
     offset = len(op.shape) - x.type.rank
     current = (None,) * offset + x.type.shape
     shape = [1 if size == wanted else wanted for size, wanted in zip(current, op.shape, strict=True)]
     return emitter.node("Expand", [x.name, emitter.sizes(shape)])
 
 
-@exports(Slice)
-def slice_(emitter: Emitter, op: Slice, x: FileTensor) -> Names:
+@exports(ops.Slice)
+def slice_(emitter: Emitter, op: ops.Slice, x: FileTensor) -> Names:
     starts, ends = [], []
     for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
         bounds = (start, end) if step > 0 else _falling_bounds(start, end, x.type.shape[axis])
@@ -92,60 +79,60 @@ def slice_(emitter: Emitter, op: Slice, x: FileTensor) -> Names:
 
 
 def _falling_bounds(start: Dim, end: Dim, size: Dim) -> tuple[Dim, Dim]:
-    """Bounds of a negative step. To ONNX -1 is the last element; counted from the end, every bound is unmistakable."""
+    """Return bounds of a negative step, counted from the end: to ONNX -1 is the last element."""
     below = PAST_THE_FRONT if end == -1 else end if isinstance(end, int) else end - size
     return start if isinstance(start, int) else start - size, below
 
 
-@exports(Split)
-def split(emitter: Emitter, op: Split, x: FileTensor) -> Names:
+@exports(ops.Split)
+def split(emitter: Emitter, op: ops.Split, x: FileTensor) -> Names:
     return emitter.nodes("Split", [x.name, emitter.sizes(op.sizes)], len(op.sizes), axis=op.axis)
 
 
-@exports(Pad)
-def pad(emitter: Emitter, op: Pad, x: FileTensor, value: FileTensor | None = None) -> Names:
+@exports(ops.Pad)
+def pad(emitter: Emitter, op: ops.Pad, x: FileTensor, value: FileTensor | None = None) -> Names:
     pads = emitter.sizes((*op.before, *op.after))
     return emitter.node("Pad", [x.name, pads, *names_of([value])], mode=op.mode)
 
 
-@exports(Tile)
-def tile(emitter: Emitter, op: Tile, x: FileTensor) -> Names:
+@exports(ops.Tile)
+def tile(emitter: Emitter, op: ops.Tile, x: FileTensor) -> Names:
     return emitter.node("Tile", [x.name, emitter.sizes(op.repeats)])
 
 
-@exports(OneHot)
-def one_hot(emitter: Emitter, op: OneHot, indices: FileTensor, values: FileTensor) -> Names:
-    """onnxruntime has kernels for float32 and int64; of other values, the places are looked up among the two."""
+@exports(ops.OneHot)
+def one_hot(emitter: Emitter, op: ops.OneHot, indices: FileTensor, values: FileTensor) -> Names:
+    """Write a OneHot. onnxruntime has kernels for float32 and int64; other values are looked up by place."""
     is_direct = values.type.dtype in (DType.FLOAT32, DType.INT64)
     choices = values.name if is_direct else emitter.constant([0, 1], "choices")
     places = emitter.node("OneHot", [indices.name, emitter.size(op.depth), choices], axis=op.axis)
     return places if is_direct else emitter.node("Gather", [values.name, places])
 
 
-@exports(Range)
-def range_(emitter: Emitter, op: Range) -> Names:
+@exports(ops.Range)
+def range_(emitter: Emitter, op: ops.Range) -> Names:
     return emitter.node("Range", [emitter.scalar(bound) for bound in (op.start, op.stop, op.step)])
 
 
-@exports(Size)
-def size(emitter: Emitter, op: Size) -> Names:
+@exports(ops.Size)
+def size(emitter: Emitter, op: ops.Size) -> Names:
     return emitter.scalar(op.dim)
 
 
-@exports(TopK)
-def top_k(emitter: Emitter, op: TopK, x: FileTensor) -> Names:
+@exports(ops.TopK)
+def top_k(emitter: Emitter, op: ops.TopK, x: FileTensor) -> Names:
     inputs = [x.name, emitter.size(op.k)]
     return emitter.nodes("TopK", inputs, 2, axis=op.axis, largest=op.largest, sorted=op.sorted)
 
 
-@exports(CumSum)
-def cum_sum(emitter: Emitter, op: CumSum, x: FileTensor) -> Names:
+@exports(ops.CumSum)
+def cum_sum(emitter: Emitter, op: ops.CumSum, x: FileTensor) -> Names:
     axis = emitter.constant(op.axis, "axis")
     return emitter.node("CumSum", [x.name, axis], exclusive=op.exclusive, reverse=op.reverse)
 
 
-@exports(Trilu)
-def trilu(emitter: Emitter, op: Trilu, x: FileTensor) -> Names:
+@exports(ops.Trilu)
+def trilu(emitter: Emitter, op: ops.Trilu, x: FileTensor) -> Names:
     if emitter.opset >= 14:
         return emitter.node("Trilu", [x.name, emitter.constant(op.k, "k")], upper=op.upper)
     rows, columns = (

@@ -36,7 +36,7 @@ STRUCTURAL: frozenset[type[Op]] = frozenset({Input, Output, Constant})
 
 
 def exports(*classes: type[Op]) -> Callable[[Exporter], Exporter]:
-    """Registers a function that writes these operators.
+    """Register a function that writes these operators.
 
     It is called with the emitter, the operator and its inputs (None for an absent one), and returns output names.
     """
@@ -49,7 +49,7 @@ def exports(*classes: type[Op]) -> Callable[[Exporter], Exporter]:
 
 
 def supported_ops() -> frozenset[type[Op]]:
-    """Every operator that can be written as ONNX."""
+    """Return every operator that can be written as ONNX."""
     return frozenset(SAME) | frozenset(EXPORTERS) | STRUCTURAL
 
 
@@ -65,7 +65,7 @@ WIDER = {
 
 
 def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...]:
-    """Writes one operator and returns the names of its outputs.
+    """Write one operator and return the names of its outputs.
 
     Where ONNX's operators do not take an element type at the opset, they compute in a wider one, between casts.
 
@@ -94,8 +94,7 @@ def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...
 
 
 def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, DType] | None:
-    """The operator of ONNX's, and the type, if a type is not taken: the operator is written on trial, once for each
-    operator and types."""
+    """Return the operator of ONNX and the type that it does not take, if any: it is written on trial, once per types."""
     dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
     if isinstance(op, Opaque) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
         return None
@@ -145,11 +144,11 @@ def names_of(inputs: Sequence[FileTensor | None]) -> list[str]:
 
 
 def scalar_like(emitter: Emitter, value: float, x: FileTensor) -> str:
-    """A constant scalar of x's dtype."""
+    """Return a constant scalar of x's dtype."""
     return emitter.constant(value, "scalar", x.type.dtype.numpy)
 
 
 def zero_tensor(dtype: DType) -> TensorProto:
-    """What ConstantOfShape fills a tensor with."""
+    """Return what ConstantOfShape fills a tensor with."""
     zero: Any = "" if dtype is DType.STRING else 0
     return helper.make_tensor("value", onnx_dtype(dtype), [1], [zero])

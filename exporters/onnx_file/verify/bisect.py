@@ -26,7 +26,7 @@ MIN_GROUP = 64
 
 
 def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> Divergence:
-    """The first node whose value in the file leaves its bound.
+    """Return the first node whose value in the file leaves its bound.
 
     Every value that the file computes becomes an output, and is compared with the float64 interpreter on the graph
     that was written. onnxruntime does not fuse nodes over a value that is an output, so an error of such a fusion is
@@ -34,7 +34,7 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
     model (under 2 GiB).
 
     Args:
-        graph: the graph that was written, behind the passes.
+        graph: the graph that was written, after the passes.
         model: the file.
         provider: as in `verify_file`.
         seed: as in `verify_file`: the same inputs are used.
@@ -51,7 +51,7 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
 
 
 def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> dict[Value, OutputReport]:
-    """How far every value that the file computes is from its bound: what `bisect` looks at, for all nodes.
+    """Return how far every value that the file computes is from its bound: what `bisect` looks at, for all nodes.
 
     Args and errors: as for `bisect`.
     """
@@ -62,7 +62,6 @@ def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int
 
 
 def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -> Iterator[dict[Value, OutputReport]]:
-    """The reports of one group of values after the other, in the order of the graph."""
     proto = load_model(as_file(model))
     names = value_names(graph, opset_of(proto))
     values = [value for node in graph.order() if _is_computed(node) for value in node.outputs if value in names]

@@ -26,7 +26,7 @@ def verify_file(
     runs: Iterable[Run] | None = None,
     optimize: bool = True,
 ) -> VerificationReport:
-    """Compares what onnxruntime computes from an ONNX file with the float64 interpreter.
+    """Compare what onnxruntime computes from an ONNX file with the float64 interpreter.
 
     A training export is compared with its switch off; then its random choices are checked, see `check_training`.
 

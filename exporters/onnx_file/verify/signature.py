@@ -13,7 +13,7 @@ from kir.support.naming import symbol_name
 
 
 def _session_type(entry: Entry) -> TensorType:
-    """The type of an input or output of a session; sizes without a name get one."""
+    """Return the type of an input or output of a session; sizes without a name get one."""
     dims = (
         size if isinstance(size, int) else symbol(symbol_name(size or f"{entry.name}_{axis}"))
         for axis, size in enumerate(entry.shape)
@@ -31,7 +31,7 @@ def session_outputs(session: Session) -> dict[str, TensorType]:
 
 
 def signature_problems(graph: Graph, session: Session) -> list[str]:
-    """What differs between the inputs and outputs of a graph and of a session, one line each."""
+    """Return what differs between the inputs and outputs of a graph and of a session, one line each."""
     inputs = {node.op.label: node.output.type for node in graph.inputs if isinstance(node.op, Input)}
     outputs = {node.op.label: node.output.type for node in graph.outputs if isinstance(node.op, Output)}
     return [
@@ -51,7 +51,7 @@ def type_problems(role: str, expected: Mapping[str, TensorType], found: Mapping[
 
 
 def _same_type(a: TensorType, b: TensorType, exact_sizes: bool) -> bool:
-    """Names of sizes do not count. onnxruntime may know the size of an output where the model does not."""
+    """Return whether types agree but for the names of sizes. onnxruntime may know more sizes of an output."""
     if a.dtype is not b.dtype or a.rank != b.rank:
         return False
     pairs = zip(a.shape, b.shape, strict=True)
@@ -63,7 +63,7 @@ def _same_size(a: Dim, b: Dim) -> bool:
 
 
 def signature_graph(session: Session) -> Graph:
-    """A graph with the inputs of a session and nothing else."""
+    """Return a graph with the inputs of a session and nothing else."""
     graph = Graph("signature")
     for name, type in session_inputs(session).items():
         graph.add(Input(name, type))

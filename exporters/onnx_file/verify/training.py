@@ -41,7 +41,7 @@ VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any roun
 
 
 def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> list[str]:
-    """What is wrong with the random choices of a training export, in words; nothing if the graph has none.
+    """Return what is wrong with the random choices of a training export, in words; nothing if the graph has none.
 
     The file runs with the switch off and on: each output that dropping changes in the interpreter must change.
 
@@ -82,13 +82,13 @@ def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
 
 
 def _still_outputs(graph: Graph, session: Session, feeds: Mapping[str, Array]) -> list[str]:
-    """Outputs that the switch does not change in a session, although it does in the interpreter.
+    """Return outputs that the switch does not change in a session, although it does in the interpreter.
 
     The session has `MAX_TRAINING_RUNS` to change an output; one that stays must change in each of `CHANGING_RUNS` of
     the interpreter. Of outputs that change in a part p of all runs, so many are blamed in error: p^8 (1 - p)^32, which
     is 2e-9 at most, as rare as `SIGMAS`.
     """
-    still = _outputs_behind_drops(graph)
+    still = _dropping_outputs(graph)
     off = run_checked(session, _switched(feeds, False))
     for _ in range(MAX_TRAINING_RUNS):
         if not still:
@@ -103,19 +103,19 @@ def _still_outputs(graph: Graph, session: Session, feeds: Mapping[str, Array]) -
     return still
 
 
-def _outputs_behind_drops(graph: Graph) -> list[str]:
-    """The outputs that depend on something that is dropped when the switch is on."""
-    behind: set[Value] = set()
+def _dropping_outputs(graph: Graph) -> list[str]:
+    """Return the outputs that depend on something that is dropped when the switch is on."""
+    dropping: set[Value] = set()
     for node in graph.order():
-        if _drops(node) or not behind.isdisjoint(value for value in node.inputs if value is not None):
-            behind.update(node.outputs)
+        if _drops(node) or not dropping.isdisjoint(value for value in node.inputs if value is not None):
+            dropping.update(node.outputs)
     return [
-        node.op.label for node in graph.outputs if isinstance(node.op, Output) and not behind.isdisjoint(node.inputs)
+        node.op.label for node in graph.outputs if isinstance(node.op, Output) and not dropping.isdisjoint(node.inputs)
     ]
 
 
 def _unseeded(graph: Graph) -> Graph:
-    """A copy whose Dropouts draw anew in every run."""
+    """Return a copy whose Dropouts draw anew in every run."""
     copy = graph.copy()
     for node in copy.order():
         if isinstance(node.op, Dropout) and node.op.seed is not None:
@@ -125,7 +125,7 @@ def _unseeded(graph: Graph) -> Graph:
 
 
 def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
-    """Whether an element differs by more than a part of the largest one."""
+    """Return whether an element differs by more than a part of the largest one."""
     if a.shape != b.shape or a.dtype == object or not as_dtype(a.dtype).is_float:
         return not np.array_equal(a, b)
     a, b = widened(a), widened(b)
@@ -136,7 +136,7 @@ def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
 def _tally_draws(
     session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw], rates: Mapping[str, float]
 ) -> list[_Tally]:
-    """What each place kept, over enough runs with the switch on."""
+    """Return what each place kept, over enough runs with the switch on."""
     feeds = _switched(feeds, True)
     tallies = [_Tally(rates[draw.layer]) for draw in draws]
     for run in range(MAX_TRAINING_RUNS):
@@ -149,7 +149,7 @@ def _tally_draws(
 
 
 def _dropout_rates(graph: Graph) -> dict[str, float]:
-    """Layers that drop when the switch is on, with their rates."""
+    """Return layers that drop when the switch is on, with their rates."""
     return {
         "" if node.origin is None else node.origin.path: node.op.rate
         for node in graph.order()

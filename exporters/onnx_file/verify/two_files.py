@@ -19,7 +19,7 @@ from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
 
 
 def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0) -> VerificationReport:
-    """Compares what onnxruntime computes from two ONNX files.
+    """Compare what onnxruntime computes from two ONNX files.
 
     There is no reference in a wider precision here. The first file takes its place, and how much rounding it causes
     is estimated from outside: it runs a few times with inputs and weights moved by up to one rounding. This bound
@@ -69,7 +69,7 @@ def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: i
 def _expect_moved(
     session: Session, moved: Sequence[Session], feeds: Mapping[str, Array], generators: Sequence[np.random.Generator]
 ) -> dict[str, Expected]:
-    """What to expect of the second file, from the first and from copies of it with moved weights."""
+    """Return what to expect of the second file, from the first and from copies of it with moved weights."""
     from kir.numerics.rounding import RandomRounding
 
     remaining = iter(zip(moved, generators, strict=True))

@@ -25,7 +25,7 @@ def attention(
     mask: Operand | None = None,
     *others: Operand | None,
 ) -> Results:
-    """With the heads in the last axis, or in one of their own behind the batch's.
+    """Read attention with the heads in the last axis, or in an axis of their own after the batch's.
 
     A mask of booleans becomes numbers to add. Its axes of size 1 are made as long as the queries and keys.
     """
@@ -76,7 +76,7 @@ def _known_heads(x: Operand) -> int:
 
 
 def _join_heads(call: OperatorCall, x: Operand) -> Operand:
-    """x[batch, heads, steps, size] as [batch, steps, heads · size]."""
+    """Return x[batch, heads, steps, size] as [batch, steps, heads · size]."""
     batch, heads, steps, size = x.type.shape
     return call.add(Reshape((batch, steps, product((heads, size)))), call.add(Transpose((0, 2, 1, 3)), x))
 
@@ -91,13 +91,13 @@ def _as_bias(call: OperatorCall, mask: Operand, q: Operand, k: Operand) -> Opera
 
 
 def _causal_bias(call: OperatorCall, q: Operand, k: Operand) -> Operand:
-    """No query looks at a later key."""
+    """Return what to add so that no query looks at a later key."""
     steps = (q.type.shape[1], k.type.shape[1])
     everywhere = call.add(Expand(steps), call.translator.constant(np.ones(()), DType.FLOAT32))
     return _choose(call, call.add(Cast(DType.BOOL), call.add(Trilu(upper=False), everywhere)), q)
 
 
 def _choose(call: OperatorCall, kept: Operand, q: Operand) -> Operand:
-    """Nothing to add where scores are kept, and minus infinity where not."""
+    """Return nothing to add where scores are kept, and minus infinity where not."""
     numbers = [call.translator.constant(np.float64(number), q.type.dtype) for number in (0.0, -math.inf)]
     return call.add(Where(), kept, *numbers)

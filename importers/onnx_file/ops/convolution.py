@@ -38,7 +38,7 @@ def conv_transpose(call: OperatorCall, x: Operand, kernel: Operand, bias: Operan
 def _cut(
     call: OperatorCall, windows: list[Window], sizes: Shape, extra: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What is cut off and what is added: as stated, or as many as give the output's size that is stated.
+    """Return what is cut off and what is added: as stated, or as many as give the output's stated size.
 
     Raises:
         UnsupportedError: the size of the output is stated, and that of the input unknown.

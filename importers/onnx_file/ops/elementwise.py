@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 
 from kir.errors import FormatError, UnsupportedError
@@ -11,75 +14,33 @@ from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op
 from kir.ir.types import DType
-from kir.ops.elementwise import (
-    SELU_ALPHA,
-    SELU_SCALE,
-    Add,
-    And,
-    Cast,
-    Celu,
-    Clip,
-    Div,
-    Elu,
-    Equal,
-    Gelu,
-    Greater,
-    HardSigmoid,
-    IsInf,
-    LeakyRelu,
-    Less,
-    Maximum,
-    Minimum,
-    Mod,
-    Mul,
-    Pow,
-    PRelu,
-    Selu,
-    Shrink,
-    Sigmoid,
-    ThresholdedRelu,
-    Where,
-)
+from kir.ops import elementwise as ops
 from kir.ops.shape import Reshape
 
 
-@imports("LeakyRelu")
-def leaky_relu(call: OperatorCall, x: Operand) -> Results:
-    return activation(call, LeakyRelu(call.attributes.number("alpha", 0.01)), x)
+def _of_numbers(cls: Callable[..., Op], defaults: Mapping[str, float], call: OperatorCall, x: Operand) -> Results:
+    numbers = {name: call.attributes.number(name, default) for name, default in defaults.items()}
+    return activation(call, cls(**numbers), x)
 
 
-@imports("Elu")
-def elu(call: OperatorCall, x: Operand) -> Results:
-    return activation(call, Elu(call.attributes.number("alpha", 1.0)), x)
-
-
-@imports("Celu")
-def celu(call: OperatorCall, x: Operand) -> Results:
-    return activation(call, Celu(call.attributes.number("alpha", 1.0)), x)
-
-
-@imports("ThresholdedRelu")
-def thresholded_relu(call: OperatorCall, x: Operand) -> Results:
-    return activation(call, ThresholdedRelu(call.attributes.number("alpha", 1.0)), x)
-
-
-@imports("HardSigmoid")
-def hard_sigmoid(call: OperatorCall, x: Operand) -> Results:
-    alpha, beta = call.attributes.number("alpha", 0.2), call.attributes.number("beta", 0.5)
-    return activation(call, HardSigmoid(alpha, beta), x)
-
-
-@imports("Shrink")
-def shrink(call: OperatorCall, x: Operand) -> Results:
-    bias, lambd = call.attributes.number("bias", 0.0), call.attributes.number("lambd", 0.5)
-    return activation(call, Shrink(bias, lambd), x)
+# Operators whose attributes are numbers, with ONNX's defaults.
+IMPORTERS.update(
+    {
+        "Celu": partial(_of_numbers, ops.Celu, {"alpha": 1.0}),
+        "Elu": partial(_of_numbers, ops.Elu, {"alpha": 1.0}),
+        "HardSigmoid": partial(_of_numbers, ops.HardSigmoid, {"alpha": 0.2, "beta": 0.5}),
+        "LeakyRelu": partial(_of_numbers, ops.LeakyRelu, {"alpha": 0.01}),
+        "Shrink": partial(_of_numbers, ops.Shrink, {"bias": 0.0, "lambd": 0.5}),
+        "ThresholdedRelu": partial(_of_numbers, ops.ThresholdedRelu, {"alpha": 1.0}),
+    }
+)
 
 
 @imports("Equal")
 def equal(call: OperatorCall, a: Operand, b: Operand) -> Results:
     if a.type.dtype is DType.STRING:
         raise UnsupportedError("kir has no Equal of strings")
-    return call.add(Equal(), a, b)
+    return call.add(ops.Equal(), a, b)
 
 
 @imports("Gelu")
@@ -87,17 +48,17 @@ def gelu(call: OperatorCall, x: Operand) -> Results:
     approximate = call.attributes.text("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise FormatError(f"Gelu has approximate={approximate!r}; expected 'none' or 'tanh'")
-    return activation(call, Gelu(approximate == "tanh"), x)
+    return activation(call, ops.Gelu(approximate == "tanh"), x)
 
 
 @imports("Selu")
 def selu(call: OperatorCall, x: Operand) -> Results:
-    """With constants of its own: gamma * Elu."""
+    """Read a Selu with constants of its own: gamma * Elu."""
     alpha, gamma = call.attributes.number("alpha", None), call.attributes.number("gamma", None)
-    if _is_default(alpha, SELU_ALPHA) and _is_default(gamma, SELU_SCALE):
-        return activation(call, Selu(), x)
-    elu = call.add(Elu(SELU_ALPHA if alpha is None else alpha), x)
-    return scaled(call, elu, SELU_SCALE if gamma is None else gamma)
+    if _is_default(alpha, ops.SELU_ALPHA) and _is_default(gamma, ops.SELU_SCALE):
+        return activation(call, ops.Selu(), x)
+    elu = call.add(ops.Elu(ops.SELU_ALPHA if alpha is None else alpha), x)
+    return scaled(call, elu, ops.SELU_SCALE if gamma is None else gamma)
 
 
 def _is_default(given: float | None, default: float) -> bool:
@@ -107,32 +68,34 @@ def _is_default(given: float | None, default: float) -> bool:
 @imports("Swish")
 def swish(call: OperatorCall, x: Operand) -> Results:
     alpha = call.attributes.number("alpha", 1.0)
-    gate = call.add(Sigmoid(), x if alpha == 1 else scaled(call, x, alpha))
-    return call.add(Mul(), x, gate)
+    gate = call.add(ops.Sigmoid(), x if alpha == 1 else scaled(call, x, alpha))
+    return call.add(ops.Mul(), x, gate)
 
 
 @imports("IsInf")
 def is_inf(call: OperatorCall, x: Operand) -> Results:
     signs = call.attributes.integer("detect_negative", 1), call.attributes.integer("detect_positive", 1)
-    result = call.add(IsInf(), x)
+    result = call.add(ops.IsInf(), x)
     if all(signs):
         return result
     if not any(signs):
-        return call.add(And(), result, call.add(Less(), x, x))  # nothing is less than itself
+        return call.add(ops.And(), result, call.add(ops.Less(), x, x))  # nothing is less than itself
     zero = call.translator.constant(0, x.type.dtype)
-    return call.add(And(), result, call.add(Greater() if signs[1] else Less(), x, zero))
+    return call.add(ops.And(), result, call.add(ops.Greater() if signs[1] else ops.Less(), x, zero))
 
 
 @imports("Clip")
 def clip(call: OperatorCall, x: Operand, minimum: Operand | None = None, maximum: Operand | None = None) -> Results:
-    """To ONNX an absent bound is the largest finite number; one of inf does not bound, nor does it of integers."""
+    """Read a Clip. To ONNX an absent bound is the largest finite number; inf does not bound, nor do integers."""
     dtype = x.type.dtype
     if call.opset < 11:
         bounds = [call.attributes.number("min", None), call.attributes.number("max", None)]
         given = [None if bound is None else call.translator.constant(bound, dtype) for bound in bounds]
     else:
         given = [minimum, maximum]
-    return call.add(Clip(), x, *(_bound(call, bound, sign, dtype) for bound, sign in zip(given, (-1, 1), strict=True)))
+    return call.add(
+        ops.Clip(), x, *(_bound(call, bound, sign, dtype) for bound, sign in zip(given, (-1, 1), strict=True))
+    )
 
 
 def _bound(call: OperatorCall, bound: Operand | None, sign: int, dtype: DType) -> Operand | None:
@@ -154,23 +117,23 @@ def cast(call: OperatorCall, x: Operand) -> Results:
     call.attributes.integer("saturate", 1)  # says something about floats of 8 bits only
     call.attributes.text("round_mode", "up")
     dtype = read_dtype(call.attributes.integer("to"), "the target of Cast")
-    return call.add(Cast(dtype), x)
+    return call.add(ops.Cast(dtype), x)
 
 
 @imports("CastLike")
 def cast_like(call: OperatorCall, x: Operand, like: Operand) -> Results:
     call.attributes.integer("saturate", 1)
     call.attributes.text("round_mode", "up")
-    return call.add(Cast(like.type.dtype), x)
+    return call.add(ops.Cast(like.type.dtype), x)
 
 
 @imports("Pow")
 def pow_(call: OperatorCall, a: Operand, b: Operand) -> Results:
-    """The exponent may be of another dtype than the base; it is cast to it."""
+    """Read a Pow. The exponent may be of another dtype than the base; it is cast to it."""
     if a.type.dtype.is_integer and b.type.dtype.is_float:
-        power = call.add(Pow(), call.add(Cast(b.type.dtype), a), b)
-        return call.add(Cast(a.type.dtype), power)
-    return call.add(Pow(), a, b if a.type.dtype is b.type.dtype else call.add(Cast(a.type.dtype), b))
+        power = call.add(ops.Pow(), call.add(ops.Cast(b.type.dtype), a), b)
+        return call.add(ops.Cast(a.type.dtype), power)
+    return call.add(ops.Pow(), a, b if a.type.dtype is b.type.dtype else call.add(ops.Cast(a.type.dtype), b))
 
 
 @imports("Mod")
@@ -178,37 +141,36 @@ def mod(call: OperatorCall, a: Operand, b: Operand) -> Results:
     fmod = bool(call.attributes.integer("fmod", 0))
     if a.type.dtype.is_float and not fmod:
         raise UnsupportedError("kir has Mod of floats with fmod=1 only")
-    return call.add(Mod(fmod), a, b)
+    return call.add(ops.Mod(fmod), a, b)
 
 
 def _chain(op: Op, call: OperatorCall, *values: Operand) -> Operand:
-    """One of several inputs: a chain of operators of two."""
     result = values[0]
     for value in values[1:]:
         result = call.add(op, result, value)
     return result
 
 
-IMPORTERS["Max"] = lambda call, *values: _chain(Maximum(), call, *values)
-IMPORTERS["Min"] = lambda call, *values: _chain(Minimum(), call, *values)
-IMPORTERS["Sum"] = lambda call, *values: _chain(Add(), call, *values)
+IMPORTERS["Max"] = lambda call, *values: _chain(ops.Maximum(), call, *values)
+IMPORTERS["Min"] = lambda call, *values: _chain(ops.Minimum(), call, *values)
+IMPORTERS["Sum"] = lambda call, *values: _chain(ops.Add(), call, *values)
 
 
 @imports("Mean")
 def mean(call: OperatorCall, *values: Operand) -> Results:
-    total = _chain(Add(), call, *values)
-    return call.add(Div(), total, call.translator.constant(len(values), total.type.dtype))
+    total = _chain(ops.Add(), call, *values)
+    return call.add(ops.Div(), total, call.translator.constant(len(values), total.type.dtype))
 
 
 @imports("Add")
 def add(call: OperatorCall, a: Operand, b: Operand) -> Results:
-    return recognise.add_bias(call, a, b) or recognise.add_bias(call, b, a) or call.add(Add(), a, b)
+    return recognise.add_bias(call, a, b) or recognise.add_bias(call, b, a) or call.add(ops.Add(), a, b)
 
 
 @imports("Less")
 def less(call: OperatorCall, a: Operand, b: Operand) -> Results:
     compared = recognise.compare_random(a.pending, b) if isinstance(a.pending, recognise.Uniform) else None
-    return compared or call.add(Less(), a, b)
+    return compared or call.add(ops.Less(), a, b)
 
 
 @imports("Where")
@@ -222,9 +184,9 @@ def where(call: OperatorCall, condition: Operand, a: Operand, b: Operand) -> Res
         found = recognise.switch(call, condition, a.pending, b)
     else:
         found = recognise.kept_state(call, condition, a, b)
-    return found or call.add(Where(), condition, a, b)
+    return found or call.add(ops.Where(), condition, a, b)
 
 
 @imports("PRelu")
 def prelu(call: OperatorCall, x: Operand, slope: Operand) -> Results:
-    return call.add(PRelu(), x, slope)
+    return call.add(ops.PRelu(), x, slope)

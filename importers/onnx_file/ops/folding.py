@@ -13,7 +13,7 @@ from kir.ir.types import DType
 
 
 def fold_sizes(call: OperatorCall, inputs: Sequence[Operand | None]) -> Sizes | None:
-    """What a node that computes integers from known ones gives; None if it is none, or that depends on the sizes."""
+    """Return what a node that computes integers from known ones gives; None if it is none, or depends on the sizes."""
     rule = FOLDED.get(call.op_type)
     if rule is None or not inputs:
         return None

@@ -13,7 +13,7 @@ from kir.ops.shape import Transpose
 
 @imports("Gemm")
 def gemm(call: OperatorCall, a: Operand, b: Operand, c: Operand | None = None) -> Results:
-    """A Dense; with scaling, or an addend that is no bias, the parts of the formula one by one."""
+    """Read a Dense; with scaling, or an addend that is no bias, the parts of the formula one by one."""
     alpha, beta = call.attributes.number("alpha", 1.0), call.attributes.number("beta", 1.0)
     x = _turned(call, a, "transA")
     kernel = _turned(call, b, "transB")

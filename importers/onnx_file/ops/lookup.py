@@ -14,7 +14,7 @@ Items = tuple[int | str, ...]
 
 @imports("ai.onnx.ml.LabelEncoder")
 def label_encoder(call: OperatorCall, x: Operand) -> Results:
-    """Keys and values lie in attributes of their kind, or since version 4 in tensors, of smaller integers too."""
+    """Read a table, from attributes of the kind of its items, or since version 4 from tensors."""
     keys, _ = _read_table(call, "keys")
     values, dtype = _read_table(call, "values")
     found = call.add(Lookup(keys, values, _read_default(call, values[0])), x)

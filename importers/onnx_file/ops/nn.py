@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
-from kir.importers.onnx_file.ops.table import Results, activation, imports
+from kir.importers.onnx_file.ops.table import IMPORTERS, activation
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import product
 from kir.ir.types import normalize_axis
@@ -12,8 +12,8 @@ from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
 
 
-def _normalization(cls: Any, call: OperatorCall, x: Operand) -> Operand:
-    """Before opset 13 everything from the axis on is one axis."""
+def _normalization(cls: type[Softmax | LogSoftmax], call: OperatorCall, x: Operand) -> Operand:
+    """Read a softmax; before opset 13 everything from the axis on is one axis."""
     rank = x.type.rank
     axis = normalize_axis(call.attributes.integer("axis", -1 if call.opset >= 13 else 1), max(rank, 1))
     if call.opset >= 13 or axis == rank - 1:
@@ -23,11 +23,5 @@ def _normalization(cls: Any, call: OperatorCall, x: Operand) -> Operand:
     return call.add(Reshape(shape), call.add(cls(1), flat))
 
 
-@imports("Softmax")
-def softmax(call: OperatorCall, x: Operand) -> Results:
-    return _normalization(Softmax, call, x)
-
-
-@imports("LogSoftmax")
-def log_softmax(call: OperatorCall, x: Operand) -> Results:
-    return _normalization(LogSoftmax, call, x)
+IMPORTERS["Softmax"] = partial(_normalization, Softmax)
+IMPORTERS["LogSoftmax"] = partial(_normalization, LogSoftmax)

@@ -15,7 +15,7 @@ from kir.ops.reduce import ReduceMean
 def batch_normalization(
     call: OperatorCall, x: Operand, scale: Operand, bias: Operand, mean: Operand, variance: Operand
 ) -> Results:
-    """The statistics of a batch, which training computes, are none of kir's."""
+    """Read a BatchNormalization of given statistics; kir does not compute those of a batch."""
     epsilon = call.attributes.number("epsilon", 1e-5)
     call.attributes.number("momentum", 0.9)
     if call.attributes.integer("training_mode", 0):
@@ -29,7 +29,7 @@ def batch_normalization(
 
 @imports("LayerNormalization")
 def layer_normalization(call: OperatorCall, x: Operand, scale: Operand, bias: Operand | None = None) -> Results:
-    """Its further outputs, the mean and the inverse of the deviation, are computed beside it where they are used."""
+    """Read a LayerNormalization; where its mean and inverse deviation are used, they are computed beside it."""
     axis = normalize_axis(call.attributes.integer("axis", -1), x.type.rank)
     epsilon = call.attributes.number("epsilon", 1e-5)
     if call.attributes.integer("stash_type", 1) != 1:
@@ -41,7 +41,7 @@ def layer_normalization(call: OperatorCall, x: Operand, scale: Operand, bias: Op
 
 
 def _statistics(call: OperatorCall, x: Operand, axis: int, epsilon: float) -> tuple[Operand, Operand]:
-    """Mean and inverse deviation over the axes from one on, which stay with size 1; in float32 at least."""
+    """Return mean and inverse deviation over the axes from one on, which stay with size 1; in float32 at least."""
     wide = x if x.type.dtype in (DType.FLOAT32, DType.FLOAT64) else call.add(Cast(DType.FLOAT32), x)
     axes = tuple(range(axis, x.type.rank))
     mean = call.add(ReduceMean(axes, True), wide)

@@ -16,7 +16,7 @@ from kir.ops.random import Dropout, RandomNormalLike
 
 @imports("Dropout")
 def dropout(call: OperatorCall, x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> Results:
-    """The mask, its second output, is only known where it is applied once more, as the exporter does."""
+    """Read a Dropout. Its mask, the second output, is known where it is applied once more, as the exporter does."""
     seed = call.attributes.integer("seed", None)
     if call.opset < 12:
         rate = call.attributes.number("ratio", 0.5)

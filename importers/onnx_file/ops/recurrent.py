@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kir.errors import ShapeError, UnsupportedError
-from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.ops.table import IMPORTERS, Results
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ops.onnx_forms import TAKES_ALPHA, TAKES_BETA
 from kir.ops.recurrent import GRU, LSTM, RNN, Activation
@@ -24,12 +24,16 @@ ACTIVATION_DEFAULTS: dict[str, tuple[float, float]] = {
 }
 
 
-def _recurrent(cls: Any, defaults: tuple[str, ...], call: OperatorCall, inputs: Sequence[Operand | None]) -> Results:
-    filled = [*inputs, *[None] * (8 - len(inputs))]
-    (x, kernel, recurrent, bias, lens), initial = filled[:5], filled[5:]
-    assert x is not None
-    assert kernel is not None
-    assert recurrent is not None
+def _recurrent(
+    cls: type[RNN | GRU | LSTM],
+    defaults: tuple[str, ...],
+    call: OperatorCall,
+    x: Operand,
+    kernel: Operand,
+    recurrent: Operand,
+    *others: Operand | None,
+) -> Results:
+    bias, lens, *initial = (*others, *[None] * 5)[:5]
     if initial[2] is not None or (initial[1] is not None and cls is not LSTM):
         raise UnsupportedError(f"kir has no {cls.__name__} with peephole weights")
     if call.attributes.has("clip"):
@@ -65,7 +69,7 @@ def _turn(call: OperatorCall, x: Operand, permutation: tuple[int, ...]) -> Opera
 
 
 def _activations(call: OperatorCall, defaults: tuple[str, ...]) -> tuple[Activation, ...]:
-    """ONNX lists alpha and beta of those activations that take one, in order."""
+    """Return the activations; ONNX lists alpha and beta of those that take one, in order."""
     names = call.attributes.texts("activations", defaults)
     alphas = iter(call.attributes.numbers("activation_alpha", ()))
     betas = iter(call.attributes.numbers("activation_beta", ()))
@@ -78,16 +82,6 @@ def _activations(call: OperatorCall, defaults: tuple[str, ...]) -> tuple[Activat
     return tuple(result)
 
 
-@imports("RNN")
-def rnn(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
-    return _recurrent(RNN, ("Tanh",), call, (x, kernel, recurrent, *others[:5]))
-
-
-@imports("GRU")
-def gru(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
-    return _recurrent(GRU, ("Sigmoid", "Tanh"), call, (x, kernel, recurrent, *others[:5]))
-
-
-@imports("LSTM")
-def lstm(call: OperatorCall, x: Operand, kernel: Operand, recurrent: Operand, *others: Operand | None) -> Results:
-    return _recurrent(LSTM, ("Sigmoid", "Tanh", "Tanh"), call, (x, kernel, recurrent, *others[:5]))
+IMPORTERS["RNN"] = partial(_recurrent, RNN, ("Tanh",))
+IMPORTERS["GRU"] = partial(_recurrent, GRU, ("Sigmoid", "Tanh"))
+IMPORTERS["LSTM"] = partial(_recurrent, LSTM, ("Sigmoid", "Tanh", "Tanh"))

@@ -9,25 +9,13 @@ from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import IMPORTERS
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.types import DType, normalize_axis
+from kir.ops import reduce as ops
 from kir.ops.elementwise import Cast, Log
-from kir.ops.reduce import (
-    ArgMax,
-    ArgMin,
-    ReduceL1,
-    ReduceL2,
-    ReduceLogSumExp,
-    ReduceMax,
-    ReduceMean,
-    ReduceMin,
-    ReduceProd,
-    ReduceSum,
-    ReduceSumSquare,
-)
 from kir.ops.shape import Reshape
 
 
 def _reduce(cls: Any, call: OperatorCall, x: Operand, axes: Operand | None = None) -> Operand:
-    """Without axes: over all of them, or none, as `noop_with_empty_axes` says."""
+    """Read a reduction; without axes it is over all of them, or none, as `noop_with_empty_axes` says."""
     keepdims = bool(call.attributes.integer("keepdims", 1))
     given = call.attributes.integers("axes", ()) if axes is None else call.known(axes, "axes")
     does_nothing = bool(call.attributes.integer("noop_with_empty_axes", 0)) and not given
@@ -41,25 +29,25 @@ def _reduce(cls: Any, call: OperatorCall, x: Operand, axes: Operand | None = Non
 
 
 def _reduced(call: OperatorCall, cls: Any, axes: tuple[int, ...], keepdims: bool, x: Operand) -> Operand:
-    if x.type.dtype is DType.BOOL and cls in (ReduceMax, ReduceMin):
+    if x.type.dtype is DType.BOOL and cls in (ops.ReduceMax, ops.ReduceMin):
         result = call.add(cls(axes, keepdims), call.add(Cast(DType.UINT8), x))
         return call.add(Cast(DType.BOOL), result)
     if cls is not None:
         return call.add(cls(axes, keepdims), x)
-    return call.add(Log(), call.add(ReduceSum(axes, keepdims), x))
+    return call.add(Log(), call.add(ops.ReduceSum(axes, keepdims), x))
 
 
 for _name, _class in {
-    "ReduceL1": ReduceL1,
-    "ReduceL2": ReduceL2,
+    "ReduceL1": ops.ReduceL1,
+    "ReduceL2": ops.ReduceL2,
     "ReduceLogSum": None,
-    "ReduceLogSumExp": ReduceLogSumExp,
-    "ReduceMax": ReduceMax,
-    "ReduceMean": ReduceMean,
-    "ReduceMin": ReduceMin,
-    "ReduceProd": ReduceProd,
-    "ReduceSum": ReduceSum,
-    "ReduceSumSquare": ReduceSumSquare,
+    "ReduceLogSumExp": ops.ReduceLogSumExp,
+    "ReduceMax": ops.ReduceMax,
+    "ReduceMean": ops.ReduceMean,
+    "ReduceMin": ops.ReduceMin,
+    "ReduceProd": ops.ReduceProd,
+    "ReduceSum": ops.ReduceSum,
+    "ReduceSumSquare": ops.ReduceSumSquare,
 }.items():
     IMPORTERS[_name] = partial(_reduce, _class)
 
@@ -72,13 +60,5 @@ def _place(cls: Any, call: OperatorCall, x: Operand) -> Operand:
     return call.add(cls(axis, keepdims), x)
 
 
-IMPORTERS["ArgMax"] = partial(_place, ArgMax)
-IMPORTERS["ArgMin"] = partial(_place, ArgMin)
-
-
-def _global_pool(cls: Any, call: OperatorCall, x: Operand) -> Operand:
-    return call.add(cls(tuple(range(2, x.type.rank)), True), x)
-
-
-IMPORTERS["GlobalAveragePool"] = partial(_global_pool, ReduceMean)
-IMPORTERS["GlobalMaxPool"] = partial(_global_pool, ReduceMax)
+IMPORTERS["ArgMax"] = partial(_place, ops.ArgMax)
+IMPORTERS["ArgMin"] = partial(_place, ops.ArgMin)

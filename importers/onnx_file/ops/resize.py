@@ -28,7 +28,7 @@ def resize(
     scales: Operand | None = None,
     sizes: Operand | None = None,
 ) -> Results:
-    """Of the many ways of ONNX, the three that the exporter writes; a factor of no whole size is none of them."""
+    """Read a Resize in one of the three ways that the exporter writes, by sizes or whole factors."""
     attributes = call.attributes
     mode = attributes.text("mode", "nearest")
     given = {
@@ -51,7 +51,6 @@ def resize(
 
 
 def _sizes(call: OperatorCall, given: list[Dim], scales: Operand | None, sizes: Operand | None) -> tuple[Dim, ...]:
-    """The new sizes of some axes."""
     if sizes is not None:
         wanted = call.sizes(sizes, "the sizes of Resize")
         if len(wanted) != len(given):

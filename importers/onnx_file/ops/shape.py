@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from kir.errors import FormatError, ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise, sizes
-from kir.importers.onnx_file.ops.table import Results, imports
+from kir.importers.onnx_file.ops.table import IMPORTERS, Results, imports
 from kir.importers.onnx_file.sizes import Sizes
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import Dim, Sym, divide_exactly, product
 from kir.ir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
+from kir.ops import shape as ops
 from kir.ops.elementwise import Cast
-from kir.ops.shape import (
-    Concat,
-    CumSum,
-    Expand,
-    Gather,
-    GatherElements,
-    GatherND,
-    OneHot,
-    Pad,
-    Range,
-    Reshape,
-    ScatterND,
-    Slice,
-    Split,
-    Tile,
-    TopK,
-    Transpose,
-    Trilu,
-    complete_shape,
-)
 from kir.ops.sparse import SparseToDense
 
 Item = TypeVar("Item")
 
 # A bound of a Slice from here on says "to the end".
 HUGE = 2**31 - 1
+
+
+def _axis(call: OperatorCall, x: Operand, default: int) -> int:
+    return normalize_axis(call.attributes.integer("axis", default), max(x.type.rank, 1))
 
 
 @imports("Identity")
@@ -69,17 +55,17 @@ def reshape(call: OperatorCall, x: Operand, target: Operand | None = None) -> Re
 
 
 def _reshaped(call: OperatorCall, x: Operand, shape: Shape) -> Operand:
-    """A Reshape; of integers of rank 0 and 1 that are known, those."""
+    """Return a Reshape of x; of known integers of rank 0 and 1, those."""
     if x.is_shape and x.sizes is not None and len(shape) <= 1:
         return call.translator.shape(x.sizes.items, is_scalar=not shape)
-    result = call.add(Reshape(shape), x)
+    result = call.add(ops.Reshape(shape), x)
     if x.sizes is not None and len(shape) <= 1:
         result.sizes = Sizes(x.sizes.items, not shape)
     return result
 
 
 def reshape_target(current: Shape, wanted: Sequence[Dim], allow_zero: bool) -> Shape:
-    """The exact sizes of a Reshape: 0 is "as it was" unless zeros are allowed, -1 the rest.
+    """Return the exact sizes of a Reshape: 0 is "as it was" unless zeros are allowed, -1 the rest.
 
     Raises:
         ShapeError: the rest is no whole number, or there are two.
@@ -87,7 +73,7 @@ def reshape_target(current: Shape, wanted: Sequence[Dim], allow_zero: bool) -> S
     if not allow_zero and any(size == 0 and axis >= len(current) for axis, size in enumerate(wanted)):
         raise ShapeError(f"Reshape to {tuple(wanted)} copies the size of an axis that {current} does not have")
     sizes = [current[axis] if size == 0 and not allow_zero else size for axis, size in enumerate(wanted)]
-    completed = complete_shape(sizes, current)
+    completed = ops.complete_shape(sizes, current)
     if completed is None:
         raise ShapeError(
             f"Reshape of {current} to {tuple(wanted)} leaves a size open; give concrete sizes (--input-shapes)"
@@ -102,7 +88,7 @@ def flatten(call: OperatorCall, x: Operand) -> Results:
     if not -rank <= axis <= rank:
         raise ShapeError(f"Flatten received axis={axis} for {x.type}; expected {-rank} to {rank}")
     axis = axis + rank if axis < 0 else axis
-    return call.add(Reshape((product(x.type.shape[:axis]), product(x.type.shape[axis:]))), x)
+    return call.add(ops.Reshape((product(x.type.shape[:axis]), product(x.type.shape[axis:]))), x)
 
 
 @imports("Squeeze")
@@ -133,24 +119,24 @@ def unsqueeze(call: OperatorCall, x: Operand, axes: Operand | None = None) -> Re
 @imports("Transpose")
 def transpose(call: OperatorCall, x: Operand) -> Results:
     permutation = call.attributes.integers("perm", tuple(reversed(range(x.type.rank))))
-    return call.add(Transpose(permutation), x)
+    return call.add(ops.Transpose(permutation), x)
 
 
 @imports("Expand")
 def expand(call: OperatorCall, x: Operand, target: Operand) -> Results:
     wanted = call.sizes(target, "shape")
-    return call.add(Expand(broadcast_shapes(x.type.shape, wanted)), x)
+    return call.add(ops.Expand(broadcast_shapes(x.type.shape, wanted)), x)
 
 
 @imports("Tile")
 def tile(call: OperatorCall, x: Operand, repeats: Operand) -> Results:
-    return call.add(Tile(call.sizes(repeats, "repeats")), x)
+    return call.add(ops.Tile(call.sizes(repeats, "repeats")), x)
 
 
 @imports("Concat")
 def concat(call: OperatorCall, *values: Operand) -> Results:
     axis = normalize_axis(call.attributes.integer("axis"), max(values[0].type.rank, 1))
-    return call.add(Concat(axis), *values)
+    return call.add(ops.Concat(axis), *values)
 
 
 @imports("Slice")
@@ -174,11 +160,11 @@ def slice_(
         raise ShapeError(f"Slice has {len(first)} starts, {len(last)} ends, {len(over)} axes and {len(step)} steps")
     columns = zip(over, first, last, step, strict=True)
     bounds = [slice_bounds(start, end, by, x.type.shape[axis]) for axis, start, end, by in columns]
-    return call.add(Slice(over, tuple(b[0] for b in bounds), tuple(b[1] for b in bounds), step), x)
+    return call.add(ops.Slice(over, tuple(b[0] for b in bounds), tuple(b[1] for b in bounds), step), x)
 
 
 def slice_bounds(start: Dim, end: Dim, step: int, size: Dim) -> tuple[Dim, Dim]:
-    """The bounds of a Slice inside its axis, counted from the front; see `kir.ops.shape.Slice`.
+    """Return the bounds of a Slice inside its axis, counted from the front; see `kir.ops.shape.Slice`.
 
     Of a symbolic axis, a bound that is a number is taken to be inside.
     """
@@ -207,18 +193,18 @@ def _clamp(bound: Dim, size: Dim, lowest: int, highest: Dim) -> Dim:
 
 @imports("Split")
 def split(call: OperatorCall, x: Operand, given: Operand | None = None) -> Results:
-    axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
+    axis = _axis(call, x, 0)
     if x.type.rank == 0:
         raise ShapeError(f"Split received {x.type}; expected an axis to split")
     parts = call.attributes.integers("split", None) if given is None else call.sizes(given, "sizes")
     count = call.attributes.integer("num_outputs", len(call.outputs))
     if parts is None:
         parts = _equal_parts(x.type.shape[axis], count)
-    return call.translator.add_all(Split(axis, tuple(parts)), x)
+    return call.translator.add_all(ops.Split(axis, tuple(parts)), x)
 
 
 def _equal_parts(size: Dim, count: int) -> tuple[Dim, ...]:
-    """Parts of one size; the last may be smaller."""
+    """Return parts of one size; the last may be smaller."""
     if not 0 < count <= 100_000:
         raise FormatError(f"Split has {count} outputs; expected one or more")
     exact = divide_exactly(size, count)
@@ -256,40 +242,36 @@ def pad(
         raise UnsupportedError(f"kir has no Pad with mode={mode!r}")
     x, before, after = _cropped(call, x, before, after)
     if value is not None and value.type.rank:
-        value = call.add(Reshape(()), value)
-    return call.add(Pad(tuple(before), tuple(after), mode), x, value if mode == "constant" else None)
+        value = call.add(ops.Reshape(()), value)
+    return call.add(ops.Pad(tuple(before), tuple(after), mode), x, value if mode == "constant" else None)
 
 
 def _cropped(
     call: OperatorCall, x: Operand, before: list[Dim], after: list[Dim]
 ) -> tuple[Operand, list[Dim], list[Dim]]:
-    """Negative pads, which take elements away, as a Slice in front."""
+    """Take elements away where pads are negative, with a Slice, and return the pads that are left."""
     if not any(map(sizes.is_negative, (*before, *after))):
         return x, before, after
     starts = [-b if sizes.is_negative(b) else 0 for b in before]
     cuts = [a if sizes.is_negative(a) else 0 for a in after]
     ends = [size + cut for size, cut in zip(x.type.shape, cuts, strict=True)]
     axes = tuple(range(x.type.rank))
-    cropped = call.add(Slice(axes, tuple(starts), tuple(ends), (1,) * len(axes)), x)
+    cropped = call.add(ops.Slice(axes, tuple(starts), tuple(ends), (1,) * len(axes)), x)
     rest = [[0 if sizes.is_negative(width) else width for width in widths] for widths in (before, after)]
     return cropped, rest[0], rest[1]
 
 
-@imports("Gather")
-def gather(call: OperatorCall, x: Operand, indices: Operand) -> Results:
-    axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
-    return call.add(Gather(axis), x, indices)
+def _gather(cls: type[ops.Gather | ops.GatherElements], call: OperatorCall, x: Operand, indices: Operand) -> Results:
+    return call.add(cls(_axis(call, x, 0)), x, indices)
 
 
-@imports("GatherElements")
-def gather_elements(call: OperatorCall, x: Operand, indices: Operand) -> Results:
-    axis = normalize_axis(call.attributes.integer("axis", 0), max(x.type.rank, 1))
-    return call.add(GatherElements(axis), x, indices)
+IMPORTERS["Gather"] = partial(_gather, ops.Gather)
+IMPORTERS["GatherElements"] = partial(_gather, ops.GatherElements)
 
 
 @imports("GatherND")
 def gather_nd(call: OperatorCall, x: Operand, indices: Operand) -> Results:
-    return call.add(GatherND(call.attributes.integer("batch_dims", 0)), x, indices)
+    return call.add(ops.GatherND(call.attributes.integer("batch_dims", 0)), x, indices)
 
 
 @imports("ScatterND")
@@ -299,7 +281,7 @@ def scatter_nd(call: OperatorCall, x: Operand, indices: Operand, updates: Operan
         return _sparse(call, x.pending, indices, updates)
     if reduction != "none":
         raise UnsupportedError(f"kir has no ScatterND with reduction={reduction!r}")
-    return call.add(ScatterND(), x, indices, updates)
+    return call.add(ops.ScatterND(), x, indices, updates)
 
 
 def _sparse(call: OperatorCall, zeros: recognise.Zeros, indices: Operand, updates: Operand) -> Operand:
@@ -322,7 +304,7 @@ def one_hot(call: OperatorCall, indices: Operand, depth: Operand, values: Operan
     count = _one(call.sizes(depth, "depth"), "OneHot's depth")
     if not indices.type.dtype.is_integer:
         indices = call.add(Cast(DType.INT64), indices)
-    return call.add(OneHot(count, axis), indices, values)
+    return call.add(ops.OneHot(count, axis), indices, values)
 
 
 def _one(given: Sequence[Item], what: str) -> Item:
@@ -343,7 +325,7 @@ def range_(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> 
     increment = _one(call.known(step, "delta"), "Range's delta")
     if isinstance(first, int) and isinstance(last, int) and (last - first) * increment < 0:
         last = first
-    result = call.add(Range(first, last, increment))
+    result = call.add(ops.Range(first, last, increment))
     if isinstance(first, int) and isinstance(last, int) and increment:
         items = range(first, last, increment)
         result.sizes = Sizes(tuple(items)) if len(items) <= sizes.MAX_LENGTH else None
@@ -352,23 +334,23 @@ def range_(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> 
 
 @imports("TopK")
 def top_k(call: OperatorCall, x: Operand, k: Operand | None = None) -> Results:
-    axis = normalize_axis(call.attributes.integer("axis", -1), max(x.type.rank, 1))
+    axis = _axis(call, x, -1)
     count = call.attributes.integer("k") if k is None else _one(call.sizes(k, "k"), "TopK's k")
     largest, in_order = (bool(call.attributes.integer(name, 1)) for name in ("largest", "sorted"))
-    return call.translator.add_all(TopK(count, axis, largest, in_order), x)
+    return call.translator.add_all(ops.TopK(count, axis, largest, in_order), x)
 
 
 @imports("CumSum")
 def cum_sum(call: OperatorCall, x: Operand, axis: Operand) -> Results:
     given = _one(call.known(axis, "axis"), "CumSum's axis")
     flags = (bool(call.attributes.integer(name, 0)) for name in ("exclusive", "reverse"))
-    return call.add(CumSum(normalize_axis(given, max(x.type.rank, 1)), *flags), x)
+    return call.add(ops.CumSum(normalize_axis(given, max(x.type.rank, 1)), *flags), x)
 
 
 @imports("Trilu")
 def trilu(call: OperatorCall, x: Operand, k: Operand | None = None) -> Results:
     diagonal = 0 if k is None else _one(call.known(k, "k"), "Trilu's k")
-    return call.add(Trilu(bool(call.attributes.integer("upper", 1)), diagonal), x)
+    return call.add(ops.Trilu(bool(call.attributes.integer("upper", 1)), diagonal), x)
 
 
 @imports("Constant")
@@ -403,7 +385,7 @@ def constant_of_shape(call: OperatorCall, target: Operand) -> Results:
     items = target.sizes.items
     if len(items) == 0:
         return Operand.of_array("", filler.reshape(()), None, call.translator.origin)
-    result = call.add(Expand(items), scalar)
+    result = call.add(ops.Expand(items), scalar)
     result.pending = None if filler.any() else recognise.Zeros(target)
     (count,) = items if len(items) == 1 else (None,)
     if isinstance(count, int) and count <= sizes.MAX_LENGTH and dtype is DType.INT64:

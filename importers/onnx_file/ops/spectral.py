@@ -15,7 +15,7 @@ from kir.ops.spectral import STFT
 def stft(
     call: OperatorCall, signal: Operand, step: Operand, window: Operand | None = None, length: Operand | None = None
 ) -> Results:
-    """A real signal may do without its last axis; without a window, all of a frame counts."""
+    """Read an STFT. A real signal may do without its last axis; without a window, all of a frame counts."""
     if not call.attributes.integer("onesided", 1):
         raise UnsupportedError("kir has STFT with onesided=1 only")
     shape = signal.type.shape

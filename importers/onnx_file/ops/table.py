@@ -28,7 +28,7 @@ IMPORTERS: dict[str, Importer] = {}
 
 
 def imports(*op_types: str) -> Callable[[Importer], Importer]:
-    """Registers a function that reads these operators; those of another domain than ONNX's own with its name."""
+    """Register a function that reads these operators; those of another domain than ONNX's own with its name."""
 
     def register(function: Importer) -> Importer:
         IMPORTERS.update(dict.fromkeys(op_types, function))
@@ -38,7 +38,7 @@ def imports(*op_types: str) -> Callable[[Importer], Importer]:
 
 
 def translate(call: OperatorCall, inputs: Sequence[Operand | None]) -> Sequence[Operand | None]:
-    """The outputs of a node.
+    """Return the outputs of a node.
 
     The operator is one of `IMPORTERS`, and the inputs have passed `check_inputs`.
 
@@ -55,11 +55,11 @@ def translate(call: OperatorCall, inputs: Sequence[Operand | None]) -> Sequence[
 
 
 def check_inputs(op_type: str, inputs: Sequence[Operand | None]) -> None:
-    """Whether a node has as many inputs as its operator, and those that must not be absent.
+    """Check that a node has as many inputs as its operator, and those that must not be absent.
 
     Raises:
         UnsupportedError: kir has no such operator.
-        FormatError: it has not.
+        FormatError: it has too few, too many, or lacks one.
     """
     importer = IMPORTERS.get(op_type)
     if importer is None:
@@ -78,7 +78,7 @@ ANY_NUMBER = 1 << 31
 
 @cache
 def _arity(importer: Importer) -> tuple[int, int, int]:
-    """Of a function of this module: the least and the largest number of inputs, and how many must not be absent."""
+    """Return the least and the largest number of inputs, and how many must not be absent, of a function that reads."""
     parameters = list(inspect.signature(importer).parameters.values())[1:]
     required = len([p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL])
     variadic = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
@@ -114,7 +114,7 @@ def _binary(cls: type[Op]) -> Importer:
 
 
 def activation(call: OperatorCall, op: Op, x: Operand) -> Operand:
-    """An operator of one input, which may be the activation of a Dense."""
+    """Return an operator of one input, which may be the activation of a Dense."""
     if type(op) in FUSED:
         fused = recognise.activate(call.translator, op, x)
         if fused is not None:
@@ -130,5 +130,5 @@ for _cls, _same in SAME.items():
 
 
 def scaled(call: OperatorCall, x: Operand, factor: float) -> Operand:
-    """x times a number."""
+    """Return x times a number."""
     return call.add(Mul(), x, call.translator.constant(factor, x.type.dtype))

@@ -12,10 +12,10 @@ AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 def read_windows(call: OperatorCall, x: TensorType, kernel: Shape | None = None) -> list[Window]:
-    """The window along each spatial axis of x; `kernel` has their sizes where an input says them.
+    """Return the window along each spatial axis of x; `kernel` has their sizes where an input says them.
 
     Raises:
-        FormatError: an attribute has not one number of 1 or more for each axis.
+        FormatError: an attribute lacks a number of 1 or more for an axis.
         UnsupportedError: a size of the kernel is unknown.
     """
     ones = (1,) * (x.rank - 2)
@@ -37,7 +37,7 @@ def read_windows(call: OperatorCall, x: TensorType, kernel: Shape | None = None)
 
 
 def kernel_shape(call: OperatorCall, kernel: Shape) -> tuple[Dim, ...]:
-    """The spatial sizes of a kernel; the attribute, if it is there, must repeat them."""
+    """Return the spatial sizes of a kernel; the attribute, if it is there, must repeat them."""
     stated: tuple[int, ...] = call.attributes.integers("kernel_shape", ())
     if stated and any(is_known(a) and a != b for a, b in zip(kernel, stated, strict=False)):
         raise FormatError(f"{call.op_type} has kernel_shape={list(stated)} and a kernel of {list(kernel)}")
@@ -45,7 +45,7 @@ def kernel_shape(call: OperatorCall, kernel: Shape) -> tuple[Dim, ...]:
 
 
 def read_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Padding:
-    """The padding, in numbers unless it is the upper "same".
+    """Return the padding, in numbers unless it is the upper "same".
 
     Raises:
         FormatError: it is none.
@@ -63,7 +63,7 @@ def read_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Pad
 
 
 def _lower_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Padding:
-    """As "same", with the odd element in front."""
+    """Return the padding of "same", with the odd element in front."""
     settled = settle_padding(windows, sizes, SAME)
     if isinstance(settled, str):
         raise UnsupportedError(f"{call.op_type} has auto_pad=SAME_LOWER for unknown sizes; kir needs them known")
