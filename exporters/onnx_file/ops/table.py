@@ -94,7 +94,7 @@ def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...
 
 
 def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, DType] | None:
-    """Return the operator of ONNX and the type that it does not take, if any: it is written on trial, once per types."""
+    """Return the operator of ONNX and the type that it does not take, if any: it is tried once for each types."""
     dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
     if isinstance(op, Opaque) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
         return None
