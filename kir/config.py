@@ -16,7 +16,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -43,7 +43,8 @@ class _Settings:
     dtype_policy: str | None = None
     epsilon: float = 1e-7
     on_lost_mask: str = "error"
-    seeds: np.random.SeedSequence = field(default_factory=lambda: np.random.SeedSequence(DEFAULT_SEED))
+    seed: int = DEFAULT_SEED
+    seeds_taken: int = 0
 
 
 def image_data_format() -> str:
@@ -160,15 +161,28 @@ def set_random_seed(seed: int) -> None:
     checked = integer(OWNER, "seed", seed, 0)
     if checked > LARGEST_SEED:
         raise InvalidArgumentError(f"{OWNER}: seed must be at most {LARGEST_SEED}; received seed={seed!r}")
-    _settings().seeds = np.random.SeedSequence(checked)
+    _settings().seed, _settings().seeds_taken = checked, 0
     random.seed(checked)
     np.random.seed(checked)
 
 
 def next_seed() -> int:
     """Return the next default seed, from 0 to 2**32 - 1: the n-th call gives the n-th child of the process's seed."""
-    (child,) = _settings().seeds.spawn(1)
-    return int(child.generate_state(1)[0])
+    return take_seed()()
+
+
+def take_seed() -> Callable[[], int]:
+    """Take the next default seed, and return what computes it.
+
+    Most initializers never draw, and for these `numpy.random` is not even imported: start-up time.
+    """
+    settings = _settings()
+    settings.seeds_taken += 1
+    return functools.partial(_child_seed, settings.seed, settings.seeds_taken - 1)
+
+
+def _child_seed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1)[0])
 
 
 def reset() -> None:

@@ -2,7 +2,7 @@
 
 Each is called with a shape and a dtype (anything that `kir.ir.types.as_dtype` takes; None is `kir.config.floatx()`).
 With an integer seed the values are those of Keras's NumPy backend, bit for bit. Without one, the seed is the next of
-`kir.config.next_seed()`, taken when the initializer is made: a script builds the same weights at every run. As in
+`kir.config.take_seed()`, taken when the initializer is made: a script builds the same weights at every run. As in
 Keras, an initializer that is called twice gives the same values twice.
 
 Source: https://keras.io/api/layers/initializers/
@@ -10,6 +10,7 @@ Source: https://keras.io/api/layers/initializers/
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -166,11 +167,11 @@ class RandomInitializer(_KerasInitializer):
 
     def __init__(self, seed: Seed = None) -> None:
         self.seed = seed
-        self._drawn_seed = _seed_number(type(self).__name__, seed)
+        self._draw_seed = _seed_source(type(self).__name__, seed)
 
     def _generator(self) -> np.random.Generator:
         # Keras makes a generator from the seed and a call counter that stays 0 for an integer seed.
-        return np.random.default_rng([self._drawn_seed, 0])
+        return np.random.default_rng([self._draw_seed(), 0])
 
     def _normal(self, sizes: tuple[int, ...], mean: float, stddev: float) -> Array:
         return self._generator().normal(mean, stddev, sizes)
@@ -399,14 +400,15 @@ def _always(values: Array) -> Callable[..., Array]:
     return given_array
 
 
-def _seed_number(owner: str, seed: object) -> int:
+def _seed_source(owner: str, seed: object) -> Callable[[], int]:
+    """Return what gives the seed of an initializer."""
     if isinstance(seed, Mapping) and seed.get("class_name") == "SeedGenerator":
-        return _seed_number(owner, (seed.get("config") or {}).get("seed"))
+        return _seed_source(owner, (seed.get("config") or {}).get("seed"))
     if seed is None:
-        return config.next_seed()
+        return config.take_seed()
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise InvalidArgumentError(f"{owner}: seed must be None or an integer, but it is {seed!r}")
-    return int(seed) & config.LARGEST_SEED
+    return functools.partial(int, int(seed) & config.LARGEST_SEED)
 
 
 def _check_numeric(owner: str, value: npt.ArrayLike) -> None:
