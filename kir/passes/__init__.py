@@ -1,9 +1,10 @@
-"""The passes, in the order in which they run, and how to choose and run them.
+"""The passes in the order in which they run, and the functions that choose and run them.
 
-level   passes
-0       none
-1       the exact ones: results are the same bit for bit
-2       all: results may be rounded otherwise, by no more than the pass declares
+| level | passes                                                                        |
+|-------|-------------------------------------------------------------------------------|
+| 0     | none                                                                          |
+| 1     | the exact ones: results are the same bit for bit                              |
+| 2     | all: results may be rounded differently, by no more than the pass declares    |
 """
 
 from __future__ import annotations
@@ -46,42 +47,42 @@ from kir.passes.strip_inference import strip_inference
 __all__ = ["PASSES", "Pass", "pipeline", "run", "select"]
 
 PASSES: tuple[Pass, ...] = (
-    # First: nobody should spend time on what nothing reads, and dead readers hide that a value has one live reader.
+    # First, since dead nodes cost time, and dead readers hide that a value has one live reader.
     remove_dead,
     strip_inference,
     fold_constants,
     simplify,
-    # Before anything that asks for a single reader: Relu(dense) computed twice is one reader once merged.
+    # Before passes that ask for a single reader: Relu(dense), computed twice, is one reader after merging.
     merge_common,
-    # Once the layers that share a mask share its order too, and before anything moves that it looks for.
+    # After merging, when layers that share a mask share its order too, and before anything that it looks for moves.
     cancel_step_gathers,
-    # Before it: a last step that is read as a state is no slice like the others.
+    # Before simplify_recurrent, which reads a last step as a state: that is no slice like the others then.
     join_slices,
     simplify_recurrent,
     expand_constants,
-    # While heads are divided and joined as the layers do it.
+    # Before any Reshape or Transpose moves: it knows how the layers divide and join heads.
     fuse_attention,
-    # Joined before moved: moving looks for a partner across elementwise operators only.
+    # Before moving, which looks for a partner across elementwise operators only.
     fold_reshapes,
     fold_transposes,
     move_reshapes,
     move_transposes,
     move_transposes_freely,
     keep_axes,
-    # Once no Transpose stands between; a Slice that is a stride no longer hides a Pad.
+    # After the last Transpose between them is gone; a Slice that became a stride no longer hides a Pad.
     fold_strides,
     fold_pads,
-    # Once no Transpose looks for a partner any more: as a Reshape it finds none.
+    # After Transposes have looked for partners: as a Reshape, one finds none.
     reshape_transposes,
-    # Before powers are products, which are no factors of a formula then, and before its numbers go into a Dense.
+    # Before powers become products, whose factors hide a formula, and before numbers of a formula go into a Dense.
     fuse_formulas,
     fuse_normalizations,
-    # Behind it, which may make one of another formula, and before its scale goes into a convolution.
+    # After fuse_normalizations, whose results it may expand, and before their scale goes into a convolution.
     expand_normalizations,
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,
-    # What no Dense or convolution takes in.
+    # After fold_affine, for what no Dense or convolution absorbed.
     join_affine,
     fuse_activations,
 )
@@ -89,15 +90,17 @@ PASSES: tuple[Pass, ...] = (
 LEVELS = (0, 1, 2)
 DEFAULT_LEVEL = 2
 
-# A round starts over while passes make work for each other. Real models need two; what is left after five is small.
+# Rounds repeat while passes make work for each other. Real models need two; what is left after five is small.
 MAX_ROUNDS = 5
 
 
 def pipeline(level: int = DEFAULT_LEVEL, training: bool = False, opset: int | None = None) -> tuple[Pass, ...]:
-    """The passes of an optimization level, in order.
+    """Return the passes of an optimization level, in order.
 
-    For training, the passes that put weights together are left out; a Dropout with a training input stays anyway. Those
-    that make operators of new opsets are for files of such an opset only, which nobody gets without asking.
+    Args:
+        level: see the module.
+        training: leaves out the passes that combine weights. (A Dropout with a training input stays anyway.)
+        opset: of the file, if the user chose one: it adds passes that make operators of such a new opset.
 
     Raises:
         InvalidArgumentError: the level is not 0, 1 or 2.
@@ -109,10 +112,10 @@ def pipeline(level: int = DEFAULT_LEVEL, training: bool = False, opset: int | No
 
 
 def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False, opset: int | None = None) -> tuple[Pass, ...]:
-    """The passes that a text like "fold-constants,-simplify" names, in the order in which they run.
+    """Return the passes that a text such as "fold-constants,-simplify" names, in the order in which they run.
 
-    Names alone choose exactly those. Names with a minus are taken away, from the level's pipeline if no others are
-    given.
+    Names choose exactly those passes. Names with a minus are left out: of the chosen ones, or of the level's pipeline
+    if none is chosen.
 
     Raises:
         InvalidArgumentError: a name is unknown; the message lists the passes.
@@ -134,24 +137,23 @@ def run(
     feeds: Mapping[str, Any] | None = None,
     after: Callable[[Pass, Graph, int], None] | None = None,
 ) -> dict[str, int]:
-    """Runs the passes on the graph, in place, again and again until none changes anything; changes by pass name.
+    """Run passes on a graph, in place, to a fixpoint or for five rounds; return the number of changes by pass name.
 
-    A pass whose graph nobody changed since its last turn is not run again, and five rounds are the most. The graph's
-    `provenance` says afterwards that they ran.
+    A pass is skipped if nothing has changed since its last turn. The graph's `provenance` lists the passes afterwards.
 
     Args:
-        check: `graph.check()` after each pass.
-        feeds: arrays for the graph's inputs, with which the outputs of the interpreter before and after each pass are
-            compared: bit for bit, or within what the pass declares. They must leave every Dropout off.
-        after: called after each pass, with the number of changes it made.
+        check: calls `graph.check()` after each pass.
+        feeds: arrays for the graph's inputs. With them the interpreter runs before and after each pass, and the outputs
+            must agree bit for bit, or as the pass declares. Every Dropout must be off.
+        after: called after each pass, with the number of its changes.
 
     Raises:
         GraphError: a pass broke the graph. The message names the pass.
         MismatchError: a pass changed the results. The message names the pass.
     """
     judge = _Judge(graph, check, feeds)
-    # The garbage collector would look through the whole graph again and again, in vain: up to half of the time for a
-    # graph of 100,000 nodes. Frozen, it looks at what is new.
+    # The garbage collector would search the whole graph again and again, in vain: for up to half of the time with
+    # 100,000 nodes. Frozen, it searches new objects only.
     gc.freeze()
     try:
         counts = _run_rounds(graph, passes, judge, after)
@@ -184,7 +186,7 @@ def _run_rounds(
 
 
 class _Judge:
-    """Holds the outputs before a pass, to compare with those after it."""
+    """The outputs before a pass, to compare with those after it."""
 
     def __init__(self, graph: Graph, check: bool, feeds: Mapping[str, Any] | None) -> None:
         self.graph = graph
@@ -198,7 +200,7 @@ class _Judge:
         return {} if self.feeds is None else interpret(self.graph, self.feeds)
 
     def look(self, suspect: Pass) -> None:
-        """Whether all is well behind the pass; errors name it."""
+        """Raise an error that names the pass, if it broke the graph or changed the results."""
         if self.check:
             try:
                 self.graph.check()

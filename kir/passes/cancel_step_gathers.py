@@ -1,16 +1,15 @@
-"""Masked recurrent layers: what is gathered between them for nothing.
+"""Needless gathers between masked recurrent layers.
 
-A masked recurrent layer reads its valid steps gathered to the front and spreads its results over all steps again (see
-`kir.layers.steps.Steps`). Behind the valid steps it reads nothing, so what stands there may be anything:
+A masked recurrent layer reads its valid steps gathered to the front, and spreads its results over all steps again (see
+`kir.layers.steps.Steps`). After the valid steps it reads nothing, so that the rest may be anything:
 
-    gather(x)       GatherND(x, order)                      order = TopK(mask): valid steps first
-    spread(y)       GatherND(y, index)                      index = CumSum(mask) - 1, times mask before the -1, or not
-    gather(spread(y)) is y, as far as it is read
+    gather(x)            GatherND(x, order)     order = TopK(mask): valid steps first
+    spread(y)            GatherND(y, index)     index = CumSum(mask) - 1, or CumSum(mask) * mask - 1
+    gather(spread(y))    y, in all steps that are read
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kir.ir.graph import Graph, Node, Value
@@ -20,25 +19,37 @@ from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, GatherND, Reshape, TopK, Transpose
-from kir.passes.rewrite import Replacement, add_for, given, producer, rewrite, rounding_pass, rule, uniform
+from kir.passes.rewrite import (
+    Replacement,
+    add_for,
+    both_orders,
+    given,
+    is_number,
+    producer,
+    producers,
+    rebuild,
+    rewrite,
+    rounding_pass,
+    rule,
+)
 from kir.passes.simplify import is_boolean
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 LENS_SLOT = 4
 
 
-# Nothing is computed differently, but a Dense between two layers sees its rows in another order, and products of
-# matrices round differently from row to row.
 @rounding_pass(tolerance=64)
 def cancel_step_gathers(graph: Graph) -> int:
     """LSTM(gather(Dense(spread(y))), lens) → LSTM(Dense(y), lens)
 
-    Where a recurrent operator reads the valid steps of a masked sequence, and between are only operators that compute
-    each step by itself (elementwise ones, Dense, Softmax):
+    A recurrent operator reads the valid steps of a masked sequence. Above the gather are only operators that compute
+    each step by itself (elementwise ones, Dense, Softmax), up to
 
-    1. Steps that were spread by the same mask just before are read as they were.
-    2. x * mask and Where(mask, x, …), with the same mask, are x: the masked steps are not read.
+    1. a spread by the same mask: its steps are read as they were;
+    2. x * mask or Where(mask, x, …), with the same mask: x, since the masked steps are not read.
 
+    Rounding: a Dense between two layers gets its rows in another order, and products of matrices round differently from
+    row to row.
     Source: the identity above; Keras's masks, https://keras.io/guides/understanding_masking_and_padding/
     """
     return rewrite(graph, (read_steps_directly,))
@@ -46,7 +57,7 @@ def cancel_step_gathers(graph: Graph) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """How a recurrent node reads the valid steps: the value they come from, their order, and the mask."""
+    """How a recurrent node reads valid steps: from which value, in which order, by which mask."""
 
     source: Value
     order: Value
@@ -58,7 +69,7 @@ def read_steps_directly(graph: Graph, node: Node) -> Replacement:
     gathering = find_gathering(node)
     if gathering is None:
         return None
-    # 1. Up to where the steps were spread, past what works on each step by itself and what zeroes masked steps.
+    # 1. Climb to where the steps were spread, past operators on single steps and past what zeroes masked steps.
     path: list[tuple[Node, int]] = []
     value, unmasked = gathering.source, False
     while (spread := find_spread(value, gathering.mask)) is None:
@@ -71,7 +82,7 @@ def read_steps_directly(graph: Graph, node: Node) -> Replacement:
             value = given(value.node.inputs[slot])
         else:
             break
-    # 2. Down again.
+    # 2. Rebuild the path below it.
     if spread is not None:
         x = rebuild(graph, path, spread)
     elif unmasked:
@@ -83,12 +94,14 @@ def read_steps_directly(graph: Graph, node: Node) -> Replacement:
 
 
 def find_gathering(node: Node) -> Gathering | None:
-    """How a recurrent node reads the valid steps of a masked sequence; None if it does not."""
+    """Return how a recurrent node reads the valid steps of a masked sequence; None if it reads something else."""
     lens = producer(node, ReduceSum, slot=LENS_SLOT) if len(node.inputs) > LENS_SLOT else None
-    turned = producer(node, Transpose)
-    gather = producer(turned, GatherND) if turned and turned.op == BATCH_AND_TIME else None
-    top = producer(gather, TopK, slot=1) if gather and gather.op == GatherND(1) else None
-    if lens is None or gather is None or top is None or lens.inputs[0] is not top.inputs[0]:
+    above = producers(node, Transpose, GatherND)
+    if lens is None or [each.op for each in above] != [BATCH_AND_TIME, GatherND(1)]:
+        return None
+    gather = above[1]
+    top = producer(gather, TopK, slot=1)
+    if top is None or lens.inputs[0] is not top.inputs[0]:
         return None
     counted, order = given(top.inputs[0]), given(gather.inputs[1])
     mask = find_mask(counted)
@@ -99,7 +112,7 @@ def find_gathering(node: Node) -> Gathering | None:
 
 
 def find_mask(value: Value) -> Value | None:
-    """What stands for the mask behind a value with the same elements, as booleans or numbers, in whatever shape."""
+    """Return the boolean value whose elements a value has, perhaps as numbers or in another shape; None if none is."""
     while isinstance(value.node.op, Reshape) or (
         isinstance(value.node.op, Cast) and is_boolean(given(value.node.inputs[0]))
     ):
@@ -108,7 +121,7 @@ def find_mask(value: Value) -> Value | None:
 
 
 def find_spread(value: Value, mask: Value) -> Value | None:
-    """y [time, batch, …] if `value` is spread(y) for this mask."""
+    """Return y [time, batch, …] if `value` is spread(y) for this mask."""
     node = value.node
     turned = producer(node, Transpose) if node.op == GatherND(1) else None
     if turned is None or turned.op != BATCH_AND_TIME:
@@ -116,41 +129,41 @@ def find_spread(value: Value, mask: Value) -> Value | None:
     y = given(turned.inputs[0])
     index = given(node.inputs[1])
     if is_count(index, mask):
-        # The first of the rows is what stands before the first valid step.
+        # The index counts from 1: row 0 is what stands before the first valid step.
         before_and_y = y.node.inputs if y.node.op == Concat(0) else ()
         is_preceded = len(before_and_y) == 2 and given(before_and_y[0]).type.shape[0] == 1
         return before_and_y[1] if is_preceded else None
-    if not isinstance(index.node.op, Sub) or uniform(index.node.inputs[1]) != 1:
+    if not isinstance(index.node.op, Sub) or not is_number(index.node.inputs[1], 1):
         return None
     count = given(index.node.inputs[0])
     if isinstance(count.node.op, Mul):
-        a, b = map(given, count.node.inputs)
-        both = (is_count(a, mask) and _is_mask(b, mask)) or (is_count(b, mask) and _is_mask(a, mask))
-        return y if both else None
+        return y if any(is_count(a, mask) and _is_mask(b, mask) for a, b in both_orders(count.node)) else None
     return y if is_count(count, mask) else None
 
 
 def is_count(value: Value, mask: Value) -> bool:
-    """Whether a value is the number of valid steps up to each step."""
+    """Return whether a value is the number of valid steps up to each step."""
     return value.node.op == CumSum(1) and _is_mask(given(value.node.inputs[0]), mask)
 
 
 def _is_mask(value: Value, mask: Value) -> bool:
-    """Whether a value [batch, time, 1] is the mask as numbers."""
+    """Return whether a value [batch, time, 1] is the mask as numbers."""
     return value.type.rank == 3 and value.type.shape[2] == 1 and find_mask(value) is mask
 
 
 def find_unmasked(value: Value, mask: Value) -> Value | None:
-    """x if `value` is x at the valid steps: x * mask, or Where(mask, x, anything)."""
-    if not isinstance(value.node.op, Mul | Where):
+    """Return x if `value` is x at the valid steps: x * mask, or Where(mask, x, anything)."""
+    if isinstance(value.node.op, Mul):
+        pairs = both_orders(value.node)
+    elif isinstance(value.node.op, Where):
+        pairs = [(given(value.node.inputs[0]), given(value.node.inputs[1]))]
+    else:
         return None
-    a, b = [given(operand) for operand in value.node.inputs[:2]]
-    pairs = [(a, b), (b, a)] if isinstance(value.node.op, Mul) else [(a, b)]
     return next((x for flags, x in pairs if x.type == value.type and _is_mask(flags, mask)), None)
 
 
 def find_step_slot(node: Node) -> int | None:
-    """The input slot of a node that computes each step [batch, time, …] by itself; None for other nodes."""
+    """Return the slot through which a node reads steps [batch, time, …] that it computes one by one; else None."""
     first = node.inputs[0] if node.inputs else None
     if first is None or len(node.outputs) != 1 or node.output.type.rank != 3:
         return None
@@ -164,11 +177,3 @@ def find_step_slot(node: Node) -> int | None:
 
 def _is_same_at_every_step(value: Value) -> bool:
     return all(size == 1 for size in value.type.shape[:-1])
-
-
-def rebuild(graph: Graph, path: Sequence[tuple[Node, int]], value: Value) -> Value:
-    """The nodes of the path, from the last to the first, on another value."""
-    for node, slot in reversed(path):
-        inputs = (*node.inputs[:slot], value, *node.inputs[slot + 1 :])
-        value = add_for(graph, node, node.op, *inputs)
-    return value

@@ -1,4 +1,4 @@
-"""Comparing the runs before and after a pass."""
+"""Comparison of the runs before and after a pass."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kir.ir.types import as_dtype, rounding_unit
 def find_difference(
     before: Mapping[str, Array], after: Mapping[str, Array], exact: bool, tolerance: float
 ) -> str | None:
-    """What differs between two runs by more than is allowed, in words; None when nothing does.
+    """Return a message on the first difference between two runs that is too large; None if there is none.
 
-    Exact means bit for bit, where any NaN equals any NaN. Otherwise an element may be off by `tolerance` roundings of
-    its dtype, relative to the largest finite element of the array; NaN and infinities stay where they are.
+    Exact means bit for bit, but for NaNs, which are all equal. Otherwise an element may be off by `tolerance` roundings
+    of its dtype, relative to the largest finite element of the array; NaNs and infinities stay where they are.
     """
     if list(before) != list(after):
         return f"the outputs {list(after)} were {list(before)}"

@@ -1,4 +1,4 @@
-"""Scales, shifts, BatchNormalizations and linear Dense layers around a Dense or a convolution, folded into it."""
+"""Scales, shifts, BatchNormalizations and linear Dense layers next to a Dense or a convolution."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from kir.ops.linear import Dense
 from kir.ops.normalization import BatchNormalization
 from kir.ops.shape import Concat, Reshape, Transpose
 from kir.passes.fold_transposes import compose, permutation_of
-from kir.passes.rewrite import add_constant, add_for, constant_array, given, producer, rewrite, rounding_pass, rule
+from kir.passes.rewrite import (
+    add_constant,
+    add_for,
+    constant_array,
+    given,
+    op_of,
+    producer,
+    producers,
+    rewrite,
+    rounding_pass,
+    rule,
+)
 
-# Multiplications that folding one Dense into another may take at export: about a second on one core.
+# Folding one Dense into another may take so many multiplications at export: about a second on one core.
 MAX_MULTIPLICATIONS = 2**31
 
-# A constant with more is a table rather than a scale or a shift.
+# A constant with more elements is a table rather than a scale or a shift.
 MAX_ELEMENTS = 2**16
 
 
@@ -28,19 +39,19 @@ MAX_ELEMENTS = 2**16
 def fold_affine(graph: Graph) -> int:
     """Dense(x, kernel, bias) * c → Dense(x, kernel * c, bias * c)
 
-    A scale or shift is Mul, Div, Add or Sub with a constant number, or one per unit or channel, or Neg, or a
+    A scale or shift is a Mul, Div, Add or Sub with a constant (one number, or one per unit or channel), a Neg, or a
     BatchNormalization.
 
-    1. A scale or shift behind a Dense without activation, a Conv or a ConvTranspose that nothing else reads. One number
-       for all elements may have Reshapes and Transposes in between, as the scale of attention has.
-    2. A scale or shift in front of one of these, which nothing else reads; no shift in front of a ConvTranspose, or of
-       a Conv with padding, which is not shifted.
-    3. A Dense without activation in front of a Dense, when one kernel is no larger than the two.
+    1. A scale or shift after a Dense without activation, a Conv or a ConvTranspose that nothing else reads. If it is
+       one number, Reshapes and Transposes may stand between, as in attention.
+    2. A scale or shift before one of these, which nothing else reads. A shift before a ConvTranspose or a Conv with
+       padding stays, since it does not shift the padding.
+    3. A Dense without activation before a Dense, if the product of the kernels is no larger than the two.
     4. A BatchNormalization of another axis, between two Transposes that cancel: a scale and a shift without them.
-    5. A BatchNormalization behind a Concat of the channels of such convolutions as in 1: one for each of them.
+    5. A BatchNormalization after a Concat of the channels of convolutions as in 1: one after each of them.
 
-    Kernels and biases are constants, and a kernel that another node reads too is left alone: it would be stored twice.
-    New weights are computed in float64 and rounded once; if one is not finite, nothing is folded.
+    Kernels and biases are constants. A kernel that another node reads too stays: it would be stored twice. New weights
+    are computed in float64 and rounded once; if one is not finite, nothing is folded.
 
     Rounding: sums are formed in another order.
     """
@@ -51,8 +62,9 @@ def fold_affine(graph: Graph) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """``x * scale + shift``; each is a float64 number, or an array: with one for each element of the axis in question,
-    or one that broadcasts.
+    """``x * scale + shift``, in float64.
+
+    Scale and shift are each one number, one for each element of an axis, or an array that broadcasts to x.
     """
 
     x: Value
@@ -61,9 +73,9 @@ class Affine:
 
 
 def find_affine(node: Node | None, axis: int | None) -> Affine | None:
-    """What a node computes, if that is a scale or a shift of one float value along an axis, and keeps its type.
+    """Return what a node computes, if it scales or shifts one float value along an axis and keeps its type.
 
-    Without an axis, the constant is one that broadcasts in any way, if it is no table.
+    Without an axis, the constant may broadcast in any way, unless it is a table.
     """
     if node is not None and isinstance(node.op, BatchNormalization):
         return _affine_of_statistics(node) if axis == 1 else None
@@ -91,19 +103,18 @@ def _affine_of(node: Node, x: Value, operand: Value, axis: int | None, swapped: 
 
 
 def _affine_of_statistics(node: Node) -> Affine | None:
-    """What a BatchNormalization with constant statistics computes along its axis."""
-    assert isinstance(node.op, BatchNormalization)
+    """Return what a BatchNormalization computes along its axis; None if its statistics are no constants."""
     vectors = [_read_vector(given(value), 1) for value in node.inputs[1:]]
     scale, bias, mean, variance = vectors
     if scale is None or bias is None or mean is None or variance is None:
         return None
     with np.errstate(all="ignore"):
-        factor = scale / np.sqrt(variance + node.op.epsilon)
+        factor = scale / np.sqrt(variance + op_of(node, BatchNormalization).epsilon)
         return Affine(given(node.inputs[0]), factor, bias - mean * factor)
 
 
 def _read_vector(value: Value, from_end: int) -> Array | None:
-    """A constant in float64 whose only axis longer than 1, if any, is that one, counted from the end; else None."""
+    """Return a constant along one axis, counted from the end, in float64; None if another axis is longer than 1."""
     array = constant_array(value)
     if array is None or not value.type.dtype.is_float:
         return None
@@ -114,7 +125,7 @@ def _read_vector(value: Value, from_end: int) -> Array | None:
 
 
 def _read_small(value: Value) -> Array | None:
-    """A constant of floats in float64; None of a large one."""
+    """Return a constant of floats in float64; None if it is large."""
     array = constant_array(value)
     is_small = array is not None and value.type.dtype.is_float and array.size <= MAX_ELEMENTS
     return np.asarray(array, np.float64) if is_small else None
@@ -122,10 +133,7 @@ def _read_small(value: Value) -> Array | None:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The constant kernel and bias of a node that is linear in its input but for an activation.
-
-    `axis` is where its input and its result have what the kernel mixes: features, or channels.
-    """
+    """The constant kernel and bias of a Dense or a convolution."""
 
     node: Node
     kernel: Array
@@ -133,11 +141,12 @@ class Weights:
 
     @property
     def axis(self) -> int:
+        """The axis of features or channels, of the input and of the result."""
         return self.node.output.type.rank - 1 if isinstance(self.node.op, Dense) else 1
 
     @property
     def units(self) -> int:
-        """How many elements the result has on that axis."""
+        """The size of that axis of the result."""
         if isinstance(self.node.op, ConvTranspose):
             return int(self.kernel.shape[1]) * self.node.op.groups
         return int(self.kernel.shape[1 if isinstance(self.node.op, Dense) else 0])
@@ -151,7 +160,7 @@ class Weights:
         return np.zeros(self.units) if self.bias is None else self.bias.astype(np.float64)
 
     def scale_outputs(self, scale: Array | float) -> Array:
-        """The kernel of the result times a number for each element of the axis."""
+        """Return the kernel that also multiplies its result by a number for each element of the axis."""
         op = self.node.op
         if isinstance(op, Dense):
             return np.asarray(self.kernel * scale)
@@ -160,14 +169,14 @@ class Weights:
         return np.asarray(self.kernel * _along(scale, 0, self.kernel.ndim))
 
     def scale_inputs(self, scale: Array | float) -> Array:
-        """The kernel for an input that is not yet multiplied by a number for each element of the axis."""
+        """Return the kernel that also multiplies its input by a number for each element of the axis."""
         op = self.node.op
         if isinstance(op, Conv):
             return self._scale_groups(op.groups, 2, scale)
         return np.asarray(self.kernel * _along(scale, 0, self.kernel.ndim))
 
     def shift_inputs(self, shift: Array | float) -> Array | None:
-        """What a number added to each element of the input's axis adds to the result; None if that differs by place."""
+        """Return the shift of the result when the input's axis is shifted; None if it differs from place to place."""
         op = self.node.op
         if isinstance(op, Dense):
             return np.asarray(np.broadcast_to(shift, self.kernel.shape[:1]) @ self.kernel)
@@ -179,7 +188,7 @@ class Weights:
         return np.asarray(shifted.reshape(self.units, -1).sum(axis=1))
 
     def _scale_groups(self, groups: int, axis: int, scale: Array | float) -> Array:
-        """The kernel times a number for each pair of a group and an element of its axis, with the groups in front."""
+        """Return the kernel times a number for each group and element of an axis; the groups are a new first axis."""
         grouped = self.kernel.reshape(groups, -1, *self.kernel.shape[1:])
         vector = np.broadcast_to(scale, (groups * grouped.shape[axis],)).reshape(groups, 1, grouped.shape[axis])
         return np.asarray(
@@ -188,13 +197,13 @@ class Weights:
 
 
 def _along(scale: Array | float, axis: int, rank: int) -> Array:
-    """A number, or one for each element of an axis, in a shape that broadcasts to it."""
+    """Return one number, or one for each element of an axis, in a shape that broadcasts to that axis."""
     array = np.asarray(scale)
     return array.reshape(-1, *[1] * (rank - 1 - axis)) if array.ndim else array
 
 
 def find_weights(node: Node | None) -> Weights | None:
-    """The weights of a Dense or a convolution; None if they are not constants, or it is neither."""
+    """Return the weights of a Dense or a convolution; None if they are no constants, or it is neither."""
     if node is None or not isinstance(node.op, Dense | Conv | ConvTranspose):
         return None
     bias_value = (*node.inputs, None)[2]
@@ -212,7 +221,7 @@ def fold_behind(graph: Graph, node: Node) -> Value | None:
         weights = find_weights(None if source is None else source.node)
         if value is None or weights is None:
             continue
-        # Behind movers, what is along an axis is somewhere else; with no axis left, it must be one number.
+        # Movers put an axis somewhere else, so that after them the constant must be one number.
         affine = find_affine(node, value.type.rank if movers else weights.axis)
         if affine is None or affine.x is not value:
             continue
@@ -228,7 +237,7 @@ def fold_behind(graph: Graph, node: Node) -> Value | None:
 
 
 def _movers_above(graph: Graph, value: Value) -> list[Node]:
-    """The Reshapes and Transposes that compute a value, the last one first, as long as nothing else reads them."""
+    """Return the Reshapes and Transposes that compute a value and that nothing else reads, the last one first."""
     movers: list[Node] = []
     while isinstance(value.node.op, Reshape | Transpose) and graph.is_read_once(value.node):
         movers.append(value.node)
@@ -238,7 +247,7 @@ def _movers_above(graph: Graph, value: Value) -> list[Node]:
 
 @rule(BatchNormalization)
 def divide_statistics(graph: Graph, node: Node) -> Value | None:
-    """BatchNormalization(Concat(Conv(x), …)) → Concat(BatchNormalization(Conv(x)), …)"""
+    """Rewrite BatchNormalization(Concat(Conv(x), …)) → Concat(BatchNormalization(Conv(x)), …)."""
     joined = producer(node, Concat)
     statistics = [constant_array(value) for value in node.inputs[1:]]
     if joined is None or joined.op != Concat(1) or not graph.is_read_once(joined):
@@ -256,7 +265,7 @@ def divide_statistics(graph: Graph, node: Node) -> Value | None:
 
 
 def _can_fold(graph: Graph, value: Value | None) -> bool:
-    """Whether a scale and a shift of the channels can go into what computes them."""
+    """Return whether a scale and a shift of channels can go into the node that computes them."""
     weights = find_weights(None if value is None else value.node)
     return (
         weights is not None
@@ -301,7 +310,7 @@ def fold_dense(graph: Graph, node: Node) -> Value | None:
 
 
 def _is_smaller_joined(first: Array, second: Array) -> bool:
-    """Parameters and multiplications of one sample are the same number, so one comparison decides both."""
+    # A kernel has as many elements as it takes multiplications per sample, so that one comparison decides both.
     (inputs, hidden), units = first.shape, second.shape[1]
     smaller: bool = inputs * units <= first.size + second.size
     return smaller and inputs * hidden * units <= MAX_MULTIPLICATIONS
@@ -316,9 +325,9 @@ def _kernel_node(weights: Weights) -> Node:
 
 
 def _replace_weights(graph: Graph, old: Weights, x: Value, kernel: Array | None, bias: Array) -> Value | None:
-    """A node of `x` with new weights in the old one's place; `kernel` None keeps the old one. None if it must not be.
+    """Add a node of x with new weights; None if the kernel has another reader, or a weight is not finite.
 
-    One without a bias stays without if the new bias is zero.
+    A `kernel` of None keeps the old one. A node without a bias gets none if the new bias is zero.
     """
     node, dtype = old.node, old.kernel.dtype
     if kernel is not None and not graph.is_read_once(_kernel_node(old)):
@@ -345,11 +354,13 @@ def _add_weight(graph: Graph, old: Value, array: Array) -> Value:
 
 @rule(Transpose)
 def skip_transposes(graph: Graph, node: Node) -> Value | None:
-    """Transpose(BatchNormalization(Transpose(x))) → x * scale + shift"""
-    inner = producer(node, BatchNormalization)
-    first = producer(inner, Transpose) if inner else None
-    affine = _affine_of_statistics(inner) if inner else None
-    if inner is None or first is None or affine is None or not graph.is_read_once(inner):
+    """Rewrite Transpose(BatchNormalization(Transpose(x))) → x * scale + shift."""
+    above = producers(node, BatchNormalization, Transpose)
+    if not above or not graph.is_read_once(above[0]):
+        return None
+    inner, first = above
+    affine = _affine_of_statistics(inner)
+    if affine is None:
         return None
     permutation, x = permutation_of(first), given(first.inputs[0])
     if list(compose(permutation, permutation_of(node))) != list(range(x.type.rank)):

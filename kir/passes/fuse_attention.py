@@ -13,12 +13,12 @@ from kir.ops.elementwise import Add, Mul, Where
 from kir.ops.linear import MatMul
 from kir.ops.nn import Softmax
 from kir.ops.shape import Reshape, Transpose
-from kir.passes.rewrite import add_constant, add_for, given, rewrite, rounding_pass, rule, uniform
+from kir.passes.rewrite import add_constant, add_for, both_orders, given, rewrite, rounding_pass, rule, uniform
 
 HEADS_FIRST = Transpose((0, 2, 1, 3))
 KEYS_LAST = Transpose((0, 2, 3, 1))
 
-# What stands for minus infinity among scores: added to one, it is what is left.
+# A number below this stands for minus infinity: added to any score, it leaves nothing of it.
 LOWEST = -1e30
 
 
@@ -26,18 +26,18 @@ LOWEST = -1e30
 def fuse_attention(graph: Graph) -> int:
     """softmax(q · k * scale + bias) · v → Attention(q, k, v, bias)
 
-    All values are (batch, steps, heads, size), and nothing reads what stands between.
+    All values are (batch, steps, heads, size), and nothing else reads the values between.
 
-    1. The heads come first for the products: Transpose(0, 2, 1, 3) of queries, values and the result, and
+    1. The heads come first in the products: by Transpose(0, 2, 1, 3) of queries, values and the result, and by
        Transpose(0, 2, 3, 1) of the keys.
-    2. The scale is a number that the queries are multiplied with, or missing.
-    3. The bias is added to the scores, or Where chooses between them and a number near the lowest: it is added
-       where they are not chosen, which leaves nothing of them. It has an axis for the queries and one for the keys.
-    4. Fewer heads of keys and values: Reshapes make rows of one matrix of the queries that share them.
-    5. Of float32: of 16 bits, onnxruntime computes in float32 what the single operators do not.
+    2. The scale is a number that multiplies the queries, or missing.
+    3. The bias is added to the scores, or Where chooses between the scores and a number near the lowest; that number is
+       then the bias of the scores that are not chosen. A bias has an axis for the queries and one for the keys.
+    4. If keys and values have fewer heads, Reshapes make one matrix of the queries that share a head.
+    5. The dtype is float32: of 16 bits, onnxruntime's operator computes in float32 what the single operators do not.
 
-    Only for files of opset 23 and newer, where it is one operator; with onnxruntime 1.32 on the CPU it takes 0.56 to
-    0.88 of the time (tests/benchmarks/attention.py).
+    Only for files of opset 23 and newer, where Attention is an operator; with onnxruntime 1.32 on the CPU it takes 0.56
+    to 0.88 of the time (tests/benchmarks/attention.py).
 
     Rounding: sums are formed in another order.
     """
@@ -64,7 +64,7 @@ def fuse(graph: Graph, node: Node) -> Value | None:
 
 
 def _find(graph: Graph, value: Value | None, op: type[Op]) -> Node | None:
-    """The operator that computes a value, perhaps with its rows grouped by a Reshape, if nothing else reads it."""
+    """Return the node that computes a value, past a Reshape that groups rows, if it has this operator and one use."""
     node = given(value).node
     if isinstance(node.op, Reshape) and graph.is_read_once(node):
         node = given(node.inputs[0]).node
@@ -72,27 +72,29 @@ def _find(graph: Graph, value: Value | None, op: type[Op]) -> Node | None:
 
 
 def _turned_by(turn: Transpose, node: Node | None) -> Value | None:
-    """What a node turns, if it does so in this way."""
+    """Return the input of a node that is this Transpose."""
     return node.inputs[0] if node is not None and node.op == turn else None
 
 
 def _unmask(graph: Graph, value: Value) -> list[tuple[Value, Value | None, Value | None]]:
-    """The scores and what is added to them, a sum both ways; or the condition of the Where that chooses between them
-    and the lowest number, and that.
+    """Return what the operands of a softmax may be: scores, the mask, and the number for what the mask excludes.
+
+    scores + mask            (scores, mask, None), and the same with the operands swapped
+    Where(mask, scores, c)   (scores, mask, c)
+    anything else            (scores, None, None)
     """
     node = value.node
     if not isinstance(node.op, Add | Where) or not graph.is_read_once(node):
         return [(value, None, None)]
     if isinstance(node.op, Add):
-        a, b = map(given, node.inputs)
-        return [(a, b, None), (b, a, None)]
+        return [(scores, mask, None) for scores, mask in both_orders(node)]
     condition, scores, lowest = map(given, node.inputs)
     number = uniform(lowest)
     return [(scores, condition, lowest)] if number is not None and -np.inf < number < LOWEST else []
 
 
 def _fits(query: Value, key: Value, value: Value, mask: Value | None, softmax: Node, result: Node) -> bool:
-    """Whether all sizes are those of attention: what is grouped, or broadcasts in another way, is not."""
+    """Return whether all sizes are those of attention; those of other groups and broadcasts are not."""
     batch, queries, heads, size = query.type.shape
     keys, key_heads = key.type.shape[1:3]
     is_grouped = isinstance(heads, int) and isinstance(key_heads, int) and heads % key_heads == 0
@@ -121,9 +123,9 @@ def _join_heads(graph: Graph, node: Node, x: Value) -> Value:
 
 
 def _take_scale(graph: Graph, query: Value) -> tuple[Value, float]:
-    """The queries without the number that they are multiplied with, and that, in the digits that a file gives back.
+    """Return the queries before their scale, and the scale, in the digits that a file gives back.
 
-    ONNX multiplies queries and keys with its root, so that it has to be above 0.
+    The scale must be above 0, since ONNX multiplies queries and keys with its root.
     """
     node = query.node
     number = uniform(node.inputs[1]) if isinstance(node.op, Mul) and graph.is_read_once(node) else None

@@ -1,4 +1,4 @@
-"""Operators that somebody wrote as a formula, or that an exporter without the operator did."""
+"""Formulas that stand for an operator, written by a person or by an exporter that lacks the operator."""
 
 from __future__ import annotations
 
@@ -31,9 +31,21 @@ from kir.ops.elementwise import (
     Where,
 )
 from kir.ops.reduce import ReduceL2, ReduceSum, ReduceSumSquare
-from kir.passes.rewrite import add_constant, add_for, given, producer, rewrite, rounding_pass, rule, uniform
+from kir.passes.rewrite import (
+    add_constant,
+    add_for,
+    both_orders,
+    given,
+    is_number,
+    op_of,
+    producer,
+    rewrite,
+    rounding_pass,
+    rule,
+    uniform,
+)
 
-# The longest formula here is a product of six factors; looking on would be quadratic in a long product.
+# The longest formula here is a product of six factors; without a limit, a long product would be quadratic.
 MAX_FACTORS = 8
 
 
@@ -41,7 +53,7 @@ MAX_FACTORS = 8
 def fuse_formulas(graph: Graph) -> int:
     """x * tanh(softplus(x)) → Mish(x)
 
-    Factors may stand in any order, and be divisors that are numbers. Numbers count as those meant if they are that,
+    Factors may stand in any order, and numbers may divide instead of multiply. A number matches if it is the one below,
     rounded to the dtype.
 
     1. x * tanh(softplus(x)): Mish.
@@ -49,10 +61,10 @@ def fuse_formulas(graph: Graph) -> int:
     3. x * (1 + erf(x / sqrt(2))) / 2: Gelu; x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2: its
        approximation.
     4. clip(x + 3, 0, 6) / 6: HardSigmoid; x times that: HardSwish.
-    5. Where(x > c, x, softplus(x)), if log(1 + exp(x)) is x from c on, rounded: Softplus.
+    5. Where(x > c, x, softplus(x)), if softplus(x) rounds to x from c on: softplus(x).
     6. sqrt(sum(x * x)): ReduceL2. y * min(1 / sqrt(z), c): y / max(sqrt(z), 1 / c).
 
-    Rounding: the operator rounds where its formula does not, and the other way round.
+    Rounding: the operator and its formula round in different places.
     """
     return rewrite(graph, (fuse_product, fuse_softsign, drop_branch, fuse_length, divide_once))
 
@@ -91,7 +103,7 @@ def drop_branch(graph: Graph, node: Node) -> Value | None:
     if softplus.node.op != Softplus() or softplus.node.inputs[0] is not x or softplus.type != node.output.type:
         return None
     bound = uniform(test.node.inputs[1]) if isinstance(test.node.op, Greater) and test.node.inputs[0] is x else None
-    # What softplus adds to x is at most exp(-c) from c on, which is lost if it is less than half of the last place.
+    # From c on, softplus(x) - x is at most exp(-c). Rounding loses it if it is less than half of the last place.
     half_place = 2.0 ** -(SIGNIFICAND_BITS[x.type.dtype] + 1)
     is_lost = bound is not None and bound > 0 and math.exp(-bound) < bound * half_place
     return softplus if is_lost else None
@@ -102,16 +114,17 @@ def fuse_length(graph: Graph, node: Node) -> Value | None:
     total = producer(node, ReduceSum, ReduceSumSquare)
     if total is None or not node.output.type.dtype.is_float:
         return None
-    assert isinstance(total.op, ReduceSum | ReduceSumSquare)
-    x = given(total.inputs[0])
-    if isinstance(total.op, ReduceSum):
-        factors = _find_factors(x)
-        if factors is None or factors[0] != 1 or len(factors[1]) != 2 or factors[1][0] is not factors[1][1]:
-            return None
-        x = factors[1][0]
-        if x.type != given(total.inputs[0]).type:
-            return None
-    return add_for(graph, node, ReduceL2(total.op.axes, total.op.keepdims), x)
+    op, summed = op_of(total, ReduceSum, ReduceSumSquare), given(total.inputs[0])
+    x = _find_root(summed) if isinstance(op, ReduceSum) else summed
+    return add_for(graph, node, ReduceL2(op.axes, op.keepdims), x) if x is not None and x.type == summed.type else None
+
+
+def _find_root(square: Value) -> Value | None:
+    """Return x, of x * x."""
+    factors = _find_factors(square)
+    if factors is None or factors[0] != 1 or len(factors[1]) != 2 or factors[1][0] is not factors[1][1]:
+        return None
+    return factors[1][0]
 
 
 @rule(Mul)
@@ -127,10 +140,10 @@ def divide_once(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_inverse(bounded: Node) -> tuple[Value, Array] | None:
-    """The length and the positive number, of min(1 / length, number); a length is no negative number."""
-    for x, bound in (bounded.inputs, bounded.inputs[::-1]):
+    """Return the length and the positive number of min(1 / length, number); a length is a root or a norm."""
+    for x, bound in both_orders(bounded):
         most = uniform(bound)
-        inverse = given(x).node
+        inverse = x.node
         if most is None or not most > 0 or not _is_inverse(inverse):
             continue
         length = given(inverse.inputs[-1])
@@ -140,19 +153,19 @@ def _find_inverse(bounded: Node) -> tuple[Value, Array] | None:
 
 
 def _is_inverse(node: Node) -> bool:
-    """Whether a node is 1 / x."""
-    return isinstance(node.op, Reciprocal) or (isinstance(node.op, Div) and _is_number(uniform(node.inputs[0]), 1))
+    """Return whether a node is 1 / x."""
+    return isinstance(node.op, Reciprocal) or (isinstance(node.op, Div) and is_number(node.inputs[0], 1))
 
 
 def _activate(
     graph: Graph, node: Node, op: Mish | Softsign | Gelu | HardSigmoid | HardSwish, x: Value | None
 ) -> Value | None:
-    """The operator, if nothing in the formula broadcast."""
+    """Add the operator, if nothing in its formula broadcasts."""
     return add_for(graph, node, op, x) if x is not None and x.type == node.output.type else None
 
 
 def _find_gated(x: Value, gate: Value, scale: float, error: float) -> Mish | Gelu | HardSwish | None:
-    """The activation that is ``scale * x * gate``, where the gate is a function of x."""
+    """Return the activation that is ``scale * x * gate``, where the gate is a function of x."""
     if math.isclose(scale, 1, rel_tol=error):
         plus = producer(gate.node, Softplus) if isinstance(gate.node.op, Tanh) else None
         if plus is not None and plus.inputs[0] is x:
@@ -173,7 +186,7 @@ def _find_gated(x: Value, gate: Value, scale: float, error: float) -> Mish | Gel
 
 
 def _find_factors(value: Value) -> tuple[float, Sequence[Value]] | None:
-    """The factors of a product: the product of those that are numbers, and the others; None if there are many."""
+    """Return the product of those factors that are numbers, and the other factors; None if there are many."""
     scale, values, pending = 1.0, list[Value](), [(value, 1)]
     while pending:
         if len(pending) + len(values) > MAX_FACTORS:
@@ -184,48 +197,40 @@ def _find_factors(value: Value) -> tuple[float, Sequence[Value]] | None:
         if number is not None and number != 0:
             scale *= float(number) ** sign
         elif isinstance(node.op, Mul):
-            pending += [(given(node.inputs[1]), 1), (given(node.inputs[0]), 1)]
+            pending += [(given(operand), 1) for operand in reversed(node.inputs)]
         elif isinstance(node.op, Div) and uniform(node.inputs[1]) is not None:
             pending += [(given(node.inputs[1]), -1), (given(node.inputs[0]), 1)]
-        elif isinstance(node.op, Pow) and uniform(node.inputs[1]) in (2, 3):
-            exponent = int(uniform(node.inputs[1]) or 0)
-            values += [given(node.inputs[0])] * exponent
+        elif isinstance(node.op, Pow) and (exponent := uniform(node.inputs[1])) in (2, 3):
+            values += [given(node.inputs[0])] * int(exponent or 0)
         else:
             values.append(factor)
     return scale, values
 
 
 def _without_one(total: Value) -> Value | None:
-    """y, of 1 + y."""
-    return _without_number(total, 1.0)
+    """Return y, of 1 + y."""
+    return _without_number(total, 1)
 
 
 def _without_number(total: Value, number: float) -> Value | None:
     if not isinstance(total.node.op, Add):
         return None
-    a, b = map(given, total.node.inputs)
-    return next((y for one, y in ((a, b), (b, a)) if _is_number(uniform(one), number)), None)
-
-
-def _is_number(found: Array | None, number: float) -> bool:
-    return found is not None and bool(found == number)
+    return next((y for one, y in both_orders(total.node) if is_number(one, number)), None)
 
 
 def _find_clipped(value: Value) -> Value | None:
-    """x, of clip(x + 3, 0, 6)."""
+    """Return x, of clip(x + 3, 0, 6)."""
     if not isinstance(value.node.op, Clip):
         return None
     total, low, high = (*value.node.inputs, None, None)[:3]
-    is_range = _is_number(uniform(low), 0) and _is_number(uniform(high), 6)
-    return _without_number(given(total), 3.0) if is_range else None
+    return _without_number(given(total), 3) if is_number(low, 0) and is_number(high, 6) else None
 
 
 def _is_cubic(value: Value, x: Value, error: float) -> bool:
-    """Whether a value is x + 0.044715 * x ** 3."""
+    """Return whether a value is x + 0.044715 * x ** 3."""
     if not isinstance(value.node.op, Add):
         return False
-    a, b = map(given, value.node.inputs)
-    cube = b if a is x else a if b is x else None
+    cube = next((cube for a, cube in both_orders(value.node) if a is x), None)
     factors = None if cube is None else _find_factors(cube)
     if factors is None:
         return False

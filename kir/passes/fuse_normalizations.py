@@ -1,4 +1,4 @@
-"""Layer normalisation that somebody wrote as a formula, or that an exporter without the operator did."""
+"""Formulas of layer normalization, written by a person or by an exporter that lacks the operator."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from kir.ops.reduce import ReduceMean
 from kir.passes.rewrite import (
     add_constant,
     add_for,
+    both_orders,
     constant_array,
     given,
+    is_number,
+    op_of,
     producer,
     rewrite,
     rounding_pass,
@@ -24,24 +27,24 @@ from kir.passes.rewrite import (
 )
 
 
-# The mean and the variance are sums in another order; what is left of x - mean is what their rounding leaves.
 @rounding_pass(tolerance=1024)
 def fuse_normalizations(graph: Graph) -> int:
     """(x - mean(x)) / sqrt(mean((x - mean(x)) ** 2) + epsilon) → LayerNormalization(x)
 
-    Both means are over the last axes, of known sizes, and keep them.
+    Both means are over the last axes, of known sizes, and keep them. Nothing else reads the root, or the
+    LayerNormalization.
 
-    1. A quotient, or a product with 1 / sqrt(…) or (…) ** -0.5. The square is a power or a product, and epsilon may be
-       missing. The scale is one.
-    2. LayerNormalization(x) * c with a scale of ones and without a bias, where c has the axes that are normalized, or
-       is constant and broadcasts to them: c is the scale.
-    3. LayerNormalization(x) + c without a bias, for such a c: c is the bias.
-    4. x * k + (c - mean(x) * k), where k is 1 / sqrt(…), or that times a scale, and c may be missing, or stand behind
-       -mean(x) * k: LayerNormalization with these weights.
+    1. A quotient as above, or a product with 1 / sqrt(…) or (…) ** -0.5. The square is a power or a product, and
+       epsilon may be missing. The scale is 1.
+    2. LayerNormalization(x) * c, with a scale of ones and without a bias: c is the scale, if it has the axes that are
+       normalized, or is constant and broadcasts to them.
+    3. LayerNormalization(x) + c, without a bias: c is the bias, under the same condition.
+    4. x * k + (c - mean(x) * k), where k is 1 / sqrt(…), perhaps times a scale: LayerNormalization with that scale and
+       the bias c. c may be missing, or be added last.
 
-    Nothing else may read the root, or the LayerNormalization.
-    Source: 1. is what torch.onnx writes below opset 17, 4. is `tf.nn.batch_normalization`, which Keras calls.
-    Rounding: the operator sums in another order, and rounds where the formula does not.
+    Source: torch.onnx writes 1. below opset 17; 4. is `tf.nn.batch_normalization`, which Keras calls.
+    Rounding: sums are formed in another order, and x - mean magnifies their rounding; the formula rounds in other
+    places.
     """
     if not graph.has_any(ReduceMean, LayerNormalization):
         return 0
@@ -50,9 +53,8 @@ def fuse_normalizations(graph: Graph) -> int:
 
 @rule(Div, Mul)
 def fuse_quotient(graph: Graph, node: Node) -> Value | None:
-    a, b = map(given, node.inputs)
     is_product = isinstance(node.op, Mul)
-    for centred, deviation in ((a, b), (b, a)) if is_product else ((a, b),):
+    for centred, deviation in both_orders(node) if is_product else both_orders(node)[:1]:
         total = _find_radicand(graph, deviation, is_product)
         mean = producer(centred.node, ReduceMean, slot=1) if isinstance(centred.node.op, Sub) else None
         if total is None or mean is None:
@@ -66,10 +68,10 @@ def fuse_quotient(graph: Graph, node: Node) -> Value | None:
 
 @rule(Add, Sub)
 def fuse_scaled(graph: Graph, node: Node) -> Value | None:
-    a, b = map(given, node.inputs)
-    for product, rest in ((a, b), (b, a)) if isinstance(node.op, Add) else ((a, b),):
+    is_negative = isinstance(node.op, Sub)
+    for product, rest in both_orders(node)[:1] if is_negative else both_orders(node):
         for x, factor in _operands(product, Mul):
-            shift = _find_shift(rest, factor, is_negative=isinstance(node.op, Sub))
+            shift = _find_shift(rest, factor, is_negative)
             found = None if shift is None else _find_scaled(graph, x, factor, shift[0])
             if shift is not None and found is not None and x.type == node.output.type:
                 return _add_normalization(graph, node, x, *found, shift[1])
@@ -79,7 +81,7 @@ def fuse_scaled(graph: Graph, node: Node) -> Value | None:
 def _add_normalization(
     graph: Graph, node: Node, x: Value, op: LayerNormalization, scale: Value | None, bias: Value | None
 ) -> Value | None:
-    """The operator with these weights, if they are of its axes."""
+    """Add the operator with these weights, if they fit its axes."""
     shape = x.type.shape[op.axis :]
     weights = [_add_ones(graph, node, x.type, op.axis) if scale is None else _find_weight(graph, scale, shape)]
     if bias is not None:
@@ -88,7 +90,7 @@ def _add_normalization(
 
 
 def _find_shift(rest: Value, factor: Value, is_negative: bool) -> tuple[Node, Value | None] | None:
-    """The mean and the bias, of bias - mean * factor in one of its forms; of mean * factor alone if `is_negative`."""
+    """Return the mean and the bias, of bias - mean * factor in one of its forms; if `is_negative`, of mean * factor."""
     node = rest.node
     if is_negative:
         means = [m.node for m, k in _operands(rest, Mul) if k is factor and isinstance(m.node.op, ReduceMean)]
@@ -110,7 +112,7 @@ def _find_shift(rest: Value, factor: Value, is_negative: bool) -> tuple[Node, Va
 
 
 def _find_scaled(graph: Graph, x: Value, factor: Value, mean: Node) -> tuple[LayerNormalization, Value | None] | None:
-    """The operator and the scale, of a factor that is scale / sqrt(variance + epsilon), which is read twice."""
+    """Return the operator and the scale, of a factor that is scale / sqrt(variance + epsilon) and has two uses."""
     pairs: list[tuple[Value, Value | None]] = [(factor, None), *_operands(factor, Mul)]
     for inverse, scale in pairs:
         total = _find_radicand(graph, inverse, True, readers=2 if scale is None else 1)
@@ -121,11 +123,7 @@ def _find_scaled(graph: Graph, x: Value, factor: Value, mean: Node) -> tuple[Lay
 
 
 def _operands(value: Value, cls: type[Op]) -> list[tuple[Value, Value]]:
-    """Both operands of a sum or a product, in either order; none of anything else."""
-    if not isinstance(value.node.op, cls):
-        return []
-    a, b = map(given, value.node.inputs)
-    return [(a, b), (b, a)]
+    return both_orders(value.node) if isinstance(value.node.op, cls) else []
 
 
 @rule(Mul, Add)
@@ -135,8 +133,7 @@ def take_weight(graph: Graph, node: Node) -> Value | None:
         if normalized is None or not graph.is_read_once(normalized) or len(normalized.inputs) > 2:
             continue
         x, scale = map(given, normalized.inputs)
-        number = uniform(scale)
-        is_free = isinstance(node.op, Add) or (number is not None and number == 1)
+        is_free = isinstance(node.op, Add) or is_number(scale, 1)
         if is_free and node.output.type == normalized.output.type:
             weight = _find_weight(graph, given(node.inputs[1 - slot]), scale.type.shape)
             if weight is not None:
@@ -146,22 +143,20 @@ def take_weight(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_radicand(graph: Graph, value: Value, is_inverse: bool, readers: int = 1) -> Value | None:
-    """y, of sqrt(y) or of its inverse in one of its forms, if these have no other readers."""
+    """Return y, of sqrt(y) or of its inverse in one of its forms, if these have no other readers."""
     node = value.node
     if len(node.outputs) != 1 or len(graph.uses(value)) != readers:
         return None
     if isinstance(node.op, Pow):
-        exponent = uniform(node.inputs[1])
-        return node.inputs[0] if exponent is not None and exponent == (-0.5 if is_inverse else 0.5) else None
+        return node.inputs[0] if is_number(node.inputs[1], -0.5 if is_inverse else 0.5) else None
     if is_inverse:
-        one = uniform(node.inputs[0]) if isinstance(node.op, Div) else None
-        is_inverted = isinstance(node.op, Reciprocal) or (one is not None and one == 1)
+        is_inverted = isinstance(node.op, Reciprocal) or (isinstance(node.op, Div) and is_number(node.inputs[0], 1))
         return _find_radicand(graph, given(node.inputs[-1]), is_inverse=False) if is_inverted else None
     return node.inputs[0] if isinstance(node.op, Sqrt) else None
 
 
 def _find_operator(x: Value, mean: Node, total: Value) -> LayerNormalization | None:
-    """The normalization of x, if the total is its variance and epsilon; all means are over the last axes."""
+    """Return the normalization of x, if `total` is its variance plus epsilon and all means are over the last axes."""
     variance, epsilon = _without_number(total)
     axis = _find_first_axis(mean)
     is_of_x = mean.inputs[0] is x and variance.node.op == mean.op and _is_squared(variance.node.inputs[0], x, mean)
@@ -169,30 +164,27 @@ def _find_operator(x: Value, mean: Node, total: Value) -> LayerNormalization | N
 
 
 def _without_number(total: Value) -> tuple[Value, float]:
-    """y and the number, of y + number; anything else is a sum with 0."""
-    if isinstance(total.node.op, Add):
-        a, b = map(given, total.node.inputs)
-        for y, number in ((a, uniform(b)), (b, uniform(a))):
-            if number is not None and y.type == total.type:
-                return y, float(number)
+    """Return y and the number, of y + number; for any other value that value and 0."""
+    for y, constant in _operands(total, Add):
+        number = uniform(constant)
+        if number is not None and y.type == total.type:
+            return y, float(number)
     return total, 0.0
 
 
 def _is_squared(square: Value | None, x: Value, mean: Node) -> bool:
-    """Whether a value is (x - mean) ** 2."""
+    """Return whether a value is (x - mean) ** 2."""
     node = given(square).node
     if not isinstance(node.op, Mul | Pow):
         return False
     a, b = map(given, node.inputs)
-    exponent = uniform(b) if isinstance(node.op, Pow) else None
-    is_square = a is b if isinstance(node.op, Mul) else exponent is not None and exponent == 2
+    is_square = a is b if isinstance(node.op, Mul) else is_number(b, 2)
     return is_square and isinstance(a.node.op, Sub) and list(a.node.inputs) == [x, mean.output]
 
 
 def _find_first_axis(mean: Node) -> int | None:
-    """The first axis of a mean over the last ones, which it keeps; None of any other and where a size is unknown."""
-    op, shape = mean.op, given(mean.inputs[0]).type.shape
-    assert isinstance(op, ReduceMean)
+    """Return the first axis of a mean over the last axes that keeps them; None for any other, or an unknown size."""
+    op, shape = op_of(mean, ReduceMean), given(mean.inputs[0]).type.shape
     first = len(shape) - len(op.axes)
     is_of_last = op.keepdims and op.axes and op.axes == tuple(range(first, len(shape)))
     return first if is_of_last and all(map(is_known, shape[first:])) else None
@@ -204,7 +196,7 @@ def _add_ones(graph: Graph, node: Node, type: TensorType, axis: int) -> Value:
 
 
 def _find_weight(graph: Graph, value: Value, shape: Shape) -> Value | None:
-    """What gives a value of this shape the numbers that the other has when it broadcasts; None if it has more axes."""
+    """Return a value of this shape that equals the given one, broadcast; None if it has another shape or more axes."""
     if value.type.shape == shape:
         return value
     array = constant_array(value)

@@ -1,39 +1,40 @@
-"""Slices of an axis that are worked on one by one, in the same way, and put together again."""
+"""Slices of an axis that the same operators work on one by one, and that are joined again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Op
 from kir.ir.structural import Constant
 from kir.ops.elementwise import ELEMENTWISE, Add
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, Gather, Reshape, Slice, Transpose
-from kir.passes.rewrite import add_for, constant_array, given, rewrite, rounding_pass, rule
+from kir.passes.rewrite import add_for, constant_array, given, op_of, rebuild, rewrite, rounding_pass, rule
 
-# What a layer does at each step is some operators long; see also `kir.passes.moving`.
+# A layer applies some operators at each step; see also `kir.passes.moving.MAX_RUN`.
 MAX_STEPS = 32
 
-# Operators that an axis in front does not change.
+# Operators that work the same with one more axis before the others.
 STEPWISE = ELEMENTWISE | {Dense, Softmax, LogSoftmax}
 
 
-# Nothing is computed differently, but products of matrices round differently with the number of rows.
 @rounding_pass(tolerance=64)
 def join_slices(graph: Graph) -> int:
     """Concat(f(x[0]), f(x[1]), f(x[2])) → f(x)
 
-    All slices of one element of an axis, in order. The axis is taken away from each of them, and put back or not.
+    All slices of one element of an axis are joined, in order. Each slice has lost that axis, and may have it back.
 
-    1. Without f: x, with that axis moved in front of the one that is joined. Joined without an axis put back, the two
+    1. Without f: x, with that axis moved before the one that is joined. If the slices do not have it back, the two axes
        become one.
     2. f is a run of elementwise operators, Dense, Softmax and LogSoftmax, the same with the same weights for each
-       slice, of the first axis, which is put back.
-    3. The sum of the two slices of an axis of size 2, in place of joining them: ReduceSum.
+       slice. The axis is the first one, and the slices have it back.
+    3. The slices are the two of an axis of size 2, and added instead of joined: ReduceSum.
 
-    Rounding: see above.
+    Rounding: products of matrices round differently with the number of rows.
     """
     return rewrite(graph, (join_parts, join_functions, sum_parts))
 
@@ -48,7 +49,7 @@ def join_parts(graph: Graph, node: Node) -> Value | None:
     if found is None:
         return None
     source, axis = found
-    joined: int = node.op.axis  # type: ignore[attr-defined]
+    joined = op_of(node, Concat).axis
     rank = source.type.rank
     others = [i for i in range(rank) if i != axis]
     rest = tuple(source.type.shape[i] for i in others)
@@ -62,7 +63,7 @@ def join_parts(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_axis(parts: Sequence[Value]) -> tuple[Value, int] | None:
-    """The value and its axis, all of whose elements are the parts, in order."""
+    """Return the value and its axis of which the parts are all the slices, in order; None if there is none."""
     first = _find_slice(parts[0])
     if first is None or len(parts) < 2:
         return None
@@ -73,7 +74,7 @@ def _find_axis(parts: Sequence[Value]) -> tuple[Value, int] | None:
 
 
 def _find_slice(value: Value) -> tuple[Value, int, int] | None:
-    """x, axis and index of x[..., index, ...], without the axis or with an axis of size 1 somewhere."""
+    """Return x, the axis and the index if `value` is x[..., index, ...], without the axis or with one of size 1."""
     node = value.node
     if isinstance(node.op, Reshape):
         node = given(node.inputs[0]).node
@@ -111,7 +112,7 @@ def sum_parts(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, ReduceSum((axis,), shape != rest), source)
 
 
-# 2. What is done to them
+# 2. Functions of slices
 
 
 @rule(Concat)
@@ -122,7 +123,7 @@ def join_functions(graph: Graph, node: Node) -> Value | None:
     step = parts[0].type.shape
     if step[0] != 1 or not all(isinstance(part.node.op, Reshape) and part.type.shape == step for part in parts):
         return None
-    # 1. Up all parts at once, as long as the same is done to each of them.
+    # 1. Climb from all parts at once, as long as the same operator computes each of them.
     level = [given(part.node.inputs[0]) for part in parts]
     path: list[tuple[Node, int]] = []
     if level[0].type.shape != step[1:]:
@@ -136,23 +137,23 @@ def join_functions(graph: Graph, node: Node) -> Value | None:
     source, axis = found
     if axis != 0 or level[0].type.shape != source.type.shape[1:] or not path:
         return None
-    # 2. Down again, once for all.
-    value = source
-    for above, slot in reversed(path):
-        op = above.op
-        if isinstance(op, Softmax | LogSoftmax):
-            op = type(op)(op.axis + 1)
-        value = add_for(graph, above, op, *above.inputs[:slot], value, *above.inputs[slot + 1 :])
+    # 2. Rebuild one path for all of them.
+    value = rebuild(graph, path, source, _with_leading_axis)
     return value if value.type == node.output.type else None
 
 
+def _with_leading_axis(op: Op) -> Op:
+    return replace(op, axis=op.axis + 1) if isinstance(op, Softmax | LogSoftmax) else op
+
+
 def _find_common_slot(level: Sequence[Value]) -> int | None:
-    """The slot through which nodes that do the same read different values; None if they do not do the same."""
+    """Return the slot through which equal operators read different values; None if they differ in anything else."""
     first = level[0].node
     if type(first.op) not in STEPWISE:
         return None
     slots = range(1) if isinstance(first.op, Dense) else range(len(first.inputs))
-    different = [slot for slot in slots if not _is_same(first.inputs[slot], level[1].node.inputs[slot : slot + 1])]
+    second = level[1].node.inputs
+    different = [slot for slot in slots if slot >= len(second) or not _is_same(first.inputs[slot], second[slot])]
     if len(different) != 1 or given(first.inputs[different[0]]).type.rank != level[0].type.rank:
         return None
     for value in level:
@@ -160,16 +161,13 @@ def _find_common_slot(level: Sequence[Value]) -> int | None:
         if node.op != first.op or len(node.inputs) != len(first.inputs) or value.type != level[0].type:
             return None
         sides = (slot for slot in range(len(node.inputs)) if slot != different[0])
-        if not all(_is_same(first.inputs[slot], node.inputs[slot : slot + 1]) for slot in sides):
+        if not all(_is_same(first.inputs[slot], node.inputs[slot]) for slot in sides):
             return None
     return different[0]
 
 
-def _is_same(a: Value | None, others: Sequence[Value | None]) -> bool:
-    """Whether it is the same value, or an equal constant."""
-    if not others:
-        return False
-    b = others[0]
+def _is_same(a: Value | None, b: Value | None) -> bool:
+    """Return whether two values are one, or equal constants."""
     if a is b or a is None or b is None:
         return a is b
     return isinstance(a.node.op, Constant) and isinstance(b.node.op, Constant) and a.node.op.value == b.node.op.value

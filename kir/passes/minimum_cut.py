@@ -1,24 +1,25 @@
-"""The cheapest way to divide things between two sides: a minimum cut."""
+"""Minimum cuts: the cheapest ways to divide things between two sides."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
 
-# The two sides, as things that stand on them from the beginning.
+# The two sides, and the two things that stand on them from the beginning.
 NEAR, FAR = 0, 1
 
 UNLIMITED = 1 << 60
 
 
 def divide(count: int, groups: Iterable[Iterable[int]]) -> list[int]:
-    """The side, NEAR or FAR, of each of the things 0 to count - 1, so that as few groups as can be are divided.
+    """Return the side, NEAR or FAR, of each of the things 0 to count - 1, such that the fewest groups are divided.
 
-    The things 0 and 1 are NEAR and FAR themselves. Of several ways, the one with the fewest things on the near side.
+    The things 0 and 1 are NEAR and FAR themselves. Of several such divisions, the one with the fewest things on the
+    near side is returned.
 
-    A group of two is an edge; of a larger one the members send all they have through one edge, which is cut once
-    however many of them are on the other side. Dinic's algorithm: near-linear here, since every edge that limits is of
-    capacity 1, and few rounds are needed.
+    A group of two is an edge. The members of a larger group send their flow through one edge, which is cut once however
+    many of them are on the other side. Dinic's algorithm is near-linear here: all edges that limit the flow have
+    capacity 1, so that it needs few rounds.
 
     Sources: E. A. Dinic, "Algorithm for solution of a problem of maximum flow in networks with power estimation", 1970.
     E. L. Lawler, "Cutsets and partitions of hypergraphs", Networks 3, 1973.
@@ -27,7 +28,7 @@ def divide(count: int, groups: Iterable[Iterable[int]]) -> list[int]:
     for group in groups:
         members = sorted(set(group))
         if members[:2] == [NEAR, FAR] or len(members) < 2:
-            continue  # divided anyway, or never
+            continue  # it is divided in any case, or in none
         if len(members) == 2:
             flow.connect(members[0], members[1], 1, 1)
             continue
@@ -42,12 +43,12 @@ def divide(count: int, groups: Iterable[Iterable[int]]) -> list[int]:
 
 
 class _Flow:
-    """A network with a flow from NEAR to FAR. Edge `e` goes back as edge ``e ^ 1``."""
+    """A network with a flow from NEAR to FAR. The reverse of edge `e` is edge ``e ^ 1``."""
 
     def __init__(self, count: int) -> None:
         self.edges_of: list[list[int]] = [[] for _ in range(count)]
         self.targets: list[int] = []
-        self.left: list[int] = []  # of each edge's capacity
+        self.left: list[int] = []  # the capacity that is left, by edge
         self.levels: list[int] = []
 
     def add_vertex(self) -> int:
@@ -61,7 +62,7 @@ class _Flow:
             self.left.append(capacity)
 
     def find_levels(self) -> bool:
-        """How many edges each vertex is away from NEAR, -1 if it cannot be reached; whether FAR can."""
+        """Find the distance of each vertex from NEAR, -1 if it cannot be reached; return whether FAR can be."""
         self.levels = [-1] * len(self.edges_of)
         self.levels[NEAR] = 0
         pending = deque([NEAR])
@@ -75,7 +76,7 @@ class _Flow:
         return self.levels[FAR] >= 0
 
     def saturate(self) -> None:
-        """Adds paths of rising levels while there are any. Each edge is given up once at most."""
+        """Add paths of rising levels while there are any. Each edge is given up at most once."""
         following = [0] * len(self.edges_of)
         path: list[int] = []
         vertex = NEAR

@@ -27,7 +27,7 @@ from kir.passes.rewrite import (
     exact_pass,
     given,
     order_without_dead_nodes,
-    producer,
+    producers,
     remove_dead_nodes,
     rewrite,
     rounding_pass,
@@ -39,42 +39,41 @@ from kir.passes.rewrite import (
 def move_transposes(graph: Graph) -> int:
     """Transpose(f(Transpose(x))) → f(x)
 
-    f is any part of the graph whose operators can as well compute on values with their axes in another order: see
-    `kir.passes.layouts`. It may fork and join, and other operators may stand anywhere between.
+    f is any part of the graph whose operators can also compute on values with permuted axes: see `kir.passes.layouts`.
+    It may fork and join, and other operators may stand anywhere between.
 
-    1. A region is what can be reached from a Transpose through such operators. All of its values are in one of two
-       layouts, that in front of the Transpose and that behind it, and its Transposes lead from one to the other.
-    2. Each operator of the region computes in one of the layouts. What it reads, or is read, in the other one costs a
-       Transpose, one for all readers of a value. Operators outside of the region want the layout that they have, but
-       for other Transposes, which can as well be those of the other layout.
-    3. That division of the region is taken which costs the fewest Transposes: a minimum cut, so that no other one is
-       better. If it costs more than there are, the region stays as it is.
-    4. Constants are transposed at export, unless they are large and something else reads them, too.
+    1. A region is everything that can be reached from a Transpose through such operators. Each of its values is in one
+       of two layouts, that before the Transpose or that after it, and its Transposes lead from one to the other.
+    2. Each operator of the region computes in one of the layouts. A value costs a Transpose if it is read in a layout
+       other than its own, one for all readers. Operators outside of the region want the layout that they have, but for
+       other Transposes, which can start from either layout.
+    3. The division of the region with the fewest Transposes is a minimum cut. If it has more Transposes than there are,
+       the region stays as it is.
+    4. Constants are transposed at export, unless they are large and something else reads them too.
     5. If as many Transposes are left, operators still move to the side that more operators outside of the region want:
-       padding, say, from the other side of a Transpose to the convolution.
+       padding, for example, across a Transpose to the convolution.
 
-    It ends, since every change takes a Transpose away or brings operators where they stay, and no file gets more nodes.
-    Every node belongs to one region, and is looked at once for each of its operands.
+    This ends, since every change removes a Transpose or brings operators to where they stay. No file gets more nodes.
+    Every node belongs to one region, and is visited once for each of its operands.
     Exact: operators of the region compute every element on its own.
     """
     return _move_all(graph, exactly=True)
 
 
-# Sums of up to some thousand terms are formed in another order.
 @rounding_pass(tolerance=1024)
 def move_transposes_freely(graph: Graph) -> int:
     """ReduceMean(Transpose(x)) → ReduceMean(x)
 
-    As `move_transposes`, with operators that sum: reductions of sums, Softmax, the rows of a Dense.
+    As `move_transposes`, also through operators that sum: reductions, Softmax, the rows of a Dense.
 
-    1. The same, through these operators as well.
+    1. The same, through these operators too.
     2. Dense(Reshape(Transpose(x))), where the Reshape makes features of the transposed axes: the rows of the kernel are
        transposed instead, at export. A region does not count such a Transpose.
-    3. A Dense of more than two axes becomes a convolution of 1 by 1, where its region borders on convolutions or
-       pooling, or is left without a Transpose: that has its bias, and is one node less in ONNX. It counts as half a
-       Transpose. Elsewhere, as in attention, it stays what people and quantizers look for.
+    3. A Dense of more than two axes becomes a convolution of 1 by 1, if its region borders on convolutions or pooling,
+       or is left without a Transpose. A convolution has its own bias, and so is one node less in ONNX: it counts as
+       half a Transpose. Elsewhere, as in attention, the Dense stays, which people and quantizers look for.
 
-    Rounding: sums are formed in another order.
+    Rounding: sums of up to some thousand terms are formed in another order.
     """
     return _move_all(graph, exactly=False) + rewrite(graph, (permute_rows,))
 
@@ -92,7 +91,7 @@ def _move_all(graph: Graph, exactly: bool) -> int:
             region = Region(graph, exactly, taken)
             region.grow(seed)
             saved += Division(region, places).apply()
-    # Those at the border of a region have become two.
+    # At the border of a region, one Transpose may have become two.
     return saved + (rewrite(graph, (drop_transpose, join_transposes)) if saved else 0)
 
 
@@ -112,7 +111,7 @@ class Layout:
     other: Permutation
 
     def behind(self, permutation: Permutation) -> Layout | None:
-        """The layout of a Transpose of this value; None if that is in neither of the region's."""
+        """Return the layout of a Transpose of this value; None if it is neither of the region's."""
         return Layout(1 - self.side, invert(permutation)) if permutation == self.other else None
 
 
@@ -126,9 +125,9 @@ class Member:
 
 @dataclass(slots=True)
 class Region:
-    """Operators that can compute in either of two layouts, the values between, and the Transposes among these.
+    """Operators that can compute in either of two layouts, with the values and Transposes between them.
 
-    `taken` holds all nodes and values of regions so far, which join no other.
+    `taken` holds the nodes and values of all regions so far: each belongs to one region.
     """
 
     graph: Graph
@@ -139,7 +138,7 @@ class Region:
     pending: list[Value] = field(default_factory=list)
 
     def grow(self, seed: Node) -> None:
-        """Takes in whatever can be reached from a Transpose. O(the operands of what is looked at)."""
+        """Add everything that can be reached from a Transpose. O(operands of the nodes that are visited)."""
         x, permutation = given(seed.inputs[0]), permutation_of(seed)
         self._assign(x, Layout(NEAR, permutation))
         while self.pending:
@@ -168,9 +167,9 @@ class Region:
                     self._assign(value, Layout(layout.side, other))
 
     def _find_operands(self, node: Node, moved: Moved) -> list[tuple[Value, Permutation]] | None:
-        """The values that a node reads or gives in another layout, each with its permutation.
+        """Return the values that a node reads or computes in another layout, each with its permutation.
 
-        Constants that move along are not among them. None if one would have to that cannot.
+        Constants that move along are left out. None if a constant would have to move and cannot.
         """
         pairs = [*zip(node.inputs, moved.inputs, strict=True), *zip(node.outputs, moved.outputs, strict=True)]
         found = []
@@ -185,7 +184,7 @@ class Region:
         return found
 
     def _cross(self, node: Node, port: Port, layout: Layout) -> None:
-        """To the other end of a Transpose between the two layouts."""
+        """Go on to the other end of a Transpose, if it leads from one of the region's layouts to the other."""
         permutation, end = permutation_of(node), node.output
         if port.is_output:
             permutation, end = invert(permutation), given(node.inputs[0])
@@ -194,37 +193,37 @@ class Region:
             self._assign(end, behind)
 
     def _agrees(self, value: Value, side: int, other: Permutation) -> bool:
-        """Whether a value is free, or has that layout in this region."""
+        """Return whether a value is in no region yet, or has this layout in this region."""
         return value not in self.taken or self.layouts.get(value) == Layout(side, other)
 
     def is_inner(self, node: Node) -> bool:
-        """Whether a node is a Transpose from one layout of the region to the other."""
+        """Return whether a node is a Transpose from one layout of the region to the other."""
         if not isinstance(node.op, Transpose) or node.output not in self.layouts:
             return False
         layout = self.layouts.get(given(node.inputs[0]))
         return layout is not None and layout.behind(node.op.permutation) == self.layouts[node.output]
 
     def get_source(self, value: Value) -> Value:
-        """The value at the beginning of a chain of Transposes inside the region. O(1): chains are folded before."""
+        """Return the value at the start of a chain of Transposes inside the region. O(1): chains are folded before."""
         while self.is_inner(value.node):
             value = given(value.node.inputs[0])
         return value
 
 
 def is_adaptable(graph: Graph, value: Value) -> bool:
-    """Whether a value is a constant that may be stored in two layouts: nothing else reads it, or it is small."""
+    """Return whether a value is a constant that may move to another layout: one with one use, or a small one."""
     array = constant_array(value)
     return array is not None and (graph.is_read_once(value.node) or array.nbytes <= MAX_GROWN_BYTES)
 
 
 # 2. and 3. The division of a region
 
-# Operators that want the channels in front.
+# Operators that want the channels before the spatial axes.
 WINDOWED = (Conv, ConvTranspose, MaxPool, AveragePool)
 
 
 class Division:
-    """In which layout each operator of a region is to compute, for as few Transposes as can be."""
+    """The choice of a layout for each operator of a region, for as few Transposes as possible."""
 
     def __init__(self, region: Region, places: dict[Node, int]) -> None:
         self.region = region
@@ -234,14 +233,14 @@ class Division:
         self.wanted: int | None = None
         self.dense = [node for node, member in region.members.items() if _becomes_convolution(node, member)]
         self.fixed: set[Node] = set()
-        # The new value of what a source holds, in each layout, and of outputs that have only one.
+        # The new values: of each source in each layout, and of outputs that have only one layout.
         self.built: dict[tuple[Value, int], Value] = {}
         self.renewed: dict[Value, Value] = {}
 
     def apply(self) -> int:
-        """Divides the region and builds it anew, if that is better; how many Transposes and additions it saves.
+        """Divide the region and rebuild it, if that is better; return how many Transposes and additions it saves.
 
-        If it is as good, it is built anew if operators move to those that cannot.
+        If it is as good, the region is rebuilt if operators move towards those that cannot.
         """
         inner = self._find_inner()
         sides = {node: member.side for node, member in self.region.members.items()}
@@ -258,13 +257,13 @@ class Division:
         return max(1, len(inner) - transposes + before[1] - after[1])
 
     def _find_inner(self) -> list[Node]:
-        """The Transposes inside the region, each once."""
+        """Return the Transposes inside the region."""
         return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
 
     def _divide(self) -> int:
-        """Chooses the sides; how many Transposes that takes."""
+        """Choose the sides; return the number of Transposes that they take."""
         groups, wishes = self._group()
-        # Of ways that cost the same, the one with the fewest members on the side that fewer operators around want.
+        # Of divisions with equal costs, take the one with the fewest members on the side that is wanted less.
         is_turned = wishes[FAR] < wishes[NEAR]
         self.wanted = (NEAR if is_turned else FAR) if wishes[NEAR] != wishes[FAR] else None
         numbers = {node: 2 + index for index, node in enumerate(self.members)}
@@ -277,7 +276,7 @@ class Division:
         return sum(len({chosen[pin] for pin in group}) > 1 for group in pins)
 
     def _borders_on_windows(self) -> bool:
-        """Whether a value of the region is given or read by an operator that moves windows over images."""
+        """Return whether an operator outside, with windows over images, computes or reads a value of the region."""
         return any(
             isinstance(node.op, WINDOWED) and node not in self.region.members
             for value in self.region.layouts
@@ -286,23 +285,24 @@ class Division:
 
     @property
     def convolutions(self) -> dict[Node, int]:
-        """The Dense nodes with a bias that a convolution may stand for, and the side on which it does."""
+        """The Dense nodes with a bias that may become convolutions, each with the side on which it does."""
         free = [node for node in self.dense if node not in self.fixed]
         with_bias = [node for node in free if len(node.inputs) > 2 and node.inputs[2] is not None]
         return {node: 1 - self.region.members[node].side for node in with_bias}
 
     def _count_additions(self, sides: Mapping[Node, int]) -> int:
-        """How many biases need an operator of their own: a Dense of more than two axes is a product and a sum."""
+        """Return how many biases need their own operator: ONNX has a Dense of more than two axes as product and sum."""
         return sum(sides[node] != side for node, side in self.convolutions.items())
 
     def _count_away(self, sides: Mapping[Node, int]) -> int:
-        """How many members are not on the side that more operators around want."""
+        """Return how many members are not on the side that more operators outside want."""
         return 0 if self.wanted is None else sum(side != self.wanted for side in sides.values())
 
     def _group(self) -> tuple[list[list[Node | int]], list[int]]:
-        """Who gives and reads each source: members, and the sides that others want; how many others want each side.
+        """Return who computes and reads each source, and how many operators outside want each side.
 
-        Inputs and outputs do not count among these, nor do operators that elsewhere could be members themselves.
+        Members stand for themselves, operators outside for the side that they want. The counts leave out inputs,
+        outputs, and operators that can move in other regions.
         """
         groups: dict[Value, list[Node | int]] = {}
         wishes = [0, 0]
@@ -324,21 +324,21 @@ class Division:
         return list(groups.values()), wishes
 
     def _pin(self, member: Node) -> Node | int:
-        """The member, or its side if it stays there."""
+        """Return the member, or its side if it is fixed there."""
         return self.region.members[member].side if member in self.fixed else member
 
     def _gives(self, value: Value) -> bool:
-        """Whether a member computes the value, and in the layout of its side."""
+        """Return whether a member computes the value, in the layout of its side."""
         member = self.region.members.get(value.node)
         return member is not None and member.moved.outputs[value.index] is not None
 
     def _reads(self, use: Use) -> bool:
-        """Whether a member reads a value there, and in the layout of its side."""
+        """Return whether a member reads a value there, in the layout of its side."""
         member = self.region.members.get(use.node)
         return member is not None and member.moved.inputs[use.slot] is not None
 
     def _is_indifferent(self, use: Use, layout: Layout) -> bool:
-        """Whether a Dense reads the value as features, so that its kernel can follow; see `permute_rows`."""
+        """Return whether a Dense reads the value as features, so that its kernel can adapt; see `permute_rows`."""
         if self.region.exactly or not isinstance(use.node.op, Reshape) or not self.graph.is_read_once(use.node):
             return False
         (reader,) = self.graph.consumers(use.node)
@@ -384,7 +384,7 @@ class Division:
         return self.renewed.get(value, value)
 
     def _get(self, source: Value, side: int, reader: Node) -> Value:
-        """What a source holds in the layout of a side; a Transpose of it is made for the first who asks."""
+        """Return a source in the layout of a side; the first reader in the other layout gets a new Transpose."""
         layout = self.region.layouts[source]
         if not self._gives(source):
             self.built.setdefault((source, layout.side), self.renewed.get(source, source))
@@ -408,10 +408,8 @@ def _becomes_convolution(node: Node, member: Member) -> bool:
 
 
 def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:
-    """What Transposes and additions cost together, then how many members stand away from others.
-
-    A Transpose moves memory, and an addition behind a product hardly any.
-    """
+    """Return the cost of Transposes and additions, then the number of members on the side that is wanted less."""
+    # A Transpose moves memory; an addition after a product moves hardly any.
     transposes, additions, away = counts
     return 2 * transposes + additions, away
 
@@ -421,14 +419,12 @@ def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:
 
 @rule(Dense)
 def permute_rows(graph: Graph, node: Node) -> Value | None:
-    """Dense(Reshape(Transpose(x))) → Dense(Reshape(x)), with the rows of the kernel in another order."""
-    reshape = producer(node, Reshape)
-    turn = producer(reshape, Transpose) if reshape else None
+    """Rewrite Dense(Reshape(Transpose(x))) → Dense(Reshape(x)), with the rows of the kernel in another order."""
+    above = producers(node, Reshape, Transpose)
     kernel = _find_kernel(graph, node)
-    if reshape is None or turn is None or kernel is None:
+    if not above or kernel is None or not all(map(graph.is_read_once, above)):
         return None
-    if not graph.is_read_once(turn) or not graph.is_read_once(reshape):
-        return None
+    reshape, turn = above
     axes = find_features(reshape, permutation_of(turn))
     if axes is None:
         return None
@@ -442,9 +438,9 @@ def permute_rows(graph: Graph, node: Node) -> Value | None:
 
 
 def find_features(reshape: Node, permutation: Permutation) -> list[int] | None:
-    """The axes of a value that a Reshape makes the last axis of, if no other axis is moved by this permutation.
+    """Return the axes that a Reshape merges into its last axis, if a permutation moves no others; else None.
 
-    The permutation leads to the value; axes of size 1 do not count.
+    The permutation is that of the Transpose before the Reshape; axes of size 1 do not count.
     """
     before, after = given(reshape.inputs[0]).type.shape, reshape.output.type.shape
     groups = match_axes(before, after)
@@ -459,6 +455,6 @@ def find_features(reshape: Node, permutation: Permutation) -> list[int] | None:
 
 
 def _find_kernel(graph: Graph, node: Node) -> Array | None:
-    """The constant kernel of a Dense that nothing else reads."""
+    """Return the kernel of a Dense if it is constant and nothing else reads it."""
     kernel = given(node.inputs[1])
     return constant_array(kernel) if graph.is_read_once(kernel.node) else None

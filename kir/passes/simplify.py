@@ -1,12 +1,10 @@
-"""Arithmetic that says less than it takes.
+"""Needless arithmetic.
 
-Every rule is exact for every value of every dtype it applies to; where one is not, the condition and a comment say so.
-A value is used instead of another only if both have one type: an operand that broadcasts is no replacement.
+Every rule is exact for all values of all dtypes that it applies to; a comment gives the reason for a condition. A value
+replaces another one only if both have one type: an operand that broadcasts does not.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -44,6 +42,7 @@ from kir.passes.rewrite import (
     Replacement,
     add_constant,
     add_for,
+    both_orders,
     constant_array,
     exact_pass,
     given,
@@ -60,17 +59,17 @@ def simplify(graph: Graph) -> int:
 
     1. x * 1, x / 1, integers x + 0 and x - 0, floats x + -0.0 and x - 0.0: x. (x + 0.0 is not x where x is -0.0.)
     2. Neg(Neg(x)), Not(Not(x)): x.
-    3. Abs(Abs(x)), Abs(Neg(x)): Abs(x). Roundings of a rounding: the inner one.
-    4. Relu(f(x)): f(x), where f gives nothing below 0.
-    5. Clip(Clip(x)) with constant bounds: one Clip, where the two ranges overlap. Minimum(Maximum(x, low), high) and
+    3. Abs(Abs(x)), Abs(Neg(x)): Abs(x). Floor, Ceil or Round of any of these: the inner one.
+    4. Relu(f(x)): f(x), if f gives nothing below 0.
+    5. Clip(Clip(x)) with constant bounds: one Clip, if the two ranges overlap. Minimum(Maximum(x, low), high) and
        Maximum(Minimum(x, high), low) with constant numbers: Clip.
-    6. Where with a condition that is all true or all false: that operand; where both are one value: it.
-       Where(Not(c), a, b): Where(c, b, a).
-    7. And, Or, Xor with a constant that decides or does nothing; And, Or, Maximum, Minimum of one value twice: it.
-    8. Cast(Cast(x)): Cast(x), where the inner one loses nothing, or x holds booleans as numbers.
+    6. Where(true, a, b): a. Where(false, a, b): b. Where(c, a, a): a. Where(Not(c), a, b): Where(c, b, a).
+    7. And, Or and Xor with a constant: the other operand, its negation, or the constant. And, Or, Maximum and Minimum
+       of one value twice: that value.
+    8. Cast(Cast(x)): Cast(x), if the inner one loses nothing, or x holds booleans as numbers.
     9. Concat(x, Concat(y, z)) along one axis: Concat(x, y, z). The inner one stays if something else reads it.
 
-    Exact: see the rules.
+    Exact: the rules say why.
     """
     return rewrite(graph, RULES)
 
@@ -106,7 +105,7 @@ def _is_neutral(op: Op, number: Array | None) -> bool:
     return bool(number == 0) and bool(np.signbit(number)) == isinstance(op, Add)
 
 
-# 2. to 4. One function after another
+# 2. to 4. One function of another
 
 
 @rule(Neg, Not)
@@ -144,7 +143,7 @@ def join_clips(graph: Graph, node: Node) -> Value | None:
     if inner is None or first is None or second is None:
         return None
     joined = tuple(np.minimum(np.maximum(bound, second[0]), second[1]) for bound in first)
-    # Ranges that do not overlap give one number, and which of 0.0 and -0.0 that is would depend on the order.
+    # Ranges that do not overlap give one number, and if that is zero, its sign would depend on the order.
     if not joined[0] < joined[1] or _has_both_zeros(*first, *second):
         return None
     unbounded = _full_range(node)
@@ -163,7 +162,7 @@ def join_bounds(graph: Graph, node: Node) -> Value | None:
         return None
     (_, second), (x, first) = outer, inner
     low, high = (first, second) if isinstance(node.op, Minimum) else (second, first)
-    # Between 0.0 and -0.0 the order of operands decides, and that of operators: this one is Clip's.
+    # The orders of operators and operands decide between 0.0 and -0.0: these are the orders of Clip.
     is_order_of_clip = isinstance(node.op, Minimum) and node.inputs[0] is outer[0] and outer[0].node.inputs[0] is x
     if not low < high or (not is_order_of_clip and (low == 0 or high == 0)) or x.type != node.output.type:
         return None
@@ -171,15 +170,14 @@ def join_bounds(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_bound(node: Node) -> tuple[Value, Array] | None:
-    """x and the number, of a Maximum or Minimum of the two."""
+    """Return x and the number of a Maximum or Minimum of the two; None for anything else."""
     if not isinstance(node.op, Maximum | Minimum):
         return None
-    a, b = map(given, node.inputs)
-    return next(((x, number) for x, bound in ((a, b), (b, a)) if (number := uniform(bound)) is not None), None)
+    return next(((x, number) for x, bound in both_orders(node) if (number := uniform(bound)) is not None), None)
 
 
 def _find_range(node: Node) -> tuple[Array, Array] | None:
-    """The bounds of a Clip, an absent one as the dtype's limit; None if one is no constant or they contradict."""
+    """Return the bounds of a Clip, an absent one as the dtype's limit; None if they contradict or are no constants."""
     bounds = []
     for bound, limit in zip((*node.inputs, None, None)[1:3], _full_range(node), strict=True):
         array = limit if bound is None else constant_array(bound)
@@ -255,8 +253,8 @@ def join_casts(graph: Graph, node: Node) -> Replacement:
     first, between, last = x.type.dtype, inner.output.type.dtype, node.output.type.dtype
     if between is DType.BOOL and is_boolean(x):
         return x if first is last else add_for(graph, node, node.op, x)
-    # A float too large for an integer has no defined result, and that may depend on the float's size. A large integer
-    # may become a 16-bit float by way of float32, and is then rounded twice.
+    # A float too large for the integer has no defined result: it may differ between float dtypes. A large integer may
+    # become a float of 16 bits by way of float32, and is then rounded twice.
     if not _is_lossless(first, between) or (first.is_float and last.is_integer):
         return None
     if last.is_float and last.itemsize == 2 and first.is_integer and not _is_lossless(first, DType.FLOAT32):
@@ -265,11 +263,11 @@ def join_casts(graph: Graph, node: Node) -> Replacement:
 
 
 def is_boolean(value: Value) -> bool:
-    """Whether a value is a boolean, one as a number, or the largest or smallest of such: 0 or 1 for sure."""
+    """Return whether a value is surely 0 or 1: a boolean, one as a number, or the largest or smallest of several."""
     while isinstance(value.node.op, ReduceMax | ReduceMin):
         reduced = given(value.node.inputs[0])
         sizes = [reduced.type.shape[axis] for axis in value.node.op.axes]
-        # Of nothing it would be a limit of the dtype.
+        # The largest of no elements is the lowest number of the dtype.
         if any(size == 0 or isinstance(size, Sym) for size in sizes):
             return False
         value = reduced
@@ -278,7 +276,7 @@ def is_boolean(value: Value) -> bool:
 
 
 def _is_lossless(source: DType, target: DType) -> bool:
-    """Whether every value of `source` is one of `target`."""
+    """Return whether `target` holds every value of `source` exactly."""
     if source is target or source is DType.BOOL:
         return True
     if source.is_float:
@@ -295,13 +293,12 @@ def _covers_float(source: DType, target: DType) -> bool:
 
 
 def _count_integer_bits(dtype: DType) -> int:
-    limits: Any = np.iinfo(dtype.numpy)
-    return int(limits.max).bit_length()
+    return int(np.iinfo(dtype.numpy).max).bit_length()
 
 
 @rule(Concat)
 def join_concats(graph: Graph, node: Node) -> Value | None:
-    # From the outermost alone, all at once: a long chain would otherwise be copied at each of its links.
+    # Join from the outermost one, all at once: a long chain would otherwise be copied at each of its links.
     if _is_part(graph, node, *graph.consumers(node)[:1]):
         return None
     parts: list[Value] = []
@@ -316,7 +313,7 @@ def join_concats(graph: Graph, node: Node) -> Value | None:
 
 
 def _is_part(graph: Graph, node: Node, *outer: Node) -> bool:
-    """Whether a Concat does nothing but join along the axis of the outer one, which alone reads it in the end."""
+    """Return whether a node is a Concat with one use, along the axis of the outer Concat if one is given."""
     return isinstance(node.op, Concat) and graph.is_read_once(node) and all(node.op == other.op for other in outer)
 
 

@@ -1,4 +1,4 @@
-"""Recurrent operators with less around them: states that are zero anyway, and steps that are states."""
+"""Needless states and steps around recurrent operators."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Slice, Transpose
-from kir.passes.rewrite import Replacement, add_for, constant_array, exact_pass, given, producer, rewrite, rule, uniform
+from kir.passes.fold_transposes import permutation_of
+from kir.passes.rewrite import (
+    Replacement,
+    add_for,
+    constant_array,
+    exact_pass,
+    given,
+    op_of,
+    producer,
+    rewrite,
+    rule,
+    uniform,
+)
 
 LENS_SLOT = 4
 FIRST_STATE = 5
 
-# A state is a number, expanded, joined and turned: further up stands something else.
+# A state of zeros is a number that was expanded, joined and transposed: a handful of nodes.
 MAX_PRODUCERS = 16
 
 
@@ -22,11 +34,12 @@ def simplify_recurrent(graph: Graph) -> int:
     """LSTM(x, initial_h=0, initial_c=0) → LSTM(x)
 
     1. An initial state of zeros: absent, which means zeros.
-    2. The step of y that was read last, of sequences as long as the axis of time: y_h. That is the last step forwards
-       and the first one in reverse. What is between may take away the axis of directions, or swap batch and time.
+    2. A Slice or Gather of the step of y that was computed last: y_h. It is the last step in time for a forward
+       direction, and the first for a reverse one. The operator has no sequence_lens. Between the two, the axis of
+       directions may be removed, and batch and time may be swapped.
     3. The same of one of two directions: that part of y_h.
 
-    Exact: the state behind the last step is its output.
+    Exact: the final state is the output of the step that is computed last.
     """
     return rewrite(graph, (drop_zero_states, read_state_for_step))
 
@@ -47,7 +60,7 @@ def drop_zero_states(graph: Graph, node: Node) -> Replacement:
 
 
 def _is_zero(value: Value) -> bool:
-    """Whether a value is 0.0 everywhere: such a number, expanded, reshaped, joined."""
+    """Return whether a value is 0.0 everywhere: a constant that may be expanded, reshaped, transposed and joined."""
     pending, seen = [value], 0
     while pending:
         value = pending.pop()
@@ -70,21 +83,22 @@ def _is_zero(value: Value) -> bool:
 @rule(Slice, Gather)
 def read_state_for_step(graph: Graph, node: Node) -> Value | None:
     found = _find_step(node)
-    # 1. Past a swap of batch and time, and what takes away the axis of directions: the axis of time comes first then.
+    # 1. Pass a swap of batch and time, and what removes the axis of directions. Time is the first axis above.
     turned = producer(node, Transpose)
     axis = 0
     value = given(node.inputs[0])
     if turned is not None:
-        axis = turned.op.permutation.index(0)  # type: ignore[attr-defined]
+        order = list(permutation_of(turned))
+        axis = order.index(0)
         value = given(turned.inputs[0])
-        if sorted(turned.op.permutation, key=lambda i: i == 0)[:-1] != list(range(1, value.type.rank)):  # type: ignore[attr-defined]
+        if sorted(order, key=lambda i: i == 0)[:-1] != list(range(1, value.type.rank)):
             return None
     squeezed = value.node if isinstance(value.node.op, Reshape) else None
     source = given(squeezed.inputs[0]) if squeezed else value
     merged = source.node
     if merged.op == Transpose((0, 2, 1, 3)) and source.type.shape[2] == 1:
         source = given(merged.inputs[0])  # the axis of directions was to be merged with that of units
-    # 2. Which direction is read.
+    # 2. Find out which direction is read.
     direction: int | None = None
     chosen = source.node if isinstance(source.node.op, Slice) else None
     if chosen is not None and squeezed is not None:
@@ -103,7 +117,7 @@ def read_state_for_step(graph: Graph, node: Node) -> Value | None:
     backwards = recurrent.op.direction == "reverse" or direction == 1
     if time == 0 or found[1] != (0 if backwards else time - 1):
         return None
-    # 3. The state, or that direction's part of it.
+    # 3. Read the state, or that direction's part of it.
     state = recurrent.outputs[1]
     if direction is not None:
         state = add_for(graph, node, Slice((0,), (direction,), (direction + 1,), (1,)), state)
@@ -111,7 +125,7 @@ def read_state_for_step(graph: Graph, node: Node) -> Value | None:
 
 
 def _find_step(node: Node) -> tuple[int, Dim] | None:
-    """The axis and the index, counted from the front, of a Slice or Gather of one element of an axis."""
+    """Return the axis and the index, counted from the front, of a Slice or Gather of one element of an axis."""
     if isinstance(node.op, Slice):
         axes, starts, ends, steps = node.op.axes, node.op.starts, node.op.ends, node.op.steps
         is_one = len(axes) == 1 and steps == (1,) and ends[0] - starts[0] == 1
@@ -119,6 +133,6 @@ def _find_step(node: Node) -> tuple[int, Dim] | None:
     index = constant_array(node.inputs[1]) if isinstance(node.op, Gather) else None
     if index is None or index.ndim > 0:
         return None
-    axis = node.op.axis  # type: ignore[attr-defined]
+    axis = op_of(node, Gather).axis
     size = given(node.inputs[0]).type.shape[axis]
     return axis, int(index) if index >= 0 else size + int(index)

@@ -11,7 +11,7 @@ from kir.passes.rewrite import add_for, constant_array, exact_pass, given, op_of
 
 @exact_pass
 def strip_inference(graph: Graph) -> int:
-    """Dropout(x) → x, and likewise for every other identity
+    """Dropout(x) → x, and the like
 
     1. Dropout without a training input, or with a constant false one: x. A Dropout whose training input may be true
        stays, so that the training pipeline can have this pass too.
