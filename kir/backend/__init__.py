@@ -18,6 +18,7 @@ argmin, concatenate, cumsum, repeat), it must be given.
 from __future__ import annotations
 
 import difflib
+import types
 from typing import NoReturn
 
 from kir.backend.attention import *  # noqa: F403
@@ -26,12 +27,13 @@ from kir.backend.comparison import *  # noqa: F403
 from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation
+from kir.backend.dispatch import record_calls as _record_calls
 from kir.backend.elementwise import *  # noqa: F403
 from kir.backend.image import *  # noqa: F403
 from kir.backend.indexing import *  # noqa: F403
 from kir.backend.linear import *  # noqa: F403
 from kir.backend.nn import *  # noqa: F403
-from kir.backend.numpy_functions import NUMPY_FUNCTIONS as NUMPY_FUNCTIONS
+from kir.backend.numpy_functions import numpy_functions as _numpy_functions
 from kir.backend.ordering import *  # noqa: F403
 from kir.backend.pooling import *  # noqa: F403
 from kir.backend.reduce import *  # noqa: F403
@@ -46,7 +48,18 @@ from kir.config import set_image_data_format as set_image_data_format
 from kir.errors import TraceError
 from kir.ir.trace import register_functions
 
-register_functions({name: value for name, value in globals().items() if callable(value)}, NUMPY_FUNCTIONS)
+# What says something about a tensor, and what makes one of sizes and numbers, is not recorded.
+_NOT_RECORDED = frozenset({
+    "arange", "constant", "dtype", "empty", "eye", "int_shape", "is_keras_tensor", "is_tensor", "linspace", "ndim",
+    "ones", "operation", "shape", "size", "tri", "variable", "zeros",
+})  # fmt: skip
+_PUBLIC = [name for name, value in globals().items() if name[0] != "_" and isinstance(value, types.FunctionType)]
+_OWN = [name for name in _PUBLIC if globals()[name].__module__.startswith("kir.backend.")]
+_record_calls(globals(), [name for name in _OWN if name not in _NOT_RECORDED])
+
+_FUNCTIONS = {name: value for name, value in globals().items() if callable(value)}
+NUMPY_FUNCTIONS = _numpy_functions(_FUNCTIONS)
+register_functions(_FUNCTIONS, NUMPY_FUNCTIONS)
 
 _INSTEAD = {
     "dropout": "layers.Dropout",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from kir.backend.basic import cast, expand_dims
 from kir.backend.comparison import largest_float, less_equal, logical_and, where
 from kir.backend.creation import arange
-from kir.backend.dispatch import convert, dtype_of, operand, operation, promote_float, rank_of, shape_of
+from kir.backend.dispatch import convert, dtype_of, operand, promote_float, rank_of, shape_of
 from kir.backend.elementwise import add, multiply
 from kir.backend.linear import matmul, reshape_to
 from kir.backend.nn import softmax
@@ -24,7 +24,6 @@ from kir.ir.types import format_shape
 __all__ = ["dot_product_attention"]
 
 
-@operation
 def dot_product_attention(
     query: TensorLike,
     key: TensorLike,

@@ -16,7 +16,6 @@ from kir.backend.dispatch import (
     numeric,
     of_floats,
     operand,
-    operation,
     promote,
     promote_float,
     rank_of,
@@ -40,37 +39,31 @@ def _compare(op: Op, x1: TensorLike, x2: TensorLike) -> Tensor:
     return emit(op, numeric(a), numeric(b))
 
 
-@operation
 def equal(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether x1 equals x2; NaN equals nothing."""
     return emit(ops.Equal(), *promote(x1, x2))
 
 
-@operation
 def not_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether x1 differs from x2."""
     return emit(ops.Not(), equal(x1, x2))
 
 
-@operation
 def less(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether ``x1 < x2``."""
     return _compare(ops.Less(), x1, x2)
 
 
-@operation
 def less_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether ``x1 <= x2``."""
     return _compare(ops.LessOrEqual(), x1, x2)
 
 
-@operation
 def greater(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether ``x1 > x2``."""
     return _compare(ops.Greater(), x1, x2)
 
 
-@operation
 def greater_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether ``x1 >= x2``."""
     return _compare(ops.GreaterOrEqual(), x1, x2)
@@ -80,14 +73,12 @@ isnan = of_floats(__name__, "isnan", ops.IsNaN(), "Return whether x is NaN.")
 isinf = of_floats(__name__, "isinf", ops.IsInf(), "Return whether x is infinite, of either sign.")
 
 
-@operation
 def isfinite(x: TensorLike) -> Tensor:
     """Return whether x is neither infinite nor NaN."""
     x = floating(x)
     return less(emit(ops.Abs(), x), np.inf)
 
 
-@operation
 def isclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Return whether ``|x1 - x2| <= atol + rtol * |x2|``, or both are the same infinity (or, if asked, NaN)."""
     a, b = promote_float(x1, x2)
@@ -97,7 +88,6 @@ def isclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e
     return logical_or(result, logical_and(isnan(a), isnan(b))) if equal_nan else result
 
 
-@operation
 def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """Return x with NaN and the infinities replaced; None stands for the dtype's largest and smallest numbers."""
     x = tensor(x)
@@ -121,25 +111,21 @@ def _booleans(*values: TensorLike) -> list[Tensor]:
     return [convert(operand(value), DType.BOOL) for value in values]
 
 
-@operation
 def logical_and(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether both are true."""
     return emit(ops.And(), *_booleans(x1, x2))
 
 
-@operation
 def logical_or(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether any is true."""
     return emit(ops.Or(), *_booleans(x1, x2))
 
 
-@operation
 def logical_xor(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether exactly one is true."""
     return emit(ops.Xor(), *_booleans(x1, x2))
 
 
-@operation
 def logical_not(x: TensorLike) -> Tensor:
     """Return whether x is false."""
     return emit(ops.Not(), *_booleans(x))
@@ -148,7 +134,6 @@ def logical_not(x: TensorLike) -> Tensor:
 # Choice
 
 
-@operation
 def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Tensor:
     """Return x1 where the condition is true, else x2; all three broadcast.
 
@@ -165,7 +150,6 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
 Branch: TypeAlias = "TensorLike | Callable[[], TensorLike]"
 
 
-@operation
 def switch(condition: TensorLike, then_expression: Branch, else_expression: Branch) -> Tensor:
     """Return `then_expression` where the condition is true, else `else_expression`, as in Keras 2. Both are computed.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kir import config
-from kir.backend.dispatch import operation, promote_float, shape_of
+from kir.backend.dispatch import promote_float, shape_of
 from kir.errors import ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor, TensorLike, emit
@@ -24,7 +24,6 @@ __all__ = [
 CHANNELS_FIRST = "channels_first"
 
 
-@operation
 def conv(
     inputs: TensorLike,
     kernel: TensorLike,
@@ -48,7 +47,6 @@ def conv(
 conv1d = conv2d = conv3d = conv
 
 
-@operation
 def depthwise_conv(
     inputs: TensorLike,
     kernel: TensorLike,
@@ -65,7 +63,6 @@ def depthwise_conv(
 depthwise_conv2d = depthwise_conv
 
 
-@operation
 def separable_conv(
     inputs: TensorLike,
     depthwise_kernel: TensorLike,
@@ -83,7 +80,6 @@ def separable_conv(
 separable_conv2d = separable_conv
 
 
-@operation
 def conv_transpose(
     inputs: TensorLike,
     kernel: TensorLike,

@@ -23,7 +23,6 @@ from kir.backend.dispatch import (
     dtype_of,
     emit_source,
     operand,
-    operation,
     shape_of,
     tensor,
 )
@@ -47,7 +46,6 @@ __all__ = [
 Number: TypeAlias = "SizeLike | float"
 
 
-@operation
 def convert_to_tensor(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return x as a Tensor or an array, in its own dtype unless another is given."""
     return tensor(x) if dtype is None else convert(operand(x), as_dtype(dtype))
@@ -76,7 +74,6 @@ def is_keras_tensor(x: object) -> bool:
     return isinstance(x, SymbolicOperators) and not isinstance(x, Tensor)
 
 
-@operation
 def full(shape: ShapeLike, fill_value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return a tensor of the shape, filled with a value."""
     return _fill(as_shape(shape), operand(fill_value), as_dtype(dtype or config.floatx()))
@@ -101,7 +98,6 @@ def ones(shape: ShapeLike, dtype: DTypeLike | None = None, name: str | None = No
     return full(shape, 1, dtype)
 
 
-@operation
 def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Return a tensor of the shape of x, filled with a value, in the dtype of x unless another is given."""
     like = tensor(x)
@@ -109,13 +105,11 @@ def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeLike | None = N
     return _fill(shape_of(like), operand(fill_value), wanted, like)
 
 
-@operation
 def zeros_like(x: TensorLike, dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
     """Return a tensor of the shape of x, filled with 0."""
     return full_like(x, 0, dtype)
 
 
-@operation
 def ones_like(x: TensorLike, dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
     """Return a tensor of the shape of x, filled with 1."""
     return full_like(x, 1, dtype)

@@ -2,7 +2,8 @@
 
 A function of the backend is written once, for symbolic tensors and for arrays: it converts its operands to one
 dtype (see `kir.backend.promotion`) and emits operators (see `kir.ir.trace.emit`). `operation` adds the third kind of
-operand: the tensors between the layers of a functional model, on which the call is recorded as a layer.
+operand: the tensors between the layers of a functional model, on which the call is recorded as a layer. The package
+makes operations of the functions that it offers, so that those inside call each other without it.
 
 To a type checker, everything that the backend computes with and returns is a Tensor. Functional tensors and arrays,
 which take its place where all operands are of that kind, have the same operators.
@@ -59,6 +60,16 @@ def _functional_in(values: Iterable[object]) -> Any:
     return None
 
 
+def record_calls(namespace: dict[str, Any], names: Iterable[str]) -> None:
+    """Make operations of the functions of these names; one that has several names stays one function."""
+    made: dict[Any, Any] = {}
+    for name in names:
+        function = namespace[name]
+        if function not in made:
+            made[function] = operation(function)
+        namespace[name] = made[function]
+
+
 class FunctionOfOne(Protocol):
     """A function of one tensor."""
 
@@ -72,7 +83,7 @@ def of_floats(module: str, name: str, op: Op, doc: str) -> FunctionOfOne:
         return emit(op, floating(x))
 
     apply.__module__, apply.__name__, apply.__qualname__, apply.__doc__ = module, name, name, doc
-    return operation(apply)
+    return apply
 
 
 # Operands

@@ -17,7 +17,6 @@ from kir.backend.dispatch import (
     numeric,
     of_floats,
     operand,
-    operation,
     promote,
     promote_float,
     rank_of,
@@ -42,14 +41,12 @@ __all__ = [
 # Arithmetic
 
 
-@operation
 def add(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 + x2``; of two booleans, whether any is true."""
     a, b = promote(x1, x2)
     return emit(ops.Or() if dtype_of(a) is DType.BOOL else ops.Add(), a, b)
 
 
-@operation
 def subtract(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 - x2``.
 
@@ -62,27 +59,23 @@ def subtract(x1: TensorLike, x2: TensorLike) -> Tensor:
     return emit(ops.Sub(), a, b)
 
 
-@operation
 def multiply(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 * x2``; of two booleans, whether both are true."""
     a, b = promote(x1, x2)
     return emit(ops.And() if dtype_of(a) is DType.BOOL else ops.Mul(), a, b)
 
 
-@operation
 def divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 / x2`` in floats, whatever the dtypes are."""
     return emit(ops.Div(), *promote_float(x1, x2))
 
 
-@operation
 def divide_no_nan(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 / x2``, and 0 where x2 is 0."""
     a, b = promote_float(x1, x2)
     return where(equal(b, 0), 0, divide(a, b))
 
 
-@operation
 def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the largest integer of at most ``x1 / x2``, in the dtype of the operands."""
     a, b = promote(x1, x2)
@@ -92,7 +85,6 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     return emit(ops.Div(), emit(ops.Sub(), a, emit(ops.Mod(fmod=False), a, b)), b)
 
 
-@operation
 def mod(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the remainder of the division, with the sign of x2."""
     a, b = promote(x1, x2)
@@ -106,14 +98,12 @@ def mod(x1: TensorLike, x2: TensorLike) -> Tensor:
     return where(is_wrong, emit(ops.Add(), remainder, b), remainder)
 
 
-@operation
 def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the remainder of the division, with the sign of x1."""
     a, b = promote(x1, x2)
     return emit(ops.Mod(fmod=True), numeric(a), numeric(b))
 
 
-@operation
 def power(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 ** x2``. The square is a product."""
     a, b = promote(x1, x2)
@@ -127,47 +117,40 @@ def power(x1: TensorLike, x2: TensorLike) -> Tensor:
     return result if given is DType.BOOL else convert(result, given)
 
 
-@operation
 def negative(x: TensorLike) -> Tensor:
     """Return ``-x``."""
     return emit(ops.Neg(), tensor(x))
 
 
-@operation
 def absolute(x: TensorLike) -> Tensor:
     """Return the absolute value; booleans stay."""
     x = tensor(x)
     return x if dtype_of(x) is DType.BOOL else emit(ops.Abs(), x)
 
 
-@operation
 def sign(x: TensorLike) -> Tensor:
     """Return -1, 0 or 1, in the dtype of x."""
     return emit(ops.Sign(), tensor(x))
 
 
-@operation
 def square(x: TensorLike) -> Tensor:
     """Return ``x * x``."""
     x = numeric(tensor(x))
     return emit(ops.Mul(), x, x)
 
 
-@operation
 def maximum(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the larger of both; NaN if one is NaN."""
     a, b = promote(x1, x2)
     return emit(ops.Or() if dtype_of(a) is DType.BOOL else ops.Maximum(), a, b)
 
 
-@operation
 def minimum(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the smaller of both; NaN if one is NaN."""
     a, b = promote(x1, x2)
     return emit(ops.And() if dtype_of(a) is DType.BOOL else ops.Minimum(), a, b)
 
 
-@operation
 def clip(
     x: TensorLike,
     x_min: TensorLike | None = None,
@@ -220,27 +203,23 @@ floor = _function("floor", ops.Floor(), "Return the largest integer of at most x
 ceil = _function("ceil", ops.Ceil(), "Return the smallest integer of at least x, as a float.")
 
 
-@operation
 def rsqrt(x: TensorLike) -> Tensor:
     """Return ``1 / sqrt(x)``."""
     return reciprocal(sqrt(x))
 
 
-@operation
 def exp2(x: TensorLike) -> Tensor:
     """Return 2 to the power of x."""
     x = floating(x)
     return emit(ops.Pow(), scalar(2, x), x)
 
 
-@operation
 def expm1(x: TensorLike) -> Tensor:
     """Return ``exp(x) - 1``, exact near 0 too: it is ``tanh(x / 2) * (exp(x) + 1)``."""
     x = floating(x)
     return multiply(tanh(multiply(x, 0.5)), add(exp(x), 1))
 
 
-@operation
 def log1p(x: TensorLike) -> Tensor:
     """Return ``log(1 + x)``, exact near 0 too: it is ``2 * asinh(x / (2 * sqrt(1 + x)))``, and infinity there."""
     x = floating(x)
@@ -250,19 +229,16 @@ def log1p(x: TensorLike) -> Tensor:
     return where(less(x, np.inf), result, x)
 
 
-@operation
 def log2(x: TensorLike) -> Tensor:
     """Return the logarithm to the base 2."""
     return multiply(log(x), 1 / math.log(2))
 
 
-@operation
 def log10(x: TensorLike) -> Tensor:
     """Return the logarithm to the base 10."""
     return multiply(log(x), 1 / math.log(10))
 
 
-@operation
 def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``log(exp(x1) + exp(x2))``, without overflow."""
     a, b = promote_float(x1, x2)
@@ -270,7 +246,6 @@ def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
     return add(maximum(a, b), emit(ops.Softplus(), negative(distance)))
 
 
-@operation
 def arctan2(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the angle of the point (x2, x1), from -π to π; 0 for the origin. A negative zero counts as zero."""
     y, x = promote_float(x1, x2)
@@ -280,21 +255,18 @@ def arctan2(x1: TensorLike, x2: TensorLike) -> Tensor:
     return where(less(y, 0), negative(angle), angle)
 
 
-@operation
 def deg2rad(x: TensorLike) -> Tensor:
     """Return degrees in radians; int64 becomes float64."""
     (degrees,) = _floats_of_one_size(x)
     return multiply(degrees, np.pi / 180)
 
 
-@operation
 def rad2deg(x: TensorLike) -> Tensor:
     """Return radians in degrees; int64 becomes float64."""
     (radians,) = _floats_of_one_size(x)
     return multiply(radians, 180 / np.pi)
 
 
-@operation
 def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``sqrt(x1² + x2²)``; int64 becomes float64."""
     a, b = _floats_of_one_size(x1, x2)
@@ -310,7 +282,6 @@ def _floats_of_one_size(*values: TensorLike) -> list[Tensor]:
 # Rounding
 
 
-@operation
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """Return x rounded to so many decimals, halves to the even neighbour; integers stay.
 
@@ -329,7 +300,6 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
     return reduce(emit(ops.Round(), enlarge(x, unit)), unit)
 
 
-@operation
 def trunc(x: TensorLike) -> Tensor:
     """Return x without its fraction; integers stay."""
     x = tensor(x)
@@ -339,19 +309,16 @@ def trunc(x: TensorLike) -> Tensor:
 # Conversion
 
 
-@operation
 def cast_to_floatx(x: TensorLike) -> Tensor:
     """Return x in the default float dtype."""
     return cast(x, config.floatx())
 
 
-@operation
 def identity(x: TensorLike) -> Tensor:
     """Return x itself."""
     return tensor(x)
 
 
-@operation
 def stop_gradient(variable: TensorLike) -> Tensor:
     """Return the argument: there are no gradients here."""
     return tensor(variable)

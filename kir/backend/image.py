@@ -14,7 +14,7 @@ import numpy as np
 from kir import config
 from kir.backend.basic import cast, expand_dims
 from kir.backend.convolution import conv
-from kir.backend.dispatch import as_size, convert, dtype_of, emit_source, operation, rank_of, shape_of, tensor
+from kir.backend.dispatch import as_size, convert, dtype_of, emit_source, rank_of, record_calls, shape_of, tensor
 from kir.backend.elementwise import clip, round
 from kir.backend.indexing import emit_slice
 from kir.backend.linear import matmul
@@ -41,7 +41,6 @@ INTERPOLATIONS = {
 }
 
 
-@operation
 def resize(
     images: TensorLike,
     size: Any,
@@ -200,7 +199,6 @@ def repeat_axes(x: Tensor, factors: Mapping[int, int]) -> Tensor:
     return reshape(emit(Expand(tuple(repeated)), reshape(x, tuple(grown))), result)
 
 
-@operation
 def resize_images(
     x: TensorLike, height_factor: int, width_factor: int, data_format: str | None, interpolation: str = "nearest"
 ) -> Tensor:
@@ -217,7 +215,6 @@ def resize_images(
 # Cropping and padding
 
 
-@operation
 def crop_images(
     images: TensorLike,
     top_cropping: int | None = None,
@@ -247,7 +244,6 @@ def crop_images(
     return x
 
 
-@operation
 def pad_images(
     images: TensorLike,
     top_padding: int | None = None,
@@ -277,7 +273,6 @@ def pad_images(
     return _with_borders(x, widths)
 
 
-@operation
 def extract_patches(
     images: TensorLike,
     size: Any,
@@ -399,3 +394,7 @@ def _scaled(size: Dim, times: Dim, by: Dim, least: int) -> Dim:
     scaled = size * times // by
     is_enough = is_known(times) and is_known(by) and times // by >= least
     return scaled if is_enough else maximum(scaled, least)
+
+
+# `K.image` is a namespace, too.
+record_calls(globals(), ("crop_images", "extract_patches", "pad_images", "resize"))

@@ -22,7 +22,6 @@ from kir.backend.dispatch import (
     dtype_of,
     emit_source,
     operand,
-    operation,
     rank_of,
     shape_of,
     tensor,
@@ -49,7 +48,6 @@ def emit_slice(x: Tensor, axis: int, start: Dim, end: Dim, step: int = 1) -> Ten
     return emit(ops.Slice((axis,), (start,), (end,), (step,)), x)
 
 
-@operation
 def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """Return the slices of x at the indices along an axis; None flattens x first.
 
@@ -59,7 +57,6 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     return emit(ops.Gather(axis), x, _indices(indices, x))
 
 
-@operation
 def gather(reference: TensorLike, indices: TensorLike) -> Tensor:
     """Return the slices of `reference` at the indices along its first axis."""
     return take(reference, indices, 0)
@@ -77,7 +74,6 @@ def _indices(indices: TensorLike, near: Tensor | None) -> Tensor:
     return convert(found, DType.INT64)
 
 
-@operation
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """Return the element of x that each index names along an axis, at the index's own place on the other axes."""
     x, axis = flat_or_along(x, axis)
@@ -95,7 +91,6 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
     return emit(ops.GatherElements(axis), *broadcast)
 
 
-@operation
 def one_hot(x: TensorLike, num_classes: SizeLike, axis: int = -1, dtype: DTypeLike | None = None) -> Tensor:
     """Return 1 at each index along a new axis, and 0 elsewhere; all 0 for an index outside 0 to num_classes - 1."""
     indices = tensor(x)
@@ -111,7 +106,6 @@ def one_hot(x: TensorLike, num_classes: SizeLike, axis: int = -1, dtype: DTypeLi
     return cast(equal(grown, column), dtype or floatx())
 
 
-@operation
 def slice(inputs: TensorLike, start_indices: ShapeLike, shape: ShapeLike) -> Tensor:
     """Return the block of the given shape that starts at the given indices; a size of -1 reaches to the end."""
     x = tensor(inputs)
@@ -126,7 +120,6 @@ def slice(inputs: TensorLike, start_indices: ShapeLike, shape: ShapeLike) -> Ten
     return _slice_axes(x, list(zip(itertools.count(), starts, ends, itertools.repeat(1))))
 
 
-@operation
 def slice_update(inputs: TensorLike, start_indices: ShapeLike, updates: TensorLike) -> Tensor:
     """Return x with the block that starts at the given indices replaced."""
     x = tensor(inputs)
@@ -146,7 +139,6 @@ def slice_update(inputs: TensorLike, start_indices: ShapeLike, updates: TensorLi
     return updates
 
 
-@operation
 def get_item(x: TensorLike, key: Index) -> Tensor:
     """Return ``x[key]``: integers, slices, None, ``...`` and integer arrays or tensors, as in NumPy.
 

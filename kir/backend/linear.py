@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from kir.backend.basic import expand_dims
-from kir.backend.dispatch import axes_of, axis_of, convert, dtype_of, listed, operation, promote, rank_of, shape_of
+from kir.backend.dispatch import axes_of, axis_of, convert, dtype_of, listed, promote, rank_of, shape_of
 from kir.backend.elementwise import multiply
 from kir.backend.shapes import flatten, reshape, transpose
 from kir.errors import InvalidArgumentError, ShapeError
@@ -29,13 +29,11 @@ def _emit_product(op: ops.MatMul | ops.Einsum, *values: Tensor) -> Tensor:
     return result if given is DType.INT8 else convert(result, given)
 
 
-@operation
 def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the matrix product over the last two axes; leading axes broadcast."""
     return _emit_product(ops.MatMul(), *promote(x1, x2))
 
 
-@operation
 def dot(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the product over the last axis of x and the second to last of y (the last of a vector).
 
@@ -49,7 +47,6 @@ def dot(x: TensorLike, y: TensorLike) -> Tensor:
     return tensordot(a, b, ((rank_of(a) - 1,), (rank_of(b) - 2,)))
 
 
-@operation
 def batch_dot(x: TensorLike, y: TensorLike, axes: int | Sequence[int] | None = None) -> Tensor:
     """Return the product of each sample of x with that of y, over one axis of each, as in Keras 2.
 
@@ -85,7 +82,6 @@ def reshape_to(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     return x if shape_of(x) == tuple(shape) else reshape(x, tuple(shape))
 
 
-@operation
 def tensordot(x1: TensorLike, x2: TensorLike, axes: Contraction = 2) -> Tensor:
     """Return the product over the last `axes` axes of x1 and the first of x2, or over those that `axes` names.
 
@@ -116,28 +112,24 @@ def _contracted(a: Tensor, b: Tensor, axes: Contraction) -> tuple[list[int], lis
     return [axis_of(a, axis) for axis in first], [axis_of(b, axis) for axis in second]
 
 
-@operation
 def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the product over the last axes; of a scalar, the plain product."""
     a, b = promote(x1, x2)
     return multiply(a, b) if 0 in (rank_of(a), rank_of(b)) else tensordot(a, b, ((-1,), (-1,)))
 
 
-@operation
 def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return every element of x1 times every one of x2: a matrix."""
     a, b = promote(x1, x2)
     return multiply(expand_dims(flatten(a), 1), flatten(b))
 
 
-@operation
 def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return the sum of the products of all elements: a scalar."""
     a, b = promote(x1, x2)
     return matmul(flatten(a), flatten(b))
 
 
-@operation
 def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     """Return Einstein's summation, such as ``einsum("bij,bjk->bik", x, y)``."""
     return _emit_product(ops.Einsum(subscripts), *promote(*operands))

@@ -18,7 +18,6 @@ from kir.backend.dispatch import (
     dtype_of,
     floating,
     of_floats,
-    operation,
     rank_of,
     scalar,
     shape_of,
@@ -69,7 +68,6 @@ selu = _activation(
 )
 
 
-@operation
 def relu(
     x: TensorLike,
     negative_slope: float = 0.0,
@@ -112,75 +110,63 @@ def _clip(x: Tensor, low: float, high: float) -> Tensor:
     return emit(ops.Clip(), x, scalar(low, x), scalar(high, x))
 
 
-@operation
 def relu6(x: TensorLike) -> Tensor:
     """Return x between 0 and 6."""
     return _clip(tensor(x), 0, 6)
 
 
-@operation
 def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Tensor:
     """Return x, and ``negative_slope * x`` below 0."""
     return emit(ops.LeakyRelu(float(negative_slope)), floating(x))
 
 
-@operation
 def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """Return x, and ``alpha * (exp(x) - 1)`` below 0."""
     return emit(ops.Elu(float(alpha)), floating(x))
 
 
-@operation
 def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """Return x, and ``alpha * (exp(x / alpha) - 1)`` below 0."""
     return emit(ops.Celu(float(alpha)), floating(x))
 
 
-@operation
 def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
     """Return x times the normal distribution's share below x, exactly or with Tanh."""
     return emit(ops.Gelu(bool(approximate)), floating(x))
 
 
-@operation
 def silu(x: TensorLike) -> Tensor:
     """Return ``x * sigmoid(x)``."""
     x = floating(x)
     return multiply(x, emit(ops.Sigmoid(), x))
 
 
-@operation
 def log_sigmoid(x: TensorLike) -> Tensor:
     """Return ``log(sigmoid(x))``, as ``-softplus(-x)``."""
     return negative(softplus(negative(floating(x))))
 
 
-@operation
 def hard_tanh(x: TensorLike) -> Tensor:
     """Return x between -1 and 1."""
     return _clip(floating(x), -1, 1)
 
 
-@operation
 def tanh_shrink(x: TensorLike) -> Tensor:
     """Return ``x - tanh(x)``."""
     x = floating(x)
     return subtract(x, tanh(x))
 
 
-@operation
 def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """Return x moved towards 0 by the threshold, and 0 within it."""
     return emit(ops.Shrink(bias=float(threshold), lambd=float(threshold)), floating(x))
 
 
-@operation
 def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """Return x, and 0 where it is within the threshold."""
     return emit(ops.Shrink(bias=0.0, lambd=float(threshold)), floating(x))
 
 
-@operation
 def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
     """Return x above the threshold, else the default value, in x's dtype."""
     x = tensor(x)
@@ -189,14 +175,12 @@ def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
     return where(greater(x, threshold), x, scalar(default_value, x))
 
 
-@operation
 def squareplus(x: TensorLike, b: float = 4) -> Tensor:
     """Return ``(x + sqrt(x² + b)) / 2``."""
     x = floating(x)
     return divide(add(x, sqrt(add(square(x), b))), 2)
 
 
-@operation
 def sparse_plus(x: TensorLike) -> Tensor:
     """Return 0 up to -1, ``(x + 1)² / 4`` up to 1, then x."""
     x = floating(x)
@@ -204,7 +188,6 @@ def sparse_plus(x: TensorLike) -> Tensor:
     return where(less_equal(x, -1), 0, where(less(x, 1), curve, x))
 
 
-@operation
 def glu(x: TensorLike, axis: int = -1) -> Tensor:
     """Return ``a * sigmoid(b)``, where a and b are the halves of x along the axis.
 
@@ -215,7 +198,6 @@ def glu(x: TensorLike, axis: int = -1) -> Tensor:
     return multiply(a, sigmoid(b))
 
 
-@operation
 def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """Return ``exp(x) / sum(exp(x))`` along an axis, or over several together."""
     x = floating(x)
@@ -232,7 +214,6 @@ def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     return reshape(emit(nn.Softmax(first), joined), sizes)
 
 
-@operation
 def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """Return the logarithm of `softmax`."""
     x = floating(x)
@@ -241,7 +222,6 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     return subtract(x, logsumexp(x, axis, keepdims=True))
 
 
-@operation
 def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
     """Return ``max(x - τ, 0)``, with Keras's τ.
 
@@ -266,14 +246,12 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
 # Normalization
 
 
-@operation
 def l2_normalize(x: TensorLike, axis: Axis = None) -> Tensor:
     """Return x divided by its Euclidean norm along an axis (by default all), or by 1e-6 if that is larger."""
     x = floating(x)
     return divide(x, maximum(norm(x, None, axis, keepdims=True), np.sqrt(L2_EPSILON)))
 
 
-@operation
 def normalize(x: TensorLike, axis: Axis = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     """Return x divided by its norm of an order along an axis, or by `epsilon` (1e-7 unless set) if that is larger."""
     x = floating(x)
@@ -284,7 +262,6 @@ def normalize(x: TensorLike, axis: Axis = -1, order: int = 2, epsilon: float | N
     return divide(x, maximum(length, config.epsilon() if epsilon is None else epsilon))
 
 
-@operation
 def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) -> Tensor:
     """Return x plus a bias along its channel axis; a bias of more axes has one for each but the batch.
 
@@ -301,7 +278,6 @@ def bias_add(x: TensorLike, bias: TensorLike, data_format: str | None = None) ->
     return add(x, bias)
 
 
-@operation
 def batch_normalization(
     x: TensorLike,
     mean: TensorLike,

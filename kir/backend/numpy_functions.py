@@ -6,15 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import kir.backend.basic as basic
-import kir.backend.comparison as comparison
-import kir.backend.creation as creation
-import kir.backend.elementwise as elementwise
-import kir.backend.indexing as indexing
-import kir.backend.linear as linear
-import kir.backend.ordering as ordering
-import kir.backend.reduce as reduce
-import kir.backend.shapes as shapes
 from kir.errors import TraceError
 from kir.ir.dims import product
 from kir.ir.trace import Tensor
@@ -79,34 +70,6 @@ def _is_one_of(value: object, known: tuple[object, ...]) -> bool:
     return (value is None and None in known) or (isinstance(value, (bool, str)) and value in known)
 
 
-def _variance(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    result = reduce.var(x, axis, keepdims)
-    if ddof == 0:
-        return result
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    count = product(x.shape[one] for one in axes)
-    return elementwise.multiply(result, elementwise.divide(count, count - ddof))
-
-
-def _standard_deviation(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    return elementwise.sqrt(_variance(x, axis, ddof=ddof, keepdims=keepdims))
-
-
-def _argmax(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return reduce.argmax(x, axis, keepdims)
-
-
-def _argmin(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return reduce.argmin(x, axis, keepdims)
-
-
-def _copy(x: Tensor) -> Tensor:
-    return x
-
-
-_MODULES = (basic, comparison, creation, elementwise, indexing, linear, ordering, reduce, shapes)
-_FUNCTIONS: dict[str, Function] = {name: getattr(module, name) for module in _MODULES for name in module.__all__}
-
 # Those that have NumPy's name in the backend, too.
 _SAME = """
     abs absolute add all amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort average
@@ -118,22 +81,17 @@ _SAME = """
     sign sin sinh size sort split sqrt square squeeze stack subtract sum swapaxes take take_along_axis tan tanh
     tensordot tile transpose tril triu true_divide trunc vdot vstack where zeros_like
 """
-_OTHERS: dict[str, Function] = {
-    "argmax": _argmax,
-    "argmin": _argmin,
-    "around": elementwise.round,
-    "copy": _copy,
-    "degrees": elementwise.rad2deg,
-    "fabs": elementwise.absolute,
-    "fix": elementwise.trunc,
-    "float_power": elementwise.power,
-    "permute_dims": shapes.transpose,
-    "positive": _copy,
-    "radians": elementwise.deg2rad,
-    "remainder": elementwise.mod,
-    "rint": elementwise.round,
-    "std": _standard_deviation,
-    "var": _variance,
+# Under NumPy's name, those that have another in the backend.
+_OTHERS = {
+    "around": "round",
+    "degrees": "rad2deg",
+    "fabs": "absolute",
+    "fix": "trunc",
+    "float_power": "power",
+    "permute_dims": "transpose",
+    "radians": "deg2rad",
+    "remainder": "mod",
+    "rint": "round",
 }
 # What NumPy calls other arguments than the first, and the backend's name for them.
 _RENAMED = {
@@ -143,7 +101,31 @@ _RENAMED = {
     "where": {"x": "x1", "y": "x2"},
 }
 
-NUMPY_FUNCTIONS: dict[str, Function] = {
-    name: _as_numpy(name, function, _RENAMED.get(name, {}))
-    for name, function in ({name: _FUNCTIONS[name] for name in _SAME.split()} | _OTHERS).items()
-}
+
+def numpy_functions(backend: Mapping[str, Function]) -> dict[str, Function]:
+    """Return what stands for NumPy's functions, by their names, from the functions of the backend by theirs."""
+
+    def variance(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+        result = backend["var"](x, axis, keepdims)
+        if ddof == 0:
+            return result
+        axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+        count = product(x.shape[one] for one in axes)
+        return backend["multiply"](result, backend["divide"](count, count - ddof))
+
+    def standard_deviation(x: Tensor, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
+        return backend["sqrt"](variance(x, axis, ddof=ddof, keepdims=keepdims))
+
+    def argmax(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Any:
+        return backend["argmax"](x, axis, keepdims)
+
+    def argmin(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Any:
+        return backend["argmin"](x, axis, keepdims)
+
+    def copy(x: Tensor) -> Tensor:
+        return x
+
+    functions = {name: backend[name] for name in _SAME.split()} | {name: backend[own] for name, own in _OTHERS.items()}
+    functions |= {"argmax": argmax, "argmin": argmin, "copy": copy, "positive": copy}
+    functions |= {"std": standard_deviation, "var": variance}
+    return {name: _as_numpy(name, function, _RENAMED.get(name, {})) for name, function in functions.items()}

@@ -15,7 +15,6 @@ from kir.backend.dispatch import (
     dtype_of,
     listed,
     numeric,
-    operation,
     shape_of,
     tensor,
 )
@@ -38,7 +37,6 @@ from kir.ops import shape as ops
 __all__ = ["argsort", "cumsum", "diff", "flip", "reverse", "roll", "sort", "top_k"]
 
 
-@operation
 def flip(x: TensorLike, axis: Axis = None) -> Tensor:
     """Return the elements in reverse, along one axis, several, or all."""
     x = tensor(x)
@@ -47,13 +45,11 @@ def flip(x: TensorLike, axis: Axis = None) -> Tensor:
     return emit(ops.Slice(axes, starts, (-1,) * len(axes), (-1,) * len(axes)), x)
 
 
-@operation
 def reverse(x: TensorLike, axes: Axis) -> Tensor:
     """Return the elements in reverse, along one axis or several."""
     return flip(x, axes)
 
 
-@operation
 def roll(x: TensorLike, shift: SizeLike | Sequence[SizeLike], axis: Axis = None) -> Tensor:
     """Move the elements along an axis, or several; those that leave it come in at the other end.
 
@@ -76,13 +72,11 @@ def roll(x: TensorLike, shift: SizeLike | Sequence[SizeLike], axis: Axis = None)
     return x
 
 
-@operation
 def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """Return the elements in ascending order, along an axis; None flattens first."""
     return _sorted(x, axis)[0]
 
 
-@operation
 def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """Return the indices that sort the elements, as int32; equal ones keep their order."""
     return cast(_sorted(x, axis)[1], "int32")
@@ -94,7 +88,6 @@ def _sorted(x: TensorLike, axis: int | None) -> tuple[Tensor, Tensor]:
     return convert(values, dtype_of(x)), indices
 
 
-@operation
 def top_k(x: TensorLike, k: SizeLike, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """Return the k largest elements along the last axis, and their indices as int32; of equal ones the first."""
     x = tensor(x)
@@ -102,7 +95,6 @@ def top_k(x: TensorLike, k: SizeLike, sorted: bool = True) -> tuple[Tensor, Tens
     return values, cast(indices, "int32")
 
 
-@operation
 def cumsum(x: TensorLike, axis: int | None = UNSPECIFIED, dtype: DTypeLike | None = None) -> Tensor:
     """Return the running sum along an axis; None flattens first.
 
@@ -116,7 +108,6 @@ def cumsum(x: TensorLike, axis: int | None = UNSPECIFIED, dtype: DTypeLike | Non
     return convert(emit(ops.CumSum(axis), convert(x, computed)), result)
 
 
-@operation
 def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     """Return the n-th difference of neighbours along an axis; of booleans, whether they differ."""
     x = tensor(a)

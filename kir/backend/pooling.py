@@ -16,7 +16,7 @@ from kir.backend.convolution import (
     spatial_rank,
     to_channels_first,
 )
-from kir.backend.dispatch import convert, dtype_of, floating, operation, shape_of, tensor
+from kir.backend.dispatch import convert, dtype_of, floating, shape_of, tensor
 from kir.backend.indexing import take
 from kir.backend.reduce import max, mean
 from kir.backend.shapes import concatenate
@@ -32,7 +32,6 @@ from kir.support.limits import MAX_COUNT
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool", "pool2d", "pool3d"]
 
 
-@operation
 def max_pool(
     inputs: TensorLike,
     pool_size: int | Sequence[int],
@@ -52,7 +51,6 @@ def max_pool(
     return _pool(tensor(inputs), "max", pool_size, strides, padding, data_format)
 
 
-@operation
 def average_pool(
     inputs: TensorLike,
     pool_size: int | Sequence[int],
@@ -64,7 +62,6 @@ def average_pool(
     return _pool(floating(inputs), "avg", pool_size, strides, padding, data_format)
 
 
-@operation
 def pool2d(
     x: TensorLike,
     pool_size: int | Sequence[int],
@@ -81,7 +78,6 @@ def pool2d(
 pool3d = pool2d
 
 
-@operation
 def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None) -> Tensor:
     """Return the largest element of each of `output_size` windows along each spatial axis, which cover it evenly.
 
@@ -91,7 +87,6 @@ def adaptive_max_pool(inputs: TensorLike, output_size: int | Sequence[int], data
     return _adaptive_pool(tensor(inputs), "max", output_size, data_format)
 
 
-@operation
 def adaptive_average_pool(
     inputs: TensorLike, output_size: int | Sequence[int], data_format: str | None = None
 ) -> Tensor:

@@ -16,7 +16,6 @@ from kir.backend.dispatch import (
     floating,
     listed,
     numeric,
-    operation,
     rank_of,
     shape_of,
     tensor,
@@ -55,14 +54,12 @@ def _reduce(op: type[Op], x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
     return emit(op(axes, bool(keepdims)), x) if axes else x  # type: ignore[call-arg]
 
 
-@operation
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum; of booleans and small integers in 32 bits."""
     x = tensor(x)
     return _reduce(ops.ReduceSum, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
 
 
-@operation
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeLike | None = None) -> Tensor:
     """Return the product; of booleans and small integers in 32 bits. Of sizes such as ``K.shape(x)[1:]``, a size."""
     if isinstance(x, tuple) and {type(size) for size in x} <= {int, Sym}:
@@ -71,13 +68,11 @@ def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeL
     return _reduce(ops.ReduceProd, convert(x, _SUMMED_AS.get(dtype_of(x), dtype_of(x))), axis, keepdims)
 
 
-@operation
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean, as a float."""
     return _reduce(ops.ReduceMean, floating(x), axis, keepdims)
 
 
-@operation
 def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean squared distance from the mean. Floats of 16 bits are computed in 32."""
     x = floating(x)
@@ -87,19 +82,16 @@ def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return convert(_reduce(ops.ReduceMean, square(distance), axis, keepdims), result)
 
 
-@operation
 def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the square root of the variance."""
     return sqrt(var(x, axis, keepdims))
 
 
-@operation
 def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance."""
     return mean(x, axes, keepdims), var(x, axes, keepdims)
 
 
-@operation
 def average(x: TensorLike, axis: Axis = None, weights: TensorLike | None = None) -> Tensor:
     """Return the mean, weighted if weights are given: of the shape of x, or one for each slice along `axis`."""
     if weights is None:
@@ -113,13 +105,11 @@ def average(x: TensorLike, axis: Axis = None, weights: TensorLike | None = None)
     return divide(total, sum(weights, axis))
 
 
-@operation
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element."""
     return _extreme(ops.ReduceMax, x, axis, keepdims)
 
 
-@operation
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element."""
     return _extreme(ops.ReduceMin, x, axis, keepdims)
@@ -133,31 +123,26 @@ def _extreme(op: type[Op], x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     return convert(_reduce(op, convert(x, compared), axis, keepdims), given)
 
 
-@operation
 def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return whether any element is true (not 0)."""
     return max(cast(x, "bool"), axis, keepdims)
 
 
-@operation
 def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return whether every element is true (not 0)."""
     return min(cast(x, "bool"), axis, keepdims)
 
 
-@operation
 def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
     """Return the number of elements that are not 0, as int32."""
     return sum(cast(cast(x, "bool"), "int32"), axis)
 
 
-@operation
 def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the difference between the largest and the smallest element."""
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
-@operation
 def argmax(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
     """Return the index of the largest element along an axis, as int32; of equal ones the first. None flattens first.
 
@@ -168,7 +153,6 @@ def argmax(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False
     return _arg(ops.ArgMax, x, axis, keepdims)
 
 
-@operation
 def argmin(x: TensorLike, axis: int | None = UNSPECIFIED, keepdims: bool = False) -> Tensor:
     """Return the index of the smallest element along an axis, as int32; of equal ones the first. None flattens first.
 
@@ -188,13 +172,11 @@ def _arg(op: type[Op], x: TensorLike, axis: int | None, keepdims: bool) -> Tenso
     return reshape(found, (1,) * rank_of(x)) if keepdims else found
 
 
-@operation
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return ``log(sum(exp(x)))``, without overflow."""
     return _reduce(ops.ReduceLogSumExp, floating(x), axis, keepdims)
 
 
-@operation
 def norm(x: TensorLike, ord: Order = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the norm of vectors (one axis, or all by default) or of matrices (two axes).
 

@@ -26,7 +26,6 @@ from kir.backend.dispatch import (
     emit_stack,
     listed,
     operand,
-    operation,
     promote,
     rank_of,
     shape_of,
@@ -98,7 +97,6 @@ def size(x: TensorLike) -> Dim:
 # Changing
 
 
-@operation
 def reshape(x: TensorLike, newshape: ShapeLike) -> Tensor:
     """Return the elements in another shape; one -1 is what is left over.
 
@@ -116,7 +114,6 @@ def reshape(x: TensorLike, newshape: ShapeLike) -> Tensor:
     return emit(ops.Reshape(completed), x)
 
 
-@operation
 def flatten(x: TensorLike) -> Tensor:
     """Return all elements along one axis, the batch too."""
     return reshape(x, (-1,))
@@ -128,14 +125,12 @@ def flat_or_along(x: TensorLike, axis: int | None) -> tuple[Tensor, int]:
     return (flatten(x), 0) if axis is None else (x, axis_of(x, axis))
 
 
-@operation
 def batch_flatten(x: TensorLike) -> Tensor:
     """Return x with all axes but the first joined in one."""
     x = tensor(x)
     return reshape(x, (shape_of(x)[0], product(shape_of(x)[1:])))
 
 
-@operation
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """Return x with its axes in another order; None reverses them.
 
@@ -148,13 +143,11 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     return x if permutation == tuple(range(rank_of(x))) else emit(ops.Transpose(permutation), x)
 
 
-@operation
 def permute_dimensions(x: TensorLike, pattern: Sequence[int]) -> Tensor:
     """Return x with its axes in the order of `pattern`."""
     return transpose(x, pattern)
 
 
-@operation
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Return x with two axes exchanged."""
     x = tensor(x)
@@ -164,7 +157,6 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     return transpose(x, order)
 
 
-@operation
 def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Return x with axes moved to other places; the others keep their order."""
     x = tensor(x)
@@ -178,7 +170,6 @@ def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequ
     return transpose(x, order)
 
 
-@operation
 def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
     """Return x without the given axes of size 1; None means all that are known to be 1.
 
@@ -193,7 +184,6 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
     return emit(ops.Reshape(tuple(length for one, length in enumerate(shape_of(x)) if one not in axes)), x)
 
 
-@operation
 def broadcast_to(x: TensorLike, shape: ShapeLike) -> Tensor:
     """Repeat x along axes of size 1, and along new axes in front.
 
@@ -203,13 +193,11 @@ def broadcast_to(x: TensorLike, shape: ShapeLike) -> Tensor:
     return emit(ops.Expand(as_shape(shape)), tensor(x))
 
 
-@operation
 def tril(x: TensorLike, k: int = 0) -> Tensor:
     """Return the last two axes' lower triangle, up to the k-th diagonal; zeros elsewhere."""
     return emit(ops.Trilu(False, k), tensor(x))
 
 
-@operation
 def triu(x: TensorLike, k: int = 0) -> Tensor:
     """Return the last two axes' upper triangle, from the k-th diagonal; zeros elsewhere."""
     return emit(ops.Trilu(True, k), tensor(x))
@@ -218,7 +206,6 @@ def triu(x: TensorLike, k: int = 0) -> Tensor:
 # Joining and cutting
 
 
-@operation
 def concatenate(xs: Sequence[TensorLike], axis: int | None = UNSPECIFIED) -> Tensor:
     """Join tensors along an axis; None flattens them first.
 
@@ -245,7 +232,6 @@ def _is_shape(sizes: Sequence[object]) -> bool:
     return any(isinstance(one, Sym) for one in sizes) and all(isinstance(one, (int, Sym)) for one in sizes)
 
 
-@operation
 def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Stack tensors of one shape along a new axis. Sizes, such as ``K.shape(x)[0]`` and 3, become a shape."""
     if _is_shape(x):
@@ -253,21 +239,18 @@ def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
     return emit_stack(promote(*x), axis)
 
 
-@operation
 def vstack(xs: Sequence[TensorLike]) -> Tensor:
     """Join tensors one below another; those of rank 1 are rows."""
     values = promote(*xs)
     return concatenate([value if rank_of(value) > 1 else reshape(value, (1, -1)) for value in values], 0)
 
 
-@operation
 def hstack(xs: Sequence[TensorLike]) -> Tensor:
     """Join tensors side by side: along the second axis, or the only one."""
     values = [value if rank_of(value) else flatten(value) for value in promote(*xs)]
     return concatenate(values, min(1, rank_of(values[0]) - 1))
 
 
-@operation
 def split(x: TensorLike, indices_or_sections: SizeLike | Sequence[SizeLike], axis: int = 0) -> list[Tensor]:
     """Split x along an axis: into so many equal parts, or at the given indices.
 
@@ -308,7 +291,6 @@ def counts_from_the_end(bound: Dim) -> bool:
     return bound < 0 if isinstance(bound, int) else all(coefficient < 0 for _, coefficient in bound.terms)
 
 
-@operation
 def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor]:
     """Return the slices of x along an axis, without that axis. `num` is its size, if it is symbolic."""
     x = tensor(x)
@@ -319,7 +301,6 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
 # Repeating
 
 
-@operation
 def repeat(x: TensorLike, repeats: SizeLike | Sequence[SizeLike], axis: int | None = UNSPECIFIED) -> Tensor:
     """Repeat each element along an axis; None flattens first. `repeats` may be one number for each element.
 
@@ -339,13 +320,11 @@ def repeat(x: TensorLike, repeats: SizeLike | Sequence[SizeLike], axis: int | No
     return reshape(expanded, (*sizes[:axis], sizes[axis] * count, *sizes[axis + 1 :]))
 
 
-@operation
 def repeat_elements(x: TensorLike, rep: int, axis: int) -> Tensor:
     """Repeat each element `rep` times, along an axis."""
     return repeat(x, rep, axis)
 
 
-@operation
 def tile(x: TensorLike, repeats: ShapeLike) -> Tensor:
     """Repeat x as a whole, side by side, so many times along each of the last axes."""
     x = tensor(x)
@@ -358,7 +337,6 @@ def tile(x: TensorLike, repeats: ShapeLike) -> Tensor:
 # Padding
 
 
-@operation
 def pad(
     x: TensorLike, pad_width: PadWidth, mode: str = "constant", constant_values: TensorLike | None = None
 ) -> Tensor:
@@ -387,13 +365,11 @@ def _pad_pairs(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
     return [(pair[0], pair[-1]) for pair in pairs]
 
 
-@operation
 def temporal_padding(x: TensorLike, padding: tuple[int, int] = (1, 1)) -> Tensor:
     """Pad x of rank 3 with zeros before and after its steps."""
     return pad(x, ((0, 0), tuple(padding), (0, 0)))
 
 
-@operation
 def spatial_2d_padding(
     x: TensorLike, padding: Sequence[Sequence[Dim]] = ((1, 1), (1, 1)), data_format: str | None = None
 ) -> Tensor:
@@ -401,7 +377,6 @@ def spatial_2d_padding(
     return _spatial_padding(x, padding, data_format)
 
 
-@operation
 def spatial_3d_padding(
     x: TensorLike, padding: Sequence[Sequence[Dim]] = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None
 ) -> Tensor:

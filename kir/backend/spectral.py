@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kir.backend.dispatch import convert, dtype_of, operand, operation, shape_of, tensor
+from kir.backend.dispatch import convert, dtype_of, operand, shape_of, tensor
 from kir.backend.shapes import pad, reshape
 from kir.errors import InvalidArgumentError
 from kir.ir.dims import product
@@ -16,7 +16,6 @@ from kir.ops.spectral import make_window
 __all__ = ["stft"]
 
 
-@operation
 def stft(
     x: TensorLike,
     sequence_length: int,

@@ -51,7 +51,7 @@ _BACKEND: dict[str, Function] = {}
 _NUMPY: dict[str, Function] = {}
 
 
-def _backend(name: str, *args: object, **kwargs: object) -> Any:
+def call_backend(name: str, *args: object, **kwargs: object) -> Any:
     return _BACKEND[name](*args, **kwargs)
 
 
@@ -59,10 +59,10 @@ def _binary(name: str) -> tuple[Operator, Operator]:
     """Return the methods for a binary operator of Python and for its reflection, by a function of `kir.backend`."""
 
     def apply(self: SymbolicOperators, other: TensorLike) -> Any:
-        return _backend(name, self, other)
+        return call_backend(name, self, other)
 
     def apply_reflected(self: SymbolicOperators, other: TensorLike) -> Any:
-        return _backend(name, other, self)
+        return call_backend(name, other, self)
 
     return apply, apply_reflected
 
@@ -97,28 +97,28 @@ class SymbolicOperators:
     __ge__ = _binary("greater_equal")[0]
 
     def __eq__(self, other: object) -> Any:
-        return _backend("equal", self, other)
+        return call_backend("equal", self, other)
 
     def __ne__(self, other: object) -> Any:
-        return _backend("not_equal", self, other)
+        return call_backend("not_equal", self, other)
 
     def __invert__(self) -> Any:
-        return _backend("logical_not", self)
+        return call_backend("logical_not", self)
 
     def __neg__(self) -> Any:
-        return _backend("negative", self)
+        return call_backend("negative", self)
 
     def __pos__(self) -> Self:
         return self
 
     def __abs__(self) -> Any:
-        return _backend("absolute", self)
+        return call_backend("absolute", self)
 
     def __round__(self, digits: int = 0) -> Any:
-        return _backend("round", self, digits)
+        return call_backend("round", self, digits)
 
     def __getitem__(self, index: Index) -> Any:
-        return _backend("get_item", self, index)
+        return call_backend("get_item", self, index)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **kwargs: object) -> Any:
         if method != "__call__":
@@ -173,25 +173,25 @@ class SymbolicOperators:
 
     @property
     def T(self) -> Any:
-        return _backend("transpose", self)
+        return call_backend("transpose", self)
 
     def astype(self, dtype: DTypeLike) -> Any:
-        return _backend("cast", self, dtype)
+        return call_backend("cast", self, dtype)
 
     def reshape(self, *shape: Dim | Sequence[Dim]) -> Any:
-        return _backend("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+        return call_backend("reshape", self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _backend("sum", self, axis=axis, keepdims=keepdims)
+        return call_backend("sum", self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _backend("mean", self, axis=axis, keepdims=keepdims)
+        return call_backend("mean", self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _backend("max", self, axis=axis, keepdims=keepdims)
+        return call_backend("max", self, axis=axis, keepdims=keepdims)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        return _backend("min", self, axis=axis, keepdims=keepdims)
+        return call_backend("min", self, axis=axis, keepdims=keepdims)
 
 
 class Tensor(SymbolicOperators):

@@ -12,10 +12,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kir import config
-from kir.backend.shapes import squeeze
 from kir.errors import InvalidArgumentError
 from kir.ir.structural import Input
-from kir.ir.trace import SymbolicOperators, Tracer
+from kir.ir.trace import SymbolicOperators, Tracer, call_backend
 from kir.ir.types import Axis, TensorType, shape_with_none
 from kir.support.trees import flatten, map_structure
 
@@ -111,7 +110,7 @@ class KerasTensor(SymbolicOperators):
 
     def squeeze(self, axis: Axis = None) -> Any:
         """Return the same without axes of size 1."""
-        return squeeze(self, axis)
+        return call_backend("squeeze", self, axis)
 
     @property
     def name(self) -> str:
