@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
-from kir.importers.keras_file.config import INNER_LAYERS, FileOrigin, build_model
+from kir.importers.keras_file.config import build_model
+from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import Rebinder

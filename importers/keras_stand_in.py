@@ -26,14 +26,7 @@ from typing import Any
 
 from kir import backend
 from kir.errors import UnsupportedError
-from kir.importers.keras_names import (
-    INERT,
-    NAMESPACES,
-    REFUSED,
-    REFUSED_OF_TENSORFLOW,
-    Refused,
-    inert_class,
-)
+from kir.importers.keras_names import INERT, NAMESPACES, REFUSED, REFUSED_OF_TENSORFLOW, Refused, inert_class
 from kir.modeling.training import script_runs
 
 PACKAGES = frozenset({"keras", "tensorflow", "tf_keras"})

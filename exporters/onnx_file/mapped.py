@@ -28,15 +28,7 @@ from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
 from kir.support.files import scratch_folder
 from kir.support.mapped_files import map_pages
-from kir.support.protobuf import (
-    DELIMITED,
-    BrokenMessageError,
-    Field,
-    Message,
-    field_head,
-    field_number,
-    walk_fields,
-)
+from kir.support.protobuf import DELIMITED, BrokenMessageError, Field, Message, field_head, field_number, walk_fields
 from kir.support.regular_files import open_regular
 
 # Smaller files run fast as they are.

@@ -16,7 +16,8 @@ from kir.errors import FormatError
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import EXPECTED, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
-from kir.importers.keras_file.config import FileOrigin, build_model
+from kir.importers.keras_file.config import build_model
+from kir.importers.keras_file.descriptions import FileOrigin
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.unused import STAND_INS, without_unused

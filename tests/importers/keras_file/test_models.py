@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_file.config import FileOrigin, build_model
+from kir.importers.keras_file.config import build_model
+from kir.importers.keras_file.descriptions import FileOrigin
 from kir.support.trees import flatten
 from tests.importers.keras_file.cases import CASES
 from tests.importers.keras_file.compare import assert_same_numbers
