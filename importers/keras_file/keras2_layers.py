@@ -21,7 +21,7 @@ from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_masks, locally_connected
 from kir.ir.op import Array
 from kir.ir.trace import Tensor
-from kir.ir.types import DType, format_shape
+from kir.ir.types import DType, Shape, format_shape
 from kir.layers.categorical import IndexLookup, encode
 from kir.layers.convolutional import Convolutional
 from kir.layers.keras2 import OfKeras2, OtherForIntegers, SameForFloat32, public_layers
@@ -49,7 +49,7 @@ class Discretization(OfKeras2, layers.Discretization):
         UnsupportedError: when the weights are set, if the summary is too small for the number of bins.
     """
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the weight of a layer that adapted to data: the summary that its boundaries come from."""
         self.summary: Weight | None = None
         if self.bin_boundaries is None:
@@ -341,7 +341,7 @@ class CuDNNLSTM(OfKeras2, layers.LSTM):
 
     saved_group = ""
 
-    def build(self, sequences_shape: Sequence[int | None], initial_state_shape: object = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """See `LSTMCell.build`."""
         super().build(sequences_shape, initial_state_shape)
         # Only the sum of the two biases matters.
@@ -353,7 +353,7 @@ class CuDNNGRU(OfKeras2, layers.GRU):
 
     saved_group = ""
 
-    def build(self, sequences_shape: Sequence[int | None], initial_state_shape: object = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """See `GRUCell.build`."""
         super().build(sequences_shape, initial_state_shape)
         _use_cudnn_layout(self, lambda bias: bias.reshape(2, -1))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any
 
 from kir import backend as K
 from kir import layers
@@ -27,23 +27,20 @@ from kir.errors import UnsupportedError
 from kir.ir.trace import Tensor
 from kir.layers.conv_lstm import ConvLSTM
 from kir.layers.keras2 import OtherForMasks, public_layers
-from kir.layers.merging import ElementwiseMerge
+from kir.layers.merging import ElementwiseMerge, Masks
 from kir.layers.recurrence import Recurrence
 from kir.layers.wrappers import fold
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 
-# The masks of the inputs: one, or one for each.
-Masks: TypeAlias = "Tensor | Sequence[Tensor | None] | None"
-
 
 class _Merge(OtherForMasks, ElementwiseMerge):
     """Merges element by element, whatever is masked."""
 
-    def call(self, inputs: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         return super().call(inputs)
 
-    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """Return where all inputs that have a mask are valid."""
         return _all_valid(mask)
 
@@ -75,7 +72,7 @@ class Subtract(_Merge, layers.Subtract):
 class Concatenate(OtherForMasks, layers.Concatenate):
     """The inputs joined along an axis."""
 
-    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """Return the masks joined likewise; on an axis that they lack, where all of them are valid."""
         known = _known(mask)
         if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
@@ -106,7 +103,7 @@ class SpectralNormalization(OtherForMasks, layers.SpectralNormalization):
 
     supports_masking = True
 
-    def compute_mask(self, inputs: Tensor | Sequence[Tensor], mask: Masks = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """Return what the layer inside makes of it."""
         return self.layer.compute_mask(inputs, mask)
 
@@ -170,7 +167,7 @@ class _Recurrence(OtherForMasks, Recurrence):
     def call(
         self,
         sequences: Tensor,
-        initial_state: Tensor | Sequence[Tensor] | None = None,
+        initial_state: object = None,
         mask: Tensor | None = None,
         training: Tensor | bool | None = None,
     ) -> Any:
@@ -201,13 +198,13 @@ RECURRENT = {
 MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | public_layers(globals())
 
 
-def _known(masks: Masks) -> list[Any]:
+def _known(masks: Tensor | Masks | None) -> list[Any]:
     """Return the masks that there are."""
     given = masks if isinstance(masks, Sequence) else [masks]
     return [mask for mask in given if mask is not None]
 
 
-def _all_valid(masks: Masks) -> Any:
+def _all_valid(masks: Tensor | Masks | None) -> Any:
     """Return where all masks that there are say so; None if there are none."""
     known = _known(masks)
     return reduce(K.logical_and, known) if known else None

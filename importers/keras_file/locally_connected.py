@@ -5,7 +5,6 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from kir import backend as K
 from kir.errors import ShapeError, UnsupportedError
 from kir.ir.trace import Tensor
-from kir.ir.types import format_shape
+from kir.ir.types import Shape, format_shape
 from kir.layers.convolutional import Convolutional
 from kir.layers.keras2 import OfKeras2
 from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
@@ -57,7 +56,7 @@ class _LocallyConnected(OfKeras2, Convolutional):
                 f"with implementation=1"
             )
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the kernel (places, window·channels, filters) and the bias (*places, filters)."""
         is_first = self.data_format == "channels_first"
         given = tuple(input_shape[1:]) if is_first else (input_shape[-1], *input_shape[1:-1])

@@ -5,6 +5,7 @@ Source: https://keras.io/api/layers/activation_layers/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kir import backend as K
@@ -105,7 +106,7 @@ class PReLU(DeclaredLayer):
         "size must be among them",
     )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """An alpha of the shape of a sample, with 1 on the shared axes."""
         shared = self.shared_axes or ()
         if any(axis >= len(input_shape) for axis in shared):
@@ -169,7 +170,7 @@ class Softmax(DeclaredLayer):
         return masked_softmax(inputs, mask if mask.type.dtype is DType.BOOL else K.greater(mask, 0.5), self.axis)
 
 
-def masked_softmax(x: Tensor, kept: Tensor | None, axis: Any) -> Any:
+def masked_softmax(x: Tensor, kept: Tensor | None, axis: int | Sequence[int]) -> Any:
     """The softmax of what is kept, and 0 elsewhere."""
     if kept is None:
         return K.softmax(x, axis)

@@ -5,6 +5,7 @@ Source: https://keras.io/api/applications/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from kir import initializers
 from kir.errors import InvalidArgumentError
 from kir.ir.trace import Tensor, emit
-from kir.modeling.declared import DeclaredLayer
+from kir.ir.types import Shape
+from kir.modeling.declared import DeclaredLayer, TrainingMode
 from kir.ops.random import Dropout
 from kir.support.declarations import Integer, Number
 
@@ -31,7 +33,7 @@ class CustomScaleLayer(DeclaredLayer):
 
     scale: Number = Number(doc="a number")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Any:
         if not isinstance(inputs, list | tuple) or len(inputs) < 2:
             raise InvalidArgumentError(
                 f"CustomScaleLayer {self.name!r} takes a list of two tensors, as in layer([x, y])"
@@ -55,7 +57,7 @@ class LayerScale(DeclaredLayer):
     init_values: Number = Number(doc="where training starts")
     projection_dim: Integer = Integer(1, doc="how many channels there are")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The factors, which Keras gives no name of their own."""
         self.gamma = self.new_weight("variable", (self.projection_dim,), initializers.Constant(self.init_values))
 
@@ -79,7 +81,7 @@ class StochasticDepth(DeclaredLayer):
 
     drop_path_rate: Number = Number(0, 1, doc="the probability")
 
-    def call(self, x: Tensor, training: Any = False) -> Any:
+    def call(self, x: Tensor, training: TrainingMode = False) -> Any:
         if training is False or self.drop_path_rate == 0:
             return x
         flag = training if isinstance(training, Tensor) else np.array(bool(training))

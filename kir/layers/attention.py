@@ -9,6 +9,7 @@ Source: https://keras.io/api/layers/attention_layers/
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from kir import backend as K
@@ -17,11 +18,11 @@ from kir.backend.attention import attention_means, attention_scores, causal_mask
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.trace import Tensor
-from kir.ir.types import DType, format_shape
+from kir.ir.types import DType, Shape, format_shape
 from kir.layers.activations import masked_softmax
 from kir.layers.einsum_dense import EinsumDense
 from kir.layers.regularization import Dropout
-from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer
+from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
 from kir.modeling.layer import Layer
 from kir.support.declarations import Boolean, Choice, Integer, Number, OptionalInteger, OptionalIntegers, Unchecked
 
@@ -60,7 +61,7 @@ class Attention(DeclaredLayer):
         self.scale: Any = None
         self.concat_score_weight: Any = None
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         """Weights without axes: a scale, and a factor for the "concat" mode.
 
         Raises:
@@ -74,9 +75,9 @@ class Attention(DeclaredLayer):
 
     def call(
         self,
-        inputs: Any,
-        mask: Any = None,
-        training: Any = False,
+        inputs: Sequence[Tensor],
+        mask: Sequence[Tensor | None] | None = None,
+        training: TrainingMode = False,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
@@ -109,7 +110,7 @@ class Attention(DeclaredLayer):
         total = K.sum(K.tanh(sums if scale is None else scale * sums), axis=-1)
         return self.read(self.concat_score_weight, query) * total
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: Sequence[Tensor | None] | None = None) -> Any:
         """That of the query."""
         return None if mask is None else mask[0]
 
@@ -126,7 +127,7 @@ class AdditiveAttention(Attention):
     use_scale: Boolean = Boolean(default=True, doc="whether there is a weight `scale`, for each feature")
     dropout: Number = Number(0, 1, default=0.0)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         """A scale for each feature of the query."""
         _require_list(self, input_shape)
         if self.use_scale:
@@ -188,7 +189,7 @@ class ProjectedAttention(DeclaredLayer):
         """The axes that the steps are along."""
         return (1,)
 
-    def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Any) -> None:
+    def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Shape) -> None:
         """Makes the projections, each of (heads, size); they make their weights when they are called."""
         out = "cdefgh"[: len(output)]
         self._project("query", "...a,abc->...bc", query)
@@ -198,7 +199,7 @@ class ProjectedAttention(DeclaredLayer):
         self._project("value", "...a,abc->...bc", value)
         self._project("attention_output", f"...ab,ab{out}->...{out}", output)
 
-    def _project(self, name: str, equation: str, sizes: Any, activation: Any = None) -> None:
+    def _project(self, name: str, equation: str, sizes: Sequence[Any], activation: str | None = None) -> None:
         self._projections[name] = EinsumDense(
             equation,
             sizes,
@@ -224,10 +225,10 @@ class ProjectedAttention(DeclaredLayer):
         query: Tensor,
         value: Tensor,
         key: Tensor | None = None,
-        query_mask: Any = None,
-        value_mask: Any = None,
-        key_mask: Any = None,
-        attention_mask: Any = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
@@ -251,7 +252,9 @@ class ProjectedAttention(DeclaredLayer):
         output = self._projections["attention_output"](output)
         return (output, fractions) if return_attention_scores else output
 
-    def _merged_mask(self, masks: Any, attention_mask: Any, is_causal: bool, queries: Dim, keys: Dim) -> Any:
+    def _merged_mask(
+        self, masks: Sequence[Tensor | None], attention_mask: Tensor | None, is_causal: bool, queries: Dim, keys: Dim
+    ) -> Any:
         """Where a query may look, as (batch or 1, queries, keys); None for everywhere."""
         query_mask, *value_masks = [None if one is None else K.cast(one, "bool") for one in masks]
         window = None
@@ -266,10 +269,14 @@ class ProjectedAttention(DeclaredLayer):
             None if attention_mask is None else K.cast(attention_mask, "bool"),
         )
 
-    def _attend(self, query: Any, key: Any, value: Any, kept: Any, wants_fractions: bool) -> tuple[Any, Any]:
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, wants_fractions: bool
+    ) -> tuple[Any, Any]:
         """The heads' outputs (batch, …, heads, size), and the fractions (batch, …, heads, queries, keys) if wanted."""
         axes, rank = self.step_axes, len(query.shape)
-        scale = 1 / math.sqrt(query.shape[-1])
+        size = query.shape[-1]
+        assert isinstance(size, int)
+        scale = 1 / math.sqrt(size)
         while kept is not None and len(kept.shape) < rank - 1 + len(axes):
             kept = K.expand_dims(kept, -2 * len(axes) - 1)
         # Keras masks in two ways. Where it has one kernel for all, a query that may look nowhere gets the mean of all
@@ -344,7 +351,7 @@ class MultiHeadAttention(ProjectedAttention):
         """The axes that the steps are along."""
         return self.attention_axes or ()
 
-    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+    def build(self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
         """The projections, whose sizes depend on the query alone.
 
         Raises:
@@ -419,7 +426,7 @@ class GroupQueryAttention(ProjectedAttention):
         """Keras has the class under another name than the one that it is imported by."""
         return "GroupedQueryAttention"
 
-    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+    def build(self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
         """The projections, whose sizes depend on the query alone.
 
         Raises:
@@ -433,15 +440,15 @@ class GroupQueryAttention(ProjectedAttention):
         self.project((self.num_query_heads, self.head_dim), keys, keys, (query_shape[-1],))
 
 
-def _another(initializer: Any) -> Any:
+def _another(initializer: object) -> Any:
     """Its like, which draws other numbers unless it has a seed."""
     is_own = isinstance(initializer, initializers.Initializer)
     return initializers.get(initializers.serialize(initializer)) if is_own else initializer
 
 
-def _require_list(layer: Layer, shapes: Any) -> None:
+def _require_list(layer: Layer, shapes: object) -> None:
     is_list = isinstance(shapes, list | tuple) and all(isinstance(one, list | tuple) for one in shapes)
-    if not is_list or not 2 <= len(shapes) <= 3:
+    if not isinstance(shapes, list | tuple) or not is_list or not 2 <= len(shapes) <= 3:
         raise InvalidArgumentError(
             f"{type(layer).__name__} takes a list [query, value] or [query, value, key]; received an input of shape "
             f"{shapes}"

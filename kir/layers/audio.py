@@ -16,7 +16,7 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.initializers import STFT
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
-from kir.ir.types import format_shape
+from kir.ir.types import Shape, format_shape
 from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.modeling.weight import Weight
 from kir.ops.convolution import Conv
@@ -89,7 +89,7 @@ class STFTSpectrogram(DeclaredLayer):
         """How many there are, from 0 to half of the sampling rate."""
         return int(self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernels of (frame_length, 1, frequencies), for the real and the imaginary part."""
         shape = (self.frame_length, 1, self.frequencies)
 
@@ -198,7 +198,7 @@ class MelSpectrogram(DeclaredLayer):
         result = self._decibels(bands) if self.power_to_db else bands
         return K.cast(K.swapaxes(result, -1, -2), dtype)
 
-    def _decibels(self, bands: Any) -> Any:
+    def _decibels(self, bands: Tensor) -> Any:
         # One factor for the natural logarithm, and the decibels of the reference power.
         reference = 10 * math.log10(max(abs(self.ref_power), self.min_power))
         loudness = 10.0 * K.log10(K.maximum(bands, self.min_power)) - reference

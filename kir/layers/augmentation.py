@@ -34,7 +34,7 @@ class Augmentation(DeclaredLayer):
         default=None, kw_only=True, doc="how boxes are written in such a dict; kept only"
     )
 
-    def call(self, data: Any) -> Any:
+    def call(self, data: Tensor | dict[str, Any]) -> Any:
         if isinstance(data, dict):
             return data | {"images": self.transform(data["images"])}
         return self.transform(data)
@@ -430,12 +430,12 @@ class Pipeline(DeclaredLayer):
         """The layers, under the names that Keras saves them by."""
         return {f"layers/{name}": layer for name, layer in numbered(self.layers)}
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         for layer in self.layers:
             inputs = layer.trace(inputs)
         return inputs
 
-    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
         """The outputs with the masks that the last layer gave them."""
         return outputs
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
@@ -24,7 +25,7 @@ from kir.support.declarations import Argument, Boolean, Choice, Integer, Number,
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
-def _output_mode(owner: str, name: str, mode: Any, allowed: Sequence[str]) -> str:
+def _output_mode(owner: str, name: str, mode: object, allowed: Sequence[str]) -> str:
     return str(choice(owner, name, OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode, allowed))
 
 
@@ -34,7 +35,7 @@ def _dense(owner: str, name: str, sparse: object) -> bool:
     return False
 
 
-def _boundaries(owner: str, name: str, given: Any) -> list[float] | None:
+def _boundaries(owner: str, name: str, given: Sequence[float] | None) -> list[float] | None:
     if given is None:
         return None
     boundaries = [number(owner, "a boundary", one) for one in given]
@@ -74,7 +75,7 @@ class CategoryEncoding(DeclaredLayer):
         _dense, default=False, doc="only False; ONNX models here have dense outputs"
     )
 
-    def call(self, inputs: Tensor, count_weights: Any = None) -> Any:
+    def call(self, inputs: Tensor, count_weights: Tensor | None = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
             raise InvalidArgumentError(
                 f"CategoryEncoding takes count_weights with output_mode='count' only; received "
@@ -217,7 +218,7 @@ class IndexLookup(DeclaredLayer):
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 
-    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+    def set_vocabulary(self, vocabulary: npt.ArrayLike, idf_weights: npt.ArrayLike | None = None) -> None:
         """Gives the tokens, with or without the special ones at their front, and for "tf_idf" a weight for each.
 
         Raises:
@@ -259,7 +260,7 @@ class IndexLookup(DeclaredLayer):
         padded = np.concatenate([np.full(front, weights.mean()), weights])
         return np.pad(padded, (0, max(self.max_tokens or 0, len(padded)) - len(padded))) if self._is_padded else padded
 
-    def _token(self, owner: str, token: Any) -> Any:
+    def _token(self, owner: str, token: object) -> Any:
         token = token.decode() if isinstance(token, bytes) else token
         if self.token_type is int and isinstance(token, int | np.integer) and not isinstance(token, bool):
             return int(token)
@@ -383,7 +384,7 @@ class StringLookup(IndexLookup):
     encoding: Choice = Choice("utf-8", default="utf-8")
 
 
-def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Any = None) -> Any:
+def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor | None = None) -> Any:
     """Indices as vectors of length `depth`, as the table of `CategoryEncoding` says."""
     rank = len(indices.shape)
     if rank == 0:

@@ -21,10 +21,10 @@ from kir.errors import InvalidArgumentError, LimitError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.trace import Tensor, emit
-from kir.ir.types import format_shape
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
+from kir.ir.types import DTypeLike, Shape, format_shape
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
 from kir.modeling.user_functions import call_function
-from kir.modeling.weight import stand_in
+from kir.modeling.weight import Weight, stand_in
 from kir.ops import recurrent
 from kir.ops.elementwise import Mul
 from kir.ops.linear import Dense
@@ -94,7 +94,7 @@ class Cell(DeclaredLayer):
     # What the cells define
 
     @abstractmethod
-    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+    def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """What the steps need of their inputs, computed for all of them at once, and the program of one step.
 
         x is (batch, features), or (batch, time, features); what is needed has the same leading axes.
@@ -111,7 +111,7 @@ class Cell(DeclaredLayer):
 
     # Calling
 
-    def call(self, inputs: Tensor, states: Any, training: Any = None) -> Any:
+    def call(self, inputs: Tensor, states: Tensor | Sequence[Tensor], training: TrainingMode = None) -> Any:
         """The output and the new states of one step."""
         is_list = isinstance(states, list | tuple)
         given = list(states) if is_list else [states]
@@ -121,28 +121,28 @@ class Cell(DeclaredLayer):
         output, new = step(parts, given)
         return output, new if is_list else new[0]
 
-    def activate(self, x: Any) -> Any:
+    def activate(self, x: Tensor) -> Any:
         """The activation of x."""
         return self.apply("activation", self.activation, x)
 
-    def activate_gates(self, gates: Any, count: int, function: Callable[..., Any]) -> list[Any]:
+    def activate_gates(self, gates: Tensor, count: int, function: Callable[..., Any]) -> list[Any]:
         """The parts of `gates`, so many, each with the function applied; in one go if it works on single elements."""
         if function in ELEMENTWISE_ACTIVATIONS:
             return K.split(self.apply("recurrent_activation", function, gates), count, self.feature_axis)
         parts = K.split(gates, count, self.feature_axis)
         return [self.apply("recurrent_activation", function, part) for part in parts]
 
-    def apply(self, role: str, function: Callable[..., Any], x: Any) -> Any:
+    def apply(self, role: str, function: Callable[..., Any], x: Tensor) -> Any:
         """The function of x; `role` names it in messages."""
         return call_function(role, function, x)
 
     # Dropout in training
 
-    def drops_state(self, training: Any) -> bool:
+    def drops_state(self, training: TrainingMode) -> bool:
         """Whether parts of the state are dropped. Keras drops nothing at a rate of 1."""
         return not _is_off(training) and 0 < self.recurrent_dropout < 1
 
-    def drop_inputs(self, x: Tensor, training: Any, time_axis: int | None) -> Tensor:
+    def drop_inputs(self, x: Tensor, training: TrainingMode, time_axis: int | None) -> Tensor:
         """In training x with features dropped, the same ones at every step; x otherwise."""
         if _is_off(training) or not 0 < self.dropout < 1:
             return x
@@ -150,14 +150,14 @@ class Cell(DeclaredLayer):
         result: Tensor = emit(Dropout(self.dropout, shape, self.seed), x, _as_switch(training))
         return result
 
-    def state_noise(self, shape: tuple[Dim, ...], training: Any) -> Any:
+    def state_noise(self, shape: tuple[Dim, ...], training: TrainingMode) -> Any:
         """What the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
         ones = K.ones(shape, self.compute_type.keras_name)
         # Another seed than that of the inputs, or the same parts of both would be dropped.
         seed = None if self.seed is None else self.seed + 1
         return emit(Dropout(self.recurrent_dropout, shape, seed), ones, _as_switch(training))
 
-    def read_gates(self, weight: Any, like: Tensor) -> Tensor:
+    def read_gates(self, weight: Weight, like: Tensor) -> Tensor:
         """A weight whose last axis holds the gates, with these in the order of `gate_order`."""
         read = self.read(weight, like)
         count = len(self.gate_order)
@@ -179,7 +179,7 @@ class Cell(DeclaredLayer):
         """What draws the bias of an LSTM with `unit_forget_bias`: 1 for the forget gate, of this size."""
         draw = self.bias_initializer
 
-        def draw_with_open_forget_gate(shape: Any, dtype: Any = None) -> Array:
+        def draw_with_open_forget_gate(shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
             return np.concatenate([draw((size,), dtype=dtype), np.ones(size), draw((2 * size,), dtype=dtype)])
 
         return draw_with_open_forget_gate
@@ -246,9 +246,10 @@ class DenseCell(Cell):
         """The shape of Keras's bias."""
         return (len(self.gate_order) * self.units,)
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+    def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
         """The states before the first step: zeros."""
-        return [K.zeros((batch_size, self.units), self.compute_type.keras_name) for _ in range(self.state_count)]
+        shape = (1 if batch_size is None else batch_size, self.units)
+        return [K.zeros(shape, self.compute_type.keras_name) for _ in range(self.state_count)]
 
     def zero_states(self) -> list[Array]:
         """The states before the first step, of a batch of 1 that broadcasts."""
@@ -256,7 +257,7 @@ class DenseCell(Cell):
 
     # Weights
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """kernel (features, gates·units), recurrent_kernel (units, gates·units) and the bias."""
         if len(input_shape) != 2:
             raise ShapeError(
@@ -289,7 +290,7 @@ class DenseCell(Cell):
     # Running
 
     def run(
-        self, x: Tensor, direction: str, lens: Tensor | None, initial: Sequence[Tensor], training: Any
+        self, x: Tensor, direction: str, lens: Tensor | None, initial: Sequence[Tensor], training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         """The outputs [time, batch, units] and the final states (batch, units) for x [time, batch, features].
 
@@ -304,13 +305,15 @@ class DenseCell(Cell):
         outputs = emit(Reshape((time, batch, self.units)), y)
         return outputs, [emit(Reshape((batch, self.units)), final) for final in finals]
 
-    def project(self, x: Tensor, bias: Tensor | None, training: Any) -> Tensor:
+    def project(self, x: Tensor, bias: Tensor | None, training: TrainingMode) -> Tensor:
         """x · kernel + bias, with inputs dropped in training."""
         x = self.drop_inputs(x, training, 1 if len(x.shape) > 2 else None)
         result: Tensor = emit(Dense(), x, self.read_gates(self.kernel, x), bias)
         return result
 
-    def multiply_state(self, x: Tensor, training: Any, gates: slice = slice(None), bias: Any = None) -> Product:
+    def multiply_state(
+        self, x: Tensor, training: TrainingMode, gates: slice = slice(None), bias: Tensor | None = None
+    ) -> Product:
         """The product of a state (batch, units) with the recurrent kernel's columns of these gates, plus a bias."""
         first, last, _ = gates.indices(len(self.gate_order))
         kernel = self.read_gates(self.recurrent_kernel, x)
@@ -322,7 +325,7 @@ class DenseCell(Cell):
         noise = self.state_noise((x.shape[0], count, units), training)
         kernels = K.reshape(kernel, (units, count, units))
 
-        def multiply(h: Any) -> Any:
+        def multiply(h: Tensor) -> Any:
             dropped = emit(Mul(), K.expand_dims(h, 1), noise)
             product = K.reshape(K.einsum("bgi,igj->bgj", dropped, kernels), (x.shape[0], count * units))
             return product if bias is None else product + bias
@@ -367,9 +370,9 @@ class PackedWeights:
         return [stand_in((len(cells), *shape), cells[0].compute_type) for shape in shapes]
 
 
-def _is_off(training: Any) -> bool:
+def _is_off(training: TrainingMode) -> bool:
     return training is None or training is False
 
 
-def _as_switch(training: Any) -> Any:
+def _as_switch(training: TrainingMode) -> Any:
     return training if isinstance(training, Tensor) else np.asarray(bool(training))

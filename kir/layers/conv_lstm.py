@@ -20,7 +20,16 @@ from kir.ir.types import Shape, TensorType
 from kir.layers.cell import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import long_short_term_memory
-from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
+from kir.modeling.declared import (
+    ActivationFunction,
+    Constraint,
+    DataFormat,
+    Initializer,
+    Padding,
+    PerAxis,
+    Regularizer,
+    TrainingMode,
+)
 from kir.ops.shape import Reshape, Transpose
 from kir.support.declarations import Boolean, Integer, Number, OptionalInteger
 
@@ -84,7 +93,7 @@ class ConvLSTMCell(Cell):
         """The states before the first step, of a batch and sizes of 1 that broadcast."""
         return [np.zeros((1, self.filters, *[1] * self.rank), self.compute_type.numpy)] * 2
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """kernel (*k, channels, 4·filters), recurrent_kernel (*k, filters, 4·filters) and the bias."""
         channels = input_shape[channel_axis(self.rank, self.data_format)]
         columns = 4 * self.filters
@@ -96,7 +105,7 @@ class ConvLSTMCell(Cell):
         """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
         return self.open_forget_gate(self.filters) if self.unit_forget_bias else self.bias_initializer
 
-    def apply(self, role: str, function: Callable[..., Any], x: Any) -> Any:
+    def apply(self, role: str, function: Callable[..., Any], x: Tensor) -> Any:
         """The function of x; one over the last axis means that of Keras's layout."""
         if function in ELEMENTWISE_ACTIVATIONS:
             return super().apply(role, function, x)
@@ -109,7 +118,7 @@ class ConvLSTMCell(Cell):
         result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, "channels_first", self.dilation_rate)
         return result
 
-    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+    def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """See `Cell.start`; x is (batch, time, channels, *spatial), and the part is the inputs' convolution."""
         batch, time, *sizes = x.shape
         folded = emit(Reshape((batch * time, *sizes)), self.drop_inputs(x, training, 1))
@@ -122,12 +131,12 @@ class ConvLSTMCell(Cell):
 
         return [part], step
 
-    def _convolve_state(self, part: Tensor, training: Any) -> Product:
+    def _convolve_state(self, part: Tensor, training: TrainingMode) -> Product:
         """The gates' share of a state; each gate drops other parts of it, as a group of channels of its own."""
         kernel = self.read_gates(self.recurrent_kernel, part)
         noise = self.state_noise((part.shape[0], *part.shape[2:]), training) if self.drops_state(training) else None
 
-        def multiply(h: Any) -> Any:
+        def multiply(h: Tensor) -> Any:
             dropped = h if noise is None else K.concatenate([h] * 4, 1) * noise
             return convolve(dropped, kernel, None, 1, "same", "channels_first", 1)
 
@@ -178,7 +187,7 @@ class ConvLSTM(CellLayer):
     stateful: Boolean = Boolean(default=False)
 
     def _run_steps(
-        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         layout = self.cell.data_format
         if layout == "channels_last":

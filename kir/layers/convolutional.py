@@ -20,7 +20,7 @@ from kir.backend.convolution import (
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor
-from kir.ir.types import format_shape
+from kir.ir.types import Shape, format_shape
 from kir.modeling.declared import (
     ActivationFunction,
     Constraint,
@@ -54,7 +54,7 @@ class Convolutional(DeclaredLayer):
     bias_regularizer = Regularizer(default=None)
     bias_constraint = Constraint(default=None)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The kernels, and a bias of (filters,).
 
         Raises:

@@ -5,7 +5,7 @@ Source: https://keras.io/api/layers/core_layers/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Self
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.trace import SymbolicOperators, Tensor, emit
-from kir.ir.types import format_shape, shape_with_none
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
+from kir.ir.trace import SymbolicOperators, Tensor, TensorLike, emit
+from kir.ir.types import Shape, format_shape, shape_with_none
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
 from kir.modeling.registry import from_plain, to_plain
 from kir.modeling.user_functions import call_function, function_config, function_name, parameter_names
 from kir.ops import linear
@@ -45,7 +45,7 @@ class Dense(DeclaredLayer):
     kernel_constraint: Constraint = Constraint(default=None)
     bias_constraint: Constraint = Constraint(default=None)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """A kernel of (input_dim, units) and a bias of (units,)."""
         if len(input_shape) < 2:
             raise ShapeError(
@@ -70,11 +70,11 @@ class Identity(DeclaredLayer):
 
     supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         return inputs
 
 
-def _function(owner: str, name: str, function: Any) -> Any:
+def _function(owner: str, name: str, function: object) -> Any:
     if not callable(function):
         raise InvalidArgumentError(
             f"{owner}: {name} must be a function of tensors; received {name}={function!r}. A config holds only its "
@@ -89,8 +89,8 @@ def _arguments(owner: str, name: str, given: object) -> dict[str, Any]:
     return dict(given or {})
 
 
-def _mask_value(owner: str, name: str, given: Any) -> Any:
-    value = from_plain(given)
+def _mask_value(owner: str, name: str, given: object) -> Any:
+    value: Any = from_plain(given)
     if value is None or isinstance(value, int | float):
         return value if value is None else _unchanged_number(owner, name, value)
     array = np.asarray(value)
@@ -101,15 +101,15 @@ def _mask_value(owner: str, name: str, given: Any) -> Any:
     return array if array.ndim else array.item()
 
 
-def _unchanged_number(owner: str, name: str, value: Any) -> Any:
+def _unchanged_number(owner: str, name: str, value: object) -> Any:
     number(owner, name, value)
     return value
 
 
-def _output_shape(owner: str, name: str, declared: Any) -> Any:
+def _output_shape(owner: str, name: str, declared: object) -> Any:
     if declared is None or callable(declared):
         return declared
-    if _is_shape(declared):
+    if isinstance(declared, list | tuple) and _is_shape(declared):
         return tuple(declared)
     if isinstance(declared, list | tuple) and all(_is_shape(one) for one in declared):
         return [tuple(one) for one in declared]
@@ -119,7 +119,7 @@ def _output_shape(owner: str, name: str, declared: Any) -> Any:
     )
 
 
-def _mask(owner: str, name: str, mask: Any) -> Any:
+def _mask(owner: str, name: str, mask: object) -> Any:
     if mask is None or callable(mask):
         return mask
     array = None if isinstance(mask, SymbolicOperators) else np.asarray(mask)
@@ -163,13 +163,13 @@ class Masking(DeclaredLayer):
         valid = K.any(K.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
         return K.where(valid, inputs, 0).with_mask(K.squeeze(valid, -1))
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike | None = None) -> Any:
         """True for the steps of which some feature differs from `mask_value`."""
         if self.mask_value is None:
             return mask
         return K.any(K.not_equal(inputs, self.mask_value), axis=-1)
 
-    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
         """The output with the mask that `call` computed on the way."""
         return outputs
 
@@ -224,7 +224,7 @@ class Lambda(DeclaredLayer):
         """Whether the function has a parameter `mask`."""
         return "mask" in parameter_names(self.function)
 
-    def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
+    def call(self, inputs: object, mask: object = None, training: TrainingMode = None) -> Any:
         kwargs = dict(self.arguments)
         if self.uses_mask:
             kwargs["mask"] = mask
@@ -239,7 +239,7 @@ class Lambda(DeclaredLayer):
         self._check_output_shape(inputs, outputs)
         return outputs
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike | None = None) -> Any:
         """What `mask` says."""
         if self.mask is None:
             return None
@@ -247,7 +247,7 @@ class Lambda(DeclaredLayer):
             return call_function("mask function", self.mask, inputs, mask)
         return _as_tensor(inputs, self.mask)
 
-    def _check_output_shape(self, inputs: Any, outputs: Any) -> None:
+    def _check_output_shape(self, inputs: object, outputs: object) -> None:
         if self.declared_shape is None:
             return
         declared = self._declared_shapes(inputs)
@@ -259,7 +259,7 @@ class Lambda(DeclaredLayer):
                 f"output_shape out, for it is not needed"
             )
 
-    def _declared_shapes(self, inputs: Any) -> list[Any]:
+    def _declared_shapes(self, inputs: object) -> list[Any]:
         """The declared full shapes, with None for sizes that are not known."""
         shapes = map_structure(lambda x: shape_with_none(x.shape), inputs)
         if callable(self.declared_shape):
@@ -289,7 +289,7 @@ class Lambda(DeclaredLayer):
         return cls(**{key: _function_found(key, value, known) for key, value in config.items()})
 
 
-def _as_tensor(inputs: Any, value: Any) -> Tensor:
+def _as_tensor(inputs: object, value: TensorLike) -> Tensor:
     """A Tensor of the trace that the inputs belong to; arrays and numbers in Keras's dtype for them."""
     tensor = K.convert_to_tensor(value)
     if isinstance(tensor, Tensor):
@@ -298,15 +298,19 @@ def _as_tensor(inputs: Any, value: Any) -> Tensor:
     return tracer.constant(tensor)
 
 
-def _described(value: Any) -> Any:
+def _described(value: object) -> Any:
     return function_config(value) if callable(value) else to_plain(value)
 
 
-def _function_found(key: str, value: Any, known: Mapping[str, Any]) -> Any:
+def _function_found(key: str, value: object, known: Mapping[str, Any]) -> Any:
     """The value of a config key, or the function that it names."""
     kind = value.get("class_name") if isinstance(value, Mapping) else None
     if key in ("function", "output_shape", "mask") and kind in ("function", "__lambda__"):
-        name = value["config"] if kind == "function" else "a lambda, of which the file holds Python bytecode"
+        name = (
+            value["config"]
+            if isinstance(value, Mapping) and kind == "function"
+            else "a lambda, of which the file holds Python bytecode"
+        )
         if name not in known:
             raise InvalidArgumentError(
                 f"the {key} of a Lambda is {name!r}: only the name of a function is ever read from a config; write it "
@@ -316,7 +320,7 @@ def _function_found(key: str, value: Any, known: Mapping[str, Any]) -> Any:
     return from_plain(value)
 
 
-def _may_be_equal(declared: Any, traced: tuple[int | None, ...]) -> bool:
+def _may_be_equal(declared: Sequence[int | None], traced: tuple[int | None, ...]) -> bool:
     """Whether two shapes agree where both are known."""
     return len(declared) == len(traced) and all(
         a is None or b is None or a == b for a, b in zip(declared, traced, strict=True)

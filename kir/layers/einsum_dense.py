@@ -72,7 +72,7 @@ class Equation:
         )
 
 
-def _output_sizes(owner: str, name: str, given: Any) -> tuple[int | None, ...]:
+def _output_sizes(owner: str, name: str, given: object) -> tuple[int | None, ...]:
     sizes = tuple(given) if isinstance(given, list | tuple) else (given,)
     integers(owner, name, [size for size in sizes if size is not None] if None in sizes else given, 1)
     return sizes
@@ -122,7 +122,7 @@ class EinsumDense(DeclaredLayer):
                 f"bias_axes={self.bias_axes!r}"
             )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """A kernel with the sizes of the equation's letters, and a bias of those of `bias_axes`, 1 between them."""
         equation = self._for_rank(len(input_shape))
         sizes = self._sizes(equation, input_shape)
@@ -160,12 +160,12 @@ class EinsumDense(DeclaredLayer):
         kernel = reshape_to(kernel, (count, product(columns)))
         bias = None if self.bias is None else self.read(self.bias, x)
         is_inside = bias is not None and set(self.bias_axes or "") <= set(new)
-        vector = self._bias_vector(bias, new, columns) if is_inside else None
+        vector = self._bias_vector(bias, new, columns) if bias is not None and is_inside else None
         result = reshape_to(emit(linear.Dense(), matrix, kernel, vector), (*rows, *columns))
         result = _in_order(result, free + new, equation.output)
         return result if bias is None or is_inside else K.add(result, bias)
 
-    def _bias_vector(self, bias: Any, new: str, columns: Shape) -> Any:
+    def _bias_vector(self, bias: Tensor, new: str, columns: Shape) -> Any:
         """A bias for every new element, in the order in which the product has them."""
         sizes = tuple(
             size if letter in (self.bias_axes or "") else 1 for letter, size in zip(new, columns, strict=True)
@@ -232,7 +232,7 @@ def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:
     return given, kernel, output
 
 
-def _with_axes(initializer: Any, equation: Equation) -> Any:
+def _with_axes(initializer: object, equation: Equation) -> Any:
     """An initializer that scales with the sizes of its axes, told which of them are those of inputs and of outputs."""
     axes = (getattr(initializer, name, ()) for name in ("input_axes", "output_axes"))
     if not isinstance(initializer, initializers.VarianceScaling) or None not in axes:
@@ -243,5 +243,5 @@ def _with_axes(initializer: Any, equation: Equation) -> Any:
     return told
 
 
-def _in_order(x: Any, given: str, wanted: str) -> Any:
+def _in_order(x: Tensor, given: str, wanted: str) -> Any:
     return K.transpose(x, [given.index(letter) for letter in wanted])

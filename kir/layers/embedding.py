@@ -9,8 +9,8 @@ from typing import Any
 
 from kir import backend as K
 from kir.backend.dispatch import promote
-from kir.ir.trace import Tensor, emit
-from kir.ir.types import DType, as_dtype
+from kir.ir.trace import Tensor, TensorLike, emit
+from kir.ir.types import DType, DTypeLike, Shape, as_dtype
 from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.ops import linear
 from kir.ops.elementwise import Cast
@@ -63,7 +63,7 @@ class Embedding(DeclaredLayer):
             self.ensure_built(None)
             self.set_weights(list(table) if isinstance(table, list | tuple) and len(table) == 1 else [table])
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """A table of (input_dim, output_dim), whatever the input."""
         self.embeddings = self.make_weight("embeddings", (self.input_dim, self.output_dim))
 
@@ -71,7 +71,7 @@ class Embedding(DeclaredLayer):
         indices = inputs if inputs.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), inputs)
         return emit(Gather(0), self.read(self.embeddings, inputs), indices)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, mask: object = None) -> Any:
         """True where the index is not 0, if `mask_zero`."""
         return K.not_equal(inputs, 0) if self.mask_zero else None
 
@@ -81,7 +81,7 @@ class Embedding(DeclaredLayer):
         return {"activity_regularizer": None} | config
 
 
-def _dtype_name(owner: str, name: str, given: Any) -> str | None:
+def _dtype_name(owner: str, name: str, given: DTypeLike | None) -> str | None:
     return None if given is None else as_dtype(given).keras_name
 
 
@@ -114,7 +114,7 @@ class ReversibleEmbedding(Embedding):
         default=None, doc="a bound c on the logits, as `c · tanh(logits / c)`"
     )
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """The table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""
         super().build(input_shape)
         if not self.tie_weights:
@@ -136,10 +136,10 @@ class ReversibleEmbedding(Embedding):
             return logits
         return K.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, mask: object = None) -> Any:
         """None: logits have no mask, and the rows that are looked up carry theirs from `call`."""
         return None
 
-    def mask_outputs(self, inputs: Any, outputs: Any, masks: Any) -> Any:
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
         """The output with the mask that `call` gave it."""
         return outputs

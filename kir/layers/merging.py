@@ -24,7 +24,7 @@ from typing import Any
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import Tensor
-from kir.ir.types import agree_dim, format_shape, normalize_axis
+from kir.ir.types import Shape, agree_dim, format_shape, normalize_axis
 from kir.modeling.declared import DeclaredLayer
 from kir.support.arguments import integers
 from kir.support.declarations import Argument, Boolean, Integer
@@ -37,17 +37,18 @@ class Merge(DeclaredLayer):
 
     supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Shape]) -> None:
         """Checks the inputs.
 
         Raises:
             InvalidArgumentError: they are no list.
             ShapeError: their batch sizes differ.
         """
-        if not isinstance(input_shape, list | tuple) or not all(isinstance(one, list | tuple) for one in input_shape):
+        given: Any = input_shape
+        if not isinstance(given, list | tuple) or not all(isinstance(one, list | tuple) for one in given):
             raise InvalidArgumentError(
                 f"{type(self).__name__} merges a list of tensors, as in {type(self).__name__}()([x, y]); received one "
-                f"tensor of shape {format_shape(input_shape)}"
+                f"tensor of shape {format_shape(given)}"
             )
         self.check_shapes(input_shape)
 
@@ -63,7 +64,7 @@ class Merge(DeclaredLayer):
 class ElementwiseMerge(Merge):
     """Merges element by element."""
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         inputs, masks = list(inputs), list(mask) if mask is not None else [None] * len(inputs)
         rank = max(len(x.shape) for x in inputs)
         # In Keras, a tensor that has to be given more axes loses its mask on the way.
@@ -76,9 +77,10 @@ class ElementwiseMerge(Merge):
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
         """The output, from inputs of one rank, and from masks of that rank or None."""
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """Where any input is valid; None if one has no mask."""
-        return None if mask is None or any(m is None for m in mask) else reduce(K.logical_or, mask)
+        known = [m for m in mask or () if m is not None]
+        return reduce(K.logical_or, known) if mask is not None and len(known) == len(mask) else None
 
 
 class Add(ElementwiseMerge):
@@ -171,13 +173,13 @@ class Concatenate(Merge):
         for sizes in [sizes for index, sizes in enumerate(zip(*shapes, strict=True)) if index != axis]:
             reduce(lambda a, b: agree_dim(a, b, what), sizes)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Any:
         return K.concatenate(list(inputs), axis=self.axis)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """See the class."""
-        known = [] if mask is None else [m for m in mask if m is not None]
-        if not known:
+        known = [m for m in mask or () if m is not None]
+        if mask is None or not known:
             return None
         rank, axis = len(known[0].shape), self.axis % len(inputs[0].shape)
         if axis < rank:
@@ -225,13 +227,13 @@ class Dot(Merge):
         pair = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         return [normalize_axis(axis, len(shape), "axes") for axis, shape in zip(pair, shapes, strict=True)]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Any:
         axes = self._axes_of([x.shape for x in inputs])
         if self.normalize:
             inputs = [K.normalize(x, axis) for x, axis in zip(inputs, axes, strict=True)]
         return K.batch_dot(inputs[0], inputs[1], axes)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         """None, as in Keras."""
         return None
 
@@ -271,7 +273,7 @@ def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
     return Concatenate(axis, **kwargs)(inputs)
 
 
-def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
+def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **kwargs: Any) -> Any:
     """`Dot(axes, **kwargs)(inputs)`."""
     return Dot(axes, **kwargs)(inputs)
 

@@ -15,10 +15,11 @@ from kir import backend as K
 from kir import initializers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Sym, product
+from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
-from kir.ir.types import DType, format_shape, normalize_axes, normalize_axis
+from kir.ir.types import DType, Shape, format_shape, normalize_axes, normalize_axis
 from kir.layers.wrappers import Wrapper, require_layer
-from kir.modeling.declared import Axes, Constraint, DeclaredLayer, Initializer, Regularizer
+from kir.modeling.declared import Axes, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
 from kir.modeling.layer import Layer
 from kir.modeling.weight import Weight
 from kir.ops import normalization
@@ -49,7 +50,7 @@ class ScaledNormalization(DeclaredLayer):
         self.gamma: Weight | None = None
         self.beta: Weight | None = None
 
-    def add_scale_and_shift(self, shape: Any, *, scale: bool, center: bool) -> None:
+    def add_scale_and_shift(self, shape: Shape, *, scale: bool, center: bool) -> None:
         """Creates `gamma` and `beta`, as far as they are asked for."""
         if scale:
             self.gamma = self.make_weight("gamma", shape)
@@ -111,7 +112,7 @@ class BatchNormalization(ScaledNormalization):
         super().finish_init()
         self.renorm_clipping = _checked_clipping(self.name_in_messages, self.renorm_clipping, self.renorm)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """`gamma`, `beta`, the moving statistics, and those of renorm, each of one number for each channel."""
         shape = (input_shape[normalize_axis(self.axis, len(input_shape))],)
         self.add_scale_and_shift(shape, scale=self.scale, center=self.center)
@@ -124,7 +125,7 @@ class BatchNormalization(ScaledNormalization):
             self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
-    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = None, mask: Tensor | None = None) -> Any:
         """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
             raise ShapeError(
@@ -170,7 +171,7 @@ class LayerNormalization(ScaledNormalization):
         super().finish_init()
         self.autocast = False
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """`gamma` and `beta`, of the sizes of the axes."""
         axes = self.axis = _listed(self.axis)
         self._axes = normalize_axes(axes, len(input_shape))
@@ -248,7 +249,7 @@ class GroupNormalization(ScaledNormalization):
                 f"{self.name_in_messages}: groups must be at least 1, or -1 for one per channel; received groups=0"
             )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """`gamma` and `beta`, of one number for each channel."""
         axis = normalize_axis(self.axis, len(input_shape))
         channels = input_shape[axis]
@@ -302,7 +303,7 @@ class RMSNormalization(DeclaredLayer):
     axis: Axes = Axes(default=-1, doc="one or several")
     epsilon: Number = Number(default=1e-6, doc="added to the mean")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The scale, of the sizes of the axes."""
         axes = self.axis = _listed(self.axis)
         self._axes = normalize_axes(axes, len(input_shape))
@@ -357,7 +358,7 @@ class SpectralNormalization(Wrapper):
     layer: Argument[Layer, Layer] = Argument(require_layer, doc="a layer with a kernel, or with embeddings")
     power_iterations: Integer = Integer(1, default=1, doc="how often training refines its estimate of the norm")
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """The vector that training multiplies the kernel with, once the layer inside is built."""
         self.layer.ensure_built(input_shape)
         kernel = getattr(self.layer, "kernel", None) or getattr(self.layer, "embeddings", None)
@@ -407,7 +408,7 @@ def _listed(axis: int | list[int]) -> list[int]:
     return sorted(axis) if isinstance(axis, list) else [axis]
 
 
-def _checked_clipping(owner: str, clipping: Any, renorm: bool) -> Any:
+def _checked_clipping(owner: str, clipping: object, renorm: bool) -> Any:
     if not renorm:
         return clipping
     limits = clipping or {}
@@ -423,6 +424,6 @@ def _checked_clipping(owner: str, clipping: Any, renorm: bool) -> Any:
     return dict(limits)
 
 
-def _square_root_of(initializer: Any) -> Any:
+def _square_root_of(initializer: Callable[..., Array]) -> Any:
     """An initializer that gives the square roots of what another gives."""
     return lambda shape, dtype=None: np.sqrt(initializer(shape, dtype=dtype))

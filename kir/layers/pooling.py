@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from kir import backend as K
 from kir.errors import ShapeError
 from kir.ir.trace import Tensor
-from kir.ir.types import format_shape
+from kir.ir.types import Shape, format_shape
 from kir.modeling.declared import DataFormat, DeclaredLayer, OptionalPerAxis, Padding, PerAxis
 from kir.support.declarations import Boolean
 
@@ -31,7 +31,7 @@ class Spatial(DeclaredLayer):
         first = 2 if self.data_format == "channels_first" else 1
         return list(range(first, first + self.rank))
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks the rank.
 
         Raises:
@@ -221,7 +221,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     rank = 1
     supports_masking = True
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         if mask is None:
             return super().call(inputs)
         (axis,) = self.spatial_axes
@@ -229,7 +229,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
         total = K.sum(K.where(valid, inputs, 0), axis=axis, keepdims=self.keepdims)
         return total / K.sum(K.cast(valid, inputs.dtype), axis=axis, keepdims=self.keepdims)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
         """None: there are no steps any more."""
         return None
 

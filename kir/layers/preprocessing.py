@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from kir import backend as K
 from kir import config
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
-from kir.ir.types import DType, format_shape, normalize_axes
+from kir.ir.types import DType, Shape, format_shape, normalize_axes
 from kir.modeling.declared import DeclaredLayer
 from kir.modeling.registry import from_plain, to_plain
 from kir.ops.shape import Reshape
@@ -26,19 +27,19 @@ from kir.support.declarations import Argument, Boolean
 Numbers: TypeAlias = float | Sequence[Any] | Array
 
 
-def _numbers(owner: str, name: str, given: Any) -> Any:
-    given = from_plain(given)
+def _numbers(owner: str, name: str, raw: object) -> Any:
+    given = from_plain(raw)
     array = np.asarray(given) if isinstance(given, int | float | list | tuple | np.ndarray | np.generic) else None
     if array is None or array.dtype.kind not in "iuf":
         raise InvalidArgumentError(f"{owner}: {name} must be a number or an array of such; received {name}={given!r}")
     return given
 
 
-def _optional_numbers(owner: str, name: str, given: Any) -> Any:
+def _optional_numbers(owner: str, name: str, given: object) -> Any:
     return None if given is None else _numbers(owner, name, given)
 
 
-def _axes_or_none(owner: str, name: str, given: Any) -> tuple[int, ...]:
+def _axes_or_none(owner: str, name: str, given: object) -> tuple[int, ...]:
     return () if given is None else integers(owner, name, given)
 
 
@@ -115,7 +116,7 @@ class Normalization(DeclaredLayer):
                 f"or less; received mean={mean!r} and variance={variance!r}"
             )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The mean and the variance to be learned, and a count that nothing uses, unless they are given."""
         self._axes = normalize_axes(self.axis, len(input_shape))
         if self.mean is not None:
@@ -125,7 +126,7 @@ class Normalization(DeclaredLayer):
         self.adapt_variance = self.new_weight("variance", sizes, "ones", trainable=False)
         self.new_weight("count", (), "zeros", trainable=False, dtype=DType.INT32)
 
-    def adapt(self, data: Any) -> None:
+    def adapt(self, data: npt.ArrayLike) -> None:
         """Learns the mean and the variance of an array of samples.
 
         Raises:

@@ -30,7 +30,7 @@ from kir.layers.rnn_cells import (
     why_not_operator,
 )
 from kir.layers.steps import BATCH_AND_TIME, Steps, as_column, cut_steps, join_steps, one_step, reverse_time, with_steps
-from kir.modeling.declared import DeclaredLayer
+from kir.modeling.declared import DeclaredLayer, TrainingMode
 from kir.modeling.layer import Layer
 from kir.ops.elementwise import Cast, Where
 from kir.ops.shape import CumSum, Reshape, Slice
@@ -105,11 +105,11 @@ class Recurrence(DeclaredLayer):
         """The cells that compute, each with the layers whose path its nodes have."""
         return [(path[-1], path) for path in leaf_cells(self.cell)]
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+    def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
         """The states that the layer begins with, unless it is given others, as arrays with this many samples."""
         return [state for cell, _ in self.cells() for state in initial_states(cell, batch_size or 1)]
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """Builds the cell, for the input of one step."""
         axes = self.cell.input_axes if isinstance(self.cell, Cell) else ()
         if len(sequences_shape) < 3 or (axes and len(sequences_shape) != len(axes) + 1):
@@ -122,7 +122,9 @@ class Recurrence(DeclaredLayer):
 
     # Calling
 
-    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+    def call(
+        self, sequences: Tensor, initial_state: object = None, mask: Tensor | None = None, training: TrainingMode = None
+    ) -> Any:
         given = self.check_initial_state(initial_state, self.state_count)
         mask = self.check_mask(mask, sequences, given)
         initial = self._read_states(sequences) if self.stateful and not given else given
@@ -142,12 +144,12 @@ class Recurrence(DeclaredLayer):
         states = iter(finals)
         return output, *[_packed(size, states) for size in self.state_size]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
         """The mask of a sequence of outputs is that of the inputs; a single output and the states have none."""
         output_mask = mask if self.return_sequences else None
         return [output_mask] + [None] * len(self.state_size) if self.return_state else output_mask
 
-    def check_initial_state(self, given: Any, count: int) -> list[Any]:
+    def check_initial_state(self, given: object, count: int) -> list[Any]:
         """The initial states as a flat list of `count` tensors in the compute dtype, or an empty one.
 
         Raises:
@@ -160,7 +162,7 @@ class Recurrence(DeclaredLayer):
             )
         return [K.cast(state, self.compute_type.keras_name) for state in states]
 
-    def check_mask(self, given: Any, x: Tensor, initial: Sequence[Any]) -> Any:
+    def check_mask(self, given: Tensor | None, x: Tensor, initial: Sequence[Tensor]) -> Any:
         """The mask to use, as booleans, or None.
 
         Keras hands a mask that x carries to a call only if x is the only tensor given: with an initial state it must be
@@ -190,7 +192,7 @@ class Recurrence(DeclaredLayer):
     # One operator for each cell
 
     def _run_operators(
-        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
         turned = self.go_backwards and self.return_sequences
@@ -221,7 +223,7 @@ class Recurrence(DeclaredLayer):
             return steps.spread(y)
         return steps.spread(y, before=emit(Reshape((1, *initial[0].shape)), initial[0]))
 
-    def _zero_if_masked(self, output: Tensor, mask: Any, initial: Sequence[Tensor]) -> Tensor:
+    def _zero_if_masked(self, output: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
         """The last output, 0 where Keras's is.
 
         That is where the step that is read last is masked, with `zeros_masked`; with `repeats_outputs` where no step is
@@ -237,7 +239,7 @@ class Recurrence(DeclaredLayer):
     # One step after the other
 
     def _run_steps(
-        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         masks = [None] * time if mask is None else K.split(mask, time, 1)
         backwards = self.go_backwards
@@ -262,7 +264,7 @@ class Recurrence(DeclaredLayer):
         return self._zero_sequence(join_steps(outputs), mask, given), finals
 
     def _infer_steps(
-        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: Any
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         """Tensors of the types that unrolling gives: a model may be built before the number of its steps is known."""
         one = None if mask is None else one_step(mask)
@@ -317,6 +319,6 @@ class Recurrence(DeclaredLayer):
         return [(x.shape[0], size) for size in flatten(self.state_size)]
 
 
-def _packed(size: Any, states: Iterator[Tensor]) -> Any:
+def _packed(size: object, states: Iterator[Tensor]) -> Any:
     """The next states in the structure of a `state_size`."""
     return [_packed(one, states) for one in size] if isinstance(size, list | tuple) else next(states)

@@ -17,7 +17,7 @@ from kir import regularizers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, format_shape
-from kir.modeling.declared import DataFormat, DeclaredLayer
+from kir.modeling.declared import DataFormat, DeclaredLayer, TrainingMode
 from kir.modeling.layer import Layer, own_arguments
 from kir.ops import random
 from kir.ops.elementwise import SELU_ALPHA, SELU_SCALE
@@ -49,7 +49,7 @@ class BaseDropout(DeclaredLayer):
     rate = Number(0, 1, doc="from 0 to 1. 0 is the identity in training, too")
     seed = OptionalInteger(default=None, doc="the same elements are dropped at every call, if given")
 
-    def call(self, inputs: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
         if self.rate == 0:
             return inputs
         if training is False:
@@ -108,7 +108,7 @@ class AlphaDropout(Dropout):
     Source: https://keras.io/api/layers/regularization_layers/alpha_dropout/
     """
 
-    def call(self, inputs: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
         if self.rate == 0 or _is_off(training):
             return inputs
         _require_below_one(self, self.rate)
@@ -136,7 +136,7 @@ class GaussianNoise(DeclaredLayer):
     stddev: Number = Number(0, 1, doc="the standard deviation, from 0 to 1. 0 is the identity in training, too")
     seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
-    def call(self, inputs: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
         if self.stddev == 0 or _is_off(training):
             return inputs
         return inputs + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), inputs), 0)
@@ -159,7 +159,7 @@ class GaussianDropout(DeclaredLayer):
     )
     seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
-    def call(self, inputs: Tensor, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
         if self.rate == 0 or _is_off(training):
             return inputs
         _require_below_one(self, self.rate)
@@ -172,7 +172,7 @@ class SpatialDropout(BaseDropout):
 
     rank: ClassVar[int]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks the rank.
 
         Raises:
@@ -271,7 +271,7 @@ class ActivityRegularization(DeclaredLayer):
     def finish_init(self) -> None:
         self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         return inputs
 
     def get_config(self) -> dict[str, Any]:
@@ -279,11 +279,11 @@ class ActivityRegularization(DeclaredLayer):
         return {key: value for key, value in super().get_config().items() if key != "activity_regularizer"}
 
 
-def _is_off(training: Any) -> bool:
+def _is_off(training: TrainingMode) -> bool:
     return not isinstance(training, Tensor) and not training
 
 
-def _switched(training: Any, noise: Any, neutral: float) -> Any:
+def _switched(training: TrainingMode, noise: Tensor, neutral: float) -> Any:
     """The noise in training; elsewhere the number that changes nothing."""
     return K.where(training, noise, neutral) if isinstance(training, Tensor) else noise
 

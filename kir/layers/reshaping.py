@@ -203,7 +203,7 @@ class SpatialLayer(DeclaredLayer):
     # How many axes there are between.
     axis_count: ClassVar[int]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks the rank.
 
         Raises:

@@ -14,8 +14,9 @@ from kir.errors import InvalidArgumentError, LimitError, ShapeError, Unsupported
 from kir.ir.dims import Dim
 from kir.ir.op import Op
 from kir.ir.trace import Tensor, Tracer
+from kir.ir.types import Shape
 from kir.layers.cell import RECURRENT_ACTIVATIONS, Cell, DenseCell, Step
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
 from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
 from kir.ops import recurrent
 from kir.support.arguments import choice
@@ -51,7 +52,7 @@ class SimpleRNNCell(DenseCell):
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
         return recurrent.RNN(self.units, direction, functions)
 
-    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+    def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """See `Cell.start`; one part, x · kernel + bias."""
         multiply = self.multiply_state(x, training)
 
@@ -115,7 +116,7 @@ class LSTMCell(GatedCell):
         """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
         return self.open_forget_gate(self.units) if self.unit_forget_bias else self.bias_initializer
 
-    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+    def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """See `Cell.start`; one part, x · kernel + bias."""
         multiply = self.multiply_state(x, training)
         bias = self.read_bias(x)
@@ -167,7 +168,7 @@ class GRUCell(GatedCell):
         """With `reset_after` one bias for the inputs and one for the state."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def start(self, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+    def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """See `Cell.start`; two parts of x · kernel + bias, the gates' and the hidden state's."""
         bias = self.read_bias(x)
         input_bias, state_bias = K.unstack(bias) if bias is not None and self.reset_after else (bias, None)
@@ -181,22 +182,22 @@ class GRUCell(GatedCell):
 
         return K.split(self.project(x, input_bias, training), [2 * self.units], -1), step
 
-    def _reset_after(self, x: Tensor, bias: Any, training: Any) -> Callable[..., tuple[Any, Any]]:
+    def _reset_after(self, x: Tensor, bias: Tensor | None, training: TrainingMode) -> Callable[..., tuple[Any, Any]]:
         """From the inputs' parts and the state to the update gate and the new hidden state."""
         multiply = self.multiply_state(x, training, bias=bias)
 
-        def hidden(gates: Any, candidate: Any, h: Any) -> tuple[Any, Any]:
+        def hidden(gates: Tensor, candidate: Tensor, h: Tensor) -> tuple[Any, Any]:
             of_gates, of_candidate = K.split(multiply(h), [2 * self.units], -1)
             z, r = self.activate_gates(gates + of_gates, 2, self.recurrent_activation)
             return z, self.activate(candidate + r * of_candidate)
 
         return hidden
 
-    def _reset_before(self, x: Tensor, training: Any) -> Callable[..., tuple[Any, Any]]:
+    def _reset_before(self, x: Tensor, training: TrainingMode) -> Callable[..., tuple[Any, Any]]:
         """As `_reset_after`."""
         for_gates, for_candidate = (self.multiply_state(x, training, gates) for gates in (slice(0, 2), slice(2, 3)))
 
-        def hidden(gates: Any, candidate: Any, h: Any) -> tuple[Any, Any]:
+        def hidden(gates: Tensor, candidate: Tensor, h: Tensor) -> tuple[Any, Any]:
             z, r = self.activate_gates(gates + for_gates(h), 2, self.recurrent_activation)
             return z, self.activate(candidate + for_candidate(r * h))
 
@@ -236,13 +237,13 @@ class StackedRNNCells(DeclaredLayer):
         """The cells, under the names that Keras saves them by."""
         return {f"cells/{name}": cell for name, cell in numbered(self.cells)}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds the cells, each for the output of the one before."""
         for cell in self.cells:
             cell.ensure_built(input_shape)
             input_shape = (input_shape[0], output_size(cell))
 
-    def call(self, inputs: Tensor, states: Any) -> Any:
+    def call(self, inputs: Tensor, states: Sequence[Any]) -> Any:
         """The output and the new states of one step."""
         if len(states) != len(self.cells):
             raise InvalidArgumentError(
@@ -254,9 +255,9 @@ class StackedRNNCells(DeclaredLayer):
             new.append(state)
         return inputs, new
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+    def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
         """The states of each cell before the first step."""
-        return [initial_states(cell, batch_size) for cell in self.cells]
+        return [initial_states(cell, 1 if batch_size is None else batch_size) for cell in self.cells]
 
     def get_config(self) -> dict[str, Any]:
         """The cells, and what every layer has."""
@@ -268,7 +269,7 @@ class StackedRNNCells(DeclaredLayer):
         return cls(**{**config, "cells": [layer_from_config(cell) for cell in config["cells"]]})
 
 
-def long_short_term_memory(cell: Any, gates: Any, size: int, memory: Any) -> tuple[Any, list[Any]]:
+def long_short_term_memory(cell: Any, gates: Tensor, size: int, memory: Tensor) -> tuple[Any, list[Any]]:
     """The output and the states of an LSTM, of gates in the order input, output, forget, cell, `size` features each."""
     switches, candidate = K.split(gates, [3 * size], cell.feature_axis)
     i, o, f = cell.activate_gates(switches, 3, cell.recurrent_activation)
@@ -280,7 +281,7 @@ def long_short_term_memory(cell: Any, gates: Any, size: int, memory: Any) -> tup
 # Any layer with `state_size` and `call(inputs, states)` is a cell
 
 
-def require_cell(owner: str, cell: Any) -> Layer:
+def require_cell(owner: str, cell: object) -> Layer:
     """The cell; a list of cells as a stack of them.
 
     Raises:
@@ -296,7 +297,7 @@ def require_cell(owner: str, cell: Any) -> Layer:
     return cell
 
 
-def copied_cell(cell: Any) -> Layer:
+def copied_cell(cell: Layer) -> Layer:
     """A cell of the same configuration, without the weights."""
     if isinstance(cell, StackedRNNCells):
         return StackedRNNCells([copied_cell(inner) for inner in cell.cells], **cell.shared_config())
@@ -332,7 +333,7 @@ def state_count(cell: Any) -> int:
     return cell.state_count if isinstance(cell, Cell) else len(flatten(state_size(cell)))
 
 
-def initial_states(cell: Any, batch: Any) -> list[Any]:
+def initial_states(cell: Any, batch: Dim) -> list[Any]:
     """The states before the first step, as the cell gives them; by default zeros."""
     make = getattr(cell, "get_initial_state", None)
     if make is not None:
@@ -363,7 +364,7 @@ def entered(layers: Sequence[Layer], tracer: Tracer) -> Iterator[None]:
         yield
 
 
-def start_steps(cell: Any, x: Tensor, training: Any) -> tuple[list[Tensor], Step]:
+def start_steps(cell: Any, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
     """See `Cell.start`; a cell of another kind is called at every step."""
     if isinstance(cell, Cell):
         return cell.start(cell.promote(x), training)
@@ -375,7 +376,7 @@ def start_steps(cell: Any, x: Tensor, training: Any) -> tuple[list[Tensor], Step
     return [x], step
 
 
-def why_not_operator(cell: Any, training: Any) -> str | None:
+def why_not_operator(cell: Any, training: TrainingMode) -> str | None:
     """Why a cell cannot be an ONNX operator; None if it can."""
     if not isinstance(cell, DenseCell):
         return f"{type(cell).__name__} {cell.name!r} is not an operator of ONNX"

@@ -20,7 +20,7 @@ from kir.layers.recurrence import Recurrence
 from kir.layers.rnn import RNN
 from kir.layers.rnn_cells import config_to_copy, copied_cell, require_known_length, why_not_operator
 from kir.layers.steps import BATCH_AND_TIME, Steps, one_step, reverse_time, run, select_direction, with_steps
-from kir.modeling.declared import DeclaredLayer
+from kir.modeling.declared import DeclaredLayer, TrainingMode
 from kir.modeling.layer import Layer, layer_from_config, to_config
 from kir.modeling.parameters import call_parameters
 from kir.modeling.weight_owner import walk_layers
@@ -127,14 +127,16 @@ class Bidirectional(DeclaredLayer):
         """The forward and the backward layer."""
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """Builds both layers."""
         for layer in self.directions:
             layer.ensure_built(sequences_shape)
         if self.initial_weights:
             self.set_weights(self.initial_weights)
 
-    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
+    def call(
+        self, sequences: Tensor, initial_state: object = None, mask: Tensor | None = None, training: TrainingMode = None
+    ) -> Any:
         count = self.forward_layer.state_count + self.backward_layer.state_count
         initial = self.forward_layer.check_initial_state(initial_state, count)
         mask = self.forward_layer.check_mask(mask, sequences, initial)
@@ -146,13 +148,13 @@ class Bidirectional(DeclaredLayer):
         results = (*outputs, *states) if self.return_state else tuple(outputs)
         return results if len(results) > 1 else results[0]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
         """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
         outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
         states = [None] * sum(len(layer.state_size) for layer in self.directions) if self.return_state else []
         return outputs + states if len(outputs + states) > 1 else outputs[0]
 
-    def _is_one_operator(self, mask: Tensor | None, initial: list[Tensor], training: Any) -> bool:
+    def _is_one_operator(self, mask: Tensor | None, initial: list[Tensor], training: TrainingMode) -> bool:
         cells = self._operator_cells(training)
         if cells is None or self.forward_layer.stateful or self.forward_layer.go_backwards:
             return False
@@ -170,7 +172,7 @@ class Bidirectional(DeclaredLayer):
         )
         return alike and not drops and not repeats
 
-    def _operator_cells(self, training: Any) -> list[DenseCell] | None:
+    def _operator_cells(self, training: TrainingMode) -> list[DenseCell] | None:
         """The cells of the two directions, if each has one that can be an operator."""
         cells = [layer.cells() for layer in self.directions]
         if any(len(one) != 1 or why_not_operator(one[0][0], training) for one in cells):
@@ -277,7 +279,7 @@ class Wrapper(DeclaredLayer):
         """The layer inside."""
         return {"layer": self.layer}
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Builds the layer inside."""
         self.layer.ensure_built(input_shape)
 
@@ -308,10 +310,10 @@ class TimeDistributed(Wrapper):
     def finish_init(self) -> None:
         self.autocast = False
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Nothing: the layer inside is built when it is called with the steps."""
 
-    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: TrainingMode = None, mask: Tensor | None = None) -> Any:
         if not isinstance(inputs, Tensor) or len(inputs.shape) < 3:
             received = format_shape(inputs.shape) if isinstance(inputs, Tensor) else "several inputs"
             raise ShapeError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, dataclass_transform
 
 from kir import activations, config, constraints, initializers, regularizers
 from kir.ir.dims import Dim
+from kir.ir.trace import Tensor
 from kir.modeling.layer import Layer
 from kir.modeling.registry import Described
 from kir.modeling.weight import Weight
@@ -29,32 +30,35 @@ from kir.support.declarations import (
     Unchecked,
 )
 
+# Whether a layer trains: in a training export a tensor says so.
+TrainingMode: TypeAlias = Tensor | bool | None
+
 
 class ActivationFunction(Argument[Described | None, Callable[..., Any]]):
     """An activation; None is the identity."""
 
-    def check(self, made: Any, value: Any) -> Callable[..., Any]:
+    def check(self, made: Declaring, value: object) -> Callable[..., Any]:
         return activations.get(value)
 
 
 class Initializer(Argument[Described | None, Any]):
     """What draws a weight."""
 
-    def check(self, made: Any, value: Any) -> Any:
+    def check(self, made: Declaring, value: object) -> Any:
         return initializers.get(value)
 
 
 class Regularizer(Argument[Described | None, Callable[..., Any] | None]):
     """What a weight or an output adds to the losses."""
 
-    def check(self, made: Any, value: Any) -> Callable[..., Any] | None:
+    def check(self, made: Declaring, value: object) -> Callable[..., Any] | None:
         return regularizers.get(value)
 
 
 class Constraint(Argument[Described | None, Callable[..., Any] | None]):
     """What training keeps a weight within; kept for the config, and without meaning for an export."""
 
-    def check(self, made: Any, value: Any) -> Callable[..., Any] | None:
+    def check(self, made: Declaring, value: object) -> Callable[..., Any] | None:
         return constraints.get(value)
 
 
@@ -64,7 +68,7 @@ class DataFormat(Argument[str | None, str]):
     accepts = "str | None"
     standard_doc = '"channels_last" or "channels_first"; `kir.config.image_data_format()` if None'
 
-    def check(self, made: Any, value: Any) -> str:
+    def check(self, made: Declaring, value: Any) -> str:
         return config.standardize_data_format(value, made.name_in_messages)
 
 
@@ -73,7 +77,7 @@ class PerAxis(Argument[int | Sequence[int], tuple[int, ...]]):
 
     accepts = "int | Sequence[int]"
 
-    def check(self, made: Any, value: Any) -> tuple[int, ...]:
+    def check(self, made: Any, value: object) -> tuple[int, ...]:
         return arguments.per_axis(made.name_in_messages, self.name, value, made.rank)
 
 
@@ -86,7 +90,7 @@ class OptionalPerAxis(Argument[int | Sequence[int] | None, tuple[int, ...] | Non
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> tuple[int, ...] | None:
+    def check(self, made: Any, value: object) -> tuple[int, ...] | None:
         if value is None:
             return None
         return arguments.per_axis(made.name_in_messages, self.name, value, made.rank, self.minimum)
@@ -97,7 +101,7 @@ class Axes(Argument[int | Sequence[int], int | list[int]]):
 
     accepts = "int | Sequence[int]"
 
-    def check(self, made: Any, value: Any) -> int | list[int]:
+    def check(self, made: Declaring, value: object) -> int | list[int]:
         if isinstance(value, list | tuple):
             return list(arguments.integers(made.name_in_messages, self.name, value))
         return arguments.integer(made.name_in_messages, self.name, value)
@@ -108,7 +112,7 @@ class Padding(Argument[str, str]):
 
     accepts = "str"
 
-    def check(self, made: Any, value: Any) -> str:
+    def check(self, made: Any, value: object) -> str:
         lowered = value.lower() if isinstance(value, str) else value
         return str(arguments.choice(made.name_in_messages, self.name, lowered, made.paddings))
 

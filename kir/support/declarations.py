@@ -83,7 +83,7 @@ class Argument(Generic[Given, Kept]):
         self.attribute = name
         self.name = self.alias or name
 
-    def check(self, made: Any, value: Any) -> Kept:
+    def check(self, made: Declaring, value: object) -> Kept:
         """Return what is kept of a value that is given to the object that is being made.
 
         Raises:
@@ -101,7 +101,7 @@ class Argument(Generic[Given, Kept]):
 class Unchecked(Argument[Any, Any]):
     """Anything at all, kept as it is."""
 
-    def check(self, made: Any, value: Any) -> Any:
+    def check(self, made: Declaring, value: object) -> Any:
         return value
 
 
@@ -114,7 +114,7 @@ class Integer(Argument[int, int]):
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> int:
+    def check(self, made: Declaring, value: object) -> int:
         return arguments.integer(made.name_in_messages, self.name, value, self.minimum)
 
 
@@ -127,7 +127,7 @@ class OptionalInteger(Argument[int | None, int | None]):
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> int | None:
+    def check(self, made: Declaring, value: object) -> int | None:
         return arguments.optional_integer(made.name_in_messages, self.name, value, self.minimum)
 
 
@@ -138,7 +138,7 @@ class Integers(Argument[Sequence[int], tuple[int, ...]]):
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> tuple[int, ...]:
+    def check(self, made: Declaring, value: object) -> tuple[int, ...]:
         return arguments.integers(made.name_in_messages, self.name, value, self.minimum)
 
 
@@ -149,7 +149,7 @@ class OptionalIntegers(Argument[int | Sequence[int] | None, tuple[int, ...] | No
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> tuple[int, ...] | None:
+    def check(self, made: Declaring, value: object) -> tuple[int, ...] | None:
         return None if value is None else arguments.integers(made.name_in_messages, self.name, value, self.minimum)
 
 
@@ -158,7 +158,7 @@ class Boolean(Argument[bool, bool]):
 
     accepts = "bool"
 
-    def check(self, made: Any, value: Any) -> bool:
+    def check(self, made: Declaring, value: object) -> bool:
         return arguments.boolean(made.name_in_messages, self.name, value)
 
 
@@ -171,7 +171,7 @@ class Number(Argument[float, float]):
         super().__init__(**options)
         self.minimum, self.maximum = minimum, maximum
 
-    def check(self, made: Any, value: Any) -> float:
+    def check(self, made: Declaring, value: object) -> float:
         return arguments.number(made.name_in_messages, self.name, value, self.minimum, self.maximum)
 
 
@@ -184,7 +184,7 @@ class OptionalNumber(Argument[float | None, float | None]):
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: Any) -> float | None:
+    def check(self, made: Declaring, value: object) -> float | None:
         return None if value is None else arguments.number(made.name_in_messages, self.name, value, self.minimum)
 
 
@@ -193,7 +193,7 @@ class Text(Argument[str, str]):
 
     accepts = "str"
 
-    def check(self, made: Any, value: Any) -> str:
+    def check(self, made: Declaring, value: object) -> str:
         return arguments.text(made.name_in_messages, self.name, value)
 
 
@@ -202,7 +202,7 @@ class OptionalText(Argument[str | None, str | None]):
 
     accepts = "str | None"
 
-    def check(self, made: Any, value: Any) -> str | None:
+    def check(self, made: Declaring, value: object) -> str | None:
         return None if value is None else arguments.text(made.name_in_messages, self.name, value)
 
 
@@ -215,7 +215,7 @@ class Choice(Argument[str, str]):
         super().__init__(**options)
         self.allowed = allowed
 
-    def check(self, made: Any, value: Any) -> str:
+    def check(self, made: Declaring, value: object) -> str:
         return str(arguments.choice(made.name_in_messages, self.name, value, self.allowed))
 
 
@@ -228,7 +228,7 @@ class OptionalChoice(Argument[str | None, str | None]):
         super().__init__(**options)
         self.allowed = (*allowed, None)
 
-    def check(self, made: Any, value: Any) -> str | None:
+    def check(self, made: Declaring, value: object) -> str | None:
         arguments.choice(made.name_in_messages, self.name, value, self.allowed)
         return None if value is None else str(value)
 
@@ -288,7 +288,7 @@ class Constructor:
         parameters.append(Parameter("kwargs", Parameter.VAR_KEYWORD, annotation="Any"))
         return inspect.Signature(parameters, return_annotation="None")
 
-    def _parameter(self, name: str, kind: Any) -> Parameter:
+    def _parameter(self, name: str, kind: inspect._ParameterKind) -> Parameter:
         argument = self.arguments[name]
         return Parameter(name, kind, default=argument.default, annotation=argument.accepts)
 
