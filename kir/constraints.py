@@ -6,17 +6,16 @@ Source: https://keras.io/api/layers/constraints/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from kir import config
 from kir.errors import ShapeError
+from kir.ir.op import Array
 from kir.modeling.registry import Configurable, Registry
 from kir.support.arguments import integers, number, ordered
 
-Array: TypeAlias = npt.NDArray[Any]
 Axis: TypeAlias = int | Sequence[int]
 
 

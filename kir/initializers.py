@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from kir import config
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir.op import Array
 from kir.ir.types import DTypeLike, as_dtype
 from kir.modeling.registry import Configurable, Registry
 from kir.ops.spectral import make_window
 from kir.support.arguments import boolean, choice, integers, number, ordered
 
-Array: TypeAlias = npt.NDArray[Any]
 Seed: TypeAlias = int | Mapping[str, Any] | None
 Axes: TypeAlias = Sequence[int] | None
 

@@ -13,8 +13,8 @@ from kir.backend.dispatch import (
     convert,
     dtype_of,
     floating,
-    numeric,
     of_floats,
+    of_two,
     operand,
     promote,
     promote_float,
@@ -23,7 +23,6 @@ from kir.backend.dispatch import (
     tensor,
 )
 from kir.errors import ShapeError, TraceError
-from kir.ir.op import Op
 from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import DType
 from kir.ops import elementwise as ops
@@ -34,43 +33,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _compare(op: Op, x1: TensorLike, x2: TensorLike) -> Tensor:
-    a, b = promote(x1, x2)
-    return emit(op, numeric(a), numeric(b))
-
-
-def equal(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return whether x1 equals x2; NaN equals nothing."""
-    return emit(ops.Equal(), *promote(x1, x2))
+equal = of_two(
+    __name__, "equal", ops.Equal(), "Return whether x1 equals x2; NaN equals nothing.", on_booleans=ops.Equal()
+)
+less = of_two(__name__, "less", ops.Less(), "Return whether ``x1 < x2``.")
+less_equal = of_two(__name__, "less_equal", ops.LessOrEqual(), "Return whether ``x1 <= x2``.")
+greater = of_two(__name__, "greater", ops.Greater(), "Return whether ``x1 > x2``.")
+greater_equal = of_two(__name__, "greater_equal", ops.GreaterOrEqual(), "Return whether ``x1 >= x2``.")
+isnan = of_floats(__name__, "isnan", ops.IsNaN(), "Return whether x is NaN.")
+isinf = of_floats(__name__, "isinf", ops.IsInf(), "Return whether x is infinite, of either sign.")
 
 
 def not_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return whether x1 differs from x2."""
     return emit(ops.Not(), equal(x1, x2))
-
-
-def less(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return whether ``x1 < x2``."""
-    return _compare(ops.Less(), x1, x2)
-
-
-def less_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return whether ``x1 <= x2``."""
-    return _compare(ops.LessOrEqual(), x1, x2)
-
-
-def greater(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return whether ``x1 > x2``."""
-    return _compare(ops.Greater(), x1, x2)
-
-
-def greater_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return whether ``x1 >= x2``."""
-    return _compare(ops.GreaterOrEqual(), x1, x2)
-
-
-isnan = of_floats(__name__, "isnan", ops.IsNaN(), "Return whether x is NaN.")
-isinf = of_floats(__name__, "isinf", ops.IsInf(), "Return whether x is infinite, of either sign.")
 
 
 def isfinite(x: TensorLike) -> Tensor:

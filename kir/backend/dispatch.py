@@ -67,6 +67,7 @@ def record_calls(namespace: dict[str, Any], names: Iterable[str]) -> None:
         function = namespace[name]
         if function not in made:
             made[function] = operation(function)
+            made[function].__module__ = namespace["__name__"]
         namespace[name] = made[function]
 
 
@@ -81,6 +82,29 @@ def of_floats(module: str, name: str, op: Op, doc: str) -> FunctionOfOne:
 
     def apply(x: TensorLike) -> Tensor:
         return emit(op, floating(x))
+
+    apply.__module__, apply.__name__, apply.__qualname__, apply.__doc__ = module, name, name, doc
+    return apply
+
+
+class FunctionOfTwo(Protocol):
+    """A function of two tensors."""
+
+    def __call__(self, x1: TensorLike, x2: TensorLike) -> Tensor: ...
+
+
+def of_two(module: str, name: str, op: Op, doc: str, on_booleans: Op | None = None) -> FunctionOfTwo:
+    """Make the function of that module, name and docstring that applies an operator to two tensors of one dtype.
+
+    Args:
+        on_booleans: the operator for booleans; without one they count as int32.
+    """
+
+    def apply(x1: TensorLike, x2: TensorLike) -> Tensor:
+        a, b = promote(x1, x2)
+        if on_booleans is not None and dtype_of(a) is DType.BOOL:
+            return emit(on_booleans, a, b)
+        return emit(op, numeric(a), numeric(b))
 
     apply.__module__, apply.__name__, apply.__qualname__, apply.__doc__ = module, name, name, doc
     return apply

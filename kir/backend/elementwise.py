@@ -11,11 +11,13 @@ from kir.backend.basic import cast
 from kir.backend.comparison import equal, less, where
 from kir.backend.dispatch import (
     FunctionOfOne,
+    FunctionOfTwo,
     convert,
     dtype_of,
     floating,
     numeric,
     of_floats,
+    of_two,
     operand,
     promote,
     promote_float,
@@ -41,10 +43,15 @@ __all__ = [
 # Arithmetic
 
 
-def add(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return ``x1 + x2``; of two booleans, whether any is true."""
-    a, b = promote(x1, x2)
-    return emit(ops.Or() if dtype_of(a) is DType.BOOL else ops.Add(), a, b)
+def _arithmetic(name: str, op: Op, doc: str, on_booleans: Op | None = None) -> FunctionOfTwo:
+    return of_two(__name__, name, op, doc, on_booleans)
+
+
+add = _arithmetic("add", ops.Add(), "Return ``x1 + x2``; of two booleans, whether any is true.", ops.Or())
+multiply = _arithmetic("multiply", ops.Mul(), "Return ``x1 * x2``; of two booleans, whether both are true.", ops.And())
+maximum = _arithmetic("maximum", ops.Maximum(), "Return the larger of both; NaN if one is NaN.", ops.Or())
+minimum = _arithmetic("minimum", ops.Minimum(), "Return the smaller of both; NaN if one is NaN.", ops.And())
+fmod = _arithmetic("fmod", ops.Mod(fmod=True), "Return the remainder of the division, with the sign of x1.")
 
 
 def subtract(x1: TensorLike, x2: TensorLike) -> Tensor:
@@ -57,12 +64,6 @@ def subtract(x1: TensorLike, x2: TensorLike) -> Tensor:
     if dtype_of(a) is DType.BOOL:
         raise TraceError("booleans cannot be subtracted; use K.logical_xor, or K.cast one of them")
     return emit(ops.Sub(), a, b)
-
-
-def multiply(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return ``x1 * x2``; of two booleans, whether both are true."""
-    a, b = promote(x1, x2)
-    return emit(ops.And() if dtype_of(a) is DType.BOOL else ops.Mul(), a, b)
 
 
 def divide(x1: TensorLike, x2: TensorLike) -> Tensor:
@@ -98,12 +99,6 @@ def mod(x1: TensorLike, x2: TensorLike) -> Tensor:
     return where(is_wrong, emit(ops.Add(), remainder, b), remainder)
 
 
-def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return the remainder of the division, with the sign of x1."""
-    a, b = promote(x1, x2)
-    return emit(ops.Mod(fmod=True), numeric(a), numeric(b))
-
-
 def power(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return ``x1 ** x2``. The square is a product."""
     a, b = promote(x1, x2)
@@ -137,18 +132,6 @@ def square(x: TensorLike) -> Tensor:
     """Return ``x * x``."""
     x = numeric(tensor(x))
     return emit(ops.Mul(), x, x)
-
-
-def maximum(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return the larger of both; NaN if one is NaN."""
-    a, b = promote(x1, x2)
-    return emit(ops.Or() if dtype_of(a) is DType.BOOL else ops.Maximum(), a, b)
-
-
-def minimum(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return the smaller of both; NaN if one is NaN."""
-    a, b = promote(x1, x2)
-    return emit(ops.And() if dtype_of(a) is DType.BOOL else ops.Minimum(), a, b)
 
 
 def clip(
