@@ -107,7 +107,7 @@ class PReLU(DeclaredLayer):
     )
 
     def build(self, input_shape: Shape) -> None:
-        """An alpha of the shape of a sample, with 1 on the shared axes."""
+        """Make an alpha of the shape of a sample, with 1 on the shared axes."""
         shared = self.shared_axes or ()
         if any(axis >= len(input_shape) for axis in shared):
             raise ShapeError(
@@ -171,7 +171,7 @@ class Softmax(DeclaredLayer):
 
 
 def masked_softmax(x: Tensor, kept: Tensor | None, axis: int | Sequence[int]) -> Any:
-    """The softmax of what is kept, and 0 elsewhere."""
+    """Return the softmax of what is kept, and 0 elsewhere."""
     if kept is None:
         return K.softmax(x, axis)
     masked = MASKED_FLOAT16 if x.type.dtype is DType.FLOAT16 else MASKED

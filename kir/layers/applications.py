@@ -58,7 +58,7 @@ class LayerScale(DeclaredLayer):
     projection_dim: Integer = Integer(1, doc="how many channels there are")
 
     def build(self, input_shape: Shape) -> None:
-        """The factors, which Keras gives no name of their own."""
+        """Make the factors, which Keras gives no name of their own."""
         self.gamma = self.new_weight("variable", (self.projection_dim,), initializers.Constant(self.init_values))
 
     def call(self, x: Tensor) -> Any:

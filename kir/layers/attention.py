@@ -62,7 +62,7 @@ class Attention(DeclaredLayer):
         self.concat_score_weight: Any = None
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        """Weights without axes: a scale, and a factor for the "concat" mode.
+        """Make weights without axes: a scale, and a factor for the "concat" mode.
 
         Raises:
             InvalidArgumentError: the input is no list of two or three.
@@ -101,7 +101,7 @@ class Attention(DeclaredLayer):
         return (output, fractions) if return_attention_scores else output
 
     def compute_scores(self, query: Tensor, key: Tensor) -> Any:
-        """How well each key fits each query: (batch, …, queries, keys)."""
+        """Return how well each key fits each query: (batch, …, queries, keys)."""
         scale = None if self.scale is None else self.read(self.scale, query)
         if self.score_mode == "dot":
             scores = K.matmul(query, K.swapaxes(key, -2, -1))
@@ -111,7 +111,7 @@ class Attention(DeclaredLayer):
         return self.read(self.concat_score_weight, query) * total
 
     def compute_mask(self, inputs: object, mask: Sequence[Tensor | None] | None = None) -> Any:
-        """That of the query."""
+        """Return the mask of the query."""
         return None if mask is None else mask[0]
 
 
@@ -128,13 +128,13 @@ class AdditiveAttention(Attention):
     dropout: Number = Number(0, 1, default=0.0)
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        """A scale for each feature of the query."""
+        """Make a scale for each feature of the query."""
         _require_list(self, input_shape)
         if self.use_scale:
             self.scale = self.new_weight("scale", (input_shape[0][-1],), "glorot_uniform")
 
     def compute_scores(self, query: Tensor, key: Tensor) -> Any:
-        """How well each key fits each query: (batch, …, queries, keys)."""
+        """Return how well each key fits each query: (batch, …, queries, keys)."""
         angles = K.tanh(K.expand_dims(query, -2) + K.expand_dims(key, -3))
         if self.scale is None:
             return K.sum(angles, axis=-1)
@@ -143,7 +143,7 @@ class AdditiveAttention(Attention):
         return K.squeeze(K.matmul(angles, scale), -1)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, without the mode of Attention."""
+        """Return the constructor's arguments, without the mode of Attention."""
         return {key: value for key, value in super().get_config().items() if key != "score_mode"}
 
 
@@ -190,7 +190,7 @@ class ProjectedAttention(DeclaredLayer):
         return (1,)
 
     def project(self, query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], output: Shape) -> None:
-        """Makes the projections, each of (heads, size); they make their weights when they are called."""
+        """Make the projections, each of (heads, size); they make their weights when they are called."""
         out = "cdefgh"[: len(output)]
         self._project("query", "...a,abc->...bc", query)
         self._project("key", "...a,abc->...bc", key)
@@ -217,7 +217,7 @@ class ProjectedAttention(DeclaredLayer):
         )
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The projections, under Keras's names for them."""
+        """Return the projections, under Keras's names for them."""
         return {self.saved_projections[name]: layer for name, layer in self._projections.items()}
 
     def call(
@@ -255,7 +255,7 @@ class ProjectedAttention(DeclaredLayer):
     def _merged_mask(
         self, masks: Sequence[Tensor | None], attention_mask: Tensor | None, is_causal: bool, queries: Dim, keys: Dim
     ) -> Any:
-        """Where a query may look, as (batch or 1, queries, keys); None for everywhere."""
+        """Return where a query may look, as (batch or 1, queries, keys); None for everywhere."""
         query_mask, *value_masks = [None if one is None else K.cast(one, "bool") for one in masks]
         window = None
         if self.sliding_window is not None:
@@ -272,7 +272,7 @@ class ProjectedAttention(DeclaredLayer):
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, wants_fractions: bool
     ) -> tuple[Any, Any]:
-        """The heads' outputs (batch, …, heads, size), and the fractions (batch, …, heads, queries, keys) if wanted."""
+        """Return the heads' outputs (batch, …, heads, size), and if wanted the fractions (…, heads, queries, keys)."""
         axes, rank = self.step_axes, len(query.shape)
         size = query.shape[-1]
         assert isinstance(size, int)
@@ -292,7 +292,7 @@ class ProjectedAttention(DeclaredLayer):
         return attention_means(dropped, value, axes), fractions
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         config = {key: value for key, value in super().get_config().items() if key != "flash_attention"}
         return {"activity_regularizer": None} | config
 
@@ -352,7 +352,7 @@ class MultiHeadAttention(ProjectedAttention):
         return self.attention_axes or ()
 
     def build(self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
-        """The projections, whose sizes depend on the query alone.
+        """Make the projections, whose sizes depend on the query alone.
 
         Raises:
             ShapeError: the query has too few axes.
@@ -427,10 +427,10 @@ class GroupQueryAttention(ProjectedAttention):
         return "GroupedQueryAttention"
 
     def build(self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
-        """The projections, whose sizes depend on the query alone.
+        """Make the projections, whose sizes depend on the query alone.
 
         Raises:
-            ShapeError: the query has not three axes.
+            ShapeError: the query does not have three axes.
         """
         if len(query_shape) != 3:
             raise ShapeError(
@@ -441,7 +441,7 @@ class GroupQueryAttention(ProjectedAttention):
 
 
 def _another(initializer: object) -> Any:
-    """Its like, which draws other numbers unless it has a seed."""
+    """Return an initializer of the same kind, which draws other numbers unless it has a seed."""
     is_own = isinstance(initializer, initializers.Initializer)
     return initializers.get(initializers.serialize(initializer)) if is_own else initializer
 

@@ -56,7 +56,7 @@ class STFTSpectrogram(DeclaredLayer):
         1, default=None, doc="how far frames are apart; half of the length if None"
     )
     fft_length: Unchecked = Unchecked(
-        default=None, doc="the samples of a frame with the zeros behind it; the next power of two if None"
+        default=None, doc="the samples of a frame with the zeros after it; the next power of two if None"
     )
     window: Unchecked = Unchecked(default="hann", doc="a window's name, its numbers, or None")
     periodic: Boolean = Boolean(default=False, doc="see `kir.ops.spectral.make_window`")
@@ -90,7 +90,7 @@ class STFTSpectrogram(DeclaredLayer):
         return int(self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
 
     def build(self, input_shape: Shape) -> None:
-        """Kernels of (frame_length, 1, frequencies), for the real and the imaginary part."""
+        """Make kernels of (frame_length, 1, frequencies), for the real and the imaginary part."""
         shape = (self.frame_length, 1, self.frequencies)
 
         def add(side: str) -> Weight:
@@ -110,7 +110,7 @@ class STFTSpectrogram(DeclaredLayer):
         return self._arranged(self._result(self._parts(signal, channels), channels), channels)
 
     def _parts(self, signal: Tensor, channels: int) -> Tensor:
-        """Real and imaginary parts, as far as they are needed: (batch, channels, parts · frequencies, frames)."""
+        """Return the real and imaginary parts that are needed: (batch, channels, parts · frequencies, frames)."""
         kernels = [self.read(weight, signal) for weight in (self.real_kernel, self.imag_kernel) if weight is not None]
         kernel = emit(Concat(2), *kernels) if len(kernels) > 1 else kernels[0]
         alone = K.reshape(signal, (signal.shape[0] * channels, 1, signal.shape[2]))
@@ -134,7 +134,7 @@ class STFTSpectrogram(DeclaredLayer):
         return magnitude if self.mode == "magnitude" else K.log(K.maximum(magnitude, config.epsilon()))
 
     def _arranged(self, result: Tensor, channels: int) -> Any:
-        """From (batch, channels, frequencies, frames) to the axes that were asked for."""
+        """Bring (batch, channels, frequencies, frames) to the axes that were asked for."""
         batch, _, count, frames = result.shape
         if self.expand_dims:
             return emit(Transpose((0, 1, 3, 2) if self.data_format == "channels_first" else (0, 3, 2, 1)), result)
@@ -205,7 +205,7 @@ class MelSpectrogram(DeclaredLayer):
         return K.maximum(loudness, K.max(loudness) - self.top_db)
 
     def _mel_matrix(self, dtype: str) -> Array:
-        """What each of fft_length // 2 + 1 frequencies adds to each band: triangles that rise to 1 and fall.
+        """Return what each of fft_length // 2 + 1 frequencies adds to each band: triangles that rise to 1 and fall.
 
         Source: `linear_to_mel_weight_matrix` of Keras, after the Hidden Markov Model Toolkit.
         """

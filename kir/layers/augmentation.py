@@ -40,11 +40,11 @@ class Augmentation(DeclaredLayer):
         return self.transform(data)
 
     def transform(self, images: Tensor) -> Any:
-        """What the layer does with images at inference: (batch, height, width, channels) or without the batch."""
+        """Return images, (batch, height, width, channels) or without the batch, as they are at inference."""
         return images if self.keeps_dtype else self.promote(images)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; that of boxes only if it was given, as Keras writes it."""
+        """Return the constructor's arguments; that of boxes only if it was given, as Keras writes it."""
         return {k: v for k, v in super().get_config().items() if k != "bounding_box_format" or v is not None}
 
 
@@ -210,7 +210,7 @@ class RandomCrop(Augmentation):
     seed: Unchecked = Unchecked(default=None, doc="kept only")
 
     def transform(self, images: Tensor) -> Any:
-        """The images."""
+        """Return the images."""
         rank = len(images.shape)
         found = images.shape[rank - 3 : rank - 1] if self.data_format == "channels_last" else images.shape[rank - 2 :]
         if found != (self.height, self.width):
@@ -427,7 +427,7 @@ class Pipeline(DeclaredLayer):
     layers: Argument[Sequence[Layer], list[Layer]] = Argument(_require_layers, doc="the layers, each of one input")
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layers, under the names that Keras saves them by."""
+        """Return the layers, under the names that Keras saves them by."""
         return {f"layers/{name}": layer for name, layer in numbered(self.layers)}
 
     def call(self, inputs: Tensor) -> Any:
@@ -436,14 +436,14 @@ class Pipeline(DeclaredLayer):
         return inputs
 
     def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
-        """The outputs with the masks that the last layer gave them."""
+        """Return the outputs with the masks that the last layer gave them."""
         return outputs
 
     def get_config(self) -> dict[str, Any]:
-        """The layers and the name, as Keras writes them."""
+        """Return the layers and the name, as Keras writes them."""
         return {"name": self.name, "layers": [to_config(layer) for layer in self.layers]}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; the layers may be config dicts or layers."""
+        """Return a new layer from what `get_config` gave; the layers may be config dicts or layers."""
         return cls(**{**config, "layers": [layer_from_config(layer) for layer in config["layers"]]})

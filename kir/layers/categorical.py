@@ -84,7 +84,7 @@ class CategoryEncoding(DeclaredLayer):
         return encode(inputs, self.output_mode, self.num_tokens, self.dtype, count_weights)
 
     def get_config(self) -> dict[str, Any]:
-        """Without `sparse`, as Keras writes it."""
+        """Return the config without `sparse`, as Keras writes it."""
         return {key: value for key, value in super().get_config().items() if key != "sparse"}
 
 
@@ -154,7 +154,7 @@ class Discretization(DeclaredLayer):
         return K.sum(K.cast(reached, "int32"), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """With the plain name of the dtype, and not `trainable`, as Keras writes it."""
+        """Return the config with the plain name of the dtype, and not `trainable`, as Keras writes it."""
         config = super().get_config()
         del config["trainable"]
         return config | {"dtype": self.dtype_policy.name}
@@ -219,7 +219,7 @@ class IndexLookup(DeclaredLayer):
             self.set_vocabulary(vocabulary, idf_weights)
 
     def set_vocabulary(self, vocabulary: npt.ArrayLike, idf_weights: npt.ArrayLike | None = None) -> None:
-        """Gives the tokens, with or without the special ones at their front, and for "tf_idf" a weight for each.
+        """Set the tokens, with or without the special ones at their front, and for "tf_idf" a weight for each.
 
         Raises:
             InvalidArgumentError: they repeat, are none, too many, or of the wrong kind, or the weights do not fit them.
@@ -253,7 +253,7 @@ class IndexLookup(DeclaredLayer):
         self.vocabulary_size = len(special) + len(tokens)
 
     def _padded(self, owner: str, weights: Array, expected: int, has_special: bool) -> Array:
-        """A weight for every index: the average of all for special tokens without one, and 0 behind the last."""
+        """Return a weight for every index: the average of all for special tokens without one, and 0 after the last."""
         if len(weights) != expected:
             raise InvalidArgumentError(f"{owner}: received {len(weights)} idf_weights for {expected} tokens")
         front = 0 if has_special else self._token_start
@@ -292,7 +292,7 @@ class IndexLookup(DeclaredLayer):
         return "int64" if self.invert else self.token_dtype
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
-        """The tokens in the order of their indices."""
+        """Return the tokens in the order of their indices."""
         special = [self.mask_token] * self._oov_start + [self.oov_token] * self.num_oov_indices
         return [*(special if include_special_tokens else []), *self._tokens]
 
@@ -314,7 +314,7 @@ class IndexLookup(DeclaredLayer):
         return encode(found, "count", depth, K.floatx()) * weights.astype(K.floatx())
 
     def _found(self, inputs: Tensor, depth: int) -> Any:
-        """The index of every token. What is to be left out has the first index that is too large."""
+        """Return the index of every token. What is to be left out has the first index that is too large."""
         keys = [*self._tokens] or [self.token_type()]
         values = list(range(self._token_start, self._token_start + len(keys)))
         if self.mask_token is not None:
@@ -385,7 +385,7 @@ class StringLookup(IndexLookup):
 
 
 def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor | None = None) -> Any:
-    """Indices as vectors of length `depth`, as the table of `CategoryEncoding` says."""
+    """Return indices as vectors of length `depth`, as the table of `CategoryEncoding` says."""
     rank = len(indices.shape)
     if rank == 0:
         indices = K.expand_dims(indices, -1)
@@ -406,7 +406,7 @@ def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor |
 
 
 def _may_be_equal(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Whether two shapes are the same, as far as their sizes are known."""
+    """Return whether two shapes are the same, as far as their sizes are known."""
     known = [sizes for sizes in zip(a, b, strict=False) if all(isinstance(size, int) for size in sizes)]
     return len(a) == len(b) and all(one == other for one, other in known)
 

@@ -57,7 +57,7 @@ ELEMENTWISE_ACTIVATIONS = frozenset(activations.NAMED.values()) - {
     activations.glu,
 }
 
-# From what one step needs of its input, and the states before it, to its output and the states behind it.
+# From what one step needs of its input, and the states before it, to its output and the states after it.
 Step = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, list[Any]]]
 # From a state to its product with weights.
 Product = Callable[[Any], Any]
@@ -95,14 +95,14 @@ class Cell(DeclaredLayer):
 
     @abstractmethod
     def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
-        """What the steps need of their inputs, computed for all of them at once, and the program of one step.
+        """Return what the steps need of their inputs, computed for all of them at once, and the program of one step.
 
         x is (batch, features), or (batch, time, features); what is needed has the same leading axes.
         """
 
     @abstractmethod
     def zero_states(self) -> list[Array]:
-        """The states before the first step, of a batch of 1 that broadcasts."""
+        """Return the states before the first step, of a batch of 1 that broadcasts."""
 
     @property
     def input_axes(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class Cell(DeclaredLayer):
     # Calling
 
     def call(self, inputs: Tensor, states: Tensor | Sequence[Tensor], training: TrainingMode = None) -> Any:
-        """The output and the new states of one step."""
+        """Return the output and the new states of one step."""
         is_list = isinstance(states, list | tuple)
         given = list(states) if is_list else [states]
         if len(given) != self.state_count:
@@ -122,28 +122,28 @@ class Cell(DeclaredLayer):
         return output, new if is_list else new[0]
 
     def activate(self, x: Tensor) -> Any:
-        """The activation of x."""
+        """Return the activation of x."""
         return self.apply("activation", self.activation, x)
 
     def activate_gates(self, gates: Tensor, count: int, function: Callable[..., Any]) -> list[Any]:
-        """The parts of `gates`, so many, each with the function applied; in one go if it works on single elements."""
+        """Split `gates` into `count` parts, and apply a function to each; at once if it works on single elements."""
         if function in ELEMENTWISE_ACTIVATIONS:
             return K.split(self.apply("recurrent_activation", function, gates), count, self.feature_axis)
         parts = K.split(gates, count, self.feature_axis)
         return [self.apply("recurrent_activation", function, part) for part in parts]
 
     def apply(self, role: str, function: Callable[..., Any], x: Tensor) -> Any:
-        """The function of x; `role` names it in messages."""
+        """Return the function of x; `role` names it in messages."""
         return call_function(role, function, x)
 
     # Dropout in training
 
     def drops_state(self, training: TrainingMode) -> bool:
-        """Whether parts of the state are dropped. Keras drops nothing at a rate of 1."""
+        """Return whether parts of the state are dropped. Keras drops nothing at a rate of 1."""
         return not _is_off(training) and 0 < self.recurrent_dropout < 1
 
     def drop_inputs(self, x: Tensor, training: TrainingMode, time_axis: int | None) -> Tensor:
-        """In training x with features dropped, the same ones at every step; x otherwise."""
+        """Return x, of which features are dropped in training, the same ones at every step."""
         if _is_off(training) or not 0 < self.dropout < 1:
             return x
         shape = tuple(1 if axis == time_axis else size for axis, size in enumerate(x.shape))
@@ -151,14 +151,14 @@ class Cell(DeclaredLayer):
         return result
 
     def state_noise(self, shape: tuple[Dim, ...], training: TrainingMode) -> Any:
-        """What the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
+        """Return what the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
         ones = K.ones(shape, self.compute_type.keras_name)
         # Another seed than that of the inputs, or the same parts of both would be dropped.
         seed = None if self.seed is None else self.seed + 1
         return emit(Dropout(self.recurrent_dropout, shape, seed), ones, _as_switch(training))
 
     def read_gates(self, weight: Weight, like: Tensor) -> Tensor:
-        """A weight whose last axis holds the gates, with these in the order of `gate_order`."""
+        """Return a weight whose last axis holds the gates, with these in the order of `gate_order`."""
         read = self.read(weight, like)
         count = len(self.gate_order)
         if self.gate_order == tuple(range(count)):
@@ -172,11 +172,11 @@ class Cell(DeclaredLayer):
         return result
 
     def read_bias(self, like: Tensor) -> Tensor | None:
-        """The bias, as `read_gates` gives it, if there is one."""
+        """Return the bias, as `read_gates` gives it, if there is one."""
         return None if self.bias is None else self.read_gates(self.bias, like)
 
     def open_forget_gate(self, size: int) -> Callable[..., Array]:
-        """What draws the bias of an LSTM with `unit_forget_bias`: 1 for the forget gate, of this size."""
+        """Return what draws the bias of an LSTM with `unit_forget_bias`: 1 for the forget gate, of this size."""
         draw = self.bias_initializer
 
         def draw_with_open_forget_gate(shape: Sequence[int], dtype: DTypeLike | None = None) -> Array:
@@ -187,7 +187,7 @@ class Cell(DeclaredLayer):
     # Weights
 
     def add_gate_weights(self, kernel: tuple[Any, ...], state: tuple[Any, ...], bias: tuple[int, ...]) -> None:
-        """kernel, recurrent_kernel and the bias, of these shapes."""
+        """Make kernel, recurrent_kernel and the bias, of these shapes."""
         self.kernel = self.make_weight("kernel", kernel)
         self.recurrent_kernel = self.make_weight("recurrent_kernel", state, "recurrent")
         self.bias = (
@@ -197,7 +197,7 @@ class Cell(DeclaredLayer):
         )
 
     def make_bias_initializer(self) -> Any:
-        """What draws the bias."""
+        """Return what draws the bias."""
         return self.bias_initializer
 
     # Configuration
@@ -206,7 +206,7 @@ class Cell(DeclaredLayer):
     unsaved: ClassVar[frozenset[str]] = frozenset()
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         return {name: value for name, value in super().get_config().items() if name not in self.unsaved}
 
 
@@ -230,35 +230,35 @@ class DenseCell(Cell):
 
     @abstractmethod
     def make_op(self, direction: str, functions: tuple[recurrent.Activation, ...]) -> Op:
-        """The operator; `functions` are those of `operator_activations`, for each direction."""
+        """Return the operator; `functions` are those of `operator_activations`, for each direction."""
 
     def functions(self) -> tuple[Callable[..., Any], ...]:
-        """Keras's activations of one direction, in the operator's order."""
+        """Return Keras's activations of one direction, in the operator's order."""
         return (self.activation,)
 
     def operator_activations(self) -> tuple[recurrent.Activation, ...] | None:
-        """The activations of one direction as ONNX names them; None if an operator cannot compute one of them."""
+        """Return the activations of one direction as ONNX names them; None if an operator cannot compute one."""
         found = [RECURRENT_ACTIVATIONS.get(function) for function in self.functions()]
         known = tuple(activation for activation in found if activation is not None)
         return known if len(known) == len(found) else None
 
     def bias_shape(self) -> tuple[int, ...]:
-        """The shape of Keras's bias."""
+        """Return the shape of Keras's bias."""
         return (len(self.gate_order) * self.units,)
 
     def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
-        """The states before the first step: zeros."""
+        """Return the states before the first step: zeros."""
         shape = (1 if batch_size is None else batch_size, self.units)
         return [K.zeros(shape, self.compute_type.keras_name) for _ in range(self.state_count)]
 
     def zero_states(self) -> list[Array]:
-        """The states before the first step, of a batch of 1 that broadcasts."""
+        """Return the states before the first step, of a batch of 1 that broadcasts."""
         return [np.zeros((1, self.units), self.compute_type.numpy)] * self.state_count
 
     # Weights
 
     def build(self, input_shape: Shape) -> None:
-        """kernel (features, gates·units), recurrent_kernel (units, gates·units) and the bias."""
+        """Make kernel (features, gates·units), recurrent_kernel (units, gates·units) and the bias."""
         if len(input_shape) != 2:
             raise ShapeError(
                 f"{self.name_in_messages} needs an input of rank 2, (batch, features), at each step; "
@@ -268,15 +268,15 @@ class DenseCell(Cell):
         self.add_gate_weights((input_shape[-1], columns), (self.units, columns), self.bias_shape())
 
     def pack_kernel(self) -> Array:
-        """ONNX's W without its axis of directions: [gates·units, features]."""
+        """Return ONNX's W without its axis of directions: [gates·units, features]."""
         return self._reorder(self.kernel.array.T)
 
     def pack_recurrent_kernel(self) -> Array:
-        """ONNX's R without its axis of directions: [gates·units, units]."""
+        """Return ONNX's R without its axis of directions: [gates·units, units]."""
         return self._reorder(self.recurrent_kernel.array.T)
 
     def pack_bias(self) -> Array:
-        """ONNX's B without its axis of directions, [2·gates·units]: the inputs' biases, then the state's."""
+        """Return ONNX's B without its axis of directions, [2·gates·units]: the inputs' biases, then the state's."""
         rows = len(self.gate_order) * self.units
         zeros = np.zeros(rows, self.dtype_policy.variable.numpy)
         given = zeros if self.bias is None else self.bias.array
@@ -292,7 +292,7 @@ class DenseCell(Cell):
     def run(
         self, x: Tensor, direction: str, lens: Tensor | None, initial: Sequence[Tensor], training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
-        """The outputs [time, batch, units] and the final states (batch, units) for x [time, batch, features].
+        """Return the outputs [time, batch, units] and the final states (batch, units) for x [time, batch, features].
 
         `initial` are the states (batch, units) before the first step, or none for zeros.
         """
@@ -306,7 +306,7 @@ class DenseCell(Cell):
         return outputs, [emit(Reshape((batch, self.units)), final) for final in finals]
 
     def project(self, x: Tensor, bias: Tensor | None, training: TrainingMode) -> Tensor:
-        """x · kernel + bias, with inputs dropped in training."""
+        """Return x · kernel + bias, with inputs dropped in training."""
         x = self.drop_inputs(x, training, 1 if len(x.shape) > 2 else None)
         result: Tensor = emit(Dense(), x, self.read_gates(self.kernel, x), bias)
         return result
@@ -314,7 +314,7 @@ class DenseCell(Cell):
     def multiply_state(
         self, x: Tensor, training: TrainingMode, gates: slice = slice(None), bias: Tensor | None = None
     ) -> Product:
-        """The product of a state (batch, units) with the recurrent kernel's columns of these gates, plus a bias."""
+        """Return the product of a state (batch, units) with the recurrent kernel of these gates, plus a bias."""
         first, last, _ = gates.indices(len(self.gate_order))
         kernel = self.read_gates(self.recurrent_kernel, x)
         if (first, last) != (0, len(self.gate_order)):
@@ -345,7 +345,7 @@ class PackedWeights:
         self._arrays: list[Array] = []
 
     def read(self, cells: Sequence[DenseCell], like: Tensor) -> list[Tensor]:
-        """kernel [D, gates·units, features], recurrent_kernel [D, gates·units, units] and bias [D, 2·gates·units]."""
+        """Return the kernels [D, gates·units, features] and [D, gates·units, units] and the bias [D, 2·gates·units]."""
         names = ("kernel", "recurrent_kernel", "bias")
         dtype = cells[0].compute_type
         if like.tracer.graph is None:

@@ -90,11 +90,11 @@ class ConvLSTMCell(Cell):
         return [self.filters, self.filters]
 
     def zero_states(self) -> list[Array]:
-        """The states before the first step, of a batch and sizes of 1 that broadcast."""
+        """Return the states before the first step, of a batch and sizes of 1 that broadcast."""
         return [np.zeros((1, self.filters, *[1] * self.rank), self.compute_type.numpy)] * 2
 
     def build(self, input_shape: Shape) -> None:
-        """kernel (*k, channels, 4·filters), recurrent_kernel (*k, filters, 4·filters) and the bias."""
+        """Make kernel (*k, channels, 4·filters), recurrent_kernel (*k, filters, 4·filters) and the bias."""
         channels = input_shape[channel_axis(self.rank, self.data_format)]
         columns = 4 * self.filters
         self.add_gate_weights(
@@ -102,18 +102,18 @@ class ConvLSTMCell(Cell):
         )
 
     def make_bias_initializer(self) -> Any:
-        """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
+        """Return what draws the bias: 1 for the forget gate with `unit_forget_bias`."""
         return self.open_forget_gate(self.filters) if self.unit_forget_bias else self.bias_initializer
 
     def apply(self, role: str, function: Callable[..., Any], x: Tensor) -> Any:
-        """The function of x; one over the last axis means that of Keras's layout."""
+        """Return the function of x; one over the last axis means that of Keras's layout."""
         if function in ELEMENTWISE_ACTIVATIONS:
             return super().apply(role, function, x)
         y = super().apply(role, function, from_channels_first(x, self.data_format))
         return to_channels_first(y, self.data_format)
 
     def convolve_inputs(self, x: Tensor) -> Tensor:
-        """The gates' share of inputs [N, channels, *spatial]."""
+        """Return the gates' share of inputs [N, channels, *spatial]."""
         kernel, bias = self.read_gates(self.kernel, x), self.read_bias(x)
         result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, "channels_first", self.dilation_rate)
         return result
@@ -132,7 +132,7 @@ class ConvLSTMCell(Cell):
         return [part], step
 
     def _convolve_state(self, part: Tensor, training: TrainingMode) -> Product:
-        """The gates' share of a state; each gate drops other parts of it, as a group of channels of its own."""
+        """Return the gates' share of a state; each gate drops other parts of it, as a group of channels of its own."""
         kernel = self.read_gates(self.recurrent_kernel, part)
         noise = self.state_noise((part.shape[0], *part.shape[2:]), training) if self.drops_state(training) else None
 
@@ -202,7 +202,7 @@ class ConvLSTM(CellLayer):
         return output, [from_channels_first(state, layout) for state in finals]
 
     def _state_shapes(self, x: Tensor) -> list[Shape]:
-        """Those that the convolution of the inputs gives."""
+        """Return the shapes that the convolution of the inputs gives."""
         layout = self.cell.data_format
         tracer = Tracer()
         step = tracer.add(Input("step", TensorType(x.type.dtype, (x.shape[0], *x.shape[2:]))))[0]

@@ -55,7 +55,7 @@ class Convolutional(DeclaredLayer):
     bias_constraint = Constraint(default=None)
 
     def build(self, input_shape: Shape) -> None:
-        """The kernels, and a bias of (filters,).
+        """Make the kernels, and a bias of (filters,).
 
         Raises:
             ShapeError: the input has another rank, or an unknown number of channels.
@@ -77,11 +77,11 @@ class Convolutional(DeclaredLayer):
 
     @abstractmethod
     def build_kernels(self, channels: int) -> int:
-        """Creates the kernels for an input of so many channels; how many the output has."""
+        """Make the kernels for an input of so many channels, and return the number of those of the output."""
 
     @abstractmethod
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution, with the bias if there is one."""
+        """Return the convolution, with the bias if there is one."""
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
@@ -90,7 +90,7 @@ class Convolutional(DeclaredLayer):
         return call_function("activation", self.activation, self.convolve(inputs, bias))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; unlike other layers, these have the key of an absent activity_regularizer."""
+        """Return the constructor's arguments; unlike other layers, these name an absent activity_regularizer."""
         return {"activity_regularizer": None} | super().get_config()
 
     def _refuse_strides_with_dilation(self) -> None:
@@ -116,7 +116,7 @@ class Conv(Convolutional):
     data_format: DataFormat = DataFormat(default=None)
     dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the window are apart")
     groups: Integer = Integer(
-        1, default=1, doc="into how many the channels are divided, which have nothing to do with each other"
+        1, default=1, doc="into how many groups the channels are divided; each is convolved on its own"
     )
     activation: ActivationFunction = ActivationFunction(default=None)
     use_bias: Boolean = Boolean(default=True)
@@ -137,7 +137,7 @@ class Conv(Convolutional):
         self._refuse_strides_with_dilation()
 
     def build_kernels(self, channels: int) -> int:
-        """A kernel of (*kernel_size, channels/groups, filters).
+        """Make a kernel of (*kernel_size, channels/groups, filters).
 
         Raises:
             ShapeError: the channels are no multiple of groups.
@@ -225,7 +225,7 @@ class ConvTranspose(Convolutional):
         self._refuse_strides_with_dilation()
 
     def build_kernels(self, channels: int) -> int:
-        """A kernel of (*kernel_size, filters, channels)."""
+        """Make a kernel of (*kernel_size, filters, channels)."""
         self.kernel = self.make_weight("kernel", (*self.kernel_size, self.filters, channels))
         return self.filters
 
@@ -318,7 +318,7 @@ class DepthwiseConv(Convolutional):
     bias_constraint: Constraint = Constraint(default=None)
 
     def build_kernels(self, channels: int) -> int:
-        """A kernel of (*kernel_size, channels, depth_multiplier)."""
+        """Make a kernel of (*kernel_size, channels, depth_multiplier)."""
         self.kernel = self.make_weight("kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
         return channels * self.depth_multiplier
 
@@ -380,7 +380,7 @@ class SeparableConv(Convolutional):
     bias_constraint: Constraint = Constraint(default=None)
 
     def build_kernels(self, channels: int) -> int:
-        """Kernels of (*kernel_size, channels, depth_multiplier) and (1, …, channels * depth_multiplier, filters)."""
+        """Make kernels of (*kernel_size, channels, multiplier) and (1, …, channels * multiplier, filters)."""
         self.depthwise_kernel = self.make_weight(
             "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
         )

@@ -46,7 +46,7 @@ class Dense(DeclaredLayer):
     bias_constraint: Constraint = Constraint(default=None)
 
     def build(self, input_shape: Shape) -> None:
-        """A kernel of (input_dim, units) and a bias of (units,)."""
+        """Make a kernel of (input_dim, units) and a bias of (units,)."""
         if len(input_shape) < 2:
             raise ShapeError(
                 f"Dense needs an input of rank 2 or more, (batch, …, input_dim); received {format_shape(input_shape)}"
@@ -164,17 +164,17 @@ class Masking(DeclaredLayer):
         return K.where(valid, inputs, 0).with_mask(K.squeeze(valid, -1))
 
     def compute_mask(self, inputs: TensorLike, mask: TensorLike | None = None) -> Any:
-        """True for the steps of which some feature differs from `mask_value`."""
+        """Return True for the steps of which some feature differs from `mask_value`."""
         if self.mask_value is None:
             return mask
         return K.any(K.not_equal(inputs, self.mask_value), axis=-1)
 
     def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
-        """The output with the mask that `call` computed on the way."""
+        """Return the output with the mask that `call` computed on the way."""
         return outputs
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, an array in Keras's form for one."""
+        """Return the constructor's arguments, an array in Keras's form for one."""
         return super().get_config() | {"mask_value": to_plain(self.mask_value)}
 
 
@@ -221,7 +221,7 @@ class Lambda(DeclaredLayer):
 
     @property
     def uses_mask(self) -> bool:
-        """Whether the function has a parameter `mask`."""
+        """Return whether the function has a parameter `mask`."""
         return "mask" in parameter_names(self.function)
 
     def call(self, inputs: object, mask: object = None, training: TrainingMode = None) -> Any:
@@ -240,7 +240,7 @@ class Lambda(DeclaredLayer):
         return outputs
 
     def compute_mask(self, inputs: TensorLike, mask: TensorLike | None = None) -> Any:
-        """What `mask` says."""
+        """Return what `mask` says."""
         if self.mask is None:
             return None
         if callable(self.mask):
@@ -260,7 +260,7 @@ class Lambda(DeclaredLayer):
             )
 
     def _declared_shapes(self, inputs: object) -> list[Any]:
-        """The declared full shapes, with None for sizes that are not known."""
+        """Return the declared full shapes, with None for sizes that are not known."""
         shapes = map_structure(lambda x: shape_with_none(x.shape), inputs)
         if callable(self.declared_shape):
             declared = call_function("output_shape function", self.declared_shape, shapes)
@@ -270,7 +270,7 @@ class Lambda(DeclaredLayer):
         return [(*batch, *shape) for shape in full]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; functions by their names alone. Keras stores a lambda's bytecode, kir never."""
+        """Return the constructor's arguments; functions by name alone. Keras stores a lambda's bytecode, kir never."""
         result = self.shared_config() | {"function": function_config(self.function)}
         if self.declared_shape is not None:
             result["output_shape"] = _described(self.declared_shape)
@@ -280,7 +280,7 @@ class Lambda(DeclaredLayer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A Lambda from what `get_config`, or Keras, gave; `custom_objects` has the functions by their names.
+        """Return a Lambda from what `get_config`, or Keras, gave; `custom_objects` has the functions by their names.
 
         Raises:
             InvalidArgumentError: a function is not among them, or was stored as bytecode, which is never run.
@@ -290,7 +290,7 @@ class Lambda(DeclaredLayer):
 
 
 def _as_tensor(inputs: object, value: TensorLike) -> Tensor:
-    """A Tensor of the trace that the inputs belong to; arrays and numbers in Keras's dtype for them."""
+    """Return a Tensor of the trace that the inputs belong to; arrays and numbers in Keras's dtype for them."""
     tensor = K.convert_to_tensor(value)
     if isinstance(tensor, Tensor):
         return tensor
@@ -303,7 +303,7 @@ def _described(value: object) -> Any:
 
 
 def _function_found(key: str, value: object, known: Mapping[str, Any]) -> Any:
-    """The value of a config key, or the function that it names."""
+    """Return the value of a config key, or the function that it names."""
     kind = value.get("class_name") if isinstance(value, Mapping) else None
     if key in ("function", "output_shape", "mask") and kind in ("function", "__lambda__"):
         name = (
@@ -321,7 +321,7 @@ def _function_found(key: str, value: object, known: Mapping[str, Any]) -> Any:
 
 
 def _may_be_equal(declared: Sequence[int | None], traced: tuple[int | None, ...]) -> bool:
-    """Whether two shapes agree where both are known."""
+    """Return whether two shapes agree where both are known."""
     return len(declared) == len(traced) and all(
         a is None or b is None or a == b for a, b in zip(declared, traced, strict=True)
     )

@@ -62,7 +62,7 @@ class Equation:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is one matrix product, but for the order and the number of axes."""
+        """Return whether it is one matrix product, but for the order and the number of axes."""
         terms = (self.input, self.kernel, self.output)
         return (
             all(len(set(term)) == len(term) for term in terms)
@@ -123,7 +123,7 @@ class EinsumDense(DeclaredLayer):
             )
 
     def build(self, input_shape: Shape) -> None:
-        """A kernel with the sizes of the equation's letters, and a bias of those of `bias_axes`, 1 between them."""
+        """Make a kernel with the sizes of the equation's letters, and a bias of those of `bias_axes`, 1 elsewhere."""
         equation = self._for_rank(len(input_shape))
         sizes = self._sizes(equation, input_shape)
         kernel_shape = tuple(sizes[letter] for letter in equation.kernel)
@@ -146,7 +146,7 @@ class EinsumDense(DeclaredLayer):
         return call_function("activation", self.activation, multiply(inputs, equation, sizes))
 
     def _as_dense(self, x: Tensor, equation: Equation, sizes: dict[str, Dim]) -> Any:
-        """One Dense between reshapes, and with transposes where the order of the axes asks for them.
+        """Return a Dense between reshapes, and with transposes where the order of the axes asks for them.
 
         For the projections of attention, onnxruntime's Einsum takes 1.04 to 1.5 times as long: python -m
         tests.benchmarks.attention.
@@ -166,7 +166,7 @@ class EinsumDense(DeclaredLayer):
         return result if bias is None or is_inside else K.add(result, bias)
 
     def _bias_vector(self, bias: Tensor, new: str, columns: Shape) -> Any:
-        """A bias for every new element, in the order in which the product has them."""
+        """Return a bias for every new element, in the order in which the product has them."""
         sizes = tuple(
             size if letter in (self.bias_axes or "") else 1 for letter, size in zip(new, columns, strict=True)
         )
@@ -178,7 +178,7 @@ class EinsumDense(DeclaredLayer):
         return result if self.bias is None else K.add(result, self.read(self.bias, x))
 
     def _for_rank(self, rank: int) -> Equation:
-        """The equation with letters in place of its ellipsis."""
+        """Return the equation with letters in place of its ellipsis."""
         given, kernel, output = _read_equation(f"EinsumDense {self.name!r}", self.equation)
         count = rank - len(given.replace(ELLIPSIS, ""))
         if count < 0 or (count > 0 and ELLIPSIS not in given):
@@ -190,7 +190,7 @@ class EinsumDense(DeclaredLayer):
         return Equation(given.replace(ELLIPSIS, hidden), kernel, output.replace(ELLIPSIS, hidden), hidden)
 
     def _sizes(self, equation: Equation, shape: Shape) -> dict[str, Dim]:
-        """The size of every letter."""
+        """Return the size of every letter."""
         what = f"EinsumDense with equation={self.equation!r} and output_shape={self.partial_output_shape}"
         sizes: dict[str, Dim] = {}
         for letter, size in zip(equation.input, shape, strict=True):
@@ -210,12 +210,12 @@ class EinsumDense(DeclaredLayer):
         return sizes
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         return {"activity_regularizer": None} | super().get_config()
 
 
 def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:
-    """Its three terms, with `ELLIPSIS` in them."""
+    """Return the three terms of an equation, with `ELLIPSIS` in them."""
     try:
         terms, output = parse_equation(equation)
     except ShapeError as error:
@@ -233,7 +233,7 @@ def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:
 
 
 def _with_axes(initializer: object, equation: Equation) -> Any:
-    """An initializer that scales with the sizes of its axes, told which of them are those of inputs and of outputs."""
+    """Tell an initializer that scales with the sizes of its axes which of them are those of inputs and of outputs."""
     axes = (getattr(initializer, name, ()) for name in ("input_axes", "output_axes"))
     if not isinstance(initializer, initializers.VarianceScaling) or None not in axes:
         return initializer

@@ -64,7 +64,7 @@ class Embedding(DeclaredLayer):
             self.set_weights(list(table) if isinstance(table, list | tuple) and len(table) == 1 else [table])
 
     def build(self, input_shape: Shape | None = None) -> None:
-        """A table of (input_dim, output_dim), whatever the input."""
+        """Make a table of (input_dim, output_dim), whatever the input."""
         self.embeddings = self.make_weight("embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: Tensor) -> Any:
@@ -72,11 +72,11 @@ class Embedding(DeclaredLayer):
         return emit(Gather(0), self.read(self.embeddings, inputs), indices)
 
     def compute_mask(self, inputs: TensorLike, mask: object = None) -> Any:
-        """True where the index is not 0, if `mask_zero`."""
+        """Return True where the index is not 0, if `mask_zero`."""
         return K.not_equal(inputs, 0) if self.mask_zero else None
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         config = {name: value for name, value in super().get_config().items() if name != "weights"}
         return {"activity_regularizer": None} | config
 
@@ -115,7 +115,7 @@ class ReversibleEmbedding(Embedding):
     )
 
     def build(self, input_shape: Shape | None = None) -> None:
-        """The table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""
+        """Make the table, and the weight of (output_dim, input_dim) for the way back if that is not tied to it."""
         super().build(input_shape)
         if not self.tie_weights:
             self.reverse_embeddings = self.new_weight(
@@ -137,9 +137,9 @@ class ReversibleEmbedding(Embedding):
         return K.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
 
     def compute_mask(self, inputs: TensorLike, mask: object = None) -> Any:
-        """None: logits have no mask, and the rows that are looked up carry theirs from `call`."""
+        """Return None: logits have no mask, and the rows that are looked up carry theirs from `call`."""
         return None
 
     def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
-        """The output with the mask that `call` gave it."""
+        """Return the output with the mask that `call` gave it."""
         return outputs

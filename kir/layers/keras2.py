@@ -35,7 +35,7 @@ class SameForFloat32(OfKeras2):
 
     @property
     def is_in_keras_3(self) -> bool:
-        """Whether the layer was made from arguments that Keras 3 has."""
+        """Return whether the layer was made from arguments that Keras 3 has."""
         return True
 
     def is_same_in_keras_3(self, dtypes: Collection[DType], has_masks: bool) -> bool:

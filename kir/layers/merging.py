@@ -1,6 +1,6 @@
 """Keras's merging layers: several tensors become one. Each has a function form, as `add([x, y])` for `Add()([x, y])`.
 
-Elementwise merges broadcast as Keras does: axes of size 1 are inserted *behind the batch* until all ranks agree, so
+Elementwise merges broadcast as Keras does: axes of size 1 are inserted *after the batch* until all ranks agree, so
 that (batch, 8) and (batch, time, 8) give (batch, time, 8).
 
 Masks of elementwise merges, which Keras defines so:
@@ -38,7 +38,7 @@ class Merge(DeclaredLayer):
     supports_masking = True
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        """Checks the inputs.
+        """Check the inputs.
 
         Raises:
             InvalidArgumentError: they are no list.
@@ -53,7 +53,7 @@ class Merge(DeclaredLayer):
         self.check_shapes(input_shape)
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
-        """Raises ShapeError unless the inputs, at least one, can be merged."""
+        """Raise ShapeError unless the inputs, at least one, can be merged."""
         batches = {shape[0] for shape in shapes if shape and isinstance(shape[0], int)}
         if not shapes or len(batches) > 1:
             raise ShapeError(
@@ -75,10 +75,10 @@ class ElementwiseMerge(Merge):
 
     @abstractmethod
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """The output, from inputs of one rank, and from masks of that rank or None."""
+        """Return the output, from inputs of one rank, and from masks of that rank or None."""
 
     def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
-        """Where any input is valid; None if one has no mask."""
+        """Return where any input is valid; None if one has no mask."""
         known = [m for m in mask or () if m is not None]
         return reduce(K.logical_or, known) if mask is not None and len(known) == len(mask) else None
 
@@ -87,7 +87,7 @@ class Add(ElementwiseMerge):
     """The sum of the inputs."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """In the order of the inputs."""
+        """Add in the order of the inputs."""
         return reduce(K.add, inputs)
 
 
@@ -99,12 +99,12 @@ class Subtract(ElementwiseMerge):
     """
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
-        """Two inputs."""
+        """Check that there are two inputs."""
         _require_two(self, shapes)
         super().check_shapes(shapes)
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """Masked steps as any others."""
+        """Subtract, with masked steps as any others."""
         return K.subtract(*inputs)
 
 
@@ -112,7 +112,7 @@ class Multiply(ElementwiseMerge):
     """The product of the inputs."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """Masked steps as 1; as 0 where they are masked in all inputs."""
+        """Multiply, with masked steps as 1; as 0 where they are masked in all inputs."""
         factors = [x if m is None else K.where(m, x, K.cast(1, x.dtype)) for x, m in zip(inputs, masks, strict=True)]
         output = reduce(K.multiply, factors)
         present = [m for m in masks if m is not None]
@@ -125,7 +125,7 @@ class Average(ElementwiseMerge):
     """The mean of the inputs."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """The sum divided by the number of inputs, masked or not.
+        """Return the sum divided by the number of inputs, masked or not.
 
         As in Keras, where Python's operator divides, integers of 32 bits and more become float64.
         """
@@ -151,9 +151,9 @@ class Minimum(ElementwiseMerge):
 
 
 class Concatenate(Merge):
-    """The inputs one behind the other along an axis; the other sizes must agree.
+    """The inputs joined along an axis; the other sizes must agree.
 
-    Masks: along the time axis they are put one behind the other, too; along another a step is valid if it is in any
+    Masks: along the time axis they are joined, too; along another a step is valid if it is in any
     input. An input without one is valid everywhere.
 
     Raises:
@@ -164,7 +164,7 @@ class Concatenate(Merge):
     axis: Integer = Integer(default=-1, doc="may count from the end")
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
-        """Equal ranks, with sizes equal but on the axis."""
+        """Check that the ranks are equal, and the sizes but on the axis."""
         rank = len(shapes[0]) if shapes else 0
         axis = normalize_axis(self.axis, rank, "axis") if rank else 0
         what = f"Concatenate needs inputs whose sizes agree but on axis {self.axis}; received {_list_shapes(shapes)}"
@@ -217,7 +217,7 @@ class Dot(Merge):
     )
 
     def check_shapes(self, shapes: Sequence[Any]) -> None:
-        """Two inputs that agree on the axes."""
+        """Check that there are two inputs, which agree on the axes."""
         _require_two(self, shapes)
         super().check_shapes(shapes)
         first, second = [shape[axis] for shape, axis in zip(shapes, self._axes_of(shapes), strict=True)]
@@ -234,52 +234,52 @@ class Dot(Merge):
         return K.batch_dot(inputs[0], inputs[1], axes)
 
     def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
-        """None, as in Keras."""
+        """Return None, as in Keras."""
         return None
 
 
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Add(**kwargs)(inputs)`."""
+    """Return `Add(**kwargs)(inputs)`."""
     return Add(**kwargs)(inputs)
 
 
 def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Subtract(**kwargs)(inputs)`."""
+    """Return `Subtract(**kwargs)(inputs)`."""
     return Subtract(**kwargs)(inputs)
 
 
 def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Multiply(**kwargs)(inputs)`."""
+    """Return `Multiply(**kwargs)(inputs)`."""
     return Multiply(**kwargs)(inputs)
 
 
 def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Average(**kwargs)(inputs)`."""
+    """Return `Average(**kwargs)(inputs)`."""
     return Average(**kwargs)(inputs)
 
 
 def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Maximum(**kwargs)(inputs)`."""
+    """Return `Maximum(**kwargs)(inputs)`."""
     return Maximum(**kwargs)(inputs)
 
 
 def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
-    """`Minimum(**kwargs)(inputs)`."""
+    """Return `Minimum(**kwargs)(inputs)`."""
     return Minimum(**kwargs)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
-    """`Concatenate(axis, **kwargs)(inputs)`."""
+    """Return `Concatenate(axis, **kwargs)(inputs)`."""
     return Concatenate(axis, **kwargs)(inputs)
 
 
 def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **kwargs: Any) -> Any:
-    """`Dot(axes, **kwargs)(inputs)`."""
+    """Return `Dot(axes, **kwargs)(inputs)`."""
     return Dot(axes, **kwargs)(inputs)
 
 
 def _fold_unmasked(combine: Callable[[Any, Any], Any], inputs: list[Any], masks: Masks) -> Any:
-    """Folds the inputs from left to right; where one of two is masked, the other stands in for it.
+    """Fold the inputs from left to right; where one of two is masked, the other stands in for it.
 
     Equivalent to `_apply_merge_op_and_or_mask` in keras/src/layers/merging/base_merge.py.
     """
@@ -295,7 +295,7 @@ def _fold_unmasked(combine: Callable[[Any, Any], Any], inputs: list[Any], masks:
 
 
 def _with_rank(x: Tensor, rank: int) -> Any:
-    """x with axes of size 1 behind the batch."""
+    """Return x with axes of size 1 after the batch."""
     missing = rank - len(x.shape)
     return K.reshape(x, (x.shape[0], *[1] * missing, *x.shape[1:])) if missing and x.shape else x
 

@@ -51,14 +51,14 @@ class ScaledNormalization(DeclaredLayer):
         self.beta: Weight | None = None
 
     def add_scale_and_shift(self, shape: Shape, *, scale: bool, center: bool) -> None:
-        """Creates `gamma` and `beta`, as far as they are asked for."""
+        """Make `gamma` and `beta`, as far as they are asked for."""
         if scale:
             self.gamma = self.make_weight("gamma", shape)
         if center:
             self.beta = self.make_weight("beta", shape)
 
     def narrow(self, y: Tensor, x: Tensor) -> Tensor:
-        """y in the dtype of x, as Keras rounds it, and then in the one that the layer computes in."""
+        """Return y in the dtype of x, as Keras rounds it, and then in the one that the layer computes in."""
         return self.promote(y if y.type.dtype is x.type.dtype else emit(Cast(x.type.dtype), y))
 
 
@@ -70,7 +70,7 @@ def _single_axis(owner: str, name: str, given: object) -> int:
 class BatchNormalization(ScaledNormalization):
     """`(x - moving_mean) / sqrt(moving_variance + epsilon) * gamma + beta`, for each slice along an axis.
 
-    The moving statistics are those that training left behind. In a training export they are used as well: the
+    The moving statistics are those that training left. In a training export they are used as well: the
     statistics of a batch change weights, and a file changes none.
 
     Raises:
@@ -113,7 +113,7 @@ class BatchNormalization(ScaledNormalization):
         self.renorm_clipping = _checked_clipping(self.name_in_messages, self.renorm_clipping, self.renorm)
 
     def build(self, input_shape: Shape) -> None:
-        """`gamma`, `beta`, the moving statistics, and those of renorm, each of one number for each channel."""
+        """Make `gamma`, `beta`, the moving statistics, and those of renorm, each of one number for each channel."""
         shape = (input_shape[normalize_axis(self.axis, len(input_shape))],)
         self.add_scale_and_shift(shape, scale=self.scale, center=self.center)
         mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
@@ -126,7 +126,7 @@ class BatchNormalization(ScaledNormalization):
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
 
     def call(self, inputs: Tensor, training: TrainingMode = None, mask: Tensor | None = None) -> Any:
-        """The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
+        """Normalize. The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
             raise ShapeError(
                 f"BatchNormalization needs a mask with one axis less than its input; received a mask of shape "
@@ -172,7 +172,7 @@ class LayerNormalization(ScaledNormalization):
         self.autocast = False
 
     def build(self, input_shape: Shape) -> None:
-        """`gamma` and `beta`, of the sizes of the axes."""
+        """Make `gamma` and `beta`, of the sizes of the axes."""
         axes = self.axis = _listed(self.axis)
         self._axes = normalize_axes(axes, len(input_shape))
         if self.scale or self.center or self.rms_scaling:
@@ -196,7 +196,7 @@ class LayerNormalization(ScaledNormalization):
         return self.narrow(result, inputs)
 
     def _normalize(self, x: Tensor) -> Tensor:
-        """LayerNormalization, of the axes moved to the end."""
+        """Return the LayerNormalization of x with the axes moved to the end."""
         rank, axes = len(x.shape), self._axes
         permutation = (*(axis for axis in range(rank) if axis not in axes), *axes)
         sizes = tuple(x.shape[axis] for axis in axes)
@@ -210,7 +210,7 @@ class LayerNormalization(ScaledNormalization):
         return _transposed(x, permutation, lambda x: emit(op, x, scale, *([] if bias is None else [bias])))
 
     def _placed(self, weight: Weight | None, x: Tensor) -> Any:
-        """A weight in a shape that broadcasts to that of x."""
+        """Return a weight in a shape that broadcasts to that of x."""
         if weight is None:
             return 1.0
         shape = tuple(size if axis in self._axes else 1 for axis, size in enumerate(x.shape))
@@ -250,12 +250,12 @@ class GroupNormalization(ScaledNormalization):
             )
 
     def build(self, input_shape: Shape) -> None:
-        """`gamma` and `beta`, of one number for each channel."""
+        """Make `gamma` and `beta`, of one number for each channel."""
         axis = normalize_axis(self.axis, len(input_shape))
         channels = input_shape[axis]
         if axis == 0 or not isinstance(channels, int):
             raise ShapeError(
-                f"GroupNormalization needs channels of a known number behind the batch; received axis={self.axis} and "
+                f"GroupNormalization needs channels of a known number after the batch; received axis={self.axis} and "
                 f"an input of shape {format_shape(input_shape)}"
             )
         self.groups = channels if self.groups == -1 else self.groups
@@ -271,7 +271,7 @@ class GroupNormalization(ScaledNormalization):
         return self.narrow(_with_axis_second(_widen(inputs), self.axis, self._normalize), inputs)
 
     def _normalize(self, x: Tensor) -> Any:
-        """Of channels in the second place: what onnxruntime is fastest with, InstanceNormalization of the groups."""
+        """Normalize channels in the second place with InstanceNormalization, onnxruntime's fastest, of the groups."""
         batch, _, *sizes = x.shape
         channels, dtype = self.channels, x.type.dtype
         gamma, beta = (None if weight is None else self.read(weight, x, dtype) for weight in (self.gamma, self.beta))
@@ -304,13 +304,13 @@ class RMSNormalization(DeclaredLayer):
     epsilon: Number = Number(default=1e-6, doc="added to the mean")
 
     def build(self, input_shape: Shape) -> None:
-        """The scale, of the sizes of the axes."""
+        """Make the scale, of the sizes of the axes."""
         axes = self.axis = _listed(self.axis)
         self._axes = normalize_axes(axes, len(input_shape))
         self.scale = self.new_weight("scale", tuple(input_shape[axis] for axis in axes), "ones")
 
     def call(self, x: Tensor) -> Any:
-        """Five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
+        """Normalize with five operators: √n is part of the scale, and the sum of squares need not be divided by n."""
         given, x = x.type.dtype, self.promote(x)
         wide = _widen(x)
         count = self.scale.size
@@ -359,7 +359,7 @@ class SpectralNormalization(Wrapper):
     power_iterations: Integer = Integer(1, default=1, doc="how often training refines its estimate of the norm")
 
     def build(self, input_shape: Shape | None = None) -> None:
-        """The vector that training multiplies the kernel with, once the layer inside is built."""
+        """Make the vector that training multiplies the kernel with, once the layer inside is built."""
         self.layer.ensure_built(input_shape)
         kernel = getattr(self.layer, "kernel", None) or getattr(self.layer, "embeddings", None)
         if not isinstance(kernel, Weight):
@@ -380,13 +380,13 @@ class SpectralNormalization(Wrapper):
 
 
 def _widen(x: Tensor) -> Tensor:
-    """x in float32 if it has 16 bits, or is no float, as Keras computes."""
+    """Return x in float32 if it has 16 bits, or is no float, as Keras computes."""
     is_wide = x.type.dtype.is_float and x.type.dtype.itemsize >= 4
     return x if is_wide else emit(Cast(DType.FLOAT32), x)
 
 
 def _with_axis_second(x: Tensor, axis: int, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a function computes of x with an axis in the second place, where ONNX has the channels; moved back."""
+    """Return what a function computes of x with an axis in the second place, ONNX's for channels; moved back."""
     if len(x.shape) == 1:
         return emit(Reshape(x.shape), function(emit(Reshape((1, *x.shape)), x)))
     place = normalize_axis(axis, len(x.shape))
@@ -395,7 +395,7 @@ def _with_axis_second(x: Tensor, axis: int, function: Callable[[Tensor], Tensor]
 
 
 def _transposed(x: Tensor, permutation: tuple[int, ...], function: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a function computes of x with its axes in another order, in the order of x again."""
+    """Return what a function computes of x with its axes in another order, in the order of x again."""
     if list(permutation) == sorted(permutation):
         return function(x)
     result = function(emit(Transpose(permutation), x))
@@ -404,7 +404,7 @@ def _transposed(x: Tensor, permutation: tuple[int, ...], function: Callable[[Ten
 
 
 def _listed(axis: int | list[int]) -> list[int]:
-    """As Keras has it once a layer is built: a list, in order."""
+    """Return the axes as Keras has them once a layer is built: a list, in order."""
     return sorted(axis) if isinstance(axis, list) else [axis]
 
 
@@ -425,5 +425,5 @@ def _checked_clipping(owner: str, clipping: object, renorm: bool) -> Any:
 
 
 def _square_root_of(initializer: Callable[..., Array]) -> Any:
-    """An initializer that gives the square roots of what another gives."""
+    """Return an initializer that gives the square roots of what another gives."""
     return lambda shape, dtype=None: np.sqrt(initializer(shape, dtype=dtype))

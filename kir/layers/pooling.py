@@ -32,7 +32,7 @@ class Spatial(DeclaredLayer):
         return list(range(first, first + self.rank))
 
     def build(self, input_shape: Shape) -> None:
-        """Checks the rank.
+        """Check the rank.
 
         Raises:
             ShapeError: it is another.
@@ -230,7 +230,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
         return total / K.sum(K.cast(valid, inputs.dtype), axis=axis, keepdims=self.keepdims)
 
     def compute_mask(self, inputs: object, mask: object = None) -> Any:
-        """None: there are no steps any more."""
+        """Return None: there are no steps any more."""
         return None
 
 

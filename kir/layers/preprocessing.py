@@ -72,7 +72,7 @@ class Rescaling(DeclaredLayer):
         return inputs * scale + offset
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, an array in Keras's form for one."""
+        """Return the constructor's arguments, an array in Keras's form for one."""
         return super().get_config() | {"scale": to_plain(self.scale), "offset": to_plain(self.offset)}
 
 
@@ -117,7 +117,7 @@ class Normalization(DeclaredLayer):
             )
 
     def build(self, input_shape: Shape) -> None:
-        """The mean and the variance to be learned, and a count that nothing uses, unless they are given."""
+        """Make the mean and the variance to be learned, and a count that nothing uses, unless they are given."""
         self._axes = normalize_axes(self.axis, len(input_shape))
         if self.mean is not None:
             return
@@ -127,7 +127,7 @@ class Normalization(DeclaredLayer):
         self.new_weight("count", (), "zeros", trainable=False, dtype=DType.INT32)
 
     def adapt(self, data: npt.ArrayLike) -> None:
-        """Learns the mean and the variance of an array of samples.
+        """Learn the mean and the variance of an array of samples.
 
         Raises:
             InvalidArgumentError: they were given to the constructor, or data is no array of numbers.
@@ -149,7 +149,7 @@ class Normalization(DeclaredLayer):
         return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
 
     def _statistics(self, x: Tensor) -> list[Any]:
-        """The mean and the variance, in a shape that broadcasts to that of x."""
+        """Return the mean and the variance, in a shape that broadcasts to that of x."""
         sizes = [size if axis in self._axes else 1 for axis, size in enumerate(x.shape)]
         if self.mean is None:
             return [emit(Reshape(tuple(sizes)), self.read(w, x)) for w in (self.adapt_mean, self.adapt_variance)]
@@ -169,7 +169,7 @@ class Normalization(DeclaredLayer):
         return placed
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, arrays as lists."""
+        """Return the constructor's arguments, arrays as lists."""
         return super().get_config() | {
             name: None if given is None else np.asarray(given).tolist()
             for name, given in (("mean", self.mean), ("variance", self.variance))

@@ -82,12 +82,12 @@ class Recurrence(DeclaredLayer):
 
     @property
     def zeros_masked(self) -> bool:
-        """Whether the output of a masked step is 0."""
+        """Return whether the output of a masked step is 0."""
         return self.zero_output_for_mask and not self.unroll
 
     @property
     def repeats_outputs(self) -> bool:
-        """Whether a masked step repeats the output before it, or 0 in front of the first; otherwise the first state."""
+        """Return whether a masked step repeats the output before it, or 0 at first; otherwise the first state."""
         return self.unroll
 
     @property
@@ -102,15 +102,15 @@ class Recurrence(DeclaredLayer):
         return sum(state_count(cell) for *_, cell in leaf_cells(self.cell))
 
     def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
-        """The cells that compute, each with the layers whose path its nodes have."""
+        """Return the cells that compute, each with the layers whose path its nodes have."""
         return [(path[-1], path) for path in leaf_cells(self.cell)]
 
     def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
-        """The states that the layer begins with, unless it is given others, as arrays with this many samples."""
+        """Return the states that the layer begins with, unless it is given others, as arrays with this many samples."""
         return [state for cell, _ in self.cells() for state in initial_states(cell, batch_size or 1)]
 
     def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
-        """Builds the cell, for the input of one step."""
+        """Build the cell, for the input of one step."""
         axes = self.cell.input_axes if isinstance(self.cell, Cell) else ()
         if len(sequences_shape) < 3 or (axes and len(sequences_shape) != len(axes) + 1):
             rank, features = (len(axes) + 1, ", ".join(axes[1:])) if axes else ("3 or more", "…")
@@ -145,12 +145,12 @@ class Recurrence(DeclaredLayer):
         return output, *[_packed(size, states) for size in self.state_size]
 
     def compute_mask(self, inputs: object, mask: object = None) -> Any:
-        """The mask of a sequence of outputs is that of the inputs; a single output and the states have none."""
+        """Return the mask of the inputs for a sequence of outputs; a single output and the states have none."""
         output_mask = mask if self.return_sequences else None
         return [output_mask] + [None] * len(self.state_size) if self.return_state else output_mask
 
     def check_initial_state(self, given: object, count: int) -> list[Any]:
-        """The initial states as a flat list of `count` tensors in the compute dtype, or an empty one.
+        """Return the initial states as a flat list of `count` tensors in the compute dtype, or an empty one.
 
         Raises:
             InvalidArgumentError: there are more or fewer.
@@ -163,7 +163,7 @@ class Recurrence(DeclaredLayer):
         return [K.cast(state, self.compute_type.keras_name) for state in states]
 
     def check_mask(self, given: Tensor | None, x: Tensor, initial: Sequence[Tensor]) -> Any:
-        """The mask to use, as booleans, or None.
+        """Return the mask to use, as booleans, or None.
 
         Keras hands a mask that x carries to a call only if x is the only tensor given: with an initial state it must be
         given as `mask`. The outputs carry it all the same. In Keras 2 (`state_hides_mask` is False) it is always used.
@@ -213,7 +213,7 @@ class Recurrence(DeclaredLayer):
         return self._zero_if_masked(last, mask, before), finals
 
     def _spread_sequence(self, y: Tensor, steps: Steps | None, initial: Sequence[Tensor]) -> Tensor:
-        """The outputs [time, batch, units] of the valid steps as (batch, time, units) of all steps."""
+        """Return the outputs [time, batch, units] of the valid steps as (batch, time, units) of all steps."""
         if steps is None:
             result: Tensor = emit(BATCH_AND_TIME, y)
             return result
@@ -224,7 +224,7 @@ class Recurrence(DeclaredLayer):
         return steps.spread(y, before=emit(Reshape((1, *initial[0].shape)), initial[0]))
 
     def _zero_if_masked(self, output: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
-        """The last output, 0 where Keras's is.
+        """Return the last output, 0 where Keras's is.
 
         That is where the step that is read last is masked, with `zeros_masked`; with `repeats_outputs` where no step is
         valid, whatever the initial state.
@@ -266,7 +266,7 @@ class Recurrence(DeclaredLayer):
     def _infer_steps(
         self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
-        """Tensors of the types that unrolling gives: a model may be built before the number of its steps is known."""
+        """Return tensors of the types that unrolling gives, for models that are built before their length is known."""
         one = None if mask is None else one_step(mask)
         output, finals = self._run_steps(one_step(x), 1, initial, one, training)
         return (with_steps(output, x) if self.return_sequences else output), finals
@@ -274,7 +274,7 @@ class Recurrence(DeclaredLayer):
     def _run_cell(
         self, step: Step, parts: Sequence[Sequence[Tensor]], masks: Sequence[Any], states: list[Any]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs of all steps, and the states behind the last. A masked step repeats those before it."""
+        """Return the outputs of all steps, and the states after the last. A masked step repeats those before it."""
         outputs: list[Any] = []
         for part, mask in zip(parts, masks, strict=True):
             output, new = step(part, states)
@@ -295,7 +295,7 @@ class Recurrence(DeclaredLayer):
         return emit(Where(), as_column(mask, output), output, before), kept
 
     def _zero_sequence(self, outputs: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
-        """The sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""
+        """Return the sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""
         if mask is None or not (self.zeros_masked or (initial and self.repeats_outputs)):
             return outputs
         valid = reverse_time(mask) if self.go_backwards else mask
@@ -320,5 +320,5 @@ class Recurrence(DeclaredLayer):
 
 
 def _packed(size: object, states: Iterator[Tensor]) -> Any:
-    """The next states in the structure of a `state_size`."""
+    """Return the next states in the structure of a `state_size`."""
     return [_packed(one, states) for one in size] if isinstance(size, list | tuple) else next(states)

@@ -60,7 +60,7 @@ class BaseDropout(DeclaredLayer):
 
     @abstractmethod
     def noise_sizes(self, x: Tensor) -> Shape | None:
-        """The shape of what is drawn for this input; None stands for the input's own."""
+        """Return the shape of what is drawn for this input; None stands for the input's own."""
 
 
 class Dropout(BaseDropout):
@@ -83,7 +83,7 @@ class Dropout(BaseDropout):
     seed: OptionalInteger = OptionalInteger(default=None)
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
-        """`noise_shape` with the input's sizes for None.
+        """Return `noise_shape` with the input's sizes for None.
 
         Raises:
             ShapeError: it has more axes than the input.
@@ -173,7 +173,7 @@ class SpatialDropout(BaseDropout):
     rank: ClassVar[int]
 
     def build(self, input_shape: Shape) -> None:
-        """Checks the rank.
+        """Check the rank.
 
         Raises:
             ShapeError: it is another.
@@ -185,7 +185,7 @@ class SpatialDropout(BaseDropout):
             )
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
-        """The batch, the channels, and 1 on the axes between."""
+        """Return the batch, the channels, and 1 on the axes between."""
         return tuple(size if axis in (0, self.channel_axis) else 1 for axis, size in enumerate(x.shape))
 
     @property
@@ -194,7 +194,7 @@ class SpatialDropout(BaseDropout):
         return self.rank - 1
 
     def get_config(self) -> dict[str, Any]:
-        """Keras's keys, of which there are fewer than for other layers: its constructor takes no `trainable`."""
+        """Return Keras's keys, which are fewer than those of other layers: its constructor takes no `trainable`."""
         kept = ("name", *own_arguments(type(self)))
         return {"dtype": self.dtype} | {key: value for key, value in super().get_config().items() if key in kept}
 
@@ -275,7 +275,7 @@ class ActivityRegularization(DeclaredLayer):
         return inputs
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; the regularizer follows from them."""
+        """Return the constructor's arguments; the regularizer follows from them."""
         return {key: value for key, value in super().get_config().items() if key != "activity_regularizer"}
 
 
@@ -284,7 +284,7 @@ def _is_off(training: TrainingMode) -> bool:
 
 
 def _switched(training: TrainingMode, noise: Tensor, neutral: float) -> Any:
-    """The noise in training; elsewhere the number that changes nothing."""
+    """Return the noise in training; elsewhere the number that changes nothing."""
     return K.where(training, noise, neutral) if isinstance(training, Tensor) else noise
 
 

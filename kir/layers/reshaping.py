@@ -27,7 +27,7 @@ Ends: TypeAlias = tuple[int, int] | tuple[tuple[int, int], ...]
 
 
 def _pair(owner: str, name: str, given: object) -> tuple[int, int]:
-    """A number for both ends, or one for each."""
+    """Return a number for both ends, or one for each."""
     numbers = integers(owner, name, given, 0)
     if len(numbers) == 1 and isinstance(given, int):
         return numbers[0], numbers[0]
@@ -37,7 +37,7 @@ def _pair(owner: str, name: str, given: object) -> tuple[int, int]:
 
 
 def _pairs(owner: str, name: str, given: object, count: int) -> tuple[tuple[int, int], ...]:
-    """A number for all sides, or for each axis a number or a pair."""
+    """Return a number for all sides, or for each axis a number or a pair."""
     each = (given,) * count if isinstance(given, int) else given
     try:
         if not isinstance(each, list | tuple) or len(each) != count:
@@ -51,7 +51,7 @@ def _pairs(owner: str, name: str, given: object, count: int) -> tuple[tuple[int,
 
 
 def _as_pairs(given: Ends) -> tuple[tuple[int, int], ...]:
-    """The pair of one axis, or those of several, as those of several."""
+    """Return the pair of one axis, or those of several, as those of several."""
     return (given,) if isinstance(given[0], int) else given
 
 
@@ -90,7 +90,7 @@ class Flatten(DeclaredLayer):
 
     data_format: DataFormat = DataFormat(
         default=None,
-        doc='"channels_first" brings the channels behind the other axes before flattening, so that weights fit '
+        doc='"channels_first" brings the channels after the other axes before flattening, so that weights fit '
         "that were trained with channels last. `kir.config.image_data_format()` if None",
     )
 
@@ -130,7 +130,7 @@ class Reshape(DeclaredLayer):
         return emit(shape.Reshape(self._completed(inputs.shape)), inputs)
 
     def _completed(self, given: Shape) -> Shape:
-        """The full new shape."""
+        """Return the full new shape."""
         target: tuple[Dim, ...] = (given[0], *self.target_shape)
         completed = shape.complete_shape(target, given)
         if completed is not None and product(completed) == product(given):
@@ -143,7 +143,7 @@ class Reshape(DeclaredLayer):
 
 
 class Permute(DeclaredLayer):
-    """The axes behind the batch in another order: `Permute((2, 1))` is (batch, a, b) → (batch, b, a).
+    """The axes after the batch in another order: `Permute((2, 1))` is (batch, a, b) → (batch, b, a).
 
     Raises:
         InvalidArgumentError: dims is no permutation of 1, 2, …
@@ -159,7 +159,7 @@ class Permute(DeclaredLayer):
     def finish_init(self) -> None:
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise InvalidArgumentError(
-                f"{self.name_in_messages}: dims must be a permutation of the axes 1, 2, … behind the batch; received "
+                f"{self.name_in_messages}: dims must be a permutation of the axes 1, 2, … after the batch; received "
                 f"dims={self.dims}"
             )
 
@@ -204,7 +204,7 @@ class SpatialLayer(DeclaredLayer):
     axis_count: ClassVar[int]
 
     def build(self, input_shape: Shape) -> None:
-        """Checks the rank.
+        """Check the rank.
 
         Raises:
             ShapeError: it is another.
@@ -320,7 +320,7 @@ class ZeroPadding(SpatialLayerOfImages):
 
 
 class ZeroPadding1D(ZeroPadding):
-    """(batch, steps, features) with zeros before the first and behind the last step.
+    """(batch, steps, features) with zeros before the first and after the last step.
 
     Raises:
         InvalidArgumentError: an argument is none of these.

@@ -51,16 +51,16 @@ class RNN(Recurrence):
     zero_output_for_mask: Boolean = Boolean(default=False)
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The cell."""
+        """Return the cell."""
         return {"cell": self.cell}
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments under Keras's keys."""
+        """Return the constructor's arguments under Keras's keys."""
         return super().get_config() | {"cell": to_config(self.cell)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; the cell may be a config dict or a layer."""
+        """Return a new layer from what `get_config` gave; the cell may be a config dict or a layer."""
         return super().from_config({**config, "cell": layer_from_config(config.get("cell"))})
 
 
@@ -91,11 +91,11 @@ class CellLayer(Recurrence):
         return weights
 
     def cells(self) -> list[tuple[Any, tuple[Layer, ...]]]:
-        """The cell, whose nodes are the layer's own."""
+        """Return the cell, whose nodes are the layer's own."""
         return [(self.cell, ())]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         config = {name: value for name, value in super().get_config().items() if name not in self.unsaved}
         config.setdefault("activity_regularizer", None)
         return config

@@ -109,11 +109,11 @@ class LSTMCell(GatedCell):
         return recurrent.LSTM(self.units, direction, functions)
 
     def functions(self) -> tuple[Callable[..., Any], ...]:
-        """Of the gates, of the cell, of the output."""
+        """Return those of the gates, of the cell and of the output."""
         return self.recurrent_activation, self.activation, self.activation
 
     def make_bias_initializer(self) -> Any:
-        """What draws the bias: 1 for the forget gate with `unit_forget_bias`."""
+        """Return what draws the bias: 1 for the forget gate with `unit_forget_bias`."""
         return self.open_forget_gate(self.units) if self.unit_forget_bias else self.bias_initializer
 
     def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
@@ -152,7 +152,7 @@ class GRUCell(GatedCell):
     recurrent_dropout: Number = Number(0, 1, default=0.0)
     reset_after: Boolean = Boolean(
         default=True,
-        doc="whether the reset gate multiplies behind the product with the state; there are two biases then",
+        doc="whether the reset gate multiplies after the product with the state; there are two biases then",
     )
     seed: OptionalInteger = OptionalInteger(default=None)
     implementation: Argument[int, int] = Argument(check_implementation, default=2)
@@ -161,11 +161,11 @@ class GRUCell(GatedCell):
         return recurrent.GRU(self.units, direction, functions, self.reset_after)
 
     def functions(self) -> tuple[Callable[..., Any], ...]:
-        """Of the gates, of the hidden state."""
+        """Return those of the gates and of the hidden state."""
         return self.recurrent_activation, self.activation
 
     def bias_shape(self) -> tuple[int, ...]:
-        """With `reset_after` one bias for the inputs and one for the state."""
+        """Return the shape of the bias: with `reset_after` one bias for the inputs and one for the state."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
@@ -183,7 +183,7 @@ class GRUCell(GatedCell):
         return K.split(self.project(x, input_bias, training), [2 * self.units], -1), step
 
     def _reset_after(self, x: Tensor, bias: Tensor | None, training: TrainingMode) -> Callable[..., tuple[Any, Any]]:
-        """From the inputs' parts and the state to the update gate and the new hidden state."""
+        """Return what makes, of the inputs' parts and the state, the update gate and the new hidden state."""
         multiply = self.multiply_state(x, training, bias=bias)
 
         def hidden(gates: Tensor, candidate: Tensor, h: Tensor) -> tuple[Any, Any]:
@@ -194,7 +194,7 @@ class GRUCell(GatedCell):
         return hidden
 
     def _reset_before(self, x: Tensor, training: TrainingMode) -> Callable[..., tuple[Any, Any]]:
-        """As `_reset_after`."""
+        """Do the same as `_reset_after`."""
         for_gates, for_candidate = (self.multiply_state(x, training, gates) for gates in (slice(0, 2), slice(2, 3)))
 
         def hidden(gates: Tensor, candidate: Tensor, h: Tensor) -> tuple[Any, Any]:
@@ -234,17 +234,17 @@ class StackedRNNCells(DeclaredLayer):
         return output_size(self.cells[-1])
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The cells, under the names that Keras saves them by."""
+        """Return the cells, under the names that Keras saves them by."""
         return {f"cells/{name}": cell for name, cell in numbered(self.cells)}
 
     def build(self, input_shape: Shape) -> None:
-        """Builds the cells, each for the output of the one before."""
+        """Build the cells, each for the output of the one before."""
         for cell in self.cells:
             cell.ensure_built(input_shape)
             input_shape = (input_shape[0], output_size(cell))
 
     def call(self, inputs: Tensor, states: Sequence[Any]) -> Any:
-        """The output and the new states of one step."""
+        """Return the output and the new states of one step."""
         if len(states) != len(self.cells):
             raise InvalidArgumentError(
                 f"StackedRNNCells {self.name!r} has {len(self.cells)} cells; received the states of {len(states)}"
@@ -256,21 +256,21 @@ class StackedRNNCells(DeclaredLayer):
         return inputs, new
 
     def get_initial_state(self, batch_size: Dim | None = None) -> list[Any]:
-        """The states of each cell before the first step."""
+        """Return the states of each cell before the first step."""
         return [initial_states(cell, 1 if batch_size is None else batch_size) for cell in self.cells]
 
     def get_config(self) -> dict[str, Any]:
-        """The cells, and what every layer has."""
+        """Return the cells, and what every layer has."""
         return self.shared_config() | {"cells": [to_config(cell) for cell in self.cells]}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; the cells may be config dicts or layers."""
+        """Return a new layer from what `get_config` gave; the cells may be config dicts or layers."""
         return cls(**{**config, "cells": [layer_from_config(cell) for cell in config["cells"]]})
 
 
 def long_short_term_memory(cell: Any, gates: Tensor, size: int, memory: Tensor) -> tuple[Any, list[Any]]:
-    """The output and the states of an LSTM, of gates in the order input, output, forget, cell, `size` features each."""
+    """Return the output and the states of an LSTM from gates in the order input, output, forget, cell."""
     switches, candidate = K.split(gates, [3 * size], cell.feature_axis)
     i, o, f = cell.activate_gates(switches, 3, cell.recurrent_activation)
     memory = f * memory + i * cell.activate(candidate)
@@ -282,7 +282,7 @@ def long_short_term_memory(cell: Any, gates: Tensor, size: int, memory: Tensor) 
 
 
 def require_cell(owner: str, cell: object) -> Layer:
-    """The cell; a list of cells as a stack of them.
+    """Return the cell, or a stack of the cells of a list.
 
     Raises:
         InvalidArgumentError: it is none.
@@ -298,7 +298,7 @@ def require_cell(owner: str, cell: object) -> Layer:
 
 
 def copied_cell(cell: Layer) -> Layer:
-    """A cell of the same configuration, without the weights."""
+    """Return a cell of the same configuration, without the weights."""
     if isinstance(cell, StackedRNNCells):
         return StackedRNNCells([copied_cell(inner) for inner in cell.cells], **cell.shared_config())
     copy: Layer = type(cell).from_config(config_to_copy(cell))
@@ -318,23 +318,23 @@ def config_to_copy(layer: Layer) -> dict[str, Any]:
 
 
 def state_size(cell: Any) -> Any:
-    """A size for each state of a cell: an integer, a list of them, or lists of lists for stacks."""
+    """Return a size for each state of a cell: an integer, a list of them, or lists of lists for stacks."""
     return cell.state_size
 
 
 def output_size(cell: Any) -> int:
-    """The number of features of a cell's output: by default that of its first state."""
+    """Return the number of features of a cell's output: by default that of its first state."""
     given = getattr(cell, "output_size", None)
     return int(flatten(state_size(cell))[0] if given is None else given)
 
 
 def state_count(cell: Any) -> int:
-    """The number of states of a cell."""
+    """Return the number of states of a cell."""
     return cell.state_count if isinstance(cell, Cell) else len(flatten(state_size(cell)))
 
 
 def initial_states(cell: Any, batch: Dim) -> list[Any]:
-    """The states before the first step, as the cell gives them; by default zeros."""
+    """Return the states before the first step, as the cell gives them; by default zeros."""
     make = getattr(cell, "get_initial_state", None)
     if make is not None:
         made = make(batch_size=batch)
@@ -343,7 +343,7 @@ def initial_states(cell: Any, batch: Dim) -> list[Any]:
 
 
 def leaf_cells(cell: Layer) -> list[tuple[Any, ...]]:
-    """The cells that compute, in order, each behind the stacks that it is in."""
+    """Return the cells that compute, in order, each after the stacks that it is in."""
     found: list[tuple[Any, ...]] = []
     pending: list[tuple[Any, ...]] = [(cell,)]
     while pending:
@@ -357,7 +357,7 @@ def leaf_cells(cell: Layer) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def entered(layers: Sequence[Layer], tracer: Tracer) -> Iterator[None]:
-    """While open, new nodes belong to the innermost of these layers."""
+    """Let new nodes belong to the innermost of these layers, while open."""
     with ExitStack() as stack:
         for layer in layers:
             stack.enter_context(tracer.layer(layer.name, type(layer).__name__))
@@ -377,7 +377,7 @@ def start_steps(cell: Any, x: Tensor, training: TrainingMode) -> tuple[list[Tens
 
 
 def why_not_operator(cell: Any, training: TrainingMode) -> str | None:
-    """Why a cell cannot be an ONNX operator; None if it can."""
+    """Return why a cell cannot be an ONNX operator; None if it can."""
     if not isinstance(cell, DenseCell):
         return f"{type(cell).__name__} {cell.name!r} is not an operator of ONNX"
     if cell.drops_state(training):
@@ -390,7 +390,7 @@ def why_not_operator(cell: Any, training: TrainingMode) -> str | None:
 
 
 def require_known_length(time: Dim, reason: str, instead: str = "") -> int:
-    """The number of steps; `instead` says what would need no unrolling.
+    """Return the number of steps; `instead` says what would need no unrolling.
 
     Raises:
         UnsupportedError: it is not known.

@@ -39,12 +39,12 @@ class Steps:
         self.lens: Tensor = emit(ReduceSum((1, 2), False), counted)
 
     def gather(self, x: Tensor) -> Tensor:
-        """x (batch, time, features) with the valid steps in front. What stands behind them has no meaning."""
+        """Return x (batch, time, features) with the valid steps in front. What comes after them has no meaning."""
         result: Tensor = emit(GatherND(1), x, self.order)
         return result
 
     def spread(self, y: Tensor, *, zero_masked: bool = False, before: Tensor | None = None) -> Tensor:
-        """y [time, batch, units] of the valid steps as (batch, time, units) of all steps.
+        """Return y [time, batch, units] of the valid steps as (batch, time, units) of all steps.
 
         A masked step gets 0 if `zero_masked`, otherwise the output of the valid step before it; if there is none, the
         row `before` [1, batch, units], or 0.
@@ -55,7 +55,7 @@ class Steps:
             return self._pick(emit(Concat(0), before, y), seen)
         if zero_masked:
             seen = emit(Mul(), seen, counted)
-        # Index -1 is the last row. It is asked for only where a step is masked, and then the last row lies behind the
+        # Index -1 is the last row. It is asked for only where a step is masked, and then the last row lies after the
         # valid steps, where the operator's result is 0.
         return self._pick(y, emit(Sub(), seen, np.asarray(1, np.int64)))
 
@@ -65,9 +65,9 @@ class Steps:
 
 
 def run(op: Op, x: Tensor, weights: Sequence[Tensor], steps: Steps | None, initial: Sequence[Tensor]) -> Any:
-    """y [time, directions, batch, units] and the final states, for x (batch, time, features).
+    """Return y [time, directions, batch, units] and the final states, for x (batch, time, features).
 
-    With `steps`, y holds the outputs of the valid steps, and 0 behind them.
+    With `steps`, y holds the outputs of the valid steps, and 0 after them.
     """
     gathered = x if steps is None else steps.gather(x)
     lens = None if steps is None else steps.lens
@@ -75,39 +75,39 @@ def run(op: Op, x: Tensor, weights: Sequence[Tensor], steps: Steps | None, initi
 
 
 def one_step(x: Tensor) -> Tensor:
-    """A stand-in for x (batch, time, …) of one step, in a trace without a graph."""
+    """Return a stand-in for x (batch, time, …) of one step, in a trace without a graph."""
     batch, _, *sizes = x.shape
     return x.tracer.add(Input("step", x.type.with_shape((batch, 1, *sizes))))[0]
 
 
 def with_steps(y: Tensor, x: Tensor) -> Tensor:
-    """y (batch, 1, …) with as many steps as x has."""
+    """Return y (batch, 1, …) with as many steps as x has."""
     batch, _, *sizes = y.shape
     result: Tensor = emit(Expand((batch, x.shape[1], *sizes)), y)
     return result
 
 
 def reverse_time(x: Tensor) -> Tensor:
-    """x with the order of axis 1 turned around."""
+    """Return x with the order of axis 1 turned around."""
     result: Tensor = emit(Slice((1,), (x.shape[1] - 1,), (-1,), (-1,)), x)
     return result
 
 
 def select_direction(x: Tensor, direction: int, axis: int = 0) -> Tensor:
-    """One direction of a result of a bidirectional operator."""
+    """Return one direction of a result of a bidirectional operator."""
     result: Tensor = emit(Gather(axis), x, np.asarray(direction, np.int64))
     return result
 
 
 def cut_steps(x: Tensor) -> list[Tensor]:
-    """x (batch, time, …) step by step, each (batch, …). One node cuts them all, with time folded into the next axis."""
+    """Cut x (batch, time, …) into steps (batch, …). One node cuts them all, with time folded into the next axis."""
     batch, time, *sizes = x.shape
     folded = emit(Reshape((batch, time * sizes[0], *sizes[1:])), x)
     return K.split(folded, time, 1)
 
 
 def join_steps(steps: Sequence[Tensor]) -> Tensor:
-    """The inverse of `cut_steps`."""
+    """Return the inverse of `cut_steps`."""
     batch, *sizes = steps[0].shape
     joined = steps[0] if len(steps) == 1 else emit(Concat(1), *steps)
     result: Tensor = emit(Reshape((batch, len(steps), *sizes)), joined)
@@ -115,7 +115,7 @@ def join_steps(steps: Sequence[Tensor]) -> Tensor:
 
 
 def as_column(mask: Tensor, like: Tensor) -> Tensor:
-    """A mask with as many axes as `like` has, to broadcast over its further ones."""
+    """Return a mask with as many axes as `like` has, to broadcast over its further ones."""
     missing = len(like.shape) - len(mask.shape)
     result: Tensor = emit(Reshape((*mask.shape, *[1] * missing)), mask) if missing else mask
     return result

@@ -1,4 +1,4 @@
-"""The layers of Keras that kir has not, and why: for errors, and for the table of layers."""
+"""The layers of Keras that kir lacks, and why: for errors, and for the table of layers."""
 
 from __future__ import annotations
 

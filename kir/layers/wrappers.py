@@ -110,12 +110,12 @@ class Bidirectional(DeclaredLayer):
 
     @property
     def return_sequences(self) -> bool:
-        """Whether the outputs of all steps are given."""
+        """Return whether the outputs of all steps are given."""
         return self.forward_layer.return_sequences
 
     @property
     def return_state(self) -> bool:
-        """Whether the states are given behind the output: the forward layer's, then the backward layer's."""
+        """Return whether the states are given after the output: the forward layer's, then the backward layer's."""
         return self.forward_layer.return_state
 
     @property
@@ -124,11 +124,11 @@ class Bidirectional(DeclaredLayer):
         return [self.forward_layer, self.backward_layer]
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The forward and the backward layer."""
+        """Return the forward and the backward layer."""
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
     def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
-        """Builds both layers."""
+        """Build both layers."""
         for layer in self.directions:
             layer.ensure_built(sequences_shape)
         if self.initial_weights:
@@ -149,7 +149,7 @@ class Bidirectional(DeclaredLayer):
         return results if len(results) > 1 else results[0]
 
     def compute_mask(self, inputs: object, mask: object = None) -> Any:
-        """The mask of a sequence of outputs is that of the inputs; single outputs and states have none."""
+        """Return the mask of the inputs for a sequence of outputs; single outputs and states have none."""
         outputs = [mask if self.return_sequences else None] * (2 if self.merge_mode is None else 1)
         states = [None] * sum(len(layer.state_size) for layer in self.directions) if self.return_state else []
         return outputs + states if len(outputs + states) > 1 else outputs[0]
@@ -173,18 +173,18 @@ class Bidirectional(DeclaredLayer):
         return alike and not drops and not repeats
 
     def _operator_cells(self, training: TrainingMode) -> list[DenseCell] | None:
-        """The cells of the two directions, if each has one that can be an operator."""
+        """Return the cells of the two directions, if each has one that can be an operator."""
         cells = [layer.cells() for layer in self.directions]
         if any(len(one) != 1 or why_not_operator(one[0][0], training) for one in cells):
             return None
         return [one[0][0] for one in cells]
 
     def _collects_activities(self, tracer: Tracer) -> bool:
-        """Whether the output of each direction has to be known, before they are merged, for the losses."""
+        """Return whether the output of each direction has to be known, before they are merged, for the losses."""
         return tracer.collects_losses and any(layer.activity_regularizer is not None for layer in self.directions)
 
     def _run_together(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs, merged, and the states, by one operator."""
+        """Return the outputs, merged, and the states, by one operator."""
         cells = [layer.cells()[0][0] for layer in self.directions]
         functions = [activation for cell in cells for activation in cell.operator_activations()]
         op = cells[0].make_op("bidirectional", tuple(functions))
@@ -199,7 +199,7 @@ class Bidirectional(DeclaredLayer):
         return outputs, [select_direction(final, direction) for direction in (0, 1) for final in finals]
 
     def _run_apart(self, x: Tensor, initial: list[Tensor], mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs, merged, and the states, by one operator for each direction."""
+        """Return the outputs, merged, and the states, by one operator for each direction."""
         results = []
         half = len(initial) // 2
         for layer, given in zip(self.directions, (initial[:half], initial[half:]), strict=True):
@@ -211,7 +211,7 @@ class Bidirectional(DeclaredLayer):
         return self._merge_pair(forward, backward), forward_states + backward_states
 
     def _merge_stacked(self, y: Tensor, axis: int) -> list[Tensor]:
-        """Merges the two directions, which are an axis of y [..., directions, batch, units]."""
+        """Merge the two directions, which are an axis of y [..., directions, batch, units]."""
         if self.merge_mode is None:
             return [select_direction(y, direction, axis) for direction in (0, 1)]
         if self.merge_mode != "concat":
@@ -248,7 +248,7 @@ class Bidirectional(DeclaredLayer):
     # Configuration
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that Keras saves."""
+        """Return the constructor's arguments that Keras saves."""
         config = self.shared_config()
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = to_config(self.activity_regularizer)
@@ -260,7 +260,7 @@ class Bidirectional(DeclaredLayer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
+        """Return a new layer from what `get_config` gave; its inner layers may be config dicts or layers."""
         return cls(**{**config, **{name: layer_from_config(config.get(name)) for name in ("layer", "backward_layer")}})
 
 
@@ -276,16 +276,16 @@ class Wrapper(DeclaredLayer):
     layer: Argument[Layer, Layer] = Argument(require_layer, doc="any layer or model")
 
     def owned_layers(self) -> dict[str, Layer]:
-        """The layer inside."""
+        """Return the layer inside."""
         return {"layer": self.layer}
 
     def build(self, input_shape: Shape | None = None) -> None:
-        """Builds the layer inside."""
+        """Build the layer inside."""
         self.layer.ensure_built(input_shape)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-        """A new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
+        """Return a new layer from what `get_config` gave; the inner layer may be a config dict or a layer."""
         return super().from_config({**config, "layer": layer_from_config(config.get("layer"))})
 
 
@@ -335,7 +335,7 @@ class TimeDistributed(Wrapper):
         return map_structure(lambda y: emit(Reshape((batch, time, *y.shape[1:])), y), outputs)
 
     def _run_steps(self, x: Tensor, mask: Tensor | None) -> Any:
-        """The outputs of the layer called with one step after the other."""
+        """Return the outputs of the layer called with one step after the other."""
         if x.tracer.graph is None and not isinstance(x.shape[1], int):
             one = self._run_steps(one_step(x), None if mask is None else one_step(mask))
             return map_structure(lambda y: with_steps(y, x), one)
@@ -349,14 +349,14 @@ class TimeDistributed(Wrapper):
         return any(isinstance(one, Recurrence) and one.stateful for one in walk_layers(self.layer))
 
     def _trace_layer(self, x: Tensor) -> Any:
-        """The outputs of the layer, which adds no loss of its own, since Keras runs its `call` alone."""
+        """Return the outputs of the layer, which adds no loss of its own, since Keras runs its `call` alone."""
         outputs = self.layer.trace(x)
         if x.tracer.collects_losses and self.layer.activity_regularizer is not None:
             del x.tracer.losses[-len(flatten(outputs)) :]
         return outputs
 
     def _works_on_any_rank(self) -> bool:
-        """Whether the layer treats every axis but the last as a batch; a Dense with an activation of Keras does."""
+        """Return whether the layer works on any rank, as a Dense with an activation of Keras does."""
         return type(self.layer) is Dense and self.layer.activation in activations.NAMED.values()
 
     def _takes_mask(self) -> bool:
@@ -364,7 +364,7 @@ class TimeDistributed(Wrapper):
 
 
 def _copy(layer: Recurrence, prefix: str, go_backwards: bool) -> Recurrence:
-    """A layer of the same configuration, named for its direction."""
+    """Return a layer of the same configuration, named for its direction."""
     config = config_to_copy(layer) | {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
     if isinstance(layer, RNN):
         config["cell"] = copied_cell(layer.cell)
@@ -372,19 +372,19 @@ def _copy(layer: Recurrence, prefix: str, go_backwards: bool) -> Recurrence:
 
 
 def _stack_states(forward: Tensor, backward: Tensor) -> Any:
-    """[2, batch, units] from the states of the two directions."""
+    """Return [2, batch, units] from the states of the two directions."""
     joined = emit(Concat(0), forward, backward)
     return emit(Reshape((2, *forward.shape)), joined)
 
 
 def _in_batches(y: Tensor, steps: Steps | None) -> Tensor:
-    """(batch, time, units) from [time, batch, units] of the valid steps."""
+    """Return (batch, time, units) from [time, batch, units] of the valid steps."""
     result: Tensor = emit(BATCH_AND_TIME, y) if steps is None else steps.spread(y, zero_masked=True)
     return result
 
 
 def fold(x: Tensor) -> Tensor:
-    """The time axis folded into the batch."""
+    """Return the time axis folded into the batch."""
     batch, time = x.shape[:2]
     result: Tensor = emit(Reshape((batch * time, *x.shape[2:])), x)
     return result

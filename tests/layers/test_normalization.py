@@ -204,7 +204,7 @@ def test_masks_pass_other_normalizations(name: str) -> None:
         (lambda: LayerNormalization(axis=[1, 0.5]), r"axis must be a tuple of integers; received axis=\[1, 0.5\]"),
         (lambda: GroupNormalization(groups=0), "groups must be at least 1, or -1 .*groups=0"),
         (lambda: GroupNormalization(4)(Input((6,))), "cannot make 4 groups of 6 channels; expected a divisor of 6"),
-        (lambda: GroupNormalization(4)(Input((None,))), "channels of a known number behind the batch"),
+        (lambda: GroupNormalization(4)(Input((None,))), "channels of a known number after the batch"),
         (lambda: SpectralNormalization(3), "layer must be a layer; received layer=3"),  # type: ignore[arg-type]
         (lambda: SpectralNormalization(Flatten(), 0), "power_iterations must be an integer of at least 1"),
     ],
