@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export; the fields are the options of `kir export`.
+    """The options of an export, by the names that `kir.export` gives them.
 
     Raises:
         InvalidArgumentError: an option is of another kind than its field says.
@@ -66,7 +66,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, repr=False)
 class ExportResult:
-    """What was written, what each pass changed, and how it verified (None when it was not).
+    """The result of an export: the file, what each pass changed, and how it verified (None when it was not).
 
     `source` says how the file that the graph was read from verified, if it was read from one.
     """
@@ -132,7 +132,7 @@ def export_model(
     progress: Callable[[str], None] = lambda stage: None,
     after_pass: Callable[[passes.Pass, Graph, int], None] | None = None,
 ) -> ExportResult:
-    """Exports a model as an ONNX file.
+    """Export a model as an ONNX file.
 
     The file is written and verified in a folder beside the target and moved there last: whatever fails, what was
     there stays as it was.
@@ -142,7 +142,7 @@ def export_model(
         path: the file to write.
         options: see `ExportOptions`.
         progress: told the name of each stage as it begins.
-        after_pass: called behind each pass with the graph and the number of changes.
+        after_pass: called after each pass with the graph and the number of changes.
 
     Raises:
         UnsupportedError: something cannot be expressed; the message lists everything at once.
@@ -165,7 +165,7 @@ def export_reference(
     progress: Callable[[str], None] = lambda stage: None,
     after_pass: Callable[[passes.Pass, Graph, int], None] | None = None,
 ) -> ExportResult:
-    """Exports a graph as an ONNX file, as `export_model` does a model.
+    """Export a graph as an ONNX file, as `export_model` does a model.
 
     Args:
         reference: what the file is to compute. It stays as it is if the file is to be verified; else it is optimised.
@@ -174,7 +174,7 @@ def export_reference(
         source: the ONNX file that the graph was read from, if it is to be verified that it was read right. Files with
             operators that are carried through are compared with it alone.
         progress: told the name of each stage as it begins.
-        after_pass: called behind each pass with the graph and the number of changes.
+        after_pass: called after each pass with the graph and the number of changes.
 
     Raises:
         UnsupportedError: something cannot be expressed; the message lists everything at once.
@@ -216,7 +216,7 @@ def export_reference(
 
 
 def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]:
-    """The passes to run. Refuses, before any work is done, what could not be done.
+    """Return the passes to run. Refuse what could not be done before any work is done.
 
     Raises:
         InvalidArgumentError: a pass or the level is unknown.
@@ -248,7 +248,7 @@ def _verify(
 
 
 def _verify_carried(source: Path | None, written: ExportReport, options: ExportOptions) -> VerificationReport:
-    """Compares two files, where the interpreter does not know what operators compute."""
+    """Compare two files, where the interpreter does not know what operators compute."""
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 
     if source is None:
@@ -264,7 +264,7 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
 def verify_source(
     reference: Graph, source: Path, provider: str, seed: int, runs: Sequence[Run] | None = None
 ) -> VerificationReport:
-    """Whether onnxruntime computes from an ONNX file what kir read in it; arguments are as of `verify_file`.
+    """Check that onnxruntime computes from an ONNX file what kir read in it; arguments are those of `verify_file`.
 
     A file that it dies of as it is must not keep kir from writing one that it does not die of: such a file runs without
     onnxruntime's optimisations.

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -23,10 +23,14 @@ from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin
 from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
-from kir.importers.rebinding import Rebinder
+from kir.importers.rebinding import KerasLayer, Rebinder
 from kir.ir.graph import Provenance
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
+
+T = TypeVar("T")
+# What Keras says of a layer in its files: a JSON object, in which live functions stand in place of their names.
+Description: TypeAlias = dict[str, Any]
 
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 # What errors say in place of a script's name.
@@ -35,25 +39,14 @@ LIVE = Path("the model of Keras")
 LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "mask": "mask"}
 
 
-class KerasModel(Protocol):
-    """A model of the real Keras, told by what every one can do."""
-
-    @property
-    def name(self) -> str: ...
-
-    def to_json(self, **kwargs: Any) -> str: ...
-
-    def get_weights(self) -> list[Any]: ...
-
-
-def is_keras_model(value: object) -> bool:
+def is_keras_model(value: object) -> TypeGuard[KerasLayer]:
     """Return whether this is a model of the real Keras."""
     return "Model" in _keras_classes(value)
 
 
-def layers_inside(model: Any) -> list[Any]:
-    """All layers that a model of Keras owns, at any depth."""
-    found: list[Any] = []
+def layers_inside(model: KerasLayer) -> list[KerasLayer]:
+    """Return all layers that a model of Keras owns, at any depth."""
+    found: list[KerasLayer] = []
     pending = [model]
     while pending:
         owned = _owned_layers(pending.pop())
@@ -63,9 +56,9 @@ def layers_inside(model: Any) -> list[Any]:
 
 
 def model_from_keras(
-    model: Any, path: Path | None = None, definitions: Callable[[], Mapping[str, object]] = dict
+    model: KerasLayer, path: Path | None = None, definitions: Callable[[], Mapping[str, object]] = dict
 ) -> Model:
-    """The same model, with its weights, built with kir.
+    """Return the same model, with its weights, built with kir.
 
     Args:
         model: a functional or sequential model of Keras that is built.
@@ -89,7 +82,7 @@ def model_from_keras(
 
 
 def _described_model(
-    model: Any, path: Path, rebinder: Rebinder, definitions: Callable[[], Mapping[str, object]]
+    model: KerasLayer, path: Path, rebinder: Rebinder, definitions: Callable[[], Mapping[str, object]]
 ) -> Model:
     """Return what Keras describes, built with kir."""
     _require_input_shape(model, path)
@@ -104,8 +97,8 @@ def _described_model(
     return converted
 
 
-def _subclassed_model(model: Any, path: Path, definitions: Mapping[str, Any]) -> Model:
-    """What the script makes of the same name where `keras` is kir, with the weights of the model.
+def _subclassed_model(model: KerasLayer, path: Path, definitions: Mapping[str, object]) -> Model:
+    """Return what the script makes of the same name where `keras` is kir, with the weights of the model.
 
     Only the model's `call` knows its layers, and it computes with Keras's functions.
     """
@@ -124,7 +117,7 @@ def _subclassed_model(model: Any, path: Path, definitions: Mapping[str, Any]) ->
     )
 
 
-def _require_input_shape(model: Any, path: Path) -> None:
+def _require_input_shape(model: KerasLayer, path: Path) -> None:
     if not model.built or not model.inputs:
         raise FormatError(
             f"{path}: the model {model.name!r} has no input shape yet; begin it with keras.Input(shape), or call "
@@ -132,14 +125,14 @@ def _require_input_shape(model: Any, path: Path) -> None:
         )
 
 
-def _kind_of_model(layer: Any) -> str | None:
-    """ "Sequential" or "Functional", also for classes of the user's own; None for everything else."""
+def _kind_of_model(layer: KerasLayer) -> str | None:
+    """Return "Sequential" or "Functional", also for classes of the user's own; None for everything else."""
     classes = _keras_classes(layer)
     return next((kind for kind in ("Sequential", "Functional") if kind in classes), None)
 
 
-def _describe(model: Any, path: Path) -> Any:
-    """Keras's own description, as in its files."""
+def _describe(model: KerasLayer, path: Path) -> Description:
+    """Return Keras's own description, as in its files."""
     try:
         with warnings.catch_warnings(), _short_configs([model, *layers_inside(model)]):
             # About functions that only the description lacks; they are put in from the model.
@@ -149,12 +142,13 @@ def _describe(model: Any, path: Path) -> Any:
         raise UnsupportedError(
             f"{path}: Keras cannot describe the model {model.name!r}: {type(error).__name__}: {error}"
         ) from error
-    return parse(text, f"the description of {model.name!r}")
+    description: Description = parse(text, f"the description of {model.name!r}")
+    return description
 
 
 @contextlib.contextmanager
-def _short_configs(layers: Sequence[Any]) -> Iterator[None]:
-    """While open, layers whose config is read from the model itself need not be able to describe it."""
+def _short_configs(layers: Sequence[KerasLayer]) -> Iterator[None]:
+    """Spare layers whose config is read from the model itself from describing it, while open."""
     changed = [(layer, config) for layer in layers if (config := _short_config(layer)) is not None]
     for layer, config in changed:
         # Past the layer's own __setattr__, which tracks what is set.
@@ -167,19 +161,19 @@ def _short_configs(layers: Sequence[Any]) -> Iterator[None]:
                 object.__delattr__(layer, "get_config")
 
 
-def _short_config(layer: Any) -> dict[str, Any] | None:
-    """What Keras should say about a layer in place of what it would; None to leave it alone."""
+def _short_config(layer: KerasLayer) -> Description | None:
+    """Return the config that Keras should give for a layer in place of its own; None to leave it alone."""
     classes = _keras_classes(layer)
     if "Functional" in classes and not _is_of_keras(type(layer)):
-        config: dict[str, Any] = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
+        config: Description = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
         return config
     if "Lambda" in classes or _is_custom_layer(layer):
         return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
     return None
 
 
-def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
-    """Replaces what a description only names, the user's functions and objects, by what the model holds."""
+def _put_live_objects(description: Description, model: KerasLayer, rebinder: Rebinder) -> None:
+    """Replace what a description only names, the user's functions and objects, by what the model holds."""
     pending = [(description, model)]
     while pending:
         described, layer = pending.pop()
@@ -197,8 +191,8 @@ def _put_live_objects(description: Any, model: Any, rebinder: Rebinder) -> None:
             pending.extend(_inner_pairs(described["config"], layer))
 
 
-def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]]:
-    """The descriptions inside a description, with the layers that they are of."""
+def _inner_pairs(config: Description, layer: KerasLayer) -> Iterator[tuple[Description, KerasLayer]]:
+    """Yield the descriptions inside a description, with the layers that they are of."""
     if isinstance(config.get("layers"), list):
         by_name = {inner.name: inner for inner in getattr(layer, "operations", layer.layers)}
         for inner in config["layers"]:
@@ -213,7 +207,7 @@ def _inner_pairs(config: dict[str, Any], layer: Any) -> Iterator[tuple[Any, Any]
         yield from ((one, inner) for one, inner in pairs if isinstance(one, dict) and inner is not None)
 
 
-def _put_functions(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
+def _put_functions(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
     config = description["config"]
     config["arguments"] = dict(layer.arguments)
     for key, attribute in LAMBDA_FUNCTIONS.items():
@@ -223,8 +217,8 @@ def _put_functions(description: dict[str, Any], layer: Any, rebinder: Rebinder) 
     description.update(LAMBDA)
 
 
-def _put_arguments(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
-    """Activations, initializers and the like that are the user's own."""
+def _put_arguments(config: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
+    """Put in activations, initializers and the like that are the user's own."""
     for key, value in config.items():
         if isinstance(value, dict) and key not in INNER_LAYERS and not _describes_keras(value):
             live = getattr(layer, key, None)
@@ -232,7 +226,7 @@ def _put_arguments(config: dict[str, Any], layer: Any, rebinder: Rebinder) -> No
                 config[key] = rebinder.value(live)
 
 
-def _put_vocabulary(config: dict[str, Any], layer: Any) -> None:
+def _put_vocabulary(config: Description, layer: KerasLayer) -> None:
     """Put the tokens and idf_weights that a lookup layer has now in the place of those that it was made with."""
     if not layer.get_vocabulary(include_special_tokens=False):
         return
@@ -242,23 +236,23 @@ def _put_vocabulary(config: dict[str, Any], layer: Any) -> None:
         config["idf_weights"] = np.asarray(layer.idf_weights_const)[: len(config["vocabulary"])]
 
 
-def _describes_keras(value: dict[str, Any]) -> bool:
+def _describes_keras(value: Description) -> bool:
     return str(value.get("module")).partition(".")[0] in PACKAGES and value.get("registered_name") is None
 
 
-def _is_custom_layer(layer: Any) -> bool:
-    """Whether this is a layer of the user's own, without layers inside, which need more than one function."""
+def _is_custom_layer(layer: KerasLayer) -> bool:
+    """Return whether this is a layer of the user's own, without layers inside, which need more than one function."""
     return _is_of_user(layer) and not _owned_layers(layer)
 
 
-def _is_of_user(layer: Any) -> bool:
-    """Whether this is a layer of the user's own, and no model."""
+def _is_of_user(layer: KerasLayer) -> bool:
+    """Return whether this is a layer of the user's own, and no model."""
     classes = _keras_classes(layer)
     return "Layer" in classes and "Model" not in classes and not _is_of_keras(type(layer))
 
 
-def _describe_as_lambda(description: dict[str, Any], layer: Any, rebinder: Rebinder) -> None:
-    """Describes a layer of the user's own as a Lambda of its `call`; its variables become constants."""
+def _describe_as_lambda(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
+    """Describe a layer of the user's own as a Lambda of its `call`; its variables become constants."""
     config = description["config"]
     config["function"] = rebinder.method(type(layer).call, layer)
     if not _is_of_keras(type(layer).compute_mask):
@@ -268,13 +262,13 @@ def _describe_as_lambda(description: dict[str, Any], layer: Any, rebinder: Rebin
     description.update(LAMBDA)
 
 
-def _same_mask(inputs: Any, mask: Any) -> Any:
+def _same_mask(inputs: T, mask: T) -> T:
     return mask
 
 
-def _copy_weights(model: Any, converted: Model, path: Path) -> None:
-    """Copies layer by layer, by name; layers that were described as Lambdas have theirs in the graph."""
-    pending: list[tuple[Any, Layer]] = [(model, converted)]
+def _copy_weights(model: KerasLayer, converted: Model, path: Path) -> None:
+    """Copy weights layer by layer, by name; layers that were described as Lambdas have theirs in the graph."""
+    pending: list[tuple[KerasLayer, Layer]] = [(model, converted)]
     while pending:
         source, target = pending.pop()
         if not isinstance(target, Model):
@@ -284,8 +278,8 @@ def _copy_weights(model: Any, converted: Model, path: Path) -> None:
         pending.extend((by_name[layer.name], layer) for layer in target.layers if layer.name in by_name)
 
 
-def _save_and_load_weights(model: Any, converted: Model) -> None:
-    """Copies by where Keras's files have the weights of layers inside layers: attributes have an order only there."""
+def _save_and_load_weights(model: KerasLayer, converted: Model) -> None:
+    """Copy weights through a file of Keras: only there the layers inside a layer of the user's own have an order."""
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder, "model.weights.h5")
         model.save_weights(saved)
@@ -295,7 +289,7 @@ def _save_and_load_weights(model: Any, converted: Model) -> None:
             weight.assign(np.array(weight.array))
 
 
-def _copy_layer_weights(source: Any, target: Layer, path: Path) -> None:
+def _copy_layer_weights(source: KerasLayer, target: Layer, path: Path) -> None:
     if not target.weights:
         return
     try:
@@ -304,23 +298,23 @@ def _copy_layer_weights(source: Any, target: Layer, path: Path) -> None:
         raise FormatError(f"{path}: the weights of {source.name!r} do not fit: {error}") from error
 
 
-def _owned_layers(layer: Any) -> list[Any]:
-    """The layers that a layer of Keras owns: tracked as `_layers`, and as attributes by wrappers."""
+def _owned_layers(layer: KerasLayer) -> list[KerasLayer]:
+    """Return the layers that a layer of Keras owns: tracked as `_layers`, and as attributes by wrappers."""
     owned = list(getattr(layer, "layers", None) or getattr(layer, "_layers", None) or ())
     return [inner for inner in owned if inner is not layer]
 
 
-def _keras_classes(value: Any) -> dict[str, type]:
-    """The classes of Keras that an object is of, by name."""
+def _keras_classes(value: object) -> dict[str, type]:
+    """Return the classes of Keras that an object is of, by name."""
     return {cls.__name__: cls for cls in reversed(type(value).__mro__) if _is_of_keras(cls)}
 
 
-def _is_of_keras(value: Any) -> bool:
-    """Whether a class or a function was written in Keras."""
+def _is_of_keras(value: object) -> bool:
+    """Return whether a class or a function was written in Keras."""
     return str(value.__module__).partition(".")[0] in PACKAGES
 
 
-def _keras_version(model: Any) -> str:
-    """The version of the Keras that the model is of."""
+def _keras_version(model: KerasLayer) -> str:
+    """Return the version of the Keras that the model is of."""
     package = _keras_classes(model)["Model"].__module__.partition(".")[0]
     return str(getattr(sys.modules.get(package), "__version__", ""))

@@ -13,14 +13,13 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeGuard
 
 from kir import config
 from kir.errors import FormatError, InvalidArgumentError, KirError, UsageError
 from kir.support.limits import MAX_INT64
 
 if TYPE_CHECKING:
-    from kir.importers.keras_live import KerasModel
     from kir.ir.dims import Dim
     from kir.ir.graph import Graph
     from kir.modeling.model import Model
@@ -31,8 +30,19 @@ CustomObjects: TypeAlias = Mapping[str, object] | PathLike
 # The shape of each input by its name, such as {"image": (1, 224, 224, 3), "text": ("n", 80)}: names are unknown sizes.
 InputShapes: TypeAlias = Mapping[str, "Sequence[Dim | str]"]
 
-if TYPE_CHECKING:
-    Source: TypeAlias = Model | Graph | KerasModel | PathLike
+
+class KerasModel(Protocol):
+    """A model of the real Keras, told by what every one can do."""
+
+    @property
+    def name(self) -> str: ...
+
+    def to_json(self) -> str: ...
+
+    def count_params(self) -> int: ...
+
+
+Source: TypeAlias = "Model | Graph | KerasModel | PathLike"
 
 # What the command line calls options that have other names in Python.
 FLAGS = {"level": "-O", "after_pass": "--print-after"}

@@ -12,9 +12,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class OutputOfScript(io.RawIOBase):
@@ -28,10 +31,10 @@ class OutputOfScript(io.RawIOBase):
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         self._stream.write(self._decoder.decode(bytes(data)))
         self._stream.flush()
-        return len(data)
+        return memoryview(data).nbytes
 
     def writable(self) -> bool:
         return True
@@ -45,7 +48,7 @@ class OutputOfScript(io.RawIOBase):
 
 @contextlib.contextmanager
 def as_program(*arguments: str) -> Iterator[None]:
-    """While open, `sys.argv` holds these arguments, and standard output is standard error, for it carries results.
+    """Let `sys.argv` hold these arguments, and standard output be standard error, for it carries results, while open.
 
     Afterwards what a script may have changed is as it was before: the folder, `sys.argv`, the standard streams, the
     environment, the filters of warnings, NumPy's treatment of floating-point errors and way of printing, the handlers

@@ -42,10 +42,16 @@ class Named(Protocol):
 
 
 class KerasLayer(Protocol):
-    """A layer of the real Keras, which is not imported here."""
+    """A layer or a model of the real Keras, which is not imported here, and has no types: most is asked for by name."""
 
     @property
     def dtype_policy(self) -> Named: ...
+
+    def call(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any: ...
+
+    def __getattr__(self, name: str) -> Any: ...
 
 
 class Rebinder:

@@ -12,16 +12,17 @@ import importlib.util
 import reprlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TypeGuard
 
 from kir import config
 from kir.errors import FormatError, KirError, ScriptError
 from kir.importers.keras_live import is_keras_model, layers_inside, model_from_keras
 from kir.importers.keras_stand_in import StandIn, packages_imported, stand_in_for
 from kir.importers.process_state import as_program
+from kir.importers.rebinding import KerasLayer
 from kir.ir.graph import Provenance
 from kir.modeling.divisible_sizes import build_fitting
 from kir.modeling.layer import Layer
@@ -32,7 +33,7 @@ from kir.support.regular_files import read_regular
 
 
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
-    """Runs a script and gives the model that it leaves behind.
+    """Run a script and return the model that it leaves behind.
 
     The script runs under its own file name, not as `__main__`, without arguments, with its folder importable, its
     standard output sent to standard error, layer names counted from the start and random seeds fixed, so that it builds
@@ -74,8 +75,8 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
         return model
 
 
-def run_script(path: Path) -> dict[str, Any]:
-    """Runs a script, as `load_script` does, and gives the names that it defines without a leading underscore.
+def run_script(path: Path) -> dict[str, object]:
+    """Run a script, as `load_script` does, and return what it defines, by names without a leading underscore.
 
     Modules, and what it imports from kir or Keras under its own name, are not among them.
 
@@ -98,8 +99,8 @@ def run_script(path: Path) -> dict[str, Any]:
     return {name: value for name, value in defined.items() if not _is_import(name, value)}
 
 
-def _is_import(name: str, value: Any) -> bool:
-    """Whether a global of a script is a module, or a class or function of kir under its own name."""
+def _is_import(name: str, value: object) -> bool:
+    """Return whether a global of a script is a module, or a class or function of kir under its own name."""
     is_ours = str(getattr(value, "__module__", "")).partition(".")[0] == "kir"
     return isinstance(value, ModuleType) or (is_ours and getattr(value, "__name__", None) == name)
 
@@ -121,7 +122,7 @@ def _compile(path: Path) -> tuple[ast.Module, CodeType]:
 
 
 def _module_of(path: Path) -> ModuleType:
-    """The empty module that a script runs in. Its file is absolute, as that of a program is."""
+    """Return the empty module that a script runs in. Its file is absolute, as that of a program is."""
     module = ModuleType(path.stem)
     module.__file__ = str(path.absolute())
     return module
@@ -134,7 +135,7 @@ _beside_scripts: set[str] = set()
 
 @contextlib.contextmanager
 def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
-    """While open, modules beside the script can be imported, and the script's own module can be found."""
+    """Let modules beside the script be imported, and the script's own module be found, while open."""
     for name in _beside_scripts:
         sys.modules.pop(name, None)
     _beside_scripts.clear()
@@ -155,19 +156,19 @@ def _importable(folder: Path, module: ModuleType) -> Iterator[None]:
 
 
 def _can_be_imported(name: str) -> bool:
-    """Whether a module of this name is installed; a name with a dot, which no script can import, counts as one."""
+    """Return whether a module of this name is installed, or no script can import it, for it has a dot."""
     return "." in name or importlib.util.find_spec(name) is not None
 
 
 def _is_in(folder: Path, module: ModuleType | None) -> bool:
-    """Whether a module or package stands directly in a folder."""
+    """Return whether a module or package stands directly in a folder."""
     places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
     return any(Path(place).parent == folder for place in places if place)
 
 
 @contextlib.contextmanager
 def _keras_names(stand_in: StandIn, module: ModuleType) -> Iterator[None]:
-    """While open, and in the script's own functions later, `keras` can be imported whether or not it is installed."""
+    """Let `keras` be imported, installed or not, while open, and in the script's own functions later."""
     vars(module)["__builtins__"] = stand_in.builtins()
     with stand_in.installed():
         yield
@@ -175,7 +176,7 @@ def _keras_names(stand_in: StandIn, module: ModuleType) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _described(path: Path) -> Iterator[None]:
-    """Turns whatever a script raises into one error that names its line."""
+    """Turn whatever a script raises into one error that names its line."""
     try:
         yield
     except ScriptError:
@@ -195,13 +196,13 @@ def _described(path: Path) -> Iterator[None]:
 
 
 def _script_line(path: Path, error: BaseException) -> str:
-    """The innermost line of the script that an exception passed through, as file:line."""
+    """Return the innermost line of the script that an exception passed through, as file:line."""
     file = str(path.absolute())
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _only_model(path: Path, module: ModuleType, hint: str) -> Any:
+def _only_model(path: Path, module: ModuleType, hint: str) -> Model | KerasLayer:
     models = {name: value for name, value in vars(module).items() if _is_model(value)}
     inner = {id(layer) for model in models.values() for layer in _layers_inside(model)}
     found: dict[int, str] = {}
@@ -221,13 +222,13 @@ def _only_model(path: Path, module: ModuleType, hint: str) -> Any:
     )
 
 
-def _is_model(value: Any) -> bool:
-    """Whether this is a model of kir or of Keras itself."""
+def _is_model(value: object) -> TypeGuard[Model | KerasLayer]:
+    """Return whether this is a model of kir or of Keras itself."""
     return isinstance(value, Model) or is_keras_model(value)
 
 
-def _layers_inside(model: Any) -> list[Any]:
-    """All layers that a model owns, at any depth."""
+def _layers_inside(model: Model | KerasLayer) -> Sequence[Layer | KerasLayer]:
+    """Return all layers that a model owns, at any depth."""
     if not isinstance(model, Model):
         return layers_inside(model)
     found: list[Layer] = []
@@ -239,10 +240,10 @@ def _layers_inside(model: Any) -> list[Any]:
     return found
 
 
-def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Any:
+def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Model | KerasLayer:
     if name not in vars(module):
         raise ScriptError(f"{path} defines no {name!r}{hint}")
-    value: Any = vars(module)[name]
+    value: object = vars(module)[name]
     if callable(value) and not _is_model(value):
         value = value()
     if not _is_model(value):
@@ -253,7 +254,7 @@ def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Any:
 
 
 def _hint(module: ModuleType, tree: ast.Module) -> str:
-    """What a script has in place of the model that was looked for."""
+    """Describe what a script has in place of the model that was looked for."""
     models = [name for name, value in vars(module).items() if _is_model(value)]
     functions = [
         name
@@ -267,6 +268,6 @@ def _hint(module: ModuleType, tree: ast.Module) -> str:
 
 
 def _has_main(tree: ast.Module) -> bool:
-    """Whether a script does something only as a program."""
+    """Return whether a script does something only as a program."""
     tests = [ast.unparse(statement.test) for statement in tree.body if isinstance(statement, ast.If)]
     return any("__name__" in test and "__main__" in test for test in tests)

@@ -1,7 +1,7 @@
-"""What differs between two models: signature, structure, weights, and the numbers they compute.
+"""The comparison of two models: signature, structure, weights, and the numbers they compute.
 
 Nodes are matched by evidence, strong before weak (`matching`), so that the answer reads like what somebody did: an
-activation changed, a layer added behind another. Everything is near-linear in the nodes, and weights are read a block
+activation changed, a layer added after another. Everything is near-linear in the nodes, and weights are read a block
 at a time.
 """
 

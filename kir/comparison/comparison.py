@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between two models. `level` is that of the passes that ran on both graphs before."""
+    """The differences of two models. `level` is that of the passes that ran on both graphs before."""
 
     level: int
     signature: Signature
@@ -63,7 +63,7 @@ class Comparison:
         return preformatted(str(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; infinities and NaN as text."""
+        """Return plain values for JSON; infinities and NaN as text."""
         signature, structure, weights = self.signature, self.structure, self.weights
         return {
             "same": self.same,
@@ -90,7 +90,7 @@ class Comparison:
 def compare(
     a: Model | Graph, b: Model | Graph, *, level: int | None = None, run: bool = True, seed: int = 0
 ) -> Comparison:
-    """Compares two models, or graphs, such as `kir.importers.onnx_file.import_graph` reads.
+    """Compare two models, or graphs, such as `kir.load` reads.
 
     Args:
         a: the first.
@@ -109,8 +109,11 @@ def compare(
 
 
 def default_level(a: Model | Graph, b: Model | Graph) -> int:
-    """The passes to run before a comparison: all of them, if one side is made of layers and the other may have been
-    exported from such; none, if both are of one kind, so that nothing is hidden."""
+    """Return the level of the passes to run before a comparison.
+
+    All run if one side is made of layers and the other may have been exported from such. None run if both are of one
+    kind, so that nothing is hidden.
+    """
     return 0 if isinstance(a, Model) is isinstance(b, Model) else passes.DEFAULT_LEVEL
 
 
@@ -125,7 +128,7 @@ def compare_graphs(
     seed: int = 0,
     progress: Progress = lambda stage: None,
 ) -> Comparison:
-    """Compares two graphs; neither is changed. Near-linear in their nodes, whose weights are read once.
+    """Compare two graphs; neither is changed. Near-linear in their nodes, whose weights are read once.
 
     Numbers are those of the graphs as they are given. Graphs in which nothing differs are not run: they compute the
     same.

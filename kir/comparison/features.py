@@ -48,7 +48,7 @@ class Side:
     """
 
     def __init__(self, graph: Graph, ends: Mapping[Node, Hashable], number: Numbering) -> None:
-        """Looks at every live node.
+        """Look at every live node.
 
         Args:
             graph: what to look at; it must not be edited while this is used.
@@ -137,7 +137,7 @@ class Side:
         return {node: self._number("content", self._types[node], fingerprint(node)) for node in self.constants}
 
     def _with_weights(self, weights: Numbers) -> Numbers:
-        """Each operator together with the constants that it reads, by slot."""
+        """Return each operator together with the constants that it reads, by slot."""
         found: Numbers = {}
         for node in self.order:
             read = tuple(
@@ -150,7 +150,7 @@ class Side:
         return found
 
     def _values(self, weights: Numbers) -> Numbers:
-        """What each node computes: its operator of what its inputs compute."""
+        """Return what each node computes: its operator of what its inputs compute."""
         found = dict(weights)
         for node in self.order:
             read = [(-1, -1) if value is None else (found[value.node], value.index) for value in node.inputs]
@@ -160,7 +160,7 @@ class Side:
         return found
 
     def _futures(self, operators: Numbers) -> Numbers:
-        """What becomes of each node: its operator, and the futures of what reads it."""
+        """Return what becomes of each node: its operator, and the futures of what reads it."""
         found: Numbers = {}
         for node in reversed(self.order):
             read = sorted(
@@ -172,7 +172,7 @@ class Side:
 
 
 def fingerprint(node: Node) -> Hashable:
-    """The content of a constant if it is small, else a sample of it."""
+    """Return the content of a constant if it is small, else a sample of it."""
     assert isinstance(node.op, Constant)
     array = node.op.value.array
     if array.nbytes <= MAX_COMPARED_BYTES:
@@ -189,5 +189,5 @@ def _is_given(origin: Origin) -> bool:
 
 
 def source(value: Value | None) -> Node | None:
-    """The node that computes a value; None for an absent input and for a constant."""
+    """Return the node that computes a value; None for an absent input and for a constant."""
     return None if value is None or isinstance(value.node.op, Constant) else value.node

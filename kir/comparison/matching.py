@@ -22,7 +22,7 @@ from kir.ir.structural import Constant, Input, Output
 Strategy = Callable[[Side], tuple[Evidence, ...]]
 
 # What Keras made up (dense_3) says little: it shifts when a layer is added in front. So structure comes before such
-# names, and behind names that somebody chose.
+# names, and after names that somebody chose.
 STRATEGIES: tuple[Strategy, ...] = (
     # With the numbers of the weights:
     lambda side: (side.layers, side.values),
@@ -54,7 +54,7 @@ class Matching:
     """Pairs of nodes: `partners` leads from either graph to the other."""
 
     def __init__(self, a: Side, b: Side, ends: Iterable[tuple[Node, Node]]) -> None:
-        """Matches what can be matched; see the module.
+        """Match what can be matched; see the module.
 
         Args:
             a: the first graph.
@@ -77,11 +77,11 @@ class Matching:
         self._match_constants()
 
     def alone(self, side: Side) -> list[Node]:
-        """The nodes of one graph that the other does not have, in order; no inputs, outputs and constants."""
+        """Return the nodes of one graph that the other lacks, in order; no inputs, outputs and constants."""
         return [node for node in side.order if node not in self.partners and not isinstance(node.op, Input | Output)]
 
     def pairs(self) -> list[tuple[Node, Node]]:
-        """The matched nodes, in the order of the first graph; no inputs and constants."""
+        """Return the matched nodes, in the order of the first graph; no inputs and constants."""
         matched = (node for node in self.a.order if node in self.partners)
         return [(node, self.partners[node]) for node in matched if not isinstance(node.op, Input)]
 
@@ -95,7 +95,7 @@ class Matching:
                 break
 
     def _match_by(self, strategy: Strategy) -> bool:
-        """Matches the nodes that agree in everything a strategy looks at; whether both graphs have others left."""
+        """Match nodes that agree in all that a strategy looks at, and return whether both graphs have others left."""
         alone_a, alone_b = self.alone(self.a), self.alone(self.b)
         if not alone_a or not alone_b:
             return False
@@ -110,7 +110,7 @@ class Matching:
     # Spreading
 
     def _spread(self, fits: Callable[[Node, Node], bool]) -> None:
-        """Matches neighbours of pairs that fit and stand in the same place, and theirs."""
+        """Match neighbours of pairs that fit and stand in the same place, and theirs."""
         pending = deque((a, self.partners[a]) for a in self.a.order if a in self.partners)
         while pending:
             for a, b in self._candidates(*pending.popleft()):
@@ -134,7 +134,7 @@ class Matching:
         return self.a.operators[a] == self.b.operators[b] and self.a.weights[a] is self.b.weights[b] is None
 
     def _past_a_change(self, a: Node | None, b: Node | None) -> Iterator[tuple[Node, Node]]:
-        """Looks one node further where a chain goes on with another operator: added, removed, or replaced?"""
+        """Look one node further where a chain goes on with another operator: added, removed, or replaced?"""
         if a is None or b is None or self._is_alike(a, b):
             return
         after_a, after_b = self._next(self.a, a), self._next(self.b, b)
@@ -146,7 +146,7 @@ class Matching:
             yield after_a, after_b
 
     def _next(self, side: Side, node: Node) -> Node | None:
-        """The only reader of a node, if it is still alone."""
+        """Return the only reader of a node, if it is still alone."""
         readers = [reader.node for reader in side.readers[node][:2]]
         if len(readers) != 1 or readers[0] in self.partners or isinstance(readers[0].op, Output):
             return None
@@ -156,7 +156,7 @@ class Matching:
         return a.op.name == b.op.name and not isinstance(a.op, Input | Output)
 
     def _places(self, side: Side, node: Node) -> dict[Hashable, Node | None]:
-        """The readers that are still alone, by how they read the node; None where several read it likewise."""
+        """Return the readers that are still alone, by how they read the node; None where several read it likewise."""
         found: dict[Hashable, Node | None] = {}
         for reader in side.readers[node]:
             if reader.node not in self.partners and not isinstance(reader.node.op, Output):
@@ -167,7 +167,7 @@ class Matching:
     # The rest
 
     def _neighbours(self, side: Side) -> Evidence:
-        """The pairs that a node stands between; None if one of its neighbours is alone itself."""
+        """Return the pairs that a node stands between; None if one of its neighbours is alone itself."""
         return {node: self._between(side, node) for node in self.alone(side)}
 
     def _between(self, side: Side, node: Node) -> Hashable | None:
@@ -183,7 +183,7 @@ class Matching:
         return tuple(map(number, inputs)), tuple(places)
 
     def _match_constants(self) -> None:
-        """A constant is the one that its reader's partner reads in the same slot; then by its name."""
+        """Match each constant with the one that its reader's partner reads in the same slot; then by its name."""
         for a, b in self.pairs():
             for value_a, value_b in zip(a.inputs, b.inputs, strict=False):
                 if value_a is not None and value_b is not None:
@@ -200,7 +200,7 @@ class Matching:
 
 
 def _groups(nodes: Iterable[Node], evidence: tuple[Evidence, ...]) -> dict[Hashable, list[Node]]:
-    """The nodes by what is known about them; those about which something is not are left out."""
+    """Group nodes by what is known about them, without those about which something is unknown."""
     groups: dict[Hashable, list[Node]] = {}
     for node in nodes:
         key = tuple([known[node] for known in evidence])
@@ -215,7 +215,7 @@ def _label(node: Node) -> Hashable:
 
 
 def resolve(side: Side, partners: Mapping[Node, Node]) -> dict[Node, Node]:
-    """For each node the one that stands for it once those that the other graph does not have are taken out.
+    """Return for each node the one that stands for it once those that the other graph lacks are taken out.
 
     A node that is alone gives its place to the first one that it reads.
     """

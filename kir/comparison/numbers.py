@@ -31,7 +31,7 @@ class Numbers:
         return bool(self.problem) or (self.report is not None and not self.report.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         report = None if self.report is None else self.report.to_json()
         return {"report": report, "reason": self.reason, "problem": self.problem}
 
@@ -54,7 +54,7 @@ def compare_numbers(a: Graph, b: Graph, signature: Signature, seed: int = 0) -> 
 
 
 def _relabel(graph: Graph, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Graph:
-    """The graph with other names for its inputs and outputs; itself if they are the same."""
+    """Return the graph with other names for its inputs and outputs; itself if they are the same."""
     if all(old == new for names in (inputs, outputs) for old, new in names.items()):
         return graph
     result = Graph(graph.name)

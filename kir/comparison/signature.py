@@ -54,7 +54,7 @@ class Signature:
 
 
 def ends_of(nodes: Sequence[Node]) -> list[End]:
-    """The inputs or outputs as their names and types."""
+    """Return the types of inputs or outputs by their names."""
     ends: list[End] = []
     for node in nodes:
         if isinstance(node.op, Input):
@@ -65,7 +65,7 @@ def ends_of(nodes: Sequence[Node]) -> list[End]:
 
 
 def pair_ends(a: Sequence[End], b: Sequence[End]) -> dict[str, str]:
-    """Which is which: by name; then of one type, in order; then, if as many are left on both sides, in order."""
+    """Pair ends by name; then those of one type, in order; then, if as many are left on both sides, in order."""
     names = {end.name for end in b}
     pairs = {end.name: end.name for end in a if end.name in names}
     left_a, left_b = [end for end in a if end.name not in pairs], [end for end in b if end.name not in pairs]
@@ -83,7 +83,7 @@ def pair_ends(a: Sequence[End], b: Sequence[End]) -> dict[str, str]:
 
 
 def with_sizes_of(a: Graph, b: Graph) -> Graph:
-    """The second graph with the first one's names for the sizes of its inputs, so that equal sizes are equal."""
+    """Return the second graph with the first one's names for the sizes of its inputs, so that equal sizes are equal."""
     ends = {end.name: end for end in ends_of(b.inputs)}
     pairs = pair_ends(ends_of(a.inputs), list(ends.values()))
     names: dict[str, Dim] = {}
@@ -99,7 +99,7 @@ def with_sizes_of(a: Graph, b: Graph) -> Graph:
 
 
 def compare_signatures(a: Graph, b: Graph, metadata: bool) -> Signature:
-    """What differs; `b` has the first graph's names for sizes (`with_sizes_of`)."""
+    """Compare signatures; `b` has the first graph's names for sizes (`with_sizes_of`)."""
     inputs, outputs = pair_ends(ends_of(a.inputs), ends_of(b.inputs)), pair_ends(ends_of(a.outputs), ends_of(b.outputs))
     changes = [
         *_end_changes("input", ends_of(a.inputs), ends_of(b.inputs), inputs),
@@ -124,7 +124,7 @@ def _end_changes(role: str, a: Sequence[End], b: Sequence[End], pairs: Mapping[s
 
 
 def _fit(a: Sequence[End], b: Sequence[End], pairs: Mapping[str, str]) -> bool:
-    """Whether arrays for the ones are arrays for the others."""
+    """Return whether arrays for the ones are arrays for the others."""
     types = {end.name: end.type for end in b}
     same = all(types.get(pairs.get(end.name, "")) == end.type for end in a)
     return same and len(a) == len(b)

@@ -27,7 +27,7 @@ class Change:
 
 @dataclass(frozen=True)
 class NodeChange:
-    """What differs in a node that both graphs have; a place is the layer's path and the operator."""
+    """The differences in a node that both graphs have; a place is the layer's path and the operator."""
 
     place_a: str
     place_b: str
@@ -37,9 +37,9 @@ class NodeChange:
 
 @dataclass(frozen=True)
 class Part:
-    """Nodes that one graph has alone: those of one layer, or a single node that belongs to none.
+    """Nodes of one graph that the other lacks: those of one layer, or a single node that belongs to none.
 
-    `whole` says that the other graph has nothing of the layer. `operators` are in order, `after` says what they read,
+    `whole`: the other graph has nothing of the layer. `operators` are in order, `after` says what they read,
     by layer.
     """
 
@@ -76,7 +76,7 @@ class Structure:
 
 
 def compare_structures(matching: Matching) -> Structure:
-    """What differs between matched graphs. O(nodes + edges)."""
+    """Compare the structure of matched graphs. O(nodes + edges)."""
     rewired = _Rewiring(matching)
     changed: list[NodeChange] = []
     same = 0
@@ -94,7 +94,7 @@ def compare_structures(matching: Matching) -> Structure:
 
 
 def place_of(node: Node) -> str:
-    """A node as a person would point to it: "dense_1/Dense", "input x", "dense/kernel"."""
+    """Return how a person would point to a node: "dense_1/Dense", "input x", "dense/kernel"."""
     if isinstance(node.op, Input):
         return f"input {node.op.label}"
     if isinstance(node.op, Output):
@@ -106,7 +106,7 @@ def place_of(node: Node) -> str:
 
 
 def layer_of(node: Node) -> str:
-    """The path of the layer of a node, and its class; nothing if it has none."""
+    """Return the path of the layer of a node, and its class; nothing if it has none."""
     return str(node.origin) if node.origin else ""
 
 
@@ -176,7 +176,7 @@ def _read_text(value: Value | None) -> str:
 
 
 def _parts(matching: Matching, side: Side) -> tuple[Part, ...]:
-    """What one graph has alone, by layer."""
+    """Return what one graph has and the other lacks, by layer."""
     shared = {node.origin.path for node in side.order if node in matching.partners and node.origin}
     groups: dict[object, list[Node]] = {}
     for node in matching.alone(side):
@@ -196,7 +196,7 @@ def _part(nodes: Sequence[Node], whole: bool) -> Part:
 
 
 def _renamings(matching: Matching) -> tuple[Renaming, ...]:
-    """Layers that are called otherwise, then weights whose new name does not follow from their layer's."""
+    """Return layers that are called otherwise, then weights whose new name does not follow from their layer's."""
     names = Counter(
         (_path(a), _path(b)) for a, b in matching.pairs() if _path(a) != _path(b) and not isinstance(a.op, Output)
     )
@@ -212,12 +212,12 @@ def _path(node: Node) -> str:
 
 
 def _own_label(node: Node) -> str | None:
-    """The label of a constant without the path of its layer."""
+    """Return the label of a constant without the path of its layer."""
     assert isinstance(node.op, Constant)
     label = node.op.label
     return label if label is None or node.origin is None else label.removeprefix(f"{node.origin.path}/")
 
 
 def count_operators(operators: Sequence[str]) -> Mapping[str, int]:
-    """How many there are of each operator, the most frequent first."""
+    """Count the nodes of each operator, the most frequent first."""
     return dict(Counter(text.partition("(")[0] for text in operators).most_common())

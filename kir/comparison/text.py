@@ -24,7 +24,7 @@ STYLES = {"+": "green", "-": "red", "~": "yellow"}
 def print_comparison(
     comparison: Comparison, names: tuple[str, str], everything: bool = False, console: Console | None = None
 ) -> None:
-    """Prints what differs, in colour on a terminal.
+    """Print what differs, in colour on a terminal.
 
     Args:
         comparison: what to print.
@@ -43,7 +43,7 @@ def print_comparison(
 
 
 def describe(comparison: Comparison, names: tuple[str, str], everything: bool = False) -> Iterator[str]:
-    """The lines of the text."""
+    """Yield the lines of the text."""
     yield _verdict(comparison, names)
     yield f"  signature  {_signature_total(comparison)}"
     yield f"  structure  {_structure_total(comparison)}"
@@ -105,7 +105,7 @@ def _signature_total(comparison: Comparison) -> str:
 
 def _structure_total(comparison: Comparison) -> str:
     structure = comparison.structure
-    passes = f", behind the passes of -O{comparison.level}" if comparison.level else ""
+    passes = f", after the passes of -O{comparison.level}" if comparison.level else ""
     if not structure.differs:
         return f"the same: {counted(structure.same, 'node')}{passes}"
     added, removed = (sum(len(part.operators) for part in parts) for parts in (structure.added, structure.removed))

@@ -71,7 +71,7 @@ class Weights:
 
 
 def compare_weights(matching: Matching) -> Weights:
-    """Compares the matched constants. Reads every weight once; needs memory for a few blocks."""
+    """Compare the matched constants. Every weight is read once, and a few blocks are in memory."""
     changed: list[WeightChange] = []
     pairs = [(node, matching.partners[node]) for node in matching.a.constants if node in matching.partners]
     for a, b in pairs:
@@ -86,7 +86,7 @@ def compare_weights(matching: Matching) -> Weights:
 
 
 def array_of(node: Node) -> Array:
-    """The array of a constant."""
+    """Return the array of a constant."""
     assert isinstance(node.op, Constant)
     return node.op.value.array
 
@@ -124,7 +124,7 @@ class Distance:
 
 
 def measure_distance(a: Array, b: Array) -> Distance:
-    """Compares element by element. NaN equals NaN, and is infinitely far from any number."""
+    """Compare element by element. NaN equals NaN, and is infinitely far from any number."""
     max_abs = max_rel = largest = 0.0
     count = 0
     for one, other in zip(_blocks(a), _blocks(b), strict=True):
@@ -151,14 +151,14 @@ def measure_distance(a: Array, b: Array) -> Distance:
 
 
 def _blocks(array: Array) -> Iterator[Array]:
-    """The elements in row-major order, a block at a time; views where the array lies that way in memory or on disk."""
+    """Yield the elements in row-major order, a block at a time; views where the array has that order itself."""
     flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
     for start in range(0, array.size, BLOCK):
         yield flat[start : start + BLOCK]
 
 
 def _largest(block: Array) -> float:
-    """The largest finite magnitude of floats; 0 for anything else, which is not rounded."""
+    """Return the largest finite magnitude of floats; 0 for anything else, which is not rounded."""
     if not as_dtype(block.dtype).is_float:
         return 0.0
     size = np.abs(block.astype(np.float64))

@@ -18,7 +18,9 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
-    from typing import Any, NoReturn, TextIO
+    from typing import NoReturn, TextIO
+
+    from _typeshed import ReadableBuffer
 
 EXIT_INTERRUPTED = 130
 
@@ -50,7 +52,7 @@ class Interrupts:
         self.raised = False
 
     def take_over(self) -> None:
-        """Replaces Python's handler, unless the parent ignores interrupts, as a shell does for its background jobs."""
+        """Replace Python's handler, unless the parent ignores interrupts, as a shell does for its background jobs."""
         import signal
 
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -65,12 +67,12 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def _print_uncaught(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        """Prints no KeyboardInterrupt: modules in C print one before they turn it into an ImportError."""
+        """Print no KeyboardInterrupt: modules in C print one before they turn it into an ImportError."""
         if not issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, traceback)
 
     def _print_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Raises a KeyboardInterrupt again in a moment that was lost in a destructor, from which nothing is raised."""
+        """Raise a KeyboardInterrupt a moment later if it was lost in a destructor, from which nothing is raised."""
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)
             return
@@ -101,20 +103,20 @@ class Sink(io.RawIOBase):
         self._name = name
         self._lost = False
 
-    def write(self, data: Any) -> int:
-        """Writes bytes, as `io.RawIOBase.write` does.
+    def write(self, data: ReadableBuffer) -> int:
+        """Write bytes, as `io.RawIOBase.write` does.
 
         Raises:
             FormatError: they cannot be written, for another reason than that nobody reads them.
         """
         if self._lost:
-            return len(data)
+            return memoryview(data).nbytes
         try:
             return self._raw.write(data) or 0
         except OSError as error:
             self._lost = True
             if self._name is None or isinstance(error, BrokenPipeError):
-                return len(data)
+                return memoryview(data).nbytes
             from kir.errors import FormatError
 
             raise FormatError(f"cannot write to {self._name}: {error.strerror or error}") from error
@@ -130,7 +132,7 @@ class Sink(io.RawIOBase):
 
 
 def main() -> NoReturn:
-    """Runs the command line on the arguments of the process, and exits with its code."""
+    """Run the command line on the arguments of the process, and exit with its code."""
     try:
         interrupts.take_over()
     except KeyboardInterrupt:
@@ -153,13 +155,13 @@ def main() -> NoReturn:
 
 
 def end_interrupted() -> NoReturn:
-    """Ends the process at once."""
+    """End the process at once."""
     os.write(2, b"interrupted\n")
     os._exit(EXIT_INTERRUPTED)
 
 
 def open_closed_streams() -> None:
-    """Opens the standard streams that are closed on nothing; otherwise files would get their numbers.
+    """Open standard streams that are closed, on nothing; otherwise files would get their numbers.
 
     A file with the number of standard error would get what modules in C print there.
     """
@@ -197,7 +199,7 @@ def guarded(stream: TextIO, raw: io.RawIOBase, name: str | None) -> TextIO:
 
 
 def describe_character(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding has not, as an error handler of `codecs`."""
+    """Return what stands for characters that an encoding lacks, as an error handler of `codecs`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]

@@ -160,7 +160,7 @@ def test_the_text_of_a_change_an_addition_and_other_weights() -> None:
     b = Layers().dense("first", 9, activation=Gelu(False)).dense("new", 5).dense("second", 1).finish()
     found = lines(a, b, run=False, level=2)
     assert found[0] == "a and b differ in structure and weights"
-    assert found[2] == "  structure  1 added, 1 changed; 1 node the same, behind the passes of -O2"
+    assert found[2] == "  structure  1 added, 1 changed; 1 node the same, after the passes of -O2"
     assert found[3] == "  weights    2 added, 1 changed; 3 the same"
     assert "  + new (Dense) after first: Dense(activation=Relu)" in found
     assert "  ~ first/Dense: activation Relu -> Gelu(approximate=False)" in found
