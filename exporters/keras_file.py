@@ -200,7 +200,6 @@ def _references(structure: Structure, places: Mapping[int, tuple[str, int]]) -> 
 
 
 def _described(value: object, places: Mapping[int, tuple[str, int]]) -> Any:
-    """Return an argument of a call."""
     if isinstance(value, KerasTensor):
         history = [*places[id(value.call)], value.index]
         config = {"shape": list(value.shape), "dtype": value.dtype, "keras_history": history}

@@ -98,7 +98,6 @@ def load_model(
 
 
 def _known_objects(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what is registered and what is given, which wins."""
     return {**CUSTOM_OBJECTS, **(given or {})}
 
 

@@ -183,7 +183,6 @@ _UTILS = (
 
 
 def _registry(module: ModuleType) -> dict[str, Any]:
-    """Return the functions from names and configs to objects and back, of initializers and the like."""
     return _named(module, "get serialize deserialize")
 
 

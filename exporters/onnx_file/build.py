@@ -193,7 +193,6 @@ def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
 
 
 def _places(nodes: Sequence[Node]) -> str:
-    """Return the layers of the nodes, each once; the operators of those that belong to none."""
     return ", ".join(dict.fromkeys(f"layer {n.origin}" if n.origin else f"operator {n.op.name}" for n in nodes))
 
 

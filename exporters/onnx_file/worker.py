@@ -117,7 +117,6 @@ class ForkedProcess:
         self._later.append((function, number))
 
     def _fate(self) -> str:
-        """Say how the process ended."""
         status = self.end()
         if status is None or not os.WIFSIGNALED(status):
             code = "an unknown code" if status is None else os.waitstatus_to_exitcode(status)

@@ -119,7 +119,6 @@ class Builder:
         return custom.from_config(with_old_functions(config) if self.origin.is_old else config)
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """Return the constructor arguments of one of kir's layers, whatever version of Keras wrote them."""
         name, config = description["class_name"], description["config"]
         arguments = {key: value for key, value in config.items() if key not in INNER_LAYERS}
         if name == "InputLayer":

@@ -189,7 +189,6 @@ def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) ->
 
 
 def _is_of_floats(policy: object) -> bool:
-    """Return whether a layer with a dtype or policy, as a config has it, computes with floats."""
     config = policy.get("config") if isinstance(policy, Mapping) else None
     name = config.get("name") if isinstance(config, Mapping) else policy
     return name is None or "float" in str(name)

@@ -219,7 +219,6 @@ def _mitchell_cubic(x: Array) -> Array:
 
 
 def _places(given: int, wanted: int) -> Array:
-    """Return where the middles of new elements are among the old ones."""
     return (np.arange(wanted) + 0.5) * (given / wanted) - 0.5
 
 

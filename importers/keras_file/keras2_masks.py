@@ -17,7 +17,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -25,7 +25,6 @@ from kir import backend as K
 from kir import layers
 from kir.errors import UnsupportedError
 from kir.ir.trace import Tensor
-from kir.layers.conv_lstm import ConvLSTM
 from kir.layers.keras2 import OtherForMasks, public_layers
 from kir.layers.merging import ElementwiseMerge, Masks
 from kir.layers.recurrence import Recurrence
@@ -45,28 +44,8 @@ class _Merge(OtherForMasks, ElementwiseMerge):
         return _all_valid(mask)
 
 
-class Add(_Merge, layers.Add):
-    """The sum of the inputs."""
-
-
 class Average(_Merge, layers.Average):
     """The mean of the inputs."""
-
-
-class Maximum(_Merge, layers.Maximum):
-    """The largest of the inputs."""
-
-
-class Minimum(_Merge, layers.Minimum):
-    """The smallest of the inputs."""
-
-
-class Multiply(_Merge, layers.Multiply):
-    """The product of the inputs."""
-
-
-class Subtract(_Merge, layers.Subtract):
-    """The first input minus the second."""
 
 
 class Concatenate(OtherForMasks, layers.Concatenate):
@@ -80,20 +59,8 @@ class Concatenate(OtherForMasks, layers.Concatenate):
         return super().compute_mask(inputs, mask)
 
 
-class Identity(OtherForMasks, layers.Identity):
-    """The inputs, without their mask."""
-
-    supports_masking = False
-
-
-class Normalization(OtherForMasks, layers.Normalization):
-    """Numbers without their mean, divided by their deviation, and without their mask."""
-
-    supports_masking = False
-
-
-class Rescaling(OtherForMasks, layers.Rescaling):
-    """Numbers times a factor, plus an offset, without their mask."""
+class _EndsMask(OtherForMasks):
+    """Ends a mask that reaches it."""
 
     supports_masking = False
 
@@ -185,21 +152,26 @@ class _ConvLSTM(_Recurrence):
     zeros_masked = False
 
 
-def _recurrent(name: str) -> type[Layer]:
-    """Return Keras 2's recurrent layer of a name."""
+# The layers that differ from those of Keras 3 by a base alone.
+_BASES: Mapping[type[OtherForMasks], str] = {
+    _Merge: "Add Maximum Minimum Multiply Subtract",
+    _EndsMask: "Identity Normalization Rescaling",
+    _Recurrence: "RNN SimpleRNN LSTM GRU",
+    _ConvLSTM: "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
+}
+
+
+def _derive(base: type[OtherForMasks], name: str) -> type[Layer]:
     cls = getattr(layers, name)
-    base = _ConvLSTM if issubclass(cls, ConvLSTM) else _Recurrence
     return type(name, (base, cls), {"__doc__": cls.__doc__, "__module__": __name__})
 
 
-RECURRENT = {
-    name: _recurrent(name) for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+MASKED_LAYERS: dict[str, type[Layer]] = public_layers(globals()) | {
+    name: _derive(base, name) for base, names in _BASES.items() for name in names.split()
 }
-MASKED_LAYERS: dict[str, type[Layer]] = RECURRENT | public_layers(globals())
 
 
 def _known(masks: Tensor | Masks | None) -> list[Any]:
-    """Return the masks that there are."""
     given = masks if isinstance(masks, Sequence) else [masks]
     return [mask for mask in given if mask is not None]
 

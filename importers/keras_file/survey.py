@@ -64,7 +64,6 @@ def _require_layer(description: object, path: str, origin: FileOrigin) -> None:
 
 
 def _inner_descriptions(description: Mapping[str, Any], path: str, origin: FileOrigin) -> list[tuple[str, Any]]:
-    """Return the layers inside a model or a wrapper, with their paths."""
     config = description["config"]
     if description["class_name"] in MODEL_NAMES and not is_operation(description):
         inner = config if isinstance(config, list) else config.get("layers")

@@ -97,7 +97,6 @@ def _needed(layers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> set[
 
 
 def _references(nodes: object) -> list[tuple[str, int]]:
-    """Return the layers whose outputs calls take, and which output of each."""
     found = []
     for _, item in walk(nodes):
         if isinstance(item, list) and is_reference(item[:3]):
@@ -106,7 +105,6 @@ def _references(nodes: object) -> list[tuple[str, int]]:
 
 
 def _counted_outputs(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many outputs of each layer others refer to."""
     counts: dict[str, int] = {}
     for layer in layers:
         for name, output in _references(layer.get("inbound_nodes")):

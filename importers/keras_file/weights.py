@@ -248,7 +248,6 @@ def _in_saved_order(layer: Layer) -> list[Weight]:
 
 
 def _assign_named(model: Model, arrays: Mapping[str, Array], path: Path) -> None:
-    """Set the weights from arrays under their paths and names."""
     found = Assignments(str(path))
     for name, weight in named_weights(model).items():
         if name not in arrays:

@@ -87,7 +87,6 @@ def _cost(node: NodeProto, costs: Mapping[Key, Cost]) -> Cost:
 
 
 def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Yield the nodes, and those of the graphs inside them."""
     for node in nodes:
         yield node
         for graph in walk_subgraphs(node):

@@ -55,7 +55,6 @@ class SizeNames:
 
 
 def _parse(text: str) -> Dim | None:
-    """Return the size that a text prints, None if it prints none."""
     try:
         dim = parse_dim(text)
     except ShapeError:

@@ -7,13 +7,14 @@ model's own folder.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, numpy_helper
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
@@ -54,7 +55,7 @@ def opset_versions(model: ModelProto) -> dict[str, int]:
     return {domain_of(entry): entry.version for entry in model.opset_import}
 
 
-def domain_of(entry: Any) -> str:
+def domain_of(entry: NodeProto | OperatorSetIdProto) -> str:
     """Return the domain that a node or an import names; ONNX's own, which has two names, is ""."""
     return "" if entry.domain == "ai.onnx" else str(entry.domain)
 
@@ -166,6 +167,16 @@ class NodeTexts:
 _MISSING: Any = object()
 
 
+def _reader(kind: int, read: Callable[[AttributeProto], object]) -> Callable[..., Any]:
+    """Return a method of `Attributes` that reads an attribute of a kind."""
+
+    def reader(self: Attributes, name: str, default: object = _MISSING) -> Any:
+        found = self._get(name, kind, default)
+        return read(found) if isinstance(found, AttributeProto) else found
+
+    return reader
+
+
 class Attributes:
     """The attributes of a node, read by name and type; remembers which were read.
 
@@ -196,38 +207,21 @@ class Attributes:
     def has(self, name: str) -> bool:
         return name in self._found
 
-    def integer(self, name: str, default: int | None = _MISSING) -> Any:
-        found = self._get(name, AttributeProto.INT, default)
-        return found.i if isinstance(found, AttributeProto) else found
-
-    def number(self, name: str, default: float | None = _MISSING) -> Any:
-        """Return a float, as it was meant: see `intended`."""
-        found = self._get(name, AttributeProto.FLOAT, default)
-        return intended(found.f) if isinstance(found, AttributeProto) else found
-
-    def text(self, name: str, default: str | None = _MISSING) -> Any:
-        found = self._get(name, AttributeProto.STRING, default)
-        return found.s.decode("utf-8", "replace") if isinstance(found, AttributeProto) else found
-
-    def integers(self, name: str, default: tuple[int, ...] | None = _MISSING) -> Any:
-        found = self._get(name, AttributeProto.INTS, default)
-        return tuple(found.ints) if isinstance(found, AttributeProto) else found
-
-    def numbers(self, name: str, default: tuple[float, ...] | None = _MISSING) -> Any:
-        found = self._get(name, AttributeProto.FLOATS, default)
-        return tuple(map(intended, found.floats)) if isinstance(found, AttributeProto) else found
-
-    def texts(self, name: str, default: tuple[str, ...] | None = _MISSING) -> Any:
-        found = self._get(name, AttributeProto.STRINGS, default)
-        if not isinstance(found, AttributeProto):
-            return found
-        return tuple(text.decode("utf-8", "replace") for text in found.strings)
+    integer = _reader(AttributeProto.INT, lambda found: found.i)
+    # Floats, as they were meant: see `intended`.
+    number = _reader(AttributeProto.FLOAT, lambda found: intended(found.f))
+    numbers = _reader(AttributeProto.FLOATS, lambda found: tuple(map(intended, found.floats)))
+    integers = _reader(AttributeProto.INTS, lambda found: tuple(found.ints))
+    text = _reader(AttributeProto.STRING, lambda found: found.s.decode("utf-8", "replace"))
+    texts = _reader(
+        AttributeProto.STRINGS, lambda found: tuple(one.decode("utf-8", "replace") for one in found.strings)
+    )
 
     def tensor(self, name: str, default: Array | None = _MISSING) -> Any:
         found = self._get(name, AttributeProto.TENSOR, default)
         return read_tensor(found.t, self._folder) if isinstance(found, AttributeProto) else found
 
-    def _get(self, name: str, type: int, default: Any) -> Any:
+    def _get(self, name: str, type: int, default: object) -> Any:
         self._read.add(name)
         if name not in self._found:
             if default is _MISSING:

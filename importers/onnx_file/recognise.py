@@ -111,7 +111,6 @@ def kept_state(call: OperatorCall, condition: Operand, initial: Operand, final: 
 
 
 def _number(value: Value | None) -> float | None:
-    """Return the element of a constant of one, None of any other value."""
     op = None if value is None else value.node.op
     return float(op.value.array.item()) if isinstance(op, Constant) and op.value.array.size == 1 else None
 

@@ -154,7 +154,6 @@ class Translator:
 
 
 def _runs(items: Sequence[Dim]) -> list[Sequence[Dim]]:
-    """Return the items in runs of integers, and symbolic sizes one by one."""
     runs: list[list[Dim]] = []
     for item in items:
         if runs and is_known(item) and is_known(runs[-1][-1]):

@@ -20,8 +20,6 @@ from kir.numerics.rounding import Expected, measure
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16
-
-
 MIN_GROUP = 64
 
 

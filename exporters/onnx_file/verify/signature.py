@@ -13,7 +13,6 @@ from kir.support.naming import symbol_name
 
 
 def _session_type(entry: Entry) -> TensorType:
-    """Return the type of an input or output of a session; sizes without a name get one."""
     dims = (
         size if isinstance(size, int) else symbol(symbol_name(size or f"{entry.name}_{axis}"))
         for axis, size in enumerate(entry.shape)

@@ -23,20 +23,10 @@ from kir.ops.random import Dropout
 
 # A binomial count leaves 6 standard deviations once in 500 million draws.
 SIGMAS = 6.0
-
-
 TRAINING_RUNS = 4
-
-
 MIN_DRAWN = 2000  # elements, over all training runs, where a model is large enough
-
-
 MAX_TRAINING_RUNS = 32
-
-
 CHANGING_RUNS = 8
-
-
 VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
 
 
@@ -115,7 +105,6 @@ def _dropping_outputs(graph: Graph) -> list[str]:
 
 
 def _unseeded(graph: Graph) -> Graph:
-    """Return a copy whose Dropouts draw anew in every run."""
     copy = graph.copy()
     for node in copy.order():
         if isinstance(node.op, Dropout) and node.op.seed is not None:
@@ -149,7 +138,6 @@ def _tally_draws(
 
 
 def _dropout_rates(graph: Graph) -> dict[str, float]:
-    """Return layers that drop when the switch is on, with their rates."""
     return {
         "" if node.origin is None else node.origin.path: node.op.rate
         for node in graph.order()

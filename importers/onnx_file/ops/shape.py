@@ -204,7 +204,6 @@ def split(call: OperatorCall, x: Operand, given: Operand | None = None) -> Resul
 
 
 def _equal_parts(size: Dim, count: int) -> tuple[Dim, ...]:
-    """Return parts of one size; the last may be smaller."""
     if not 0 < count <= 100_000:
         raise FormatError(f"Split has {count} outputs; expected one or more")
     exact = divide_exactly(size, count)
