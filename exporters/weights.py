@@ -48,7 +48,7 @@ def save_weights(model: Model, path: Path) -> None:
 
 def write_h5(model: Model, path: Path) -> None:
     """Write what Keras's `load_weights` reads, and what lies in its `.keras` files."""
-    import h5py
+    import h5py  # start-up time
 
     with open(path, "w+b", buffering=0) as opened, _HDF5Target(opened) as target, h5py.File(target, "w") as file:
         for saved in saved_layers(model):
@@ -110,7 +110,7 @@ def write_safetensors(path: Path, arrays: Mapping[str, Array]) -> None:
 
     Source: https://huggingface.co/docs/safetensors
     """
-    from kir.exporters.onnx_file.write import write_piece
+    from kir.exporters.onnx_file.write import write_piece  # start-up time: this imports onnx
 
     names = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
     ordered = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import FormatError
+from kir.importers.bounded_json import parse
 from kir.importers.sections import Section, Window
 from kir.ir.op import Array
 from kir.modeling.weight_names import SAFETENSORS_DTYPES
@@ -126,8 +127,6 @@ def load_safetensors(path: Path) -> dict[str, Array]:
 
     Source: https://huggingface.co/docs/safetensors
     """
-    from kir.importers.keras_file.document import parse
-
     with open_regular(path, "a safetensors file") as file:
         data = map_file(file, str(path))
     try:

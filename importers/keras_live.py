@@ -19,9 +19,9 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar
 import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
+from kir.importers.bounded_json import parse
 from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin
-from kir.importers.keras_file.document import parse
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder
 from kir.ir.graph import Provenance

@@ -238,7 +238,7 @@ def _reason_to_refuse(library: str, path: str) -> str | None:
 
 
 def _tensorflow_namespaces() -> Mapping[str, Mapping[str, Any]]:
-    from kir.importers.tensorflow_names import NAMESPACES as NAMESPACES_OF_TENSORFLOW
+    from kir.importers.tensorflow_names import NAMESPACES as NAMESPACES_OF_TENSORFLOW  # start-up time
 
     return NAMESPACES_OF_TENSORFLOW
 

@@ -13,6 +13,7 @@ import onnx
 from kir.errors import FormatError
 from kir.exporters.onnx_file.probe import layer_of
 from kir.support.onnx_files import parse_file
+from kir.support.text import format_bytes
 
 MAX_LISTED = 20  # layers that are printed: they fill a few lines
 
@@ -71,8 +72,6 @@ def inspect_file(path: Path) -> Inspection:
 
 def print_inspection(inspection: Inspection) -> None:
     """Print the facts, one line each."""
-    from kir.support.text import format_bytes
-
     opsets = ", ".join(f"{domain} {version}" for domain, version in inspection.opsets.items())
     print(f"{inspection.path}: {format_bytes(inspection.size_bytes)}")
     print(f"  made by     {inspection.producer or 'unknown'}, opset {opsets}, IR version {inspection.ir_version}")

@@ -187,7 +187,7 @@ def make_session(
 
 def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapping[str, Array] | None) -> CrashError:
     """Return the error with the node that onnxruntime dies of, if it can be found, and what to do."""
-    from kir.exporters.onnx_file.crash import describe_killer
+    from kir.exporters.onnx_file.crash import describe_killer  # start-up time: onnx is for errors alone
 
     require_unchanged()  # what is cut short while onnxruntime reads it kills it
 
@@ -298,7 +298,7 @@ def _missing_kernel(model: ModelFile, message: str) -> UnsupportedError | None:
     match = NOT_LOADED.search(message)
     if match is None:
         return None
-    from kir.exporters.onnx_file.probe import find_alike
+    from kir.exporters.onnx_file.probe import find_alike  # start-up time: onnx is for errors alone
 
     op_type, version, node = match.groups()
     dtype, layers = find_alike(model, op_type, node)

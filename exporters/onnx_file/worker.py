@@ -203,8 +203,8 @@ def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
 
 def _leave_no_traces() -> None:
     """Leave Ctrl-C to the caller, and die without a word: the caller says it."""
-    import faulthandler
-    import resource
+    import faulthandler  # start-up time
+    import resource  # not on Windows
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGBUS, signal.SIG_DFL)  # of `kir.support.mapped_files`, whose handler may wait for a lock
@@ -214,7 +214,7 @@ def _leave_no_traces() -> None:
 
 def _exit_with_caller(requests: int) -> None:
     """End this process, even in the middle of a call, when the other end of the pipe is closed."""
-    import select
+    import select  # start-up time
 
     poll = select.poll()
     poll.register(requests, 0)  # nothing but the end

@@ -13,12 +13,12 @@ from typing import Any
 
 from kir import config as settings
 from kir.errors import FormatError
+from kir.importers.bounded_json import parse
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import EXPECTED, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import FileOrigin
-from kir.importers.keras_file.document import parse
 from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section

@@ -46,7 +46,7 @@ class Hdf5File:
         Raises:
             FormatError: a part of the way is another kind of link.
         """
-        import h5py
+        import h5py  # start-up time
 
         # HDF5 takes long to open a group, and names that are asked for one after the other mostly lie in the same ones.
         parts, way = name.split("/"), self._last_way if start is None else []
@@ -72,7 +72,7 @@ class Hdf5File:
         Raises:
             FormatError: it keeps its numbers elsewhere, holds no numbers, or is packed in an unknown way.
         """
-        import h5py
+        import h5py  # start-up time
 
         found = self.find(name, start)
         if not isinstance(found, h5py.Dataset):
@@ -154,7 +154,7 @@ class Hdf5File:
         return parts
 
     def _texts(self, owner: h5py.Group, name: str) -> list[str] | None:
-        import h5py
+        import h5py  # start-up time
 
         if self.root.userblock_size:
             raise FormatError(f"{self.section.label} begins with a user block, which Keras does not write")
@@ -171,7 +171,7 @@ def open_hdf5(section: Section) -> Iterator[Hdf5File]:
     Raises:
         FormatError: it is no HDF5 file, or is damaged wherever it is read while the context is open.
     """
-    import h5py
+    import h5py  # start-up time
 
     try:
         with h5py.File(section.open(), "r") as file:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kir.importers.keras_file.document import is_reference, walk
+from kir.importers.bounded_json import walk
+from kir.importers.keras_file.document import is_reference
 from kir.modeling.declared import DeclaredLayer
 from kir.support.declarations import Integer, Text
 

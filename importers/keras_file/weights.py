@@ -173,7 +173,7 @@ def _group_in(file: Hdf5File, group: str) -> str:
 
 def _left_over(saved: SavedLayer, groups: Collection[str], file: Hdf5File) -> Iterator[str]:
     """Return the weights that a file has in the group of a layer of the user's own, and that the model lacks."""
-    import h5py
+    import h5py  # start-up time
 
     pending = [saved.group]
     seen: set[int] = set()

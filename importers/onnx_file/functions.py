@@ -34,7 +34,7 @@ def without_functions(model: ModelProto, what: str) -> ModelProto:
     Raises:
         FormatError: a function calls itself, or the result would be out of all proportion, or ONNX refuses to do it.
     """
-    from onnx.inliner import inline_local_functions
+    from onnx.inliner import inline_local_functions  # start-up time
 
     _require_bounded(model, what)
     try:

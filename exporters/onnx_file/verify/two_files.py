@@ -15,7 +15,7 @@ from kir.ir.op import Array
 from kir.numerics.compare import RunComparison, widened
 from kir.numerics.feeds import Sizes, choose_sizes, random_feeds
 from kir.numerics.report import VerificationReport
-from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
+from kir.numerics.rounding import MULTIPLE, RUNS, Expected, RandomRounding, measure
 
 
 def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0) -> VerificationReport:
@@ -70,8 +70,6 @@ def _expect_moved(
     session: Session, moved: Sequence[Session], feeds: Mapping[str, Array], generators: Sequence[np.random.Generator]
 ) -> dict[str, Expected]:
     """Return what to expect of the second file, from the first and from copies of it with moved weights."""
-    from kir.numerics.rounding import RandomRounding
-
     remaining = iter(zip(moved, generators, strict=True))
 
     def reference(observe: object) -> dict[str, Array]:

@@ -107,7 +107,7 @@ def _bound(call: OperatorCall, bound: Operand | None, sign: int, dtype: DType) -
 
 
 def _largest(dtype: DType) -> float:
-    import ml_dtypes
+    import ml_dtypes  # start-up time
 
     return float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]
 
