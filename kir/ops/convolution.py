@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -20,48 +19,49 @@ from kir.ops.windows import (
     Window,
     check_spatial,
     count_windows,
+    count_windows_of,
     explicit_padding,
     offsets,
     padded,
 )
 
-# How many elements are spread out at once, so that they are read while they are in the cache: of columns for a matrix
-# product, which is slow when small; of a product of two arrays.
+# Intermediate results have so many elements, to be read while they are in the cache: the columns of a matrix product,
+# which is slow when small, and the product of two arrays.
 COLUMN_ELEMENTS = 1 << 18
 CACHED_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True)
 class _Convolution(WideOp):
-    """What both convolutions of x[N, C, *spatial] share.
+    """A convolution of x[N, C, *spatial] with 1 to 3 spatial axes.
 
     Args:
-        strides: by how much the window moves along each of 1 to 3 spatial axes.
-        dilations: how far its elements are apart.
-        groups: the channels of x and of the result are divided into as many, which have nothing to do with each other.
+        strides: the step of the window along each spatial axis.
+        dilations: the distance between its elements.
+        groups: into how many independent groups the channels of x and of the result are divided.
     """
 
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     groups: int
 
-    def windows(self, sizes: tuple[Any, ...]) -> list[Window]:
-        """The window along each spatial axis of a kernel of these sizes."""
+    def windows(self, sizes: tuple[int, ...]) -> list[Window]:
+        """Return the window along each spatial axis of a kernel of these sizes."""
         return [Window(*each) for each in zip(sizes, self.strides, self.dilations, strict=True)]
 
     def known_kernel(
         self, layout: str, padding: Padding, x: TensorType, kernel: TensorType, bias: TensorType | None
     ) -> tuple[int, tuple[int, ...]]:
-        """The first axis of the kernel, which `groups` divides, and its spatial sizes.
+        """Return the first size of the kernel, which `groups` divides, and its spatial sizes.
 
         Raises:
-            ShapeError: the types do not fit each other or the attributes, as far as both operators ask the same.
+            ShapeError: the types do not fit each other or the attributes.
         """
         check_spatial(self, x, padding, strides=self.strides, dilations=self.dilations)
         if kernel.rank != x.rank or (bias is not None and bias.rank != 1):
             given = f"x {x}, kernel {kernel}" + (f", bias {bias}" if bias else "")
             raise ShapeError(f"{self.name} received {given}; expected x[N, C, *spatial], kernel{layout} and bias[M]")
-        require_same_dtype(self, x=x, kernel=kernel, **({"bias": bias} if bias else {}))
+        require_same_dtype(self, x=x, kernel=kernel, bias=bias)
         require_dtype(self, "x", x, FLOATS)
         first, _, *sizes = kernel.shape
         known = tuple(size for size in (first, *sizes) if is_known(size) and size > 0)
@@ -72,7 +72,7 @@ class _Convolution(WideOp):
         return known[0], known[1:]
 
     def agree_bias(self, units: Dim, kernel: TensorType, bias: TensorType | None) -> Dim:
-        """How many channels the result has, as both the kernel and the bias say."""
+        """Return the number of channels of the result, on which the kernel and the bias agree."""
         if bias is None:
             return units
         return agree_dim(units, bias.shape[0], f"{self.name} of kernel {kernel} and bias {bias}, filters")
@@ -83,8 +83,8 @@ class Conv(_Convolution):
     """Sums of windows of x[N, C, *spatial] times kernel[M, C/groups, *k], plus bias[M]: [N, M, *windows].
 
     Args:
-        padding: zeros before each spatial axis, then behind each; or "same": as many as give ceil(size / stride)
-            windows, the odd one behind.
+        padding: the zeros before each spatial axis, then after each; or "same": as many as give ceil(size / stride)
+            windows, the odd one at the end.
 
     ONNX: Conv since opset 11; "same" is SAME_UPPER. Keras: `ops.conv`, `ops.depthwise_conv`.
     """
@@ -101,9 +101,8 @@ class Conv(_Convolution):
     def compute(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         windows = self.windows(kernel.shape[2:])
         pads = explicit_padding(windows, x.shape[2:], self.padding)
-        counts = count_windows(self, type_of(x), windows, self.padding)
-        known = tuple(count for count in counts if is_known(count))
-        result = _convolve(padded(x, pads), kernel, windows, known, self.groups)
+        counts = count_windows_of(self, x, windows, self.padding)
+        result = _convolve(padded(x, pads), kernel, windows, counts, self.groups)
         if bias is not None:
             result += bias.reshape(-1, *[1] * len(windows))
         return result
@@ -111,15 +110,15 @@ class Conv(_Convolution):
 
 @dataclass(frozen=True)
 class ConvTranspose(_Convolution):
-    """The transposition of `Conv` by x: each element of x[N, C, *spatial] puts the kernel[C, M/groups, *k], times
-    itself, where Conv would have read a window, and what lies on one another is added up; plus bias[M].
+    """The sum of a kernel[C, M/groups, *k] for each element of x[N, C, *spatial], times that element, plus bias[M].
 
-    The result is [N, M, *sizes], with sizes of
-    ``(size - 1) * stride + (k - 1) * dilation + 1 - padding in front and behind + output_padding``.
+    It is the transpose of `Conv` as a linear map: each element adds to the window that Conv would have read for it. The
+    result is [N, M, *sizes], with the sizes
+    ``(size - 1) * stride + (k - 1) * dilation + 1 - padding before and after + output_padding``.
 
     Args:
-        padding: what is cut off in front of each spatial axis, then behind each.
-        output_padding: how many elements are added behind each axis; windows that reach there count.
+        padding: how much is cut off before each spatial axis, then after each.
+        output_padding: how much each axis grows at its end; windows that reach there count.
 
     ONNX: ConvTranspose since opset 11. Keras: `ops.conv_transpose`.
     """
@@ -164,9 +163,9 @@ class ConvTranspose(_Convolution):
 
 
 def _scatter(x: Array, kernel: Array, windows: list[Window], groups: int, room: list[int]) -> Array:
-    """The windows that x puts, added up: a matrix product for each element of the kernel."""
+    """Return the sum of the windows for all elements of x, by a matrix product for each element of the kernel."""
     samples, channels, units = x.shape[0], x.shape[1], kernel.shape[1]
-    # As in `_convolve`.
+    # As in `_convolve`: the same bits for every memory layout.
     x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel)
     columns = x.reshape(samples, groups, channels // groups, -1)
     total = np.zeros((samples, groups * units, *room), x.dtype)
@@ -182,7 +181,7 @@ def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int,
     result = np.empty((x.shape[0], kernel.shape[0], *counts), x.dtype)
     if not result.size:
         return result
-    # The same bits however x lies in memory: products of transposed arrays are added up in another order.
+    # The same bits for every memory layout of x: products of transposed arrays are summed in another order.
     x = np.ascontiguousarray(x)
     if kernel.shape[1] == 1 and groups > 1:
         _convolve_depthwise(x, kernel, windows, result)
@@ -197,15 +196,17 @@ def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int,
 
 
 def _kernel_rows(kernel: Array, groups: int) -> Array:
-    """The kernel [M, C/groups, *k] as [groups, M/groups, *k · C/groups], which lies the same way in memory always: as
-    Keras keeps kernels, [*k, C/groups, M], so that theirs need no copy."""
+    """Return the kernel [M, C/groups, *k] as [groups, M/groups, *k · C/groups].
+
+    In memory it is always [*k, C/groups, M], as in Keras, whose kernels need no copy.
+    """
     units, channels, *sizes = kernel.shape
     lying = np.ascontiguousarray(kernel.transpose(*range(2, kernel.ndim), 1, 0))
     return lying.reshape(math.prod(sizes) * channels, groups, units // groups).transpose(1, 2, 0)
 
 
 def _convolve_points(x: Array, rows: Array, windows: list[Window], result: Array) -> None:
-    """A kernel of one element: a matrix product at each place."""
+    """Compute the result for a kernel of one element: a matrix product at each place."""
     groups, units, channels = rows.shape
     places = x[(slice(None), slice(None), *(slice(None, None, window.stride) for window in windows))]
     columns = places.reshape(x.shape[0], groups, channels, -1)
@@ -213,9 +214,9 @@ def _convolve_points(x: Array, rows: Array, windows: list[Window], result: Array
 
 
 def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: Array) -> None:
-    """Channels on their own: a product and a sum for each element of the kernel, few rows of the result at a time.
+    """Compute the result for single channels: a product and a sum for each element of the kernel, few rows at a time.
 
-    NumPy's innermost loop is along the axis that lies last in memory: that is the channels if they are many.
+    NumPy's innermost loop runs along the last axis in memory: that is made the channels if they are many.
     """
     samples, channels, *_ = x.shape
     counts = result.shape[2:]
@@ -244,13 +245,12 @@ def _convolve_depthwise(x: Array, kernel: Array, windows: list[Window], result: 
 
 
 def _convolve_sample(x: Array, rows: Array, windows: list[Window], result: Array) -> None:
-    """One sample: its windows, spread out as columns, a few rows of the result at a time, times the kernel."""
+    """Compute the result for one sample: the kernel times columns, which are windows, for a few rows at a time."""
     groups, units, terms = rows.shape
     counts = result.shape[1:]
     row = math.prod(counts[1:])
     step = max(1, COLUMN_ELEMENTS // (groups * terms * row))
-    # Every window as a view: [groups, *k, C/groups, *counts]. Steps of more than the whole axis, which may be of any
-    # size, are never taken.
+    # All windows as a view: [groups, *k, C/groups, *counts]. A step longer than its axis is never taken, and cut to it.
     channels = len(x) // groups
     axes = list(zip(x.strides[1:], x.shape[1:], windows, strict=True))
     view = as_strided(

@@ -37,7 +37,7 @@ class Dense(Op):
         if x.rank < 2 or kernel.rank != 2 or (bias is not None and bias.rank != 1):
             given = f"x {x}, kernel {kernel}" + (f", bias {bias}" if bias else "")
             raise ShapeError(f"Dense received {given}; expected x[..., in], kernel[in, units] and bias[units]")
-        require_same_dtype(self, x=x, kernel=kernel, **({"bias": bias} if bias else {}))
+        require_same_dtype(self, x=x, kernel=kernel, bias=bias)
         require_dtype(self, "x", x, FLOATS)
         agree_dim(x.shape[-1], kernel.shape[0], f"Dense of x {x} and kernel {kernel}, features")
         units = kernel.shape[1]
@@ -73,7 +73,7 @@ class Dense(Op):
 
 
 def _affine(x: Array, kernel: Array, bias: Array | None = None) -> Array:
-    # More axes than two would keep NumPy from multiplying with BLAS.
+    # NumPy multiplies with BLAS only if there are two axes.
     rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     result: Array = np.dot(rows, kernel)
     if bias is not None:
@@ -106,7 +106,7 @@ class MatMul(WideOp, compute=np.matmul):
 class Einsum(WideOp):
     """Einstein's summation over named axes: ``Einsum("bij,bjk->bik")``. Letters, one ellipsis per term, blanks.
 
-    Axes of one letter have equal sizes (a 1 does not stretch); the axes of ellipses broadcast. Without an arrow the
+    Axes of one letter have equal sizes (a 1 does not broadcast); the axes of ellipses broadcast. Without an arrow the
     result has the ellipsis, then the letters that occur once, in alphabetical order.
 
     ONNX: Einsum since opset 12.
@@ -133,7 +133,7 @@ class Einsum(WideOp):
         return np.asarray(np.einsum(self.equation, *operands, optimize=True))
 
     def _match(self, term: str, operand: TensorType, sizes: dict[str, Dim]) -> Shape:
-        """Records the size of each letter; the sizes under the ellipsis are returned."""
+        """Record the size of each letter in `sizes`; return the sizes under the ellipsis."""
         hidden = operand.rank - len(term.replace(ELLIPSIS, ""))
         if hidden < 0 or (hidden > 0 and ELLIPSIS not in term):
             raise ShapeError(f"{self} received an operand {operand} for the term {_show_term(term)}; the ranks differ")
@@ -148,7 +148,7 @@ ELLIPSIS = "*"  # stands for "..." inside a parsed term, so that every axis is o
 
 
 def parse_equation(equation: str) -> tuple[list[str], str]:
-    """The terms of an Einsum equation and its output term, explicit even when it is implied.
+    """Return the terms of an Einsum equation and its output term, whether that is written or implied.
 
     An ellipsis is the one character `ELLIPSIS`.
 

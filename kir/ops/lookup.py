@@ -56,7 +56,7 @@ class Lookup(Op):
 
 
 def table_dtype(item: int | str) -> DType:
-    """The element type of a table with such keys or values."""
+    """Return the element type of a table with such keys or values."""
     return DType.STRING if isinstance(item, str) else DType.INT64
 
 

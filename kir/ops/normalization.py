@@ -32,7 +32,7 @@ class BatchNormalization(WideOp):
     ) -> TensorType:
         if x.rank < 2:
             raise ShapeError(f"{self} received x {x}; expected x[n, c, ...]")
-        _require_vectors(self, 1, x, scale=scale, bias=bias, mean=mean, variance=variance)
+        _require_vectors(self, x, scale=scale, bias=bias, mean=mean, variance=variance)
         return x
 
     def compute(self, x: Array, *vectors: Array) -> Array:
@@ -74,7 +74,7 @@ class LayerNormalization(WideOp):
 class InstanceNormalization(WideOp):
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, with the statistics of all axes but the first two.
 
-    x[n, c, ...] with one axis or more behind the channels, scale[c] and bias[c] of its dtype. The variance is divided
+    x[n, c, ...] with one axis or more after the channels, scale[c] and bias[c] of its dtype. The variance is divided
     by the number of elements.
 
     ONNX: InstanceNormalization since opset 6. Keras: `layers.GroupNormalization(groups=-1)`.
@@ -85,7 +85,7 @@ class InstanceNormalization(WideOp):
     def infer(self, x: TensorType, scale: TensorType, bias: TensorType) -> TensorType:
         if x.rank < 3:
             raise ShapeError(f"{self} received x {x}; expected x[n, c, ...], of rank 3 or more")
-        _require_vectors(self, 1, x, scale=scale, bias=bias)
+        _require_vectors(self, x, scale=scale, bias=bias)
         return x
 
     def compute(self, x: Array, scale: Array, bias: Array) -> Array:
@@ -98,18 +98,18 @@ def _column(vector: Array, x: Array) -> Array:
 
 
 def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """x with mean 0 and variance 1 along the axes, but for epsilon."""
+    """Return x with mean 0 and variance 1 along the axes, but for epsilon."""
     count = max(math.prod(x.shape[axis] for axis in axes), 1)
     centered = x - np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) / x.dtype.type(count)
     variance = np.sum(np.square(centered), axis=axes, keepdims=True, dtype=x.dtype) / x.dtype.type(count)
     return np.asarray(centered / np.sqrt(variance + x.dtype.type(epsilon)))
 
 
-def _require_vectors(op: Op, axis: int, x: TensorType, **vectors: TensorType) -> None:
-    """Refuses vectors that have not one element for each slice of a float x along the axis."""
+def _require_vectors(op: Op, x: TensorType, **vectors: TensorType) -> None:
+    """Refuse vectors that do not have one element for each channel of a float x[n, c, ...]."""
     require_same_dtype(op, x=x, **vectors)
     require_dtype(op, "x", x, FLOATS)
     for name, vector in vectors.items():
         if vector.rank != 1:
-            raise ShapeError(f"{op} received {name} {vector}; expected a vector, of {x.shape[axis]} elements")
-        agree_dim(vector.shape[0], x.shape[axis], f"{op} of x {x} and {name} {vector}, axis {axis}")
+            raise ShapeError(f"{op} received {name} {vector}; expected a vector, of {x.shape[1]} elements")
+        agree_dim(vector.shape[0], x.shape[1], f"{op} of x {x} and {name} {vector}, axis 1")

@@ -11,7 +11,7 @@ from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.op import Op, Types
 from kir.ir.types import DType, TensorType
 
-# Of what is computed in training alone; no file has it.
+# The domain of values that only training computes; no file has it.
 TRAINING_DOMAIN = "kir.modeling.training"
 
 
@@ -38,7 +38,7 @@ class Opaque(Op):
 
     @property
     def is_for_training(self) -> bool:
-        """Whether this stands for what `for_training` says."""
+        """Whether this is an operator of `for_training`."""
         return self.domain == TRAINING_DOMAIN
 
     def infer(self, *values: TensorType | None) -> Types:
@@ -60,5 +60,5 @@ class Opaque(Op):
 
 
 def for_training(name: str) -> Opaque:
-    """What a loss or a metric of Keras gives inside a layer's `call`: a number that nothing in an export may read."""
+    """Return what a loss or a metric of Keras gives inside a layer's `call`; no exported value may depend on it."""
     return Opaque(TRAINING_DOMAIN, name, 1, "", (TensorType(DType.FLOAT32, ()),))

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from kir.ir.dims import is_known
 from kir.ir.op import Array, Op
-from kir.ir.types import FLOATS, DType, TensorType, as_dtype, type_of
+from kir.ir.types import FLOATS, DType, TensorType, as_dtype
 from kir.ops.precision import WideOp, require_dtype
 from kir.ops.windows import (
     Padding,
     Window,
     check_spatial,
     count_windows,
+    count_windows_of,
     explicit_padding,
     offsets,
     padded,
@@ -27,15 +27,15 @@ COMPARED_DTYPES = FLOATS | {DType.INT8, DType.UINT8}  # what ONNX's MaxPool take
 
 @dataclass(frozen=True)
 class _Pool(Op):
-    """What the poolings of x[N, C, *spatial] share.
+    """A pooling of x[N, C, *spatial] with 1 to 3 spatial axes.
 
     Args:
-        kernel_shape: how many elements the window has along each of 1 to 3 spatial axes.
-        strides: by how much it moves.
-        dilations: how far its elements are apart.
-        padding: how much it may reach over each spatial axis in front, then behind each; or "same": so far that there
-            are ceil(size / stride) windows, the odd element behind.
-        ceil_mode: whether a last window may reach over the end, if it does not start there.
+        kernel_shape: the number of elements of the window along each spatial axis.
+        strides: the step of the window.
+        dilations: the distance between its elements.
+        padding: how far windows may reach over the start of each spatial axis, then over the end of each; or "same": so
+            far that there are ceil(size / stride) windows, with the odd element at the end.
+        ceil_mode: whether the last window may reach over the end, if it starts before it.
     """
 
     kernel_shape: tuple[int, ...]
@@ -45,11 +45,11 @@ class _Pool(Op):
     ceil_mode: bool
 
     def windows(self) -> list[Window]:
-        """The window along each spatial axis."""
+        """Return the window along each spatial axis."""
         return [Window(*each) for each in zip(self.kernel_shape, self.strides, self.dilations, strict=True)]
 
     def infer_shape(self, x: TensorType) -> TensorType:
-        """The type of the result.
+        """Return the type of the result.
 
         Raises:
             ShapeError: the attributes do not fit x, or it is too small.
@@ -59,12 +59,11 @@ class _Pool(Op):
         return x.with_shape((*x.shape[:2], *count_windows(self, x, self.windows(), self.padding, self.ceil_mode)))
 
     def counts(self, x: Array) -> tuple[int, ...]:
-        """How many windows there are along each spatial axis."""
-        counts = count_windows(self, type_of(x), self.windows(), self.padding, self.ceil_mode)
-        return tuple(count for count in counts if is_known(count))
+        """Return the number of windows along each spatial axis."""
+        return count_windows_of(self, x, self.windows(), self.padding, self.ceil_mode)
 
     def reach(self, x: Array, counts: tuple[int, ...]) -> list[tuple[int, int]]:
-        """By how much the windows reach over x, in front and behind."""
+        """Return how far the windows reach over x, before and after each spatial axis."""
         windows = self.windows()
         pads = explicit_padding(windows, x.shape[2:], self.padding)
         ends = [(count - 1) * w.stride + w.extent for count, w in zip(counts, windows, strict=True)]
@@ -76,7 +75,7 @@ class _Pool(Op):
 
 @dataclass(frozen=True)
 class MaxPool(_Pool):
-    """The largest element of each window; what lies outside of x does not count.
+    """The largest element of each window; padding does not count.
 
     ONNX: MaxPool since opset 12; "same" is SAME_UPPER. Keras: `ops.max_pool`.
     """
@@ -117,7 +116,7 @@ class AveragePool(WideOp, _Pool):
         return np.asarray(np.divide(result, self.divisors(x, counts), out=result))
 
     def divisors(self, x: Array, counts: tuple[int, ...]) -> Any:
-        """How many elements each window has, as an array of the spatial axes; one number if all have as many."""
+        """Return the number of elements of each window, as an array of the spatial axes, or as one number for all."""
         windows = self.windows()
         pads = explicit_padding(windows, x.shape[2:], self.padding)
         total = np.ones((), x.dtype)

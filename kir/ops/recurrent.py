@@ -30,9 +30,9 @@ from kir.ops.precision import require_dtype, widen
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
-Activation = tuple[str, float, float]  # an ONNX name, alpha and beta; 0.0 for a parameter that it has not
+Activation = tuple[str, float, float]  # an ONNX name, alpha and beta; 0.0 for a parameter that it does not have
 Function = Callable[[Array], Array]
-# From x's share of the gates at one step and the state (the tensors that are carried along) to the next state.
+# From the product of x with the kernel at one step, and the states, to the next states.
 Step = Callable[[Array, Sequence[Array]], tuple[Array, ...]]
 
 FUNCTIONS: dict[str, Callable[[float, float], Function]] = {
@@ -55,7 +55,7 @@ SIGMOID: Activation = ("Sigmoid", 0.0, 0.0)
 
 @dataclass(frozen=True)
 class _Recurrent(Op):
-    """What the three have in common. `activations` lists, for each direction, one per kind of gate."""
+    """A recurrent layer. `activations` lists, for each direction, one per kind of gate."""
 
     units: int
     direction: str
@@ -70,7 +70,7 @@ class _Recurrent(Op):
         return 2 if self.direction == "bidirectional" else 1
 
     def infer_outputs(self, x: TensorType, weights: Sequence[TensorType], *optional: TensorType | None) -> Any:
-        """The types of y and of each final state; `weights` are kernel, recurrent_kernel and bias, `optional` the rest.
+        """Return the types of y and of each final state; `weights` are kernel, recurrent_kernel and bias.
 
         Raises:
             ShapeError: an attribute or an input does not fit; the message names it.
@@ -94,25 +94,29 @@ class _Recurrent(Op):
                 self._require_type(name, given, wanted)
         return x.with_shape((time, count, batch, self.units)), *[state] * self.states
 
-    def run(
+    def eval(
         self,
         x: Array,
-        weights: Sequence[Array],
-        lens: Array | None,
-        initial: Sequence[Array | None],
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array,
+        sequence_lens: Array | None = None,
+        *initial: Array | None,
     ) -> tuple[Array, ...]:
-        """y and the final states. Floats of 16 bits are computed in float32 and rounded at the end."""
+        # Floats of 16 bits are computed in float32 and rounded at the end.
         wide = widen(x)
         time, batch, _ = x.shape
-        lengths = np.full(batch, time) if lens is None else _check_lengths(self, lens, time)
+        weights = [widen(weight) for weight in (kernel, recurrent_kernel, bias)]
+        lengths = np.full(batch, time) if sequence_lens is None else _check_lengths(self, sequence_lens, time)
         zeros = np.zeros((self.direction_count, batch, self.units), wide.dtype)
         states = [zeros if state is None else widen(state) for state in initial]
+        states += [zeros] * (self.states - len(states))
         with np.errstate(all="ignore"):
             results = [
                 self._run_direction(
                     direction,
                     wide,
-                    [widen(weight[direction]) for weight in weights],
+                    [weight[direction] for weight in weights],
                     lengths,
                     [state[direction] for state in states],
                 )
@@ -123,11 +127,11 @@ class _Recurrent(Op):
         return tuple(array.astype(x.dtype, copy=False) for array in (y, *finals))
 
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
-        """The program of one step, on arrays [features, batch]; `bias` [gates*units, 1] is of the state's product."""
+        """Return the function of one step on arrays [features, batch]; `bias` [gates*units, 1] is the second half."""
         raise TypeError(f"{self.name} must define make_step")
 
     def added_bias(self, bias: Array) -> Array:
-        """What of the bias of the state's product is only added, so that it may as well be part of x's share."""
+        """Return the part of that bias that is only added, and so can be added for all steps at once."""
         return bias
 
     def _run_direction(
@@ -136,12 +140,12 @@ class _Recurrent(Op):
         kernel, recurrent, bias = weights[0], weights[1], weights[2][:, None]
         backwards = self.direction == "reverse" or direction == 1
         time, batch, _ = x.shape
-        # The longest sequence comes first: the sequences that have a step t are then the first few. Features come
-        # before sequences, so that each kind of gate is one block of memory.
+        # The longest sequence comes first, so that the sequences with a step t are the first few. Features come before
+        # sequences, so that each kind of gate is one block of memory.
         longest_first = np.argsort(-lengths, kind="stable")
         source = _reading_order(time, lengths[longest_first], backwards)
         counts = np.count_nonzero(np.arange(time)[:, None] < lengths, axis=1).tolist()
-        # One product for all steps; only the product with the state has to wait for the step before.
+        # One product with x for all steps; only the product with the state must wait for the step before.
         gates = np.matmul(kernel, x[source, longest_first].transpose(0, 2, 1))
         gates += bias[: len(kernel)] + self.added_bias(bias[len(kernel) :])
         chosen = self.activations[direction * self.functions : (direction + 1) * self.functions]
@@ -186,7 +190,7 @@ OPTIONAL = ("sequence_lens", "initial_h", "initial_c")
 
 
 class _OneState(_Recurrent):
-    """An operator whose only state is what it puts out."""
+    """An operator whose only state is its output."""
 
     def infer(
         self,
@@ -199,17 +203,6 @@ class _OneState(_Recurrent):
     ) -> tuple[TensorType, TensorType]:
         y, y_h = self.infer_outputs(x, (kernel, recurrent_kernel, bias), sequence_lens, initial_h)
         return y, y_h
-
-    def eval(
-        self,
-        x: Array,
-        kernel: Array,
-        recurrent_kernel: Array,
-        bias: Array,
-        sequence_lens: Array | None = None,
-        initial_h: Array | None = None,
-    ) -> tuple[Array, ...]:
-        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h,))
 
 
 @dataclass(frozen=True)
@@ -294,18 +287,6 @@ class LSTM(_Recurrent):
         y, y_h, y_c = self.infer_outputs(x, weights, sequence_lens, initial_h, initial_c)
         return y, y_h, y_c
 
-    def eval(
-        self,
-        x: Array,
-        kernel: Array,
-        recurrent_kernel: Array,
-        bias: Array,
-        sequence_lens: Array | None = None,
-        initial_h: Array | None = None,
-        initial_c: Array | None = None,
-    ) -> tuple[Array, ...]:
-        return self.run(x, (kernel, recurrent_kernel, bias), sequence_lens, (initial_h, initial_c))
-
     def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
         f, g, h = functions
         units = self.units
@@ -323,13 +304,13 @@ class LSTM(_Recurrent):
 
 
 def _keep(states: Sequence[Array], finals: Sequence[Array]) -> None:
-    """Writes the states of the first sequences, those that are still running, into those of all."""
+    """Write the states of the running sequences, which are the first ones, into those of all sequences."""
     for state, final in zip(states, finals, strict=True):
         final[:, : state.shape[1]] = state
 
 
 def _scattered(array: Array, places: Array) -> Array:
-    """Row i of the array at row ``places[i]``, which are all rows."""
+    """Return an array with row i of the given one at row ``places[i]``."""
     result = np.empty_like(array)
     result[places] = array
     return result
@@ -343,7 +324,7 @@ def _check_lengths(op: Op, lengths: Array, time: int) -> Array:
 
 
 def _reading_order(time: int, lengths: Array, backwards: bool) -> Array:
-    """The step of x [time, batch] to read at each step: turned around within each sequence, the rest in place."""
+    """Return the steps of x in reading order [time, batch]; backwards, sequences are reversed and padding stays."""
     steps = np.arange(time)[:, None]
     mirrored = np.where(steps < lengths, lengths - 1 - steps, steps)
     return mirrored if backwards else np.broadcast_to(steps, mirrored.shape)

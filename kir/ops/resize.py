@@ -60,20 +60,20 @@ def _resize_axis(x: Array, axis: int, wanted: int, mode: str) -> Array:
 
 
 def resize_weights(given: int, wanted: int, kernel: str, antialias: bool = False) -> Array:
-    """How much of each of `given` elements goes into each of `wanted`: float64 [wanted, given].
+    """Return the weights of the given elements in each wanted one: float64 [wanted, given].
 
     Args:
-        given: how many elements there are.
-        wanted: how many there are to be.
+        given: the number of elements before.
+        wanted: the number of elements after.
         kernel: a name of `KERNELS`.
-        antialias: makes the kernel as wide as an element, where there are to be fewer.
+        antialias: widens the kernel to a wanted element where these are fewer.
     """
     ratio = given / wanted
     places = (np.arange(wanted) + 0.5) * ratio - 0.5
     distances = np.abs(places[:, None] - np.arange(given)) / (max(ratio, 1.0) if antialias else 1.0)
     weights = KERNELS[kernel](distances)
     total = weights.sum(1, keepdims=True)
-    # A sum near 0 belongs to no neighbour at all.
+    # An element without neighbours has a sum near 0.
     is_covered = np.abs(total) > 1000 * np.finfo(np.float32).eps
     return np.where(is_covered, weights / np.where(is_covered, total, 1), 0)
 

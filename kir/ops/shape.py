@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import InvalidArgumentError, ShapeError
-from kir.ir.dims import Dim, Sym, divide_exactly, product
+from kir.ir.dims import Dim, Sym, divide_exactly, product, sum_of
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
 from kir.ops.precision import NUMBERS, WideOp, require_dtype
@@ -111,8 +111,8 @@ class Slice(Op):
     | positive | 0 <= start <= end <= size                                                                 |
     | negative | -1 <= end <= start < size: indices fall, and an end of -1 includes the first element      |
 
-    Bounds are clamped by whoever builds the operator; where a symbolic size turns out to break them, that is an error
-    and no silently shorter result. ONNX: Slice since opset 13.
+    Who builds the operator clamps the bounds. A symbolic size that turns out to break them is an error, and no silently
+    shorter result. ONNX: Slice since opset 13.
     """
 
     axes: tuple[int, ...]
@@ -149,7 +149,7 @@ class Split(Op):
         _require_sizes(self, self.sizes)
         if not self.sizes:
             raise ShapeError(f"{self} has no parts; expected one size or more")
-        agree_dim(_sum(self.sizes), x.shape[self.axis], f"{self} of {x}, total")
+        agree_dim(sum_of(self.sizes), x.shape[self.axis], f"{self} of {x}, total")
         return tuple(x.with_shape(_replace_axis(x.shape, self.axis, (size,))) for size in self.sizes)
 
     def eval(self, x: Array) -> tuple[Array, ...]:
@@ -193,12 +193,8 @@ class Pad(Op):
             self._require_source(axis, size)
         if self.mode != "constant":
             return np.asarray(np.pad(x, widths, mode=self.mode))  # type: ignore[call-overload]
-        default: Any = "" if x.dtype == object else x.dtype.type(0)
-        result = np.full([b + size + a for (b, a), size in zip(widths, x.shape, strict=True)], default, x.dtype)
-        if value is not None:
-            result[...] = value
-        result[tuple(slice(b, b + size) for (b, _), size in zip(widths, x.shape, strict=True))] = x
-        return result
+        default = "" if x.dtype == object else x.dtype.type(0)
+        return pad_constant(x, widths, default if value is None else value)
 
     def _require_source(self, axis: int, size: Dim) -> None:
         if self.mode == "constant" or isinstance(size, Sym):
@@ -246,7 +242,7 @@ class Gather(Op):
 
 @dataclass(frozen=True)
 class GatherND(Op):
-    """The slices of x that the last axis of `indices` points at.
+    """The slices of x at the places that the last axis of `indices` names.
 
     With b batch axes, x[b..., s...] and indices[b..., n..., k] give [b..., n..., s[k:]...]; k is known.
     ONNX: GatherND since opset 13.
@@ -353,7 +349,8 @@ class OneHot(Op):
     def eval(self, indices: Array, values: Array) -> Array:
         (depth,) = _known(self, (self.depth,))
         positive = np.where(indices < 0, indices.astype(np.int64) + depth, indices)
-        hot = np.expand_dims(positive, self.axis) == _along(np.arange(depth), self.axis, indices.ndim + 1)
+        column = np.arange(depth).reshape(-1, *[1] * (indices.ndim - self.axis))
+        hot = np.expand_dims(positive, self.axis) == column
         return np.asarray(np.where(hot, values[1], values[0]))
 
 
@@ -418,7 +415,7 @@ class TopK(Op):
     def _sort(self, x: Array) -> Array:
         if not self.largest:
             return np.argsort(x, axis=self.axis, kind="stable")
-        # Sorting backwards from the end and turning the result around keeps ties in order, for unsigned numbers too.
+        # To sort from the end and reverse the result keeps ties in order, for unsigned numbers too.
         backwards = np.argsort(np.flip(x, self.axis), axis=self.axis, kind="stable")
         return np.asarray(x.shape[self.axis] - 1 - np.flip(backwards, self.axis))
 
@@ -484,8 +481,16 @@ def complete_shape(wanted: Sequence[Dim], given: Shape) -> Shape | None:
     return tuple(rest if size == -1 else size for size in wanted)
 
 
+def pad_constant(x: Array, widths: Sequence[tuple[int, int]], value: object) -> Array:
+    """Return x with copies of one element before and after each axis."""
+    pairs = list(zip(widths, x.shape, strict=True))
+    result = np.full([before + size + after for (before, after), size in pairs], value, x.dtype)
+    result[tuple(slice(before, before + size) for (before, _), size in pairs)] = x
+    return result
+
+
 def slice_length(start: Dim, end: Dim, step: int, size: Dim | None = None) -> Dim:
-    """How many indices go from `start` to `end`, exactly; `size` is that of the axis they must lie in.
+    """Return the exact number of indices from `start` to `end`; `size` is that of the axis in which they must lie.
 
     Raises:
         ShapeError: the step is 0, or the bounds (see `Slice`) are known to be out of order or outside the axis.
@@ -520,7 +525,7 @@ def _require_sizes(op: Op, sizes: Iterable[Dim]) -> None:
 
 
 def _known(op: Op, sizes: Iterable[Dim]) -> tuple[int, ...]:
-    """The sizes as integers, once those of the run are bound (see `Op.bind`)."""
+    """Return the sizes as integers: `Op.bind` has replaced the symbolic ones."""
     wanted = tuple(sizes)
     known = tuple(size for size in wanted if isinstance(size, int))
     if len(known) < len(wanted):
@@ -545,14 +550,3 @@ def _check_range(op: Op, indices: Array, size: int) -> None:
 
 def _replace_axis(shape: Shape, axis: int, sizes: Sequence[Dim]) -> Shape:
     return (*shape[:axis], *sizes, *shape[axis + 1 :])
-
-
-def _along(vector: Array, axis: int, rank: int) -> Array:
-    return vector.reshape(tuple(-1 if i == axis else 1 for i in range(rank)))
-
-
-def _sum(sizes: Iterable[Dim]) -> Dim:
-    total: Dim = 0
-    for size in sizes:
-        total = total + size
-    return total

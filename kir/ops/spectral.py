@@ -53,7 +53,7 @@ class STFT(Op):
         return np.stack([spectrum.real, spectrum.imag], axis=-1).astype(x.dtype, copy=False)
 
     def count(self, time: Dim, length: int) -> Dim:
-        """How many frames a signal has."""
+        """Return the number of frames of a signal."""
         if isinstance(time, int) and time < length:
             raise ShapeError(f"{self} received a signal of {time} samples; expected one frame, {length}, or more")
         return (time - length) // self.step + 1

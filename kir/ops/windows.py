@@ -1,4 +1,4 @@
-"""Windows that slide over the spatial axes of [N, C, *spatial]: what convolutions and pooling have in common."""
+"""Windows that slide over the spatial axes of [N, C, *spatial], for convolutions and poolings."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kir.errors import ShapeError
 from kir.ir.dims import Dim, is_known
 from kir.ir.op import Array, Op
-from kir.ir.types import Shape, TensorType
+from kir.ir.types import Shape, TensorType, type_of
+from kir.ops.shape import pad_constant
 
 SAME = "same"
 
-# "same", or how much to add before each spatial axis, and then behind each.
+# "same", or how much to add before each spatial axis, then after each.
 Padding = str | tuple[int, ...]
 
 MAX_SPATIAL = 3
@@ -36,14 +35,14 @@ class Window:
         return (self.size - 1) * self.dilation + 1
 
     def same_padding(self, length: int) -> tuple[int, int]:
-        """What gives ceil(length / stride) windows; the odd element goes behind."""
+        """Return the padding that gives ceil(length / stride) windows, with the odd element at the end."""
         total = max((-(-length // self.stride) - 1) * self.stride + self.extent - length, 0)
         return total // 2, total - total // 2
 
     def count(self, length: Dim, padding: tuple[int, int] | None, ceil: bool = False) -> Dim:
-        """How many windows there are; padding None is that of `same_padding`.
+        """Return the number of windows; padding None is that of `same_padding`.
 
-        With `ceil`, a last window may reach over the end, but must not start in the padding behind.
+        With `ceil`, the last window may reach over the end, but must not start in the padding there.
         """
         if padding is None:
             return -(-length // self.stride)
@@ -57,17 +56,18 @@ class Window:
             return count
         if not is_known(count) or not is_known(length):
             raise ShapeError(
-                f"cannot decide whether a window of {self.extent} moved by {self.stride} starts behind an axis of "
+                f"cannot decide whether a window of {self.extent} moved by {self.stride} starts after an axis of "
                 f"size {length} rounded up with ceil_mode; give a concrete size (--input-shapes)"
             )
         return count - 1 if (count - 1) * self.stride >= length + before else count
 
 
 def check_spatial(op: Op, x: TensorType, padding: Padding, **attributes: tuple[int, ...]) -> int:
-    """The number of spatial axes of x[N, C, *spatial].
+    """Return the number of spatial axes of x[N, C, *spatial].
 
     Raises:
-        ShapeError: it is not 1 to 3, an attribute has not one number of 1 or more for each, or the padding is none.
+        ShapeError: it is not 1 to 3, an attribute does not have one number of 1 or more for each, or `padding` is no
+            padding for them.
     """
     rank = x.rank - 2
     if not 1 <= rank <= MAX_SPATIAL:
@@ -78,23 +78,23 @@ def check_spatial(op: Op, x: TensorType, padding: Padding, **attributes: tuple[i
     if padding != SAME and (isinstance(padding, str) or len(padding) != 2 * rank or min(padding) < 0):
         raise ShapeError(
             f"{op.name} received padding={padding!r} for {x}; expected {SAME!r}, or {2 * rank} numbers of 0 or more: "
-            f"before each spatial axis, then behind each"
+            f"before each spatial axis, then after each"
         )
     return rank
 
 
 def split_padding(padding: Padding, rank: int) -> list[tuple[int, int] | None]:
-    """Before and behind each spatial axis; None where that is "same"."""
+    """Return the padding before and after each spatial axis; None for "same"."""
     if isinstance(padding, str):
         return [None] * rank
     return list(zip(padding[:rank], padding[rank:], strict=True))
 
 
 def count_windows(op: Op, x: TensorType, windows: list[Window], padding: Padding, ceil: bool = False) -> Shape:
-    """How many windows there are along each spatial axis.
+    """Return the number of windows along each spatial axis.
 
     Raises:
-        ShapeError: one is known to be none.
+        ShapeError: an axis is known to be too small for one window.
     """
     pads = split_padding(padding, len(windows))
     counts = [w.count(size, pad, ceil) for w, size, pad in zip(windows, x.shape[2:], pads, strict=True)]
@@ -107,8 +107,13 @@ def count_windows(op: Op, x: TensorType, windows: list[Window], padding: Padding
     return tuple(counts)
 
 
+def count_windows_of(op: Op, x: Array, windows: list[Window], padding: Padding, ceil: bool = False) -> tuple[int, ...]:
+    """Return the number of windows along each spatial axis of an array."""
+    return tuple(filter(is_known, count_windows(op, type_of(x), windows, padding, ceil)))
+
+
 def settle_padding(windows: list[Window], sizes: Shape, padding: Padding) -> Padding:
-    """The padding in numbers, where it is "same" and does not depend on unknown sizes."""
+    """Return a padding of "same" in numbers, unless these depend on unknown sizes; any other padding as it is."""
     if padding != SAME or not all(w.stride == 1 or is_known(size) for w, size in zip(windows, sizes, strict=True)):
         return padding
     before, after = zip(*explicit_padding(windows, tuple(s if is_known(s) else 1 for s in sizes), SAME), strict=True)
@@ -116,24 +121,18 @@ def settle_padding(windows: list[Window], sizes: Shape, padding: Padding) -> Pad
 
 
 def explicit_padding(windows: list[Window], sizes: tuple[int, ...], padding: Padding) -> list[tuple[int, int]]:
-    """Before and behind each spatial axis, in numbers."""
+    """Return the padding before and after each spatial axis, in numbers."""
     pads = split_padding(padding, len(windows))
     return [w.same_padding(size) if pad is None else pad for w, size, pad in zip(windows, sizes, pads, strict=True)]
 
 
 def padded(x: Array, pads: list[tuple[int, int]], value: Any = 0) -> Array:
-    """x with elements put around its spatial axes; x itself where there are none."""
-    if not any(map(any, pads)):
-        return x
-    sizes = [before + size + after for size, (before, after) in zip(x.shape[2:], pads, strict=True)]
-    result = np.full((*x.shape[:2], *sizes), value, x.dtype)
-    inner = [slice(before, before + size) for size, (before, _) in zip(x.shape[2:], pads, strict=True)]
-    result[(slice(None), slice(None), *inner)] = x
-    return result
+    """Return x with elements around its spatial axes."""
+    return pad_constant(x, [(0, 0), (0, 0), *pads], value) if any(map(any, pads)) else x
 
 
 def offsets(windows: list[Window], counts: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """For each element of the window: its index, and where it is in all windows, as slices of the spatial axes."""
+    """Yield the index of each element of a window, and its places in all windows, as slices of the spatial axes."""
     for index in itertools.product(*(range(w.size) for w in windows)):
         yield (
             index,

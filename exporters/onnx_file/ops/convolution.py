@@ -7,7 +7,7 @@ from typing import Any
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
-from kir.ir.dims import Dim
+from kir.ir.dims import Dim, is_known
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.windows import SAME, Padding, Window, settle_padding
 
@@ -15,7 +15,7 @@ from kir.ops.windows import SAME, Padding, Window, settle_padding
 @exports(Conv)
 def conv(emitter: Emitter, op: Conv, x: FileTensor, kernel: FileTensor, bias: FileTensor | None = None) -> Names:
     """Write a Conv. onnxruntime refuses auto_pad with dilations: there the zeros are put around x before."""
-    windows = op.windows(kernel.type.shape[2:])
+    windows = op.windows(tuple(filter(is_known, kernel.type.shape[2:])))
     data = x.name
     padding = op.padding
     if padding == SAME and max(op.dilations) > 1:
