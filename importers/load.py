@@ -88,8 +88,7 @@ def load(
         ScriptError: the script cannot be run, or leaves no single model behind.
         UnsupportedError: the model has layers or operators that kir has not; all are listed.
     """
-    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
-    return layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=keep_unknown)
+    return Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown).load(source)
 
 
 def parse_shapes(input_shapes: InputShapes | None) -> dict[str, list[Dim]]:
@@ -143,38 +142,48 @@ def split_name(source: str) -> tuple[Path, str | None]:
 
 
 @dataclass(frozen=True)
-class LayerOptions:
-    """How to read a model of layers; see `load`."""
+class Reading:
+    """How to read a model, and the sizes that its inputs are to have; see `load`."""
 
     weights: PathLike | None = None
     custom_objects: CustomObjects | None = None
     on_lost_mask: LostMask | None = None
     outputs: Sequence[str] = ()
+    batch: int | None = None
+    input_shapes: InputShapes | None = None
+    keep_unknown: bool = False
 
-    def refuse_for(self, source: PathLike, **others: object) -> None:
-        """Refuse these options and others that say something about layers, for an ONNX file.
+    @property
+    def sets_sizes(self) -> bool:
+        """Whether inputs are to have other sizes than the source gives them."""
+        return bool(self.batch or self.input_shapes)
+
+    def sizes_of(self, model: Model) -> dict[str, Dim]:
+        """Return the values of the unknown sizes of a model's inputs, by the sizes' names; see `bind_sizes`."""
+        from kir.modeling.lower import bind_sizes
+
+        return bind_sizes(model, self.batch, parse_shapes(self.input_shapes))
+
+    def refuse_for_onnx(self, source: object, **others: object) -> None:
+        """Refuse options, and others with them, that say something about layers.
 
         Raises:
             UsageError: one of them is given.
         """
-        refuse_options(f"is for models of layers; {source} is an ONNX file", **others, **vars(self))
+        refuse_options(f"is for models of layers; {source} is an ONNX file", **others, **self._of_layers())
 
-    def load(
-        self,
-        source: Source,
-        *,
-        batch: int | None = None,
-        input_shapes: InputShapes | None = None,
-        keep_unknown: bool = False,
-    ) -> Model | Graph:
+    def _of_layers(self) -> dict[str, object]:
+        return {name: vars(self)[name] for name in ("weights", "custom_objects", "on_lost_mask", "outputs")}
+
+    def load(self, source: Source) -> Model | Graph:
         """See `kir.load`."""
-        shapes = parse_shapes(input_shapes)
+        shapes = parse_shapes(self.input_shapes)
         if is_onnx_file(source):
-            self.refuse_for(source)
+            self.refuse_for_onnx(source)
             from kir.importers.onnx_file import import_graph
 
-            return import_graph(Path(source), keep_unknown=keep_unknown, shapes=shapes, batch=batch)
-        refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=keep_unknown)
+            return import_graph(Path(source), keep_unknown=self.keep_unknown, shapes=shapes, batch=self.batch)
+        refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=self.keep_unknown)
         if not isinstance(source, str | os.PathLike):
             return self._of_object(source)
         from kir.modeling.divisible_sizes import given_sizes
@@ -223,7 +232,8 @@ class LayerOptions:
         from kir.modeling.model import Model
 
         if isinstance(source, Model | Graph):
-            refuse_options(f"is for what is read from a file; received {_name(source)}", **vars(self))
+            sizes = {"batch": self.batch, "input_shapes": self.input_shapes} if isinstance(source, Graph) else {}
+            refuse_options(f"is for what is read from a file; received {source!r}", **self._of_layers(), **sizes)
             return source
         if not is_keras_model(source):
             raise InvalidArgumentError(

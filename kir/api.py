@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kir.exporters.picture import Picture
     from kir.exporters.pipeline import ExportOptions, ExportResult
     from kir.exporters.script import ScriptReport
-    from kir.importers.load import CustomObjects, InputShapes, LayerOptions, LostMask, PathLike, Source
+    from kir.importers.load import CustomObjects, InputShapes, LostMask, PathLike, Reading, Source
     from kir.ir.graph import Graph
     from kir.modeling.model import Model
     from kir.modeling.summary import Summary
@@ -89,11 +89,11 @@ def export(
             written, or onnxruntime computes something else than the model.
     """
     from kir.exporters.pipeline import ExportOptions
-    from kir.importers.load import LayerOptions, is_onnx_file
+    from kir.importers.load import Reading, is_onnx_file
 
     path = Path(path)
     require_suffix(path, ".onnx", ".py")
-    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
+    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
     options = ExportOptions(
         opset=opset,
         training=training,
@@ -109,49 +109,47 @@ def export(
     )
     if path.suffix == ".py":
         _refuse_for_script(path, options, after_pass=after_pass, keep_unknown=keep_unknown)
-        return _export_script(model, path, layers, batch, input_shapes, options, progress)
+        return _export_script(model, path, reading, options, progress)
     if is_onnx_file(model):
-        layers.refuse_for(model, losses=losses)
-    return _export_onnx(model, path, layers, keep_unknown, batch, input_shapes, options, progress, after_pass)
+        reading.refuse_for_onnx(model, losses=losses)
+    return _export_onnx(model, path, reading, options, progress, after_pass)
 
 
 def _export_onnx(
     source: Source,
     path: Path,
-    layers: LayerOptions,
-    keep_unknown: bool,
-    batch: int | None,
-    input_shapes: InputShapes | None,
+    reading: Reading,
     options: ExportOptions,
     progress: Progress,
     after_pass: AfterPass | None,
 ) -> ExportResult:
     from kir.exporters.pipeline import export_model, export_reference
-    from kir.importers.load import is_onnx_file, parse_shapes
-    from kir.modeling.lower import bind_sizes
     from kir.modeling.model import Model
+    from kir.modeling.training import require_trained
 
     progress("reading the model")
-    model = layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=keep_unknown)
+    model = reading.load(source)
     if isinstance(model, Model):
-        options = replace(options, sizes=bind_sizes(model, batch, parse_shapes(input_shapes)))
+        if model is source:
+            require_trained(model)
+        options = replace(options, sizes=reading.sizes_of(model))
         return export_model(model, path, options, progress=progress, after_pass=after_pass)
     if model is source:
         # An unverified export optimises the graph that it is given.
         model = model.copy()
-    # With sizes of its own the graph has another signature than the file that it was read from.
-    original = Path(source) if is_onnx_file(source) and not (batch or input_shapes) else None
+    original = _file_to_verify(source, reading)
     return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
 
 
+def _file_to_verify(source: Source, reading: Reading) -> Path | None:
+    """Return the ONNX file that a graph is read from, if the graph has its signature and not sizes of its own."""
+    from kir.importers.load import is_onnx_file
+
+    return Path(source) if is_onnx_file(source) and not reading.sets_sizes else None
+
+
 def _export_script(
-    source: Source,
-    path: Path,
-    layers: LayerOptions,
-    batch: int | None,
-    input_shapes: InputShapes | None,
-    options: ExportOptions,
-    progress: Progress,
+    source: Source, path: Path, reading: Reading, options: ExportOptions, progress: Progress
 ) -> ScriptReport:
     from kir.exporters.script import export_script
     from kir.importers.load import is_onnx_file, split_name
@@ -161,17 +159,16 @@ def _export_script(
         read, _ = split_name(os.fspath(source))
         if read.exists() and path.exists() and path.samefile(read):
             raise UsageError(f"{path} is the script that would be read; write to another file")
-    if not is_onnx_file(source) and (batch or input_shapes):
+    if not is_onnx_file(source) and reading.sets_sizes:
         raise UsageError(
             f"--batch and --input-shapes are for ONNX files; give the sizes in {source}, or when {path} is read"
         )
     progress("reading the model")
-    model = layers.load(source, batch=batch, input_shapes=input_shapes)
     return export_script(
-        model,
+        reading.load(source),
         path,
         load=load_script,
-        source=Path(source) if is_onnx_file(source) and not (batch or input_shapes) else None,
+        source=_file_to_verify(source, reading),
         verify=options.verify,
         provider=options.provider,
         seed=options.seed,
@@ -194,7 +191,7 @@ def require_suffix(path: Path, *suffixes: str) -> None:
 
     Raises:
         InvalidArgumentError: its name ends otherwise.
-        FormatError: see `kir.files.check_target`.
+        FormatError: see `kir.support.files.check_target`.
     """
     if path.suffix not in suffixes:
         raise InvalidArgumentError(f"cannot write {path}: expected a name that ends in {' or '.join(suffixes)}")
@@ -236,35 +233,30 @@ def verify(
         KirError: the model or the file cannot be read or run, or options do not go together.
     """
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
-    from kir.importers.load import LayerOptions, is_onnx_file
+    from kir.importers.load import Reading, is_onnx_file
 
     page = None if report is None else Path(report)
     if page is not None:
         require_suffix(page, ".html")
-    layers = LayerOptions(weights, custom_objects, on_lost_mask, outputs)
+    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes)
     progress("reading the model")
     if not is_onnx_file(model):
-        graph = _lowered(
-            layers.load(model, batch=batch, input_shapes=input_shapes), batch, input_shapes, training, losses
-        )
+        graph = _lowered(reading.load(model), reading, training, losses)
         return _verify_graph(graph, Path(file), training, bisect, page, provider, seed, progress)
     if page is not None:
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
-    layers.refuse_for(model, training=training, losses=losses, batch=batch, input_shapes=input_shapes, bisect=bisect)
+    changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect}
+    reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
     return verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed)
 
 
-def _lowered(
-    model: Model | Graph, batch: int | None, input_shapes: InputShapes | None, training: bool, losses: bool
-) -> Graph:
-    from kir.importers.load import parse_shapes
-    from kir.modeling.lower import bind_sizes, lower
-    from kir.modeling.model import Model
+def _lowered(model: Model | Graph, reading: Reading, training: bool, losses: bool) -> Graph:
+    from kir.ir.graph import Graph
+    from kir.modeling.lower import lower
 
-    if not isinstance(model, Model):
+    if isinstance(model, Graph):
         return model
-    sizes = bind_sizes(model, batch, parse_shapes(input_shapes))
-    return lower(model, training=training, sizes=sizes, losses=losses)
+    return lower(model, training=training, sizes=reading.sizes_of(model), losses=losses)
 
 
 def _verify_graph(
@@ -399,24 +391,26 @@ def diff(
         KirError: a model cannot be read, or options do not go together.
     """
     from kir.comparison import compare_graphs, default_level
-    from kir.importers.load import LayerOptions, is_onnx_file, takes_custom_objects
+    from kir.importers.load import Reading, is_onnx_file, takes_custom_objects
     from kir.modeling.model import Model
 
-    # What no side can use each refuses, and says why.
-    sources = (a, b)
-    some_take_objects = any(takes_custom_objects(source) for source in sources)
-    some_layers = not all(is_onnx_file(source) for source in sources)
+    # What no side can use, each refuses.
+    some_take_objects = any(map(takes_custom_objects, (a, b)))
+    some_layers = not (is_onnx_file(a) and is_onnx_file(b))
     subjects, graphs = [], []
     # A is lowered before B is read: functions of scripts may import modules from beside them when they are traced.
     for name, source, weights in (("A", a, weights_a), ("B", b, weights_b)):
         progress(f"reading {name}")
-        layers = LayerOptions(
+        reading = Reading(
             weights,
             custom_objects if takes_custom_objects(source) or not some_take_objects else None,
-            on_lost_mask if not (is_onnx_file(source) and some_layers) else None,
+            None if is_onnx_file(source) and some_layers else on_lost_mask,
+            batch=batch,
+            input_shapes=input_shapes,
+            keep_unknown=is_onnx_file(source),
         )
-        subjects.append(layers.load(source, batch=batch, input_shapes=input_shapes, keep_unknown=is_onnx_file(source)))
-        graphs.append(_lowered(subjects[-1], batch, input_shapes, training, losses))
+        subjects.append(reading.load(source))
+        graphs.append(_lowered(subjects[-1], reading, training, losses))
     return compare_graphs(
         *graphs,
         level=default_level(*subjects) if level is None else level,

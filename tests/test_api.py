@@ -131,6 +131,7 @@ REFUSED = [
     (lambda folder: kir.load(folder / "model.keras", keep_unknown=True), UsageError, "--keep-unknown is for ONNX"),
     (lambda folder: kir.load(folder / "model.py", custom_objects={"f": abs}), InvalidArgumentError, "--custom-objects"),
     (lambda folder: kir.load(Graph(), outputs=["a"]), UsageError, "--outputs is for what is read"),
+    (lambda folder: kir.export(Graph(), folder / "out.onnx", batch=2), UsageError, "--batch is for what is read"),
     (
         lambda folder: kir.load(folder / "model.onnx", input_shapes={"x": (-1,)}),
         InvalidArgumentError,
