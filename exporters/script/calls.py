@@ -7,20 +7,22 @@ operator, or more than one, is not used. So a proposal may be wrong for some inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from kir import backend as K
 from kir.errors import KirError
-from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
-from kir.ir.op import Op
+from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input
 from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType
 from kir.lift.arrays import is_same_array
 from kir.ops import elementwise, linear, nn, reduce, shape
+
+Literal = Array | float | str  # what a constant is written as
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,15 @@ class FunctionCall:
     """
 
     function: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
     symbol: str = ""
 
 
-Proposal = Callable[[Any, Sequence[TensorType]], Iterator[FunctionCall]]
-CANDIDATES: dict[type[Op], Proposal] = {}
+def fitting_call(node: Node, given: Sequence[Literal | None]) -> FunctionCall | None:
+    """Return a call that gives the node's operator on its inputs and nothing else; None if none is known.
 
-
-def fitting_call(node: Node, given: Sequence[Any]) -> FunctionCall | None:
-    """A call that gives the node's operator on its inputs, nothing more and nothing else; None if none is known.
-
-    `given` has for each input the array, number or list that a constant is written as, None for any other.
+    `given` has for each input the array, number or text that a constant is written as, None for any other.
     """
     propose = CANDIDATES.get(type(node.op))
     types = [value.type for value in node.inputs if value is not None]
@@ -59,19 +57,17 @@ def fitting_call(node: Node, given: Sequence[Any]) -> FunctionCall | None:
     return next((found for found in propose(node.op, types) if _gives(found, node, given)), None)
 
 
-def _gives(proposed: FunctionCall, node: Node, given: Sequence[Any]) -> bool:
-    graph = Graph()
-    tracer = Tracer(graph)
-    inputs: list[Any] = []
+def _gives(proposed: FunctionCall, node: Node, given: Sequence[Literal | None]) -> bool:
+    tracer = Tracer(Graph())
+    inputs: list[Tensor | Literal] = []
     for index, (value, literal) in enumerate(zip(node.inputs, given, strict=True)):
         assert value is not None
         inputs.append(tracer.add(Input(str(index), value.type))[0] if literal is None else literal)
     try:
         with tracer.layer("call", "Call"):
             args = [_filled(argument, inputs) for argument in proposed.args]
-            results = getattr(K, proposed.function)(
-                *args, **{k: _filled(v, inputs) for k, v in proposed.kwargs.items()}
-            )
+            kwargs = {name: _filled(argument, inputs) for name, argument in proposed.kwargs.items()}
+            results = getattr(K, proposed.function)(*args, **kwargs)
     except KirError:
         return False
     outputs = list(results) if isinstance(results, list | tuple) else [results]
@@ -86,15 +82,15 @@ def _gives(proposed: FunctionCall, node: Node, given: Sequence[Any]) -> bool:
     )
 
 
-def _is_same_input(made: Value | None, wanted: Value | None, given: Any) -> bool:
-    """Whether an input that a call led to the operator is the one that was given, or a constant equal to it."""
+def _is_same_input(made: Value | None, wanted: Value | None, given: Tensor | Literal) -> bool:
+    """Return whether an input that a call led to the operator is the one given, or a constant equal to it."""
     if isinstance(given, Tensor):
         return made is given.value
-    ops = [None if value is None else value.node.op for value in (made, wanted)]
-    return all(isinstance(op, Constant) for op in ops) and is_same_array(ops[0].value.array, ops[1].value.array)  # type: ignore[union-attr]
+    a, b = (None if value is None else value.node.op for value in (made, wanted))
+    return isinstance(a, Constant) and isinstance(b, Constant) and is_same_array(a.value.array, b.value.array)
 
 
-def _filled(argument: Any, inputs: Sequence[Any]) -> Any:
+def _filled(argument: object, inputs: Sequence[Tensor | Literal]) -> object:
     if isinstance(argument, Ref):
         return inputs[argument.index]
     if isinstance(argument, list | tuple):
@@ -102,17 +98,57 @@ def _filled(argument: Any, inputs: Sequence[Any]) -> Any:
     return argument
 
 
-# Proposals
+# Proposals: of an operator and the types of its inputs, the calls that may give it, the most readable first.
+
+Propose = Callable[[Any, Sequence[TensorType]], Sequence[FunctionCall]]
 
 
-def proposes(*classes: type[Op]) -> Callable[[Proposal], Proposal]:
-    """Registers a function of an operator and its input types that gives calls, the most readable first."""
+def _call(function: str, *args: object, **kwargs: object) -> list[FunctionCall]:
+    return [FunctionCall(function, args, kwargs)]
 
-    def register(function: Proposal) -> Proposal:
-        CANDIDATES.update(dict.fromkeys(classes, function))
-        return function
 
-    return register
+def _plain(function: str, symbol: str) -> Propose:
+    return lambda op, types: [FunctionCall(function, tuple(map(Ref, range(len(types)))), {}, symbol)]
+
+
+def _reduction(function: str) -> Propose:
+    def propose(op: reduce.ReduceSum, types: Sequence[TensorType]) -> Sequence[FunctionCall]:
+        axes = {} if len(op.axes) == types[0].rank and function != "norm" else {"axis": _axis(op.axes)}
+        return _call(function, Ref(0), **axes, **_unless(op.keepdims, False, "keepdims"))
+
+    return propose
+
+
+def _axis(axes: Sequence[int]) -> object:
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _unless(value: object, usual: object, name: str) -> dict[str, object]:
+    """Return a keyword, left out where it has the usual value."""
+    return {} if value == usual else {name: value}
+
+
+def _split(op: shape.Split, types: Sequence[TensorType]) -> Sequence[FunctionCall]:
+    ends = list(accumulate(op.sizes[:-1]))
+    equal = _call("split", Ref(0), len(op.sizes), axis=op.axis) if len(set(op.sizes)) == 1 else []
+    return [*equal, *_call("split", Ref(0), ends, axis=op.axis)]
+
+
+def _slice(op: shape.Slice, types: Sequence[TensorType]) -> Sequence[FunctionCall]:
+    """Return an index with a slice for each axis; backwards, the end stands for everything down to the front."""
+    key = [slice(None)] * (max(op.axes, default=-1) + 1)
+    for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
+        size = types[0].shape[axis]
+        first, last = (size - 1, -1) if step < 0 else (0, size)
+        bounds = [None if bound == usual else bound for bound, usual in ((start, first), (end, last), (step, 1))]
+        key[axis] = slice(*bounds)
+    return _call("get_item", Ref(0), tuple(key))
+
+
+def _pad(op: shape.Pad, types: Sequence[TensorType]) -> Sequence[FunctionCall]:
+    value = {"constant_values": Ref(1)} if len(types) > 1 else {}
+    keywords = value if op.mode == "constant" else {"mode": op.mode}
+    return _call("pad", Ref(0), tuple(zip(op.before, op.after, strict=True)), **keywords)
 
 
 # Operators without attributes, by the function that emits them, and the symbol of Python that does.
@@ -167,8 +203,10 @@ PLAIN: dict[type[Op], tuple[str, str]] = {
     elementwise.Tanh: ("tanh", ""),
     elementwise.Where: ("where", ""),
     elementwise.Xor: ("logical_xor", "^"),
+    linear.MatMul: ("matmul", "@"),
 }
 REDUCTIONS: dict[type[Op], str] = {
+    reduce.ReduceL2: "norm",
     reduce.ReduceLogSumExp: "logsumexp",
     reduce.ReduceMax: "max",
     reduce.ReduceMean: "mean",
@@ -177,150 +215,30 @@ REDUCTIONS: dict[type[Op], str] = {
     reduce.ReduceSum: "sum",
 }
 
-
-@proposes(*PLAIN)
-def _plain(op: Op, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    function, symbol = PLAIN[type(op)]
-    yield FunctionCall(function, tuple(map(Ref, range(len(types)))), {}, symbol)
-
-
-@proposes(*REDUCTIONS)
-def _reduction(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    kwargs = {} if len(op.axes) == types[0].rank else {"axis": op.axes[0] if len(op.axes) == 1 else op.axes}
-    yield FunctionCall(REDUCTIONS[type(op)], (Ref(0),), kwargs | ({"keepdims": True} if op.keepdims else {}))
-
-
-@proposes(reduce.ReduceL2)
-def _norm(op: reduce.ReduceL2, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    axis = op.axes[0] if len(op.axes) == 1 else op.axes
-    yield FunctionCall("norm", (Ref(0),), {"axis": axis} | ({"keepdims": True} if op.keepdims else {}))
-
-
-@proposes(nn.Softmax, nn.LogSoftmax)
-def _softmax(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    function = "softmax" if isinstance(op, nn.Softmax) else "log_softmax"
-    yield FunctionCall(function, (Ref(0),), {} if op.axis == types[0].rank - 1 else {"axis": op.axis})
-
-
-@proposes(elementwise.Cast)
-def _cast(op: elementwise.Cast, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("cast", (Ref(0), op.dtype.keras_name), {})
-
-
-@proposes(elementwise.LeakyRelu, elementwise.Elu, elementwise.Celu)
-def _with_alpha(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    name = {elementwise.LeakyRelu: "negative_slope"}.get(type(op), "alpha")
-    function = {elementwise.LeakyRelu: "leaky_relu"}.get(type(op), op.name.lower())
-    yield FunctionCall(function, (Ref(0),), {name: op.alpha})
-
-
-@proposes(elementwise.ThresholdedRelu)
-def _threshold(op: elementwise.ThresholdedRelu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("threshold", (Ref(0), op.alpha, 0), {})
-
-
-@proposes(elementwise.HardSigmoid)
-def _hard_sigmoid(op: elementwise.HardSigmoid, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("hard_sigmoid", (Ref(0),), {})
-    yield FunctionCall("sparse_sigmoid", (Ref(0),), {})
-
-
-@proposes(elementwise.Gelu)
-def _gelu(op: elementwise.Gelu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("gelu", (Ref(0),), {"approximate": op.approximate})
-
-
-@proposes(elementwise.Shrink)
-def _shrink(op: elementwise.Shrink, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("hard_shrink" if op.bias == 0 else "soft_shrink", (Ref(0), op.lambd), {})
-
-
-@proposes(shape.Reshape)
-def _reshape(op: shape.Reshape, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("reshape", (Ref(0), op.shape), {})
-
-
-@proposes(shape.Transpose)
-def _transpose(op: shape.Transpose, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("transpose", (Ref(0), op.permutation), {})
-
-
-@proposes(shape.Expand)
-def _expand(op: shape.Expand, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("broadcast_to", (Ref(0), op.shape), {})
-
-
-@proposes(shape.Concat)
-def _concat(op: shape.Concat, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("concatenate", ([Ref(index) for index in range(len(types))],), {"axis": op.axis})
-
-
-@proposes(shape.Split)
-def _split(op: shape.Split, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    if len(set(op.sizes)) == 1:
-        yield FunctionCall("split", (Ref(0), len(op.sizes)), {"axis": op.axis})
-    ends: list[Dim] = []
-    for size in op.sizes[:-1]:
-        ends.append(size + ends[-1] if ends else size)
-    yield FunctionCall("split", (Ref(0), ends), {"axis": op.axis})
-
-
-@proposes(shape.Slice)
-def _slice(op: shape.Slice, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    """An index with a slice for each axis; backwards, the end stands for everything down to the front."""
-    places = {axis: index for index, axis in enumerate(op.axes)}
-    key: list[slice] = []
-    for axis in range(max(op.axes, default=-1) + 1):
-        if axis not in places:
-            key.append(slice(None))
-            continue
-        index = places[axis]
-        start, end, step = op.starts[index], op.ends[index], op.steps[index]
-        size = types[0].shape[axis]
-        if step < 0:
-            key.append(slice(None if start == size - 1 else start, None if end == -1 else end, step))
-        else:
-            key.append(slice(None if start == 0 else start, None if end == size else end, None if step == 1 else step))
-    yield FunctionCall("get_item", (Ref(0), tuple(key)), {})
-
-
-@proposes(shape.Tile)
-def _tile(op: shape.Tile, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("tile", (Ref(0), op.repeats), {})
-
-
-@proposes(shape.Pad)
-def _pad(op: shape.Pad, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    widths = tuple(zip(op.before, op.after, strict=True))
-    value = {"constant_values": Ref(1)} if len(types) > 1 else {}
-    yield FunctionCall("pad", (Ref(0), widths), value if op.mode == "constant" else {"mode": op.mode})
-
-
-@proposes(shape.Gather)
-def _gather(op: shape.Gather, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("take", (Ref(0), Ref(1)), {"axis": op.axis})
-
-
-@proposes(shape.CumSum)
-def _cum_sum(op: shape.CumSum, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("cumsum", (Ref(0),), {"axis": op.axis})
-
-
-@proposes(shape.Trilu)
-def _trilu(op: shape.Trilu, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("triu" if op.upper else "tril", (Ref(0),), {"k": op.k} if op.k else {})
-
-
-@proposes(elementwise.Mod)
-def _mod(op: elementwise.Mod, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("fmod" if op.fmod else "mod", (Ref(0), Ref(1)), {})
-
-
-@proposes(linear.MatMul)
-def _product(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("matmul", (Ref(0), Ref(1)), {}, "@")
-
-
-@proposes(linear.Einsum)
-def _einsum(op: Any, types: Sequence[TensorType]) -> Iterator[FunctionCall]:
-    yield FunctionCall("einsum", (op.equation, *map(Ref, range(len(types)))), {})
+CANDIDATES: dict[type[Op], Propose] = {
+    **{operator: _plain(*words) for operator, words in PLAIN.items()},
+    **{operator: _reduction(function) for operator, function in REDUCTIONS.items()},
+    elementwise.Cast: lambda op, types: _call("cast", Ref(0), op.dtype.keras_name),
+    elementwise.Celu: lambda op, types: _call("celu", Ref(0), alpha=op.alpha),
+    elementwise.Elu: lambda op, types: _call("elu", Ref(0), alpha=op.alpha),
+    elementwise.Gelu: lambda op, types: _call("gelu", Ref(0), approximate=op.approximate),
+    elementwise.HardSigmoid: lambda op, types: [*_call("hard_sigmoid", Ref(0)), *_call("sparse_sigmoid", Ref(0))],
+    elementwise.LeakyRelu: lambda op, types: _call("leaky_relu", Ref(0), negative_slope=op.alpha),
+    elementwise.Mod: lambda op, types: _call("fmod" if op.fmod else "mod", Ref(0), Ref(1)),
+    elementwise.Shrink: lambda op, types: _call("soft_shrink" if op.bias else "hard_shrink", Ref(0), op.lambd),
+    elementwise.ThresholdedRelu: lambda op, types: _call("threshold", Ref(0), op.alpha, 0),
+    linear.Einsum: lambda op, types: _call("einsum", op.equation, *map(Ref, range(len(types)))),
+    nn.LogSoftmax: lambda op, types: _call("log_softmax", Ref(0), **_unless(op.axis, types[0].rank - 1, "axis")),
+    nn.Softmax: lambda op, types: _call("softmax", Ref(0), **_unless(op.axis, types[0].rank - 1, "axis")),
+    shape.Concat: lambda op, types: _call("concatenate", [Ref(index) for index in range(len(types))], axis=op.axis),
+    shape.CumSum: lambda op, types: _call("cumsum", Ref(0), axis=op.axis),
+    shape.Expand: lambda op, types: _call("broadcast_to", Ref(0), op.shape),
+    shape.Gather: lambda op, types: _call("take", Ref(0), Ref(1), axis=op.axis),
+    shape.Pad: _pad,
+    shape.Reshape: lambda op, types: _call("reshape", Ref(0), op.shape),
+    shape.Slice: _slice,
+    shape.Split: _split,
+    shape.Tile: lambda op, types: _call("tile", Ref(0), op.repeats),
+    shape.Transpose: lambda op, types: _call("transpose", Ref(0), op.permutation),
+    shape.Trilu: lambda op, types: _call("triu" if op.upper else "tril", Ref(0), **_unless(op.k, 0, "k")),
+}
