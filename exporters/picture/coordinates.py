@@ -30,7 +30,7 @@ class Ranked:
 
 
 def assign_coordinates(ranked: Ranked) -> list[float]:
-    """The place of each vertex's centre line, from 0 on. O(vertices + segments)."""
+    """Return the place of each vertex's centre line, from 0 on. O(vertices + segments)."""
     count = len(ranked.up)
     positions = [0] * count
     for layer in ranked.layers:
@@ -46,7 +46,7 @@ def assign_coordinates(ranked: Ranked) -> list[float]:
 
 
 def _conflicts(ranked: Ranked, positions: Sequence[int]) -> set[Segment]:
-    """Segments (upper, lower) that cross one between two bends: the long edge shall stay straight, they give way."""
+    """Return the segments (upper, lower) that cross one between two bends: the long edge stays straight."""
     found: set[Segment] = set()
     for upper, lower in pairwise(ranked.layers):
         first, scanned = 0, 0
@@ -67,7 +67,7 @@ def _conflicts(ranked: Ranked, positions: Sequence[int]) -> set[Segment]:
 def _align(
     ranked: Ranked, positions: Sequence[int], conflicts: set[Segment], downward: bool, rightward: bool
 ) -> list[float]:
-    """One of the four extreme drawings: blocks of vertices on one line, packed towards one side."""
+    """Return one of the four extreme drawings: blocks of vertices on one line, packed towards one side."""
     layers = [list(layer) if rightward else list(reversed(layer)) for layer in ranked.layers]
     places = list(positions)
     if not rightward:
@@ -84,7 +84,7 @@ def _align(
 def _join_blocks(
     layers: list[list[int]], neighbours: Neighbours, places: list[int], conflicts: set[Segment], downward: bool
 ) -> list[int]:
-    """Joins each vertex to a median neighbour of the rank before where no join is crossed; the first of each block."""
+    """Join each vertex to a median neighbour of the rank before, where that crosses no join; return all heads."""
     root = list(range(len(places)))
     for layer in layers:
         reached = -1
@@ -106,7 +106,7 @@ def _join_blocks(
 def _place_blocks(
     layers: list[list[int]], root: list[int], before: Sequence[float], after: Sequence[float], ranked: Ranked
 ) -> list[float]:
-    """Every block as near to the start as its neighbours allow, then as near to the end as those do."""
+    """Place every block as near to the start as its neighbours allow, then as near to the end as those do."""
     distances: dict[Segment, float] = {}
     for layer in layers:
         for vertex, following in pairwise(layer):
@@ -135,7 +135,7 @@ def _place_blocks(
 
 
 def _balance(ranked: Ranked, candidates: list[list[float]]) -> list[float]:
-    """The mean of the two middle candidates, once all are shifted to the side of the narrowest; from 0 on.
+    """Return the mean of the two middle candidates, once all are shifted to the side of the narrowest; from 0 on.
 
     Where all candidates keep a distance, so does this: sorting and taking means is monotone.
     """

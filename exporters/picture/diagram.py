@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kir.errors import InvalidArgumentError
+from kir.ir.op import Array
 
 PARTS = ("types", "attributes", "weights")
 # What happened to a box between two stages of the pipeline.
@@ -32,7 +32,7 @@ class Weights:
     name: str
     type: str
     key: int
-    read: Callable[[], Any]
+    read: Callable[[], Array]
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Link:
 
 @dataclass(slots=True)
 class Diagram:
-    """Boxes, each behind those that it reads, and links. `shows_types`: whether links carry the type of the value."""
+    """Boxes, each after those that it reads, and links. `shows_types`: whether links carry the type of the value."""
 
     name: str
     boxes: list[Box] = field(default_factory=list)
@@ -76,8 +76,24 @@ class Diagram:
     shows_types: bool = True
 
 
+def write_nested(diagram: Diagram, write: Callable[[Diagram, str], list[str | tuple[Diagram, str]]]) -> list[str]:
+    """Return the lines of a text form. `write` gives those of one diagram, whose boxes are named after a prefix.
+
+    Where a nested diagram stands, it gives that and its prefix instead of a line.
+    """
+    lines: list[str] = []
+    pending: list[str | tuple[Diagram, str]] = [(diagram, "n")]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, str):
+            lines.append(current)
+        else:
+            pending.extend(reversed(write(*current)))
+    return lines
+
+
 def parse_parts(text: str) -> frozenset[str]:
-    """The parts that a text like "types,weights" names; "none" or nothing names none.
+    """Return the parts that a text like "types,weights" names; "none" or nothing names none.
 
     Raises:
         InvalidArgumentError: a word is none of the parts.
@@ -90,7 +106,7 @@ def parse_parts(text: str) -> frozenset[str]:
 
 
 def join_links(reads: Sequence[tuple[int, int, int, int]]) -> list[Link]:
-    """Links from reads (source, port, target, slot), one for all slots of a target that read the same output."""
+    """Join reads (source, port, target, slot) to links, one for all slots of a target that read the same output."""
     slots: dict[tuple[int, int, int], list[int]] = {}
     for source, port, target, slot in reads:
         slots.setdefault((source, port, target), []).append(slot)

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from kir.exporters.picture import palette
-from kir.exporters.picture.diagram import Box, Diagram
+from kir.exporters.picture.diagram import Box, Diagram, write_nested
 
 CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "\ufffd")
 
 
 def write_dot(diagram: Diagram, direction: str = "TB") -> str:
-    """The text of a DOT file; nested models are clusters, which links go to and from with `lhead` and `ltail`."""
+    """Return the text of a DOT file; nested models are clusters, to which links go by `lhead` and `ltail`."""
     lines = [
         f"digraph {quote(diagram.name)} {{",
         f"rankdir={direction}; compound=true;",
         'node [shape=box, style=filled, fontname="DejaVu Sans", fontsize=11, fontcolor=white];',
         'edge [fontname="DejaVu Sans", fontsize=10];',
+        *write_nested(diagram, _lines),
     ]
-    # Instructions: a line to write, or a diagram to write under a prefix.
-    pending: list[str | tuple[Diagram, str]] = ["}\n", (diagram, "n")]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, str):
-            lines.append(current)
-        else:
-            pending.extend(reversed(_instructions(*current)))
-    return "\n".join(lines)
+    return "\n".join([*lines, "}\n"])
 
 
-def _instructions(diagram: Diagram, prefix: str) -> list[str | tuple[Diagram, str]]:
+def _lines(diagram: Diagram, prefix: str) -> list[str | tuple[Diagram, str]]:
     result: list[str | tuple[Diagram, str]] = []
     for number, box in enumerate(diagram.boxes):
         key = f"{prefix}{number}"
@@ -56,7 +49,7 @@ def _text(box: Box) -> str:
 
 
 def quote(text: str) -> str:
-    """A quoted identifier or label. Graphviz reads backslashes and HTML entities in labels, so both are escaped."""
+    """Quote an identifier or label. Graphviz reads backslashes and HTML entities in labels, so both are escaped."""
     text = text.translate(CONTROL).encode("utf-8", "replace").decode()
     for character, escaped in (("&", "&amp;"), ("\\", "\\\\"), ('"', '\\"'), ("\r", ""), ("\n", "\\n")):
         text = text.replace(character, escaped)

@@ -18,7 +18,7 @@ NEAR = 0.5
 
 
 def save_error_page(path: Path, graph: Graph, errors: Mapping[Value, OutputReport]) -> None:
-    """Writes the page for a graph that was exported, with the errors that `kir.numerics.compare.node_errors` measured.
+    """Write the page for a graph that was exported, with the errors that verification measured at each node.
 
     Raises:
         FormatError: the file cannot be written.
@@ -29,7 +29,7 @@ def save_error_page(path: Path, graph: Graph, errors: Mapping[Value, OutputRepor
 
 
 def error_stage(graph: Graph, errors: Mapping[Value, OutputReport]) -> Stage:
-    """The diagram of a graph in which each measured box is "within", "near" or "wrong", and says its numbers."""
+    """Return the diagram of a graph in which each measured box is "within", "near" or "wrong", and says its numbers."""
     diagram = ops_diagram(graph, frozenset(PARTS))
     stage = Stage("errors", "largest error of each node in onnxruntime against what is allowed", diagram)
     for box in diagram.boxes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kir.exporters.picture import palette
-from kir.exporters.picture.diagram import Box, Weights
+from kir.exporters.picture.diagram import Weights
 from kir.exporters.picture.scene import PlacedBox, Scene, make_scene
 from kir.exporters.picture.stages import Stage
 from kir.exporters.picture.statistics import describe_weights
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 
 def write_html(name: str, stages: Sequence[Stage], first: int, direction: str = "TB") -> str:
-    """The text of the page, opened at the stage with the number `first`. O(boxes + links) for each stage."""
+    """Return the text of the page, opened at the stage with the number `first`. O(boxes + links) for each stage."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     data = _Data(name, first, direction)
@@ -65,7 +65,7 @@ _BODY = """<header>
 """
 
 
-def embed(document: Any) -> str:
+def embed(document: object) -> str:
     """JSON that can stand inside of a script element: no "<" can begin an end tag or a comment there."""
     return json.dumps(document, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
@@ -123,7 +123,7 @@ class _Data:
         return [self.record(placed), placed.x, placed.y, placed.width, placed.height, nests]
 
     def record(self, placed: PlacedBox) -> int:
-        """The number of the record of what a box shows."""
+        """Return the number of the record of what a box shows."""
         box = placed.box
         record = {
             "title": placed.title,
@@ -135,16 +135,12 @@ class _Data:
             "lines": [[line.key, line.value, int(line.is_weight)] for line in placed.lines],
             "facts": [list(fact) for fact in box.facts],
             "weights": [self.weight(weights) for weights in box.weights],
-            "key": self.key(box),
+            "key": f"{box.title} {box.name}",  # what a box is found by in another stage
         }
         return self.records.setdefault(json.dumps(record), len(self.records))
 
-    def key(self, box: Box) -> str:
-        """What a box is found by in another stage."""
-        return f"{box.title} {box.name}"
-
     def weight(self, weights: Weights) -> int:
-        """The number of the record of an array under this name; its numbers are read once."""
+        """Return the number of the record of an array under this name; its numbers are read once."""
         place = self.weights.setdefault((weights.name, weights.key), len(self.weights))
         if place == len(self.weight_records):
             if weights.key not in self.described:
@@ -154,7 +150,7 @@ class _Data:
 
 
 def _step(stage: Stage) -> str | None:
-    """What the step to a stage did, such as "+3 −1 ~2"; None for a stage that no step leads to."""
+    """Return what the step to a stage did, such as "+3 −1 ~2"; None for a stage that no step leads to."""
     if not stage.arrived:
         return None
     counts = {**stage.counts(), "removed": stage.removed_count}
@@ -169,5 +165,5 @@ def _links(scene: Scene) -> list[list[Any]]:
 
 
 def _by_place(places: Sequence[int], statuses: Sequence[str]) -> dict[str, str]:
-    """The statuses that are not empty, by number of the placed box."""
+    """Return the statuses that are not empty, by number of the placed box."""
     return {str(place): status for place, status in zip(places, statuses, strict=False) if status}

@@ -17,7 +17,7 @@ from kir.support.trees import flatten
 
 
 def layers_diagram(model: Model, shown: frozenset[str], expand_nested: bool = False) -> Diagram:
-    """The layers of a model. Nested models are one box, or with `expand_nested` drawn inside theirs. O(calls)."""
+    """Draw the layers of a model. Nested models are one box, or with `expand_nested` drawn inside theirs. O(calls)."""
     diagram = _Writer(model, shown).diagram
     pending = [diagram] if expand_nested else []
     while pending:
@@ -30,7 +30,7 @@ def layers_diagram(model: Model, shown: frozenset[str], expand_nested: bool = Fa
 
 
 def source_lines(model: Model) -> dict[str, str]:
-    """The line that first calls each layer, by the layer's path, as far as known. O(calls)."""
+    """Return the line that first calls each layer, by the layer's path, as far as known. O(calls)."""
     lines: dict[str, str] = {}
     pending = [(model, "")]
     while pending:
@@ -91,24 +91,25 @@ class _Writer:
         arguments = [Line(key, value) for key, value in shown_arguments(layer).items()]
         lines = [*self.sharing(layer), *_contents(layer)]
         lines += arguments if "attributes" in self.shown else []
-        weights = [] if isinstance(layer, Model) else _weights(layer)
+        weights = [] if isinstance(layer, Model) else list(map(_weight, layer.weights))
         lines += [Line(one.name, one.type, True) for one in weights] if "weights" in self.shown else []
         facts = [("layer", layer.name), ("class", type(layer).__name__), ("parameters", f"{layer.count_params():,}")]
         facts += [(f"input {slot}", str(x.type)) for slot, x in enumerate(call.inputs)]
         facts += [("output" if len(outputs) == 1 else f"output {port}", type) for port, type in enumerate(outputs)]
         facts += [(line.key, line.value) for line in arguments]
         facts += [("source", call.source)] if call.source else []
-        return Box(_class_of(layer), layer.name, kind_of_layer(layer), outputs, lines, facts, weights, identity=call)
+        title = layer.function_name if isinstance(layer, Operation) else type(layer).__name__
+        return Box(title, layer.name, kind_of_layer(layer), outputs, lines, facts, weights, identity=call)
 
     def sharing(self, layer: Layer) -> list[Line]:
-        """That a layer is called again and again, and the how manieth call this is."""
+        """Return that a layer is called several times, and which of these calls this is."""
         self.seen[id(layer)] += 1
         count = self.uses[id(layer)]
         return [Line("shared", f"call {self.seen[id(layer)]} of {count}")] if count > 1 else []
 
 
 def kind_of_layer(layer: Layer) -> str:
-    """The group that colours a layer: the module it is defined in; "custom" for a layer of the user's."""
+    """Return the group that colours a layer: the module that defines it; "custom" for a layer of the user's."""
     if isinstance(layer, Model):
         return "model"
     if isinstance(layer, Operation):
@@ -117,20 +118,10 @@ def kind_of_layer(layer: Layer) -> str:
     return group if package in ("kir.layers", "kir.modeling") else "custom"
 
 
-def _class_of(layer: Layer) -> str:
-    if isinstance(layer, Operation):
-        return layer.function_name
-    return type(layer).__name__
-
-
 def _contents(layer: Layer) -> list[Line]:
     if not isinstance(layer, Model):
         return []
     return [Line("layers", f"{len(layer.layers):,}"), Line("parameters", f"{layer.count_params():,}")]
-
-
-def _weights(layer: Layer) -> list[Weights]:
-    return [_weight(weight) for weight in layer.weights]
 
 
 def _weight(weight: Weight) -> Weights:

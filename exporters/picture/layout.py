@@ -81,7 +81,7 @@ class Arrangement:
 
 
 def arrange(extents: Sequence[Extent], arcs: Sequence[Arc]) -> Arrangement:
-    """Draws boxes and arcs, which have no cycles. O(boxes + arcs) apart from sorting."""
+    """Draw boxes and arcs, which have no cycles. O(boxes + arcs) apart from sorting."""
     ranks = assign_ranks(len(extents), [(arc.source, arc.target) for arc in arcs])
     web = _Web(extents, ranks)
     chains = web.add_arcs(arcs)
@@ -114,7 +114,7 @@ class _Web:
         self.bend_count = 0
 
     def add_arcs(self, arcs: Sequence[Arc]) -> list[list[int] | None]:
-        """For each arc the bends that it is drawn through; None for one that runs in a lane.
+        """Return for each arc the bends that it is drawn through; None for one that runs in a lane.
 
         Arcs from one port share a trunk of bends: the first of the longest has them all, others the last one that
         they share.
@@ -170,7 +170,7 @@ def _lines(
     places: Sequence[float],
     breadth: float,
 ) -> tuple[list[Line], float]:
-    """Where each arc runs on the ranks that it touches, and the breadth with the lanes."""
+    """Return where each arc runs on the ranks that it touches, and the breadth with the lanes."""
     lines: list[Line] = []
     in_lanes: list[int] = []
     for index, (arc, chain) in enumerate(zip(arcs, chains, strict=True)):
@@ -196,7 +196,7 @@ def _lines(
 
 
 def _bands(extents: Sequence[Extent], ranks: Sequence[int], lines: Sequence[Line]) -> list[tuple[float, float]]:
-    """Where each rank's band begins and ends, along."""
+    """Return where each rank's band begins and ends, along."""
     count = max(ranks, default=-1) + 1
     lengths, widest = [0.0] * count, [0.0] * count
     for rank, extent in zip(ranks, extents, strict=True):
@@ -220,7 +220,7 @@ def _beginning(
     extents: Sequence[Extent],
     bands: Sequence[tuple[float, float]],
 ) -> float:
-    """Where a line begins: at its box, or where it leaves the trunk."""
+    """Return where a line begins: at its box, or where it leaves the trunk."""
     first_rank = line[0][1]
     at_box = first_rank == ranks[arc.source]
     extent = extents[arc.source]

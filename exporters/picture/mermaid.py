@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from kir.exporters.picture import palette
-from kir.exporters.picture.diagram import Box, Diagram
+from kir.exporters.picture.diagram import Box, Diagram, write_nested
 
 # Everything else is written as a number: Mermaid reads Markdown, HTML and its own words in labels.
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.:=+_()[]/")
 
 
 def write_mermaid(diagram: Diagram, direction: str = "TB") -> str:
-    """The text of a flowchart; nested models are subgraphs."""
-    lines = [f"flowchart {direction}"]
-    kinds: dict[str, None] = {}
-    pending: list[str | tuple[Diagram, str]] = [(diagram, "n")]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, str):
-            lines.append(current)
-        else:
-            pending.extend(reversed(_instructions(*current, kinds)))
-    lines += [f"classDef {_class(kind)} fill:{kind},stroke:#64748b,color:#fff" for kind in kinds]
-    return "\n".join(lines) + "\n"
+    """Return the text of a flowchart; nested models are subgraphs."""
+    colours: dict[str, None] = {}
+    lines = write_nested(diagram, lambda inner, prefix: _lines(inner, prefix, colours))
+    styles = [f"classDef {_class(colour)} fill:{colour},stroke:#64748b,color:#fff" for colour in colours]
+    return "\n".join([f"flowchart {direction}", *lines, *styles, ""])
 
 
-def _instructions(diagram: Diagram, prefix: str, kinds: dict[str, None]) -> list[str | tuple[Diagram, str]]:
+def _lines(diagram: Diagram, prefix: str, colours: dict[str, None]) -> list[str | tuple[Diagram, str]]:
     result: list[str | tuple[Diagram, str]] = []
     for number, box in enumerate(diagram.boxes):
         key = f"{prefix}{number}"
         if box.inner is None:
             colour = palette.colour(box.kind)
-            kinds[colour] = None
+            colours[colour] = None
             result.append(f'{key}["{_text(box)}"]:::{_class(colour)}')
         else:
             result += [f'subgraph {key} ["{escape(f"{box.title} {box.name}")}"]', (box.inner, f"{key}_"), "end"]

@@ -35,7 +35,7 @@ OTHER = 2048
 
 @lru_cache(maxsize=20_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """The width of one line of text, in the unit of `size`. Too wide rather than too narrow outside of ASCII."""
+    """Return the width of a line of text, in the unit of `size`; outside ASCII rather too wide than too narrow."""
     widths = BOLD if bold else REGULAR
     units = 0
     for character in text:
@@ -45,7 +45,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def shorten(text: str, size: float, limit: float, bold: bool = False) -> str:
-    """The text, or as much of its beginning as fits into `limit` with an ellipsis."""
+    """Return the text, or as much of its beginning as fits into `limit` with an ellipsis."""
     if text_width(text, size, bold) <= limit:
         return text
     room = limit - text_width("…", size, bold)

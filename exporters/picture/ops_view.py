@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ NO_SOURCES: Mapping[str, str] = {}
 
 
 def ops_diagram(graph: Graph, shown: frozenset[str], sources: Mapping[str, str] = NO_SOURCES) -> Diagram:
-    """The live nodes of a graph; `sources` are the lines of the user's program, by layer. O(nodes + edges)."""
+    """Draw the live nodes of a graph; `sources` are the lines of the user's program, by layer. O(nodes + edges)."""
     diagram = Diagram(graph.name, shows_types="types" in shown)
     numbers: dict[Node, int] = {}
     reads: list[tuple[int, int, int, int]] = []
@@ -38,7 +37,7 @@ def ops_diagram(graph: Graph, shown: frozenset[str], sources: Mapping[str, str] 
 
 
 def kind_of_op(node: Node) -> str:
-    """The group that colours a node: the module of its operator, or the role of a structural one."""
+    """Return the group that colours a node: that of its operator, or the role of a structural one."""
     match node.op:
         case Input():
             return "input"
@@ -73,15 +72,15 @@ def _name(node: Node) -> str:
 def _attributes(node: Node) -> list[Line]:
     if isinstance(node.op, Input | Output | Constant):
         return []
-    return [Line(name, _attribute(value)) for name, value in node.op.attributes().items() if value is not None]
-
-
-def _attribute(value: Any) -> str:
-    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)
+    return [
+        Line(name, f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value))
+        for name, value in node.op.attributes().items()
+        if value is not None
+    ]
 
 
 def _constants(node: Node) -> list[tuple[str, Value]]:
-    """The constant inputs with the names of their parameters."""
+    """Return the constant inputs with the names of their parameters."""
     if isinstance(node.op, Output):
         return []
     return [
@@ -113,7 +112,7 @@ def _weights(name: str, value: Value) -> Weights:
 
 
 def _source(node: Node, sources: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The line of the node's layer, or of the nearest layer around it that has one."""
+    """Return the line of the node's layer, or of the nearest layer around it that has one."""
     path = node.origin.path if node.origin else ""
     while path:
         if path in sources:

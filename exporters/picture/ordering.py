@@ -19,7 +19,7 @@ Neighbours = Sequence[Sequence[int]]
 
 
 def order_ranks(ranks: Sequence[int], up: Neighbours, down: Neighbours) -> list[list[int]]:
-    """The vertices of each rank, from one side to the other.
+    """Order the vertices of each rank, from one side to the other.
 
     Args:
         ranks: the rank of each vertex; every segment joins neighbouring ranks.
@@ -45,7 +45,7 @@ def order_ranks(ranks: Sequence[int], up: Neighbours, down: Neighbours) -> list[
 
 
 def _initial(ranks: Sequence[int], down: Neighbours) -> list[list[int]]:
-    """Vertices as a depth-first walk from the top meets them, so that what belongs together stands together."""
+    """Order vertices as a depth-first walk from the top meets them, so that what belongs together stands together."""
     layers: list[list[int]] = [[] for _ in range(max(ranks, default=-1) + 1)]
     seen = [False] * len(ranks)
     for root in sorted(range(len(ranks)), key=lambda vertex: ranks[vertex]):
@@ -60,7 +60,7 @@ def _initial(ranks: Sequence[int], down: Neighbours) -> list[list[int]]:
 
 
 def _sweep(layers: list[list[int]], neighbours: Neighbours, positions: list[int], downward: bool) -> None:
-    """Sorts each rank by the mean position of its neighbours on the rank just done."""
+    """Sort each rank by the mean position of its neighbours on the rank just done."""
     for layer in layers if downward else reversed(layers):
         if len(layer) > 1:
             keys = {}
@@ -77,7 +77,7 @@ def _number(layer: Sequence[int], positions: list[int]) -> None:
 
 
 def _count_crossings(layers: Sequence[Sequence[int]], down: Neighbours, positions: Sequence[int]) -> int:
-    """How many pairs of segments cross: inversions among their ends, taken in the order of their beginnings."""
+    """Count the pairs of segments that cross: inversions among their ends, in the order of their beginnings."""
     crossings = 0
     for layer in layers:
         if len(layer) < 2:

@@ -45,5 +45,5 @@ STATUS = {
 
 
 def colour(kind: str) -> str:
-    """The colour of a kind; grey for one that is not listed, such as layers of the user's."""
+    """Return the colour of a kind; grey for one that is not listed, such as layers of the user's."""
     return COLOURS.get(kind, OTHER)

@@ -132,11 +132,11 @@ class Picture:
 
     @without_garbage_collection()
     def svg(self) -> str:
-        """The text of an SVG file, light or dark as the reader's system is."""
+        """Return the text of an SVG file, light or dark as the reader's system is."""
         return write_svg(self.scene)
 
     def png(self) -> bytes:
-        """The content of a PNG file, light; needs resvg-py.
+        """Return the content of a PNG file, light; needs resvg-py.
 
         Raises:
             FormatError: resvg-py or any font is missing.
@@ -145,22 +145,22 @@ class Picture:
 
     @without_garbage_collection()
     def html(self) -> str:
-        """The text of a page that works offline, with a tab for each stage."""
+        """Return the text of a page that works offline, with a tab for each stage."""
         first = 0 if self.view == "layers" else len(self.stages) - 1
         return write_html(self.subject.name, self.stages, first, self.direction)
 
     @without_garbage_collection()
     def dot(self) -> str:
-        """The text of a DOT file, for Graphviz."""
+        """Return the text of a DOT file, for Graphviz."""
         return write_dot(self._only_diagram("DOT"), self.direction)
 
     @without_garbage_collection()
     def mermaid(self) -> str:
-        """The text of a Mermaid flowchart."""
+        """Return the text of a Mermaid flowchart."""
         return write_mermaid(self._only_diagram("Mermaid"), self.direction)
 
     def save(self, path: str | Path) -> PictureReport:
-        """Writes the form that the name's ending asks for; what was there stays as it was if that fails.
+        """Write the form that the name's ending asks for; what was there stays as it was if that fails.
 
         Raises:
             InvalidArgumentError: the ending is none of a picture's, or the form cannot show before and after.

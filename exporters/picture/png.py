@@ -18,7 +18,7 @@ _PROBE_TEXT = f'<text x="2" y="15" font-size="14" font-family="{escape(FONT)}">k
 
 
 def write_png(svg: str, width: float, height: float) -> tuple[bytes, float]:
-    """The PNG file of an SVG picture of this size, and how many pixels to one of the picture's.
+    """Return the PNG file of an SVG picture of this size, and how many of its pixels are one of the picture's.
 
     Raises:
         FormatError: resvg-py is not installed, no font is, or the picture cannot be drawn.
@@ -37,7 +37,7 @@ def write_png(svg: str, width: float, height: float) -> tuple[bytes, float]:
 
 
 def fitting_zoom(width: float, height: float) -> float:
-    """Two pixels to one, or fewer where the file would be too large."""
+    """Return two pixels to one, or fewer where the file would be too large."""
     return min(DEFAULT_ZOOM, MAX_SIDE / max(width, height, 1), math.sqrt(MAX_PIXELS / max(width * height, 1)))
 
 
@@ -53,7 +53,7 @@ def _renderer() -> Any:
 
 @cache
 def draws_text() -> bool:
-    """Whether text leaves any pixels: resvg leaves it out without a word where no font is installed."""
+    """Return whether text leaves any pixels: where no font is installed, resvg leaves text out and says nothing."""
     renderer = _renderer()
     with_text, without = (renderer.svg_to_bytes(svg_string=_PROBE.format(text)) for text in (_PROBE_TEXT, ""))
     return bytes(with_text) != bytes(without)

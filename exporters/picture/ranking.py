@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def assign_ranks(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """A rank for each vertex, above those of all it points to; 0 is the first. O(vertices + pairs).
+    """Return a rank for each vertex, above those of all it points to; 0 is the first. O(vertices + pairs).
 
     Args:
         count: the number of vertices.
@@ -31,7 +31,7 @@ def assign_ranks(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _pull_down(order: list[int], below: list[list[int]], above: list[list[int]], ranks: list[int]) -> None:
-    """Moves every vertex that is read by more than it reads next to its nearest reader: that shortens its edges."""
+    """Move every vertex that is read by more than it reads next to its nearest reader: that shortens its edges."""
     for vertex in reversed(order):
         if len(below[vertex]) > len(above[vertex]):
             ranks[vertex] = min(ranks[target] for target in below[vertex]) - 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil
 
-from kir.exporters.picture.diagram import Box, Diagram
+from kir.exporters.picture.diagram import Box, Diagram, Line
 from kir.exporters.picture.layout import Arc, Extent, arrange
 from kir.exporters.picture.metrics import shorten, text_width
 
@@ -23,13 +23,6 @@ LABEL_HEIGHT, LABEL_GAP = 16, 5
 NEST_PADDING = 16
 MARGIN = 16
 TITLE_HEIGHT = 26
-
-
-@dataclass(frozen=True, slots=True)
-class TextLine:
-    key: str
-    value: str
-    is_weight: bool
 
 
 @dataclass(slots=True)
@@ -48,7 +41,7 @@ class PlacedBox:
     name: str
     name_x: float
     value_x: float
-    lines: list[TextLine]
+    lines: list[Line]
     depth: int = 0
     ports: dict[int, float] = field(default_factory=dict)
 
@@ -90,7 +83,7 @@ class Scene:
 
 
 def make_scene(diagram: Diagram, direction: str = "TB") -> Scene:
-    """Places a diagram from top to bottom ("TB") or left to right ("LR"). O(boxes + links), nested ones as well."""
+    """Place a diagram from top to bottom ("TB") or left to right ("LR"). O(boxes + links), nested ones as well."""
     nested: dict[int, Scene] = {}
     for inner in _inside_out(diagram):
         nested[id(inner)] = _place(inner, direction, nested)
@@ -102,7 +95,7 @@ def make_scene(diagram: Diagram, direction: str = "TB") -> Scene:
 
 
 def beside(scenes: Sequence[Scene], titles: Sequence[str]) -> Scene:
-    """Scenes side by side, each under its title."""
+    """Put scenes side by side, each under its title."""
     joined = Scene(scenes[0].name, scenes[0].direction)
     for scene, title in zip(scenes, titles, strict=True):
         x = joined.width
@@ -114,7 +107,7 @@ def beside(scenes: Sequence[Scene], titles: Sequence[str]) -> Scene:
 
 
 def _inside_out(diagram: Diagram) -> list[Diagram]:
-    """The diagrams inside, each behind those inside of it."""
+    """Return the diagrams inside a diagram, each after those inside itself."""
     found: list[Diagram] = []
     pending = [diagram]
     while pending:
@@ -157,21 +150,21 @@ def _place(diagram: Diagram, direction: str, nested: dict[int, Scene]) -> Scene:
 
 
 def _turn(across: float, along: float, down: bool) -> tuple[float, float]:
-    """x and y."""
+    """Return x and y."""
     return (across, along) if down else (along, across)
 
 
 def _measure(box: Box, nested: dict[int, Scene]) -> PlacedBox:
-    """A box of the size that its texts, or the diagram inside, need; at no place yet."""
+    """Return a box of the size that its texts, or the diagram inside, need; it has no place yet."""
     title = shorten(box.title, TITLE_SIZE, MAX_NAME, bold=True)
     name = shorten(box.name, TEXT_SIZE, MAX_NAME)
     name_x = PADDING + text_width(title, TITLE_SIZE, bold=True) + PADDING
     lines = [
-        TextLine(shorten(line.key, TEXT_SIZE, MAX_KEY), shorten(line.value, TEXT_SIZE, MAX_VALUE), line.is_weight)
+        Line(shorten(line.key, TEXT_SIZE, MAX_KEY), shorten(line.value, TEXT_SIZE, MAX_VALUE), line.is_weight)
         for line in box.lines[:MAX_LINES]
     ]
     if len(box.lines) > MAX_LINES:
-        lines[-1] = TextLine("…", f"{len(box.lines) - MAX_LINES + 1} more", False)
+        lines[-1] = Line("…", f"{len(box.lines) - MAX_LINES + 1} more", False)
     value_x = PADDING + max([text_width(line.key, TEXT_SIZE) for line in lines], default=0.0) + PADDING
     values = max([value_x + text_width(line.value, TEXT_SIZE) for line in lines], default=0.0)
     heading = name_x + text_width(name, TEXT_SIZE) if name else name_x - PADDING
@@ -189,7 +182,7 @@ def _label_text(type: str) -> str:
 
 
 def _set_ports(placed: PlacedBox, outputs: list[int], labelled: bool, down: bool) -> None:
-    """Where each output that is read leaves, far enough apart for the labels; widens the box if need be."""
+    """Set where each output that is read leaves, far enough apart for the labels; this may widen the box."""
     steps = [float(LABEL_HEIGHT)] * len(outputs)
     if down:
         widths = [_label_width(placed, port) if labelled else 0.0 for port in outputs]
@@ -209,7 +202,7 @@ def _label_width(placed: PlacedBox, port: int) -> float:
 
 
 def _extent(placed: PlacedBox, labelled: bool, down: bool) -> Extent:
-    """The room for a box, and for the labels: right of the links below it, or above the links behind it."""
+    """Return the room for a box and for the labels: right of the links below it, or above the links beside it."""
     half = placed.width / 2 if down else placed.height / 2
     length = placed.height if down else placed.width
     if not labelled or not placed.ports:
@@ -235,7 +228,7 @@ def _labels(placed: PlacedBox, down: bool) -> list[Label]:
 
 
 def _append(scene: Scene, other: Scene, x: float, y: float, deeper: int) -> None:
-    """Moves another scene and makes it part of this one."""
+    """Move another scene and make it part of this one."""
     first = len(scene.boxes)
     _move(other, x, y, deeper)
     scene.boxes += other.boxes

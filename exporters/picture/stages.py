@@ -28,14 +28,14 @@ class Stage:
     removed_count: int = 0
 
     def counts(self) -> dict[str, int]:
-        """How many boxes the step to this stage added and changed."""
+        """Count the boxes that the step to this stage added and changed."""
         return {status: count for status, count in sorted(Counter(self.arrived).items()) if status}
 
 
 def pipeline_stages(
     graph: Graph, chosen: Sequence[passes.Pass], shown: frozenset[str], sources: Mapping[str, str] = NO_SOURCES
 ) -> list[Stage]:
-    """The graph as it is, and behind each pass that changes it; the graph itself is left alone.
+    """Return the graph as it is, and after each pass that changes it; the graph itself is left alone.
 
     O(nodes) for each pass that changes something. A pass that changes something again in a later round is a stage
     again, with a number.
@@ -56,13 +56,13 @@ def pipeline_stages(
 
 
 def link_stages(before: Stage, after: Stage) -> None:
-    """Says of each box of two stages what happened between them."""
+    """Note at each box of two stages what happened between them."""
     before.leaving, after.arrived = compare(before.diagram, after.diagram)
     after.removed_count = before.leaving.count(REMOVED)
 
 
 def compare(before: Diagram, after: Diagram) -> tuple[list[str], list[str]]:
-    """What happened to each box of two diagrams. O(boxes).
+    """Return what happened to each box of two diagrams. O(boxes).
 
     Boxes are the same when they stand for the same node, or else for the same operator of the same layer, in order; a
     pass replaces nodes instead of writing into them. The same box is changed if its text is.

@@ -14,7 +14,7 @@ MAX_SAMPLE = 200_000
 
 
 def describe_weights(array: Array) -> dict[str, Any]:
-    """Statistics as plain values, to six digits, for JSON; none of them for text and empty arrays.
+    """Return statistics as plain values, to six digits, for JSON; none of them for text and empty arrays.
 
     "sampled" is how many elements were looked at if not all; "histogram" counts those in equal steps from min to max.
     """
@@ -32,22 +32,10 @@ def describe_weights(array: Array) -> dict[str, Any]:
     if finite.size == 0:
         return facts
     low, high = float(finite.min()), float(finite.max())
-    facts |= {"min": _short(low), "max": _short(high), "mean": _short(_mean(finite)), "std": _short(_spread(finite))}
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(finite.mean()), float(finite.std())
+    facts |= {"min": f"{low:.6g}", "max": f"{high:.6g}", "mean": f"{mean:.6g}", "std": f"{spread:.6g}"}
     facts["zeros"] = f"{100 * float((finite == 0).mean()):.4g} %"
     if low < high and np.isfinite(high - low):
         facts["histogram"] = [int(count) for count in np.histogram(finite, bins=BINS, range=(low, high))[0]]
     return facts
-
-
-def _mean(numbers: Array) -> float:
-    with np.errstate(over="ignore"):
-        return float(numbers.mean())
-
-
-def _spread(numbers: Array) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(numbers.std())
-
-
-def _short(value: float) -> str:
-    return f"{value:.6g}"

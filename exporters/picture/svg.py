@@ -36,7 +36,7 @@ FONT = '"DejaVu Sans", Verdana, "Segoe UI", Helvetica, Arial, sans-serif'
 
 
 def write_svg(scene: Scene, themes: str = "both") -> str:
-    """The text of an SVG file. `themes` is "both", or "light" for readers that know no media queries."""
+    """Return the text of an SVG file. `themes` is "both", or "light" for readers that know no media queries."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="kir" width="{_number(scene.width)}" '
         f'height="{_number(scene.height)}" viewBox="0 0 {_number(scene.width)} {_number(scene.height)}" '
@@ -65,7 +65,7 @@ def escape(text: str) -> str:
 
 
 def style_sheet(scene: Scene, themes: str) -> str:
-    """The rules, all under `.kir`, so that a picture inside of a page leaves that page alone."""
+    """Return the rules, all under `.kir`, so that a picture inside of a page leaves that page alone."""
     kinds = sorted({palette.colour(placed.box.kind) for placed in scene.boxes})
     rules = [
         f".kir text{{font-family:{FONT};font-size:{TEXT_SIZE:g}px}}",
@@ -99,7 +99,7 @@ def _theme(colours: dict[str, str]) -> str:
 
 
 def link_path(link: PlacedLink, direction: str) -> str:
-    """The path of a link: lines along bands, curves between them, which begin and end along the direction."""
+    """Return the path of a link: lines along bands, curves between them, which begin and end along the direction."""
     points = link.points
     path = [f"M{_pair(points[0])}"]
     for (x0, y0), (x1, y1) in pairwise(points):
@@ -128,7 +128,7 @@ def _class(colour: str) -> str:
 
 
 def _head(placed: PlacedBox, rounded_below: bool) -> str:
-    """The coloured bar, its upper corners round; texts in it."""
+    """Return the coloured bar, with round upper corners, and the texts in it."""
     width, kind = placed.width, _class(palette.colour(placed.box.kind))
     if rounded_below:
         bar = f'<rect class="{kind}" width="{_number(width)}" height="{HEAD}" rx="{RADIUS}"/>'
@@ -173,7 +173,7 @@ def _lines(placed: PlacedBox) -> list[str]:
 
 
 def _badge(placed: PlacedBox) -> str:
-    """The sign of what happened to a box, so that the colour is not all there is."""
+    """Return the sign of what happened to a box, so that the colour is not all there is."""
     if not placed.box.status:
         return ""
     sign = palette.STATUS[placed.box.status][1]
@@ -194,5 +194,5 @@ def _pair(point: tuple[float, float]) -> str:
 
 
 def _number(value: float) -> str:
-    """At most one place behind the point, and none where it would be a zero."""
+    """Write a number with at most one digit after the point, and none where it would be a zero."""
     return f"{value:.1f}".removesuffix(".0")

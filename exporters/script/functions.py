@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
 
-from kir.exporters.script.calls import FunctionCall, Ref, fitting_call
+from kir.exporters.script.calls import FunctionCall, Literal, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
-from kir.exporters.script.text import INDENT, WIDTH, Identifiers, Piece, call, flat, mapping, quote, sequence, statement
+from kir.exporters.script.text import INDENT, WIDTH, Group, Identifiers, Piece, call, flat, quote, statement
 from kir.exporters.script.values import Values
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
 from kir.ir.graph import Node, Origin, Value
-from kir.ir.op import Op
+from kir.ir.op import Array, Op
 from kir.ir.structural import Constant
 from kir.ops import group_by_op
 from kir.support.naming import snake_case
+from kir.support.trees import Tree
 
 # Lists of more values are indexed and not unpacked.
 MAX_UNPACKED = 4
@@ -48,55 +48,55 @@ class FunctionWriter:
         self.texts: dict[Value, str] = {}
         self.header: list[Piece] = []
         self._last: tuple[Value, list[str], Piece] | None = None
-        self._values = Values(script, _no_layer)
+        self._values = Values(script, self._special)
 
     # Parameters
 
-    def parameter(self, structure: Any, wanted: str) -> None:
-        """A parameter that takes a value or a structure of values."""
-        is_value = isinstance(structure, Value)
+    def parameter(self, structure: Tree[Value], wanted: str) -> None:
+        """Add a parameter that takes a value or a structure of values."""
         name = self.names.new(wanted)
         self.header.append(name)
-        if is_value:
+        if isinstance(structure, Value):
             self.texts[structure] = name
         else:
             self._unpack(structure, name)
 
     def optional(self, value: Value | None, name: str) -> None:
-        """A parameter that is passed by this name, if it has a value."""
+        """Add a parameter that is passed by this name, if it has a value."""
         self.header.append(f"{name}=None")
         if value is not None:
             self.texts[value] = name
 
-    def _unpack(self, structure: Any, text: str) -> None:
-        """Names for the values of a structure that a parameter holds. Structures are as deep as a user wrote them."""
+    def _unpack(self, structure: Tree[Value], text: str) -> None:
+        """Name the values of a structure that a parameter holds. Structures are as deep as a user wrote them."""
         if isinstance(structure, Value):
             self.texts.setdefault(structure, text)
         elif isinstance(structure, Mapping):
             for key, item in structure.items():
-                self._unpack(item, f"{text}[{quote(key) if isinstance(key, str) else repr(key)}]")
-        elif isinstance(structure, list | tuple):
-            is_flat = all(isinstance(item, Value) for item in structure)
-            if is_flat and 1 < len(structure) <= MAX_UNPACKED:
+                self._unpack(item, f"{text}[{flat(self._values.piece(key, 'key'))}]")
+        elif structure is not None:
+            if all(isinstance(item, Value) for item in structure) and 1 < len(structure) <= MAX_UNPACKED:
                 names = [self.names.new("x") for _ in structure]
                 self.lines += statement(f"{', '.join(names)} = ", text, INDENT)
-                for item, name in zip(structure, names, strict=True):
-                    self.texts.setdefault(item, name)
             else:
-                for index, item in enumerate(structure):
-                    self._unpack(item, f"{text}[{index}]")
+                names = [f"{text}[{index}]" for index in range(len(structure))]
+            for item, name in zip(structure, names, strict=True):
+                self._unpack(item, name)
 
     # Nodes
 
     def add(self, node: Node) -> None:
-        """A statement for a node. Constants get one only where they are one node for several readers."""
+        """Write a statement for a node. Constants get one only where they are one node for several readers."""
         self._flush()
         if isinstance(node.op, Constant):
             return
         literals = [self._literal(value) for value in node.inputs]
         found = fitting_call(node, literals)
         if found is not None:
-            inputs = [self._operand(value, literal) for value, literal in zip(node.inputs, literals, strict=True)]
+            inputs = [
+                self._text(value) if literal is None else self._values.piece(literal, "array")
+                for value, literal in zip(node.inputs, literals, strict=True)
+            ]
             self._assign(node, snake_case(found.function), self._call(found, inputs))
         else:
             self._assign(node, snake_case(node.op.name), self._emit(node))
@@ -113,7 +113,7 @@ class FunctionWriter:
         self._last = (outputs[0], names, piece)
 
     def _flush(self) -> None:
-        """Writes the statement that was held back, since it may have been the last one."""
+        """Write the statement that was held back, since it may have been the last one."""
         if self._last is not None:
             _, names, piece = self._last
             self.lines += statement(f"{', '.join(names)} = ", piece, INDENT)
@@ -121,24 +121,20 @@ class FunctionWriter:
 
     # Operands
 
-    def _literal(self, value: Value | None) -> Any:
-        """The number or array that a constant may be written as; None for any other value, and for a weight."""
-        op = None if value is None else value.node.op
-        if not isinstance(op, Constant) or value in self.texts or value in self.bound or self._label(op) is not None:
+    def _literal(self, value: Value | None) -> Literal | None:
+        """Return the number or array that a constant may be written as; None for any other value, and for a weight."""
+        if value is None or value in self.texts or value in self.bound:
+            return None
+        op = value.node.op
+        if not isinstance(op, Constant) or self._label(op) is not None or op.value.array.dtype == object:
             return None
         array = op.value.array
-        if array.dtype == object:
-            return None
         if array.ndim == 0:
             return _shortest(array)
-        return array if self.reads.get(value, 0) <= 1 else None  # type: ignore[arg-type]
-
-    def _operand(self, value: Value | None, literal: Any) -> Piece:
-        """What stands for an input in a call of K."""
-        return self._text(value) if literal is None else self._values.piece(literal, "array")
+        return array if self.reads.get(value, 0) <= 1 else None
 
     def _text(self, value: Value | None) -> str:
-        """The expression for a value in scope; a constant is brought there first."""
+        """Return the expression for a value in scope; a constant is brought there first."""
         if value is None:
             return "None"
         if value not in self.texts:
@@ -146,12 +142,13 @@ class FunctionWriter:
         return self.texts[value]
 
     def _bring(self, value: Value, *, always: bool = False) -> None:
-        """Names a constant of the graph; an array that is read once stands for itself, unless it has to be one."""
+        """Name a constant of the graph; an array that is read once stands for itself, unless it has to be one."""
         piece = self._constant(value, always)
-        label = getattr(value.node.op, "label", None)
         if isinstance(piece, str):
             self.texts[value] = piece
             return
+        assert isinstance(value.node.op, Constant)
+        label = value.node.op.label
         name = self.names.new(label.rpartition("/")[2] if label else "array")
         self.texts[value] = name
         self.lines += statement(f"{name} = ", piece, INDENT)
@@ -182,34 +179,37 @@ class FunctionWriter:
                 return f"{found.symbol}{texts[0]}"
             return f"{texts[0]} {found.symbol} {texts[1]}"
         if found.function == "get_item":
-            return f"{flat(inputs[0])}[{self._index(found.args[1])}]"
-        arguments = [self._argument(argument, inputs) for argument in found.args]
-        keywords = [(name, self._argument(argument, inputs)) for name, argument in found.kwargs.items()]
+            key = found.args[1]
+            assert isinstance(key, tuple)
+            return f"{flat(inputs[0])}[{', '.join(map(self._slice, key))}]"
+
+        def special(value: object) -> Piece | None:
+            return inputs[value.index] if isinstance(value, Ref) else self._special(value)
+
+        values = Values(self.script, special)
+        arguments = [values.piece(argument, "constant") for argument in found.args]
+        keywords = [(name, values.piece(argument, "constant")) for name, argument in found.kwargs.items()]
         return call(self.script.backend(found.function), arguments, keywords)
 
-    def _argument(self, argument: Any, inputs: Sequence[Piece]) -> Piece:
-        match argument:
-            case Ref():
-                return inputs[argument.index]
+    def _special(self, value: object) -> Piece | None:
+        match value:
+            case Value():
+                return self._text(value)
+            case Op():
+                return self._op(value)
             case Sym():
-                return self._size(argument)
-            case list():
-                return sequence([self._argument(item, inputs) for item in argument])
-            case tuple():
-                return sequence([self._argument(item, inputs) for item in argument], "()")
-        return self._values.piece(argument, "constant")
-
-    def _index(self, key: tuple[slice, ...]) -> str:
-        return ", ".join(self._slice(one) for one in key)
+                return self._size(value)
+        return None
 
     def _slice(self, one: slice) -> str:
-        start, stop = ("" if bound is None else flat(self._argument(bound, ())) for bound in (one.start, one.stop))
+        bounds = (one.start, one.stop)
+        start, stop = ("" if bound is None else flat(self._values.piece(bound, "constant")) for bound in bounds)
         spaced = any(not text.lstrip("-").isalnum() for text in (start, stop) if text)
         colon = " : " if spaced and start and stop else " :" if spaced and start else ": " if spaced and stop else ":"
         return f"{start}{colon}{stop}" + ("" if one.step is None else f":{one.step}")
 
     def _emit(self, node: Node) -> Piece:
-        """The operator itself, applied by `emit`.
+        """Return the operator itself, applied by `emit`.
 
         That computes at once what depends on arrays alone: here these are constants of the trace.
         """
@@ -223,29 +223,15 @@ class FunctionWriter:
     def _op(self, op: Op) -> Piece:
         module = group_by_op()[type(op)]
         self.script.use("kir.ops", module)
-        keywords = [(name, self._attribute(value)) for name, value in op.attributes().items()]
+        keywords = [(name, self._values.piece(value, "attribute")) for name, value in op.attributes().items()]
         return call(f"{module}.{op.name}", keywords=keywords)
-
-    def _attribute(self, value: Any) -> Piece:
-        match value:
-            case Op():
-                return self._op(value)
-            case Sym():
-                return self._size(value)
-            case tuple():
-                return sequence([self._attribute(item) for item in value], "()")
-        return self._values.piece(value, "attribute")
 
     # Sizes
 
-    def _size(self, dim: Dim) -> Piece:
-        """A size, read from the shape of a value in scope if one has it."""
-        if isinstance(dim, int):
-            return str(dim)
+    def _size(self, dim: Sym) -> Piece:
+        """Return a size, read from the shape of a value in scope if one has it."""
         text = self._size_text(dim)
-        if text is not None:
-            return text
-        return call(self.script.helper("parse_dim"), [quote(str(dim))])
+        return call(self.script.helper("parse_dim"), [quote(str(dim))]) if text is None else text
 
     def _size_text(self, dim: Dim) -> str | None:
         if isinstance(dim, int):
@@ -287,31 +273,25 @@ class FunctionWriter:
 
     # The end
 
-    def finish(self, name: str, result: Any) -> None:
-        """The return statement; then the function stands in the script under this name."""
+    def finish(self, name: str, result: Tree[Value]) -> None:
+        """Write the return statement; then the function stands in the script under this name."""
         if self._last is not None and isinstance(result, Value) and result is self._last[0] and len(self._last[1]) == 1:
             piece: Piece = self._last[2]
         else:
             self._flush()
-            is_constant = isinstance(result, Value) and result not in self.texts
-            piece = self._constant(result, False) if is_constant else self._result(result)
-        bare = ", ".join(map(self._text, result)) if isinstance(result, tuple) and len(result) > 1 else ""
-        if bare and len(bare) < WIDTH - len("return ") - len(INDENT):
-            piece = bare
+            if isinstance(result, Value) and result not in self.texts:
+                piece = self._constant(result, False)
+            else:
+                piece = self._values.piece(result, "result")
+        if isinstance(piece, Group) and piece.is_tuple and len(piece.items) > 1:
+            bare = piece.flat[1:-1]
+            piece = bare if len(bare) < WIDTH - len("return ") - len(INDENT) else piece
         body = [*self.lines, *statement("return ", piece, INDENT)]
         self.script.add_function([*_signature(name, self.header), *body])
 
-    def _result(self, result: Any) -> Piece:
-        if isinstance(result, Value):
-            return self._text(result)
-        if isinstance(result, Mapping):
-            return mapping([(quote(str(key)), self._result(item)) for key, item in result.items()])
-        brackets = "()" if isinstance(result, tuple) else "[]"
-        return sequence([self._result(item) for item in result], brackets)
-
 
 def origin_piece(script: Script, origin: Origin) -> Piece:
-    """The constructor call of an origin."""
+    """Return the constructor call of an origin."""
     return call(script.helper("Origin"), [quote(origin.path), quote(origin.layer)])
 
 
@@ -323,16 +303,12 @@ def _signature(name: str, parameters: Sequence[Piece]) -> list[str]:
 
 
 def _is_plain_operand(piece: Piece) -> bool:
-    """Whether a piece needs no brackets beside an operator, and linters have nothing against it there."""
+    """Return whether a piece needs no brackets beside an operator, and linters have nothing against it there."""
     text = flat(piece)
     return isinstance(piece, str) and text not in ("None", "True", "False") and not text.startswith(("-", "float("))
 
 
-def _shortest(array: Any) -> Any:
-    """The Python number of a scalar array, with no more digits than its dtype needs to tell it from its neighbours."""
-    item = array.item()
+def _shortest(array: Array) -> float:
+    """Return the Python number of a scalar, with no more digits than its dtype needs to tell it from its neighbours."""
+    item: float = array.item()
     return float(str(array.astype(array.dtype)[()])) if isinstance(item, float) else item
-
-
-def _no_layer(layer: Any) -> Piece:
-    raise AssertionError("a function holds no layers")

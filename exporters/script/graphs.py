@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,13 +21,14 @@ from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
 from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
 from kir.exporters.script.same_file import gives
-from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
+from kir.exporters.script.script import MODEL, Script
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
 from kir.ir.dims import Sym
 from kir.ir.graph import Graph, Node, Origin, Value
-from kir.ir.op import Array
+from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
+from kir.ir.trace import Tracer
 from kir.lift.recognise import Recognised, recognise
 from kir.lift.recurrent import assemble_recurrent_model
 from kir.modeling.call_order import unique_names
@@ -39,9 +41,13 @@ from kir.passes import Pass
 from kir.passes.fold_constants import fold_constants
 from kir.support.naming import unique
 
+# Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
+# `Graph.load` read, says nothing of what it comes from.
+PARTIAL_HISTORIES = ("onnx file", "python")
+
 
 def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> dict[str, Array]:
-    """Writes a graph as a model; gives the arrays of its layers' weights, by their names in the weights file.
+    """Write a graph as a model, and return the arrays of its layers' weights, by their names in the weights file.
 
     Args:
         finished: the passes that the graph went through: layers are found whose nodes these passes changed.
@@ -87,11 +93,6 @@ def names_operators(graph: Graph) -> bool:
     return any(defs.has(name) and not hasattr(layers, name) for name in classes)
 
 
-# Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
-# `Graph.load` read, says nothing of what it comes from.
-PARTIAL_HISTORIES = ("onnx file", "python")
-
-
 @dataclass
 class Unit:
     """What becomes one call in the script: a recognised layer, or nodes of one origin that become a function."""
@@ -99,8 +100,11 @@ class Unit:
     nodes: list[Node]
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
-    layer: Layer | None = None
     found: Recognised | None = None
+
+    @property
+    def layer(self) -> Layer | None:
+        return None if self.found is None else self.found.layer
 
     @property
     def origin(self) -> Origin | None:
@@ -118,18 +122,15 @@ class _GraphWriter:
         self.order = graph.order()
         self.index = {node: index for index, node in enumerate(self.order)}
         self.reads: Counter[Value] = Counter(v for node in self.order for v in node.inputs if v is not None)
-        self.values = Values(script, self._no_layer)
+        self.values = Values(script, self._special)
         self.texts: dict[Value, str] = {}
         self.inputs: list[InputLayer] = []
         self.producer: dict[Value, str] = {}  # the name of the layer or call that gives a value
         self.taken: set[str] = set()
         self.lambdas: set[str] = set()  # the paths that one function has to itself, as its name
-        self.layers: dict[
-            str, tuple[Layer, str]
-        ] = {}  # the layer of a name that is called more than once, its variable
 
     def write(self) -> dict[str, Array]:
-        """Writes everything."""
+        """Write everything, and return the arrays of the weights by name."""
         sparse = self._sparse_inputs()
         write_settings(self.script)
         self._make_inputs(sparse)
@@ -151,7 +152,7 @@ class _GraphWriter:
     # Inputs
 
     def _sparse_inputs(self) -> dict[Node, str]:
-        """The nodes that make a sparse input dense, with the input's name."""
+        """Return the nodes that make a sparse input dense, with the input's name."""
         found: dict[Node, str] = {}
         inputs = list(self.graph.inputs)
         for node in self.order:
@@ -196,7 +197,7 @@ class _GraphWriter:
     # Units
 
     def recurrent_model(self) -> Model | None:
-        """The model of layers that the graph is of, if it has masked recurrent layers."""
+        """Return the model of layers that the graph is of, if it has masked recurrent layers."""
         model = assemble_recurrent_model(self.graph, self._recognise(set()))
         return model if model is not None and gives(model, self.graph, self.finished) else None
 
@@ -204,7 +205,7 @@ class _GraphWriter:
         return recognise(self.graph, sparse, self.is_foreign, self.finished)
 
     def _units(self, recognised: list[Recognised], sparse: Mapping[Node, str]) -> list[Unit]:
-        """All that computes, in an order in which everything finds its inputs."""
+        """Return all that computes, in an order in which everything finds its inputs."""
         claimed = {node: found for found in recognised for node in found.nodes}
         units: list[Unit] = []
         for node in self.order:
@@ -214,10 +215,10 @@ class _GraphWriter:
             if found is None:
                 self._extend(units, node)
             elif node is found.nodes[-1]:
-                units.append(Unit(list(found.nodes), list(found.inputs), list(found.outputs), found.layer, found))
-        for output in self.graph.outputs:
-            value = _read(output)
-            if isinstance(value.node.op, Constant) and not any(value in unit.outputs for unit in units):
+                units.append(Unit(found.nodes, found.inputs, found.outputs, found))
+        given = {value for unit in units for value in unit.outputs}
+        for value in dict.fromkeys(map(_read, self.graph.outputs)):
+            if isinstance(value.node.op, Constant) and value not in given:
                 units.append(Unit([value.node], [], [value]))
         for unit in units:
             if unit.layer is None and not isinstance(unit.nodes[0].op, Constant):
@@ -225,25 +226,23 @@ class _GraphWriter:
         return units
 
     def _extend(self, units: list[Unit], node: Node) -> None:
-        """Puts a node into the function before it, if it comes from the same layer."""
+        """Put a node into the function before it, if it comes from the same layer."""
         if units and units[-1].layer is None and (units[-1].origin == node.origin or self.is_foreign):
             units[-1].nodes.append(node)
         else:
             units.append(Unit([node]))
 
     def _close(self, unit: Unit) -> None:
-        """Finds what the nodes of a function read from outside, and what of theirs is read there."""
+        """Find what the nodes of a function read from outside, and what of theirs is read there."""
         inside = set(unit.nodes)
         read = [value for node in unit.nodes for value in node.inputs if value is not None]
-        unit.inputs = list(
-            dict.fromkeys(v for v in read if v.node not in inside and not isinstance(v.node.op, Constant))
-        )
-        unit.inputs += self._givers_of_sizes(unit)
+        outside = (v for v in read if v.node not in inside and not isinstance(v.node.op, Constant))
+        unit.inputs = [*dict.fromkeys(outside), *self._givers_of_sizes(unit)]
         counts = Counter(value for value in read if value.node in inside)
         unit.outputs = [v for node in unit.nodes for v in node.outputs if self.reads[v] > counts[v]]
 
     def _givers_of_sizes(self, unit: Unit) -> list[Value]:
-        """Inputs of the model that have the sizes which operators name and nothing in the function has."""
+        """Return inputs of the model that have the sizes which operators name and nothing in the function has."""
         seen = [value for node in unit.nodes for value in (*node.inputs, *node.outputs) if value is not None]
         known = {dim.name for value in seen for dim in value.type.shape if isinstance(dim, Sym)}
         missing = {name for node in unit.nodes for name in node.op.symbols()} - known
@@ -258,7 +257,7 @@ class _GraphWriter:
     # Names
 
     def _choose_names(self, units: Sequence[Unit]) -> dict[int, str]:
-        """A name for each unit's call, by its id; recognised layers keep theirs, since weights are found by it."""
+        """Return a name for each unit's call, by its id; recognised layers keep theirs, by which weights are found."""
         names: dict[int, str] = {}
         for unit in units:
             if unit.layer is not None:
@@ -270,16 +269,13 @@ class _GraphWriter:
                 wanted = origin.path if origin is not None and origin.path else identifier(unit.nodes[0].op.name)
                 names[id(unit)] = unique(wanted, self.taken)
                 self.taken.add(names[id(unit)])
-                if names[id(unit)] == wanted:
-                    self.lambdas.add(wanted)
-                else:
-                    self.lambdas.discard(wanted)
+                (self.lambdas.add if names[id(unit)] == wanted else self.lambdas.discard)(wanted)
         return names
 
     # Writing
 
     def _is_chain(self, units: Sequence[Unit], outputs: Sequence[Value]) -> bool:
-        """Whether each unit reads what the one before gives, and nothing else."""
+        """Return whether each unit reads what the one before gives, and nothing else."""
         if len(self.inputs) != 1 or len(outputs) != 1 or not units:
             return False
         seen: set[int] = set()
@@ -294,17 +290,12 @@ class _GraphWriter:
         return last is outputs[0]
 
     def _write_chain(self, units: Sequence[Unit], names: Mapping[int, str]) -> None:
-        self.script.use("kir", "Sequential")
-        layers = [
-            input_piece(self.script, self.inputs[0]),
-            *[self._constructor(unit, names[id(unit)]) for unit in units],
-        ]
+        layers = [self._constructor(unit, names[id(unit)]) for unit in units]
         for unit in units:
             self.producer[unit.outputs[0]] = names[id(unit)]
-        self._add_model("Sequential", [sequence(layers)])
+        self._add_model("Sequential", [sequence([input_piece(self.script, self.inputs[0]), *layers])])
 
     def _write_calls(self, units: Sequence[Unit], names: Mapping[int, str], outputs: Sequence[Value]) -> None:
-        self.script.use("kir", "Model")
         texts = list(self.texts.values())
         for layer, text in zip(self.inputs, texts, strict=True):
             self.script.add(f"{text} = ", input_piece(self.script, layer))
@@ -312,20 +303,11 @@ class _GraphWriter:
         variables: dict[int, str] = {}
         for unit in units:
             name = names[id(unit)]
-            arguments = self._arguments(unit)
-            if unit.layer is not None and (calls[id(unit.layer)] > 1 or len(arguments.flat) > MAX_APPLIED):
-                if id(unit.layer) not in variables:
-                    constructor = self._constructor(unit, name)
-                    variables[id(unit.layer)] = self.script.names.new(f"{name}_layer")
-                    self.script.add(f"{variables[id(unit.layer)]} = ", constructor)
-                piece: Piece = Group(f"{variables[id(unit.layer)]}(", arguments.items, ")")
-            elif len(arguments.flat) > MAX_APPLIED:
-                constructor = self._constructor(unit, name)
-                variable = self.script.names.new(f"{name}_layer")
-                self.script.add(f"{variable} = ", constructor)
-                piece = Group(f"{variable}(", arguments.items, ")")
-            else:
-                piece = applied(self._constructor(unit, name), arguments)
+            make = partial(self._constructor, unit, name)
+            shared = calls[id(unit.layer)] > 1
+            piece = self.script.apply(
+                variables, unit.layer or unit, name, make, self._arguments(unit), is_shared=shared
+            )
             self._assign(unit, name, piece)
         results = [self.texts[value] for value in outputs]
         inputs = texts if len(texts) > 1 else texts[0]
@@ -341,8 +323,8 @@ class _GraphWriter:
     names_given = False
 
     def _add_model(self, kind: str, arguments: list[Piece]) -> None:
-        name = self.graph.name or "graph"
-        self.script.add(f"{MODEL} = ", call(kind, arguments, [("name", quote(name))]))
+        keywords = [("name", quote(self.graph.name or "graph"))]
+        self.script.add(f"{MODEL} = ", call(self.script.use("kir", kind), arguments, keywords))
 
     def _write_facts(self, outputs: Sequence[Value]) -> None:
         labels = [_label(node) for node in self.graph.outputs]
@@ -350,7 +332,7 @@ class _GraphWriter:
         write_facts(self.script, self.graph.metadata, None if is_usual else labels)
 
     def _usual_names(self, outputs: Sequence[Value]) -> list[str]:
-        """What the outputs would be called without a word."""
+        """Return what the outputs would be called without a word."""
         tensors: Any = [SimpleNamespace(name=self.producer[value]) for value in outputs]
         return unique_names(tensors, None, {layer.name for layer in self.inputs})
 
@@ -368,13 +350,12 @@ class _GraphWriter:
         function = self._function(unit)
         origin = unit.origin
         if self._is_lambda(unit) and (self.is_foreign or (origin is not None and origin.path == name)):
-            self.script.use("kir.layers", "Lambda")
-            return call("Lambda", [function], [("name", quote(name))])
+            return call(self.script.use("kir.layers", "Lambda"), [function], [("name", quote(name))])
         source: list[tuple[str, Piece]] = [] if origin is None else [("origin", origin_piece(self.script, origin))]
         return call(self.script.helper("Traced"), [function], [*source, ("name", quote(name))])
 
     def _function(self, unit: Unit) -> str:
-        """Writes the function of a unit."""
+        """Write the function of a unit, and return its name."""
         wanted = unit.origin.path if unit.origin is not None else unit.nodes[0].op.name
         name = self.script.names.new(f"compute_{identifier(wanted)}")
         writer = FunctionWriter(self.script, self.reads, self.bound, keeps_labels=not self.is_foreign)
@@ -390,32 +371,28 @@ class _GraphWriter:
         return name
 
     def _is_lambda(self, unit: Unit) -> bool:
-        """Whether a function is a Lambda, which takes several tensors as a list."""
+        """Return whether a function is a Lambda, which takes several tensors as a list."""
         is_named = unit.origin is not None and unit.origin.layer == "Lambda" and unit.origin.path in self.lambdas
         return unit.layer is None and (self.is_foreign or is_named)
 
-    @property
+    @cached_property
     def bound(self) -> frozenset[Value]:
-        """Constants without a label that come from another layer than a node that reads them: which function makes them
-        when the script is run is not said by the order of the nodes.
+        """Constants without a label that come from another layer than a node that reads them.
 
-        Of numbers the first node alone counts: each function writes its own, and equal ones are merged into the first.
+        The order of the nodes does not say which function makes them when the script is run. Of numbers the first node
+        alone counts: each function writes its own, and equal ones are merged into the first.
         """
-        if self._bound is None:
-            readers: dict[Value, list[Node]] = {}
-            for node in self.order:
-                for value in node.inputs:
-                    if value is not None and isinstance(value.node.op, Constant) and value.node.op.label is None:
-                        readers.setdefault(value, []).append(node)
-            self._bound = frozenset(
-                value
-                for value, nodes in readers.items()
-                for node in (nodes if value.type.rank else nodes[:1])
-                if value.node.origin != node.origin and not isinstance(node.op, Output)
-            )
-        return self._bound
-
-    _bound: frozenset[Value] | None = None
+        readers: dict[Value, list[Node]] = {}
+        for node in self.order:
+            for value in node.inputs:
+                if value is not None and isinstance(value.node.op, Constant) and value.node.op.label is None:
+                    readers.setdefault(value, []).append(node)
+        return frozenset(
+            value
+            for value, nodes in readers.items()
+            for node in (nodes if value.type.rank else nodes[:1])
+            if value.node.origin != node.origin and not isinstance(node.op, Output)
+        )
 
     def _assign(self, unit: Unit, name: str, piece: Piece) -> None:
         for value in unit.outputs:
@@ -424,19 +401,17 @@ class _GraphWriter:
         if len(outputs) > MAX_UNPACKED:
             variable = self.script.names.new(name)
             self.script.add(f"{variable} = ", piece)
-            self.texts.update((value, f"{variable}[{i}]") for i, value in enumerate(outputs) if value is not None)
+            self.texts.update((value, f"{variable}[{index}]") for index, value in enumerate(outputs))
             return
         variables = [self.script.names.new(name) if value in self.reads else "_" for value in outputs]
         self.texts.update(zip(outputs, variables, strict=True))
         self.script.add(f"{', '.join(variables)} = ", piece)
 
-    def _no_layer(self, layer: Layer) -> Piece:
-        return self.values.constructor(layer)
+    def _special(self, value: object) -> Piece | None:
+        return self.values.constructor(value) if isinstance(value, Layer) else None
 
 
-def _input_ops(layer: InputLayer) -> list[Any]:
-    from kir.ir.trace import Tracer
-
+def _input_ops(layer: InputLayer) -> list[Op]:
     graph = Graph()
     layer.add_input(Tracer(graph), layer.name, {})
     return [node.op for node in graph.inputs]

@@ -9,15 +9,15 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from kir import backend as K
 from kir import config
 from kir.errors import KirError, UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter
-from kir.exporters.script.script import MAX_APPLIED, MODEL, Script, applied
+from kir.exporters.script.script import MODEL, Script
 from kir.exporters.script.text import Group, Piece, call, flat, mapping, number, quote, sequence
 from kir.exporters.script.values import Values
+from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Value
 from kir.ir.structural import Input as InputOp
 from kir.ir.structural import Output
@@ -32,11 +32,11 @@ from kir.modeling.model import Model
 from kir.modeling.operation import Operation
 from kir.modeling.sequential import Sequential
 from kir.support.naming import snake_case
-from kir.support.trees import flatten, map_structure
+from kir.support.trees import Tree, flatten, map_structure
 
 
 def write_model(script: Script, model: Model) -> None:
-    """Writes a model, and the models inside it before it.
+    """Write a model, and the models inside it before it.
 
     Raises:
         UnsupportedError: a layer, or an argument of one, cannot be written; the message lists all of them.
@@ -53,7 +53,7 @@ class _ModelWriter:
     def __init__(self, script: Script, model: Model) -> None:
         self.script = script
         self.model = model
-        self.values = Values(script, self._inner_layer)
+        self.values = Values(script, self._special)
         self.problems: list[str] = []
         self.variables: dict[int, str] = {}  # of tensors and of layers, by their ids
         models = [*self.inner_models(), model]
@@ -61,7 +61,7 @@ class _ModelWriter:
         self.counted: Counter[str] = Counter()  # how the script's process counts automatic names
 
     def inner_models(self) -> list[Model]:
-        """The models inside the model at any depth, each behind those inside it."""
+        """Return the models inside the model at any depth, each after those inside it."""
         found: dict[int, Model] = {}
         pending: list[Layer] = [self.model]
         while pending:
@@ -76,7 +76,7 @@ class _ModelWriter:
     # Models
 
     def write(self, model: Model, variable: str) -> None:
-        """The statements that build one model."""
+        """Write the statements that build one model."""
         self.variables[id(model)] = variable
         if type(model) not in (Model, Sequential):
             self.problems.append(f"{model.name}: {type(model).__name__} is a class of its own")
@@ -88,7 +88,7 @@ class _ModelWriter:
                 self._assign(x, self._input(x.call.layer))
             for recorded in model.recorded:
                 self._write_call(recorded)
-            structures = [self._structure(model.input_structure), self._structure(model.output_structure)]
+            structures = [self._structure(one, "argument") for one in (model.input_structure, model.output_structure)]
             self._add_model(model, variable, "Model", structures)
 
     def _add_model(self, model: Model, variable: str, kind: str, arguments: list[Piece]) -> None:
@@ -97,7 +97,7 @@ class _ModelWriter:
         self.script.add(f"{variable} = ", call(kind, arguments, [("name", quote(model.name)), *frozen]))
 
     def finish(self) -> None:
-        """What the model says beside its layers, and the errors."""
+        """Write what the model says beside its layers, and raise the errors."""
         model = self.model
         write_facts(self.script, model.metadata, model.given_output_names)
         self.script.has_weights = bool(model.weights)
@@ -118,35 +118,22 @@ class _ModelWriter:
     def _write_call(self, recorded: Call) -> None:
         layer = recorded.layer
         args, kwargs = recorded.arguments
-        arguments = Group(
-            "(",
-            tuple(
-                [("", self._structure(one, layer.name)) for one in args]
-                + [(f"{name}=", self._structure(one, layer.name)) for name, one in sorted(kwargs.items())]
-            ),
-            ")",
+        arguments = call(
+            "",
+            [self._structure(one, layer.name) for one in args],
+            [(name, self._structure(one, layer.name)) for name, one in sorted(kwargs.items())],
         )
         if isinstance(layer, Operation):
-            self._assign(recorded.outputs, self._operation(layer, recorded, args, kwargs, arguments))
-            return
-        if self.calls[id(layer)] > 1 or isinstance(layer, Model) or len(arguments.flat) > MAX_APPLIED:
-            if id(layer) not in self.variables:
-                constructor = self._layer(layer, recorded)
-                self.variables[id(layer)] = self.script.names.new(f"{layer.name}_layer")
-                self.script.add(f"{self.variables[id(layer)]} = ", constructor)
-            self._assign(recorded.outputs, Group(f"{self.variables[id(layer)]}(", arguments.items, ")"))
-            return
-        constructor = self._layer(layer, recorded)
-        assert isinstance(constructor, Group)
-        self._assign(recorded.outputs, applied(constructor, arguments))
+            piece = self._operation(layer, recorded, kwargs, arguments)
+        else:
+            shared = self.calls[id(layer)] > 1
+            make = functools.partial(self._layer, layer, recorded)
+            piece = self.script.apply(self.variables, layer, layer.name, make, arguments, is_shared=shared)
+        self._assign(recorded.outputs, piece)
 
-    def _assign(self, outputs: Any, piece: Piece) -> None:
-        """A statement that names the outputs of a call."""
+    def _assign(self, outputs: Tree[KerasTensor], piece: Piece) -> None:
+        """Write a statement that names the outputs of a call."""
         leaves = flatten(outputs)
-        if isinstance(outputs, KerasTensor):
-            self.variables[id(outputs)] = self.script.names.new(outputs.name)
-            self.script.add(f"{self.variables[id(outputs)]} = ", piece)
-            return
         is_flat = isinstance(outputs, list | tuple) and all(isinstance(item, KerasTensor) for item in outputs)
         if is_flat and len(leaves) <= MAX_UNPACKED:
             names = [self.script.names.new(leaf.name) for leaf in leaves]
@@ -157,29 +144,26 @@ class _ModelWriter:
         self.script.add(f"{name} = ", piece)
         self._name_items(outputs, name)
 
-    def _name_items(self, outputs: Any, text: str) -> None:
-        if isinstance(outputs, KerasTensor):
-            self.variables[id(outputs)] = text
-        elif isinstance(outputs, Mapping):
+    def _name_items(self, outputs: Tree[KerasTensor], text: str) -> None:
+        if isinstance(outputs, Mapping):
             for key, item in outputs.items():
                 self._name_items(item, f"{text}[{flat(self.values.piece(key, 'key'))}]")
-        else:
+        elif isinstance(outputs, list | tuple):
             for index, item in enumerate(outputs):
                 self._name_items(item, f"{text}[{index}]")
+        else:
+            self.variables[id(outputs)] = text
 
-    def _operation(self, layer: Operation, recorded: Call, args: Any, kwargs: Any, arguments: Group) -> Piece:
-        """A call of a function of the backend; with its name where the script would count another one."""
-        function: Any = layer.function
-        bound: dict[str, Any] = {}
-        if isinstance(function, functools.partial):
-            if function.args:
-                return self._traced_operation(layer, recorded)
-            function, bound = function.func, dict(function.keywords)
+    def _operation(self, layer: Operation, recorded: Call, kwargs: Mapping[str, object], arguments: Group) -> Piece:
+        """Return a call of a function of the backend; with its name where the script would count another one."""
+        function, bound = layer.function, dict[str, object]()
+        if isinstance(function, functools.partial) and not function.args:
+            bound = function.keywords
+            function = function.func
         name = getattr(function, "__name__", "")
         if getattr(K, name, None) is not function or bound.keys() & kwargs.keys():
             return self._traced_operation(layer, recorded)
-        parameters = inspect.signature(getattr(K, name)).parameters
-        usual = {key: one.default for key, one in parameters.items()}
+        usual = {key: one.default for key, one in inspect.signature(function).parameters.items()}
         extra = tuple(
             (f"{key}=", self._structure(value, layer.name))
             for key, value in bound.items()
@@ -192,15 +176,10 @@ class _ModelWriter:
             self.counted[prefix] += 1
             return Group(f"{self.script.backend(name)}(", items, ")")
         made = call(self.script.helper("Operation"), [self.script.backend(name)], [("name", quote(layer.name))])
-        given = Group("(", items, ")")
-        if len(given.flat) <= MAX_APPLIED:
-            return applied(made, given)
-        variable = self.script.names.new(f"{layer.name}_layer")
-        self.script.add(f"{variable} = ", made)
-        return Group(f"{variable}(", items, ")")
+        return self.script.apply({}, layer, layer.name, lambda: made, Group("(", items, ")"))
 
     def _traced_operation(self, layer: Operation, recorded: Call) -> Piece:
-        """An operation that is no function of the backend, as a function of its tensors."""
+        """Return an operation that is no function of the backend, as a function of its tensors."""
         trace = _Trace(recorded)
         with trace.tracer.layer(layer.name, "Operation"):
             outputs = layer.call(*trace.args, **trace.kwargs)
@@ -211,12 +190,13 @@ class _ModelWriter:
                 writer.parameter(tensor.value, "x")
         trace.write(writer, outputs, name)
         tensors = dict.fromkeys(self.variables[id(x)] for x in recorded.inputs)
-        return applied(call(self.script.helper("Operation"), [name], [("name", quote(layer.name))]), call("", tensors))
+        made = call(self.script.helper("Operation"), [name], [("name", quote(layer.name))])
+        return Group(made.head, made.items, f"){call('', tensors).flat}")
 
     # Layers
 
     def _layer(self, layer: Layer, recorded: Call | None = None) -> Piece:
-        """The constructor call of a layer, or the variable of one that has its statement already."""
+        """Return the constructor call of a layer, or the variable of one that has its statement already."""
         if id(layer) in self.variables:
             return self.variables[id(layer)]
         try:
@@ -227,12 +207,14 @@ class _ModelWriter:
             self.problems.append(f"{layer.name}: {error}")
             return call("None")
 
-    def _inner_layer(self, layer: Layer) -> Piece:
-        """A layer inside the arguments of another."""
-        return self._layer(layer)
+    def _special(self, value: object) -> Piece | None:
+        """Return the variable of a tensor, and a layer inside the arguments of another."""
+        if isinstance(value, KerasTensor):
+            return self.variables[id(value)]
+        return self._layer(value) if isinstance(value, Layer) else None
 
     def _lambda(self, layer: Lambda, recorded: Call | None) -> Piece:
-        """A Lambda of a function that is written as what it does to tensors of the types of its call."""
+        """Return a Lambda of a function that is written as what it does to tensors of the types of its call."""
         if recorded is None:
             raise UnsupportedError("a Lambda inside another layer has no inputs to be traced with")
         name = self.script.names.new(_function_name(layer))
@@ -270,25 +252,14 @@ class _ModelWriter:
         trace.write(writer, outputs, function)
         return function
 
-    # Structures of tensors
+    def _structure(self, structure: object, what: str) -> Piece:
+        """Return the source of a structure of tensors and arguments, with the problems noted instead of raised."""
 
-    def _structure(self, structure: Any, what: str = "argument") -> Piece:
-        match structure:
-            case KerasTensor():
-                return self.variables[id(structure)]
-            case Mapping():
-                return mapping(
-                    [(self.values.piece(key, what), self._structure(v, what)) for key, v in structure.items()]
-                )
-            case list():
-                return sequence([self._structure(item, what) for item in structure])
-            case tuple():
-                return sequence([self._structure(item, what) for item in structure], "()")
-        try:
-            return self.values.piece(structure, what)
-        except UnsupportedError as error:
-            self.problems.append(f"{what}: {error}")
+        def note(problem: str) -> Piece:
+            self.problems.append(f"{what}: {problem}")
             return "None"
+
+        return Values(self.script, self._special, note).piece(structure, what)
 
 
 class _Trace:
@@ -304,7 +275,7 @@ class _Trace:
         masks = map_structure(lambda x: getattr(x, "mask", None), self.args[0])
         self.masks = masks if flatten(masks) else None
 
-    def _input(self, leaf: Any) -> Any:
+    def _input(self, leaf: object) -> object:
         if not isinstance(leaf, KerasTensor):
             return leaf
         if id(leaf) not in self._tensors:
@@ -315,15 +286,16 @@ class _Trace:
             self._tensors[id(leaf)] = tensor
         return self._tensors[id(leaf)]
 
-    def values(self, structure: Any) -> Any:
-        return map_structure(lambda x: x.value, structure)
+    def values(self, structure: Tree[Tensor]) -> Tree[Value]:
+        values: Tree[Value] = map_structure(lambda x: x.value, structure)
+        return values
 
-    def reads(self, outputs: Any) -> Mapping[Value, int]:
+    def reads(self, outputs: Tree[Tensor]) -> Mapping[Value, int]:
         counts: Counter[Value] = Counter(tensor.value for tensor in flatten(outputs))
         counts.update(value for node in self.graph.nodes() for value in node.inputs if value is not None)
         return counts
 
-    def write(self, writer: FunctionWriter, outputs: Any, name: str) -> None:
+    def write(self, writer: FunctionWriter, outputs: Tree[Tensor], name: str) -> None:
         for index, tensor in enumerate(flatten(outputs)):
             self.graph.add(Output(str(index)), tensor.value)
         for node in self.graph.order():
@@ -333,13 +305,11 @@ class _Trace:
 
 
 def input_piece(script: Script, layer: InputLayer) -> Piece:
-    """The call of `Input` that makes an input layer."""
-    script.use("kir", "Input")
-    sizes = _sizes(script, layer)
+    """Return the call of `Input` that makes an input layer."""
     keywords: list[tuple[str, Piece]] = []
-    batch, rest = layer.type.shape[:1], sizes[1:]
-    if batch == (BATCH,):
-        keywords.append(("shape", sequence(rest, "()")))
+    sizes = _sizes(script, layer)
+    if layer.type.shape[:1] == (BATCH,):
+        keywords.append(("shape", sequence(sizes[1:], "()")))
     else:
         keywords.append(("batch_shape", sequence(sizes, "()")))
     if layer.type.dtype is not DType.FLOAT32:
@@ -350,29 +320,29 @@ def input_piece(script: Script, layer: InputLayer) -> Piece:
         keywords.append(("optional", "True"))
     if layer.given is not None:
         keywords.append(("tensor", script.array(layer.given, layer.name)))
-    return call("Input", keywords=[*keywords, ("name", quote(layer.name))])
+    return call(script.use("kir", "Input"), keywords=[*keywords, ("name", quote(layer.name))])
 
 
 def _sizes(script: Script, layer: InputLayer) -> list[Piece]:
-    """The sizes as `Input` takes them: None where it would choose the size's name itself."""
+    """Return the sizes as `Input` takes them: None where it would choose the size's name itself."""
     shape = layer.type.shape
     default = input_type(layer.name, [None] * len(shape), layer.type.dtype).shape
     return [_size(script, dim, usual) for dim, usual in zip(shape, default, strict=True)]
 
 
-def _size(script: Script, dim: Any, usual: Any) -> Piece:
+def _size(script: Script, dim: Dim, usual: Dim) -> Piece:
     if isinstance(dim, int):
         return str(dim)
     if dim == usual:
         return "None"
-    named = None if dim.name is None else input_type("", [dim.name], DType.FLOAT32).shape[0]
-    if named == dim:
-        return quote(dim.name)
+    name = dim.name
+    if name is not None and input_type("", [name], DType.FLOAT32).shape == (dim,):
+        return quote(name)
     return call(script.helper("parse_dim"), [quote(str(dim))])
 
 
 def write_settings(script: Script, *, loses_masks: bool = False) -> None:
-    """Statements for settings that differ from those that a script starts with."""
+    """Write statements for settings that differ from those that a script starts with."""
     usual = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
     chosen = {name: getattr(config, name)() for name in usual}
     changed = {name: value for name, value in chosen.items() if value != usual[name]}
@@ -384,7 +354,7 @@ def write_settings(script: Script, *, loses_masks: bool = False) -> None:
 
 
 def _loses_masks(model: Model) -> bool:
-    """Whether a mask reaches a layer that cannot carry it, which a model read from a Keras file may do."""
+    """Return whether a mask reaches a layer that cannot carry it, which a model read from a Keras file may do."""
     tracer = Tracer(on_lost_mask="error")
     inputs = [tracer.add(InputOp(str(index), x.type))[0] for index, x in enumerate(model.inputs)]
     try:
@@ -395,7 +365,7 @@ def _loses_masks(model: Model) -> bool:
 
 
 def write_facts(script: Script, metadata: Mapping[str, str], output_names: list[str] | None) -> None:
-    """Statements for what a model says beside its layers."""
+    """Write statements for what a model says beside its layers."""
     if output_names is not None:
         script.add(f"{MODEL}.output_names = ", sequence(map(quote, output_names)))
     if metadata:
@@ -404,7 +374,7 @@ def write_facts(script: Script, metadata: Mapping[str, str], output_names: list[
 
 
 def _is_chain(model: Model) -> bool:
-    """Whether every layer is called once, on what the one before gave and nothing else."""
+    """Return whether every layer is called once, on what the one before gave and nothing else."""
     structure = [model.input_structure, model.output_structure]
     if not all(isinstance(x, KerasTensor) for x in structure):
         return False
@@ -423,6 +393,6 @@ def _is_chain(model: Model) -> bool:
 
 
 def _function_name(layer: Lambda) -> str:
-    """What to call the function of a Lambda: as its author did, or for one without a name like the layer."""
+    """Return what to call the function of a Lambda: as its author did, or for one without a name like the layer."""
     name = getattr(layer.function, "__name__", "")
     return name if name.isidentifier() else layer.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 
 from kir import scripting
@@ -38,7 +39,7 @@ DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in a .safete
 
 
 def reserved_names() -> list[str]:
-    """What no variable of a layer, and none in a function, may be called."""
+    """Return what no variable of a layer, and none in a function, may be called."""
     import kir.ops
 
     groups = [info.name for info in pkgutil.iter_modules(kir.ops.__path__)]
@@ -64,7 +65,7 @@ class Script:
         self._last_number: dict[str, int] = {}
 
     def use(self, module: str, name: str) -> str:
-        """Imports a name from a module of kir, and gives it back."""
+        """Import a name from a module of kir, and give it back."""
         self._imports.add((module, name))
         return name
 
@@ -79,15 +80,45 @@ class Script:
         return f"K.{name}"
 
     def add(self, lead: str, piece: Piece) -> None:
-        """A statement of the module."""
+        """Add a statement of the module."""
         self._lines += statement(lead, piece)
 
+    def apply(
+        self,
+        variables: dict[int, str],
+        key: object,
+        name: str,
+        make: Callable[[], Piece],
+        arguments: Group,
+        *,
+        is_shared: bool = False,
+    ) -> Group:
+        """Return ``Dense(64)(x)``, a call of what a call gives, if that is short and the only call of the layer.
+
+        Otherwise the layer gets a statement and a variable, once.
+
+        Args:
+            variables: those of layers, by id.
+            key: the layer.
+            name: what the variable is named after.
+            make: gives the call of the layer's constructor.
+            arguments: those of the call of the layer; they stand on one line.
+            is_shared: whether the layer is called again.
+        """
+        if id(key) not in variables:
+            made = make()
+            if isinstance(made, Group) and not is_shared and len(arguments.flat) <= MAX_APPLIED:
+                return Group(made.head, made.items, f"){arguments.flat}")
+            variables[id(key)] = self.names.new(f"{name}_layer")
+            self.add(f"{variables[id(key)]} = ", made)
+        return Group(f"{variables[id(key)]}(", arguments.items, ")")
+
     def add_function(self, lines: list[str]) -> None:
-        """A function; it stands before all statements."""
+        """Add a function; it stands before all statements."""
         self._functions.append(lines)
 
     def array(self, array: Array, name: str) -> str:
-        """What stands for an array that is kept in the weights file; one array has one place there."""
+        """Return what stands for an array that is kept in the weights file; one array has one place there."""
         if id(array) not in self._keys:
             key = self._free_key(f"constants/{name[-MAX_KEY:]}")
             self._keys[id(array)] = key
@@ -102,7 +133,7 @@ class Script:
         return key
 
     def text(self, weights: str = "") -> str:
-        """The whole script. `weights` is the name of the file beside it that holds its arrays."""
+        """Return the whole script. `weights` is the name of the file beside it that holds its arrays."""
         needs_file = self.has_weights or bool(self.arrays)
         here = f"Path(__file__).resolve().{_beside_script(weights)}"
         if needs_file:
@@ -121,10 +152,5 @@ class Script:
 
 
 def _beside_script(weights: str) -> str:
-    """How a script names its weights file: by what comes behind its own name, which stays out of the text."""
+    """Return how a script names its weights file: by what follows its own name, which stays out of the text."""
     return f'with_suffix("{"".join(Path(weights).suffixes[-2:])}")'
-
-
-def applied(constructor: Group, arguments: Group) -> Piece:
-    """``Dense(64)(x)``: a call of what a call gives; its arguments stand on one line."""
-    return Group(constructor.head, constructor.items, f"){arguments.flat}")

@@ -33,7 +33,7 @@ class Group:
 
     @property
     def flat(self) -> str:
-        """All on one line."""
+        """Return the piece on one line."""
         inside = ", ".join(lead + flat(item) for lead, item in self.items)
         comma = "," if self.is_tuple and len(self.items) == 1 else ""
         return f"{self.head}{inside}{comma}{self.close}"
@@ -43,28 +43,28 @@ Piece = str | Group
 
 
 def call(function: str, arguments: Iterable[Piece] = (), keywords: Iterable[tuple[str, Piece]] = ()) -> Group:
-    """A call with positional arguments and keywords."""
+    """Return a call with positional arguments and keywords."""
     items = [("", argument) for argument in arguments]
     return Group(f"{function}(", (*items, *((f"{name}=", value) for name, value in keywords)), ")")
 
 
 def sequence(items: Iterable[Piece], brackets: str = "[]") -> Group:
-    """A list, or with brackets of "()" a tuple."""
+    """Return a list, or with brackets of "()" a tuple."""
     return Group(brackets[0], tuple(("", item) for item in items), brackets[1], brackets == "()")
 
 
 def mapping(items: Iterable[tuple[Piece, Piece]]) -> Group:
-    """A dict; the keys stand on one line."""
+    """Return a dict; the keys stand on one line."""
     return Group("{", tuple((f"{flat(key)}: ", value) for key, value in items), "}")
 
 
 def flat(piece: Piece) -> str:
-    """The piece on one line."""
+    """Return the piece on one line."""
     return piece if isinstance(piece, str) else piece.flat
 
 
 def statement(lead: str, piece: Piece, indent: str = "") -> list[str]:
-    """The lines of a statement such as ``x = Dense(...)``, of which `lead` is ``x = ``.
+    """Return the lines of a statement such as ``x = Dense(...)``, of which `lead` is ``x = ``.
 
     Where not even ``x = Dense(`` fits, brackets bring the right side to a line of its own.
     """
@@ -84,7 +84,7 @@ def _lines(piece: Piece, indent: str, lead: str, tail: str) -> list[str]:
 
 
 def quote(text: str) -> str:
-    """A string literal, in double quotes unless that takes more escapes. Whatever the text is, it stays a literal."""
+    """Return a string literal, in double quotes unless that takes more escapes. No text can leave it."""
     mark = '"' if text.count('"') <= text.count("'") else "'"
     body = "".join(f"\\{character}" if character == mark else _escaped(character) for character in text)
     return f"{mark}{body}{mark}"
@@ -97,7 +97,7 @@ def _escaped(character: str) -> str:
 
 
 def number(value: float) -> str:
-    """A literal for a Python number or truth value."""
+    """Return a literal for a Python number or truth value."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({quote(str(value))})"
     return repr(value).replace("e+", "e")
@@ -111,7 +111,7 @@ class Identifiers:
         self._next: dict[str, int] = {}
 
     def new(self, wanted: str) -> str:
-        """An identifier like the wanted name: its letters, digits and underscores, in lower case."""
+        """Return an identifier like the wanted name: its letters, digits and underscores, in lower case."""
         base = identifier(wanted)
         name = base
         while name in self._taken:
@@ -123,7 +123,7 @@ class Identifiers:
 
 
 def identifier(text: str) -> str:
-    """The text as a Python identifier of ASCII letters, not too long. Different texts may give the same."""
+    """Return the text as a short Python identifier of ASCII letters. Different texts may give the same."""
     cleaned = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()[:MAX_IDENTIFIER].rstrip("_")
     if not cleaned:
         return "x"
@@ -137,7 +137,7 @@ def _builtin_names() -> frozenset[str]:
 
 
 def import_lines(imports: Iterable[tuple[str, str]]) -> list[str]:
-    """The import statements for pairs of a module and a name in it (or "name as other"), in the order of linters."""
+    """Return the import statements for pairs of a module and a name in it (or "name as other"), in linters' order."""
     by_module: dict[str, set[str]] = {}
     for module, name in imports:
         by_module.setdefault(module, set()).add(name)

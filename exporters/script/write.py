@@ -80,7 +80,7 @@ def export_script(
     seed: int = 0,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> ScriptReport:
-    """Writes a model, or a graph, as a Python script that builds it with kir's layers.
+    """Write a model, or a graph, as a Python script that builds it with kir's layers.
 
     The script, and a .safetensors file for its weights, whose name begins like the script's and ends in a digest of
     them, are written and verified in a folder beside the target and moved there last: whatever fails, what was there
@@ -129,7 +129,7 @@ def _arrays(subject: Model | Graph) -> list[Array]:
 
 
 def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) -> str:
-    """Writes a script and its arrays into files, and gives its text."""
+    """Write a script and its arrays into files, and return its text."""
     if isinstance(subject, Graph):
         return _write_graph(subject, path, load)
     script = Script()
@@ -142,7 +142,7 @@ def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) ->
 
 
 def _write_graph(graph: Graph, path: Path, load: Callable[[Path], Model]) -> str:
-    """Writes the script of a graph: with layers as passes left them, if all of them together give the graph again."""
+    """Write the script of a graph, with layers as passes left them if all of them together give the graph again."""
     finished = finished_passes(graph)
     script = Script()
     text = _write_files(script, write_graph(script, graph, finished), path)

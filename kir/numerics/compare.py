@@ -3,9 +3,9 @@
 The reference is the interpreter in float64 on the graph as it was lowered, before any pass. Inputs are random (`feeds`)
 and what an element may be off by is derived from the model itself (`rounding`): the interpreter also runs in the
 model's own precision with a random rounding after every operator, and `MULTIPLE` times the largest distance that such
-runs reach is allowed. Integers and booleans must be equal, infinities and NaN in the same places,
-except where the perturbed runs disagree among themselves, and where the model's own precision overflows: there a result
-near a finite reference is right as well. What the own precision gives without random roundings is right in any case.
+runs reach is allowed. Integers and booleans must be equal, infinities and NaN in the same places, except where the
+perturbed runs disagree among themselves, and where the model's own precision overflows: there a result near a finite
+reference is right as well. What the own precision gives without random roundings is right in any case.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kir.errors import MismatchError, ShapeError
@@ -27,6 +26,7 @@ from kir.numerics.feeds import choose_runs, random_feeds, shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.report import OutputReport, VerificationReport
 from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
+from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.support.mapped_files import require_unchanged
 
 # The runs of the interpreter share the processor's cores where one of them computes more than this; see `cost`.
@@ -40,17 +40,18 @@ INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RU
 Run = tuple[dict[str, Array], dict[str, Expected]]
 
 
-# Reports
-
-
-# A graph against a file
+# Expecting
 
 
 def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> Iterator[Run]:
-    """The inputs of each run, and what to expect of the outputs. Computed one by one; several files that are compared
-    with one graph can share them.
+    """Return the inputs of each run, and what to expect of the outputs, computed one by one.
 
-    Args: as of `verify_file`.
+    Several files that are compared with one graph can share them.
+
+    Args:
+        graph: what the outputs are of.
+        seed: of inputs and roundings.
+        sizes: values for the symbolic sizes, one mapping per run; those of `choose_runs` by default.
 
     Raises:
         LimitError: running the graph would take too much memory.
@@ -78,13 +79,11 @@ def _expect_outputs(
 
 
 def _threads_for(cost: Cost) -> int:
-    """On how many threads to run the interpreter; several only gain where arrays are large, and share the memory."""
+    """Return on how many threads to run the interpreter: several gain where arrays are large, and share the memory."""
     if cost.work <= THREADED_WORK:
         return 1
     return max(1, min(os.cpu_count() or 1, RUNS, THREADED_BYTES // cost.bytes))
 
-
-# Signatures
 
 # Comparing
 
@@ -97,7 +96,7 @@ class RunComparison:
         self._reports: dict[str, OutputReport] = {}
 
     def add(self, expected: Mapping[str, Expected], actual: Mapping[str, Array]) -> None:
-        """Takes one run into account."""
+        """Take one run into account."""
         self.runs += 1
         for name, one in expected.items():
             report = compare(name, one, actual[name])
@@ -108,7 +107,7 @@ class RunComparison:
 
 
 def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
-    """The report of one output of one run."""
+    """Return the report of one output of one run."""
     reference = expected.reference
     if actual.shape != reference.shape:
         settled = bool(np.isfinite(expected.allowed).all())
@@ -142,7 +141,7 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
 
 
 def _errors(expected: Expected, actual: Array) -> Array:
-    """Distances from the reference; infinite where one side only is NaN or infinite.
+    """Return distances from the reference; infinite where one side only is NaN or infinite.
 
     0 where nothing is settled, and for what is right because the model's own precision overflows.
     """
@@ -165,28 +164,29 @@ def _errors(expected: Expected, actual: Array) -> Array:
 
 
 def _is_right_overflow(expected: Expected, wide: Array, dtype: np.dtype[Any]) -> Array:
-    """Where the model's own precision overflows, and so does the result, in another way that is right.
+    """Return where the model's own precision overflows, and so does the result, in another way that is right.
 
     1. It is an infinity because the reference does not fit.
     2. One is NaN and the other an infinity: of what has overflowed, the order of operations makes the one or the other.
     """
-    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-    too_large = np.abs(expected.reference) + expected.allowed > float(info.max)
+    too_large = np.abs(expected.reference) + expected.allowed > float(finfo(dtype).max)
     is_rounded = too_large & (wide == np.copysign(np.inf, expected.reference))
     return np.asarray(expected.overflows & (is_rounded | _is_other_overflow(wide, expected.special[0])))
 
 
 def _is_other_overflow(wide: Array, special: Array) -> Array:
-    """Where neither is finite, given that the second is not, and one of the two is NaN."""
+    """Return where neither is finite, given that the second is not, and one of the two is NaN."""
     return ~np.isfinite(wide) & (np.isnan(wide) | np.isnan(special))
 
 
 def _is_own(reference: Array, own: Array, actual: Array) -> Array:
-    """Where a result is what the model's own precision gives, or, if that overflows, NaN instead of an infinity or the
-    other way round."""
+    """Return where a result is what the model's own precision gives.
+
+    If that overflows, NaN instead of an infinity is right as well, or the other way round.
+    """
     if own.shape != actual.shape:
         return np.zeros(actual.shape, bool)
-    if own.dtype == object or not as_dtype(own.dtype).is_float:
+    if not is_float_array(own):
         return np.asarray(actual == own)
     wide, special = actual.astype(np.float64), own.astype(np.float64)
     overflows = ~np.isfinite(special) & np.isfinite(reference)
@@ -195,16 +195,17 @@ def _is_own(reference: Array, own: Array, actual: Array) -> Array:
 
 
 def _last_place(dtype: np.dtype[Any], size: Array) -> Array:
-    """The distance of neighbouring floats at a magnitude; 1 for integers."""
+    """Return the distance of neighbouring floats at a magnitude; 1 for integers."""
     if not as_dtype(dtype).is_float:
         return np.ones_like(size)
-    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    info = finfo(dtype)
     finite = np.where(np.isfinite(size), size, 1)
     exponents = np.floor(np.log2(np.maximum(finite, float(info.tiny))))
     return np.asarray(np.exp2(exponents) * float(info.eps))
 
 
 def worse(a: OutputReport, b: OutputReport) -> OutputReport:
+    """Return the report of two runs: of the worse one, with the largest numbers of both."""
     first, second = (a, b) if (not a.passed, a.ratio) >= (not b.passed, b.ratio) else (b, a)
     return dataclasses.replace(
         first,
@@ -216,17 +217,11 @@ def worse(a: OutputReport, b: OutputReport) -> OutputReport:
     )
 
 
-# Training exports
-
-
-# Bisection
-
-
 # Two graphs
 
 
 def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
-    """Compares what the interpreter computes from the second graph with the first one in float64.
+    """Compare what the interpreter computes from the second graph with the first one in float64.
 
     Args:
         a: the reference, which says how much rounding is allowed.
@@ -253,10 +248,3 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
         comparison.add(expected, actual)
     require_unchanged([*a.constant_arrays(), *b.constant_arrays()])
     return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
-
-
-# Two files
-
-
-def widened(array: Array) -> Array:
-    return array.astype(np.float64) if array.dtype != object and as_dtype(array.dtype).is_float else array

@@ -67,13 +67,14 @@ class InputUse:
 
 
 def choose_sizes(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[Sizes]:
-    """Values for the symbolic sizes of the inputs, one dictionary per run; see `choose_runs`."""
+    """Return values for the symbolic sizes of the inputs, one dictionary per run; see `choose_runs`."""
     return [sizes for sizes, _ in choose_runs(graph, accepts)]
 
 
 def choose_runs(graph: Graph, accepts: Callable[[Sizes], bool] | None = None) -> list[tuple[Sizes, Cost]]:
-    """Values for the symbolic sizes of the inputs, one dictionary per run, and what it costs: three runs, or two if
-    that is work enough, or only those that take a bounded amount of memory.
+    """Return values for the symbolic sizes of the inputs, one dictionary per run, and what each run costs.
+
+    There are three runs, or two if that is work enough, or only those that take a bounded amount of memory.
 
     Args:
         graph: whose inputs are to be fed.
@@ -115,7 +116,7 @@ def random_feeds(
     feed_defaults: bool = False,
     bounds: Mapping[str, int] | None = None,
 ) -> dict[str, Array]:
-    """An array for every input, by name; the switch of a training export is fed False.
+    """Return an array for every input, by name; the switch of a training export is fed False.
 
     Args:
         graph: whose inputs are to be fed.
@@ -144,7 +145,7 @@ def random_feeds(
 
 
 def input_symbols(graph: Graph) -> list[str]:
-    """The names of the sizes that feeds decide, in the order of the inputs; not how many values sparse inputs have."""
+    """Return the names of the sizes that feeds decide, in the order of the inputs; no counts of sparse inputs."""
     counts = {parts[1].output.type.shape[0] for parts, _ in _sparse_inputs(graph)}
     shapes = [node.output.type.shape for node in graph.inputs] + [type.shape for _, type in _sparse_inputs(graph)]
     dims = [dim for shape in shapes for dim in shape if isinstance(dim, Sym) and dim not in counts]
@@ -152,7 +153,7 @@ def input_symbols(graph: Graph) -> list[str]:
 
 
 def find_use(graph: Graph, node: Node) -> InputUse:
-    """Follows an input through operators that only move or convert its elements."""
+    """Follow an input through operators that only move or convert its elements."""
     use = InputUse()
     pending: list[Value] = [node.output]
     seen = set(pending)
@@ -174,7 +175,7 @@ def find_use(graph: Graph, node: Node) -> InputUse:
 
 
 def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
-    """The sizes that the input in a slot selects from."""
+    """Return the sizes that the input in a slot selects from."""
     op, data = node.op, node.inputs[0]
     assert data is not None
     if isinstance(op, Gather | GatherElements) and slot == 1:
@@ -189,7 +190,7 @@ def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
 
 
 def _constant_scalar(value: Value | None) -> list[Any]:
-    """The one element of a constant, possibly converted or reshaped; nothing for any other value."""
+    """Return the one element of a constant, possibly converted or reshaped; nothing for any other value."""
     while value is not None and isinstance(value.node.op, MOVEMENTS):
         value = value.node.inputs[0]
     op = None if value is None else value.node.op
@@ -200,7 +201,7 @@ def _constant_scalar(value: Value | None) -> list[Any]:
 
 
 def _required_sizes(graph: Graph, names: Sequence[str]) -> list[Sym]:
-    """The sizes in a graph that the sizes of its inputs may make less than 1, and how far slices stay inside."""
+    """Return the sizes in a graph that may be less than 1 for some inputs, and how far slices stay inside."""
     found: dict[Dim, None] = {}
     for node in graph.nodes():
         for value in node.outputs:
@@ -215,7 +216,7 @@ def _required_sizes(graph: Graph, names: Sequence[str]) -> list[Sym]:
 
 
 def _is_positive(dim: Sym) -> bool:
-    """Whether a size is a sum of products of names, and so at least 1 where these are."""
+    """Return whether a size is a sum of products of names, and so at least 1 where these are."""
     return all(
         coefficient > 0 and all(isinstance(atom, str) for atom in monomial) for monomial, coefficient in dim.terms
     )
@@ -235,7 +236,7 @@ def _value(dim: Sym, sizes: Sizes) -> int:
 
 
 def _least_sizes(names: Sequence[str], required: Sequence[Sym]) -> Sizes:
-    """The least sizes with which no required size is below 1; all 1 if there are none, and 1 for the batch.
+    """Return the least sizes with which no required size is below 1; all 1 if there are none, and 1 for the batch.
 
     The larger the sizes of inputs, the larger those in the graph: so a size is doubled until it fits, and then halved
     in on the least one that does; first all sizes as one, then each for itself.
@@ -254,7 +255,7 @@ def _least_sizes(names: Sequence[str], required: Sequence[Sym]) -> Sizes:
 
 
 def _least_size(required: Sequence[Sym], sizes: Sizes, group: Sequence[str]) -> int | None:
-    """The least size that names in a group may have as one, the others as given; None if none is found."""
+    """Return the least size that names in a group may have as one, the others as given; None if none is found."""
 
     def fits(size: int) -> bool:
         return _are_at_least(1, required, sizes | dict.fromkeys(group, size))
@@ -282,7 +283,7 @@ def _first_accepted(names: Sequence[str], candidates: Iterator[Sizes], accepts: 
 
 
 def _candidates(graph: Graph, least: Sizes, batch: int, lengths: Sequence[int]) -> Iterator[Sizes]:
-    """The wanted sizes, then larger ones, equal ones, multiples, larger batches, and sizes that occur in the graph.
+    """Yield the wanted sizes, then larger ones, equal ones, multiples, larger batches, and sizes in the graph.
 
     They count from the least size of each input on: one wanted as 1 is the least.
     """
@@ -365,7 +366,7 @@ def _plain_array(dtype: DType, shape: tuple[int, ...], bound: float, generator: 
 
 
 def masked_steps(shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-    """Booleans [batch, time], true where masked.
+    """Return booleans [batch, time], true where masked.
 
     Rows, as far as there are: everything valid, nothing valid, padding at the end, padding at the front; the others,
     and a single row, have holes at random.
@@ -379,7 +380,7 @@ def masked_steps(shape: tuple[int, ...], generator: np.random.Generator) -> Arra
 
 
 def _spread(steps: Array, array: Array) -> Array:
-    """An array [batch, time] against one with more axes."""
+    """Spread an array [batch, time] over one with more axes."""
     return np.broadcast_to(steps.reshape(steps.shape + (1,) * (array.ndim - steps.ndim)), array.shape)
 
 
@@ -387,7 +388,7 @@ def _spread(steps: Array, array: Array) -> Array:
 
 
 def _sparse_inputs(graph: Graph) -> list[tuple[tuple[Node, Node, Node], TensorType]]:
-    """The inputs for indices, values and shape of each sparse tensor, and the type of the tensor."""
+    """Return the inputs for indices, values and shape of each sparse tensor, and the type of the tensor."""
     found: dict[Node, tuple[tuple[Node, Node, Node], TensorType]] = {}
     for node in graph.inputs:
         for reader in graph.consumers(node):
@@ -411,6 +412,6 @@ def _sparse_feeds(
 
 
 def shape_of_feeds(feeds: Mapping[str, Array]) -> str:
-    """The shapes of feeds, for messages."""
+    """Return the shapes of feeds, for messages."""
     shapes: dict[str, Shape] = {name: np.shape(array) for name, array in feeds.items()}
     return ", ".join(f"{name} {format_shape(shape)}" for name, shape in shapes.items()) or "no inputs"

@@ -21,7 +21,7 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, TensorType, as_dtype, format_shape
 
-# Called with a node, its input and its output arrays, behind every node; what it returns flows on as its outputs.
+# Called with a node, its input and its output arrays, after every node; what it returns flows on as its outputs.
 Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]
 
 ABSENT = None  # among the inputs of a node: an optional one that is not there
@@ -32,7 +32,7 @@ MAX_REMEMBERED = 16
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of a plan: which slots it reads and writes, and which are free behind it.
+    """One node of a plan: which slots it reads and writes, and which are free after it.
 
     `function` computes it; None if that takes sizes, of which `bind` makes the function. `introduces_sizes` says that a
     symbolic size appears in its outputs that no input and no earlier node has.
@@ -51,7 +51,7 @@ class Plan:
     """A graph made ready to run. It keeps no arrays between runs but the graph's own constants."""
 
     def __init__(self, graph: Graph, wide: bool = False, keep: Sequence[Value] = ()) -> None:
-        """Orders the graph and assigns slots. O(nodes + edges).
+        """Order the graph and assign slots. O(nodes + edges).
 
         Args:
             graph: what to run; it must not be edited while the plan is used.
@@ -68,7 +68,7 @@ class Plan:
         }
         self._kept = {value: slots[value] for value in keep}
         pinned = set(self._output_slots.values()) | set(self._kept.values())
-        # Constants lie ready, by reference. Wide ones are computed where they are read and freed behind it, so that
+        # Constants lie ready, by reference. Wide ones are computed where they are read and freed after it, so that
         # a float64 run of a model that is mapped from disk needs memory for one layer and not for all.
         constants = {
             slots[node.output]: node.op.value.array
@@ -76,7 +76,7 @@ class Plan:
             if isinstance(node.op, Constant) and not _is_widened(node, wide)
         }
         defaults = {
-            self._input_slots[label]: _widened(op.default.array) if wide else op.default.array
+            self._input_slots[label]: widened(op.default.array) if wide else op.default.array
             for label, op in self.inputs.items()
             if op.default is not None
         }
@@ -86,11 +86,11 @@ class Plan:
         self._sizes_of_feeds: dict[Hashable, dict[str, int]] = {}
 
     def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
-        """The output arrays by name.
+        """Return the output arrays by name.
 
         Args:
             feeds: an array for every input without a default, by name.
-            observe: called behind every node; what it returns flows on.
+            observe: called after every node; what it returns flows on.
 
         Raises:
             ShapeError: a feed is missing, unknown, or of another dtype, rank or size than the input.
@@ -99,7 +99,7 @@ class Plan:
         return {label: slots[slot] for label, slot in self._output_slots.items()}
 
     def run_kept(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[Value, Array]:
-        """The arrays of the values given as `keep`."""
+        """Return the arrays of the values given as `keep`."""
         slots = self._run(feeds, observe)
         return {value: slots[slot] for value, slot in self._kept.items()}
 
@@ -109,7 +109,7 @@ class Plan:
         slots: list[Any] = self._start.copy()
         read = slots.__getitem__
         for label, array in arrays.items():
-            slots[self._input_slots[label]] = _widened(array) if self.wide else array
+            slots[self._input_slots[label]] = widened(array) if self.wide else array
         with np.errstate(all="ignore"):
             for step in self._steps:
                 function = step.function or step.bind(sizes)
@@ -131,7 +131,7 @@ class Plan:
         return slots
 
     def _bind_sizes(self, arrays: Mapping[str, Array]) -> dict[str, int]:
-        """The value of every symbolic size, once the feeds are checked; what was fed before needs no second look."""
+        """Return the value of every symbolic size, once the feeds are checked; what was fed before is known."""
         signature = tuple([(label, array.dtype, array.shape) for label, array in arrays.items()])
         if signature not in self._sizes_of_feeds:
             if len(self._sizes_of_feeds) >= MAX_REMEMBERED:
@@ -141,18 +141,18 @@ class Plan:
 
 
 def run(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[str, Array]:
-    """The output arrays of one run, by name; `wide` computes in float64. See `Plan.run` for the errors."""
+    """Return the output arrays of one run, by name; `wide` computes in float64. See `Plan.run` for the errors."""
     return Plan(graph, wide).run(feeds)
 
 
 def run_all(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[Value, Array]:
-    """Every intermediate value of one run. Holds all of them at once."""
+    """Return every intermediate value of one run. Holds all of them at once."""
     values = [value for node in graph.order() for value in node.outputs]
     return Plan(graph, wide, keep=values).run_kept(feeds)
 
 
 def check_feeds(inputs: Mapping[str, Input], feeds: Mapping[str, Any]) -> dict[str, Array]:
-    """The feeds as arrays, with defaults filled in, each checked against its input's dtype and rank.
+    """Return the feeds as arrays, with defaults filled in, each checked against its input's dtype and rank.
 
     Raises:
         ShapeError: a feed is missing, unknown, or of another dtype or rank; the message lists the inputs.
@@ -172,7 +172,7 @@ def check_feeds(inputs: Mapping[str, Input], feeds: Mapping[str, Any]) -> dict[s
 
 
 def bind_sizes(inputs: Mapping[str, Input], arrays: Mapping[str, Array]) -> dict[str, int]:
-    """The value of every symbolic size, read from the arrays fed.
+    """Return the value of every symbolic size, read from the arrays fed.
 
     Raises:
         ShapeError: an array's size contradicts its input's shape, or another array's.
@@ -209,7 +209,7 @@ def _check_feed(label: str, expected: TensorType, array: Array) -> Array:
 
 
 def _explained(error: ValueError, node: Node, inputs: Sequence[Array | None]) -> KirError:
-    """An error of NumPy (or of ours) with the node and the shapes at which sizes turned out not to fit."""
+    """Return an error of NumPy (or of ours) with the node and the shapes at which sizes turned out not to fit."""
     given = ", ".join("none" if array is None else format_shape(array.shape) for array in inputs)
     where = f"layer {node.origin}: " if node.origin else ""
     return ShapeError(f"{where}{node.op.name} cannot run on arrays of shapes {given}: {error}")
@@ -219,12 +219,13 @@ def _as_tuple(result: Any) -> tuple[Array, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _widened(array: Array) -> Array:
+def widened(array: Array) -> Array:
+    """Return floats in float64, and everything else as it is."""
     return array.astype(np.float64) if as_dtype(array.dtype).is_float else array
 
 
 def _assign_slots(order: list[Node]) -> dict[Value | None, int]:
-    """A slot for every value. An Output has that of what it reads; the last one is that of all absent inputs."""
+    """Return a slot for every value. An Output has that of what it reads; the last slot is that of absent inputs."""
     slots: dict[Value | None, int] = {}
     for node in order:
         for value in node.outputs:
@@ -234,7 +235,7 @@ def _assign_slots(order: list[Node]) -> dict[Value | None, int]:
 
 
 def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[int], wide: bool) -> list[Step]:
-    """Steps in order; a slot is freed behind its last reader, or behind its writer when nobody reads it."""
+    """Return the steps in order; a slot is freed after its last reader, or after its writer when nobody reads it."""
     last_use: dict[int, int] = {}
     computed = [node for node in order if not isinstance(node.op, Input | Constant | Output) or _is_widened(node, wide)]
     for position, node in enumerate(computed):
@@ -284,9 +285,9 @@ def _is_widened(node: Node, wide: bool) -> bool:
 
 
 def _function(node: Node, op: Op, wide: bool) -> Callable[..., Any]:
-    """What computes a node whose operator's sizes are known."""
+    """Return what computes a node whose operator's sizes are known."""
     if isinstance(op, Constant):
-        return partial(_widened, op.value.array)
+        return partial(widened, op.value.array)
     types = [None if value is None else value.type for value in node.inputs]
     return op.widen().prepare(*map(_widened_type, types)) if wide else op.prepare(*types)
 
@@ -296,7 +297,7 @@ def _widened_type(type: TensorType | None) -> TensorType | None:
 
 
 def _size_names(node: Node) -> set[str]:
-    """The symbolic sizes that stand alone in the types of a node's outputs, so that arrays show their values."""
+    """Return the sizes that stand alone in the types of a node's outputs, so that arrays show their values."""
     dims = (dim for value in node.outputs for dim in value.type.shape)
     return {dim.name for dim in dims if isinstance(dim, Sym) and dim.name is not None}
 

@@ -87,7 +87,7 @@ class VerificationReport:
         return not self.problems and all(output.passed for output in self.outputs)
 
     def with_divergence(self, divergence: Divergence | None) -> VerificationReport:
-        """The report with what `bisect` found."""
+        """Return the report with what `bisect` found."""
         return dataclasses.replace(self, divergence=divergence)
 
     def to_json(self) -> dict[str, Any]:
@@ -151,5 +151,5 @@ def _output_json(output: OutputReport) -> dict[str, Any]:
 
 
 def json_number(number: float) -> float | str:
-    """A number for JSON, which has no infinities and no NaN: those as text."""
+    """Return a number for JSON, which has no infinities and no NaN: those as text."""
     return number if math.isfinite(number) else str(number)

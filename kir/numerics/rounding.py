@@ -59,11 +59,9 @@ from kir.numerics.rounding_sizes import (
     magnitude,
     widen,
 )
-from kir.ops import (
-    elementwise,
-    linear,
-    recurrent,
-)
+from kir.ops import elementwise, linear, recurrent
+from kir.ops.recurrent import Function, Step
+from kir.support.caching import cached
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +113,7 @@ class Expected:
 
 
 def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, threads: int = 1) -> dict[Key, Expected]:
-    """What to expect of each tensor of a run.
+    """Return what to expect of each tensor of a run.
 
     Args:
         reference: runs in float64, called with None, and with observers where the model's own precision overflows.
@@ -155,8 +153,11 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
 
 
 def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Key, Array]]:
-    """Run in mixed precision: `runs` runs that stay wide throughout, as many that store results, which may all
-    overflow, and up to as many that stay wide before some node that overflows and store everything behind it.
+    """Yield runs in mixed precision.
+
+    1. `runs` runs that stay wide throughout.
+    2. As many that store results, which may all overflow.
+    3. Up to as many that stay wide before some node that overflows, and store everything after it.
 
     By chance alone a long chain of large values, such as those that a normalization divides by their norm, would hardly
     ever stay wide where their norm does not. One after the other: each run has its own float64 copies of the weights
@@ -176,8 +177,11 @@ def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Ke
 
 @contextmanager
 def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads, on each of which BLAS works alone: its own would wait for one another while other programs are busy,
-    which has made products thirty times as slow. What has not begun when an error ends this never does."""
+    """Open a pool of threads, on each of which BLAS works alone.
+
+    BLAS's own threads would wait for one another while other programs are busy, which has made products thirty times as
+    slow. What has not begun when an error ends this never does.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from threadpoolctl import threadpool_limits
@@ -261,16 +265,16 @@ class RandomRounding:
         return self._common_of_functions[kind]
 
     def unit(self, dtype: np.dtype[Any]) -> float:
-        """The distance from 1 to the next float, in the precision whose roundings these are."""
+        """Return the distance from 1 to the next float, in the precision whose roundings these are."""
         return epsilon(dtype)
 
     def _random_bits(self, shape: tuple[int, ...]) -> Array:
-        """16 for each element, as an integer: cheap, and more than tell one rounding from another."""
+        """Return 16 bits for each element, as an integer: cheap, and enough to tell one rounding from another."""
         count = math.prod(shape)
         return self._generator.bit_generator.random_raw(-(-count // 4)).view(np.int16)[:count].reshape(shape)
 
     def move_relative(self, array: Array) -> Array:
-        """The array, each element moved by roundings of itself."""
+        """Move each element of an array by roundings of itself."""
         return self.move(array, magnitude(array)) if is_float_array(array) else array
 
     def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -291,7 +295,7 @@ class RandomRounding:
         return (self.move(output, self._costly_sizes[node]),)
 
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
-        """For an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
+        """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
         if node.op.symbols():
             return self._move_result(node.op, inputs, outputs)
         moved = [None if array is None else self.move_relative(array) for array in inputs]
@@ -299,8 +303,10 @@ class RandomRounding:
         results = result if isinstance(result, tuple) else (result,)
         return tuple(self.move_relative(array) for array in results)
 
-    def _run_recurrent(self, op: Any, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
-        """The layer with roundings inside: the inputs' products are rounded through x, the rest at every step."""
+    def _run_recurrent(
+        self, op: recurrent.LSTM | recurrent.GRU | recurrent.RNN, inputs: Sequence[Array | None]
+    ) -> tuple[Array, ...]:
+        """Run the layer with roundings inside: the inputs' products are rounded through x, the rest at every step."""
         x, kernel, *rest = inputs
         assert x is not None
         assert kernel is not None
@@ -322,7 +328,7 @@ class MixedPrecision(RandomRounding):
         generator: of the roundings, and of the choice.
         stored: the probability with which a result is stored.
         costly_sizes: as of `RandomRounding`, made by a run that stores nothing.
-        first: the node whose results and all behind them are stored in any case.
+        first: the node whose results and all later ones are stored in any case.
 
     Attributes:
         overflowing: the nodes whose results stayed wide and would have overflowed, in the order of the run; without
@@ -366,36 +372,30 @@ class MixedPrecision(RandomRounding):
 
 
 def _overflows(array: Array, dtype: DType) -> bool:
-    """Whether a finite element is too large for a float dtype."""
+    """Return whether a finite element is too large for a float dtype."""
     return dtype.is_float and bool(np.any(np.isfinite(array) & (np.abs(array) > float(finfo(dtype.numpy).max))))
-
-
-# The size of one operator's rounding, from the operator, its result and its inputs
 
 
 # Recurrent layers
 
-_ROUNDED_CLASSES: dict[type[Any], type[Any]] = {}
 
-
-def _rounded_class(cls: type[Any]) -> type[Any]:
-    """The recurrent operator whose every step rounds at random; `rounding` and `features` are set on the instance."""
-    if cls not in _ROUNDED_CLASSES:
-        _ROUNDED_CLASSES[cls] = type(f"_Rounded{cls.__name__}", (_RoundedSteps, cls), {})
-    return _ROUNDED_CLASSES[cls]
+@cached
+def _rounded_class(cls: type[Op]) -> type[Any]:
+    """Return the operator whose every step rounds at random; `rounding` and `features` are set on the instance."""
+    return type(f"_Rounded{cls.__name__}", (_RoundedSteps, cls), {})
 
 
 class _RoundedSteps:
     rounding: RandomRounding
     features: int
 
-    def make_step(self, functions: Sequence[Any], recurrent: Array, bias: Array) -> Any:
-        """The step of the operator, with roundings in the products, the functions and the state."""
+    def make_step(self, functions: Sequence[Function], recurrent: Array, bias: Array) -> Step:
+        """Return the step of the operator, with roundings in the products, the functions and the state."""
         move = self.rounding.move
         step = super().make_step([self._rounded_function(f) for f in functions], recurrent, bias)  # type: ignore[misc]
         squares, units = np.square(recurrent), recurrent.shape[1]
 
-        def rounded_step(gates: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        def rounded_step(gates: Array, state: Sequence[Array]) -> tuple[Array, ...]:
             h = state[0]
             # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
             product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
@@ -404,7 +404,7 @@ class _RoundedSteps:
 
         return rounded_step
 
-    def _rounded_function(self, function: Any) -> Any:
+    def _rounded_function(self, function: Function) -> Function:
         # Common to all steps: a state that has settled is rounded the same way at every one.
         common = self.rounding._generator.uniform(-1, 1)
 
@@ -434,7 +434,7 @@ class _Spread:
         self._vanishing: Array | None = None
 
     def add(self, array: Array) -> None:
-        """Takes another run into account."""
+        """Take another run into account."""
         self._same_shape = self._same_shape and array.shape == self._first.shape
         if not self._same_shape:
             return
@@ -455,7 +455,7 @@ class _Spread:
         return ~self._unsettled & ~np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
 
     def add_mixed(self, array: Array) -> None:
-        """Takes a run in mixed precision into account, once all others are: it counts where those overflow."""
+        """Take a run in mixed precision into account, once all others are: it counts where those overflow."""
         where = self.overflows
         if array.shape != self._reference.shape or not where.any():
             return
@@ -470,7 +470,7 @@ class _Spread:
             self._mixed_special.append(special)
 
     def expected(self) -> Expected:
-        """The bound; infinite everywhere if even the shape depends on rounding."""
+        """Return the bound; infinite everywhere if even the shape depends on rounding."""
         if not self._same_shape:
             return Expected(self._reference, np.full(self._reference.shape, np.inf))
         if not self._is_float:
@@ -493,16 +493,16 @@ class _Spread:
             return np.where(where, np.abs(array - self._reference), 0)
 
     def _own_special(self) -> Array:
-        """The NaN and infinities that all runs in the model's own precision give, 0 elsewhere."""
+        """Return the NaN and infinities that all runs in the model's own precision give, 0 elsewhere."""
         first = self._first.astype(np.float64)
         return np.where((np.isfinite(first) & np.isfinite(self._reference)) | self._unsettled, 0, first)
 
     def _bound(self, distance: Array, where: Array) -> Array:
-        """How far an element may be off, from the largest distances of the runs that stayed finite `where`."""
+        """Return how far an element may be off, from the largest distances of the runs that stayed finite `where`."""
         return np.maximum(MULTIPLE * self._pooled(distance, where), self._floor(distance, where))
 
     def _pooled(self, distance: Array, where: Array) -> Array:
-        """The distances; those of a row that has lost half of its digits all as large as the largest."""
+        """Return the distances; those of a row that has lost half of its digits all as large as the largest."""
         if not distance.ndim or not distance.size:
             return distance
         largest = distance.max(axis=-1, keepdims=True)

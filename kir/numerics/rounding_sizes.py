@@ -39,14 +39,11 @@ COSTLY_SIZES = frozenset(
     }
 )
 
-
 # How many elements of a matrix product are sized at a time.
 CACHED_ELEMENTS = 1 << 16
 
-
 # So many products of single elements are formed at once, where a matrix product adds up few terms.
 SMALL_PRODUCT = 1 << 12
-
 
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
@@ -65,7 +62,7 @@ EXACT: frozenset[Any] = frozenset(
 
 @cached
 def epsilon(dtype: np.dtype[Any]) -> float:
-    """The distance from 1 to the next float."""
+    """Return the distance from 1 to the next float."""
     return float(finfo(dtype).eps)
 
 
@@ -74,7 +71,7 @@ def finfo(dtype: np.dtype[Any]) -> Any:
 
 
 def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
-    """Σ Sₖ² over the partial sums Sₖ of the matrix product of a[..., m, n] and b[..., n, p]; see `sum_blocks`."""
+    """Return Σ Sₖ² over the partial sums Sₖ of the product of a[..., m, n] and b[..., n, p]; see `sum_blocks`."""
     if a.shape[-1] <= blocks and a.size * b.shape[-1] <= SMALL_PRODUCT:
         # Every term is a block of its own, and few calls of NumPy are faster than many.
         partial_sums = np.cumsum(a[..., :, None] * b[..., None, :, :], axis=-2)
@@ -88,21 +85,21 @@ def sum_of_squared_partial_sums(a: Array, b: Array, blocks: int = 16) -> Array:
 
 
 def cut(count: int, blocks: int) -> list[tuple[int, int]]:
-    """0 to `count` in that many ranges of about the same length, or in fewer of 1."""
+    """Divide 0 to `count` into that many ranges of about the same length, or into fewer of 1."""
     bounds = np.linspace(0, count, min(count, blocks) + 1).astype(int)
     return list(itertools.pairwise(bounds.tolist()))
 
 
 def sum_blocks(blocks: Iterable[tuple[int, Array, Array]]) -> Array:
-    """Σ Sₖ² over the partial sums Sₖ of a sum of terms, of which each block has k, with sum s and squared sum q.
+    """Return Σ Sₖ² over the partial sums Sₖ of a sum, of whose terms each block has k, with sum s and squared sum q.
 
     The terms are added in order from block to block, and in random order within a block. There a block begins at the
     partial sum S, and the expectation of its share is
 
         k S² + (k + 1) S s + (k + 1)(2k + 1) / 6k · s² + (k + 1)/6 · (q - s²/k)
     """
-    before: Any = None
-    total: Any = 0
+    before: Array | None = None
+    total: Array | int = 0
     for count, s, q in blocks:
         k = float(count)
         square = np.square(s)
@@ -133,7 +130,10 @@ def _product_size(a: Array, b: Array) -> Array:
 
 
 def _safe_to_square(array: Array) -> tuple[Array, Any]:
-    """The array and 1; or, if squares could overflow or vanish, the array divided by its largest element, and that."""
+    """Return the array and 1.
+
+    If squares could overflow or vanish: the array divided by its largest element, and that.
+    """
     largest = max(array.max(initial=0), -array.min(initial=0))
     if not 1e-6 < largest < 1e6:
         largest = _largest(array)
@@ -141,7 +141,7 @@ def _safe_to_square(array: Array) -> tuple[Array, Any]:
     return array, array.dtype.type(1)
 
 
-def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
+def _matmul_size(op: linear.MatMul | linear.Dense, y: Array, a: Array, b: Array) -> Array:
     left = a[None, :] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
     if a.shape[-1] == 0:
@@ -149,24 +149,35 @@ def _matmul_size(op: Op, y: Array, a: Array, b: Array) -> Array:
     return np.broadcast_to(_product_size(left, right).reshape(y.shape), y.shape)
 
 
-def _dense_size(op: Op, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+def _dense_size(op: linear.Dense, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
     # The bias may come first, and then is part of every partial sum.
-    return (
-        _matmul_size(op, y, x, kernel) + np.abs(y) + (0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0]))
-    )
+    of_bias = 0 if bias is None else np.abs(bias) * math.sqrt(kernel.shape[0])
+    return _matmul_size(op, y, x, kernel) + np.abs(y) + of_bias
 
 
-def _conv_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+def _conv_size(op: convolution.Conv, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
     return _convolution_size(op, y, x, kernel, bias, math.prod(kernel.shape[1:]))
 
 
-def _conv_transpose_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+def _conv_transpose_size(
+    op: convolution.ConvTranspose, y: Array, x: Array, kernel: Array, bias: Array | None = None
+) -> Array:
     overlapping = math.prod(-(-window.size // window.stride) for window in op.windows(kernel.shape[2:]))
     return _convolution_size(op, y, x, kernel, bias, overlapping * (x.shape[1] // op.groups))
 
 
-def _convolution_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | None, terms: int) -> Array:
-    """As of Dense, with all terms in random order: that takes one more convolution, where blocks would take several."""
+def _convolution_size(
+    op: convolution.Conv | convolution.ConvTranspose,
+    y: Array,
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
+    terms: int,
+) -> Array:
+    """Return the size as of Dense, with all terms in random order.
+
+    That takes one more convolution, where blocks would take several.
+    """
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
     column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
     scale = x_scale * kernel_scale
@@ -180,7 +191,7 @@ def _convolution_size(op: Any, y: Array, x: Array, kernel: Array, bias: Array | 
     return size
 
 
-def _stft_size(op: Any, y: Array, x: Array, window: Array) -> Array:
+def _stft_size(op: spectral.STFT, y: Array, x: Array, window: Array) -> Array:
     # A fast transform has log₂ n rounds, and in each the errors are as large as all of the frame.
     length = len(window)
     frames = np.lib.stride_tricks.sliding_window_view(x[..., 0], length, axis=1)[:, :: op.step] * window
@@ -188,57 +199,42 @@ def _stft_size(op: Any, y: Array, x: Array, window: Array) -> Array:
     return np.broadcast_to(size[..., None, None], y.shape)
 
 
-def _einsum_size(op: Op, y: Array, *operands: Array) -> Array:
+def _einsum_size(op: linear.Einsum, y: Array, *operands: Array) -> Array:
     # The order of summation is anyone's: the bound √n |a|·|b| of Higham and Mary.
     terms = op.eval(*[np.ones_like(operand) for operand in operands])
     total = op.eval(*[np.abs(operand) for operand in operands])
     return np.asarray(total * np.sqrt(terms))
 
 
-def _sum_size(op: Any, y: Array, x: Array) -> Array:
-    return _sums_of(op, x, y)
+def _average_pool_size(op: pooling.AveragePool, y: Array, x: Array) -> Array:
+    """Return the size of the mean of n terms in random order.
 
-
-def _mean_size(op: Any, y: Array, x: Array) -> Array:
-    return np.asarray(_sums_of(op, x, y) / max(math.prod(x.shape[axis] for axis in op.axes), 1) + np.abs(y))
-
-
-def _average_pool_size(op: Any, y: Array, x: Array) -> Array:
-    """As the mean of n terms in random order, whose partial sums have Σ Sₖ² = n/3 S² + n/6 Σ tₖ² (see `sum_blocks`)."""
+    Their partial sums have Σ Sₖ² = n/3 S² + n/6 Σ tₖ² (see `sum_blocks`).
+    """
     counts = y.shape[2:]
     n = np.asarray(op.divisors(x, counts))
     sums = n / 3 * np.square(y * n) + n / 6 * op.eval(np.square(x)) * n
     return np.asarray(np.sqrt(sums) / n + np.abs(y))
 
 
-def _sum_of_absolutes_size(op: Any, y: Array, x: Array) -> Array:
-    return _sums_of(op, np.abs(x), y)
-
-
-def _sum_of_squares_size(op: Any, y: Array, x: Array) -> Array:
-    return _sums_of(op, np.square(x), y) + np.abs(y)
-
-
-def _norm_size(op: Any, y: Array, x: Array) -> Array:
+def _norm_size(op: reduce.ReduceL2, y: Array, x: Array) -> Array:
     scale = _largest(x)
-    return np.asarray(_sums_of(op, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y))
+    return np.asarray(_sums_of(op.axes, np.square(x / scale), y) * scale / np.maximum(y / scale, 1e-30) + np.abs(y))
 
 
-def _log_sum_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(y) + math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
+def _count(axes: tuple[int, ...], x: Array) -> int:
+    """Return how many elements a reduction joins; 1 where there are none."""
+    sizes: list[int] = [x.shape[axis] for axis in axes]
+    return max(math.prod(sizes), 1)
 
 
-def _product_of_all_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(y) * math.sqrt(max(math.prod(x.shape[axis] for axis in op.axes), 1))
-
-
-def _sums_of(op: Any, x: Array, y: Array) -> Array:
-    """√(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory.
+def _sums_of(axes: tuple[int, ...], x: Array, y: Array) -> Array:
+    """Return √(Σ Sₖ²) over the partial sums along the reduced axes, in the order of memory.
 
     Where all terms are equal but for rounding, their roundings are alike too: they add up as n instead of √n.
     """
-    kept = [axis for axis in range(x.ndim) if axis not in op.axes]
-    terms = np.transpose(x, (*kept, *op.axes)).reshape(math.prod(x.shape[axis] for axis in kept), -1)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    terms = np.transpose(x, (*kept, *axes)).reshape(math.prod(x.shape[axis] for axis in kept), -1)
     sums = np.cumsum(terms, axis=1, dtype=np.float64)
     largest = np.max(terms, axis=1, initial=0)
     equal = np.ptp(terms, axis=1) <= 16 * epsilon(x.dtype) * largest if terms.shape[1] else False
@@ -246,22 +242,20 @@ def _sums_of(op: Any, x: Array, y: Array) -> Array:
     return np.asarray(np.sqrt(squares).reshape(y.shape).astype(x.dtype))
 
 
-def _cumulative_size(op: Any, y: Array, x: Array) -> Array:
+def _cumulative_size(op: shape.CumSum, y: Array, x: Array) -> Array:
     ordered = np.flip(y, op.axis) if op.reverse else y
     squares = np.sqrt(np.cumsum(np.square(ordered.astype(np.float64)), axis=op.axis)).astype(y.dtype)
     return np.flip(squares, op.axis) if op.reverse else squares
 
 
-def _softmax_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(y) * math.sqrt(x.shape[op.axis])
-
-
-def _log_softmax_size(op: Any, y: Array, x: Array) -> Array:
-    return np.abs(y) + math.sqrt(x.shape[op.axis])
-
-
 def _batch_normalization_size(
-    op: Any, y: Array, x: Array, scale: Array, bias: Array, mean: Array, variance: Array
+    op: normalization.BatchNormalization,
+    y: Array,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
 ) -> Array:
     # Usually written as x * factor + shift, where the two may cancel.
     column = (-1, *(1,) * (x.ndim - 2))
@@ -274,17 +268,19 @@ def _batch_normalization_size(
     return size
 
 
-def _layer_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array | None = None) -> Array:
-    return _standardized_size(op, y, x, tuple(range(op.axis, x.ndim)), scale, bias)
-
-
-def _instance_normalization_size(op: Any, y: Array, x: Array, scale: Array, bias: Array) -> Array:
-    column = (-1, *(1,) * (x.ndim - 2))
-    return _standardized_size(op, y, x, tuple(range(2, x.ndim)), scale.reshape(column), bias.reshape(column))
-
-
-def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale: Array, bias: Array | None) -> Array:
-    """The variance may be computed as the mean of squares less the squared mean, which cancel."""
+def _standardized_size(
+    op: normalization.LayerNormalization | normalization.InstanceNormalization,
+    y: Array,
+    x: Array,
+    scale: Array,
+    bias: Array | None = None,
+) -> Array:
+    """Return the size where the variance is computed as the mean of squares less the squared mean, which cancel."""
+    if isinstance(op, normalization.LayerNormalization):
+        axes = tuple(range(op.axis, x.ndim))
+    else:
+        axes, column = tuple(range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
+        scale, bias = scale.reshape(column), None if bias is None else bias.reshape(column)
     root = math.sqrt(math.prod(x.shape[axis] for axis in axes))
     squares = np.mean(np.square(x), axis=axes, keepdims=True)
     centered = x - np.mean(x, axis=axes, keepdims=True)
@@ -294,8 +290,11 @@ def _standardized_size(op: Any, y: Array, x: Array, axes: tuple[int, ...], scale
     return np.asarray(size if bias is None else size + np.abs(bias))
 
 
-def _resize_size(op: Any, y: Array, x: Array) -> Array:
-    """The place of an element among m, and with it the weights of its neighbours, is off by up to m roundings."""
+def _resize_size(op: resize.Resize, y: Array, x: Array) -> Array:
+    """Return the size where the place of an element among m is off by up to m roundings.
+
+    With it the weights of its neighbours are.
+    """
     if op.mode == "nearest":
         return np.zeros_like(y)
     longest = max((given for given, wanted in zip(x.shape, y.shape, strict=True) if given != wanted), default=0)
@@ -310,18 +309,11 @@ def _size_of_input(op: Op, y: Array, x: Array) -> Array:
     return np.maximum(np.abs(y), np.abs(x))
 
 
-def _exponential_size(op: Any, y: Array, x: Array) -> Array:
-    return np.where(x > 0, np.abs(y), max(abs(getattr(op, "alpha", elementwise.SELU_ALPHA)), 1) * 2)
+def _exponential_size(alpha: float, y: Array, x: Array) -> Array:
+    return np.where(x > 0, np.abs(y), max(abs(alpha), 1) * 2)
 
 
-def _hard_sigmoid_size(op: Any, y: Array, x: Array) -> Array:
-    return np.asarray(np.abs(op.alpha * x) + abs(op.beta))
-
-
-def _shrink_size(op: Any, y: Array, x: Array) -> Array:
-    return np.asarray(np.abs(y) + abs(op.bias))
-
-
+# The size of one operator's rounding, from the operator, its result and its inputs.
 SIZES: dict[type[Op], Callable[..., Array]] = {
     linear.MatMul: _matmul_size,
     linear.Dense: _dense_size,
@@ -330,34 +322,33 @@ SIZES: dict[type[Op], Callable[..., Array]] = {
     convolution.ConvTranspose: _conv_transpose_size,
     pooling.AveragePool: _average_pool_size,
     spectral.STFT: _stft_size,
-    reduce.ReduceSum: _sum_size,
-    reduce.ReduceMean: _mean_size,
-    reduce.ReduceL1: _sum_of_absolutes_size,
+    reduce.ReduceSum: lambda op, y, x: _sums_of(op.axes, x, y),
+    reduce.ReduceMean: lambda op, y, x: np.asarray(_sums_of(op.axes, x, y) / _count(op.axes, x) + np.abs(y)),
+    reduce.ReduceL1: lambda op, y, x: _sums_of(op.axes, np.abs(x), y),
     reduce.ReduceL2: _norm_size,
-    reduce.ReduceSumSquare: _sum_of_squares_size,
-    reduce.ReduceLogSumExp: _log_sum_size,
-    reduce.ReduceProd: _product_of_all_size,
+    reduce.ReduceSumSquare: lambda op, y, x: _sums_of(op.axes, np.square(x), y) + np.abs(y),
+    reduce.ReduceLogSumExp: lambda op, y, x: np.abs(y) + math.sqrt(_count(op.axes, x)),
+    reduce.ReduceProd: lambda op, y, x: np.abs(y) * math.sqrt(_count(op.axes, x)),
     resize.Resize: _resize_size,
     shape.CumSum: _cumulative_size,
-    nn.Softmax: _softmax_size,
-    nn.LogSoftmax: _log_softmax_size,
+    nn.Softmax: lambda op, y, x: np.abs(y) * math.sqrt(x.shape[op.axis]),
+    nn.LogSoftmax: lambda op, y, x: np.abs(y) + math.sqrt(x.shape[op.axis]),
     normalization.BatchNormalization: _batch_normalization_size,
-    normalization.LayerNormalization: _layer_normalization_size,
-    normalization.InstanceNormalization: _instance_normalization_size,
+    normalization.LayerNormalization: _standardized_size,
+    normalization.InstanceNormalization: _standardized_size,
     elementwise.Sigmoid: _at_least_one,
     elementwise.Softplus: _at_least_one,
     elementwise.Sin: _at_least_one,
     elementwise.Cos: _at_least_one,
-    elementwise.HardSigmoid: _hard_sigmoid_size,
-    elementwise.Shrink: _shrink_size,
+    elementwise.HardSigmoid: lambda op, y, x: np.asarray(np.abs(op.alpha * x) + abs(op.beta)),
+    elementwise.Shrink: lambda op, y, x: np.asarray(np.abs(y) + abs(op.bias)),
     elementwise.Gelu: _size_of_input,
     elementwise.Mish: _size_of_input,
     elementwise.HardSwish: _size_of_input,
-    elementwise.Elu: _exponential_size,
-    elementwise.Celu: _exponential_size,
-    elementwise.Selu: _exponential_size,
+    elementwise.Elu: lambda op, y, x: _exponential_size(op.alpha, y, x),
+    elementwise.Celu: lambda op, y, x: _exponential_size(op.alpha, y, x),
+    elementwise.Selu: lambda op, y, x: _exponential_size(elementwise.SELU_ALPHA, y, x),
 }
-
 
 # Of these groups, an operator without a size of its own is rounded as its result is.
 PLAIN = ops_of(elementwise, shape, reduce, nn, random, sparse)

@@ -10,5 +10,5 @@ Result = TypeVar("Result")
 
 
 def cached(function: Callable[..., Result], size: int | None = None) -> Callable[..., Result]:
-    """The function, remembering its result for all arguments, or for those of the last `size` calls."""
+    """Return the function, remembering its result for all arguments, or for those of the last `size` calls."""
     return lru_cache(size)(function)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Switches the collector off for a block, or as a decorator for a function: it takes up to half of the time."""
+    """Switch the collector off for a block, or as a decorator for a function: it takes up to half of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -15,14 +15,14 @@ _counts: Counter[str] = Counter()
 
 @functools.cache
 def snake_case(name: str) -> str:
-    """Keras's `to_snake_case`: "LSTM" → "lstm", "Conv2D" → "conv2d", "MaxPooling1D" → "max_pooling1d"."""
+    """Return Keras's `to_snake_case`: "LSTM" → "lstm", "Conv2D" → "conv2d", "MaxPooling1D" → "max_pooling1d"."""
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def automatic_name(class_name: str) -> str:
-    """The next free name for a layer of this class."""
+    """Return the next free name for a layer of this class."""
     prefix = snake_case(class_name)
     count = _counts[prefix]
     _counts[prefix] += 1
@@ -30,18 +30,18 @@ def automatic_name(class_name: str) -> str:
 
 
 def is_automatic_name(name: str, class_name: str) -> bool:
-    """Whether a layer of this class would be called that without being asked: "dense_3" of a Dense."""
+    """Return whether a layer of this class would be called that without being asked: "dense_3" of a Dense."""
     prefix = snake_case(class_name)
     return name == prefix or (name.startswith(f"{prefix}_") and name[len(prefix) + 1 :].isdecimal())
 
 
 def reset_names() -> None:
-    """Starts counting anew, as `keras.utils.clear_session` does. Every model script starts this way."""
+    """Start counting anew, as `keras.utils.clear_session` does. Every model script starts this way."""
     _counts.clear()
 
 
 def unique(name: str, taken: Container[str]) -> str:
-    """`name`, or `name_1`, `name_2`, … when it is taken already."""
+    """Return `name`, or `name_1`, `name_2`, … when it is taken already."""
     if name not in taken:
         return name
     number = 1
@@ -58,7 +58,7 @@ class Names:
         self._next_suffix: dict[str, int] = {}
 
     def unique(self, wanted: str) -> str:
-        """Return `wanted`, or `wanted` with a suffix. Amortized O(1): each name's last suffix is remembered."""
+        """Return `name`, or `name_1`, `name_2`, … when it is taken already."""
         name = wanted
         while name in self._taken:
             suffix = self._next_suffix.get(wanted, 0) + 1
@@ -69,7 +69,7 @@ class Names:
 
 
 def symbol_name(text: str) -> str:
-    """`text` with everything that a size's name may not hold replaced by underscores."""
+    """Return `text` with everything that a size's name may not hold replaced by underscores."""
     cleaned = re.sub(r"[^A-Za-z0-9_.]", "_", text)
     return cleaned if cleaned[:1].isalpha() or cleaned[:1] == "_" else f"_{cleaned}"
 

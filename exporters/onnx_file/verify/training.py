@@ -16,9 +16,8 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input, Output
 from kir.ir.types import as_dtype
-from kir.numerics.compare import widened
 from kir.numerics.feeds import choose_sizes, random_feeds
-from kir.numerics.interpreter import Plan
+from kir.numerics.interpreter import Plan, widened
 from kir.ops.random import Dropout
 
 # A binomial count leaves 6 standard deviations once in 500 million draws.
