@@ -10,7 +10,7 @@ from kir.backend.dispatch import promote_float, shape_of
 from kir.errors import ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor, TensorLike, emit
-from kir.ir.types import format_shape
+from kir.ir.types import Shape, format_shape
 from kir.ops import convolution as ops
 from kir.ops.shape import Reshape, Transpose
 from kir.ops.windows import MAX_SPATIAL, SAME, Padding, Window, settle_padding
@@ -221,7 +221,7 @@ def channel_axis(rank: int, data_format: str) -> int:
 
 
 def make_windows(
-    owner: str, sizes: Any, strides: int | Sequence[int], dilation_rate: int | Sequence[int] = 1
+    owner: str, sizes: Sequence[Any], strides: int | Sequence[int], dilation_rate: int | Sequence[int] = 1
 ) -> list[Window]:
     """Return the window along each spatial axis.
 
@@ -235,7 +235,7 @@ def make_windows(
 
 
 def make_padding(
-    owner: str, padding: str, windows: list[Window], sizes: Any, allowed: tuple[str, ...] = ("valid", SAME)
+    owner: str, padding: str, windows: list[Window], sizes: Shape, allowed: tuple[str, ...] = ("valid", SAME)
 ) -> Padding:
     """Return Keras's padding as an operator has it: in numbers, unless it depends on unknown sizes.
 

@@ -14,7 +14,17 @@ import numpy as np
 from kir import config
 from kir.backend.basic import cast, expand_dims
 from kir.backend.convolution import conv
-from kir.backend.dispatch import as_size, convert, dtype_of, emit_source, rank_of, record_calls, shape_of, tensor
+from kir.backend.dispatch import (
+    SizeLike,
+    as_size,
+    convert,
+    dtype_of,
+    emit_source,
+    rank_of,
+    record_calls,
+    shape_of,
+    tensor,
+)
 from kir.backend.elementwise import clip, round
 from kir.backend.indexing import emit_slice
 from kir.backend.linear import matmul
@@ -23,6 +33,7 @@ from kir.backend.reduce import min as reduce_min
 from kir.backend.shapes import pad, reshape, squeeze, transpose
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, divide_exactly, is_known, maximum, minimum, product
+from kir.ir.op import Array
 from kir.ir.trace import Tensor, TensorLike, emit
 from kir.ir.types import DType, format_shape
 from kir.ops.elementwise import Div, Mul
@@ -43,7 +54,7 @@ INTERPOLATIONS = {
 
 def resize(
     images: TensorLike,
-    size: Any,
+    size: Sequence[SizeLike],
     interpolation: str = "bilinear",
     antialias: bool = False,
     crop_to_aspect_ratio: bool = False,
@@ -149,7 +160,7 @@ def _emit_resize(x: Tensor, shape: tuple[Dim, ...], kernel: str) -> Tensor:
     return reshape(x, shape)
 
 
-def weigh(x: Tensor, axis: int, weights: Any) -> Tensor:
+def weigh(x: Tensor, axis: int, weights: Array) -> Tensor:
     """Multiply weights [n, m] with one axis of size m."""
     weights = weights.astype(dtype_of(x).numpy)
     sizes = shape_of(x)
@@ -275,9 +286,9 @@ def pad_images(
 
 def extract_patches(
     images: TensorLike,
-    size: Any,
-    strides: Any = None,
-    dilation_rate: Any = 1,
+    size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Tensor:

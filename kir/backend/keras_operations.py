@@ -5,14 +5,17 @@ Source: https://keras.io/api/ops/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from kir import activations
 from kir import backend as K
+from kir.backend.indexing import Index, IndexPart
 from kir.errors import UnsupportedError
+from kir.ir.trace import Tensor, TensorLike
+from kir.ir.types import Axis
 from kir.support.naming import snake_case
 
 # Named as in kir.backend, in snake case.
@@ -32,34 +35,41 @@ AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv
 """
 
 
-def _get_item(x: Any, key: Any) -> Any:
+def _get_item(x: TensorLike, key: Index | list[IndexPart]) -> Tensor:
     """Return ``x[key]``; JSON has no tuples, and Keras takes a list for one."""
     return K.get_item(x, tuple(key) if isinstance(key, list) else key)
 
 
-def _append(x1: Any, x2: Any, axis: int | None = None) -> Any:
+def _append(x1: TensorLike, x2: TensorLike, axis: int | None = None) -> Tensor:
     return K.concatenate([K.ravel(x1), K.ravel(x2)], 0) if axis is None else K.concatenate([x1, x2], axis)
 
 
-def _all_close(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+def _all_close(
+    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     return K.all(K.isclose(x1, x2, rtol, atol, equal_nan))
 
 
-def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+def _select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> TensorLike:
     """Return, for each element, the choice of the first condition that is true."""
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         default = K.where(condition, choice, default)
     return default
 
 
-def _heaviside(x1: Any, x2: Any) -> Any:
+def _heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Return 0 below 0, 1 above, and x2 at 0."""
     return K.where(K.isnan(x1), x1, K.where(K.equal(x1, 0), x2, K.where(K.greater(x1, 0), 1.0, 0.0)))
 
 
 def _layer_norm(
-    x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None, rms_scaling: bool = False
-) -> Any:
+    x: TensorLike,
+    gamma: TensorLike | None = None,
+    beta: TensorLike | None = None,
+    axis: Axis = -1,
+    epsilon: float | None = None,
+    rms_scaling: bool = False,
+) -> Tensor:
     """Return x without its mean, divided by its deviation; see `LayerNorm` in keras/src/ops/nn.py."""
     if rms_scaling:
         raise UnsupportedError("LayerNorm with rms_scaling=True is not supported; use keras.ops.rms_normalization")
@@ -70,7 +80,7 @@ def _layer_norm(
     return result if beta is None else K.add(result, beta)
 
 
-def _moments(x: Any, axes: Any, keepdims: bool = False) -> Any:
+def _moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
     return K.moments(x, tuple(axes) if isinstance(axes, list) else axes, keepdims)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -94,7 +93,14 @@ def adaptive_average_pool(
     return _adaptive_pool(floating(inputs), "avg", output_size, data_format)
 
 
-def _pool(x: Tensor, mode: str, pool_size: Any, strides: Any, padding: str, data_format: str | None) -> Tensor:
+def _pool(
+    x: Tensor,
+    mode: str,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None,
+    padding: str,
+    data_format: str | None,
+) -> Tensor:
     rank = spatial_rank("pool", x)
     data_format = config.standardize_data_format(data_format, "pool")
     sizes = per_axis("pool", "pool_size", pool_size, rank)
@@ -117,7 +123,7 @@ def _emit_pool(x: Tensor, mode: str, windows: list[Window], padding: Padding) ->
     return emit(AveragePool(sizes, strides, ones, padding, ceil_mode=False, count_include_pad=False), x)
 
 
-def _adaptive_pool(x: Tensor, mode: str, output_size: Any, data_format: str | None) -> Tensor:
+def _adaptive_pool(x: Tensor, mode: str, output_size: int | Sequence[int], data_format: str | None) -> Tensor:
     """Pool axis by axis: a mean of means of equally many elements is their mean."""
     rank = spatial_rank("adaptive_pool", x)
     data_format = config.standardize_data_format(data_format, "adaptive_pool")

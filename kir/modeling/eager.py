@@ -43,7 +43,7 @@ def run_eagerly(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return map_structure(lambda leaf: next(arrays), outputs)
 
 
-def output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str, Any]) -> Any:
+def infer_output_shape(layer: Layer, shapes: Sequence[Any], named_shapes: Mapping[str, Any]) -> Any:
     """Return the output shape of a layer, with None for unknown sizes, by a trace without a graph.
 
     Args:

@@ -34,7 +34,7 @@ from kir.ir.dims import Sym
 from kir.ir.op import Array
 from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, current_tracer, emit
 from kir.ir.types import DType
-from kir.modeling.eager import run_eagerly
+from kir.modeling.eager import infer_output_shape, run_eagerly
 from kir.modeling.functional import record_call
 from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with_none
 from kir.modeling.keras_methods import KerasMethods
@@ -326,9 +326,7 @@ class Layer(KerasMethods, WeightOwner):
             *shapes: of the arguments of `call`; the first is a shape, or a list or dict of them.
             **named_shapes: likewise, by their names in Keras: `value_shape` is that of the argument `value`.
         """
-        from kir.modeling.eager import output_shape
-
-        return output_shape(self, shapes, named_shapes)
+        return infer_output_shape(self, shapes, named_shapes)
 
     def _autocast(self, x: object) -> object:
         return self.promote(x) if isinstance(x, Tensor) and x.type.dtype.is_float else x

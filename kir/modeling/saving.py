@@ -1,5 +1,7 @@
 """The methods of models that describe them, and that read and write files.
 
+Formats stand above the core: their modules are imported when a method is called.
+
 Source: https://keras.io/api/models/model_saving_apis/
 """
 
