@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kir.errors import KirError
     from kir.importers.load import load
     from kir.ir.graph import Graph
-    from kir.modeling.model import Input, Model
+    from kir.modeling.input import Input
+    from kir.modeling.model import Model
     from kir.modeling.sequential import Sequential
 
 __all__ = [
@@ -51,7 +52,7 @@ __version__ = "0.1.0"
 
 _HOME_OF_NAME = {
     "Graph": "kir.ir.graph",
-    "Input": "kir.modeling.model",
+    "Input": "kir.modeling.input",
     "KirError": "kir.errors",
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.sequential",

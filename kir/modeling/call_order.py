@@ -7,8 +7,7 @@ from typing import Any
 
 from kir.errors import InvalidArgumentError
 from kir.ir.types import TensorType
-from kir.modeling.functional import Call
-from kir.modeling.functional import KerasTensor as KerasTensor
+from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
 from kir.support.naming import unique

@@ -24,8 +24,7 @@ from kir.ir.op import Array
 from kir.ir.structural import Output
 from kir.ir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
 from kir.modeling.call_order import calls_between, from_inputs_only, layers_by_depth, unique_names
-from kir.modeling.functional import KerasTensor as KerasTensor
-from kir.modeling.input import Input as Input
+from kir.modeling.functional import KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer, NoSuchTensorError
 from kir.modeling.lower import add_inputs, loss_terms, lower, lower_with_states
@@ -40,7 +39,6 @@ from kir.support.trees import Tree, flatten, map_structure, only_item
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kir.numerics.interpreter import Plan
 # What a model is fed.
 Arrays: TypeAlias = Tree[npt.ArrayLike]
 

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from kir.errors import InvalidArgumentError
 from kir.ir.types import shape_with_none
-from kir.modeling.functional import Call, record_call
-from kir.modeling.functional import KerasTensor as KerasTensor
+from kir.modeling.functional import Call, KerasTensor, record_call
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer, NoSuchTensorError
 from kir.modeling.model import Arrays, Model
