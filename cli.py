@@ -15,14 +15,13 @@ if __name__ == "__main__":
     run_program()
 
 import contextlib
-import functools
 import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
     from kir.ir.graph import Graph
     from kir.passes import Pass
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
+FILE = click.Path(path_type=Path)
+
+file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 provider_option = click.option(
     "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, ..."
@@ -56,7 +57,7 @@ keep_option = click.option(
 )
 objects_option = click.option(
     "--custom-objects",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE.py",
     help="A script, which is run, with the functions and layers that a Keras file only names.",
 )
@@ -119,40 +120,22 @@ def _parse_pass(name: str | None) -> Callable[[Pass, Graph, int], None] | None:
     return print_graph
 
 
-class Reading(TypedDict):
-    """How to read MODEL: keywords of `kir.load`."""
-
-    weights: Path | None
-    custom_objects: Path | None
-    on_lost_mask: Literal["error", "warn"] | None
-    outputs: tuple[str, ...]
-
-
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the argument MODEL, and the options that say how to read it as its parameter `reading`."""
-
-    @click.argument("name", metavar="MODEL")
-    @click.option("--weights", type=click.Path(path_type=Path), help="Load .weights.h5, .npz or .safetensors first.")
-    @objects_option
-    @lost_mask_option
-    @click.option(
-        "--outputs",
-        metavar="LAYER,…",
-        callback=lambda context, option, text: () if text is None else tuple(map(str.strip, text.split(","))),
-        help="Leave the end of the model off: these layers' outputs are the model's.",
-    )
-    @functools.wraps(command)
-    def with_source(
-        weights: Path | None,
-        custom_objects: Path | None,
-        on_lost_mask: Literal["error", "warn"] | None,
-        outputs: tuple[str, ...],
-        **options: object,
-    ) -> None:
-        reading = Reading(weights=weights, custom_objects=custom_objects, on_lost_mask=on_lost_mask, outputs=outputs)
-        command(reading=reading, **options)
-
-    return with_source
+    """Give a command the argument MODEL, and the options that say how to read it: the keywords of `kir.load`."""
+    for option in (
+        click.option(
+            "--outputs",
+            metavar="LAYER,…",
+            callback=lambda context, option, text: () if text is None else tuple(map(str.strip, text.split(","))),
+            help="Leave the end of the model off: these layers' outputs are the model's.",
+        ),
+        lost_mask_option,
+        objects_option,
+        click.option("--weights", type=FILE, help="Load .weights.h5, .npz or .safetensors first."),
+        click.argument("name", metavar="MODEL"),
+    ):
+        command = option(command)
+    return command
 
 
 class Command(click.Command):
@@ -188,9 +171,7 @@ cli.command_class = Command
 
 @cli.command()
 @source_options
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write, or .py script."
-)
+@click.option("-o", "--output", required=True, type=FILE, help="The .onnx file to write, or .py script.")
 @click.option(
     "--opset",
     type=int,
@@ -231,7 +212,7 @@ cli.command_class = Command
 @seed_option
 @keep_option
 @json_option
-def export(name: str, output: Path, reading: Reading, as_json: bool, **options: Any) -> None:
+def export(name: str, output: Path, as_json: bool, **options: Any) -> None:
     """Export MODEL as an ONNX file or a script, and verify it.
 
     The file computes the same as MODEL, or it is not written.
@@ -240,7 +221,7 @@ def export(name: str, output: Path, reading: Reading, as_json: bool, **options: 
 
     # The options are the keywords of `kir.export`, by name.
     with _progress() as progress:
-        result = api.export(name, output, **reading, **options, progress=progress)
+        result = api.export(name, output, **options, progress=progress)
     _print(result.to_json() if as_json else result)
 
 
@@ -254,14 +235,14 @@ def export(name: str, output: Path, reading: Reading, as_json: bool, **options: 
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node, and its layer, that differs.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE.html",
     help="Write a page with the error of every node.",
 )
 @provider_option
 @seed_option
 @json_option
-def verify(name: str, file: Path, reading: Reading, as_json: bool, **options: Any) -> None:
+def verify(name: str, file: Path, as_json: bool, **options: Any) -> None:
     """Compare MODEL with an ONNX FILE on random inputs.
 
     MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
@@ -269,7 +250,7 @@ def verify(name: str, file: Path, reading: Reading, as_json: bool, **options: An
     from kir import api
 
     with _progress() as progress:
-        report = api.verify(name, file, **reading, **options, progress=progress)
+        report = api.verify(name, file, **options, progress=progress)
     _print(report.to_json() if as_json else report.describe())
     if not report.passed:
         sys.exit(1)
@@ -283,7 +264,7 @@ def verify(name: str, file: Path, reading: Reading, as_json: bool, **options: An
 )
 @keep_option
 @json_option
-def summary(name: str, reading: Reading, ops: bool, level: int, keep_unknown: bool, as_json: bool) -> None:
+def summary(name: str, ops: bool, level: int, as_json: bool, **reading: Any) -> None:
     """Print MODEL's layers, or its graph."""
     from kir import api
     from kir.importers.load import load
@@ -291,7 +272,7 @@ def summary(name: str, reading: Reading, ops: bool, level: int, keep_unknown: bo
 
     with _progress() as progress:
         progress("reading the model")
-        result = api.summary(load(name, **reading, keep_unknown=keep_unknown), ops=ops, level=level)
+        result = api.summary(load(name, **reading), ops=ops, level=level)
     if isinstance(result, Summary):
         _print(result.to_json()) if as_json else result.print()
     else:
@@ -300,9 +281,7 @@ def summary(name: str, reading: Reading, ops: bool, level: int, keep_unknown: bo
 
 @cli.command()
 @source_options
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .svg, .png, .html, .dot or .mmd."
-)
+@click.option("-o", "--output", required=True, type=FILE, help="A .svg, .png, .html, .dot or .mmd.")
 @click.option(
     "--view", type=click.Choice(["layers", "ops"]), help="Layers, or the graph of operators.  [default: layers]"
 )
@@ -316,7 +295,19 @@ def summary(name: str, reading: Reading, ops: bool, level: int, keep_unknown: bo
 @click.option("--expand-nested", is_flag=True, help="Draw the layers of nested models inside their boxes.")
 @keep_option
 @json_option
-def plot(name: str, output: Path, reading: Reading, keep_unknown: bool, as_json: bool, **options: Any) -> None:
+def plot(
+    name: str,
+    output: Path,
+    view: str | None,
+    level: int | None,
+    passes: str | None,
+    before_after: bool,
+    direction: str,
+    show: str,
+    expand_nested: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
     """Draw MODEL as a picture or as a page.
 
     The page (.html) is for exploring the model and what each pass does.
@@ -327,11 +318,11 @@ def plot(name: str, output: Path, reading: Reading, keep_unknown: bool, as_json:
     require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
     with _progress() as progress:
         progress("reading the model")
-        subject = load(name, **reading, keep_unknown=keep_unknown)
+        subject = load(name, **reading)
         from kir.exporters.picture import Picture
 
         progress("drawing")
-        report = Picture(subject, **options).save(output)
+        report = Picture(subject, view, level, passes, before_after, direction, show, expand_nested).save(output)
     _print(report.to_json() if as_json else report)
 
 
@@ -355,8 +346,8 @@ def inspect(file: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--weights-a", type=click.Path(path_type=Path), help="Load these weights into A first.")
-@click.option("--weights-b", type=click.Path(path_type=Path), help="Load these weights into B first.")
+@click.option("--weights-a", type=FILE, help="Load these weights into A first.")
+@click.option("--weights-b", type=FILE, help="Load these weights into B first.")
 @objects_option
 @lost_mask_option
 @click.option("-O", "level", type=click.IntRange(0, 2), help="Passes to run on both first.  [default: see above]")
@@ -397,7 +388,7 @@ def diff(a: str, b: str, everything: bool, as_json: bool, **options: Any) -> Non
 @cli.command()
 @file_argument
 @click.argument("inputs", nargs=-1, metavar="[INPUTS.npz | NAME=ARRAY.npy]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs as .npz, or one as .npy.")
+@click.option("-o", "--output", type=FILE, help="Write the outputs as .npz, or one as .npy.")
 @provider_option
 @json_option
 def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str, as_json: bool) -> None:
