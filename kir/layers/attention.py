@@ -124,6 +124,8 @@ class AdditiveAttention(Attention):
     Source: https://keras.io/api/layers/attention_layers/additive_attention/
     """
 
+    unsaved = frozenset({"score_mode"})
+
     use_scale: Boolean = Boolean(default=True, doc="whether there is a weight `scale`, for each feature")
     dropout: Number = Number(0, 1, default=0.0)
 
@@ -142,13 +144,9 @@ class AdditiveAttention(Attention):
         scale = K.expand_dims(self.read(self.scale, query), -1)
         return K.squeeze(K.matmul(angles, scale), -1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without the mode of Attention."""
-        return {key: value for key, value in super().get_config().items() if key != "score_mode"}
-
 
 class ProjectedAttention(DeclaredLayer):
-    """What MultiHeadAttention and GroupQueryAttention share: all but the sizes of the projections.
+    """The base of MultiHeadAttention and GroupQueryAttention: all but the sizes of the projections.
 
     Kernels, biases and their initializers, regularizers and constraints are those of all projections. A call takes
     `query, value, key=None`, an `attention_mask` of (batch, queries, keys), `use_causal_mask=True` so that no step
@@ -157,6 +155,8 @@ class ProjectedAttention(DeclaredLayer):
     is the output's.
     """
 
+    unsaved = frozenset({"flash_attention"})
+    names_absent_regularizer = True
     supports_masking = True
     takes_one_tensor = True
     # Keras's names for the projections, in its files of weights.
@@ -290,11 +290,6 @@ class ProjectedAttention(DeclaredLayer):
         if self.dropout:
             dropped = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
         return attention_means(dropped, value, axes), fractions
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments that Keras saves."""
-        config = {key: value for key, value in super().get_config().items() if key != "flash_attention"}
-        return {"activity_regularizer": None} | config
 
 
 class MultiHeadAttention(ProjectedAttention):

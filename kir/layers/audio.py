@@ -155,7 +155,6 @@ class MelSpectrogram(DeclaredLayer):
     """
 
     limits = "opset 17 or newer"
-
     takes_one_tensor = True
 
     fft_length: Integer = Integer(1, default=2048, doc="samples of a frame with the zeros at its ends")

@@ -62,8 +62,8 @@ class CategoryEncoding(DeclaredLayer):
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/category_encoding/
     """
 
+    unsaved = frozenset({"sparse"})
     limits = "dense outputs (sparse=False)"
-
     takes_one_tensor = True
     ignored_config = frozenset({"sparse"})
 
@@ -83,10 +83,6 @@ class CategoryEncoding(DeclaredLayer):
             )
         return encode(inputs, self.output_mode, self.num_tokens, self.dtype, count_weights)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the config without `sparse`, as Keras writes it."""
-        return {key: value for key, value in super().get_config().items() if key != "sparse"}
-
 
 class Discretization(DeclaredLayer):
     """For each number how many of the boundaries it has reached: (…,) → (…,) of int32, or encoded.
@@ -99,7 +95,6 @@ class Discretization(DeclaredLayer):
     """
 
     limits = "dense outputs (sparse=False); no adapt(), but saved boundaries are read"
-
     takes_one_tensor = True
 
     bin_boundaries: Argument[Sequence[float] | None, list[float] | None] = Argument(
@@ -347,7 +342,6 @@ class IntegerLookup(IndexLookup):
     """
 
     limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; no hashing of unknown integers"
-
     ignored_config = frozenset({"has_input_vocabulary"})
     token_type = int
     token_dtype = "int64"

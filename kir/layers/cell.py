@@ -64,7 +64,7 @@ Product = Callable[[Any], Any]
 
 
 class Cell(DeclaredLayer):
-    """What the cells of Keras have in common: weights, and gates that depend on the input and the state."""
+    """The base of the cells of Keras: weights, and gates that depend on the input and the state."""
 
     # Where the first, second, … gate of the program of a step stands among Keras's. ONNX's order.
     gate_order: ClassVar[tuple[int, ...]]
@@ -199,15 +199,6 @@ class Cell(DeclaredLayer):
     def make_bias_initializer(self) -> Any:
         """Return what draws the bias."""
         return self.bias_initializer
-
-    # Configuration
-
-    # Constructor arguments that Keras does not save.
-    unsaved: ClassVar[frozenset[str]] = frozenset()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments that Keras saves."""
-        return {name: value for name, value in super().get_config().items() if name not in self.unsaved}
 
 
 class DenseCell(Cell):

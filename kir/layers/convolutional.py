@@ -38,8 +38,9 @@ from kir.support.declarations import Boolean, Integer
 
 
 class Convolutional(DeclaredLayer):
-    """What all convolution layers share: windows, a bias, an activation. They differ in their kernels."""
+    """The base of the convolution layers: windows, a bias, an activation. They differ in their kernels."""
 
+    names_absent_regularizer = True
     rank: ClassVar[int]
     takes_one_tensor = True
 
@@ -89,10 +90,6 @@ class Convolutional(DeclaredLayer):
         # Behind the transposition back: an activation over the last axis, such as softmax, means that of the output.
         return call_function("activation", self.activation, self.convolve(inputs, bias))
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; unlike other layers, these name an absent activity_regularizer."""
-        return {"activity_regularizer": None} | super().get_config()
-
     def _refuse_strides_with_dilation(self) -> None:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise InvalidArgumentError(
@@ -102,7 +99,7 @@ class Convolutional(DeclaredLayer):
 
 
 class Conv(Convolutional):
-    """What the convolutions of 1 to 3 spatial axes share."""
+    """The base of the convolutions of 1 to 3 spatial axes."""
 
     ignored_config = frozenset({"lora_rank", "lora_alpha", "quantization_config"})
 
@@ -192,7 +189,7 @@ class Conv3D(Conv):
 
 
 class ConvTranspose(Convolutional):
-    """What the transposed convolutions of 1 to 3 spatial axes share."""
+    """The base of the transposed convolutions of 1 to 3 spatial axes."""
 
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups"})
@@ -296,7 +293,7 @@ class Conv3DTranspose(ConvTranspose):
 
 
 class DepthwiseConv(Convolutional):
-    """What the depthwise convolutions of 1 and 2 spatial axes share."""
+    """The base of the depthwise convolutions of 1 and 2 spatial axes."""
 
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups"})
@@ -354,7 +351,7 @@ class DepthwiseConv2D(DepthwiseConv):
 
 
 class SeparableConv(Convolutional):
-    """What the separable convolutions of 1 and 2 spatial axes share."""
+    """The base of the separable convolutions of 1 and 2 spatial axes."""
 
     # Keras 2 writes the arguments of the layer's base class, which mean nothing here, into configs too.
     ignored_config = frozenset({"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})

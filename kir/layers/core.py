@@ -173,10 +173,6 @@ class Masking(DeclaredLayer):
         """Return the output with the mask that `call` computed on the way."""
         return outputs
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, an array in Keras's form for one."""
-        return super().get_config() | {"mask_value": to_plain(self.mask_value)}
-
 
 class Lambda(DeclaredLayer):
     """A function of symbolic tensors as a layer: it is traced, and what it did to them becomes the layer's nodes.

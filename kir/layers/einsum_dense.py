@@ -92,6 +92,7 @@ class EinsumDense(DeclaredLayer):
     Source: https://keras.io/api/layers/core_layers/einsum_dense/
     """
 
+    names_absent_regularizer = True
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size"})
 
@@ -208,10 +209,6 @@ class EinsumDense(DeclaredLayer):
         if unknown:
             raise ShapeError(f"{what}: axis {unknown[0]!r} has no size; give it one in output_shape")
         return sizes
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments that Keras saves."""
-        return {"activity_regularizer": None} | super().get_config()
 
 
 def _read_equation(owner: str, equation: str) -> tuple[str, str, str]:

@@ -33,6 +33,8 @@ class Embedding(DeclaredLayer):
     Source: https://keras.io/api/layers/core_layers/embedding/
     """
 
+    unsaved = frozenset({"weights"})
+    names_absent_regularizer = True
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
 
@@ -74,11 +76,6 @@ class Embedding(DeclaredLayer):
     def compute_mask(self, inputs: TensorLike, mask: object = None) -> Any:
         """Return True where the index is not 0, if `mask_zero`."""
         return K.not_equal(inputs, 0) if self.mask_zero else None
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments that Keras saves."""
-        config = {name: value for name, value in super().get_config().items() if name != "weights"}
-        return {"activity_regularizer": None} | config
 
 
 def _dtype_name(owner: str, name: str, given: DTypeLike | None) -> str | None:

@@ -17,7 +17,7 @@ from kir.support.declarations import Boolean, Choice, Integer, Number
 
 
 class ImageLayer(DeclaredLayer):
-    """What the layers of images share: images of rank 4, or 3 without a batch, and the size that they get."""
+    """The base of the layers of images: images of rank 4, or 3 without a batch, and the size that they get."""
 
     takes_one_tensor = True
 

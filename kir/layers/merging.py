@@ -33,7 +33,7 @@ Masks = Sequence[Tensor | None]
 
 
 class Merge(DeclaredLayer):
-    """What the merging layers share: a list of inputs."""
+    """The base of the merging layers: a list of inputs."""
 
     supports_masking = True
 

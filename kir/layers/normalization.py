@@ -31,7 +31,7 @@ from kir.support.declarations import Argument, Boolean, Integer, Number, Uncheck
 
 
 class ScaledNormalization(DeclaredLayer):
-    """What the normalizations share that end with a trained scale, `gamma`, and a trained shift, `beta`."""
+    """The base of the normalizations that end with a trained scale, `gamma`, and a trained shift, `beta`."""
 
     supports_masking = True
     takes_one_tensor = True

@@ -19,7 +19,7 @@ from kir.support.declarations import Boolean
 
 
 class Spatial(DeclaredLayer):
-    """What all poolings of (batch, *spatial, channels) share: how many spatial axes, and where the channels are."""
+    """The base of the poolings of (batch, *spatial, channels): how many spatial axes, and where the channels are."""
 
     rank: ClassVar[int]
     takes_one_tensor = True
@@ -46,7 +46,7 @@ class Spatial(DeclaredLayer):
 
 
 class Pooling(Spatial):
-    """What the poolings of windows share."""
+    """The base of the poolings of windows."""
 
     pool_size: PerAxis = PerAxis(doc="how many elements the window has")
     strides: OptionalPerAxis = OptionalPerAxis(default=None, doc="by how much it moves; `pool_size` if None")
@@ -61,7 +61,7 @@ class Pooling(Spatial):
 
 
 class MaxPooling(Pooling):
-    """What the poolings to the largest element share."""
+    """The base of the poolings to the largest element."""
 
     pool_size: PerAxis = PerAxis(default=2)
     strides: OptionalPerAxis = OptionalPerAxis(default=None)
@@ -73,49 +73,49 @@ class MaxPooling(Pooling):
 
 
 class AveragePooling(Pooling):
-    """What the poolings to the mean share."""
+    """The base of the poolings to the mean."""
 
     def call(self, inputs: Tensor) -> Any:
         return K.average_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
 class GlobalPooling(Spatial):
-    """What the poolings of everything share."""
+    """The base of the poolings of everything."""
 
     data_format: DataFormat = DataFormat(default=None)
     keepdims: Boolean = Boolean(default=False, doc="whether the axes stay, with size 1")
 
 
 class GlobalMaxPooling(GlobalPooling):
-    """What the poolings of everything to the largest element share."""
+    """The base of the poolings of everything to the largest element."""
 
     def call(self, inputs: Tensor) -> Any:
         return K.max(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
 
 
 class GlobalAveragePooling(GlobalPooling):
-    """What the poolings of everything to the mean share."""
+    """The base of the poolings of everything to the mean."""
 
     def call(self, inputs: Tensor) -> Any:
         return K.mean(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
 
 
 class AdaptivePooling(Spatial):
-    """What the poolings to an output of a given size share."""
+    """The base of the poolings to an output of a given size."""
 
     output_size: PerAxis = PerAxis(doc="how many windows there are")
     data_format: DataFormat = DataFormat(default=None)
 
 
 class AdaptiveMaxPooling(AdaptivePooling):
-    """What the poolings to largest elements of an output of a given size share."""
+    """The base of the poolings to largest elements of an output of a given size."""
 
     def call(self, inputs: Tensor) -> Any:
         return K.adaptive_max_pool(inputs, self.output_size, self.data_format)
 
 
 class AdaptiveAveragePooling(AdaptivePooling):
-    """What the poolings to means of an output of a given size share."""
+    """The base of the poolings to means of an output of a given size."""
 
     def call(self, inputs: Tensor) -> Any:
         return K.adaptive_average_pool(inputs, self.output_size, self.data_format)

@@ -18,7 +18,7 @@ from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, Shape, format_shape, normalize_axes
 from kir.modeling.declared import DeclaredLayer
-from kir.modeling.registry import from_plain, to_plain
+from kir.modeling.registry import from_plain
 from kir.ops.shape import Reshape
 from kir.support.arguments import integers
 from kir.support.declarations import Argument, Boolean
@@ -70,10 +70,6 @@ class Rescaling(DeclaredLayer):
         if scale.ndim and config.image_data_format() == "channels_first":
             scale = scale.reshape(*scale.shape, *(1,) * (3 - scale.ndim))
         return inputs * scale + offset
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, an array in Keras's form for one."""
-        return super().get_config() | {"scale": to_plain(self.scale), "offset": to_plain(self.offset)}
 
 
 class Normalization(DeclaredLayer):

@@ -1,4 +1,4 @@
-"""What runs cells over sequences.
+"""The base of the layers that run cells over sequences.
 
 A cell that ONNX has an operator for becomes that operator, over the whole sequence. Masks are arbitrary: a masked step
 keeps the state, and its output repeats the one before. No loop is needed for that, since a masked step changes nothing:
@@ -53,7 +53,6 @@ class Recurrence(DeclaredLayer):
     """
 
     limits = "activations that ONNX lacks, and recurrent_dropout in a training export, need a known length"
-
     supports_masking = True
     ignored_config = frozenset({"time_major"})
     # Whether the mask that a sequence carries goes unused when initial states are given: see `check_mask`.

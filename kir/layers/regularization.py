@@ -41,7 +41,7 @@ def _is_size(size: object) -> bool:
 
 
 class BaseDropout(DeclaredLayer):
-    """What all dropouts share; they differ in the shape in which is drawn what to drop."""
+    """The base of the dropouts; they differ in the shape in which is drawn what to drop."""
 
     supports_masking = True
     takes_one_tensor = True
@@ -168,7 +168,7 @@ class GaussianDropout(DeclaredLayer):
 
 
 class SpatialDropout(BaseDropout):
-    """What the spatial dropouts share: whole feature maps are dropped, of inputs of one rank."""
+    """The base of the spatial dropouts: whole feature maps are dropped, of inputs of one rank."""
 
     rank: ClassVar[int]
 
@@ -200,7 +200,7 @@ class SpatialDropout(BaseDropout):
 
 
 class SpatialDropoutOfImages(SpatialDropout):
-    """What the spatial dropouts of images and volumes share: the channels may come first."""
+    """The base of the spatial dropouts of images and volumes: the channels may come first."""
 
     rate: Number = Number(0, 1)
     data_format: DataFormat = DataFormat(default=None)
@@ -263,6 +263,8 @@ class ActivityRegularization(DeclaredLayer):
     Source: https://keras.io/api/layers/regularization_layers/activity_regularization/
     """
 
+    # It follows from the arguments.
+    unsaved = frozenset({"activity_regularizer"})
     supports_masking = True
 
     l1: Number = Number(0, default=0.0, doc="at least 0")
@@ -273,10 +275,6 @@ class ActivityRegularization(DeclaredLayer):
 
     def call(self, inputs: object) -> Any:
         return inputs
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the regularizer follows from them."""
-        return {key: value for key, value in super().get_config().items() if key != "activity_regularizer"}
 
 
 def _is_off(training: TrainingMode) -> bool:

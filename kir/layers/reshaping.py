@@ -197,7 +197,7 @@ class RepeatVector(DeclaredLayer):
 
 
 class SpatialLayer(DeclaredLayer):
-    """What the layers below share: inputs of one rank, whose channels are the last axis, or the first but the batch."""
+    """The base of the layers below: inputs of one rank, whose channels are the last axis or the second."""
 
     takes_one_tensor = True
     # How many axes there are between.
@@ -222,7 +222,7 @@ class SpatialLayer(DeclaredLayer):
 
 
 class SpatialLayerOfImages(SpatialLayer):
-    """What the layers of images and volumes share: the channels may come first."""
+    """The base of the layers of images and volumes: the channels may come first."""
 
     data_format = DataFormat(default=None)
 
@@ -234,7 +234,7 @@ class SpatialLayerOfImages(SpatialLayer):
 
 
 class Cropping(SpatialLayer):
-    """What the cropping layers share."""
+    """The base of the cropping layers."""
 
     cropping = Argument[Sides, Ends]()
 
@@ -256,7 +256,7 @@ class Cropping(SpatialLayer):
 
 
 class CroppingOfImages(SpatialLayerOfImages, Cropping):
-    """What the croppings of images and volumes share: the channels may come first."""
+    """The base of the croppings of images and volumes: the channels may come first."""
 
     cropping = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
 
@@ -309,7 +309,7 @@ class Cropping3D(CroppingOfImages):
 
 
 class ZeroPadding(SpatialLayerOfImages):
-    """What the padding layers share."""
+    """The base of the padding layers."""
 
     padding = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
 

@@ -18,7 +18,7 @@ from kir.layers.rnn_cells import (
     require_cell,
 )
 from kir.modeling.declared import ActivationFunction, Constraint, Initializer, Regularizer
-from kir.modeling.layer import Layer, layer_from_config, own_arguments, to_config
+from kir.modeling.layer import Layer, layer_from_config, own_arguments
 from kir.modeling.weight import Weight
 from kir.support.arguments import choice
 from kir.support.declarations import Argument, Boolean, Integer, Number, OptionalInteger
@@ -54,10 +54,6 @@ class RNN(Recurrence):
         """Return the cell."""
         return {"cell": self.cell}
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments under Keras's keys."""
-        return super().get_config() | {"cell": to_config(self.cell)}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
         """Return a new layer from what `get_config` gave; the cell may be a config dict or a layer."""
@@ -73,8 +69,7 @@ class CellLayer(Recurrence):
     saved_group = "cell"
 
     cell_class: ClassVar[type[Cell]]
-    # Constructor arguments that Keras does not save.
-    unsaved: ClassVar[frozenset[str]] = frozenset({"implementation", "use_cudnn"})
+    unsaved = frozenset({"implementation", "use_cudnn"})
 
     if TYPE_CHECKING:
         # It has no place among the arguments of these layers, which may be given it by name.
@@ -96,7 +91,7 @@ class CellLayer(Recurrence):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments that Keras saves."""
-        config = {name: value for name, value in super().get_config().items() if name not in self.unsaved}
+        config = super().get_config()
         config.setdefault("activity_regularizer", None)
         return config
 

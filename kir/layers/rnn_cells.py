@@ -69,7 +69,7 @@ def check_implementation(owner: str, name: str, given: int) -> int:
 
 
 class GatedCell(DenseCell):
-    """What the cells with gates have in common."""
+    """The base of the cells with gates."""
 
     unsaved = frozenset({"implementation"})
 

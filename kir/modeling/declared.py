@@ -9,7 +9,7 @@ from kir import activations, config, constraints, initializers, regularizers
 from kir.ir.dims import Dim
 from kir.ir.trace import Tensor
 from kir.modeling.layer import Layer
-from kir.modeling.registry import Described
+from kir.modeling.registry import Described, to_plain
 from kir.modeling.weight import Weight
 from kir.support import arguments
 from kir.support.declarations import (
@@ -37,28 +37,32 @@ TrainingMode: TypeAlias = Tensor | bool | None
 class ActivationFunction(Argument[Described | None, Callable[..., Any]]):
     """An activation; None is the identity."""
 
-    def check(self, made: Declaring, value: object) -> Callable[..., Any]:
+    @staticmethod
+    def check(owner: str, name: str, value: Any) -> Callable[..., Any]:
         return activations.get(value)
 
 
 class Initializer(Argument[Described | None, Any]):
-    """What draws a weight."""
+    """The initializer of a weight."""
 
-    def check(self, made: Declaring, value: object) -> Any:
+    @staticmethod
+    def check(owner: str, name: str, value: Any) -> Any:
         return initializers.get(value)
 
 
 class Regularizer(Argument[Described | None, Callable[..., Any] | None]):
-    """What a weight or an output adds to the losses."""
+    """The regularizer of a weight or an output, whose terms are added to the losses."""
 
-    def check(self, made: Declaring, value: object) -> Callable[..., Any] | None:
+    @staticmethod
+    def check(owner: str, name: str, value: Any) -> Callable[..., Any] | None:
         return regularizers.get(value)
 
 
 class Constraint(Argument[Described | None, Callable[..., Any] | None]):
-    """What training keeps a weight within; kept for the config, and without meaning for an export."""
+    """The constraint of a weight in training; kept for the config, and without meaning for an export."""
 
-    def check(self, made: Declaring, value: object) -> Callable[..., Any] | None:
+    @staticmethod
+    def check(owner: str, name: str, value: Any) -> Callable[..., Any] | None:
         return constraints.get(value)
 
 
@@ -68,8 +72,9 @@ class DataFormat(Argument[str | None, str]):
     accepts = "str | None"
     standard_doc = '"channels_last" or "channels_first"; `kir.config.image_data_format()` if None'
 
-    def check(self, made: Declaring, value: Any) -> str:
-        return config.standardize_data_format(value, made.name_in_messages)
+    @staticmethod
+    def check(owner: str, name: str, value: Any) -> str:
+        return config.standardize_data_format(value, owner)
 
 
 class PerAxis(Argument[int | Sequence[int], tuple[int, ...]]):
@@ -77,7 +82,7 @@ class PerAxis(Argument[int | Sequence[int], tuple[int, ...]]):
 
     accepts = "int | Sequence[int]"
 
-    def check(self, made: Any, value: object) -> tuple[int, ...]:
+    def read(self, made: Any, value: object) -> tuple[int, ...]:
         return arguments.per_axis(made.name_in_messages, self.name, value, made.rank)
 
 
@@ -90,7 +95,7 @@ class OptionalPerAxis(Argument[int | Sequence[int] | None, tuple[int, ...] | Non
         super().__init__(**options)
         self.minimum = minimum
 
-    def check(self, made: Any, value: object) -> tuple[int, ...] | None:
+    def read(self, made: Any, value: object) -> tuple[int, ...] | None:
         if value is None:
             return None
         return arguments.per_axis(made.name_in_messages, self.name, value, made.rank, self.minimum)
@@ -101,10 +106,10 @@ class Axes(Argument[int | Sequence[int], int | list[int]]):
 
     accepts = "int | Sequence[int]"
 
-    def check(self, made: Declaring, value: object) -> int | list[int]:
-        if isinstance(value, list | tuple):
-            return list(arguments.integers(made.name_in_messages, self.name, value))
-        return arguments.integer(made.name_in_messages, self.name, value)
+    @staticmethod
+    def check(owner: str, name: str, value: object) -> int | list[int]:
+        is_list = isinstance(value, list | tuple)
+        return list(arguments.integers(owner, name, value)) if is_list else arguments.integer(owner, name, value)
 
 
 class Padding(Argument[str, str]):
@@ -112,7 +117,7 @@ class Padding(Argument[str, str]):
 
     accepts = "str"
 
-    def check(self, made: Any, value: object) -> str:
+    def read(self, made: Any, value: object) -> str:
         lowered = value.lower() if isinstance(value, str) else value
         return str(arguments.choice(made.name_in_messages, self.name, lowered, made.paddings))
 
@@ -153,6 +158,10 @@ class DeclaredLayer(KindsOfArguments, Layer):
     # How windows may reach over the ends, for layers that have any.
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
+    # Arguments that Keras does not save, and whether it saves that there is no activity regularizer.
+    unsaved: ClassVar[frozenset[str]] = frozenset()
+    names_absent_regularizer: ClassVar[bool] = False
+
     if TYPE_CHECKING:
         # The arguments of `Layer`, as type checkers read them. Some of its properties have these names.
         name_: Argument[str | None, str] = Argument(default=None, kw_only=True, alias="name")
@@ -179,6 +188,11 @@ class DeclaredLayer(KindsOfArguments, Layer):
         """Return what a constructor argument is."""
         declared = self.declared_arguments.get(name)
         return getattr(self, declared.attribute if declared else name)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments that Keras saves, in a form that JSON can hold."""
+        config = {name: to_plain(value) for name, value in super().get_config().items() if name not in self.unsaved}
+        return {"activity_regularizer": None} | config if self.names_absent_regularizer else config
 
     def make_weight(self, name: str, shape: Sequence[Dim], role: str = "") -> Weight:
         """Return a new weight as the layer's initializer, regularizer and constraint for a role say.

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import Parameter
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar, Unpack, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 
 from kir.support import arguments
 
@@ -36,8 +36,13 @@ REQUIRED: Any = Parameter.empty
 AFTER_ARGUMENTS = ("Raises:", "Source:", "The other")
 
 
+def optional(check: Callable[[str, str, Any], Kept]) -> Callable[[str, str, Any], Kept | None]:
+    """Return a check of what may be None, too."""
+    return lambda owner, name, value: None if value is None else check(owner, name, value)
+
+
 class Options(TypedDict, total=False):
-    """What all kinds of arguments take: see `Argument`."""
+    """The arguments of all kinds of declarations: see `Argument`."""
 
     default: object
     doc: str
@@ -45,11 +50,16 @@ class Options(TypedDict, total=False):
     alias: str
 
 
+def _keep(owner: str, name: str, value: Any) -> Any:
+    return value
+
+
 class Argument(Generic[Given, Kept]):
     """The declaration of one argument.
 
     Args:
-        check: from the owner's name in messages, the argument's name and a value to what is kept.
+        check: from the owner's name in messages, the argument's name and a value to what is kept; by default that of
+            the class.
         default: what stands in for a value; the argument is required without one.
         doc: what the class's docstring says about it, without a period.
         kw_only: the argument is given by name alone.
@@ -59,6 +69,8 @@ class Argument(Generic[Given, Kept]):
     # The annotation in signatures, and what docstrings say about arguments without a `doc` of their own.
     accepts: ClassVar[str] = "Any"
     standard_doc: ClassVar[str] = ""
+
+    check: Callable[[str, str, Any], Any] = staticmethod(_keep)
 
     name: str
     attribute: str
@@ -73,7 +85,7 @@ class Argument(Generic[Given, Kept]):
         alias: str = "",
     ) -> None:
         if check is not None:
-            self._check = check
+            self.check = check
         self.default = default
         self.doc = doc or self.standard_doc
         self.kw_only = kw_only
@@ -83,13 +95,14 @@ class Argument(Generic[Given, Kept]):
         self.attribute = name
         self.name = self.alias or name
 
-    def check(self, made: Declaring, value: object) -> Kept:
-        """Return what is kept of a value that is given to the object that is being made.
+    def read(self, made: Declaring, value: object) -> Kept:
+        """Return what the object that is being made keeps of a value.
 
         Raises:
             InvalidArgumentError: the argument cannot be this.
         """
-        return self._check(made.name_in_messages, self.name, value)
+        kept: Kept = self.check(made.name_in_messages, self.name, value)
+        return kept
 
     if TYPE_CHECKING:
         # Declarations leave the class, and attributes are plain ones.
@@ -101,9 +114,6 @@ class Argument(Generic[Given, Kept]):
 class Unchecked(Argument[Any, Any]):
     """Anything at all, kept as it is."""
 
-    def check(self, made: Declaring, value: object) -> Any:
-        return value
-
 
 class Integer(Argument[int, int]):
     """An integer of at least `minimum`."""
@@ -111,11 +121,7 @@ class Integer(Argument[int, int]):
     accepts = "int"
 
     def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum = minimum
-
-    def check(self, made: Declaring, value: object) -> int:
-        return arguments.integer(made.name_in_messages, self.name, value, self.minimum)
+        super().__init__(partial(arguments.integer, minimum=minimum), **options)
 
 
 class OptionalInteger(Argument[int | None, int | None]):
@@ -124,42 +130,28 @@ class OptionalInteger(Argument[int | None, int | None]):
     accepts = "int | None"
 
     def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum = minimum
-
-    def check(self, made: Declaring, value: object) -> int | None:
-        return arguments.optional_integer(made.name_in_messages, self.name, value, self.minimum)
+        super().__init__(partial(arguments.optional_integer, minimum=minimum), **options)
 
 
-class Integers(Argument[Sequence[int], tuple[int, ...]]):
+class Integers(Argument[int | Sequence[int], tuple[int, ...]]):
     """Integers of at least `minimum`; a single one counts as a list of one."""
 
     def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum = minimum
-
-    def check(self, made: Declaring, value: object) -> tuple[int, ...]:
-        return arguments.integers(made.name_in_messages, self.name, value, self.minimum)
+        super().__init__(partial(arguments.integers, minimum=minimum), **options)
 
 
 class OptionalIntegers(Argument[int | Sequence[int] | None, tuple[int, ...] | None]):
     """Integers of at least `minimum`, of which a single one counts as a list of one, or None."""
 
     def __init__(self, minimum: int | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum = minimum
-
-    def check(self, made: Declaring, value: object) -> tuple[int, ...] | None:
-        return None if value is None else arguments.integers(made.name_in_messages, self.name, value, self.minimum)
+        super().__init__(optional(partial(arguments.integers, minimum=minimum)), **options)
 
 
 class Boolean(Argument[bool, bool]):
     """True or False."""
 
     accepts = "bool"
-
-    def check(self, made: Declaring, value: object) -> bool:
-        return arguments.boolean(made.name_in_messages, self.name, value)
+    check = staticmethod(arguments.boolean)
 
 
 class Number(Argument[float, float]):
@@ -168,11 +160,7 @@ class Number(Argument[float, float]):
     accepts = "float"
 
     def __init__(self, minimum: float | None = None, maximum: float | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum, self.maximum = minimum, maximum
-
-    def check(self, made: Declaring, value: object) -> float:
-        return arguments.number(made.name_in_messages, self.name, value, self.minimum, self.maximum)
+        super().__init__(partial(arguments.number, minimum=minimum, maximum=maximum), **options)
 
 
 class OptionalNumber(Argument[float | None, float | None]):
@@ -181,29 +169,21 @@ class OptionalNumber(Argument[float | None, float | None]):
     accepts = "float | None"
 
     def __init__(self, minimum: float | None = None, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.minimum = minimum
-
-    def check(self, made: Declaring, value: object) -> float | None:
-        return None if value is None else arguments.number(made.name_in_messages, self.name, value, self.minimum)
+        super().__init__(optional(partial(arguments.number, minimum=minimum)), **options)
 
 
 class Text(Argument[str, str]):
     """Text."""
 
     accepts = "str"
-
-    def check(self, made: Declaring, value: object) -> str:
-        return arguments.text(made.name_in_messages, self.name, value)
+    check = staticmethod(arguments.text)
 
 
 class OptionalText(Argument[str | None, str | None]):
     """Text, or None."""
 
     accepts = "str | None"
-
-    def check(self, made: Declaring, value: object) -> str | None:
-        return None if value is None else arguments.text(made.name_in_messages, self.name, value)
+    check = staticmethod(optional(arguments.text))
 
 
 class Choice(Argument[str, str]):
@@ -212,11 +192,7 @@ class Choice(Argument[str, str]):
     accepts = "str"
 
     def __init__(self, *allowed: str, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.allowed = allowed
-
-    def check(self, made: Declaring, value: object) -> str:
-        return str(arguments.choice(made.name_in_messages, self.name, value, self.allowed))
+        super().__init__(partial(arguments.choice, allowed=allowed), **options)
 
 
 class OptionalChoice(Argument[str | None, str | None]):
@@ -225,12 +201,7 @@ class OptionalChoice(Argument[str | None, str | None]):
     accepts = "str | None"
 
     def __init__(self, *allowed: str, **options: Unpack[Options]) -> None:
-        super().__init__(**options)
-        self.allowed = (*allowed, None)
-
-    def check(self, made: Declaring, value: object) -> str | None:
-        arguments.choice(made.name_in_messages, self.name, value, self.allowed)
-        return None if value is None else str(value)
+        super().__init__(partial(arguments.choice, allowed=(*allowed, None)), **options)
 
 
 class Constructor:
@@ -258,7 +229,7 @@ class Constructor:
             self._refuse((), named)
         made.begin_init({name: value for name, value in named.items() if name not in self.arguments})
         for name, argument in self.arguments.items():
-            setattr(made, argument.attribute, argument.check(made, named.get(name, argument.default)))
+            setattr(made, argument.attribute, argument.read(made, named.get(name, argument.default)))
         made.finish_init()
 
     def _refuse(self, given: Sequence[object], named: Mapping[str, object]) -> None:
@@ -322,25 +293,11 @@ class Documentation:
         return [textwrap.fill(line, 120, initial_indent=" " * 8, subsequent_indent=" " * 12) for line in lines]
 
 
-@dataclass_transform(
-    field_specifiers=(
-        Argument,
-        Unchecked,
-        Integer,
-        OptionalInteger,
-        Integers,
-        OptionalIntegers,
-        Boolean,
-        Number,
-        OptionalNumber,
-        Text,
-        OptionalText,
-        Choice,
-        OptionalChoice,
-    )
-)
 class Declaring:
-    """A class whose constructor's arguments are declared in its body: see the head of this module."""
+    """A class whose constructor's arguments are declared in its body: see the head of this module.
+
+    Type checkers understand the subclasses of a class that is marked by `typing.dataclass_transform`.
+    """
 
     # By their names, in the order in which they are checked.
     declared_arguments: ClassVar[Mapping[str, Argument[Any, Any]]] = {}
