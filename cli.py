@@ -373,7 +373,7 @@ def diff(a: str, b: str, everything: bool, as_json: bool, **options: Any) -> Non
     kir's interpreter; kir verify runs a file in onnxruntime.
     """
     from kir import api
-    from kir.comparison.text import print_comparison
+    from kir.modeling.comparison.text import print_comparison
 
     with _progress() as progress:
         comparison = api.diff(a, b, **options, progress=progress)

@@ -18,10 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
     from kir.api import diff, export, plot, summary, verify
-    from kir.comparison import compare
     from kir.errors import KirError
     from kir.importers.load import load
     from kir.ir.graph import Graph
+    from kir.modeling.comparison import compare
     from kir.modeling.input import Input
     from kir.modeling.model import Model
     from kir.modeling.sequential import Sequential
@@ -56,7 +56,7 @@ _HOME_OF_NAME = {
     "KirError": "kir.errors",
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.sequential",
-    "compare": "kir.comparison",
+    "compare": "kir.modeling.comparison",
     "diff": "kir.api",
     "export": "kir.api",
     "load": "kir.importers.load",

@@ -15,12 +15,12 @@ from kir.errors import InvalidArgumentError, UsageError
 from kir.support.files import check_target
 
 if TYPE_CHECKING:
-    from kir.comparison import Comparison
     from kir.exporters.picture import Picture
     from kir.exporters.pipeline import ExportOptions, ExportResult
     from kir.exporters.script import ScriptReport
     from kir.importers.load import CustomObjects, InputShapes, LostMask, PathLike, Reading, Source
     from kir.ir.graph import Graph
+    from kir.modeling.comparison import Comparison
     from kir.modeling.model import Model
     from kir.modeling.summary import Summary
     from kir.numerics.report import VerificationReport
@@ -390,8 +390,8 @@ def diff(
     Raises:
         KirError: a model cannot be read, or options do not go together.
     """
-    from kir.comparison import compare_graphs, default_level
     from kir.importers.load import Reading, is_onnx_file, takes_custom_objects
+    from kir.modeling.comparison import compare_graphs, default_level
     from kir.modeling.model import Model
 
     # What no side can use, each refuses.

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 # The tests of a whole folder, and those of the whole house at the end. Any other is named after what it tests.
 OF_A_WHOLE = {
-    "comparison": {"command_line"},
+    "modeling/comparison": {"command_line"},
     "exporters": {"interruptions"},
     "exporters/onnx_file": {"shape_inference", "transposed_products"},
     "exporters/picture": {"text_forms"},

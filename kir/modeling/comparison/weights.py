@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.comparison.matching import Matching
-from kir.comparison.structure import place_of
 from kir.ir.graph import MAX_SHOWN_ELEMENTS, Node
 from kir.ir.op import Array
 from kir.ir.structural import Constant
 from kir.ir.types import TensorType, as_dtype, rounding_unit
+from kir.modeling.comparison.matching import Matching
+from kir.modeling.comparison.structure import place_of
 
 # Elements of a block: a few of them in float64 are what a comparison needs in memory, whatever the size of the weight.
 BLOCK = 1 << 18

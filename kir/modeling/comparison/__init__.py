@@ -5,6 +5,6 @@ activation changed, a layer added after another. Everything is near-linear in th
 at a time.
 """
 
-from kir.comparison.comparison import Comparison, compare, compare_graphs, default_level
+from kir.modeling.comparison.comparison import Comparison, compare, compare_graphs, default_level
 
 __all__ = ["Comparison", "compare", "compare_graphs", "default_level"]

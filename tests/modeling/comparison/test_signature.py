@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kir.comparison import compare_graphs
-from kir.comparison.signature import SignatureChange
 from kir.ir.graph import Graph
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import parse_type
+from kir.modeling.comparison import compare_graphs
+from kir.modeling.comparison.signature import SignatureChange
 from kir.ops.elementwise import Add
-from tests.comparison.graphs import Layers
+from tests.modeling.comparison.graphs import Layers
 
 
 def signature(inputs: dict[str, str], output: str = "y", default: float | None = None) -> Graph:

@@ -1,6 +1,6 @@
 """Which node of one graph is which of the other.
 
-1. Inputs and outputs are given (`kir.comparison.signature`).
+1. Inputs and outputs are given (`kir.modeling.comparison.signature`).
 2. Each of `STRATEGIES`, strong evidence before weak, matches the nodes that are still alone and agree in what it looks
    at: if as many agree in both graphs, they are the same ones, in order.
 3. From every pair the matching spreads to neighbours, past a single operator that differs; then come the strategies
@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
-from kir.comparison.features import Evidence, Side, source
 from kir.ir.graph import Node
 from kir.ir.structural import Constant, Input, Output
+from kir.modeling.comparison.features import Evidence, Side, source
 
 Strategy = Callable[[Side], tuple[Evidence, ...]]
 

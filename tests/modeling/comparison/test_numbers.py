@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kir.comparison import compare_graphs
 from kir.ir.graph import Graph
 from kir.ir.types import parse_type
+from kir.modeling.comparison import compare_graphs
 from kir.ops.elementwise import Gelu, Relu, Tanh
 from kir.ops.opaque import Opaque
-from tests.comparison.graphs import Layers, chain
+from tests.modeling.comparison.graphs import Layers, chain
 
 
 def test_equal_graphs_are_not_run() -> None:

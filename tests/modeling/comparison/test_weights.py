@@ -10,13 +10,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kir.comparison import compare_graphs
-from kir.comparison.weights import BLOCK, ROUNDINGS, WeightChange, Weights, measure_distance
 from kir.ir.graph import Graph
 from kir.ir.structural import Constant, Data, Output
 from kir.ir.types import type_of
+from kir.modeling.comparison import compare_graphs
+from kir.modeling.comparison.weights import BLOCK, ROUNDINGS, WeightChange, Weights, measure_distance
 from kir.ops.elementwise import Add
-from tests.comparison.graphs import Layers
+from tests.modeling.comparison.graphs import Layers
 
 RANDOM = np.random.default_rng(0)
 

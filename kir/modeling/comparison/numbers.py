@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kir.comparison.signature import Signature
 from kir.errors import MismatchError, ShapeError, UnsupportedError
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output
+from kir.modeling.comparison.signature import Signature
 from kir.numerics.compare import verify_graphs
 from kir.numerics.report import VerificationReport
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kir.comparison.features import Side, source
-from kir.comparison.matching import Matching, resolve
 from kir.ir.graph import Node, Value, format_operator
 from kir.ir.op import format_attribute, input_names
 from kir.ir.structural import Constant, Input, Output
+from kir.modeling.comparison.features import Side, source
+from kir.modeling.comparison.matching import Matching, resolve
 from kir.ops.elementwise import COMMUTATIVE
 
 OPERATOR = "operator"  # what a change is called in which a node computes something else altogether

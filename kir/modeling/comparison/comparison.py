@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kir import passes
-from kir.comparison.features import Numbering, Side
-from kir.comparison.matching import Matching
-from kir.comparison.numbers import Numbers, compare_numbers
-from kir.comparison.signature import Signature, compare_signatures, with_sizes_of
-from kir.comparison.structure import Structure, compare_structures
-from kir.comparison.weights import OwnWeight, WeightChange, Weights, compare_weights
 from kir.ir.graph import Graph, Node
 from kir.ir.structural import Input, Output
+from kir.modeling.comparison.features import Numbering, Side
+from kir.modeling.comparison.matching import Matching
+from kir.modeling.comparison.numbers import Numbers, compare_numbers
+from kir.modeling.comparison.signature import Signature, compare_signatures, with_sizes_of
+from kir.modeling.comparison.structure import Structure, compare_structures
+from kir.modeling.comparison.weights import OwnWeight, WeightChange, Weights, compare_weights
 from kir.modeling.model import Model
 from kir.numerics.report import json_number
 from kir.ops.attention import Attention
@@ -54,7 +54,7 @@ class Comparison:
         return f"<Comparison: {'no differences' if self.same else 'differs in ' + ', '.join(self.differences)}>"
 
     def __str__(self) -> str:
-        from kir.comparison.text import describe
+        from kir.modeling.comparison.text import describe
 
         return "\n".join(describe(self, ("a", "b")))
 

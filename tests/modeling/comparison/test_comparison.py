@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import kir
-from kir.comparison import compare_graphs, default_level
-from kir.comparison.comparison import Comparison
-from kir.comparison.text import SHOWN, describe
 from kir.errors import InvalidArgumentError
 from kir.ir.graph import Graph
 from kir.layers import Dense, Dropout, Input
+from kir.modeling.comparison import compare_graphs, default_level
+from kir.modeling.comparison.comparison import Comparison
+from kir.modeling.comparison.text import SHOWN, describe
 from kir.modeling.sequential import Sequential
 from kir.ops.elementwise import Add, Gelu, Mul, Relu
-from tests.comparison.graphs import Layers, automatic, chain
+from tests.modeling.comparison.graphs import Layers, automatic, chain
 
 
 def model(units: int = 3, drop: bool = False) -> Sequential:

@@ -18,7 +18,7 @@ Evidence = Mapping[Node, Hashable | None]
 Numbers = dict[Node, int]
 
 # How many elements of a large weight its fingerprint looks at: trained weights that agree in so many are the same
-# weight, and a mapped file is not read for it. Whether all elements agree is for `kir.comparison.weights` to say.
+# weight, and a mapped file is not read for it. Whether all elements agree is for `weights` to say.
 SAMPLES = 64
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kir.comparison import compare_graphs
-from kir.comparison.comparison import Comparison
 from kir.ir.graph import Graph
 from kir.ir.op import Op
 from kir.ir.structural import Output, constant
+from kir.modeling.comparison import compare_graphs
+from kir.modeling.comparison.comparison import Comparison
 from kir.ops.elementwise import Add, Exp, Gelu, Mul, Relu, Sub, Tanh
 from kir.ops.random import Dropout
 from kir.ops.shape import Concat
-from tests.comparison.graphs import Layers, automatic, chain, diff, places
+from tests.modeling.comparison.graphs import Layers, automatic, chain, diff, places
 
 NAMES = [f"block{place}" for place in range(6)]
 

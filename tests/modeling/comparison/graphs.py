@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kir.comparison import Comparison, compare_graphs
 from kir.ir.graph import Graph, Origin, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output, constant
 from kir.ir.types import parse_type
+from kir.modeling.comparison import Comparison, compare_graphs
 from kir.ops.elementwise import Relu
 from kir.ops.linear import Dense
 from tests.passes.building import known_size

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kir.comparison.comparison import Comparison
-from kir.comparison.signature import SignatureChange
-from kir.comparison.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
-from kir.comparison.weights import WeightChange
+from kir.modeling.comparison.comparison import Comparison
+from kir.modeling.comparison.signature import SignatureChange
+from kir.modeling.comparison.structure import OPERATOR, Change, NodeChange, Part, Renaming, count_operators
+from kir.modeling.comparison.weights import WeightChange
 from kir.numerics.report import OutputReport
 from kir.support.text import counted
 
