@@ -1,4 +1,4 @@
-"""What each module of Keras offers, as kir has it: `NAMESPACES["layers"]["Dense"]` is `kir.layers.Dense`.
+"""The names in each module of Keras, as kir has them: `NAMESPACES["layers"]["Dense"]` is `kir.layers.Dense`.
 
 Source: https://keras.io/api/
 """

@@ -55,7 +55,7 @@ class KerasLayer(Protocol):
 
 
 class Rebinder:
-    """Copies functions of the user's own, and what they call of these.
+    """A copier of functions of the user's own, and what they call of these.
 
     Args:
         folder: where the user's script is; functions from elsewhere stay as they are. None: functions are the user's if

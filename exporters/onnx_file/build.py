@@ -1,4 +1,4 @@
-"""From a Graph to the parts of an ONNX file: everything but the weights as protobuf, the weights by reference."""
+"""The parts of an ONNX file, from a Graph: everything but the weights as protobuf, the weights by reference."""
 
 from __future__ import annotations
 

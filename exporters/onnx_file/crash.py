@@ -1,4 +1,4 @@
-"""Which node of a model onnxruntime dies of."""
+"""The node of a model that onnxruntime dies of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions of `ops/` write with: nodes, initializers, and sizes that are known only at run time."""
+"""The emitter that the functions of `ops/` write with: nodes, initializers, and sizes known only at run time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FileTensor:
 
 
 class Emitter:
-    """Appends nodes to an ONNX graph.
+    """A writer that appends nodes to an ONNX graph.
 
     Names are unique without the caller's doing. All nodes that are written between two calls of `begin` belong to one
     operator of the graph, and carry its layer in their name and in `metadata_props`.

@@ -1,4 +1,4 @@
-"""Where the external data of all tensors of a model lies: always in regular files inside the model's own folder."""
+"""The place of the external data of all tensors of a model: always in regular files inside the model's own folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in an ONNX file, without loading its weights."""
+"""The content of an ONNX file, without loading its weights."""
 
 from __future__ import annotations
 

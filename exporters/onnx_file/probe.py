@@ -23,7 +23,7 @@ MOVEMENTS = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "
 
 @dataclass(frozen=True)
 class Draw:
-    """Where a file keeps something at random: the layer, what goes in (None: not known), what comes out."""
+    """A place where a file keeps something at random: the layer, what goes in (None: not known), what comes out."""
 
     layer: str
     source: str | None

@@ -1,4 +1,4 @@
-"""Which element types ONNX's operators take at an opset, from the schemas that onnx holds.
+"""The element types that ONNX's operators take at an opset, from the schemas that onnx holds.
 
 https://onnx.ai/onnx/operators: the list of types of an operator grows from version to version.
 """

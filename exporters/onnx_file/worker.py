@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 
 class Worker(Protocol):
-    """Where functions run that use onnxruntime. What they keep in global variables lives as long as the worker."""
+    """A place to run functions that use onnxruntime. What they keep in global variables lives as long as the worker."""
 
     def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return what the function returns or raises; `doing` completes "onnxruntime died while …".
@@ -50,7 +50,7 @@ class Worker(Protocol):
 
 
 class SameProcess:
-    """Runs functions here."""
+    """A worker that runs functions here."""
 
     def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)
@@ -60,7 +60,7 @@ class SameProcess:
 
 
 class ForkedProcess:
-    """Runs functions in a fork of this process, which ends when this object does. Functions and values are pickled.
+    """A worker in a fork of this process, which ends when this object does. Functions and values are pickled.
 
     Raises:
         OSError: there is no memory, or no number, for another process.

@@ -56,7 +56,7 @@ DATA_FILE = Companion(
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written. `size_bytes` counts the model file and its external data, if there is any."""
+    """The report of an export. `size_bytes` counts the model file and its external data, if there is any."""
 
     path: Path
     opset: int

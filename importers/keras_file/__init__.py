@@ -70,7 +70,7 @@ def load_keras_model(
 
 @dataclass(frozen=True)
 class Request:
-    """What `load_keras_model` was asked for."""
+    """The arguments of `load_keras_model`."""
 
     custom_objects: Mapping[str, Any]
     weights: Path | None

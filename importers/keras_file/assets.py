@@ -1,4 +1,4 @@
-"""What a `.keras` archive holds beside config and weights: the vocabularies of layers that learned them from data."""
+"""The content of a `.keras` archive beside config and weights: vocabularies of layers that learned them from data."""
 
 from __future__ import annotations
 

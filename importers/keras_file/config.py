@@ -1,8 +1,7 @@
-"""From Keras's description of a model to the model, without Keras: names are looked up in kir's own tables, never
-imported.
+"""The model of Keras's description of one, without Keras: names are looked up in kir's own tables, never imported.
 
-    description ── survey ──> everything unsupported, at once
-                ── Builder ──> layers made from their configs; then called, in the order of their inputs
+description ── survey ──> everything unsupported, at once
+            ── Builder ──> layers made from their configs; then called, in the order of their inputs
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def build_model(description: object, origin: FileOrigin) -> Model:
 
 
 class Builder:
-    """Makes the layers of a description. Uses that turn out to be unsupported are collected in `problems`."""
+    """The maker of the layers of a description. Uses that turn out to be unsupported are collected in `problems`."""
 
     def __init__(self, origin: FileOrigin) -> None:
         self.origin = origin

@@ -30,7 +30,7 @@ INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "la
 
 @dataclass(frozen=True)
 class FileOrigin:
-    """Where a description comes from, and the version of the Keras that wrote it."""
+    """The file that a description comes from, and the version of the Keras that wrote it."""
 
     path: Path
     version: str = "3"

@@ -1,4 +1,4 @@
-"""What the JSON of a model stands for.
+"""The meaning of special values in the JSON of a model.
 
 text ── parse ──> lists, dicts, strings, numbers ── revive ──> slices, arrays, Reference to other layers' outputs
 """

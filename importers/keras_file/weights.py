@@ -75,7 +75,7 @@ def load_weights_section(model: Model, section: Section) -> None:
 
 
 class Assignments:
-    """What will be set once all of it fits, and what does not."""
+    """Arrays to set once all of them fit, and the problems of those that do not."""
 
     def __init__(self, label: str) -> None:
         self.label = label

@@ -1,4 +1,4 @@
-"""From an ONNX model to a Graph, node by node."""
+"""The Graph of an ONNX model, read node by node."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def import_graph(
 
 
 class _Reader:
-    """Builds the graph; `operands` holds what each name stands for, None if it comes from a node that failed."""
+    """The builder of the graph; `operands` holds what each name stands for, None for one of a node that failed."""
 
     def __init__(self, model: ModelProto, folder: Path | None, keep_unknown: bool) -> None:
         self.versions = opset_versions(model)

@@ -19,7 +19,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Cost:
-    """What nodes come to once they are inlined. Numbers stop growing where they are past every limit."""
+    """The size of nodes once they are inlined. Numbers stop growing where they are past every limit."""
 
     nodes: int
     bytes: int

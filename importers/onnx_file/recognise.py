@@ -139,7 +139,7 @@ class Uniform(Pending):
 
 @dataclass(frozen=True)
 class Kept(Pending):
-    """Which elements a Dropout keeps."""
+    """The mask of elements that a Dropout keeps."""
 
     probability: float
     draw: Uniform
@@ -148,7 +148,7 @@ class Kept(Pending):
 
 @dataclass(frozen=True)
 class Dropped(Pending):
-    """What a Dropout gives that is always on."""
+    """The result of a Dropout that is always on."""
 
     x: Operand
     op: Dropout
@@ -165,7 +165,7 @@ class Dropped(Pending):
 
 @dataclass(frozen=True)
 class DropoutMask(Pending):
-    """Which elements of its result a Dropout node has not dropped."""
+    """The mask of elements that a Dropout node has kept in its result."""
 
     result: Operand
     what = "the mask of a Dropout"

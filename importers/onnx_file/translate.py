@@ -1,4 +1,4 @@
-"""What the functions of `ops.py` read with and write with: operands of a file, and the graph that they become.
+"""The means by which the functions of `ops/` read and write: operands of a file, and the graph that they become.
 
 An operand enters the graph when something computes with it. A shape, an axis or a ratio that only says how an operator
 works ends up in its attributes, and what computed it is never written.
@@ -41,7 +41,7 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class Operand:
-    """What a name in the file stands for; at least one field says it.
+    """The meaning of a name in the file; at least one field says it.
 
     value: in the graph, once something computes with it.
     array: of an initializer or a Constant node.
@@ -81,7 +81,7 @@ class Operand:
 
 @dataclass
 class Translator:
-    """Reads operands and appends to a graph. `origin` is the layer of the node that is being translated.
+    """A reader of operands that appends to a graph. `origin` is the layer of the node that is being translated.
 
     Args:
         graph: what is built.

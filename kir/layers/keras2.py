@@ -1,4 +1,4 @@
-"""What is common to layers that files of Keras 2 have, and that Keras 3 lacks or computes otherwise."""
+"""The common bases of layers that files of Keras 2 have, and that Keras 3 lacks or computes otherwise."""
 
 from __future__ import annotations
 

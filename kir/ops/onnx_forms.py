@@ -1,4 +1,4 @@
-"""What operators, their attributes and their modes are called in ONNX, for the exporter and for the importer.
+"""The names of operators, their attributes and their modes in ONNX, for the exporter and for the importer.
 
 `SAME` lists the operators whose ONNX operator means the same, with the same inputs and attributes. An equal class name
 alone never means equal semantics: each was compared.

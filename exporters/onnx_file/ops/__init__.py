@@ -1,4 +1,4 @@
-"""How each operator is written in ONNX: one module for each group of `kir/ops`, and the tables that they fill.
+"""The writing of each operator in ONNX: one module for each group of `kir/ops`, and the tables that they fill.
 
 What must never be added here: a rewrite that makes the graph better. That is a pass.
 """

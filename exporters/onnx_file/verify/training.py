@@ -153,7 +153,7 @@ def _is_switch(value: Value | None) -> bool:
 
 
 class _Tally:
-    """How many elements one place kept, over several runs."""
+    """The count of elements that one place kept, over several runs."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate

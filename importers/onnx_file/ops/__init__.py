@@ -1,4 +1,4 @@
-"""How each ONNX operator is read: the mirror of `kir.exporters.onnx_file.ops`, one module for each group of operators.
+"""The reading of each ONNX operator: the mirror of `kir.exporters.onnx_file.ops`, with one module for each group.
 
 What must never be added here: a rewrite that makes the graph better. That is a pass.
 """
