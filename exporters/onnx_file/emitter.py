@@ -14,6 +14,7 @@ from kir.exporters.onnx_file.names import join
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.ir.graph import Origin
 from kir.ir.types import DType, Shape, TensorType
+from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.naming import Names
 
 Array = np.ndarray[Any, Any]
@@ -315,9 +316,6 @@ def _is_plainly_positive(dim: Dim) -> bool:
     )
 
 
-_OTHER_NAMES = {DType.FLOAT32: "FLOAT", DType.FLOAT64: "DOUBLE"}
-
-
 def onnx_dtype(dtype: DType) -> int:
     """Return the number of an element type in ONNX."""
-    return int(getattr(TensorProto, _OTHER_NAMES.get(dtype, dtype.name)))
+    return int(TensorProto.DataType.Value(TYPE_NAMES[dtype].upper()))

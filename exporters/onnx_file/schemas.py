@@ -12,10 +12,10 @@ from onnx import NodeProto, defs
 
 from kir.exporters.onnx_file.emitter import onnx_dtype
 from kir.ir.types import DType
+from kir.ops.onnx_forms import DTYPES
 from kir.support.caching import cached
 
-_TEXTS = {DType.FLOAT32: "tensor(float)", DType.FLOAT64: "tensor(double)"}
-_DTYPES = {_TEXTS.get(dtype, f"tensor({dtype.keras_name})"): dtype for dtype in DType}
+_DTYPES = {f"tensor({name})": dtype for name, dtype in DTYPES.items()}
 _BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType}
 
 # Attributes that say the element type of the result, where no input does.

@@ -20,14 +20,14 @@ from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
 from kir.ir.types import DType
+from kir.ops.onnx_forms import DTYPES
 from kir.support.limits import MAX_INT64, MAX_RANK
 from kir.support.mapped_files import map_array
 from kir.support.onnx_files import locate, parse_file
 
 Array = np.ndarray[Any, Any]
 
-_NAMES = {"FLOAT": DType.FLOAT32, "DOUBLE": DType.FLOAT64} | {dtype.name: dtype for dtype in DType}
-_DTYPES = {number: _NAMES[name] for name, number in TensorProto.DataType.items() if name in _NAMES}
+_DTYPES = {TensorProto.DataType.Value(name.upper()): dtype for name, dtype in DTYPES.items()}
 
 
 def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kir.ir.op import Op
+from kir.ir.types import DType
 from kir.ops import all_ops
 from kir.ops.elementwise import HardSwish, Maximum, Minimum, Mish, Relu
 from kir.ops.resize import CUBIC_COEFFICIENT
@@ -42,6 +43,10 @@ SAME: dict[type[Op], Same] = {_OPS[name]: Same(name) for name in _ONE_NAME.split
     Relu: Same("Relu", since=14),
     Transpose: Same("Transpose", renamed={"permutation": "perm"}),
 }
+
+# What ONNX, its schemas and onnxruntime call the element types: "float" for float32.
+TYPE_NAMES = {dtype: dtype.keras_name for dtype in DType} | {DType.FLOAT32: "float", DType.FLOAT64: "double"}
+DTYPES = {name: dtype for dtype, name in TYPE_NAMES.items()}
 
 # The attributes of ONNX's Resize that say what kir's modes do.
 RESIZE_ATTRIBUTES: dict[str, dict[str, Any]] = {
