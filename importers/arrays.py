@@ -70,17 +70,13 @@ def load_npz(path: Path) -> dict[str, Array]:
             with zipfile.ZipFile(Window(Section(file, 0, size, str(path)), MAX_DIRECTORY_BYTES)) as archive:
                 members = archive.infolist()
                 _require_proportion(sum(member.file_size for member in members), size)
-                arrays = {_array_name(one): _parse_npy(archive.read(one)) for one in members}
+                arrays = {one.filename.removesuffix(".npy"): _parse_npy(archive.read(one)) for one in members}
         except (*ARRAY_ERRORS, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
             # zipfile: RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
             raise FormatError(f"{path} is no .npz file of plain arrays, as np.savez writes it: {error}") from None
     if len(arrays) != len(members):
         raise FormatError(f"{path} holds an array twice; expected each name once, as np.savez writes them")
     return arrays
-
-
-def _array_name(member: zipfile.ZipInfo) -> str:
-    return member.filename.removesuffix(".npy")
 
 
 def _require_proportion(unpacked: int, size: int) -> None:

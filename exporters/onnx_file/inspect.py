@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -64,7 +65,7 @@ def inspect_file(path: Path) -> Inspection:
         dict(Counter(node.op_type for node in graph.node).most_common()),
         dict(Counter(layer_of(node) for node in graph.node if layer_of(node))),
         len(graph.initializer),
-        sum(_element_count(tensor) for tensor in graph.initializer),
+        sum(math.prod(tensor.dims) for tensor in graph.initializer),
         tuple(sorted(_locations(graph.initializer))),
         {entry.key: entry.value for entry in model.metadata_props},
     )
@@ -110,13 +111,6 @@ def _type_text(value: onnx.ValueInfoProto) -> str:
     name = "unknown" if name == "undefined" else name
     dims = [d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim]
     return f"{name}[{', '.join(dims)}]"
-
-
-def _element_count(tensor: onnx.TensorProto) -> int:
-    count = 1
-    for size in tensor.dims:
-        count *= size
-    return count
 
 
 def _locations(tensors: Iterable[onnx.TensorProto]) -> set[str]:

@@ -14,6 +14,7 @@ from kir.errors import KirError
 from kir.importers.keras_file.document import revive
 from kir.importers.keras_file.functions import function_of_keras, known_name, resolve_function
 from kir.importers.keras_file.keras2 import MEANINGLESS, old_function
+from kir.importers.keras_file.unused import OPERATION_MODULES
 from kir.modeling.layer import Layer
 
 OTHER_NAMES = {
@@ -60,7 +61,7 @@ def is_operation(description: Mapping[str, Any]) -> bool:
     """Return whether this is a function between layers; where no module says so, layers have `trainable` or a dtype."""
     module, name, config = description.get("module"), description["class_name"], description["config"]
     if isinstance(module, str):
-        return module.startswith(("keras.src.ops", "keras.ops", "keras.src.activations"))
+        return module.startswith(OPERATION_MODULES)
     if name not in OPERATIONS or "trainable" in config:
         return False
     return layer_of_keras_3(name) is None or "dtype" not in config

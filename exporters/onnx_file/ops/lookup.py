@@ -12,11 +12,8 @@ VERSION = 2  # the first in which LabelEncoder takes any keys and values; onnxru
 
 @exports(Lookup)
 def lookup(emitter: Emitter, op: Lookup, x: FileTensor) -> Names:
-    keys, values = (f"{side}_{'strings' if isinstance(items[0], str) else 'int64s'}" for side, items in _sides(op))
+    sides = (("keys", op.keys), ("values", op.values))
+    keys, values = (f"{side}_{'strings' if isinstance(items[0], str) else 'int64s'}" for side, items in sides)
     default = "default_string" if isinstance(op.default, str) else "default_int64"
     attributes = {keys: op.keys, values: op.values, default: op.default}
     return emitter.node("LabelEncoder", [x.name], domain=(DOMAIN, VERSION), **attributes)
-
-
-def _sides(op: Lookup) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
-    return ("keys", op.keys), ("values", op.values)

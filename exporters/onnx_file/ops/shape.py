@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
@@ -51,11 +49,7 @@ def _reshape_to_zero(emitter: Emitter, op: ops.Reshape, x: FileTensor) -> str:
     if emitter.opset >= 14:
         return emitter.node("Reshape", [x.name, emitter.sizes(op.shape)], allowzero=1)
     # Opset 13 cannot say 0; nothing is lost by making a new value of no elements.
-    return _fill(emitter, op.shape, x.type.dtype)
-
-
-def _fill(emitter: Emitter, shape: Sequence[Dim], dtype: DType) -> str:
-    return emitter.node("ConstantOfShape", [emitter.sizes(shape)], value=zero_tensor(dtype))
+    return emitter.node("ConstantOfShape", [emitter.sizes(op.shape)], value=zero_tensor(x.type.dtype))
 
 
 @exports(ops.Expand)

@@ -9,7 +9,7 @@ from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.probe import computed_names, expose, load_model, opset_of
 from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
-from kir.ir.graph import Graph, Node, Value
+from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
 from kir.numerics.compare import compare, worse
@@ -62,8 +62,14 @@ def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int
 def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -> Iterator[dict[Value, OutputReport]]:
     proto = load_model(as_file(model))
     names = value_names(graph, opset_of(proto))
-    values = [value for node in graph.order() if _is_computed(node) for value in node.outputs if value in names]
-    present = computed_names(proto) | _input_names(graph)
+    values = [
+        value
+        for node in graph.order()
+        if not isinstance(node.op, Input | Output | Constant)
+        for value in node.outputs
+        if value in names
+    ]
+    present = computed_names(proto) | {node.op.label for node in graph.inputs if isinstance(node.op, Input)}
     missing = [names[value] for value in values if names[value] not in present]
     if missing:
         raise FormatError(f"the file has no value {missing[0]!r}: it was not written from this graph; export it again")
@@ -76,14 +82,6 @@ def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -
         group = values[start : start + size]
         session = make_session(expose(proto, list(dict.fromkeys(names[value] for value in group))), provider)
         yield _errors_of_group(graph, group, names, session, runs, seed)
-
-
-def _is_computed(node: Node) -> bool:
-    return not isinstance(node.op, Input | Output | Constant)
-
-
-def _input_names(graph: Graph) -> set[str]:
-    return {node.op.label for node in graph.inputs if isinstance(node.op, Input)}
 
 
 def _errors_of_group(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from kir.exporters.onnx_file.session import Entry, Session
-from kir.ir.dims import Dim, Sym, symbol
+from kir.ir.dims import Sym, symbol
 from kir.ir.graph import Graph
 from kir.ir.structural import Input, Output
 from kir.ir.types import TensorType, as_dtype
@@ -54,11 +54,12 @@ def _same_type(a: TensorType, b: TensorType, exact_sizes: bool) -> bool:
     if a.dtype is not b.dtype or a.rank != b.rank:
         return False
     pairs = zip(a.shape, b.shape, strict=True)
-    return all(_same_size(x, y) or (not exact_sizes and isinstance(x, Sym) != isinstance(y, Sym)) for x, y in pairs)
-
-
-def _same_size(a: Dim, b: Dim) -> bool:
-    return a == b or (isinstance(a, Sym) and isinstance(b, Sym))
+    return all(
+        x == y
+        or (isinstance(x, Sym) and isinstance(y, Sym))
+        or (not exact_sizes and isinstance(x, Sym) != isinstance(y, Sym))
+        for x, y in pairs
+    )
 
 
 def signature_graph(session: Session) -> Graph:
