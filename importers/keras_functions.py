@@ -84,10 +84,7 @@ def custom_object_scope(objects: Mapping[str, Any]) -> Iterator[None]:
 
 
 def load_model(
-    filepath: str | Path,
-    custom_objects: Mapping[str, Any] | None = None,
-    compile: bool = True,
-    safe_mode: bool = True,
+    filepath: str | Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Model:
     """Return the model in a `.keras` or `.h5` file, with its weights.
 
@@ -107,11 +104,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
 
 def save_model(
-    model: Model,
-    filepath: str | Path,
-    overwrite: bool = True,
-    zipped: bool | None = None,
-    **options: object,
+    model: Model, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None, **options: object
 ) -> None:
     """See `kir.Model.save`."""
     model.save(filepath, overwrite, zipped, **options)

@@ -156,12 +156,7 @@ class Session:
 
 
 def make_session(
-    model: ModelFile,
-    provider: str = "cpu",
-    *,
-    threads: int | None = None,
-    optimize: bool = True,
-    prepack: bool = True,
+    model: ModelFile, provider: str = "cpu", *, threads: int | None = None, optimize: bool = True, prepack: bool = True
 ) -> Session:
     """Return a session; nodes that the provider cannot run fall back to the CPU.
 

@@ -187,11 +187,7 @@ def _layout(parts: Parts, offsets: Mapping[str, int], location: str) -> list[byt
         else:
             graph += _message_field(GraphProto, "initializer", _inline_tensor(name, array))
     graph.append(_serialize(parts.graph_tail))
-    return [
-        _serialize(parts.model_head),
-        *_message_field(ModelProto, "graph", graph),
-        _serialize(parts.model_tail),
-    ]
+    return [_serialize(parts.model_head), *_message_field(ModelProto, "graph", graph), _serialize(parts.model_tail)]
 
 
 def _message_field(message: type[Message], field: str, pieces: Sequence[bytes | Array]) -> list[bytes | Array]:

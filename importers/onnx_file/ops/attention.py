@@ -18,12 +18,7 @@ from kir.ops.shape import Expand, Reshape, Transpose, Trilu
 
 @imports("Attention")
 def attention(
-    call: OperatorCall,
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    mask: Operand | None = None,
-    *others: Operand | None,
+    call: OperatorCall, q: Operand, k: Operand, v: Operand, mask: Operand | None = None, *others: Operand | None
 ) -> Results:
     """Read attention with the heads in the last axis, or in an axis of their own after the batch's.
 
