@@ -31,19 +31,21 @@ def save_weights(model: Model, path: Path) -> None:
     Raises:
         FormatError: another ending, the target cannot be written, or the file that the weights are read from changed.
     """
-    if path.name.endswith(".weights.h5"):
-        write = write_h5
-    elif path.suffix == ".npz":
-        write = _write_npz
-    elif path.suffix == ".safetensors":
-        write = _write_safetensors
-    else:
+    suffix = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
+    if suffix not in (".weights.h5", ".npz", ".safetensors"):
         raise FormatError(
             f"cannot write weights to {path}: expected a name ending in .weights.h5, .npz or .safetensors"
         )
+    arrays: dict[str, Any] = {name: weight.array for name, weight in named_weights(model).items()}
     with replacing(path) as written:
-        write(model, written)
-        require_unchanged(weight.array for weight in named_weights(model).values())
+        if suffix == ".npz":
+            with open(written, "wb") as file:
+                np.savez(file, **arrays)
+        elif suffix == ".safetensors":
+            write_safetensors(written, arrays)
+        else:
+            write_h5(model, written)
+        require_unchanged(arrays.values())
 
 
 def write_h5(model: Model, path: Path) -> None:
@@ -91,16 +93,6 @@ class _HDF5Target:
     def __exit__(self, *error: object) -> None:
         if self._error is not None:
             raise self._error
-
-
-def _write_npz(model: Model, path: Path) -> None:
-    with open(path, "wb") as file:
-        arrays = {name: weight.array for name, weight in named_weights(model).items()}
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _write_safetensors(model: Model, path: Path) -> None:
-    write_safetensors(path, {name: weight.array for name, weight in named_weights(model).items()})
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -11,7 +11,7 @@ from onnx.defs import onnx_opset_version
 import kir
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype
-from kir.exporters.onnx_file.names import join, reserve_labels
+from kir.exporters.onnx_file.names import reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph, Node, Value
@@ -20,6 +20,7 @@ from kir.ir.types import TensorType, as_dtype
 from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
 from kir.support.caching import cached
+from kir.support.naming import join_path
 
 OLDEST_OPSET = 13
 
@@ -205,7 +206,7 @@ def _emit_source(emitter: Emitter, node: Node) -> FileTensor:
     assert isinstance(node.op, Constant)
     array = node.op.value.array
     path = node.origin.path if node.origin else ""
-    return FileTensor(emitter.weight(array, node.op.label or join(path, "constant")), node.output.type, array)
+    return FileTensor(emitter.weight(array, node.op.label or join_path(path, "constant")), node.output.type, array)
 
 
 def _emit_output(emitter: Emitter, label: str, value: FileTensor) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from kir.errors import UnsupportedError
-from kir.exporters.onnx_file.names import join
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.ir.graph import Origin
 from kir.ir.types import DType, Shape, TensorType
 from kir.ops.onnx_forms import TYPE_NAMES
-from kir.support.naming import Names
+from kir.support.naming import Names, join_path
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +97,7 @@ class Emitter:
         end. The first output is never absent: onnxruntime's own tools take two nodes without one for a cycle. `domain`
         is that of the operator with its version, if it is not one of ONNX's own.
         """
-        name = self._names.unique(join(self._origin.path if self._origin else "", op_type))
+        name = self._names.unique(join_path(self._origin.path if self._origin else "", op_type))
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         outputs = self._output_names(name, used or (True,) * n_outputs)

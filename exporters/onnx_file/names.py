@@ -11,11 +11,6 @@ from kir.ir.structural import Input, Output
 from kir.support.naming import Names
 
 
-def join(path: str, name: str) -> str:
-    """Return the name of something that a layer made: its path in front, if there is a layer."""
-    return f"{path}/{name}" if path else name
-
-
 def reserve_labels(graph: Graph) -> Names:
     """Return names of which those of the graph's inputs and outputs are taken.
 

@@ -17,7 +17,6 @@ from kir.importers.keras_file.descriptions import (
     FileOrigin,
     custom_object,
     is_operation,
-    join,
     lambda_arguments,
     layers_at,
     message_of,
@@ -39,6 +38,7 @@ from kir.modeling.operation import Operation
 from kir.modeling.parameters import call_parameters
 from kir.modeling.sequential import Sequential
 from kir.support.limits import MAX_CALLS, MAX_ELEMENTS
+from kir.support.naming import join_path
 from kir.support.trees import flatten, map_structure
 
 # Names of the first parameter of `call`, in Keras's layers, for calls that give it by name.
@@ -100,7 +100,7 @@ class Builder:
             return self._make_functional(config, path)
         inner: dict[str, Any] = {}
         for key in INNER_LAYERS:
-            made = [self.make_layer(layer, join(path, name_of(layer))) for layer in layers_at(config, key)]
+            made = [self.make_layer(layer, join_path(path, name_of(layer))) for layer in layers_at(config, key)]
             if made:
                 inner[key] = made if isinstance(config[key], list) else made[0]
         with self._described(path, name):
@@ -134,11 +134,11 @@ class Builder:
         self._costs[id(model)] = 0
         layers: dict[str, Layer] = {}
         for index, description in enumerate(descriptions):
-            self._collect(layers, str(index), description, join(path, name_of(description)))
+            self._collect(layers, str(index), description, join_path(path, name_of(description)))
         if self.problems:
             return Sequential()
         for description, layer in zip(descriptions, layers.values(), strict=True):
-            with self._described(join(path, layer.name), description["class_name"]):
+            with self._described(join_path(path, layer.name), description["class_name"]):
                 self._append(model, layer, path)
             self._count_call(model, layer)
         shape = config.get("build_input_shape") if isinstance(config, dict) else None
@@ -154,7 +154,7 @@ class Builder:
         try:
             model.add(layer)
         except UnsupportedError as error:
-            self.problems.append(f"{join(path, layer.name)}: {message_of(error)}")
+            self.problems.append(f"{join_path(path, layer.name)}: {message_of(error)}")
 
     def _collect(self, layers: dict[str, Layer], name: str, description: Mapping[str, Any], path: str) -> None:
         """Make a layer, or note why that is not supported. The model can then not be made: nobody will see it."""
@@ -171,12 +171,12 @@ class Builder:
             name = name_of(description)
             if name in layers:
                 raise FormatError(f"{self.origin.path}: two layers of {path or 'the model'} are named {name!r}")
-            self._collect(layers, name, description, join(path, name))
+            self._collect(layers, name, description, join_path(path, name))
         if self.problems:
             return Sequential()
         for description in config["layers"]:
             name = name_of(description)
-            with self._described(join(path, name), description["class_name"]):
+            with self._described(join_path(path, name), description["class_name"]):
                 calls[name] = parse_calls(description.get("inbound_nodes"), layers[name], layers)
         results = self._call_all(layers, calls, path)
         if self.problems:
@@ -204,14 +204,14 @@ class Builder:
             references = [leaf for leaf in flatten((args, kwargs)) if isinstance(leaf, Reference)]
             if any((one.layer, one.call) not in results for one in references):
                 continue
-            with self._described(join(path, name), type(layers[name]).__name__):
+            with self._described(join_path(path, name), type(layers[name]).__name__):
                 if not references:
                     raise FormatError("it is called without any tensor")
                 given_args, given_kwargs = map_structure(lambda leaf: find_output(leaf, results), (args, kwargs))
                 try:
                     results[name, index] = flatten(self._call(layers[name], given_args, given_kwargs))
                 except UnsupportedError as error:
-                    self.problems.append(f"{join(path, name)}: {message_of(error)}")
+                    self.problems.append(f"{join_path(path, name)}: {message_of(error)}")
         return results
 
     def _call(self, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -253,7 +253,7 @@ class Builder:
                     continue
                 if call in under_way:
                     raise FormatError(
-                        f"{self.origin.path}: layer {join(path, call[0])} depends on its own output; "
+                        f"{self.origin.path}: layer {join_path(path, call[0])} depends on its own output; "
                         f"the file is damaged"
                     )
                 under_way.add(call)
@@ -264,7 +264,7 @@ class Builder:
     ) -> Iterator[tuple[str, int]]:
         name, index = call
         if name not in calls or index >= len(calls[name]):
-            raise FormatError(f"{self.origin.path}: there is no call {index} of a layer {join(path, name)!r}")
+            raise FormatError(f"{self.origin.path}: there is no call {index} of a layer {join_path(path, name)!r}")
         if index:
             yield name, index - 1
         for leaf in flatten(calls[name][index]):

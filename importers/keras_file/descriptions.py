@@ -99,10 +99,6 @@ def name_of(description: object) -> str:
     return name if isinstance(name, str) else str(description.get("class_name", "?")).lower()
 
 
-def join(path: str, name: str) -> str:
-    return f"{path}/{name}" if path else name
-
-
 def message_of(error: KirError) -> str:
     """Return the message without the layer's path, which is said already."""
     return str(error.args[0]) if error.args else str(error)

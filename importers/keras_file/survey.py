@@ -12,7 +12,6 @@ from kir.importers.keras_file.descriptions import (
     FileOrigin,
     custom_object,
     is_operation,
-    join,
     lambda_arguments,
     layer_of_keras_3,
     layers_at,
@@ -23,6 +22,7 @@ from kir.importers.keras_file.descriptions import (
 from kir.importers.keras_file.unused import MODEL_NAMES
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.registry import KERAS_PACKAGES
+from kir.support.naming import join_path
 
 
 def survey(description: object, origin: FileOrigin) -> None:
@@ -69,8 +69,8 @@ def _inner_descriptions(description: Mapping[str, Any], path: str, origin: FileO
         inner = config if isinstance(config, list) else config.get("layers")
         if not isinstance(inner, list):
             raise FormatError(f"{origin.path}: the config of {path or 'the model'} has no list of layers")
-        return [(join(path, name_of(layer)), layer) for layer in inner]
-    return [(join(path, name_of(layer)), layer) for key in INNER_LAYERS for layer in layers_at(config, key)]
+        return [(join_path(path, name_of(layer)), layer) for layer in inner]
+    return [(join_path(path, name_of(layer)), layer) for key in INNER_LAYERS for layer in layers_at(config, key)]
 
 
 def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str | None:

@@ -9,7 +9,7 @@ from kir.ir.types import DType
 from kir.modeling.layer import Layer, numbered
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
-from kir.support.naming import unique
+from kir.support.naming import join_path, unique
 
 # The members of a `.keras` archive.
 CONFIG = "config.json"
@@ -81,9 +81,10 @@ def saved_layers(model: Model) -> list[SavedLayer]:
         if id(layer) in seen:
             continue
         seen.add(id(layer))
-        found.append(SavedLayer(_join(group, layer.saved_group), path, layer))
+        found.append(SavedLayer(join_path(group, layer.saved_group), path, layer))
         pending.extend(
-            (_join(group, inner), _join(path, owned.name), owned) for inner, owned in reversed(_inner_groups(layer))
+            (join_path(group, inner), join_path(path, owned.name), owned)
+            for inner, owned in reversed(_inner_groups(layer))
         )
     return found
 
@@ -103,7 +104,3 @@ def _attribute_order(place: str) -> str:
     """Return the key that sorts attributes as Keras visits them: by name, private ones last."""
     attribute = place.partition("/")[0]
     return f"~{attribute}" if attribute.startswith("_") else attribute
-
-
-def _join(*parts: str) -> str:
-    return "/".join(part for part in parts if part)

@@ -50,6 +50,11 @@ def unique(name: str, taken: Container[str]) -> str:
     return f"{name}_{number}"
 
 
+def join_path(*parts: str) -> str:
+    """Return the path of something inside something else, without the parts that are empty: "encoder/dense"."""
+    return "/".join(filter(None, parts))
+
+
 class Names:
     """Names, each handed out once: a name that is taken gets the first free suffix of _1, _2, …"""
 

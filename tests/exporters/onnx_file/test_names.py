@@ -3,12 +3,12 @@
 import pytest
 
 from kir.errors import GraphError
-from kir.exporters.onnx_file.names import join, reserve_labels
+from kir.exporters.onnx_file.names import reserve_labels
 from kir.ir.graph import Graph
 from kir.ir.structural import Input, Output
 from kir.ir.types import parse_type
 from kir.ops.elementwise import Relu
-from kir.support.naming import Names
+from kir.support.naming import Names, join_path
 
 
 def test_a_taken_name_gets_the_first_free_suffix() -> None:
@@ -23,7 +23,7 @@ def test_many_equal_names_are_not_quadratic() -> None:
 
 
 def test_join_leaves_out_an_empty_path() -> None:
-    assert (join("a/b", "Gemm"), join("", "Gemm")) == ("a/b/Gemm", "Gemm")
+    assert (join_path("a/b", "Gemm"), join_path("", "Gemm")) == ("a/b/Gemm", "Gemm")
 
 
 def test_input_and_computed_output_of_one_name_are_refused() -> None:
