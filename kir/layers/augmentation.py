@@ -48,6 +48,14 @@ class Augmentation(DeclaredLayer):
         return {k: v for k, v in super().get_config().items() if k != "bounding_box_format" or v is not None}
 
 
+class ColorChange(Augmentation):
+    """The base of random changes of colours by a factor."""
+
+    factor: Unchecked = Unchecked()
+    value_range: Unchecked = Unchecked(default=(0, 255))
+    seed: Unchecked = Unchecked(default=None)
+
+
 class AutoContrast(Augmentation):
     """Every channel of every image stretched over the whole range; one of a single value is left alone.
 
@@ -141,7 +149,7 @@ class Solarization(Augmentation):
     seed: Unchecked = Unchecked(default=None)
 
 
-class RandomBrightness(Augmentation):
+class RandomBrightness(ColorChange):
     """Random brightness.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_brightness/
@@ -149,20 +157,12 @@ class RandomBrightness(Augmentation):
 
     keeps_dtype = True
 
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
-
-class RandomColorDegeneration(Augmentation):
+class RandomColorDegeneration(ColorChange):
     """Randomly faded colours.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_color_degeneration/
     """
-
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomColorJitter(Augmentation):
@@ -179,15 +179,11 @@ class RandomColorJitter(Augmentation):
     seed: Unchecked = Unchecked(default=None)
 
 
-class RandomContrast(Augmentation):
+class RandomContrast(ColorChange):
     """Random contrast.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_contrast/
     """
-
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomCrop(Augmentation):
@@ -284,15 +280,11 @@ class RandomGrayscale(Augmentation):
     seed: Unchecked = Unchecked(default=None)
 
 
-class RandomHue(Augmentation):
+class RandomHue(ColorChange):
     """Random hue.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_hue/
     """
-
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomInvert(Augmentation):
@@ -319,15 +311,11 @@ class RandomPerspective(Augmentation):
     seed: Unchecked = Unchecked(default=None)
 
 
-class RandomPosterization(Augmentation):
+class RandomPosterization(ColorChange):
     """Fewer bits for each colour, at random.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_posterization/
     """
-
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomRotation(Augmentation):
@@ -343,26 +331,18 @@ class RandomRotation(Augmentation):
     fill_value: Unchecked = Unchecked(default=0.0)
 
 
-class RandomSaturation(Augmentation):
+class RandomSaturation(ColorChange):
     """Random saturation.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_saturation/
     """
 
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
-
-class RandomSharpness(Augmentation):
+class RandomSharpness(ColorChange):
     """Random sharpness.
 
     Source: https://keras.io/api/layers/preprocessing_layers/image_augmentation/random_sharpness/
     """
-
-    factor: Unchecked = Unchecked()
-    value_range: Unchecked = Unchecked(default=(0, 255))
-    seed: Unchecked = Unchecked(default=None)
 
 
 class RandomShear(Augmentation):

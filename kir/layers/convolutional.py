@@ -148,7 +148,6 @@ class Conv(Convolutional):
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """See `Convolutional.convolve`."""
         kernel = self.read(self.kernel, x)
         result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
         return result
@@ -227,7 +226,6 @@ class ConvTranspose(Convolutional):
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """See `Convolutional.convolve`."""
         result: Tensor = convolve_transposed(
             x,
             self.read(self.kernel, x),
@@ -320,7 +318,6 @@ class DepthwiseConv(Convolutional):
         return channels * self.depth_multiplier
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """See `Convolutional.convolve`."""
         kernel = merge_depth(self.read(self.kernel, x))
         result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
         return result
@@ -387,7 +384,6 @@ class SeparableConv(Convolutional):
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """See `Convolutional.convolve`."""
         result: Tensor = convolve_separably(
             x,
             self.read(self.depthwise_kernel, x),

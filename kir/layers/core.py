@@ -34,16 +34,16 @@ class Dense(DeclaredLayer):
     takes_one_tensor = True
     ignored_config = frozenset({"quantization_config", "lora_rank", "lora_alpha"})
 
-    units: Integer = Integer(1)
-    activation: ActivationFunction = ActivationFunction(default=None)
-    use_bias: Boolean = Boolean(default=True)
-    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
-    bias_initializer: Initializer = Initializer(default="zeros")
-    kernel_regularizer: Regularizer = Regularizer(default=None)
-    bias_regularizer: Regularizer = Regularizer(default=None)
-    activity_regularizer: Regularizer = Regularizer(default=None)
-    kernel_constraint: Constraint = Constraint(default=None)
-    bias_constraint: Constraint = Constraint(default=None)
+    units: Integer = Integer(1, doc="the size of the output's last axis")
+    activation: ActivationFunction = ActivationFunction(default=None, doc="of the sums; none if None")
+    use_bias: Boolean = Boolean(default=True, doc="whether there is a bias")
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform", doc="of the kernel")
+    bias_initializer: Initializer = Initializer(default="zeros", doc="of the bias")
+    kernel_regularizer: Regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    bias_regularizer: Regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    activity_regularizer: Regularizer = Regularizer(default=None, doc="count in `model.losses`")
+    kernel_constraint: Constraint = Constraint(default=None, doc="kept for the config; export ignores them")
+    bias_constraint: Constraint = Constraint(default=None, doc="kept for the config; export ignores them")
 
     def build(self, input_shape: Shape) -> None:
         """Make a kernel of (input_dim, units) and a bias of (units,)."""

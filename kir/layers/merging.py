@@ -138,7 +138,6 @@ class Maximum(ElementwiseMerge):
     """The largest of the inputs, of which masked steps are left out."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """See `_fold_unmasked`."""
         return _fold_unmasked(K.maximum, inputs, masks)
 
 
@@ -146,7 +145,6 @@ class Minimum(ElementwiseMerge):
     """The smallest of the inputs, of which masked steps are left out."""
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
-        """See `_fold_unmasked`."""
         return _fold_unmasked(K.minimum, inputs, masks)
 
 

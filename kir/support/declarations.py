@@ -222,17 +222,17 @@ class Constructor:
 
     def __call__(self, made: Declaring, /, *given: object, **named: object) -> None:
         if len(given) > len(self.positional) or any(name in named for name in self.positional[: len(given)]):
-            self._refuse(given, named)
+            self._refuse(made, given, named)
         named.update(zip(self.positional, given, strict=False))
         made.read_old_names(named)
         if not all(name in named for name in self.required):
-            self._refuse((), named)
+            self._refuse(made, (), named)
         made.begin_init({name: value for name, value in named.items() if name not in self.arguments})
         for name, argument in self.arguments.items():
             setattr(made, argument.attribute, argument.read(made, named.get(name, argument.default)))
         made.finish_init()
 
-    def _refuse(self, given: Sequence[object], named: Mapping[str, object]) -> None:
+    def _refuse(self, made: Declaring, given: Sequence[object], named: Mapping[str, object]) -> None:
         """Raise the TypeError of a call that the signature does not allow, in Python's words."""
         required = [name for name in self.required if name not in named]
         if len(given) > len(self.positional):
@@ -248,7 +248,10 @@ class Constructor:
             plural, comma = ("s" if first else ""), ("," if len(first) > 1 else "")
             listed = f"{', '.join(first)}{comma} and {last}" if first else last
             takes = f"missing {len(required)} required positional argument{plural}: {listed}"
-        raise TypeError(f"{self.__qualname__}() {takes}")
+        # Of a base that has no other constructor, the class that was called is the one that the user knows.
+        called: object = type(made).__init__
+        name = f"{type(made).__qualname__}.__init__" if called is self else self.__qualname__
+        raise TypeError(f"{name}() {takes}")
 
     @cached_property
     def __signature__(self) -> inspect.Signature:

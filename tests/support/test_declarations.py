@@ -91,6 +91,16 @@ def test_calls_that_the_signature_does_not_allow(given: Any, named: Any, message
     assert str(caught.value) == message
 
 
+def test_mistakes_are_those_of_the_class_that_was_called() -> None:
+    class Louder(Noise):
+        pass
+
+    with pytest.raises(TypeError, match=r"Louder.__init__\(\) missing 1 required positional argument: 'size'"):
+        Louder()
+    with pytest.raises(TypeError, match=r"Noise.__init__\(\) got multiple values for argument 'size'"):
+        Named("x", size=3)
+
+
 def test_missing_arguments_are_listed_as_python_lists_them() -> None:
     class Three(Declaring):
         a: Integer = Integer()
