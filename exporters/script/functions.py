@@ -303,7 +303,7 @@ def _signature(name: str, parameters: Sequence[Piece]) -> list[str]:
 
 
 def _is_plain_operand(piece: Piece) -> bool:
-    """Return whether a piece needs no brackets beside an operator, and linters have nothing against it there."""
+    """Return whether a piece needs no brackets beside an operator, and no linter objects to it there."""
     text = flat(piece)
     return isinstance(piece, str) and text not in ("None", "True", "False") and not text.startswith(("-", "float("))
 

@@ -215,7 +215,7 @@ class _GraphWriter:
             if found is None:
                 self._extend(units, node)
             elif node is found.nodes[-1]:
-                units.append(Unit(found.nodes, found.inputs, found.outputs, found))
+                units.append(Unit(found.nodes, found.guess.values, found.outputs, found))
         given = {value for unit in units for value in unit.outputs}
         for value in dict.fromkeys(map(_read, self.graph.outputs)):
             if isinstance(value.node.op, Constant) and value not in given:
@@ -283,7 +283,7 @@ class _GraphWriter:
         for unit in units:
             if unit.inputs != [last] or len(unit.outputs) != 1 or (unit.layer is not None and id(unit.layer) in seen):
                 return False
-            if unit.found is not None and not unit.found.takes_one:
+            if unit.found is not None and unit.found.guess.takes_list:
                 return False
             seen.add(id(unit.layer))
             last = unit.outputs[0]
@@ -332,14 +332,14 @@ class _GraphWriter:
         write_facts(self.script, self.graph.metadata, None if is_usual else labels)
 
     def _usual_names(self, outputs: Sequence[Value]) -> list[str]:
-        """Return what the outputs would be called without a word."""
+        """Return what the outputs are called unless they are given names."""
         tensors: Any = [SimpleNamespace(name=self.producer[value]) for value in outputs]
         return unique_names(tensors, None, {layer.name for layer in self.inputs})
 
     def _arguments(self, unit: Unit) -> Group:
         inputs = unit.inputs or [next(iter(self.texts))]
         texts = [self.texts[value] for value in inputs]
-        takes_list = self._is_lambda(unit) if unit.found is None else not unit.found.takes_one
+        takes_list = self._is_lambda(unit) if unit.found is None else unit.found.guess.takes_list
         if not takes_list or (unit.found is None and len(texts) == 1):
             return call("", texts)
         return call("", [sequence(texts)])

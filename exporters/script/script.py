@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
+import kir.ops
 from kir import scripting
 from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
 from kir.ir.op import Array
@@ -40,8 +41,6 @@ DOCSTRING = '"""A model, written by kir. Its weights lie beside it, in a .safete
 
 def reserved_names() -> list[str]:
     """Return what no variable of a layer, and none in a function, may be called."""
-    import kir.ops
-
     groups = [info.name for info in pkgutil.iter_modules(kir.ops.__path__)]
     return [*IMPORTED, *groups, ARRAYS, MODEL]
 

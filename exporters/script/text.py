@@ -5,6 +5,7 @@ A line holds 88 characters, which formatters that allow more leave alone: what i
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import re
@@ -107,7 +108,7 @@ class Identifiers:
     """Hands out the variables of a scope, each once, named like layers or operators."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = set(taken) | _RESERVED | set(keyword.kwlist) | _builtin_names()
+        self._taken = set(taken) | _RESERVED | set(keyword.kwlist) | set(dir(builtins))
         self._next: dict[str, int] = {}
 
     def new(self, wanted: str) -> str:
@@ -128,12 +129,6 @@ def identifier(text: str) -> str:
     if not cleaned:
         return "x"
     return cleaned if cleaned[0].isalpha() else f"x{cleaned}"
-
-
-def _builtin_names() -> frozenset[str]:
-    import builtins
-
-    return frozenset(dir(builtins))
 
 
 def import_lines(imports: Iterable[tuple[str, str]]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
+from kir.exporters.pipeline import verify_source
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import gives, writes_same_bytes
@@ -46,7 +47,7 @@ class ScriptReport:
     source: VerificationReport | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, for `--json`."""
+        """Return all of it, for `--json`."""
         return {
             "file": str(self.path),
             "weights": None if self.weights_path is None else str(self.weights_path),
@@ -111,8 +112,6 @@ def export_script(
             reference = lower(subject) if isinstance(subject, Model) else subject
             same_bytes, verification = _verify(reference, written, load, provider, seed, progress)
             if source is not None:
-                from kir.exporters.pipeline import verify_source
-
                 source_verification = verify_source(reference, source, provider, seed)
         require_unchanged(_arrays(subject))
         weights = next(iter(WEIGHTS_FILE.of(written)), None)
@@ -168,7 +167,7 @@ def _verify(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[bool, VerificationReport]:
-    from kir.exporters.onnx_file.verify.file import verify_file
+    from kir.exporters.onnx_file.verify.file import verify_file  # 60 ms, for nothing without it
 
     progress("running the script")
     graph, expected = lower(load(script)), reference.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 from kir import activations
 from kir.errors import KirError
@@ -15,6 +16,8 @@ from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType
 from kir.lift.arrays import array_of
 from kir.modeling.layer import Layer
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,6 +76,29 @@ class Guess:
     inputs: Value | list[Value]
     arguments: Mapping[str, object]
     weights: Sequence[Array] | Callable[[Layer], None] = ()
+
+    @property
+    def takes_list(self) -> bool:
+        return isinstance(self.inputs, list)
+
+    @property
+    def values(self) -> list[Value]:
+        return self.inputs if isinstance(self.inputs, list) else [self.inputs]
+
+    def argument(self, values: Sequence[T]) -> T | Sequence[T]:
+        """Return what the layer is called on, where these stand for the inputs."""
+        return values if self.takes_list else values[0]
+
+    def set_weights(self, layer: Layer) -> None:
+        """Give the layer, which is built by now, its weights.
+
+        Raises:
+            ShapeError: it has others.
+        """
+        if callable(self.weights):
+            self.weights(layer)
+        elif self.weights:
+            layer.set_weights(self.weights)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _separable_convolution(component: Component, cls: type[Layer], node: Node, o
 def _transposed_convolution(component: Component, cls: type[Layer], node: Node, op: ConvTranspose) -> Iterator[Guess]:
     kernel = array_of(node.inputs[1])
     if kernel is not None:
-        # As many elements more as the strides allow, if not as many as Keras adds without a word.
+        # As many more elements as the strides allow, if not as many as Keras adds by default.
         for more in (None, *range(min(op.strides))):
             arguments = {"filters": kernel.shape[1], "output_padding": more, **_windows(op, kernel)}
             yield from _convolutions(component, cls, node, arguments, [_keras_kernel(kernel)])

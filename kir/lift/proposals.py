@@ -6,7 +6,7 @@ A proposal may be wrong: `recognise` tries it. A layer without a proposal here i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -54,30 +54,8 @@ LAYERS_OF: dict[type[Op], tuple[str, ...]] = {
 }
 
 
-@dataclass
-class Proposal:
-    """A layer to try on the nodes of a component: `layer` called on the inputs, one or a list of them."""
-
-    component: Component
-    layer: Layer
-    inputs: list[Value]
-    takes_one: bool
-    weights: Sequence[Array] | Callable[[Layer], None]
-
-    def set_weights(self, layer: Layer) -> None:
-        """Give the layer, which is built by now, its weights.
-
-        Raises:
-            ShapeError: it has others.
-        """
-        if callable(self.weights):
-            self.weights(layer)
-        elif self.weights:
-            layer.set_weights(list(self.weights))
-
-
-def propose(component: Component) -> Iterator[Proposal]:
-    """Yield layers that the first nodes of a component may be a call of, the likeliest first."""
+def propose(component: Component) -> Iterator[tuple[Layer, Guess]]:
+    """Yield layers that the first nodes of a component may be a call of, with that call, the likeliest first."""
     if not component.path or not component.inputs:
         return
     for name in _classes_by_operator(component.nodes[0]) if component.is_foreign else [component.layer_class]:
@@ -85,13 +63,9 @@ def propose(component: Component) -> Iterator[Proposal]:
         if cls not in MAKERS:
             continue
         for guess in MAKERS[cls].guesses(component, cls):
-            takes_one = isinstance(guess.inputs, Value)
-            inputs = [guess.inputs] if isinstance(guess.inputs, Value) else guess.inputs
-            try:
-                layer = cls(**{"dtype": _dtype_of(inputs[0]), "name": component.path, **guess.arguments})
-            except KirError:  # it refuses the arguments
-                continue
-            yield Proposal(component, layer, inputs, takes_one, guess.weights)
+            usual = {"dtype": _dtype_of(guess.values[0]), "name": component.path}
+            with suppress(KirError):  # the layer may refuse the arguments
+                yield cls(**{**usual, **guess.arguments}), guess
 
 
 def _classes_by_operator(node: Node) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.trace import Tracer
 from kir.lift.arrays import is_same_array
-from kir.lift.components import Component, inputs_of
-from kir.lift.proposals import Proposal, propose
+from kir.lift.components import Component, Guess, inputs_of
+from kir.lift.proposals import propose
 from kir.modeling.layer import Layer
 from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations
@@ -35,11 +35,10 @@ class Recognised:
     """
 
     layer: Layer
+    guess: Guess
     nodes: list[Node]
-    inputs: list[Value]
     results: list[Value]
     weights: list[Value]
-    takes_one: bool
     is_optimised: bool
 
     @property
@@ -118,51 +117,48 @@ class _Recogniser:
 
     def _recognise(self, component: Component) -> Recognised | None:
         """Return the layer that gives nodes of a component as it is; if there is none, one that does after passes."""
-        tried: list[tuple[Proposal, Layer, Graph]] = []
-        for proposal in propose(component):
+        tried: list[tuple[Layer, Guess, Graph]] = []
+        for proposed, guess in propose(component):
             try:
-                layer, traced = self._traced(proposal)
+                layer, traced = self._traced(proposed, guess)
             except KirError:
                 continue
-            tried.append((proposal, layer, traced))
+            tried.append((layer, guess, traced))
             for form in _plain_forms(traced):
-                found = self._matched(proposal, layer, form)
-                if found is not None:
+                if (found := self._matched(component, layer, guess, form)) is not None:
                     return found
-        for proposal, layer, traced in tried:
+        for layer, guess, traced in tried:
             if any(passes.run(traced, self.finished).values()):
-                found = self._matched(proposal, layer, traced, is_optimised=True)
+                found = self._matched(component, layer, guess, traced, is_optimised=True)
                 if found is not None:
                     return found
         return None
 
-    def _traced(self, proposal: Proposal) -> tuple[Layer, Graph]:
+    def _traced(self, layer: Layer, guess: Guess) -> tuple[Layer, Graph]:
         """Return the layer with its weights, and what its call gives.
 
         Raises:
             KirError: it cannot be called so, or another layer has its name.
         """
-        layer = proposal.layer
         graph = Graph()
         tracer = Tracer(graph, on_lost_mask="error")
-        inputs = [tracer.add(Input(str(i), value.type))[0] for i, value in enumerate(proposal.inputs)]
-        shapes = [tuple(x.shape) for x in inputs]
-        layer.ensure_built(shapes[0] if proposal.takes_one else shapes)
-        proposal.set_weights(layer)
+        inputs = [tracer.add(Input(str(i), value.type))[0] for i, value in enumerate(guess.values)]
+        layer.ensure_built(guess.argument([tuple(x.shape) for x in inputs]))
+        guess.set_weights(layer)
         known = self.layers.get(layer.name, layer)
         if known is not layer and not _is_same_layer(known, layer):
             raise KirError(f"another layer is named {layer.name!r}")
-        results = flatten(known.trace(inputs[0] if proposal.takes_one else inputs))
+        results = flatten(known.trace(guess.argument(inputs)))
         for index, result in enumerate(results):
             graph.add(Output(str(index)), result.value)
         return known, graph
 
     def _matched(
-        self, proposal: Proposal, layer: Layer, traced: Graph, *, is_optimised: bool = False
+        self, component: Component, layer: Layer, guess: Guess, traced: Graph, *, is_optimised: bool = False
     ) -> Recognised | None:
         """Return the nodes of this graph that are those of the trace; None if some are not there, or read elsewhere."""
-        matcher = _Matcher(self.graph, self.claimed, self.index, proposal.component)
-        matcher.bound = dict(zip([node.output for node in traced.inputs], proposal.inputs, strict=True))
+        matcher = _Matcher(self.graph, self.claimed, self.index, component)
+        matcher.bound = dict(zip([node.output for node in traced.inputs], guess.values, strict=True))
         for node in traced.order():
             if not isinstance(node.op, Input | Constant | Output) and not matcher.match(node):
                 return None
@@ -173,7 +169,7 @@ class _Recogniser:
         nodes = sorted(matcher.nodes, key=self.index.__getitem__)
         self.layers.setdefault(layer.name, layer)
         weights = list(dict.fromkeys(matcher.weights))
-        return Recognised(layer, nodes, proposal.inputs, results, weights, proposal.takes_one, is_optimised)
+        return Recognised(layer, guess, nodes, results, weights, is_optimised)
 
     def _is_read_inside(self, nodes: Sequence[Node], results: Sequence[Value]) -> bool:
         """Return whether others read what nodes give beside their results."""

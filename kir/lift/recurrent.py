@@ -90,8 +90,8 @@ class _Assembly:
         return self.tensors[value]
 
     def _call(self, call: Recognised) -> None:
-        given = [self._tensor(value) for value in call.inputs]
-        outputs = flatten(call.layer(given[0] if call.takes_one else given))
+        given = [self._tensor(value) for value in call.guess.values]
+        outputs = flatten(call.layer(call.guess.argument(given)))
         self.tensors.update(zip(call.results, outputs, strict=True))
 
     def _add(self, node: Node) -> None:

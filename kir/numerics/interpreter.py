@@ -258,26 +258,18 @@ def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[i
 
 
 def _step(node: Node, slots: Mapping[Value | None, int], freed: tuple[int, ...], wide: bool, introduces: bool) -> Step:
-    slots_read, slots_written = tuple([slots[v] for v in node.inputs]), tuple([slots[v] for v in node.outputs])
+    read, written = tuple([slots[v] for v in node.inputs]), tuple([slots[v] for v in node.outputs])
     names = sorted(node.op.symbols())
     if not names:
         function = _function(node, node.op, wide)
-        return Step(node, slots_read, slots_written, freed, function, lambda sizes: function, introduces)
+        return Step(node, read, written, freed, function, lambda sizes: function, introduces)
 
     @lru_cache(MAX_REMEMBERED)
     def function_for(values: tuple[int | None, ...]) -> Callable[..., Any]:
         known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         return _function(node, node.op.bind(known), wide)
 
-    return Step(
-        node,
-        slots_read,
-        slots_written,
-        freed,
-        None,
-        lambda sizes: function_for(tuple(map(sizes.get, names))),
-        introduces,
-    )
+    return Step(node, read, written, freed, None, lambda sizes: function_for(tuple(map(sizes.get, names))), introduces)
 
 
 def _is_widened(node: Node, wide: bool) -> bool:

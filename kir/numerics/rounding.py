@@ -182,6 +182,7 @@ def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
     BLAS's own threads would wait for one another while other programs are busy, which has made products thirty times as
     slow. What has not begun when an error ends this never does.
     """
+    # Only for large models: they take 10 ms to import.
     from concurrent.futures import ThreadPoolExecutor
 
     from threadpoolctl import threadpool_limits
