@@ -273,59 +273,43 @@ _GRAPHS = "kir traces models itself; write a Lambda, or a class that derives fro
 _QUANTIZED = "kir exports layers in their own precision; quantize the exported file, with onnxruntime.quantization"
 _PICTURES = "kir draws from the command line: kir plot model.py -o model.svg"
 
-# The functions of keras.random. Layers that draw, such as Dropout and GaussianNoise, are there.
-RANDOM_FUNCTIONS = (
-    *("beta", "binomial", "categorical", "dropout", "gamma"),
-    *("normal", "randint", "shuffle", "truncated_normal", "uniform"),
-)
+_WRITES_ONNX = "kir writes ONNX files: kir export model.py -o model.onnx"
 
-DATASET_FUNCTIONS = ("image_dataset_from_directory", "text_dataset_from_directory", "timeseries_dataset_from_array")
-TREE_FUNCTIONS = (
-    *("MAP_TO_NONE", "assert_same_paths", "assert_same_structure", "flatten_with_path", "is_nested", "lists_to_tuples"),
-    *("map_shape_structure", "map_structure_up_to", "pack_sequence_as", "traverse"),
-)
-QUANTIZED_POLICIES = (
-    *("AWQDTypePolicy", "DTypePolicyMap", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy"),
-    "QuantizedFloat8DTypePolicy",
-)
+_DATASETS = "image_dataset_from_directory text_dataset_from_directory timeseries_dataset_from_array"
+
+
+def _all(reason: str, names: str, module: str = "") -> dict[str, str]:
+    """Return the reason for each of the names, in a module."""
+    return {f"{module}{name}": reason for name in names.split()}
+
 
 # What may be imported but not used: modules, with everything inside, and single names.
 REFUSED: Mapping[str, str] = {
     "applications": _NEEDS_KERAS,
-    "datasets": _DATA,
-    **{f"preprocessing.{name}": _DATA for name in ("image", "text", *DATASET_FUNCTIONS)},
-    **{f"preprocessing.sequence.{name}": _DATA for name in ("TimeseriesGenerator", "skipgrams")},
-    **{f"dtype_policies.{name}": _QUANTIZED for name in QUANTIZED_POLICIES},
-    **dict.fromkeys(("Function", "Operation"), _GRAPHS),
-    "export": "kir writes ONNX files: kir export model.py -o model.onnx",
-    **{f"layers.{name}": f"it {reason}" for name, reason in UNSUPPORTED.items()},
-    **{f"random.{name}": _RANDOM for name in RANDOM_FUNCTIONS},
-    "utils.array_to_img": _DATA,
-    "utils.get_file": _DATA,
-    **{f"utils.{name}": _DATA for name in ("FeatureSpace", "audio_dataset_from_directory", *DATASET_FUNCTIONS)},
-    **{f"tree.{name}": _GRAPHS for name in TREE_FUNCTIONS},
     "backend.result_type": "cast to the dtype that is wanted, with keras.ops.cast",
+    "datasets": _DATA,
+    "export": _WRITES_ONNX,
     "saving.KerasFileEditor": "kir inspect model.keras shows what is in a file, and kir plot draws it",
     "utils.Config": "give settings as a dict or a types.SimpleNamespace",
-    "utils.bounding_boxes": _DATA,
-    "utils.get_source_inputs": _GRAPHS,
-    "utils.img_to_array": _DATA,
-    "utils.load_img": _DATA,
-    "utils.save_img": _DATA,
-    "visualization": _PICTURES,
     "wrappers": TRAINING,
-    "utils.model_to_dot": _PICTURES,
-    "utils.split_dataset": _DATA,
-    "utils.vis_utils": _PICTURES,
+    **{f"layers.{name}": f"it {reason}" for name, reason in UNSUPPORTED.items()},
+    **_all(_DATA, f"image text {_DATASETS} sequence.TimeseriesGenerator sequence.skipgrams", "preprocessing."),
+    **_all(_DATA, f"FeatureSpace array_to_img audio_dataset_from_directory bounding_boxes {_DATASETS}", "utils."),
+    **_all(_DATA, "get_file img_to_array load_img save_img split_dataset", "utils."),
+    **_all(_GRAPHS, "Function Operation utils.get_source_inputs"),
+    **_all(_GRAPHS, "MAP_TO_NONE assert_same_paths assert_same_structure flatten_with_path is_nested", "tree."),
+    **_all(_GRAPHS, "lists_to_tuples map_shape_structure map_structure_up_to pack_sequence_as traverse", "tree."),
+    **_all(_PICTURES, "visualization utils.model_to_dot utils.vis_utils"),
+    **_all(_QUANTIZED, "AWQDTypePolicy DTypePolicyMap GPTQDTypePolicy Int4DTypePolicy", "dtype_policies."),
+    **_all(_QUANTIZED, "QuantizedDTypePolicy QuantizedFloat8DTypePolicy", "dtype_policies."),
+    # Layers that draw, such as Dropout and GaussianNoise, are there.
+    **_all(
+        _RANDOM, "beta binomial categorical dropout gamma normal randint shuffle truncated_normal uniform", "random."
+    ),
 }
 # The same for TensorFlow.
 REFUSED_OF_TENSORFLOW: Mapping[str, str] = {
-    "GradientTape": TRAINING,
-    "compat": TRAINING,
-    "data": _DATA,
-    "distribute": TRAINING,
-    "image": _DATA,
-    "io": _DATA,
-    "saved_model": "kir writes ONNX files: kir export model.py -o model.onnx",
-    "train": TRAINING,
+    "saved_model": _WRITES_ONNX,
+    **_all(TRAINING, "GradientTape compat distribute train"),
+    **_all(_DATA, "data image io"),
 }
