@@ -7,7 +7,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -243,6 +243,9 @@ def _known_kernel(interpolation: str) -> str:
 
 class Average(SameForFloat32, keras2_masks.Average):
     """The mean of the inputs; of integers it is what TensorFlow's division gives, float64 for those of 32 bits."""
+
+    def is_same_in_keras_3(self, dtypes: Collection[DType], has_masks: bool) -> bool:
+        return not has_masks and super().is_same_in_keras_3(dtypes, has_masks)
 
     def merge(self, inputs: list[Any], masks: Masks) -> Any:
         """Return the mean, in which masked steps count as any others."""

@@ -138,6 +138,7 @@ def test_config_and_weights_apart(name: str, whole: bool, tmp_path: Path) -> Non
         "discretization",
         "lstm_gates",
         "mask_add_both",
+        "mask_average_both",
         "locally_connected_1d",
         "resizing_uint8",
         "average_of_integers",
