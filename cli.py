@@ -15,12 +15,10 @@ if __name__ == "__main__":
     run_program()
 
 import contextlib
-import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from kir.ir.graph import Graph
     from kir.passes import Pass
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path()
 
 file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -212,7 +210,7 @@ cli.command_class = Command
 @seed_option
 @keep_option
 @json_option
-def export(name: str, output: Path, as_json: bool, **options: Any) -> None:
+def export(name: str, output: str, as_json: bool, **options: Any) -> None:
     """Export MODEL as an ONNX file or a script, and verify it.
 
     The file computes the same as MODEL, or it is not written.
@@ -242,7 +240,7 @@ def export(name: str, output: Path, as_json: bool, **options: Any) -> None:
 @provider_option
 @seed_option
 @json_option
-def verify(name: str, file: Path, as_json: bool, **options: Any) -> None:
+def verify(name: str, file: str, as_json: bool, **options: Any) -> None:
     """Compare MODEL with an ONNX FILE on random inputs.
 
     MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
@@ -297,7 +295,7 @@ def summary(name: str, ops: bool, level: int, as_json: bool, **reading: Any) -> 
 @json_option
 def plot(
     name: str,
-    output: Path,
+    output: str,
     view: str | None,
     level: int | None,
     passes: str | None,
@@ -312,10 +310,12 @@ def plot(
 
     The page (.html) is for exploring the model and what each pass does.
     """
+    from pathlib import Path
+
     from kir.api import require_suffix
     from kir.importers.load import load
 
-    require_suffix(output, ".svg", ".png", ".html", ".dot", ".mmd")
+    require_suffix(Path(output), ".svg", ".png", ".html", ".dot", ".mmd")
     with _progress() as progress:
         progress("reading the model")
         subject = load(name, **reading)
@@ -329,14 +329,16 @@ def plot(
 @cli.command()
 @file_argument
 @json_option
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: str, as_json: bool) -> None:
     """Say what is in an ONNX FILE.
 
     Its inputs, outputs, operators, weights and metadata; the model is not run.
     """
+    from pathlib import Path
+
     from kir.exporters.onnx_file.inspect import inspect_file, print_inspection
 
-    inspection = inspect_file(file)
+    inspection = inspect_file(Path(file))
     if as_json:
         _print(inspection.to_json())
     else:
@@ -391,24 +393,26 @@ def diff(a: str, b: str, everything: bool, as_json: bool, **options: Any) -> Non
 @click.option("-o", "--output", type=FILE, help="Write the outputs as .npz, or one as .npy.")
 @provider_option
 @json_option
-def run(file: Path, inputs: tuple[str, ...], output: Path | None, provider: str, as_json: bool) -> None:
+def run(file: str, inputs: tuple[str, ...], output: str | None, provider: str, as_json: bool) -> None:
     """Run an ONNX FILE in onnxruntime on .npz or .npy arrays."""
+    from pathlib import Path
+
     from kir.api import require_suffix
     from kir.exporters.onnx_file.session import make_session, run_session
     from kir.importers.arrays import read_arrays
     from kir.modeling.summary import describe_array
 
     if output is not None:
-        require_suffix(output, ".npz", ".npy")
-    session = make_session(file, provider)
+        require_suffix(Path(output), ".npz", ".npy")
+    session = make_session(Path(file), provider)
     results = run_session(session, read_arrays(inputs, [entry.name for entry in session.get_inputs()]))
     if output is not None:
         from kir.exporters.arrays import write_arrays
 
-        write_arrays(output, results)
+        write_arrays(Path(output), results)
     described = {name: describe_array(array) for name, array in results.items()}
     if as_json:
-        _print({"outputs": described, "written": None if output is None else str(output)})
+        _print({"outputs": described, "written": output})
     else:
         for name, facts in described.items():
             print(f"{name}: " + "  ".join(f"{key} {value}" for key, value in facts.items()))
@@ -531,6 +535,8 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 def _print(result: object) -> None:
     """Print a result as its text, or a document as JSON."""
+    import json
+
     is_document = isinstance(result, dict | list)
     print(json.dumps(result, indent=2, allow_nan=True, default=str) if is_document else result)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TextIO
 
@@ -83,6 +82,8 @@ def report(error: Exception, debug: bool, as_json: bool) -> int:
 
 def print_error(message: str, error: Exception, code: int) -> None:
     """Print a failure as a JSON document."""
+    import json  # start-up time
+
     document = {"error": message, "kind": type(error).__name__, "exit_code": code}
     print(json.dumps(document, indent=2))
 
