@@ -40,7 +40,9 @@ def model(nodes: Iterable[NodeProto], shape: Iterable[Any] = ("b", 4), **weights
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "g", [x], [y], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("d", 1)])
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("d", 1)], ir_version=10
+    )
 
 
 def concats(count: int) -> ModelProto:

@@ -1,7 +1,7 @@
 """Who may import whom, and what `import kir` and `kir --help` load.
 
-The rules are those of the table `RULES`; imports are read from the syntax tree, so that an import inside a function
-that no test runs counts as well.
+`FLOORS` says which part of kir may know which, and `RULES` what else is forbidden. Imports are read from the syntax
+tree, so that an import inside a function that no test runs counts as well.
 """
 
 import ast
@@ -12,11 +12,42 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 import kir
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The house, from the ground up. What stands on a floor may import what stands there and what stands below.
+FLOORS = (
+    {"errors"},
+    {"support"},  # files, limits, names, text: what any program needs
+    {"ir"},  # the typed graph, which knows no operator and no Keras
+    {"ops", "config"},
+    {"numerics"},  # runs, rounds and compares; knows no Keras and no ONNX
+    {"passes"},
+    {
+        "backend",
+        "modeling",
+        "activations",
+        "constraints",
+        "initializers",
+        "regularizers",
+    },  # what Keras means by a model
+    {"layers"},
+    {"lift", "scripting"},
+    {"api"},
+)
+# Users import the other names at the top of kir/, which are therefore few.
+WINGS = {"support", "ir", "numerics", "modeling", "lift"}
+MAX_NAMES_AT_THE_TOP = 12
+UPWARDS = {
+    ("kir.ir.serialize", "ops"): "a file names its operators, which are looked up there",
+    ("kir.support.former_paths", "ir"): "a shim gives what has moved",
+    ("kir.support.former_paths", "modeling"): "a shim gives what has moved",
+}
+MAX_RING = 3
 
 FRAMEWORKS = ("keras", "tensorflow", "torch", "jax")
 FORMATS = ("onnx", "onnxruntime")
@@ -31,11 +62,19 @@ REACH_OUT = (
 
 @dataclass(frozen=True)
 class Import:
-    """One imported dotted name; `deferred`: not done on import of the file (in a function, or for type checkers)."""
+    """One imported dotted name.
+
+    Args:
+        name: the dotted name.
+        line: where it is imported.
+        deferred: whether that happens in a function or for type checkers, and not when the file is imported.
+        for_types: whether it happens for type checkers alone.
+    """
 
     name: str
     line: int
     deferred: bool
+    for_types: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,27 +94,24 @@ RULES = [
     Rule("kir/**/*.py", ("kir.exporters", "kir.importers"), deferred_in=REACH_OUT),
     Rule("kir/**/*.py", ("kir.cli",), deferred_in=("kir/support/program.py",)),
     Rule("kir/**/*.py", ("exporters", "importers", "cli", "tests", "models")),
-    Rule("kir/ops/**/*.py", ("kir.layers", "kir.modeling.model", "kir.passes")),
-    Rule("kir/passes/**/*.py", ("kir.layers", "kir.modeling.model", "kir.lift")),
-    Rule("kir/layers/**/*.py", ("kir.lift",)),
     Rule("exporters/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
     Rule("importers/**/*.py", (*FRAMEWORKS, "kir.cli", "exporters", "importers", "cli", "tests", "models")),
-    Rule("exporters/**/*.py", ("kir.importers",)),
-    Rule("importers/**/*.py", ("kir.exporters",)),
+    Rule("exporters/**/*.py", ("kir.importers", "kir.api")),
+    Rule("importers/**/*.py", ("kir.exporters", "kir.api")),
     Rule("cli.py", (*FRAMEWORKS, "exporters", "importers", "tests", "models")),
 ]
 
 
 def imports_in(source: str, package: str) -> Iterator[Import]:
     """Every import of a module's source, in no particular order; `package` is what its relative imports start from."""
-    pending: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    pending: list[tuple[ast.AST, bool, bool]] = [(ast.parse(source), False, False)]
     while pending:
-        node, deferred = pending.pop()
+        node, in_function, for_types = pending.pop()
         for name in _names_imported_by(node, package):
-            yield Import(name, getattr(node, "lineno", 0), deferred)
-        inside = deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield Import(name, getattr(node, "lineno", 0), in_function or for_types, for_types)
+        in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         body = node.body if isinstance(node, ast.If) and _asks_for_type_checking(node.test) else []
-        pending += [(child, inside or child in body) for child in ast.iter_child_nodes(node)]
+        pending += [(child, in_function, for_types or child in body) for child in ast.iter_child_nodes(node)]
 
 
 def _names_imported_by(node: ast.AST, package: str) -> list[str]:
@@ -121,6 +157,63 @@ def test_import_direction(rule: Rule) -> None:
     files = sorted(ROOT.glob(rule.where))
     assert files, f"no file matches {rule.where}: the rule would hold whatever is imported"
     assert [offence for path in files for offence in _offences(rule, path)] == []
+
+
+def modules_of_kir() -> dict[str, Path]:
+    """Return the modules under kir/ but kir itself, by their dotted names."""
+    paths = {path.relative_to(ROOT).with_suffix(""): path for path in (ROOT / "kir").rglob("*.py")}
+    names = {".".join(place.parts).removesuffix(".__init__"): path for place, path in paths.items()}
+    return {name: path for name, path in names.items() if name != "kir"}
+
+
+def imported_modules() -> Iterator[tuple[str, str, int]]:
+    """Yield a module of kir, another that it imports as it runs, now or later, and the line of the import."""
+    modules = modules_of_kir()
+    for importer, path in modules.items():
+        for found in imports_in(path.read_text(encoding="utf-8"), _package_of(path)):
+            imported = found.name
+            while imported and imported not in modules:
+                imported = imported.rpartition(".")[0]
+            if imported and imported != importer and not found.for_types:
+                yield importer, imported, found.line
+
+
+def _name_at_the_top(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_name_at_the_top_of_kir_stands_on_a_floor() -> None:
+    names = {_name_at_the_top(module) for module in modules_of_kir()} - {"__main__"}
+    assert names == {name for floor in FLOORS for name in floor}
+    assert len(names - WINGS) <= MAX_NAMES_AT_THE_TOP
+
+
+def test_each_floor_knows_only_those_below_it() -> None:
+    floors = {name: number for number, floor in enumerate(FLOORS) for name in floor} | {"__main__": len(FLOORS)}
+    upwards = [
+        (importer, imported, line)
+        for importer, imported, line in imported_modules()
+        if floors[_name_at_the_top(imported)] > floors[_name_at_the_top(importer)]
+    ]
+    excused = {
+        (module, name)
+        for importer, imported, _ in upwards
+        for module, name in UPWARDS
+        if _is_within(importer, module) and _name_at_the_top(imported) == name
+    }
+    offences = [
+        f"{importer}:{line} imports {imported}"
+        for importer, imported, line in upwards
+        if not any(_is_within(importer, module) and _is_within(imported, f"kir.{name}") for module, name in UPWARDS)
+    ]
+    assert offences == []
+    assert excused == set(UPWARDS), "these exceptions are no longer needed"
+
+
+def test_no_more_than_a_few_modules_import_each_other_in_a_ring() -> None:
+    graph = nx.DiGraph((importer, imported) for importer, imported, _ in imported_modules())
+    rings = [sorted(ring) for ring in nx.strongly_connected_components(graph) if len(ring) > MAX_RING]
+    assert rings == []
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_an_unknown_mode_is_refused() -> None:
 def test_orthogonality_needs_a_matrix_of_known_size() -> None:
     with pytest.raises(ShapeError, match=r"rank 2, but its shape is \(2, 3, 4\)"):
         regularizers.OrthogonalRegularizer()(weights(2, 3, 4))
-    unknown = Traced(weights(2, 3))
+    unknown: Any = Traced(weights(2, 3))
     unknown.shape = ("batch", 3)
     with pytest.raises(ShapeError, match="the number of rows must be known, but it is batch"):
         regularizers.OrthogonalRegularizer()(unknown)

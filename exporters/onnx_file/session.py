@@ -51,7 +51,7 @@ ACL Azure CANN CoreML CPU CUDA Dml Dnnl MIGraphX Nnapi OpenVINO QNN ROCM Tensorr
 """
 PROVIDERS = {name.lower(): f"{name}ExecutionProvider" for name in _PROVIDERS.split()}
 
-# The newest opset at which every operator that kir writes has a kernel in every onnxruntime from 1.22 on. Later opsets
+# The newest opset at which every operator that kir writes has a kernel in every onnxruntime from 1.24 on. Later opsets
 # load too, and most operators run; but at 22 the operators that draw random numbers got versions for which onnxruntime
 # (1.32 is the newest known) has no kernel, so that a Dropout with a noise shape would not load.
 NEWEST_FULL_OPSET = 21

@@ -300,7 +300,7 @@ def test_dropout_acts_in_training(make: Any) -> None:
         (lambda: MultiHeadAttention(0, 3), "num_heads=0"),
         (lambda: MultiHeadAttention(2, 3.5), "key_dim=3.5"),  # type: ignore[arg-type]
         (lambda: MultiHeadAttention(2, 3, value_dim=-1), "value_dim=-1"),
-        (lambda: MultiHeadAttention(2, 3, attention_axes="a"), "attention_axes='a'"),
+        (lambda: MultiHeadAttention(2, 3, attention_axes="a"), "attention_axes='a'"),  # type: ignore[arg-type]
         (lambda: MultiHeadAttention(2, 3, sliding_window=0), "sliding_window=0"),
         (lambda: MultiHeadAttention(2, 3, output_shape=0), "output_shape=0"),
         (lambda: GroupQueryAttention(0, 2, 1), "head_dim=0"),

@@ -499,7 +499,7 @@ def test_a_misspelled_argument_is_guessed() -> None:
     with pytest.raises(
         InvalidArgumentError, match=r"Dense has no argument activaton; did you mean activation\? It has"
     ):
-        Dense(3, activaton="relu")
+        Dense(3, activaton="relu")  # type: ignore[call-arg]
 
 
 def test_a_size_that_is_returned_is_a_tensor() -> None:

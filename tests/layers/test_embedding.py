@@ -87,8 +87,8 @@ def test_given_weights() -> None:
 
 
 def test_input_length_declares_the_shape_of_a_first_layer() -> None:
-    assert Sequential([Embedding(3, 2, input_length=5)]).output_shape == (None, 5, 2)
-    assert Sequential([Embedding(3, 2, input_shape=(4,), input_length=5)]).output_shape == (None, 4, 2)
+    assert Sequential([Embedding(3, 2, input_length=5)]).output_shape == (None, 5, 2)  # type: ignore[call-arg]
+    assert Sequential([Embedding(3, 2, input_shape=(4,), input_length=5)]).output_shape == (None, 4, 2)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

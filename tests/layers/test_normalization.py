@@ -200,8 +200,8 @@ def test_masks_pass_other_normalizations(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LayerNormalization(axis="last"), "axis must be an integer; received axis='last'"),
-        (lambda: LayerNormalization(axis=[1, 0.5]), r"axis must be a tuple of integers; received axis=\[1, 0.5\]"),
+        (lambda: LayerNormalization(axis="last"), "axis must be an integer; received axis='last'"),  # type: ignore[arg-type]
+        (lambda: LayerNormalization(axis=[1, 0.5]), r"axis must be a tuple of integers; received axis=\[1, 0.5\]"),  # type: ignore[list-item]
         (lambda: GroupNormalization(groups=0), "groups must be at least 1, or -1 .*groups=0"),
         (lambda: GroupNormalization(4)(Input((6,))), "cannot make 4 groups of 6 channels; expected a divisor of 6"),
         (lambda: GroupNormalization(4)(Input((None,))), "channels of a known number after the batch"),

@@ -236,7 +236,7 @@ def test_bad_data_formats_are_repeated(make: Any) -> None:
 
 def test_spatial_dropout_of_steps_has_no_data_format() -> None:
     with pytest.raises(InvalidArgumentError, match="data_format"):
-        SpatialDropout1D(0.5, data_format="channels_last")
+        SpatialDropout1D(0.5, data_format="channels_last")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("options", [{"l1": -1.0}, {"l2": "much"}, {"l1": None}, {"l2": float("nan")}])

@@ -175,12 +175,12 @@ def test_flatten_takes_the_data_format_that_is_set() -> None:
         (lambda: Flatten(data_format=3), "3"),  # type: ignore[arg-type]
         (lambda: Reshape((3, -2)), "-2"),
         (lambda: Reshape((-1, -1)), "-1, -1"),
-        (lambda: Reshape((2.5,)), "2.5"),
-        (lambda: Reshape("ab"), "ab"),
+        (lambda: Reshape((2.5,)), "2.5"),  # type: ignore[arg-type]
+        (lambda: Reshape("ab"), "ab"),  # type: ignore[arg-type]
         (lambda: Permute((0, 1)), "(0, 1)"),
         (lambda: Permute((1, 1)), "(1, 1)"),
         (lambda: Permute((1, 3)), "(1, 3)"),
-        (lambda: Permute((1.0, 2.0)), "1.0"),
+        (lambda: Permute((1.0, 2.0)), "1.0"),  # type: ignore[arg-type]
         (lambda: RepeatVector(0), "0"),
         (lambda: RepeatVector(2.0), "2.0"),  # type: ignore[arg-type]
         (lambda: RepeatVector(True), "True"),
@@ -189,8 +189,8 @@ def test_flatten_takes_the_data_format_that_is_set() -> None:
         (lambda: layers.Cropping1D(-1), "-1"),
         (lambda: layers.Cropping2D((1, 2, 3)), "(1, 2, 3)"),
         (lambda: layers.Cropping2D(((1, 2, 3), 1)), "((1, 2, 3), 1)"),
-        (lambda: layers.Cropping3D(1.5), "1.5"),
-        (lambda: layers.ZeroPadding1D("a"), "'a'"),
+        (lambda: layers.Cropping3D(1.5), "1.5"),  # type: ignore[arg-type]
+        (lambda: layers.ZeroPadding1D("a"), "'a'"),  # type: ignore[arg-type]
         (lambda: layers.ZeroPadding2D(((1, -2), (1, 1))), "((1, -2), (1, 1))"),
         (lambda: layers.ZeroPadding3D((1, 1)), "(1, 1)"),
         (lambda: layers.UpSampling1D(0), "size=0"),

@@ -131,7 +131,7 @@ def test_activation_is_onnxruntimes(kind: Kind, name: str) -> None:
 
 def test_each_direction_has_its_own_activations() -> None:
     op = RNN(UNITS, "bidirectional", (TANH, ("Relu", 0.0, 0.0)))
-    inputs = make_inputs(op)
+    inputs: list[Any] = make_inputs(op)
     forward = RNN(UNITS, "forward", (TANH,)).eval(inputs[0], *(array[:1] for array in inputs[1:4] if array is not None))
     backward = RNN(UNITS, "reverse", (("Relu", 0.0, 0.0),)).eval(
         inputs[0], *(array[1:] for array in inputs[1:4] if array is not None)
@@ -247,7 +247,7 @@ def test_an_attribute_that_does_not_fit_is_named(change: dict[str, Any], message
 @pytest.mark.parametrize("length", [-1, TIME + 1])
 def test_a_length_outside_the_sequence_is_refused(length: int) -> None:
     op = RNN(UNITS, "forward", (TANH,))
-    inputs = make_inputs(op)
+    inputs: list[Any] = make_inputs(op)
     inputs[4] = np.full(BATCH, length, np.int32)
     with pytest.raises(ShapeError, match=f"sequence length {length}; expected 0 to {TIME}"):
         op.eval(*inputs)

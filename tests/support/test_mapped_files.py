@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -23,6 +24,12 @@ from kir.layers import Dense
 from kir.support.mapped_files import is_mapped, map_array, map_file, require_unchanged
 
 BYTES = 1 << 20
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_other_mappings() -> None:
+    """What the tests before this file mapped, and may have cut short since, is gone."""
+    gc.collect()
 
 
 @pytest.fixture

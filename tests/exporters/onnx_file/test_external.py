@@ -24,7 +24,7 @@ def write(folder: Path, **entries: Any) -> Path:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 4]) for name in "xy")
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [tensor])
     (folder / "d.bin").write_bytes(np.eye(4, dtype=np.float32).tobytes())
-    (folder / "model.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    (folder / "model.onnx").write_bytes(helper.make_model(graph, ir_version=10).SerializeToString())
     return folder / "model.onnx"
 
 

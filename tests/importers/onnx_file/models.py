@@ -38,7 +38,7 @@ def model(
     tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
     graph = helper.make_graph(nodes, "made", given, [ValueInfoProto(name=name) for name in outputs.split()], tensors)
     opsets = [helper.make_opsetid(domain, version) for domain, version in {"": opset, **(domains or {})}.items()]
-    return helper.make_model(graph, opset_imports=opsets, producer_name="somebody")
+    return helper.make_model(graph, opset_imports=opsets, producer_name="somebody", ir_version=10)
 
 
 def operators(given: ModelProto | Graph) -> list[str]:
