@@ -26,23 +26,6 @@ from kir.errors import ShapeError, TraceError
 from kir.ir import polynomials
 from kir.ir.polynomials import Monomial, Terms
 
-__all__ = [
-    "Atom",
-    "Dim",
-    "FloorDiv",
-    "Min",
-    "Operation",
-    "Sym",
-    "bind_dim",
-    "divide_exactly",
-    "is_known",
-    "maximum",
-    "minimum",
-    "product",
-    "substitute",
-    "symbol",
-]
-
 ADVICE: Final = "give a concrete size (--input-shapes, --batch or Input(shape=...))"
 
 # Shapes of real models stay under ten atoms and two nested divisions. The limits keep printing, hashing and the

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -27,29 +27,21 @@ from kir.ops.precision import BOOLS, NUMBERS, WideOp, require_dtype, require_sam
 class _Unary(WideOp):
     """One input `x`; the result has its type."""
 
-    accepted: ClassVar[frozenset[DType]] = FLOATS
-
     def infer(self, x: TensorType) -> TensorType:
         require_dtype(self, "x", x, self.accepted)
         return x
 
 
-class Abs(_Unary, compute=np.abs):
+class Abs(_Unary, compute=np.abs, accepted=NUMBERS):
     """The absolute value. Of the lowest integer: itself. ONNX: Abs since opset 13."""
 
-    accepted = NUMBERS
 
-
-class Neg(_Unary, compute=np.negative):
+class Neg(_Unary, compute=np.negative, accepted=FLOATS | SIGNED_INTEGERS):
     """``-x``. ONNX: Neg since opset 13."""
 
-    accepted = FLOATS | SIGNED_INTEGERS
 
-
-class Sign(_Unary, compute=np.sign):
+class Sign(_Unary, compute=np.sign, accepted=NUMBERS):
     """-1, 0 or 1; nan of nan. ONNX: Sign since opset 13."""
-
-    accepted = NUMBERS
 
 
 class Sqrt(_Unary, compute=np.sqrt):
@@ -128,10 +120,8 @@ class Reciprocal(_Unary, compute=np.reciprocal):
     """``1 / x``. ONNX: Reciprocal since opset 13."""
 
 
-class Not(_Unary, compute=np.logical_not):
+class Not(_Unary, compute=np.logical_not, accepted=BOOLS):
     """Logical negation. ONNX: Not since opset 1."""
-
-    accepted = BOOLS
 
 
 # One input, activations
@@ -155,10 +145,8 @@ class Sigmoid(_Activation):
         return np.asarray(np.maximum(decay, x >= 0) / (decay + one))
 
 
-class Relu(_Activation):
+class Relu(_Activation, accepted=FLOATS | SIGNED_INTEGERS):
     """``max(x, 0)``, for signed integers too. ONNX: Relu since opset 14."""
-
-    accepted = FLOATS | SIGNED_INTEGERS
 
     def compute(self, x: Array) -> Array:
         return np.maximum(x, _scalar(0, x.dtype))
@@ -312,15 +300,13 @@ class IsInf(_Test, compute=np.isinf):
 
 
 @dataclass(frozen=True)
-class Cast(_Unary):
+class Cast(_Unary, accepted=NUMBERS | BOOLS):
     """The element as another dtype. Floats become integers by truncation, numbers booleans by being other than 0.
 
     A float that the integer dtype cannot hold has no defined result. ONNX: Cast since opset 13.
     """
 
     dtype: DType
-
-    accepted = NUMBERS | BOOLS
 
     def infer(self, x: TensorType) -> TensorType:
         if self.dtype not in self.accepted:
@@ -342,10 +328,8 @@ class Cast(_Unary):
 
 
 @dataclass(frozen=True)
-class _Binary(WideOp):
+class _Binary(WideOp, accepted=NUMBERS):
     """Two inputs of one dtype that broadcast; the result has that dtype."""
-
-    accepted: ClassVar[frozenset[DType]] = NUMBERS
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         require_same_dtype(self, a=a, b=b)
@@ -374,13 +358,11 @@ class Div(_Binary):
         return np.divide(a, b)
 
 
-class Pow(_Binary):
+class Pow(_Binary, accepted=FLOATS | {DType.INT32, DType.INT64}):
     """``a ** b``. Integers to a negative power are truncated towards 0; 0 to one has no defined result.
 
     ONNX: Pow since opset 15.
     """
-
-    accepted = FLOATS | {DType.INT32, DType.INT64}
 
     def compute(self, a: Array, b: Array) -> Array:
         if a.dtype.kind == "i":
@@ -415,10 +397,8 @@ class Minimum(_Binary, compute=np.minimum):
     """The smaller one; nan if one is nan. ONNX: Min since opset 13."""
 
 
-class _Logic(_Binary):
+class _Logic(_Binary, accepted=BOOLS):
     """Two booleans to one."""
-
-    accepted = BOOLS
 
 
 class And(_Logic, compute=np.logical_and):
@@ -440,10 +420,8 @@ class _Comparison(_Binary):
         return super().infer(a, b).with_dtype(DType.BOOL)
 
 
-class Equal(_Comparison, compute=np.equal):
+class Equal(_Comparison, compute=np.equal, accepted=NUMBERS | BOOLS):
     """``a == b``, for booleans too. ONNX: Equal since opset 13."""
-
-    accepted = NUMBERS | BOOLS
 
 
 class Less(_Comparison, compute=np.less):

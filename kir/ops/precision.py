@@ -36,17 +36,22 @@ def is_plain(*types: TensorType | None) -> bool:
 class WideOp(Op):
     """An operator that computes floats of 16 bits in float32 and rounds the result once, to the first input's dtype.
 
-    A subclass defines `compute` instead of `eval`; one that is a single function of NumPy names it in its header:
-    ``class Sqrt(Unary, compute=np.sqrt)``.
+    A subclass defines `compute` instead of `eval`. One that is a single function of NumPy names it in its header, as
+    well as the dtypes that it accepts: ``class Abs(Unary, compute=np.abs, accepted=NUMBERS)``.
     """
 
     # From arrays of 32 bits or more to the result, in their dtype; it may give inf and nan, as IEEE 754 says.
     compute: ClassVar[Callable[..., Array]]
+    accepted: ClassVar[frozenset[DType]] = FLOATS
 
-    def __init_subclass__(cls, compute: Callable[..., Array] | None = None) -> None:
+    def __init_subclass__(
+        cls, compute: Callable[..., Array] | None = None, accepted: frozenset[DType] | None = None
+    ) -> None:
         super().__init_subclass__()
         if compute is not None:
             cls.compute = staticmethod(compute)
+        if accepted is not None:
+            cls.accepted = accepted
 
     def eval(self, x: Array, *others: Array | None) -> Array:
         wide = widen(x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ ORDERED = SUMMABLE | {DType.INT8, DType.UINT8}  # those of ONNX's ReduceMax
 
 
 @dataclass(frozen=True)
-class _Reduce(WideOp):
+class _Reduce(WideOp, accepted=SUMMABLE):
     """One input `x`; `axes` become 1 or, without `keepdims`, vanish. The result has the dtype of `x`.
 
     At least one axis is reduced, unless `x` is a scalar.
@@ -31,8 +31,6 @@ class _Reduce(WideOp):
 
     axes: tuple[int, ...]
     keepdims: bool
-
-    accepted: ClassVar[frozenset[DType]] = SUMMABLE
 
     @property
     def reduced(self) -> tuple[int, ...]:
@@ -68,37 +66,31 @@ class ReduceSum(_Reduce):
         return self._sum(x)
 
 
-class ReduceMean(_Reduce):
+class ReduceMean(_Reduce, accepted=FLOATS):
     """The arithmetic mean; nan of nothing. ONNX: ReduceMean since opset 18."""
-
-    accepted = FLOATS
 
     def reduce(self, x: Array) -> Array:
         return np.asarray(self._sum(x) / math.prod(x.shape[axis] for axis in self.axes))
 
 
-class ReduceMax(_Reduce):
+class ReduceMax(_Reduce, accepted=ORDERED):
     """The largest element; nan if one is nan; the lowest value of the dtype of nothing.
 
     ONNX: ReduceMax since opset 18.
     """
 
-    accepted = ORDERED
-
     def reduce(self, x: Array) -> Array:
-        return np.maximum.reduce(x, axis=self.axes, keepdims=True, initial=_lowest(x.dtype))
+        return np.maximum.reduce(x, axis=self.axes, keepdims=True, initial=_limits(x.dtype)[0])
 
 
-class ReduceMin(_Reduce):
+class ReduceMin(_Reduce, accepted=ORDERED):
     """The smallest element; nan if one is nan; the highest value of the dtype of nothing.
 
     ONNX: ReduceMin since opset 18.
     """
 
-    accepted = ORDERED
-
     def reduce(self, x: Array) -> Array:
-        return np.minimum.reduce(x, axis=self.axes, keepdims=True, initial=_highest(x.dtype))
+        return np.minimum.reduce(x, axis=self.axes, keepdims=True, initial=_limits(x.dtype)[1])
 
 
 class ReduceProd(_Reduce):
@@ -115,19 +107,15 @@ class ReduceL1(_Reduce):
         return self._sum(np.abs(x))
 
 
-class ReduceL2(_Reduce):
+class ReduceL2(_Reduce, accepted=FLOATS):
     """The square root of the sum of squares. ONNX: ReduceL2 since opset 18."""
-
-    accepted = FLOATS
 
     def reduce(self, x: Array) -> Array:
         return np.sqrt(self._sum(np.square(x)))
 
 
-class ReduceLogSumExp(_Reduce):
+class ReduceLogSumExp(_Reduce, accepted=FLOATS):
     """``log(sum(exp(x)))``, without overflow; -inf of nothing. ONNX: ReduceLogSumExp since opset 18."""
-
-    accepted = FLOATS
 
     def reduce(self, x: Array) -> Array:
         highest = np.max(x, axis=self.axes, keepdims=True, initial=-np.inf)
@@ -200,9 +188,5 @@ def _reduced_shape(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> tupl
     return tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
 
 
-def _lowest(dtype: np.dtype[Any]) -> Any:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
-
-
-def _highest(dtype: np.dtype[Any]) -> Any:
-    return np.inf if dtype.kind == "f" else np.iinfo(dtype).max
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    return (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)

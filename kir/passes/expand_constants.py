@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kir.errors import ShapeError
 from kir.ir.graph import Graph, Node, Value
-from kir.ops.elementwise import BINARY, UNARY, Cast, Where
+from kir.ops.elementwise import BINARY, UNARY, Where
 from kir.ops.shape import Expand, Reshape, Tile, Transpose
 from kir.passes.rewrite import (
     add_constant,
@@ -14,7 +14,6 @@ from kir.passes.rewrite import (
     given,
     op_of,
     producer,
-    producers,
     rewrite,
     rule,
     with_input,
@@ -58,25 +57,20 @@ def _has_type(node: Node, inputs: tuple[Value | None, ...]) -> bool:
         return False
 
 
-@rule(*UNARY, Cast)
-def sink_expand(graph: Graph, node: Node) -> Value | None:
-    expand = producer(node, Expand)
-    if expand is None or not graph.is_read_once(expand) or len(node.inputs) > 1:
-        return None
+@rule(*UNARY, above=[Expand], once=True)
+def sink_expand(graph: Graph, node: Node, expand: Node) -> Value:
     return add_for(graph, expand, expand.op, add_for(graph, node, node.op, expand.inputs[0]))
 
 
-@rule(Expand)
-def join_expands(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Expand)
-    return add_for(graph, node, node.op, inner.inputs[0]) if inner else None
+@rule(Expand, above=[Expand])
+def join_expands(graph: Graph, node: Node, inner: Node) -> Value:
+    return add_for(graph, node, node.op, inner.inputs[0])
 
 
-@rule(Reshape, Transpose)
-def move_uniform(graph: Graph, node: Node) -> Value | None:
-    expand = producer(node, Expand)
-    array = constant_array(expand.inputs[0]) if expand else None
-    if expand is None or array is None or array.size != 1:
+@rule(Reshape, Transpose, above=[Expand])
+def move_uniform(graph: Graph, node: Node, expand: Node) -> Value | None:
+    array = constant_array(expand.inputs[0])
+    if array is None or array.size != 1:
         return None
     number = add_constant(graph, given(expand.inputs[0]).node, array.reshape(()))
     return add_for(graph, node, Expand(node.output.type.shape), number)
@@ -89,12 +83,8 @@ def tile_as_expand(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, Expand(node.output.type.shape), x) if is_expand else None
 
 
-@rule(Reshape)
-def expand_last(graph: Graph, node: Node) -> Value | None:
-    above = producers(node, Expand, Reshape)
-    if not above or not all(map(graph.is_read_once, above)):
-        return None
-    expand, inner = above
+@rule(Reshape, above=[Expand, Reshape], once=True)
+def expand_last(graph: Graph, node: Node, expand: Node, inner: Node) -> Value | None:
     expanded, wanted = expand.output.type.shape, node.output.type.shape
     if [size for size in expanded if size != 1] != [size for size in wanted if size != 1]:
         return None

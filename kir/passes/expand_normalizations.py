@@ -21,7 +21,6 @@ from kir.passes.rewrite import (
     constant_array,
     given,
     op_of,
-    producers,
     rewrite,
     rounding_pass,
     rule,
@@ -50,12 +49,10 @@ def expand_normalizations(graph: Graph) -> int:
     return rewrite(graph, (expand_normalization,))
 
 
-@rule(Transpose)
-def expand_normalization(graph: Graph, node: Node) -> Value | None:
-    above = producers(node, LayerNormalization, Transpose)
-    if not above or node.output.type.rank != RANK or not all(map(graph.is_read_once, above)):
+@rule(Transpose, above=[LayerNormalization, Transpose], once=True)
+def expand_normalization(graph: Graph, node: Node, normalization: Node, first: Node) -> Value | None:
+    if node.output.type.rank != RANK:
         return None
-    normalization, first = above
     permutation = permutation_of(first)
     weights = _find_weights(normalization)
     is_wide = node.output.type.dtype in (DType.FLOAT32, DType.FLOAT64)

@@ -21,8 +21,6 @@ from kir.passes.rewrite import (
     constant_array,
     given,
     op_of,
-    producer,
-    producers,
     rewrite,
     rounding_pass,
     rule,
@@ -245,14 +243,12 @@ def _movers_above(graph: Graph, value: Value) -> list[Node]:
     return movers
 
 
-@rule(BatchNormalization)
-def divide_statistics(graph: Graph, node: Node) -> Value | None:
+@rule(BatchNormalization, above=[Concat], once=True)
+def divide_statistics(graph: Graph, node: Node, joined: Node) -> Value | None:
     """Rewrite BatchNormalization(Concat(Conv(x), …)) → Concat(BatchNormalization(Conv(x)), …)."""
-    joined = producer(node, Concat)
     statistics = [constant_array(value) for value in node.inputs[1:]]
-    if joined is None or joined.op != Concat(1) or not graph.is_read_once(joined):
-        return None
-    if any(array is None for array in statistics) or not all(_can_fold(graph, value) for value in joined.inputs):
+    is_constant = all(array is not None for array in statistics)
+    if joined.op != Concat(1) or not is_constant or not all(_can_fold(graph, value) for value in joined.inputs):
         return None
     parts: list[Value] = []
     start = 0
@@ -296,11 +292,10 @@ def fold_in_front(graph: Graph, node: Node) -> Value | None:
     return _replace_weights(graph, weights, affine.x, kernel, weights.bias_or_zero + moved)
 
 
-@rule(Dense)
-def fold_dense(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Dense)
+@rule(Dense, above=[Dense], once=True)
+def fold_dense(graph: Graph, node: Node, inner: Node) -> Value | None:
     first, second = find_weights(inner), find_weights(node)
-    if inner is None or inner.op != Dense() or first is None or second is None or not graph.is_read_once(inner):
+    if inner.op != Dense() or first is None or second is None:
         return None
     if not _is_smaller_joined(first.kernel, second.kernel) or not graph.is_read_once(_kernel_node(first)):
         return None
@@ -352,18 +347,13 @@ def _add_weight(graph: Graph, old: Value, array: Array) -> Value:
     return add_constant(graph, old.node, array, old.node.op.label if isinstance(old.node.op, Constant) else None)
 
 
-@rule(Transpose)
-def skip_transposes(graph: Graph, node: Node) -> Value | None:
+@rule(Transpose, above=[BatchNormalization, Transpose])
+def skip_transposes(graph: Graph, node: Node, inner: Node, first: Node) -> Value | None:
     """Rewrite Transpose(BatchNormalization(Transpose(x))) → x * scale + shift."""
-    above = producers(node, BatchNormalization, Transpose)
-    if not above or not graph.is_read_once(above[0]):
-        return None
-    inner, first = above
     affine = _affine_of_statistics(inner)
-    if affine is None:
-        return None
     permutation, x = permutation_of(first), given(first.inputs[0])
-    if list(compose(permutation, permutation_of(node))) != list(range(x.type.rank)):
+    do_cancel = compose(permutation, permutation_of(node)) == tuple(range(x.type.rank))
+    if affine is None or not do_cancel or not graph.is_read_once(inner):
         return None
     shape = (-1, *(1,) * (x.type.rank - 1 - permutation[1]))
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu, Sigmoid
 from kir.ops.pooling import AveragePool, MaxPool
 from kir.ops.shape import Pad, Slice
-from kir.passes.rewrite import add_for, constant_array, exact_pass, given, op_of, producer, rewrite, rule
+from kir.passes.rewrite import add_for, constant_array, exact_pass, given, op_of, rewrite, rule
 
 
 @exact_pass
@@ -31,35 +31,33 @@ def fold_pads(graph: Graph) -> int:
     return rewrite(graph, (fold_into_conv, fold_into_average, fold_into_maximum, slice_first))
 
 
-@rule(Conv)
-def fold_into_conv(graph: Graph, node: Node) -> Value | None:
-    return _fold(graph, node, op_of(node, Conv))
+@rule(Conv, above=[Pad])
+def fold_into_conv(graph: Graph, node: Node, pad: Node) -> Value | None:
+    return _fold(graph, node, pad, op_of(node, Conv))
 
 
-@rule(AveragePool)
-def fold_into_average(graph: Graph, node: Node) -> Value | None:
+@rule(AveragePool, above=[Pad])
+def fold_into_average(graph: Graph, node: Node, pad: Node) -> Value | None:
     op = op_of(node, AveragePool)
     if op.ceil_mode or isinstance(op.padding, str) or (any(op.padding) and not op.count_include_pad):
         return None
-    return _fold(graph, node, replace(op, count_include_pad=True), op.kernel_shape)
+    return _fold(graph, node, pad, replace(op, count_include_pad=True), op.kernel_shape)
 
 
-@rule(MaxPool)
-def fold_into_maximum(graph: Graph, node: Node) -> Value | None:
-    op, pad = op_of(node, MaxPool), producer(node, Pad)
-    is_positive = pad is not None and producer(pad, Relu, Sigmoid) is not None
-    if op.ceil_mode or not is_positive or isinstance(op.padding, str) or any(op.padding):
+@rule(MaxPool, above=[Pad, (Relu, Sigmoid)])
+def fold_into_maximum(graph: Graph, node: Node, pad: Node, positive: Node) -> Value | None:
+    op = op_of(node, MaxPool)
+    if op.ceil_mode or isinstance(op.padding, str) or any(op.padding):
         return None
-    return _fold(graph, node, op, op.kernel_shape)
+    return _fold(graph, node, pad, op, op.kernel_shape)
 
 
 def _fold(
-    graph: Graph, node: Node, op: Conv | AveragePool | MaxPool, limits: tuple[int, ...] | None = None
+    graph: Graph, node: Node, pad: Node, op: Conv | AveragePool | MaxPool, limits: tuple[int, ...] | None = None
 ) -> Value | None:
     """Add the operator with the padding of the Pad as its own; None if it is not below the limits, if there are any."""
-    pad = producer(node, Pad)
-    pads = _find_zeros(pad) if pad else None
-    if pad is None or pads is None or isinstance(op.padding, str):
+    pads = _find_zeros(pad)
+    if pads is None or isinstance(op.padding, str):
         return None
     padding = tuple(a + b for a, b in zip(op.padding, pads, strict=True))
     if limits is not None and any(size >= limit for size, limit in zip(padding, limits * 2, strict=True)):
@@ -67,13 +65,10 @@ def _fold(
     return add_for(graph, node, replace(op, padding=padding), pad.inputs[0], *node.inputs[1:])
 
 
-@rule(Slice)
-def slice_first(graph: Graph, node: Node) -> Value | None:
-    op, pad = op_of(node, Slice), producer(node, Pad)
-    if pad is None or not graph.is_read_once(pad) or set(op.steps) != {1}:
-        return None
-    padding = op_of(pad, Pad)
-    if padding.mode != "constant":
+@rule(Slice, above=[Pad], once=True)
+def slice_first(graph: Graph, node: Node, pad: Node) -> Value | None:
+    op, padding = op_of(node, Slice), op_of(pad, Pad)
+    if padding.mode != "constant" or set(op.steps) != {1}:
         return None
     x, padded = given(pad.inputs[0]), pad.output.type.shape
     before, after = list(padding.before), list(padding.after)

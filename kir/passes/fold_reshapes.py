@@ -10,7 +10,7 @@ from kir.ir.dims import product
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.reduce import REDUCTIONS
 from kir.ops.shape import Expand, Gather, Reshape, Slice
-from kir.passes.rewrite import add_constant, add_for, exact_pass, given, op_of, producer, rewrite, rule
+from kir.passes.rewrite import add_constant, add_for, exact_pass, given, op_of, rewrite, rule
 
 
 @exact_pass
@@ -34,10 +34,9 @@ def drop_reshape(graph: Graph, node: Node) -> Value | None:
     return x if x.type == node.output.type else None
 
 
-@rule(Reshape)
-def join_reshapes(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Reshape)
-    return add_for(graph, node, node.op, inner.inputs[0]) if inner else None
+@rule(Reshape, above=[Reshape])
+def join_reshapes(graph: Graph, node: Node, inner: Node) -> Value:
+    return add_for(graph, node, node.op, inner.inputs[0])
 
 
 @rule(Expand)
@@ -48,11 +47,8 @@ def expand_as_reshape(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, Reshape(shape), x) if product(x.type.shape) == product(shape) else None
 
 
-@rule(Reshape)
-def slice_as_gather(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Slice)
-    if inner is None or not graph.is_read_once(inner):
-        return None
+@rule(Reshape, above=[Slice], once=True)
+def slice_as_gather(graph: Graph, node: Node, inner: Node) -> Value | None:
     x, op = given(inner.inputs[0]), op_of(inner, Slice)
     (axis, *others), start = op.axes, op.starts[0]
     is_one = not others and op.steps == (1,) and op.ends[0] - start == 1
@@ -64,11 +60,8 @@ def slice_as_gather(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, Gather(axis), x, add_constant(graph, node, np.asarray(index, np.int64)))
 
 
-@rule(Reshape)
-def keep_reduced_axes(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, *REDUCTIONS)
-    if inner is None or not graph.is_read_once(inner):
-        return None
+@rule(Reshape, above=[REDUCTIONS], once=True)
+def keep_reduced_axes(graph: Graph, node: Node, inner: Node) -> Value | None:
     x, op = given(inner.inputs[0]), op_of(inner, *REDUCTIONS)
     other = replace(op, keepdims=not op.keepdims)
     return add_for(graph, inner, other, x) if other.infer(x.type) == node.output.type else None

@@ -8,7 +8,7 @@ from kir.ir.dims import Dim, divide_exactly
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.types import Shape
 from kir.ops.shape import Gather, Reshape, Transpose
-from kir.passes.rewrite import add_for, exact_pass, given, op_of, producer, producers, rewrite, rule
+from kir.passes.rewrite import add_for, exact_pass, given, op_of, rewrite, rule
 
 # Runs of axes before and after a Reshape that hold the same elements.
 AxisGroups: TypeAlias = list[tuple[list[int], list[int]]]
@@ -45,21 +45,14 @@ def drop_transpose(graph: Graph, node: Node) -> Value | None:
     return node.inputs[0] if list(permutation_of(node)) == sorted(permutation_of(node)) else None
 
 
-@rule(Transpose)
-def join_transposes(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Transpose)
-    if inner is None:
-        return None
+@rule(Transpose, above=[Transpose])
+def join_transposes(graph: Graph, node: Node, inner: Node) -> Value:
     joined = Transpose(compose(permutation_of(inner), permutation_of(node)))
     return add_for(graph, node, joined, inner.inputs[0])
 
 
-@rule(Transpose)
-def join_around_reshape(graph: Graph, node: Node) -> Value | None:
-    above = producers(node, Reshape, Transpose)
-    if not above:
-        return None
-    middle, first = above
+@rule(Transpose, above=[Reshape, Transpose])
+def join_around_reshape(graph: Graph, node: Node, middle: Node, first: Node) -> Value | None:
     x = given(first.inputs[0])
     groups = match_axes(first.output.type.shape, middle.output.type.shape)
     order = read_groups(permutation_of(node), groups, middle.output.type.shape) if groups else None
@@ -67,7 +60,7 @@ def join_around_reshape(graph: Graph, node: Node) -> Value | None:
         return None
     axes = [permutation_of(first)[axis] for axis in order]
     if not is_in_order(axes, x.type.shape):
-        if not all(map(graph.is_read_once, above)):
+        if not graph.is_read_once(middle) or not graph.is_read_once(first):
             return None
         # Axes of size 1 are not in `axes`, and may stand anywhere.
         others = [axis for axis in range(x.type.rank) if axis not in axes]
@@ -75,11 +68,10 @@ def join_around_reshape(graph: Graph, node: Node) -> Value | None:
     return add_for(graph, node, Reshape(node.output.type.shape), x)
 
 
-@rule(Gather)
-def gather_before(graph: Graph, node: Node) -> Value | None:
-    turned = producer(node, Transpose)
+@rule(Gather, above=[Transpose])
+def gather_before(graph: Graph, node: Node, turned: Node) -> Value | None:
     index = given(node.inputs[1])
-    if turned is None or index.type.rank != 0:
+    if index.type.rank != 0:
         return None
     permutation = list(permutation_of(turned))
     axis = permutation.pop(op_of(node, Gather).axis)

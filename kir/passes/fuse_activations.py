@@ -7,7 +7,7 @@ from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape, Transpose
-from kir.passes.rewrite import add_for, exact_pass, op_of, producer, rewrite, rule
+from kir.passes.rewrite import add_for, exact_pass, op_of, rewrite, rule
 
 
 @exact_pass
@@ -27,27 +27,24 @@ def fuse_activations(graph: Graph) -> int:
     return rewrite(graph, (fuse_elementwise, fuse_softmax, fuse_across_move))
 
 
-@rule(*ACTIVATIONS)
-def fuse_elementwise(graph: Graph, node: Node) -> Value | None:
-    return _fuse(graph, node, node)
+@rule(*ACTIVATIONS, above=[Dense], once=True)
+def fuse_elementwise(graph: Graph, node: Node, dense: Node) -> Value | None:
+    return _fuse(graph, node, dense)
 
 
-@rule(Softmax, LogSoftmax)
-def fuse_softmax(graph: Graph, node: Node) -> Value | None:
+@rule(Softmax, LogSoftmax, above=[Dense], once=True)
+def fuse_softmax(graph: Graph, node: Node, dense: Node) -> Value | None:
     is_over_last = op_of(node, Softmax, LogSoftmax).axis == node.output.type.rank - 1
-    return _fuse(graph, node, node) if is_over_last else None
+    return _fuse(graph, node, dense) if is_over_last else None
 
 
-@rule(*ACTIVATIONS)
-def fuse_across_move(graph: Graph, node: Node) -> Value | None:
-    move = producer(node, Reshape, Transpose)
-    fused = _fuse(graph, node, move) if move and graph.is_read_once(move) else None
-    return add_for(graph, move, move.op, fused) if move and fused else None
+@rule(*ACTIVATIONS, above=[(Reshape, Transpose), Dense], once=True)
+def fuse_across_move(graph: Graph, node: Node, move: Node, dense: Node) -> Value | None:
+    fused = _fuse(graph, node, dense)
+    return add_for(graph, move, move.op, fused) if fused else None
 
 
-def _fuse(graph: Graph, activation: Node, reader: Node) -> Value | None:
-    """Add the Dense that `reader` reads, with the activation; None if it reads none, or one that is not free."""
-    dense = producer(reader, Dense)
-    if dense is None or dense.op != Dense() or not graph.is_read_once(dense):
+def _fuse(graph: Graph, activation: Node, dense: Node) -> Value | None:
+    if dense.op != Dense():
         return None
     return add_for(graph, dense, Dense(activation.op), *dense.inputs)

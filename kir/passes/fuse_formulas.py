@@ -109,10 +109,9 @@ def drop_branch(graph: Graph, node: Node) -> Value | None:
     return softplus if is_lost else None
 
 
-@rule(Sqrt)
-def fuse_length(graph: Graph, node: Node) -> Value | None:
-    total = producer(node, ReduceSum, ReduceSumSquare)
-    if total is None or not node.output.type.dtype.is_float:
+@rule(Sqrt, above=[(ReduceSum, ReduceSumSquare)])
+def fuse_length(graph: Graph, node: Node, total: Node) -> Value | None:
+    if not node.output.type.dtype.is_float:
         return None
     op, summed = op_of(total, ReduceSum, ReduceSumSquare), given(total.inputs[0])
     x = _find_root(summed) if isinstance(op, ReduceSum) else summed

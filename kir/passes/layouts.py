@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from kir.errors import KirError
 from kir.ir.graph import Node, Value, output_types
@@ -161,14 +161,9 @@ def _operand(value: Value | None, permutation: Permutation) -> Permutation | Non
     raise _CannotMoveError
 
 
-def _broadcasting(op: Op, node: Node, port: Port, permutation: Permutation) -> Moved:
-    return Moved(op, tuple(_operand(value, permutation) for value in node.inputs), (permutation,))
-
-
-def _all_permuted(op: Op, node: Node, permutation: Permutation) -> Moved:
-    """Return the operator on operands of one rank that are all permuted, but for scalars."""
-    inputs = tuple(None if value is None or value.type.rank == 0 else permutation for value in node.inputs)
-    return Moved(op, inputs, (permutation,) * len(node.outputs))
+def _permute_all(op: Op, node: Node, port: Port, permutation: Permutation) -> Moved:
+    operands = tuple(_operand(value, permutation) for value in node.inputs)
+    return Moved(op, operands, (permutation,) * len(node.outputs))
 
 
 def _first_permuted(op: Op, node: Node, port: Port, permutation: Permutation, others: Permutation | None) -> Moved:
@@ -185,24 +180,25 @@ def _first_permuted(op: Op, node: Node, port: Port, permutation: Permutation, ot
 def _along_axis(
     op: Concat | Split | CumSum | Softmax | LogSoftmax, node: Node, port: Port, permutation: Permutation
 ) -> Moved:
-    return _all_permuted(replace(op, axis=permutation.index(op.axis)), node, permutation)
+    return _permute_all(replace(op, axis=permutation.index(op.axis)), node, port, permutation)
 
 
 def _slice(op: Slice, node: Node, port: Port, permutation: Permutation) -> Moved:
-    return _all_permuted(replace(op, axes=tuple(map(permutation.index, op.axes))), node, permutation)
+    return _permute_all(replace(op, axes=tuple(map(permutation.index, op.axes))), node, port, permutation)
 
 
-def _pad(op: Pad, node: Node, port: Port, permutation: Permutation) -> Moved:
-    before, after = _permuted(op.before, permutation), _permuted(op.after, permutation)
-    return _all_permuted(replace(op, before=before, after=after), node, permutation)
+# Attributes with one item for each axis.
+PER_AXIS: dict[type[Op], tuple[str, ...]] = {
+    Pad: ("before", "after"),
+    Tile: ("repeats",),
+    Expand: ("shape",),
+    Resize: ("shape",),
+}
 
 
-def _tile(op: Tile, node: Node, port: Port, permutation: Permutation) -> Moved:
-    return _all_permuted(Tile(_permuted(op.repeats, permutation)), node, permutation)
-
-
-def _expand(op: Expand, node: Node, port: Port, permutation: Permutation) -> Moved:
-    return _broadcasting(Expand(_permuted(op.shape, permutation)), node, port, permutation)
+def _permute_attributes(op: Pad | Tile | Expand | Resize, node: Node, port: Port, permutation: Permutation) -> Moved:
+    changes: dict[str, Any] = {name: _permuted(getattr(op, name), permutation) for name in PER_AXIS[type(op)]}
+    return _permute_all(replace(op, **changes), node, port, permutation)
 
 
 def _gather(op: Gather, node: Node, port: Port, permutation: Permutation) -> Moved:
@@ -215,7 +211,7 @@ def _dropout(op: Dropout, node: Node, port: Port, permutation: Permutation) -> M
     shape = op.noise_shape
     if shape is not None:
         shape = _permuted((1,) * (len(permutation) - len(shape)) + shape, permutation)
-    return _all_permuted(replace(op, noise_shape=shape), node, permutation)
+    return _permute_all(replace(op, noise_shape=shape), node, port, permutation)
 
 
 def _reduce(op: Reduction, node: Node, port: Port, permutation: Permutation) -> Moved:
@@ -289,18 +285,16 @@ def _resize(op: Resize, node: Node, port: Port, permutation: Permutation) -> Mov
     places = [permutation.index(axis) for axis, size in enumerate(op.shape) if size != before[axis]]
     if op.mode != "nearest" and any(place < len(before) - 2 for place in places):
         raise _CannotMoveError
-    return _all_permuted(replace(op, shape=_permuted(op.shape, permutation)), node, permutation)
+    return _permute_attributes(op, node, port, permutation)
 
 
 # The results have the same elements, bit for bit.
 EXACT: dict[type[Op], Callable[..., Moved]] = {
-    **dict.fromkeys(ELEMENTWISE, _broadcasting),
+    **dict.fromkeys(ELEMENTWISE, _permute_all),
     **dict.fromkeys((Concat, Split, CumSum), _along_axis),
     **dict.fromkeys((ReduceMax, ReduceMin, ArgMax, ArgMin), _reduce),
+    **dict.fromkeys((Pad, Tile, Expand), _permute_attributes),
     Slice: _slice,
-    Pad: _pad,
-    Tile: _tile,
-    Expand: _expand,
     Gather: _gather,
     Reshape: _reshape,
 }

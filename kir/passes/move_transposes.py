@@ -27,7 +27,6 @@ from kir.passes.rewrite import (
     exact_pass,
     given,
     order_without_dead_nodes,
-    producers,
     remove_dead_nodes,
     rewrite,
     rounding_pass,
@@ -417,16 +416,11 @@ def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:
 # Rows of a kernel
 
 
-@rule(Dense)
-def permute_rows(graph: Graph, node: Node) -> Value | None:
+@rule(Dense, above=[Reshape, Transpose], once=True)
+def permute_rows(graph: Graph, node: Node, reshape: Node, turn: Node) -> Value | None:
     """Rewrite Dense(Reshape(Transpose(x))) → Dense(Reshape(x)), with the rows of the kernel in another order."""
-    above = producers(node, Reshape, Transpose)
-    kernel = _find_kernel(graph, node)
-    if not above or kernel is None or not all(map(graph.is_read_once, above)):
-        return None
-    reshape, turn = above
-    axes = find_features(reshape, permutation_of(turn))
-    if axes is None:
+    kernel, axes = _find_kernel(graph, node), find_features(reshape, permutation_of(turn))
+    if kernel is None or axes is None:
         return None
     sizes = [int(size) for size in (turn.output.type.shape[axis] for axis in axes)]  # type: ignore[arg-type]
     sources = [permutation_of(turn)[axis] for axis in axes]

@@ -24,6 +24,7 @@ from kir.support.mapped_files import is_mapped
 
 Replacement = Value | tuple[Value, ...] | None
 Function = Callable[[Graph, Node], Replacement]
+Kind = type[Op] | tuple[type[Op], ...]
 Change = Callable[[Op], Op]
 AnyOp = TypeVar("AnyOp", bound=Op)
 
@@ -91,20 +92,32 @@ class Rule:
         """Return whether the rule is for nodes with such an operator."""
         return not self.ops or issubclass(cls, self.ops)
 
-    def apply(self, graph: Graph, node: Node) -> Replacement:
-        """Return what to use instead of the node's outputs; None if the rule does not match."""
-        return self.function(graph, node)
 
-
-def rule(*ops: type[Op]) -> Callable[[Function], Rule]:
+def rule(
+    *ops: type[Op], above: Sequence[Kind] = (), once: bool = False
+) -> Callable[[Callable[..., Replacement]], Rule]:
     """Declare a rewrite of nodes with one of these operators; without any, of all nodes.
 
-    >>> @rule(Neg)
-    ... def cancel_double_negation(graph: Graph, node: Node) -> Value | None:
-    ...     inner = producer(node, Neg)
-    ...     return inner and inner.inputs[0]
+    >>> @rule(Neg, above=[Neg])
+    ... def cancel_double_negation(graph: Graph, node: Node, inner: Node) -> Value | None:
+    ...     return inner.inputs[0]
+
+    Args:
+        ops: the operators.
+        above: the operators of the chain of nodes above, through first inputs. The function gets these nodes, too.
+        once: whether each of the nodes above must have a single use.
     """
-    return lambda function: Rule(ops, function)
+
+    def declare(function: Callable[..., Replacement]) -> Rule:
+        def match(graph: Graph, node: Node) -> Replacement:
+            chain = producers(node, *above)
+            if len(chain) < len(above) or (once and not all(map(graph.is_read_once, chain))):
+                return None
+            return function(graph, node, *chain)
+
+        return Rule(ops, match if above else function)
+
+    return declare
 
 
 # The driver
@@ -265,17 +278,17 @@ def producer(node: Node, *ops: type[Op], slot: int = 0) -> Node | None:
     return value.node if value is not None and isinstance(value.node.op, ops) else None
 
 
-def producers(node: Node, *ops: type[Op]) -> list[Node]:
-    """Return the chain of nodes above a node, through first inputs, if it has these operators; else no nodes.
+def producers(node: Node, *kinds: Kind) -> list[Node]:
+    """Return the chain of nodes above a node, through first inputs, as far as they have these operators.
 
     >>> producers(node, Reshape, Transpose)  # of f(Reshape(Transpose(x))): the Reshape, then the Transpose
     """
     found: list[Node] = []
-    for op in ops:
-        above = producer(found[-1] if found else node, op)
-        if above is None:
-            return []
-        found.append(above)
+    for kind in kinds:
+        node = given(node.inputs[0]).node if node.inputs else node
+        if not isinstance(node.op, kind):
+            break
+        found.append(node)
     return found
 
 

@@ -39,14 +39,12 @@ from kir.ops.elementwise import (
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.shape import Concat
 from kir.passes.rewrite import (
-    Replacement,
     add_constant,
     add_for,
     both_orders,
     constant_array,
     exact_pass,
     given,
-    producer,
     rewrite,
     rule,
     uniform,
@@ -108,39 +106,35 @@ def _is_neutral(op: Op, number: Array | None) -> bool:
 # 2. to 4. One function of another
 
 
-@rule(Neg, Not)
-def cancel_twice(graph: Graph, node: Node) -> Value | None:
+@rule(Neg, Not, above=[(Neg, Not)])
+def cancel_twice(graph: Graph, node: Node, inner: Node) -> Value | None:
     # A sign bit flipped twice; two's complement negated twice, the smallest integer too.
-    inner = producer(node, type(node.op))
-    return inner.inputs[0] if inner else None
+    return inner.inputs[0] if inner.op == node.op else None
 
 
-@rule(Abs)
-def join_abs(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Abs, Neg)
-    return add_for(graph, node, Abs(), inner.inputs[0]) if inner else None
+@rule(Abs, above=[(Abs, Neg)])
+def join_abs(graph: Graph, node: Node, inner: Node) -> Value:
+    return add_for(graph, node, Abs(), inner.inputs[0])
 
 
-@rule(Floor, Ceil, Round)
-def drop_second_rounding(graph: Graph, node: Node) -> Value | None:
-    return node.inputs[0] if producer(node, Floor, Ceil, Round) else None  # whole numbers, inf and nan stay
+@rule(Floor, Ceil, Round, above=[(Floor, Ceil, Round)])
+def drop_second_rounding(graph: Graph, node: Node, inner: Node) -> Value:
+    return inner.output  # whole numbers, inf and nan stay
 
 
-@rule(Relu)
-def drop_relu(graph: Graph, node: Node) -> Value | None:
+@rule(Relu, above=[(Relu, Sigmoid, Exp, Softplus, Abs)])
+def drop_relu(graph: Graph, node: Node, inner: Node) -> Value | None:
     # Of floats only: the absolute value of the smallest integer is negative.
-    never_negative = producer(node, Relu, Sigmoid, Exp, Softplus, Abs)
-    return node.inputs[0] if never_negative and given(node.inputs[0]).type.dtype.is_float else None
+    return inner.output if inner.output.type.dtype.is_float else None
 
 
 # 5. Ranges
 
 
-@rule(Clip)
-def join_clips(graph: Graph, node: Node) -> Value | None:
-    inner = producer(node, Clip)
-    first, second = _find_range(inner) if inner else None, _find_range(node)
-    if inner is None or first is None or second is None:
+@rule(Clip, above=[Clip])
+def join_clips(graph: Graph, node: Node, inner: Node) -> Value | None:
+    first, second = _find_range(inner), _find_range(node)
+    if first is None or second is None:
         return None
     joined = tuple(np.minimum(np.maximum(bound, second[0]), second[1]) for bound in first)
     # Ranges that do not overlap give one number, and if that is zero, its sign would depend on the order.
@@ -212,11 +206,10 @@ def choose(graph: Graph, node: Node) -> Value | None:
     return _if_same_type(a, node) if a is b else None
 
 
-@rule(Where)
-def swap_negated(graph: Graph, node: Node) -> Value | None:
-    negation = producer(node, Not)
+@rule(Where, above=[Not])
+def swap_negated(graph: Graph, node: Node, negation: Node) -> Value:
     _, a, b = node.inputs
-    return add_for(graph, node, Where(), negation.inputs[0], b, a) if negation else None
+    return add_for(graph, node, Where(), negation.inputs[0], b, a)
 
 
 @rule(And, Or, Xor)
@@ -244,11 +237,8 @@ def drop_same(graph: Graph, node: Node) -> Value | None:
 # 8. Casts
 
 
-@rule(Cast)
-def join_casts(graph: Graph, node: Node) -> Replacement:
-    inner = producer(node, Cast)
-    if inner is None:
-        return None
+@rule(Cast, above=[Cast])
+def join_casts(graph: Graph, node: Node, inner: Node) -> Value | None:
     x = given(inner.inputs[0])
     first, between, last = x.type.dtype, inner.output.type.dtype, node.output.type.dtype
     if between is DType.BOOL and is_boolean(x):

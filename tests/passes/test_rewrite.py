@@ -138,19 +138,19 @@ def readers_of_one(length: int) -> Graph:
 @pytest.mark.parametrize("kind", ["reshapes", "transposes between sines", "sines", "one value with many readers"])
 def test_the_work_grows_with_the_graph(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = []
-    original = Rule.apply
+    original = rewriting._Worklist.match
     for length in (100, 400):
         visits = 0
 
-        def count(self: Rule, graph: Graph, node: Node) -> rewriting.Replacement:
+        def count(self: rewriting._Worklist, node: Node) -> rewriting.Replacement:
             nonlocal visits
             visits += 1
-            return original(self, graph, node)
+            return original(self, node)
 
-        monkeypatch.setattr(Rule, "apply", count)
+        monkeypatch.setattr(rewriting._Worklist, "match", count)
         run(readers_of_one(length) if kind.startswith("one") else chain_of(kind, length), PASSES)
         counts.append(visits)
-    assert counts[1] <= 4.5 * counts[0]
+    assert 0 < counts[1] <= 4.5 * counts[0]
 
 
 def test_a_mover_far_away_is_not_looked_for() -> None:
