@@ -150,7 +150,6 @@ def _place(diagram: Diagram, direction: str, nested: dict[int, Scene]) -> Scene:
 
 
 def _turn(across: float, along: float, down: bool) -> tuple[float, float]:
-    """Return x and y."""
     return (across, along) if down else (along, across)
 
 

@@ -136,7 +136,7 @@ class _GraphWriter:
         self._make_inputs(sparse)
         recognised = self._recognise(sparse.keys())
         self.script.needs_passes = any(found.is_optimised for found in recognised) and not self.is_foreign
-        units = self._units(recognised, sparse)
+        units = self._units(recognised, sparse.keys())
         names = self._choose_names(units)
         outputs = [_read(node) for node in self.graph.outputs]
         if self._is_chain(units, outputs):
@@ -151,9 +151,9 @@ class _GraphWriter:
 
     # Inputs
 
-    def _sparse_inputs(self) -> dict[Node, str]:
-        """Return the nodes that make a sparse input dense, with the input's name."""
-        found: dict[Node, str] = {}
+    def _sparse_inputs(self) -> dict[Node, InputLayer]:
+        """Return the nodes that make a sparse input dense, with the input."""
+        found: dict[Node, InputLayer] = {}
         inputs = list(self.graph.inputs)
         for node in self.order:
             if not isinstance(node.op, SparseToDense) or node.origin is not None:
@@ -161,32 +161,24 @@ class _GraphWriter:
             sources = [value.node for value in node.inputs if value is not None]
             if not all(isinstance(one.op, Input) and self.reads[one.output] == 1 for one in sources):
                 continue
-            name = _label(sources[1]).removesuffix(".values")
+            name = _label(sources[1]).removesuffix(".values") or None
+            layer = InputLayer(batch_shape=node.op.shape, dtype=node.output.type.dtype, sparse=True, name=name)
             start = inputs.index(sources[0])
-            layer = InputLayer(
-                batch_shape=node.op.shape, dtype=sources[1].output.type.dtype, sparse=True, name=name or None
-            )
-            made = _input_ops(layer)
-            if inputs[start : start + 3] == sources and made == [one.op for one in sources]:
-                found[node] = name
+            if inputs[start : start + 3] == sources and _input_ops(layer) == [one.op for one in sources]:
+                found[node] = layer
         return found
 
-    def _make_inputs(self, sparse: Mapping[Node, str]) -> None:
-        parts = {value.node for node in sparse for value in node.inputs if value is not None}
-        dense = {value.node: node for node in sparse for value in node.inputs[:1] if value is not None}
+    def _make_inputs(self, sparse: Mapping[Node, InputLayer]) -> None:
+        dense = {value.node: node for node in sparse for value in node.inputs if value is not None}
         for node in self.graph.inputs:
             assert isinstance(node.op, Input)
-            if node in dense:
-                shape = dense[node].output.type
-                layer = InputLayer(batch_shape=shape.shape, dtype=shape.dtype, sparse=True, name=sparse[dense[node]])
-                self._add_input(layer, dense[node].output)
-            elif node not in parts:
+            if node not in dense:
                 given = None if node.op.default is None else node.op.default.array
                 type = node.op.type
-                self._add_input(
-                    InputLayer(batch_shape=type.shape, dtype=type.dtype, input_tensor=given, name=node.op.label),
-                    node.output,
-                )
+                layer = InputLayer(batch_shape=type.shape, dtype=type.dtype, input_tensor=given, name=node.op.label)
+                self._add_input(layer, node.output)
+            elif dense[node].output not in self.texts:
+                self._add_input(sparse[dense[node]], dense[node].output)
 
     def _add_input(self, layer: InputLayer, value: Value) -> None:
         self.inputs.append(layer)
@@ -204,7 +196,7 @@ class _GraphWriter:
     def _recognise(self, sparse: Set[Node]) -> list[Recognised]:
         return recognise(self.graph, sparse, self.is_foreign, self.finished)
 
-    def _units(self, recognised: list[Recognised], sparse: Mapping[Node, str]) -> list[Unit]:
+    def _units(self, recognised: list[Recognised], sparse: Set[Node]) -> list[Unit]:
         """Return all that computes, in an order in which everything finds its inputs."""
         claimed = {node: found for found in recognised for node in found.nodes}
         units: list[Unit] = []
@@ -355,7 +347,6 @@ class _GraphWriter:
         return call(self.script.helper("Traced"), [function], [*source, ("name", quote(name))])
 
     def _function(self, unit: Unit) -> str:
-        """Write the function of a unit, and return its name."""
         wanted = unit.origin.path if unit.origin is not None else unit.nodes[0].op.name
         name = self.script.names.new(f"compute_{identifier(wanted)}")
         writer = FunctionWriter(self.script, self.reads, self.bound, keeps_labels=not self.is_foreign)

@@ -128,7 +128,6 @@ def _arrays(subject: Model | Graph) -> list[Array]:
 
 
 def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) -> str:
-    """Write a script and its arrays into files, and return its text."""
     if isinstance(subject, Graph):
         return _write_graph(subject, path, load)
     script = Script()

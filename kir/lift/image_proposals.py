@@ -52,7 +52,7 @@ def _both_formats(component: Component) -> Iterator[tuple[str, Value]]:
 def _convolution(component: Component, cls: type[Layer], node: Node, op: Conv) -> Iterator[Guess]:
     kernel = array_of(node.inputs[1])
     if kernel is not None:
-        arguments = {"filters": kernel.shape[0], "groups": op.groups, **_windows(op, kernel)}
+        arguments = {"filters": kernel.shape[0], "groups": op.groups, **_window_arguments(op, kernel)}
         yield from _convolutions(component, cls, node, arguments, [_keras_kernel(kernel)])
 
 
@@ -61,7 +61,9 @@ def _depthwise_convolution(component: Component, cls: type[Layer], node: Node, o
     kernel = array_of(node.inputs[1])
     if kernel is not None:
         depth, depthwise = _depthwise(op, kernel)
-        yield from _convolutions(component, cls, node, {"depth_multiplier": depth, **_windows(op, kernel)}, [depthwise])
+        yield from _convolutions(
+            component, cls, node, {"depth_multiplier": depth, **_window_arguments(op, kernel)}, [depthwise]
+        )
 
 
 @makes(layers.SeparableConv1D, layers.SeparableConv2D, of=Conv)
@@ -70,7 +72,7 @@ def _separable_convolution(component: Component, cls: type[Layer], node: Node, o
     kernel, pointwise = (array_of(node.inputs[1]) for node in (nodes[0], nodes[-1]))
     if len(nodes) == 2 and kernel is not None and pointwise is not None:
         depth, depthwise = _depthwise(op, kernel)
-        arguments = {"filters": pointwise.shape[0], "depth_multiplier": depth, **_windows(op, kernel)}
+        arguments = {"filters": pointwise.shape[0], "depth_multiplier": depth, **_window_arguments(op, kernel)}
         yield from _convolutions(component, cls, node, arguments, [depthwise, _keras_kernel(pointwise)], nodes[1])
 
 
@@ -80,12 +82,11 @@ def _transposed_convolution(component: Component, cls: type[Layer], node: Node, 
     if kernel is not None:
         # As many more elements as the strides allow, if not as many as Keras adds by default.
         for more in (None, *range(min(op.strides))):
-            arguments = {"filters": kernel.shape[1], "output_padding": more, **_windows(op, kernel)}
+            arguments = {"filters": kernel.shape[1], "output_padding": more, **_window_arguments(op, kernel)}
             yield from _convolutions(component, cls, node, arguments, [_keras_kernel(kernel)])
 
 
-def _windows(op: Conv | ConvTranspose, kernel: Array) -> dict[str, object]:
-    """Return the arguments that all convolutions have."""
+def _window_arguments(op: Conv | ConvTranspose, kernel: Array) -> dict[str, object]:
     return {"kernel_size": kernel.shape[2:], "strides": op.strides, "dilation_rate": op.dilations}
 
 
@@ -162,7 +163,7 @@ def _global_pooling(component: Component, cls: type[Layer], node: Node, op: Redu
 )
 def _adaptive_pooling(component: Component, cls: type[Layer], node: Node, op: Op) -> Iterator[Guess]:
     for data_format, x in _both_formats(component):
-        sizes = component.result.shape[_spatial(data_format)]
+        sizes = component.result.shape[_spatial_axes(data_format)]
         if all(isinstance(size, int) for size in sizes):
             yield Guess(x, {"output_size": sizes, "data_format": data_format})
 
@@ -204,14 +205,13 @@ def _up_sampling(component: Component, cls: type[Layer], node: Node, op: Op) -> 
                 yield Guess(x, {"size": factors, "data_format": data_format, "interpolation": interpolation})
 
 
-def _spatial(data_format: str) -> slice:
-    """Return the places of the spatial axes."""
+def _spatial_axes(data_format: str) -> slice:
     return slice(2, None) if data_format == FIRST else slice(1, -1)
 
 
 def _per_axis(pairs: Sequence[tuple[Dim, Dim]], data_format: str) -> object:
     """Return the pairs of the spatial axes; that of a single one by itself."""
-    spatial = tuple(pairs[_spatial(data_format)])
+    spatial = tuple(pairs[_spatial_axes(data_format)])
     return spatial[0] if len(spatial) == 1 else spatial
 
 
@@ -219,6 +219,6 @@ def _factors(before: Sequence[Dim], after: Sequence[Dim], data_format: str) -> t
     """Return how many times as large the spatial axes became; nothing if that is not known."""
     if len(before) != len(after):
         return ()
-    places = _spatial(data_format)
+    places = _spatial_axes(data_format)
     found = [divide_exactly(new, old) for old, new in zip(before[places], after[places], strict=True)]
     return tuple(one for one in found if isinstance(one, int)) if all(isinstance(one, int) for one in found) else ()

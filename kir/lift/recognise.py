@@ -276,7 +276,6 @@ def _plain_forms(traced: Graph) -> Iterator[Graph]:
 
 
 def _is_same_layer(a: Layer, b: Layer) -> bool:
-    """Return whether two layers have equal arguments and weights."""
     return (
         type(a) is type(b)
         and repr(a.get_config()) == repr(b.get_config())

@@ -22,10 +22,11 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
 from kir.numerics.cost import Cost, require_runnable, run_cost
+from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.feeds import choose_runs, random_feeds, shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.report import OutputReport, VerificationReport
-from kir.numerics.rounding import MULTIPLE, RUNS, Expected, measure
+from kir.numerics.rounding import RUNS, measure
 from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.support.mapped_files import require_unchanged
 

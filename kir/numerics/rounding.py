@@ -38,7 +38,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,6 +47,7 @@ import numpy as np
 from kir.ir.graph import Node
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
+from kir.numerics.expected import Expected, Spread
 from kir.numerics.interpreter import Observer
 from kir.numerics.rounding_sizes import (
     COSTLY_SIZES,
@@ -66,10 +67,7 @@ from kir.support.caching import cached
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-# How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian; of 5 runs the
-# largest falls under an eighth of one standard deviation in one element of 100,000, which the floor below covers.
-MULTIPLE = 8.0
-RUNS = 5
+RUNS = 5  # in the model's own precision; `MULTIPLE` counts on so many
 
 # Functions that runtimes compute by formulas of their own, such as a quotient of polynomials; its errors have one sign
 # over whole ranges of x.
@@ -85,31 +83,6 @@ APPROXIMATED: frozenset[type[Op]] = frozenset(
 
 Key = TypeVar("Key")
 Run = Callable[[Observer | None], Mapping[Key, Array]]
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What an execution may compute for one tensor.
-
-    Attributes:
-        reference: the float64 run, or the exact integers or booleans.
-        allowed: how far from the reference each element may be; infinite where the perturbed runs do not settle it.
-        special: arrays of NaN and infinities that are right too, 0 where there is none: what the model's own precision
-            always gives, then what it gives if it is left now and then for a wider one.
-        vanishing: where 0 is right too, because something finite may be divided by something that overflows.
-        unmoved: computes what the model's own precision gives without random roundings, which is right too.
-    """
-
-    reference: Array
-    allowed: Array
-    special: tuple[Array, ...] = ()
-    vanishing: Array | None = None
-    unmoved: Callable[[], Array] | None = None
-
-    @property
-    def overflows(self) -> Array:
-        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
-        return np.asarray((self.special[0] != 0) & np.isfinite(self.reference) if self.special else False)
 
 
 def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, threads: int = 1) -> dict[Key, Expected]:
@@ -195,12 +168,12 @@ def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _spread(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, _Spread]:
-    spreads: dict[Key, _Spread] = {}
+def _spread(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, Spread]:
+    spreads: dict[Key, Spread] = {}
     for run in runs:
         for key, array in run.items():
             if key not in spreads:
-                spreads[key] = _Spread(centers[key], array)
+                spreads[key] = Spread(centers[key], array)
             spreads[key].add(array)
     return spreads
 
@@ -415,107 +388,3 @@ class _RoundedSteps:
             return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
 
         return rounded
-
-
-# Collecting
-
-
-class _Spread:
-    """How far the perturbed runs of one tensor end from the reference."""
-
-    def __init__(self, reference: Array, first: Array) -> None:
-        self._reference = reference
-        self._first = first
-        self._is_float = is_float_array(first)
-        self._same_shape = reference.shape == first.shape
-        self._distance = np.zeros(reference.shape)
-        self._unsettled = np.zeros(reference.shape, bool)
-        self._mixed_distance: Array | None = None  # of runs in mixed precision, where the own precision overflows
-        self._mixed_special: list[Array] = []
-        self._vanishing: Array | None = None
-
-    def add(self, array: Array) -> None:
-        """Take another run into account."""
-        self._same_shape = self._same_shape and array.shape == self._first.shape
-        if not self._same_shape:
-            return
-        if not self._is_float:
-            self._unsettled |= np.asarray(array != self._reference)
-            return
-        wide, first = array.astype(np.float64), self._first.astype(np.float64)
-        finite = np.isfinite(wide)
-        same_special = (wide == first) | (np.isnan(wide) & np.isnan(first))
-        self._unsettled |= np.where(finite, ~np.isfinite(first) | ~np.isfinite(self._reference), ~same_special)
-        self._distance = np.maximum(self._distance, self._distances(wide, finite & ~self._unsettled))
-
-    @property
-    def overflows(self) -> Array:
-        """Where the model's own precision gives NaN or an infinity, and the reference is finite."""
-        if not self._is_float or not self._same_shape:
-            return np.zeros(())
-        return ~self._unsettled & ~np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
-
-    def add_mixed(self, array: Array) -> None:
-        """Take a run in mixed precision into account, once all others are: it counts where those overflow."""
-        where = self.overflows
-        if array.shape != self._reference.shape or not where.any():
-            return
-        finite = np.isfinite(array)
-        vanishes = where & (array == 0)
-        self._vanishing = vanishes if self._vanishing is None else self._vanishing | vanishes
-        before = 0 if self._mixed_distance is None else self._mixed_distance
-        self._mixed_distance = np.maximum(before, self._distances(array, where & finite & ~vanishes))
-        special = np.where(where & ~finite, array, 0)
-        known = [self._own_special(), *self._mixed_special]
-        if special.any() and not any(np.array_equal(special, one, equal_nan=True) for one in known):
-            self._mixed_special.append(special)
-
-    def expected(self) -> Expected:
-        """Return the bound; infinite everywhere if even the shape depends on rounding."""
-        if not self._same_shape:
-            return Expected(self._reference, np.full(self._reference.shape, np.inf))
-        if not self._is_float:
-            return Expected(self._reference, np.where(self._unsettled, np.inf, 0.0))
-        settled = np.isfinite(self._reference)
-        allowed = self._bound(self._distance, settled & np.isfinite(self._first.astype(np.float64)))
-        if self._mixed_distance is not None:
-            where = self.overflows
-            allowed = np.where(where, self._bound(self._mixed_distance, where), allowed)
-        special = self._own_special()
-        return Expected(
-            self._reference,
-            np.where(self._unsettled, np.inf, np.where(settled, allowed, 0)),
-            (special, *self._mixed_special) if special.any() else (),
-            self._vanishing,
-        )
-
-    def _distances(self, array: Array, where: Array) -> Array:
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.where(where, np.abs(array - self._reference), 0)
-
-    def _own_special(self) -> Array:
-        """Return the NaN and infinities that all runs in the model's own precision give, 0 elsewhere."""
-        first = self._first.astype(np.float64)
-        return np.where((np.isfinite(first) & np.isfinite(self._reference)) | self._unsettled, 0, first)
-
-    def _bound(self, distance: Array, where: Array) -> Array:
-        """Return how far an element may be off, from the largest distances of the runs that stayed finite `where`."""
-        return np.maximum(MULTIPLE * self._pooled(distance, where), self._floor(distance, where))
-
-    def _pooled(self, distance: Array, where: Array) -> Array:
-        """Return the distances; those of a row that has lost half of its digits all as large as the largest."""
-        if not distance.ndim or not distance.size:
-            return distance
-        largest = distance.max(axis=-1, keepdims=True)
-        magnitude = np.where(where, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
-        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
-        return np.where(unstable, largest, distance)
-
-    def _floor(self, distance: Array, where: Array) -> Array:
-        info = finfo(self._first.dtype)
-        moved = distance[where & (distance > 0)]
-        # Not np.median, which imports numpy.ma: 30 ms of every cold export.
-        middle = moved.size // 2
-        median = float(np.partition(moved, middle, axis=None)[middle]) if moved.size else 0.0
-        magnitude = np.where(np.isfinite(self._reference), np.abs(self._reference), 0)
-        return np.asarray(4 * float(info.eps) * magnitude + MULTIPLE / 2 * median + float(info.tiny))

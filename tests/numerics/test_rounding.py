@@ -14,8 +14,9 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output, constant
 from kir.ir.types import TensorType, parse_type
 from kir.numerics.compare import compare
+from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.interpreter import Plan
-from kir.numerics.rounding import MULTIPLE, Expected, RandomRounding, measure
+from kir.numerics.rounding import RandomRounding, measure
 from kir.numerics.rounding_sizes import EXACT, SIZES, epsilon, sum_of_squared_partial_sums
 from kir.ops import all_ops
 from kir.ops.convolution import Conv

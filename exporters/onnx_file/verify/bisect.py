@@ -13,10 +13,11 @@ from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
 from kir.numerics.compare import compare, worse
+from kir.numerics.expected import Expected
 from kir.numerics.feeds import choose_sizes, random_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.report import Divergence, OutputReport
-from kir.numerics.rounding import Expected, measure
+from kir.numerics.rounding import measure
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16

@@ -13,10 +13,11 @@ from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.ir.op import Array
 from kir.numerics.compare import RunComparison
+from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.feeds import Sizes, choose_sizes, random_feeds
 from kir.numerics.interpreter import widened
 from kir.numerics.report import VerificationReport
-from kir.numerics.rounding import MULTIPLE, RUNS, Expected, RandomRounding, measure
+from kir.numerics.rounding import RUNS, RandomRounding, measure
 
 
 def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0) -> VerificationReport:

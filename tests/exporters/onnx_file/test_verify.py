@@ -35,9 +35,9 @@ from kir.layers import Dense as DenseLayer
 from kir.modeling.lower import lower
 from kir.modeling.sequential import Sequential
 from kir.numerics.compare import compare, verify_graphs
+from kir.numerics.expected import Expected
 from kir.numerics.feeds import choose_runs, find_use
 from kir.numerics.report import Divergence, OutputReport, VerificationReport
-from kir.numerics.rounding import Expected
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import (
     Add,
