@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -25,29 +25,11 @@ VARINT, FIXED_64, DELIMITED, FIXED_32 = 0, 1, 2, 5
 MAX_VARINT_BYTES = 10
 
 
-class FieldDescriptor(Protocol):
-    """What protobuf knows of a field of a kind of message."""
-
-    number: int
-    type: int
-    TYPE_STRING: int
-    TYPE_BYTES: int
-
-    @property
-    def message_type(self) -> Descriptor | None:
-        """The kind of message that the field holds."""
-
-
 class Descriptor(Protocol):
-    """What protobuf knows of a kind of message."""
+    """The fields of a kind of message, each with a number, a type and perhaps a kind of message of its own."""
 
-    @property
-    def fields(self) -> Sequence[FieldDescriptor]:
-        """All fields."""
-
-    @property
-    def fields_by_name(self) -> Mapping[str, FieldDescriptor]:
-        """All fields, by name."""
+    fields: Sequence[Any]
+    fields_by_name: Mapping[str, Any]
 
 
 class Message(Protocol):
