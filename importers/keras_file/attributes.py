@@ -10,7 +10,8 @@ global heaps); offsets and lengths are of 8 bytes, as in every file that h5py ma
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from kir.errors import FormatError
 from kir.importers.sections import Window
@@ -25,7 +26,15 @@ HEAP_SIGNATURE = b"GCOL\x01\0\0\0"
 SHARED = 0x02
 
 Block = tuple[int, int]
-Splitter = Callable[[bytes], Iterator[tuple[int, int, bytes]]]
+
+
+class Layout(NamedTuple):
+    """The beginning of a message of an object header: `head` bytes, with its kind, its size and its flags in them."""
+
+    head: int
+    kind_width: int
+    size_at: int
+    flags_at: int
 
 
 def read_texts(window: Window, address: int, name: str) -> list[str] | None:
@@ -50,12 +59,13 @@ def _messages(window: Window, address: int) -> Iterator[tuple[int, bytes]]:
     """Yield the messages of an object header, in either version, that are not shared with other objects."""
     window.seek(address)
     is_new = window.read(4) == b"OHDR"
-    blocks, messages = _new_header(window, address) if is_new else _old_header(window, address)
+    block, layout = _new_header(window, address) if is_new else _old_header(window, address)
+    blocks = [block]
     for _ in range(MAX_BLOCKS):
         if not blocks:
             return
         start, length = blocks.pop(0)
-        for kind, flags, body in messages(_read(window, start, length)):
+        for kind, flags, body in _split(_read(window, start, length), layout):
             if kind == CONTINUATION:
                 start, length = _number(body, 0, 8), _number(body, 8, 8)
                 # A later block of the new form begins with a signature and ends with a checksum.
@@ -65,36 +75,28 @@ def _messages(window: Window, address: int) -> Iterator[tuple[int, bytes]]:
     raise FormatError(f"the object header at byte {address} has more than {MAX_BLOCKS} blocks")
 
 
-def _old_header(window: Window, address: int) -> tuple[list[Block], Splitter]:
+def _split(block: bytes, layout: Layout) -> Iterator[tuple[int, int, bytes]]:
+    at = 0
+    while at + layout.head <= len(block):
+        size = _number(block, at + layout.size_at, 2)
+        body = block[at + layout.head : at + layout.head + size]
+        yield _number(block, at, layout.kind_width), block[at + layout.flags_at], body
+        at += layout.head + size
+
+
+def _old_header(window: Window, address: int) -> tuple[Block, Layout]:
     prefix = _read(window, address, 16)
     if prefix[0] != 1:
         raise FormatError(f"there is no object header at byte {address}")
-
-    def split(block: bytes) -> Iterator[tuple[int, int, bytes]]:
-        at = 0
-        while at + 8 <= len(block):
-            size = _number(block, at + 2, 2)
-            yield _number(block, at, 2), block[at + 4], block[at + 8 : at + 8 + size]
-            at += 8 + size
-
-    return [(address + 16, _number(prefix, 8, 4))], split
+    return (address + 16, _number(prefix, 8, 4)), Layout(head=8, kind_width=2, size_at=2, flags_at=4)
 
 
-def _new_header(window: Window, address: int) -> tuple[list[Block], Splitter]:
+def _new_header(window: Window, address: int) -> tuple[Block, Layout]:
     flags = _read(window, address, 6)[5]
     at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
     width = 1 << (flags & 3)
     length = _number(_read(window, address + at, width), 0, width)
-    head = 6 if flags & 0x04 else 4
-
-    def split(block: bytes) -> Iterator[tuple[int, int, bytes]]:
-        at = 0
-        while at + head <= len(block):
-            size = _number(block, at + 1, 2)
-            yield block[at], block[at + 3], block[at + head : at + head + size]
-            at += head + size
-
-    return [(address + at + width, length)], split
+    return (address + at + width, length), Layout(6 if flags & 0x04 else 4, kind_width=1, size_at=1, flags_at=3)
 
 
 # Attribute messages
