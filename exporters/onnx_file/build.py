@@ -9,9 +9,8 @@ from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProt
 from onnx.defs import onnx_opset_version
 
 import kir
-from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.errors import GraphError, InvalidArgumentError, UnsupportedError
 from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype
-from kir.exporters.onnx_file.names import reserve_labels
 from kir.exporters.onnx_file.ops import emit
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph, Node, Value
@@ -20,7 +19,7 @@ from kir.ir.types import TensorType, as_dtype
 from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
 from kir.support.caching import cached
-from kir.support.naming import join_path
+from kir.support.naming import Names, join_path
 
 OLDEST_OPSET = 13
 
@@ -160,6 +159,27 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, FileTens
     if problems:
         raise _unsupported(problems)
     return emitter, tensors
+
+
+def reserve_labels(graph: Graph) -> Names:
+    """Return names of which those of the graph's inputs and outputs are taken.
+
+    Raises:
+        GraphError: an input and an output of one name are different values, which ONNX cannot say; or a name is empty.
+    """
+    inputs = {node.op.label: node for node in graph.inputs if isinstance(node.op, Input)}
+    for node in graph.outputs:
+        assert isinstance(node.op, Output)
+        label, value = node.op.label, node.inputs[0]
+        if label in inputs and (value is None or value.node is not inputs[label]):
+            raise GraphError(
+                f"{label!r} names both an input and an output that is computed from it; in ONNX one name is one value: "
+                "give the last layer (or the input) another name"
+            )
+        inputs.setdefault(label, node)
+    if "" in inputs:
+        raise GraphError("an input or an output of the graph is named ''; in ONNX that means an absent value: name it")
+    return Names(inputs)
 
 
 def _emit_operator(

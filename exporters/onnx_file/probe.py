@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from kir.errors import FormatError
-from kir.exporters.onnx_file.external import require_inside
 from kir.numerics.rounding_sizes import epsilon
-from kir.support.onnx_files import parse_file, parse_model
+from kir.support.onnx_files import locate, parse_file, parse_model, walk_subgraphs
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -46,6 +55,39 @@ def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             raise FormatError(f"cannot read the external data of {model}: {error}") from error
     return proto
+
+
+def require_inside(model: ModelProto, folder: Path) -> None:
+    """Check that the external data of all tensors of a model, however deep, can be located.
+
+    Raises:
+        FormatError: as `locate`.
+    """
+    for tensor in _all_tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            locate(tensor.name, {entry.key: entry.value for entry in tensor.external_data}, folder)
+
+
+def _all_tensors(model: ModelProto) -> Iterator[TensorProto]:
+    outer = [node for part in (model.graph, *model.functions) for node in part.node]
+    inner = [graph for node in outer for graph in walk_subgraphs(node)]
+    for graph in (model.graph, *inner):
+        yield from graph.initializer
+        yield from _parts(graph.sparse_initializer)
+    for node in chain(outer, *(graph.node for graph in inner)):
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            elif attribute.type == AttributeProto.SPARSE_TENSOR:
+                yield from _parts([attribute.sparse_tensor])
+            yield from attribute.tensors
+            yield from _parts(attribute.sparse_tensors)
+
+
+def _parts(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices
 
 
 def serialize(model: ModelProto) -> bytes:

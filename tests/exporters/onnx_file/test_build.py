@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from kir.errors import InvalidArgumentError
+from kir.errors import GraphError, InvalidArgumentError
 from kir.exporters.onnx_file import to_model_proto
-from kir.exporters.onnx_file.build import OPSET_WITH_FAST_MEANS, check_opset
+from kir.exporters.onnx_file.build import OPSET_WITH_FAST_MEANS, check_opset, reserve_labels
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph
 from kir.ir.op import Op
@@ -139,3 +139,18 @@ def test_no_names_are_shared_by_values() -> None:
     produced = [name for node in graph.node for name in node.output]
     produced += [tensor.name for tensor in graph.initializer]
     assert len(set(produced)) == len(produced)
+
+
+def test_input_and_computed_output_of_one_name_are_refused() -> None:
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[2]"))).output
+    graph.add(Output("x"), graph.add(Relu(), x).output)
+    with pytest.raises(GraphError, match="'x' names both an input and an output"):
+        reserve_labels(graph)
+
+
+def test_an_empty_name_is_refused() -> None:
+    graph = Graph()
+    graph.add(Output("y"), graph.add(Input("", parse_type("f32[2]"))).output)
+    with pytest.raises(GraphError, match="named ''"):
+        reserve_labels(graph)

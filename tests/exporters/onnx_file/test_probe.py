@@ -12,7 +12,7 @@ import pytest
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper
 
 from kir.errors import FormatError
-from kir.exporters.onnx_file.external import require_inside
+from kir.exporters.onnx_file.probe import require_inside
 from kir.importers.onnx_file import import_graph
 
 
