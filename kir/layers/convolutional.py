@@ -8,7 +8,7 @@ Source: https://keras.io/api/layers/convolution_layers/
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from kir.backend.convolution import (
     channel_axis,
@@ -21,11 +21,11 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor
 from kir.ir.types import Shape, format_shape
+from kir.layers.spatial import SpatialLayer
 from kir.modeling.declared import (
     ActivationFunction,
     Constraint,
     DataFormat,
-    DeclaredLayer,
     Initializer,
     OptionalPerAxis,
     Padding,
@@ -37,17 +37,14 @@ from kir.modeling.weight import Weight
 from kir.support.declarations import Boolean, Integer
 
 
-class Convolutional(DeclaredLayer):
+class Convolutional(SpatialLayer):
     """The base of the convolution layers: windows, a bias, an activation. They differ in their kernels."""
 
     names_absent_regularizer = True
-    rank: ClassVar[int]
-    takes_one_tensor = True
 
     kernel_size = PerAxis()
     strides = PerAxis(default=1)
     padding = Padding(default="valid")
-    data_format = DataFormat(default=None)
     dilation_rate = PerAxis(default=1)
     activation = ActivationFunction(default=None)
     use_bias = Boolean(default=True)
@@ -61,16 +58,11 @@ class Convolutional(DeclaredLayer):
         Raises:
             ShapeError: the input has another rank, or an unknown number of channels.
         """
-        layout = "channels, *spatial" if self.data_format == "channels_first" else "*spatial, channels"
-        if len(input_shape) != self.rank + 2:
-            raise ShapeError(
-                f"{type(self).__name__} needs an input of rank {self.rank + 2}, (batch, {layout}); received "
-                f"{format_shape(input_shape)}"
-            )
+        super().build(input_shape)
         channels = input_shape[channel_axis(self.rank, self.data_format)]
         if not is_known(channels) or channels < 1:
             raise ShapeError(
-                f"{type(self).__name__} needs a known number of channels, (batch, {layout}) with {self.data_format}; "
+                f"{type(self).__name__} needs a known number of channels, {self.layout} with {self.data_format}; "
                 f"received {format_shape(input_shape)}"
             )
         filters = self.build_kernels(channels)

@@ -8,44 +8,16 @@ Source: https://keras.io/api/layers/pooling_layers/
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from kir import backend as K
-from kir.errors import ShapeError
 from kir.ir.trace import Tensor
-from kir.ir.types import Shape, format_shape
-from kir.modeling.declared import DataFormat, DeclaredLayer, OptionalPerAxis, Padding, PerAxis
+from kir.layers.spatial import SpatialLayer
+from kir.modeling.declared import DataFormat, OptionalPerAxis, Padding, PerAxis
 from kir.support.declarations import Boolean
 
 
-class Spatial(DeclaredLayer):
-    """The base of the poolings of (batch, *spatial, channels): how many spatial axes, and where the channels are."""
-
-    rank: ClassVar[int]
-    takes_one_tensor = True
-
-    data_format = DataFormat(default=None)
-
-    @property
-    def spatial_axes(self) -> list[int]:
-        first = 2 if self.data_format == "channels_first" else 1
-        return list(range(first, first + self.rank))
-
-    def build(self, input_shape: Shape) -> None:
-        """Check the rank.
-
-        Raises:
-            ShapeError: it is another.
-        """
-        if len(input_shape) != self.rank + 2:
-            layout = "channels, *spatial" if self.data_format == "channels_first" else "*spatial, channels"
-            raise ShapeError(
-                f"{type(self).__name__} needs an input of rank {self.rank + 2}, (batch, {layout}); received "
-                f"{format_shape(input_shape)}"
-            )
-
-
-class Pooling(Spatial):
+class Pooling(SpatialLayer):
     """The base of the poolings of windows."""
 
     pool_size: PerAxis = PerAxis(doc="how many elements the window has")
@@ -79,7 +51,7 @@ class AveragePooling(Pooling):
         return K.average_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
-class GlobalPooling(Spatial):
+class GlobalPooling(SpatialLayer):
     """The base of the poolings of everything."""
 
     data_format: DataFormat = DataFormat(default=None)
@@ -100,7 +72,7 @@ class GlobalAveragePooling(GlobalPooling):
         return K.mean(inputs, axis=self.spatial_axes, keepdims=self.keepdims)
 
 
-class AdaptivePooling(Spatial):
+class AdaptivePooling(SpatialLayer):
     """The base of the poolings to an output of a given size."""
 
     output_size: PerAxis = PerAxis(doc="how many windows there are")

@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from kir.errors import InvalidArgumentError
 
@@ -14,13 +14,11 @@ from kir.errors import InvalidArgumentError
 def integer(owner: str, name: str, value: object, minimum: int | None = None) -> int:
     """Return `value` as an int that is at least `minimum`; booleans are refused."""
     expected = "an integer" if minimum is None else f"an integer of at least {minimum}"
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise _invalid(owner, name, value, expected)
     try:
-        result = operator.index(value)
+        result = operator.index(cast(SupportsIndex, value))
     except TypeError:
         raise _invalid(owner, name, value, expected) from None
-    if minimum is not None and result < minimum:
+    if isinstance(value, bool) or (minimum is not None and result < minimum):
         raise _invalid(owner, name, value, expected)
     return result
 

@@ -221,9 +221,10 @@ class Constructor:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, made: Declaring, /, *given: object, **named: object) -> None:
-        if len(given) > len(self.positional) or any(name in named for name in self.positional[: len(given)]):
+        placed = dict(zip(self.positional, given, strict=False))
+        if len(placed) < len(given) or not placed.keys().isdisjoint(named):
             self._refuse(made, given, named)
-        named.update(zip(self.positional, given, strict=False))
+        named |= placed
         made.read_old_names(named)
         if not all(name in named for name in self.required):
             self._refuse(made, (), named)
@@ -309,7 +310,9 @@ class Declaring:
         """Take the declarations out of the class, and make its constructor and its docstring from them."""
         super().__init_subclass__(**kwargs)
         own = {value.name: value for value in vars(cls).values() if isinstance(value, Argument)}
-        inherited = cls.declared_arguments
+        inherited: dict[str, Argument[Any, Any]] = {}
+        for base in reversed(cls.__bases__):
+            inherited |= getattr(base, "declared_arguments", {})
         if own:
             for name, argument in own.items():
                 delattr(cls, argument.attribute)
