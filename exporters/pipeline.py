@@ -23,7 +23,7 @@ from kir.support.arguments import boolean, integer, optional_integer, text
 from kir.support.files import check_target, replacing
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.mapped_files import require_unchanged
-from kir.support.text import format_bytes, preformatted
+from kir.support.text import ShownAsText, format_bytes
 
 if TYPE_CHECKING:
     from kir.numerics.compare import Run
@@ -65,7 +65,7 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, repr=False)
-class ExportResult:
+class ExportResult(ShownAsText):
     """The result of an export: the file, what each pass changed, and how it verified (None when it was not).
 
     `source` says how the file that the graph was read from verified, if it was read from one.
@@ -112,10 +112,6 @@ class ExportResult:
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        return preformatted(str(self))
 
 
 def label_of(node: Node) -> str:

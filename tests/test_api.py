@@ -157,7 +157,8 @@ def test_results_show_in_a_line_and_in_notebooks(sources: dict[str, object], tmp
     summary = kir.summary(tmp_path / "model.py")
     comparison = kir.diff(tmp_path / "model.py", tmp_path / "model.keras")
     assert isinstance(summary, Summary)
-    for shown in (result, report, summary, comparison, sources["graph"], sources["model"]):
+    script = kir.export(tmp_path / "model.py", tmp_path / "written.py", verify=False)
+    for shown in (result, report, summary, script, comparison, sources["graph"], sources["model"]):
         assert len(repr(shown)) < 300
         assert "\n" not in repr(shown)
         assert "<" in shown._repr_html_()  # type: ignore[attr-defined]

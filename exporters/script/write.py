@@ -24,14 +24,14 @@ from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights
 from kir.support.files import behind_links, check_target, replacing
 from kir.support.mapped_files import require_unchanged
-from kir.support.text import format_bytes
+from kir.support.text import ShownAsText, format_bytes
 
 if TYPE_CHECKING:
     from kir.numerics.report import VerificationReport
 
 
 @dataclass(frozen=True)
-class ScriptReport:
+class ScriptReport(ShownAsText):
     """What was written, and how it verified (None when it was not).
 
     `same_bytes` says whether the script exports to the same ONNX file as what it was written from, byte for byte.
@@ -58,9 +58,15 @@ class ScriptReport:
             "source_verification": None if self.source is None else self.source.to_json(),
         }
 
-    def __str__(self) -> str:
+    def _headline(self) -> str:
         weights = f", weights in {self.weights_path}" if self.weights_path else ""
-        lines = [f"{self.path}: {self.lines} lines, {format_bytes(self.size_bytes)}{weights}"]
+        return f"{self.path}: {self.lines} lines, {format_bytes(self.size_bytes)}{weights}"
+
+    def __repr__(self) -> str:
+        return f"<ScriptReport {self._headline()}, {'not verified' if self.verification is None else 'verified'}>"
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
         if self.verification is None:
             return "\n".join([*lines, "not verified"])
         same = "the same ONNX file, byte for byte" if self.same_bytes else "an ONNX file that computes the same"

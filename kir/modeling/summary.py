@@ -17,7 +17,7 @@ from kir.modeling.operation import Operation
 from kir.modeling.parameters import constructor_parameters
 from kir.modeling.registry import Configurable
 from kir.support.naming import snake_case
-from kir.support.text import format_bytes, preformatted
+from kir.support.text import ShownAsText, format_bytes
 from kir.support.trees import flatten, map_structure
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, repr=False)
-class Summary:
+class Summary(ShownAsText):
     """A model's layers (nested ones after their model, with longer paths) and totals; sizes in bytes."""
 
     name: str
@@ -82,10 +82,6 @@ class Summary:
         console = Console(file=io.StringIO(), width=120)
         self.print(console)
         return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        return preformatted(str(self))
 
 
 def summarize(model: Model) -> Summary:

@@ -25,6 +25,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+class ShownAsText:
+    """A result that notebooks show as the text that it prints as."""
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
+
+
 def preformatted(text: str) -> str:
     """Return text as HTML with its lines as they are. Names in it may come from files, and are escaped."""
     lines = text.splitlines()

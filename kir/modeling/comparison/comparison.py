@@ -19,13 +19,13 @@ from kir.modeling.model import Model
 from kir.numerics.report import json_number
 from kir.ops.attention import Attention
 from kir.support.garbage_collection import without_garbage_collection
-from kir.support.text import preformatted
+from kir.support.text import ShownAsText
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ShownAsText):
     """The differences of two models. `level` is that of the passes that ran on both graphs before."""
 
     level: int
@@ -57,10 +57,6 @@ class Comparison:
         from kir.modeling.comparison.text import describe
 
         return "\n".join(describe(self, ("a", "b")))
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
-        return preformatted(str(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; infinities and NaN as text."""

@@ -43,7 +43,7 @@ FORM_STRATEGIES: tuple[Strategy, ...] = (
     lambda side: (side.future_forms,),
 )
 
-# Behind what the neighbours of pairs say: names that Keras made up, and what is left of a layer.
+# After what the neighbours of pairs say: names that Keras made up, and what is left of a layer.
 WEAK_STRATEGIES: tuple[Strategy, ...] = (
     lambda side: (side.layers, side.forms),
     lambda side: (side.layers, side.kinds),
