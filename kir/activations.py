@@ -8,7 +8,6 @@ Source: https://keras.io/api/layers/activations/
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
@@ -18,7 +17,7 @@ from kir.backend.dispatch import floating, operation
 from kir.errors import InvalidArgumentError
 from kir.ir.trace import Tensor, TensorLike, emit
 from kir.modeling.layer_classes import layer_class
-from kir.modeling.registry import KERAS_PACKAGES, Configurable
+from kir.modeling.registry import KERAS_PACKAGES, Configurable, unknown_name
 from kir.modeling.user_functions import function_config
 from kir.ops.elementwise import HardSigmoid
 
@@ -178,6 +177,4 @@ def _named(name: str) -> Activation:
         return NAMED[name]
     if name.lower() in NAMED:
         return NAMED[name.lower()]
-    close = difflib.get_close_matches(name.lower(), ACTIVATIONS, n=1)
-    question = f"did you mean {close[0]!r}? There" if close else "there"
-    raise InvalidArgumentError(f"unknown activation {name!r}; {question} are {', '.join(ACTIVATIONS)}")
+    raise unknown_name("activation", name, ACTIVATIONS, ACTIVATIONS)

@@ -55,7 +55,7 @@ def _is_size(given: object) -> bool:
     return isinstance(given, int | np.integer) and not isinstance(given, bool) and 0 <= int(given) <= MAX_INT64
 
 
-def shapes_with_none(shape: Any) -> Any:
+def shapes_with_none(shape: object) -> Any:
     """Return a shape, or lists and dicts of shapes, with None for unknown sizes."""
     if isinstance(shape, Mapping):
         return {name: shapes_with_none(one) for name, one in shape.items()}

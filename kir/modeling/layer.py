@@ -319,7 +319,7 @@ class Layer(KerasMethods, WeightOwner):
             self.build_shapes = self.build_shapes or {"input_shape": input_shape}
             self.built = True
 
-    def compute_output_shape(self, *shapes: Any, **named_shapes: Any) -> Any:
+    def compute_output_shape(self, *shapes: object, **named_shapes: object) -> Any:
         """Return the output shape, with None for unknown sizes, from input shapes written so.
 
         Args:
@@ -513,7 +513,7 @@ def _with_mask(outputs: object, mask: Tensor | None) -> Any:
     return map_structure(lambda x: x.with_mask(mask), outputs)
 
 
-def to_config(value: Any) -> Any:
+def to_config(value: object) -> Any:
     """Return an argument as Keras writes it into a config: objects as dicts or names, everything else as it is."""
     if isinstance(value, Layer):
         return {

@@ -267,7 +267,7 @@ class Model(Training, Saving, Layer):
         if self._awaits_inputs and flatten(inputs):
             self._connect(*connect(self, inputs))
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: object = None) -> None:
         """Make a subclassed model one of inputs of this shape, or of these shapes, and of the default dtype."""
         is_first, self.built = not self.built, True
         # Not from a `build` of the subclass's own that runs while its call is traced.

@@ -19,6 +19,7 @@ import numpy as np
 
 from kir.errors import InvalidArgumentError
 from kir.ir.types import as_dtype
+from kir.modeling.user_functions import function_config
 from kir.support.caching import cached
 from kir.support.naming import snake_case
 
@@ -158,12 +159,7 @@ class Registry:
                 f"the {self.kind} {function.__qualname__} cannot be saved: a function inside another, or a lambda, "
                 f"cannot be found again by name; write a function at the top of a module, or a class with get_config()"
             )
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": function.__name__,
-            "registered_name": "function",
-        }
+        return function_config(function)
 
     def _custom_function(self, config: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> Callable[..., Any]:
         name = str(config.get("config"))
@@ -188,12 +184,10 @@ class Registry:
 
     def _class_named(self, name: str) -> type[Configurable]:
         if name not in self.by_name:
-            close = difflib.get_close_matches(name.lower(), self.by_name, n=1)
-            question = f"did you mean {close[0]!r}? There" if close else "there"
-            raise InvalidArgumentError(f"unknown {self.kind} {name!r}; {question} are {', '.join(self.class_names)}")
+            raise unknown_name(self.kind, name, self.by_name, self.class_names)
         return self.by_name[name]
 
-    def _made(self, cls: Any, config: object) -> Any:
+    def _made(self, cls: type[Configurable], config: object) -> Any:
         if not hasattr(cls, "from_config") or not isinstance(config, Mapping):
             raise InvalidArgumentError(
                 f"cannot make {self._a_kind} of {cls!r} from {config!r}; expected a class with from_config() and a dict"
@@ -218,6 +212,13 @@ class Registry:
     @property
     def _a_kind(self) -> str:
         return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], listed: Iterable[str]) -> InvalidArgumentError:
+    """Return the error for a name that nothing has: it suggests the closest of the known ones, and lists some."""
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    question = f"did you mean {close[0]!r}? There" if close else "there"
+    return InvalidArgumentError(f"unknown {kind} {name!r}; {question} are {', '.join(listed)}")
 
 
 @cached

@@ -43,7 +43,7 @@ class Body(Layer):
         """Build the model, which may have a `build` of its own."""
         self.model.ensure_built(input_shape)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, mask: object = None) -> Any:
         """Return what the model says."""
         return self.model.compute_mask(inputs, mask)
 
