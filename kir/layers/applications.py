@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kir import initializers
 from kir.errors import InvalidArgumentError
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape
-from kir.modeling.declared import DeclaredLayer, TrainingMode
+from kir.layers.training_mode import TrainingMode, as_switch
+from kir.modeling.declared import DeclaredLayer
 from kir.ops.random import Dropout
 from kir.support.declarations import Integer, Number
 
@@ -84,6 +83,6 @@ class StochasticDepth(DeclaredLayer):
     def call(self, x: Tensor, training: TrainingMode = False) -> Any:
         if training is False or self.drop_path_rate == 0:
             return x
-        flag = training if isinstance(training, Tensor) else np.array(bool(training))
+
         noise_shape = (x.shape[0], *(1,) * (len(x.shape) - 1))
-        return emit(Dropout(self.drop_path_rate, noise_shape, None), x, flag)
+        return emit(Dropout(self.drop_path_rate, noise_shape, None), x, as_switch(training))

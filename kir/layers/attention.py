@@ -22,7 +22,8 @@ from kir.ir.types import DType, Shape, format_shape
 from kir.layers.activations import masked_softmax
 from kir.layers.einsum_dense import EinsumDense
 from kir.layers.regularization import Dropout
-from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer
 from kir.support.declarations import Boolean, Choice, Integer, Number, OptionalInteger, OptionalIntegers, Unchecked
 

@@ -116,8 +116,7 @@ class STFTSpectrogram(DeclaredLayer):
         alone = K.reshape(signal, (signal.shape[0] * channels, 1, signal.shape[2]))
         padding = "same" if self.padding == "same" else (0, 0)
         found = emit(Conv((self.step,), (1,), 1, padding), alone, emit(Transpose((2, 1, 0)), kernel))
-        result: Tensor = K.reshape(found, (signal.shape[0], channels, *found.shape[1:]))
-        return result
+        return K.reshape(found, (signal.shape[0], channels, *found.shape[1:]))
 
     def _result(self, parts: Tensor, channels: int) -> Any:
         if self.mode in ("real", "imag", "stft"):

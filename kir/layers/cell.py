@@ -22,7 +22,8 @@ from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DTypeLike, Shape, format_shape
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
+from kir.layers.training_mode import TrainingMode, as_switch, is_off
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.user_functions import call_function
 from kir.modeling.weight import Weight, stand_in
 from kir.ops import recurrent
@@ -140,22 +141,21 @@ class Cell(DeclaredLayer):
 
     def drops_state(self, training: TrainingMode) -> bool:
         """Return whether parts of the state are dropped. Keras drops nothing at a rate of 1."""
-        return not _is_off(training) and 0 < self.recurrent_dropout < 1
+        return not is_off(training) and 0 < self.recurrent_dropout < 1
 
     def drop_inputs(self, x: Tensor, training: TrainingMode, time_axis: int | None) -> Tensor:
         """Return x, of which features are dropped in training, the same ones at every step."""
-        if _is_off(training) or not 0 < self.dropout < 1:
+        if is_off(training) or not 0 < self.dropout < 1:
             return x
         shape = tuple(1 if axis == time_axis else size for axis, size in enumerate(x.shape))
-        result: Tensor = emit(Dropout(self.dropout, shape, self.seed), x, _as_switch(training))
-        return result
+        return emit(Dropout(self.dropout, shape, self.seed), x, as_switch(training))
 
     def state_noise(self, shape: tuple[Dim, ...], training: TrainingMode) -> Any:
         """Return what the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
         ones = K.ones(shape, self.compute_type.keras_name)
         # Another seed than that of the inputs, or the same parts of both would be dropped.
         seed = None if self.seed is None else self.seed + 1
-        return emit(Dropout(self.recurrent_dropout, shape, seed), ones, _as_switch(training))
+        return emit(Dropout(self.recurrent_dropout, shape, seed), ones, as_switch(training))
 
     def read_gates(self, weight: Weight, like: Tensor) -> Tensor:
         """Return a weight whose last axis holds the gates, with these in the order of `gate_order`."""
@@ -168,8 +168,7 @@ class Cell(DeclaredLayer):
                 f"gates of {weight.shape[-1]} units are out of all proportion; at most {MAX_COUNT} are read"
             )
         columns = np.arange(weight.shape[-1]).reshape(count, -1)[list(self.gate_order)].ravel()
-        result: Tensor = emit(Gather(len(weight.shape) - 1), read, columns)
-        return result
+        return emit(Gather(len(weight.shape) - 1), read, columns)
 
     def read_bias(self, like: Tensor) -> Tensor | None:
         """Return the bias, as `read_gates` gives it, if there is one."""
@@ -299,8 +298,7 @@ class DenseCell(Cell):
     def project(self, x: Tensor, bias: Tensor | None, training: TrainingMode) -> Tensor:
         """Return x · kernel + bias, with inputs dropped in training."""
         x = self.drop_inputs(x, training, 1 if len(x.shape) > 2 else None)
-        result: Tensor = emit(Dense(), x, self.read_gates(self.kernel, x), bias)
-        return result
+        return emit(Dense(), x, self.read_gates(self.kernel, x), bias)
 
     def multiply_state(
         self, x: Tensor, training: TrainingMode, gates: slice = slice(None), bias: Tensor | None = None
@@ -359,11 +357,3 @@ class PackedWeights:
         features, rows = cells[0].kernel.shape
         shapes = (rows, features), (rows, cells[0].units), (2 * rows,)
         return [stand_in((len(cells), *shape), cells[0].compute_type) for shape in shapes]
-
-
-def _is_off(training: TrainingMode) -> bool:
-    return training is None or training is False
-
-
-def _as_switch(training: TrainingMode) -> Any:
-    return training if isinstance(training, Tensor) else np.asarray(bool(training))

@@ -20,16 +20,8 @@ from kir.ir.types import Shape, TensorType
 from kir.layers.cell import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import long_short_term_memory
-from kir.modeling.declared import (
-    ActivationFunction,
-    Constraint,
-    DataFormat,
-    Initializer,
-    Padding,
-    PerAxis,
-    Regularizer,
-    TrainingMode,
-)
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.ops.shape import Reshape, Transpose
 from kir.support.declarations import Boolean, Integer, Number, OptionalInteger
 
@@ -115,8 +107,7 @@ class ConvLSTMCell(Cell):
     def convolve_inputs(self, x: Tensor) -> Tensor:
         """Return the gates' share of inputs [N, channels, *spatial]."""
         kernel, bias = self.read_gates(self.kernel, x), self.read_bias(x)
-        result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, "channels_first", self.dilation_rate)
-        return result
+        return convolve(x, kernel, bias, self.strides, self.padding, "channels_first", self.dilation_rate)
 
     def start(self, x: Tensor, training: TrainingMode) -> tuple[list[Tensor], Step]:
         """See `Cell.start`; x is (batch, time, channels, *spatial), and the part is the inputs' convolution."""

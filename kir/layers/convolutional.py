@@ -100,7 +100,7 @@ class Conv(Convolutional):
     strides: PerAxis = PerAxis(default=1, doc="by how much the window moves")
     padding: Padding = Padding(
         default="valid",
-        doc='"valid", "same" (ceil(steps / strides) windows), or "causal": all zeros before the first step',
+        doc='"valid", "same" (ceil(steps / strides) windows), or, with one axis, "causal": all zeros in front',
     )
     data_format: DataFormat = DataFormat(default=None)
     dilation_rate: PerAxis = PerAxis(default=1, doc="how far the elements of the window are apart")
@@ -141,8 +141,7 @@ class Conv(Convolutional):
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
         kernel = self.read(self.kernel, x)
-        result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
-        return result
+        return convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
 
 
 class Conv1D(Conv):
@@ -218,7 +217,7 @@ class ConvTranspose(Convolutional):
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        result: Tensor = convolve_transposed(
+        return convolve_transposed(
             x,
             self.read(self.kernel, x),
             bias,
@@ -228,7 +227,6 @@ class ConvTranspose(Convolutional):
             self.data_format,
             self.dilation_rate,
         )
-        return result
 
 
 class Conv1DTranspose(ConvTranspose):
@@ -311,8 +309,7 @@ class DepthwiseConv(Convolutional):
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
         kernel = merge_depth(self.read(self.kernel, x))
-        result: Tensor = convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
-        return result
+        return convolve(x, kernel, bias, self.strides, self.padding, self.data_format, self.dilation_rate)
 
 
 class DepthwiseConv1D(DepthwiseConv):
@@ -376,7 +373,7 @@ class SeparableConv(Convolutional):
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        result: Tensor = convolve_separably(
+        return convolve_separably(
             x,
             self.read(self.depthwise_kernel, x),
             self.read(self.pointwise_kernel, x),
@@ -386,7 +383,6 @@ class SeparableConv(Convolutional):
             self.data_format,
             self.dilation_rate,
         )
-        return result
 
 
 class SeparableConv1D(SeparableConv):

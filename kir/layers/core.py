@@ -15,7 +15,8 @@ from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import SymbolicOperators, Tensor, TensorLike, emit
 from kir.ir.types import Shape, format_shape, shape_with_none
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.registry import from_plain, to_plain
 from kir.modeling.user_functions import call_function, function_config, function_name, parameter_names
 from kir.ops import linear

@@ -18,8 +18,9 @@ from kir.ir.dims import Sym, product
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, Shape, format_shape, normalize_axes, normalize_axis
+from kir.layers.training_mode import TrainingMode
 from kir.layers.wrappers import Wrapper, require_layer
-from kir.modeling.declared import Axes, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
+from kir.modeling.declared import Axes, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer
 from kir.modeling.weight import Weight
 from kir.ops import normalization

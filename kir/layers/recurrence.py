@@ -30,7 +30,8 @@ from kir.layers.rnn_cells import (
     why_not_operator,
 )
 from kir.layers.steps import BATCH_AND_TIME, Steps, as_column, cut_steps, join_steps, one_step, reverse_time, with_steps
-from kir.modeling.declared import DeclaredLayer, TrainingMode
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer
 from kir.ops.elementwise import Cast, Where
 from kir.ops.shape import CumSum, Reshape, Slice
@@ -214,8 +215,7 @@ class Recurrence(DeclaredLayer):
     def _spread_sequence(self, y: Tensor, steps: Steps | None, initial: Sequence[Tensor]) -> Tensor:
         """Return the outputs [time, batch, units] of the valid steps as (batch, time, units) of all steps."""
         if steps is None:
-            result: Tensor = emit(BATCH_AND_TIME, y)
-            return result
+            return emit(BATCH_AND_TIME, y)
         if self.zeros_masked:
             return steps.spread(y, zero_masked=True)
         if not initial or self.repeats_outputs:
@@ -232,8 +232,7 @@ class Recurrence(DeclaredLayer):
             return output
         last: Dim = 0 if self.go_backwards else mask.shape[1] - 1
         valid = emit(Slice((1,), (last,), (last + 1,), (1,)), mask) if self.zeros_masked else K.any(mask, 1, True)
-        result: Tensor = emit(Where(), as_column(valid, output), output, K.zeros((), output.dtype))
-        return result
+        return emit(Where(), as_column(valid, output), output, K.zeros((), output.dtype))
 
     # One step after the other
 
@@ -300,8 +299,7 @@ class Recurrence(DeclaredLayer):
         valid = reverse_time(mask) if self.go_backwards else mask
         if not self.zeros_masked:
             valid = emit(CumSum(1), emit(Cast(DType.INT32), valid)) > 0
-        result: Tensor = emit(Where(), as_column(valid, outputs), outputs, K.zeros((), outputs.dtype))
-        return result
+        return emit(Where(), as_column(valid, outputs), outputs, K.zeros((), outputs.dtype))
 
     # Keeping states
 

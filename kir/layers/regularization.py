@@ -17,7 +17,8 @@ from kir import regularizers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, format_shape
-from kir.modeling.declared import DataFormat, DeclaredLayer, TrainingMode
+from kir.layers.training_mode import TrainingMode, as_switch, is_off
+from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.modeling.layer import Layer, own_arguments
 from kir.ops import random
 from kir.ops.elementwise import SELU_ALPHA, SELU_SCALE
@@ -55,8 +56,7 @@ class BaseDropout(DeclaredLayer):
         if training is False:
             # The identity, whatever the noise shape: a fixed batch in it does not matter to inference.
             return emit(random.Dropout(self.rate, None, self.seed), inputs) if inputs.type.dtype.is_float else inputs
-        flag = training if isinstance(training, Tensor) else np.array(bool(training))
-        return emit(random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs, flag)
+        return emit(random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs, as_switch(training))
 
     @abstractmethod
     def noise_sizes(self, x: Tensor) -> Shape | None:
@@ -109,14 +109,15 @@ class AlphaDropout(Dropout):
     """
 
     def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
-        if self.rate == 0 or _is_off(training):
+        if self.rate == 0 or is_off(training):
             return inputs
         _require_below_one(self, self.rate)
         # Dropout drops to 0 and scales the others; moved by the lowest value, it drops to that.
         lowest = -SELU_ALPHA * SELU_SCALE
         factor = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
-        flag = training if isinstance(training, Tensor) else np.array(bool(training))
-        dropped = emit(random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs - lowest, flag)
+        dropped = emit(
+            random.Dropout(self.rate, self.noise_sizes(inputs), self.seed), inputs - lowest, as_switch(training)
+        )
         changed = dropped * (factor * (1 - self.rate)) + factor * lowest * (1 - self.rate)
         return K.where(training, changed, inputs) if isinstance(training, Tensor) else changed
 
@@ -137,7 +138,7 @@ class GaussianNoise(DeclaredLayer):
     seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
     def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
-        if self.stddev == 0 or _is_off(training):
+        if self.stddev == 0 or is_off(training):
             return inputs
         return inputs + _switched(training, emit(random.RandomNormalLike(0.0, self.stddev, self.seed), inputs), 0)
 
@@ -160,7 +161,7 @@ class GaussianDropout(DeclaredLayer):
     seed: OptionalInteger = OptionalInteger(default=None, doc="the same numbers are drawn at every call, if given")
 
     def call(self, inputs: Tensor, training: TrainingMode = False) -> Any:
-        if self.rate == 0 or _is_off(training):
+        if self.rate == 0 or is_off(training):
             return inputs
         _require_below_one(self, self.rate)
         deviation = math.sqrt(self.rate / (1 - self.rate))
@@ -275,10 +276,6 @@ class ActivityRegularization(DeclaredLayer):
 
     def call(self, inputs: object) -> Any:
         return inputs
-
-
-def _is_off(training: TrainingMode) -> bool:
-    return not isinstance(training, Tensor) and not training
 
 
 def _switched(training: TrainingMode, noise: Tensor, neutral: float) -> Any:

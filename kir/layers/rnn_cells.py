@@ -16,7 +16,8 @@ from kir.ir.op import Op
 from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import Shape
 from kir.layers.cell import RECURRENT_ACTIVATIONS, Cell, DenseCell, Step
-from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer, TrainingMode
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
 from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
 from kir.ops import recurrent
 from kir.support.arguments import choice

@@ -40,8 +40,7 @@ class Steps:
 
     def gather(self, x: Tensor) -> Tensor:
         """Return x (batch, time, features) with the valid steps in front. What comes after them has no meaning."""
-        result: Tensor = emit(GatherND(1), x, self.order)
-        return result
+        return emit(GatherND(1), x, self.order)
 
     def spread(self, y: Tensor, *, zero_masked: bool = False, before: Tensor | None = None) -> Tensor:
         """Return y [time, batch, units] of the valid steps as (batch, time, units) of all steps.
@@ -60,8 +59,7 @@ class Steps:
         return self._pick(y, emit(Sub(), seen, np.asarray(1, np.int64)))
 
     def _pick(self, y: Tensor, index: Tensor) -> Tensor:
-        result: Tensor = emit(GatherND(1), emit(BATCH_AND_TIME, y), index)
-        return result
+        return emit(GatherND(1), emit(BATCH_AND_TIME, y), index)
 
 
 def run(op: Op, x: Tensor, weights: Sequence[Tensor], steps: Steps | None, initial: Sequence[Tensor]) -> Any:
@@ -83,20 +81,17 @@ def one_step(x: Tensor) -> Tensor:
 def with_steps(y: Tensor, x: Tensor) -> Tensor:
     """Return y (batch, 1, …) with as many steps as x has."""
     batch, _, *sizes = y.shape
-    result: Tensor = emit(Expand((batch, x.shape[1], *sizes)), y)
-    return result
+    return emit(Expand((batch, x.shape[1], *sizes)), y)
 
 
 def reverse_time(x: Tensor) -> Tensor:
     """Return x with the order of axis 1 turned around."""
-    result: Tensor = emit(Slice((1,), (x.shape[1] - 1,), (-1,), (-1,)), x)
-    return result
+    return emit(Slice((1,), (x.shape[1] - 1,), (-1,), (-1,)), x)
 
 
 def select_direction(x: Tensor, direction: int, axis: int = 0) -> Tensor:
     """Return one direction of a result of a bidirectional operator."""
-    result: Tensor = emit(Gather(axis), x, np.asarray(direction, np.int64))
-    return result
+    return emit(Gather(axis), x, np.asarray(direction, np.int64))
 
 
 def cut_steps(x: Tensor) -> list[Tensor]:
@@ -110,12 +105,10 @@ def join_steps(steps: Sequence[Tensor]) -> Tensor:
     """Return the inverse of `cut_steps`."""
     batch, *sizes = steps[0].shape
     joined = steps[0] if len(steps) == 1 else emit(Concat(1), *steps)
-    result: Tensor = emit(Reshape((batch, len(steps), *sizes)), joined)
-    return result
+    return emit(Reshape((batch, len(steps), *sizes)), joined)
 
 
 def as_column(mask: Tensor, like: Tensor) -> Tensor:
     """Return a mask with as many axes as `like` has, to broadcast over its further ones."""
     missing = len(like.shape) - len(mask.shape)
-    result: Tensor = emit(Reshape((*mask.shape, *[1] * missing)), mask) if missing else mask
-    return result
+    return emit(Reshape((*mask.shape, *[1] * missing)), mask) if missing else mask

@@ -20,7 +20,8 @@ from kir.layers.recurrence import Recurrence
 from kir.layers.rnn import RNN
 from kir.layers.rnn_cells import config_to_copy, copied_cell, require_known_length, why_not_operator
 from kir.layers.steps import BATCH_AND_TIME, Steps, one_step, reverse_time, run, select_direction, with_steps
-from kir.modeling.declared import DeclaredLayer, TrainingMode
+from kir.layers.training_mode import TrainingMode, is_off
+from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer, layer_from_config, to_config
 from kir.modeling.parameters import call_parameters
 from kir.modeling.weight_owner import walk_layers
@@ -165,7 +166,7 @@ class Bidirectional(DeclaredLayer):
             and forward.compute_type is backward.compute_type
         )
         # Each direction drops inputs of its own, and may repeat outputs at masked steps, each its own way.
-        drops = training is not None and training is not False and any(cell.dropout > 0 for cell in cells)
+        drops = not is_off(training) and any(cell.dropout > 0 for cell in cells)
         repeats = mask is not None and any(
             not layer.zeros_masked if self.return_sequences else initial and layer.repeats_outputs
             for layer in self.directions
@@ -379,12 +380,10 @@ def _stack_states(forward: Tensor, backward: Tensor) -> Any:
 
 def _in_batches(y: Tensor, steps: Steps | None) -> Tensor:
     """Return (batch, time, units) from [time, batch, units] of the valid steps."""
-    result: Tensor = emit(BATCH_AND_TIME, y) if steps is None else steps.spread(y, zero_masked=True)
-    return result
+    return emit(BATCH_AND_TIME, y) if steps is None else steps.spread(y, zero_masked=True)
 
 
 def fold(x: Tensor) -> Tensor:
     """Return the time axis folded into the batch."""
     batch, time = x.shape[:2]
-    result: Tensor = emit(Reshape((batch * time, *x.shape[2:])), x)
-    return result
+    return emit(Reshape((batch * time, *x.shape[2:])), x)

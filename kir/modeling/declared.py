@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, dataclass_transform
 
 from kir import activations, config, constraints, initializers, regularizers
 from kir.ir.dims import Dim
-from kir.ir.trace import Tensor
 from kir.modeling.layer import Layer
 from kir.modeling.registry import Described, to_plain
 from kir.modeling.weight import Weight
@@ -29,9 +28,6 @@ from kir.support.declarations import (
     Text,
     Unchecked,
 )
-
-# Whether a layer trains: in a training export a tensor says so.
-TrainingMode: TypeAlias = Tensor | bool | None
 
 
 class ActivationFunction(Argument[Described | None, Callable[..., Any]]):
