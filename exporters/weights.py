@@ -84,7 +84,7 @@ class _HDF5Target:
         return len(data)
 
     def truncate(self, size: int) -> int:
-        """Set the size of the file; likewise."""
+        """Set the size of the file; nothing once a write has failed."""
         return size if self._error else self._file.truncate(size)
 
     def __enter__(self) -> _HDF5Target:

@@ -17,7 +17,7 @@ def load_vocabularies(model: Model, archive: Archive) -> None:
     """Give every lookup layer without a vocabulary the one that was saved for it.
 
     Raises:
-        FormatError: it is missing, or is none that the layer can have.
+        FormatError: it is missing, or the layer cannot have it.
     """
     for saved in saved_layers(model):
         layer = saved.layer
@@ -45,5 +45,5 @@ def _idf_weights(saved: SavedLayer, archive: Archive, count: int) -> Array | Non
         dataset = file.find_dataset(f"{saved.group}/vars/idf_weights")
         if dataset is None or dataset.ndim != 1 or dataset.shape[0] < count:
             raise FormatError(f"there are no idf_weights for its {count} tokens")
-        # Behind the tokens are zeros, up to max_tokens.
+        # After the tokens are zeros, up to max_tokens.
         return file.read(dataset)[:count]

@@ -34,7 +34,7 @@ from kir.modeling.model import Model
 
 
 class _Merge(OtherForMasks, ElementwiseMerge):
-    """Merges element by element, whatever is masked."""
+    """A merge, element by element, that ignores masks."""
 
     def call(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         return super().call(inputs)
@@ -52,7 +52,7 @@ class Concatenate(OtherForMasks, layers.Concatenate):
     """The inputs joined along an axis."""
 
     def compute_mask(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
-        """Return the masks joined likewise; on an axis that they lack, where all of them are valid."""
+        """Return the masks, joined too; on an axis that they lack, where all of them are valid."""
         known = _known(mask)
         if known and self.axis % len(inputs[0].shape) >= len(known[0].shape):
             return _all_valid(mask)
@@ -60,7 +60,7 @@ class Concatenate(OtherForMasks, layers.Concatenate):
 
 
 class _EndsMask(OtherForMasks):
-    """Ends a mask that reaches it."""
+    """A layer that ends a mask that reaches it."""
 
     supports_masking = False
 

@@ -43,7 +43,7 @@ class SizeNames:
             self._dims[text] = dim if dim is not None and is_clear else self.new(text)
 
     def dim(self, text: str) -> Dim:
-        """Return the size of a `dim_param`; one that is no UTF-8 text, which is bytes, is called likewise."""
+        """Return the size of a `dim_param`; one that is not UTF-8, and so bytes, is named like its text."""
         text = str(text)
         if text not in self._dims:
             self._dims[text] = self.new(text)

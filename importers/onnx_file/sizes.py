@@ -185,7 +185,7 @@ ELEMENTWISE: dict[str, Rule] = {
 
 
 def is_negative(dim: Dim) -> bool:
-    """Return whether a size is below 0 whatever the names are; they are positive."""
+    """Return whether a size is below 0 for all values of the names, which are positive."""
     if isinstance(dim, Sym):
         return all(coefficient < 0 for _, coefficient in dim.terms)
     return dim < 0

@@ -48,7 +48,7 @@ def read_padding(call: OperatorCall, windows: list[Window], sizes: Shape) -> Pad
     """Return the padding, in numbers unless it is the upper "same".
 
     Raises:
-        FormatError: it is none.
+        FormatError: it is not one of ONNX.
         UnsupportedError: it is the lower "same" of unknown sizes.
     """
     kind = call.attributes.text("auto_pad", "NOTSET") or "NOTSET"
