@@ -90,7 +90,7 @@ class History:
         self.history: defaultdict[str, list[float]] = defaultdict(list)
 
 
-class Training:
+class Training(Layer):
     """The methods of `keras.Model` that train, measure, or prepare that; see the head of this module.
 
     Source: https://keras.io/api/models/model_training_apis/
@@ -112,24 +112,27 @@ class Training:
         self._compiled_metrics = [given.get("metrics"), given.get("weighted_metrics")]
         self.compiled = True
 
+    def connect_to(self, inputs: object) -> None:
+        """Let a subclassed model know its inputs by these, if it has none yet; see `kir.modeling.model.Model`."""
+
     @property
     def metrics_names(self) -> list[str]:
         """ "loss" and the names of the metrics that `compile` was given."""
         return ["loss", *map(_metric_name, flatten(self._compiled_metrics))]
 
-    def fit(self: Any, x: object = None, *args: object, **kwargs: object) -> History:
+    def fit(self, x: object = None, *args: object, **kwargs: object) -> History:
         """Train nothing, and warn of that."""
         if all(isinstance(leaf, np.ndarray) for leaf in flatten(x)):
             self.connect_to(x)
         self._await_training("fit")
         return History(self)
 
-    def train_on_batch(self: Any, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
+    def train_on_batch(self, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
         """Train nothing, and warn of that; see `evaluate` for what is returned."""
         self._await_training("train_on_batch")
         return self._unmeasured(return_dict)
 
-    def evaluate(self: Any, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
+    def evaluate(self, *args: object, return_dict: bool = False, **kwargs: object) -> Any:
         """Return NaN for the loss, or a list (or dict) of NaN for the loss and every metric; and warn of that."""
         warnings.warn(
             f"{self.name!r} was not evaluated: kir measures no losses and metrics, and gives NaN for them", stacklevel=2
@@ -141,7 +144,7 @@ class Training:
     fit_generator = fit
     evaluate_generator = evaluate
 
-    def _await_training(self: Any, method: str) -> None:
+    def _await_training(self, method: str) -> None:
         for weight in self.trainable_weights:
             weight.awaits_training = True
         warnings.warn(
@@ -165,7 +168,7 @@ def _metric_name(metric: object) -> str:
 
 
 def _idle(name: str) -> Callable[..., None]:
-    def method(self: Any, *args: object, **kwargs: object) -> None:
+    def method(self: Training, *args: object, **kwargs: object) -> None:
         """Accept the call: it only prepares, or follows, training."""
 
     method.__name__ = name
@@ -173,7 +176,7 @@ def _idle(name: str) -> Callable[..., None]:
 
 
 def _refused(name: str) -> Callable[..., None]:
-    def method(self: Any, *args: object, **kwargs: object) -> None:
+    def method(self: Training, *args: object, **kwargs: object) -> None:
         """Refuse: kir does not train.
 
         Raises:
