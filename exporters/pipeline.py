@@ -196,17 +196,7 @@ def export_reference(
         require_unchanged(arrays)  # verifying takes longest, and would be for nothing
         verification = source_verification = None
         if options.verify:
-            progress("verifying")
-            is_runnable = not any(isinstance(node.op, Opaque) for node in reference.nodes())
-            # Both files are compared with one graph.
-            runs = _expect_runs(reference, options) if is_runnable and source is not None else None
-            if is_runnable:
-                verification = _verify(reference, graph, written, options, runs)
-            else:
-                verification = _verify_carried(source, written, options)
-            if source is not None and is_runnable:
-                progress("verifying the file that was read")
-                source_verification = verify_source(reference, source, options.provider, options.seed, runs)
+            verification, source_verification = _verify_files(reference, graph, written, source, options, progress)
         require_unchanged(arrays)
     return ExportResult(written.moved_to(path), changes, verification, graph, source_verification)
 
@@ -223,10 +213,26 @@ def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]
     return chosen
 
 
-def _expect_runs(reference: Graph, options: ExportOptions) -> list[Run]:
+def _verify_files(
+    reference: Graph,
+    graph: Graph,
+    written: ExportReport,
+    source: Path | None,
+    options: ExportOptions,
+    progress: Callable[[str], None],
+) -> tuple[VerificationReport, VerificationReport | None]:
+    """Compare the new file with the graph, and the one that the graph was read from, if it was."""
+    progress("verifying")
+    if reference.has_any(Opaque):
+        return _verify_carried(source, written, options), None
+    if source is None:
+        return _verify(reference, graph, written, options, None), None
     from kir.numerics.compare import expect_runs
 
-    return list(expect_runs(reference, options.seed))
+    runs = list(expect_runs(reference, options.seed))  # both files are compared with one graph
+    report = _verify(reference, graph, written, options, runs)
+    progress("verifying the file that was read")
+    return report, verify_source(reference, source, options.provider, options.seed, runs)
 
 
 def _verify(

@@ -60,59 +60,56 @@ def export(
     progress: Progress = silent,
     after_pass: AfterPass | None = None,
 ) -> ExportResult | ScriptReport:
-    """Write a model as an ONNX file, or as a script of layers, and verify it.
-
-    The file computes the same as the model, or it is not written: what was there stays as it was.
+    """Write a model as an ONNX file, or as a script of layers, and verify it; what differs is not written.
 
     Args:
-        model: what `kir.load` takes; a model and a graph are left as they are.
+        model: what `kir.load` takes; models and graphs are left as they are.
         path: the `.onnx` file or the `.py` script to write.
         weights, custom_objects, on_lost_mask, outputs, keep_unknown: how to read the model; see `kir.load`.
-        batch: the batch size to fix.
-        input_shapes: the sizes to fix, or to name, by input, the batch first.
+        batch, input_shapes: sizes of inputs to fix, or to name.
         opset: ONNX opset, 13 or newer; by default the newest that onnxruntime supports, or 18 where it averages faster.
         training: keep Dropout, switched by the input `training_mode`.
         losses: add the sum of all regularization terms as an output.
-        external_data: "yes" puts weights into a file beside the model, "no" does not, "auto" does near 2 GB.
+        external_data: whether weights lie in a file beside the model: "yes", "no", or "auto", which is near 2 GB.
         metadata: entries for the file's metadata.
         level: 0 for no passes, 1 for those that keep every bit, 2 for all.
         passes: passes to run by name, or to leave out: "fold-constants,simplify", "-fold-affine".
         verify: compare the file with the model in onnxruntime before it takes its place.
         bisect: on a mismatch, name the first node that differs.
-        provider: onnxruntime's execution provider: "cpu", "cuda", "tensorrt", …
-        seed: of the random inputs.
+        provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
         progress: told the name of each stage as it begins.
         after_pass: called after each pass with the graph and the number of changes.
 
     Raises:
-        KirError: as `kir.load`; and if options do not go together, something cannot be expressed, the file cannot be
-            written, or onnxruntime computes something else than the model.
+        KirError: the model cannot be read or expressed, options contradict, or onnxruntime computes something else.
     """
     from kir.exporters.pipeline import ExportOptions
-    from kir.importers.load import Reading, is_onnx_file
+    from kir.importers.load import Reading
 
-    path = Path(path)
-    require_suffix(path, ".onnx", ".py")
     reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
-    options = ExportOptions(
-        opset=opset,
-        training=training,
-        losses=losses,
-        external_data=external_data,
-        metadata=metadata or {},
-        level=level,
-        passes=passes,
-        verify=verify,
-        provider=provider,
-        seed=seed,
-        bisect=bisect,
-    )
+    options = ExportOptions(opset=opset, training=training, losses=losses, level=level, passes=passes)
+    options = replace(options, external_data=external_data, metadata=metadata or {})
+    options = replace(options, verify=verify, bisect=bisect, provider=provider, seed=seed)
+    return _export(model, Path(path), reading, options, progress, after_pass)
+
+
+def _export(
+    source: Source,
+    path: Path,
+    reading: Reading,
+    options: ExportOptions,
+    progress: Progress,
+    after_pass: AfterPass | None,
+) -> ExportResult | ScriptReport:
+    from kir.importers.load import is_onnx_file
+
+    require_suffix(path, ".onnx", ".py")
     if path.suffix == ".py":
-        _refuse_for_script(path, options, after_pass=after_pass, keep_unknown=keep_unknown)
-        return _export_script(model, path, reading, options, progress)
-    if is_onnx_file(model):
-        reading.refuse_for_onnx(model, losses=losses)
-    return _export_onnx(model, path, reading, options, progress, after_pass)
+        _refuse_for_script(path, options, after_pass=after_pass, keep_unknown=reading.keep_unknown)
+        return _export_script(source, path, reading, options, progress)
+    if is_onnx_file(source):
+        reading.refuse_for_onnx(source, losses=options.losses)
+    return _export_onnx(source, path, reading, options, progress, after_pass)
 
 
 def _export_onnx(
@@ -390,25 +387,16 @@ def diff(
     Raises:
         KirError: a model cannot be read, or options do not go together.
     """
-    from kir.importers.load import Reading, is_onnx_file, takes_custom_objects
+    from kir.importers.load import Reading
     from kir.modeling.comparison import compare_graphs, default_level
     from kir.modeling.model import Model
 
-    # What no side can use, each refuses.
-    some_take_objects = any(map(takes_custom_objects, (a, b)))
-    some_layers = not (is_onnx_file(a) and is_onnx_file(b))
+    shared = Reading(None, custom_objects, on_lost_mask, (), batch, input_shapes)
+    readings = _readings((a, b), (weights_a, weights_b), shared)
     subjects, graphs = [], []
     # A is lowered before B is read: functions of scripts may import modules from beside them when they are traced.
-    for name, source, weights in (("A", a, weights_a), ("B", b, weights_b)):
+    for name, source, reading in zip("AB", (a, b), readings, strict=True):
         progress(f"reading {name}")
-        reading = Reading(
-            weights,
-            custom_objects if takes_custom_objects(source) or not some_take_objects else None,
-            None if is_onnx_file(source) and some_layers else on_lost_mask,
-            batch=batch,
-            input_shapes=input_shapes,
-            keep_unknown=is_onnx_file(source),
-        )
         subjects.append(reading.load(source))
         graphs.append(_lowered(subjects[-1], reading, training, losses))
     return compare_graphs(
@@ -420,3 +408,21 @@ def diff(
         seed=seed,
         progress=progress,
     )
+
+
+def _readings(sources: Sequence[Source], weights: Sequence[PathLike | None], shared: Reading) -> list[Reading]:
+    """Return how to read each source, with the options that it can use. What none can use, each is to refuse."""
+    from kir.importers.load import is_onnx_file, takes_custom_objects
+
+    some_take_objects = any(map(takes_custom_objects, sources))
+    some_have_layers = not all(map(is_onnx_file, sources))
+    return [
+        replace(
+            shared,
+            weights=own_weights,
+            custom_objects=shared.custom_objects if takes_custom_objects(source) or not some_take_objects else None,
+            on_lost_mask=None if is_onnx_file(source) and some_have_layers else shared.on_lost_mask,
+            keep_unknown=is_onnx_file(source),
+        )
+        for source, own_weights in zip(sources, weights, strict=True)
+    ]
