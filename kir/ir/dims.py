@@ -9,7 +9,7 @@ Two things to know:
 
 1. Equality is sound and not complete: sizes that compare equal are equal for every value of the names, but a few equal
    sizes written with floor divisions of differences stay different (``(a + 1) // 2`` and ``a - a // 2``).
-2. A name is taken to be positive where it divides: ``batch * n // batch`` is ``n``, whatever ``batch`` is.
+2. A name that divides is taken to be positive: ``batch * n // batch`` is ``n``.
 
 Nothing here may import another module of kir than `kir.errors` and `kir.ir.polynomials`: types, layers and passes all
 stand on this one.

@@ -1,4 +1,4 @@
-"""The dataflow graph: operators as nodes, values as what flows between them, stored in networkx.
+"""The dataflow graph, stored in networkx: nodes apply operators, and values flow between them.
 
 A networkx node *is* a `Node`. An edge runs producer → consumer, its key is the consumer's input slot and its
 data the producer's output index. Only `Graph.add`, `replace`, `set_input` and `remove` write; nothing else may
@@ -225,7 +225,8 @@ class Graph:
     def order(self) -> list[Node]:
         """Return the live nodes, each after those that it reads: a depth-first walk back from the outputs.
 
-        Deterministic whatever the history of edits. O(nodes + edges), and a copy while nothing live has changed.
+        The order depends on the graph alone, and not on the history of edits. O(nodes + edges), or the cost of a copy
+        while nothing live has changed.
         Equivalent to this recursive program:
 
             def visit(node):
@@ -536,11 +537,5 @@ def _arguments(node: Node, names: Mapping[Value, str]) -> Iterator[str]:
 
 
 def _symbols(nodes: list[Node]) -> set[str]:
-    found: set[str] = set()
-    for node in nodes:
-        found |= node.op.symbols()
-        for value in node.outputs:
-            for dim in value.type.shape:
-                if isinstance(dim, Sym):
-                    found |= dim.names()
-    return found
+    sizes = (dim for node in nodes for value in node.outputs for dim in value.type.shape if isinstance(dim, Sym))
+    return set[str]().union(*(node.op.symbols() for node in nodes), *(dim.names() for dim in sizes))

@@ -1,4 +1,4 @@
-"""The base class of operators: what one node computes.
+"""The base class of operators. An operator says what one node computes.
 
 An operator is a frozen dataclass in `kir/ops/<group>.py`. Its fields are the attributes; the parameters of `infer` are
 the inputs, and their names are the printed and exported input names. An input whose parameter has a default of None is

@@ -26,7 +26,7 @@ MAX_COMPARED_BYTES = 4096
 class Data:
     """An array by reference, with an equality that is cheap: by content when small, by identity when large.
 
-    The array must not be written to. A memory-mapped one stays on disk until somebody reads it.
+    The array must not be written to. A memory-mapped one stays on disk until it is read.
     """
 
     array: Array
@@ -68,7 +68,7 @@ class Input(Op):
     type: TensorType
     default: Data | None = None
 
-    deterministic = False  # it is never merged or folded, whatever its default
+    deterministic = False  # it is never merged or folded, even with a default
 
     def infer(self) -> TensorType:
         return self.type

@@ -67,6 +67,10 @@ def _binary(name: str) -> tuple[Operator, Operator]:
     return apply, apply_reflected
 
 
+def _unary(name: str) -> Callable[[SymbolicOperators], Any]:
+    return lambda self: call_backend(name, self)
+
+
 class SymbolicOperators:
     """Python's operators and NumPy's protocols, each handed to the function of `kir.backend` of that name.
 
@@ -102,17 +106,12 @@ class SymbolicOperators:
     def __ne__(self, other: object) -> Any:
         return call_backend("not_equal", self, other)
 
-    def __invert__(self) -> Any:
-        return call_backend("logical_not", self)
-
-    def __neg__(self) -> Any:
-        return call_backend("negative", self)
+    __invert__ = _unary("logical_not")
+    __neg__ = _unary("negative")
+    __abs__ = _unary("absolute")
 
     def __pos__(self) -> Self:
         return self
-
-    def __abs__(self) -> Any:
-        return call_backend("absolute", self)
 
     def __round__(self, digits: int = 0) -> Any:
         return call_backend("round", self, digits)
@@ -130,7 +129,7 @@ class SymbolicOperators:
     ) -> Any:
         return _numpy_function(function.__name__, args, kwargs)
 
-    # What would need the numbers themselves, which do not exist while a function is traced.
+    # Operations that need the numbers, which do not exist while a function is traced.
 
     def __bool__(self) -> bool:
         _refuse("a branch on a symbolic value (if, while, and, or, not)", "K.where, K.switch, & | ~ or K.maximum")
@@ -276,7 +275,7 @@ def store_states(states: Iterable[CarriedState], results: Mapping[str, Array]) -
 class Tracer:
     """Collects the nodes of a trace, with the layer they come from and the inference or training mode.
 
-    `training` is what layers that behave differently in training get unless a call says otherwise: False, True,
+    `training` is the mode of layers that behave differently in training, unless a call names another one: False, True,
     or a symbolic boolean.
     """
 
@@ -421,7 +420,7 @@ def _evaluate(op: Op, inputs: tuple[AnyTensor | None, ...]) -> Any:
 
 
 def register_functions(backend: Mapping[str, Function], numpy: Mapping[str, Function]) -> None:
-    """Enter what Python's operators and NumPy's functions do to symbolic tensors: called once, by `kir.backend`.
+    """Enter the functions for Python's operators and NumPy's functions of symbolic tensors, once, from `kir.backend`.
 
     Args:
         backend: the functions of `kir.backend` by name.

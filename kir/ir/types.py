@@ -99,7 +99,7 @@ def as_dtype(given: DTypeLike) -> DType:
     """Return the DType for a DType, a Keras name ("float32"), a short name ("f32") or a NumPy dtype.
 
     Raises:
-        InvalidArgumentError: nothing of that name exists; the message lists what does.
+        InvalidArgumentError: there is no such dtype; the message lists those that exist.
     """
     if isinstance(given, DType):
         return given
@@ -224,7 +224,7 @@ def broadcast_dim(a: Dim, b: Dim) -> Dim:
 
 
 def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
-    """Return the size of an axis for which there are two, which must be equal; `what` names the place for the message.
+    """Return the one size that two sizes must both be; `what` names the place for the message.
 
     Of a symbolic size and a concrete one it is the concrete one: any other value of the symbol would be an error at run
     time. Two different symbols give a third; see `join_sizes`.

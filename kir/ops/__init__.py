@@ -27,23 +27,11 @@ from kir.support.caching import cached
 
 # The exporters and importers of ONNX, the tests and `kir ops` call the groups by the same names.
 GROUPS = {
-    "attention": attention,
-    "convolution": convolution,
-    "elementwise": elementwise,
-    "linear": linear,
-    "lookup": lookup,
-    "nn": nn,
-    "normalization": normalization,
-    "opaque": opaque,
-    "pooling": pooling,
-    "random": random,
-    "recurrent": recurrent,
-    "reduce": reduce,
-    "resize": resize,
-    "shape": shape,
-    "sparse": sparse,
-    "spectral": spectral,
-    "structural": structural,
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),
+        *(reduce, resize, shape, sparse, spectral, structural),
+    )
 }
 
 

@@ -15,12 +15,12 @@ from kir.ops.precision import WideOp, require_dtype, require_same_dtype
 
 @dataclass(frozen=True)
 class Attention(WideOp):
-    """``softmax(q · k * scale + bias) · v`` for each head: means of the values by how well their keys fit the query.
+    """``softmax(q · k * scale + bias) · v`` for each head: means of values, weighted by how well keys match the query.
 
     q[batch, queries, heads · n], k[batch, keys, key_heads · n], v[batch, keys, key_heads · m] and, of their dtype,
-    bias[..., queries, keys] that broadcasts to [batch, heads, queries, keys]: [batch, queries, heads · m]. Keys and
-    values with fewer heads serve as many neighbouring ones of the queries each. Scores that are all minus infinity
-    give 0.
+    bias[..., queries, keys] that broadcasts to [batch, heads, queries, keys]: [batch, queries, heads · m]. If keys and
+    values have fewer heads, each of these serves several neighbouring heads of the queries. Scores that are all minus
+    infinity give 0.
 
     ONNX: Attention since opset 23. Source: Vaswani et al., 2017; Ainslie et al., 2023.
     """

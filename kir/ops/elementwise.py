@@ -516,5 +516,5 @@ COMPARISONS = _members(_Comparison)
 COMMUTATIVE: frozenset[type[Op]] = frozenset({Add, Mul, Maximum, Minimum, And, Or, Xor, Equal})
 # Each element of the result depends on one element of each input, after broadcasting.
 ELEMENTWISE: frozenset[type[Op]] = UNARY | BINARY | {PRelu, Where, Clip}
-# What a Dense may fuse: one float input, a result of its type.
+# Activations that a Dense may fuse: they have one float input, and a result of its type.
 ACTIVATIONS: frozenset[type[Op]] = _members(_Activation) | {Exp}

@@ -70,7 +70,7 @@ def _erf_part(x: Array) -> Array:
     size = np.array(np.minimum(np.abs(x), _ONE_FROM), dtype=np.float64)
     near, far = size <= _NEAR_END, size > _MIDDLE_END
     middle = (size > _NEAR_END) & ~far
-    result = size.copy()  # what is in no range is nan and stays so
+    result = size.copy()  # an element in no range is nan, and stays
     result[near] = _erf_near(size[near])
     result[middle] = _erf_middle(size[middle])
     result[far] = _erf_far(size[far])

@@ -17,9 +17,9 @@ TRAINING_DOMAIN = "kir.modeling.training"
 
 @dataclass(frozen=True)
 class Opaque(Op):
-    """An ONNX node that is written again as it was read; what it computes is not known here.
+    """An ONNX operator that kir does not know, and writes again as it was read.
 
-    `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` is what else the node says, as
+    `domain`, `op_type` and `version` (of the domain) name the operator; `encoded` holds the rest of the node, as
     protobuf in base64; `types` are those of its outputs. Only a graph that was read with ``keep_unknown=True`` has one.
 
     Its subgraphs, if it has any, may read values from outside: the last `captured` inputs, which they call outer_0,

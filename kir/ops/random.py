@@ -17,10 +17,10 @@ SCALAR_BOOL = TensorType(DType.BOOL, ())
 
 @dataclass(frozen=True)
 class Dropout(Op):
-    """Zeroes a random part of `x` and scales the rest by ``1 / (1 - rate)``, if `training` is given and true.
+    """Zeros in random places of `x`, and the rest scaled by ``1 / (1 - rate)``, if `training` is given and true.
 
-    Otherwise it is the identity. Which elements are kept is drawn for `noise_shape` (the shape of `x` if None) and
-    broadcast to `x`, each with probability ``1 - rate``. A `seed` draws the same ones at every call.
+    Otherwise it is the identity. Each element is kept with probability ``1 - rate``; the choice is drawn in
+    `noise_shape` (the shape of `x` if None), and broadcast to `x`. A `seed` draws the same choice at every call.
 
     ONNX: Dropout since opset 13, or RandomUniformLike for a noise shape. Keras: `layers.Dropout`.
 

@@ -468,7 +468,7 @@ class Trilu(Op):
 def complete_shape(wanted: Sequence[Dim], given: Shape) -> Shape | None:
     """Return `wanted` with its -1 replaced by the size that keeps the number of elements of `given`.
 
-    None if no size does, or more than one size is -1. A shape without -1 is returned as it is, whatever it holds.
+    None if no size does, or more than one size is -1. A shape without -1 is returned as it is.
 
     >>> complete_shape((2, -1), (4, 3))
     (2, 6)

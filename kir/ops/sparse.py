@@ -15,7 +15,7 @@ from kir.ir.types import DType, Shape, TensorType
 class SparseToDense(Op):
     """The dense tensor of `values[n]` at `indices[n, rank]`; values at equal indices add up.
 
-    `shape` is what is known of the result's shape beforehand, `size[rank]` its value at run time.
+    `shape` is the shape of the result, perhaps with unknown sizes; `size[rank]` is its value at run time.
     ONNX: ConstantOfShape, then ScatterND with reduction "add" (opset 16).
     """
 

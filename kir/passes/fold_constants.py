@@ -14,8 +14,8 @@ from kir.ops.shape import Reshape, Transpose
 from kir.passes.rewrite import Replacement, add_constant, exact_pass, given, rewrite, rule
 from kir.support.limits import MAX_FOLDED_BYTES
 
-# A result up to this size is worth storing even when its inputs are smaller: 64 KiB is a mask of 256 x 256, and no
-# model has so many that they add up to much. Larger ones are stored only if what they replace is no smaller.
+# A result up to this size is stored even if its inputs are smaller: 64 KiB is a mask of 256 x 256, and no model has so
+# many that they add up to much. A larger one is stored only if the constants that it replaces are as large.
 MAX_GROWN_BYTES = 64 * 1024
 
 

@@ -89,13 +89,13 @@ def slice_first(graph: Graph, node: Node, pad: Node) -> Value | None:
 
 
 def _find_cuts(size: Dim, front: Dim, back: Dim) -> tuple[int, int, int, int] | None:
-    """Return how many elements to pad before and after an axis, and how many of its own to cut off at either end.
+    """Return the padding before and after an axis, and the numbers of its own elements to cut off before and after.
 
     None if that is unknown, or there are too few to cut. An unknown size is at least 1.
 
     Args:
         size: of the axis.
-        front: how many padded elements the Slice leaves before the axis; negative if it cuts off elements of the axis.
+        front: the padding that the Slice leaves before the axis; negative if it cuts off elements of the axis.
         back: likewise after the axis.
     """
     if not (isinstance(front, int) and isinstance(back, int)):

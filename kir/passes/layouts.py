@@ -1,4 +1,4 @@
-"""Operators on operands in another layout: what `move_transposes` knows of each operator.
+"""Operators on operands in another layout: the knowledge of `move_transposes` about each operator.
 
 A permutation says how the other layout orders the axes: axis `i` of the value in the other layout is axis
 ``permutation[i]`` of the value. For the operators below, the permutation of one operand decides those of all others,
@@ -6,7 +6,7 @@ and the operator that computes the same of them:
 
     Concat(3)        of (n, h, w, c), permuted by (0, 3, 1, 2): Concat(1)
     Reshape          where no axes are taken apart that it merges or splits
-    ReduceSum((1,))  without keepdims: the permutation of what is left
+    ReduceSum((1,))  without keepdims: the permutation of the axes that are left
     Dense            of (n, h, w, c), permuted by (0, 3, 1, 2): a convolution of 1 by 1
 """
 
@@ -83,10 +83,10 @@ class _CannotMoveError(Exception):
 
 
 def move(node: Node, port: Port, permutation: Permutation, exactly: bool) -> Moved | None:
-    """Return what computes a node's outputs in another layout, when the value of one port is permuted; None if nothing.
+    """Return the operator that computes a node's outputs in another layout, when the value of one port is permuted.
 
-    With `exactly`, only what gives the same elements bit for bit. Other operators form sums in another order, or draw
-    random numbers for other elements.
+    None if there is none; with `exactly`, if none gives the same elements bit for bit. Other operators form sums in
+    another order, or draw random numbers for other elements.
     """
     handler = EXACT.get(type(node.op)) or (None if exactly else FREE.get(type(node.op)))
     if handler is None or (len(permutation) != node.outputs[0].type.rank and type(node.op) not in OF_ANOTHER_RANK):

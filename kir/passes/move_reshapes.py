@@ -45,9 +45,9 @@ def join_equal_reshapes(graph: Graph, node: Node) -> Value | None:
 
 
 def keep_trailing(graph: Graph, mover: Node, side: Value) -> Callable[[], Value] | None:
-    """Return a function that gives the side operand itself, if the Reshape leaves all axes alone that it has.
+    """Return a function for the side operand itself, if the Reshape keeps all of its axes, counted from the end.
 
-    A constant whose other axes have size 1 loses these. None for any other operand.
+    For a constant whose other axes have size 1: the constant without these. None for any other operand.
     """
     kept = count_common_trailing(given(mover.inputs[0]).type.shape, mover.output.type.shape)
     if side.type.rank <= kept:

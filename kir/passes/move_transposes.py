@@ -109,14 +109,14 @@ class Layout:
     side: int
     other: Permutation
 
-    def behind(self, permutation: Permutation) -> Layout | None:
+    def transposed(self, permutation: Permutation) -> Layout | None:
         """Return the layout of a Transpose of this value; None if it is neither of the region's."""
         return Layout(1 - self.side, invert(permutation)) if permutation == self.other else None
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node of a region: its layout in the graph, and what computes the same in the other one."""
+    """A node of a region: its layout in the graph, and the operator for the other one."""
 
     side: int
     moved: Moved
@@ -187,9 +187,9 @@ class Region:
         permutation, end = permutation_of(node), node.output
         if port.is_output:
             permutation, end = invert(permutation), given(node.inputs[0])
-        behind = layout.behind(permutation)
-        if behind is not None and end not in self.taken:
-            self._assign(end, behind)
+        transposed = layout.transposed(permutation)
+        if transposed is not None and end not in self.taken:
+            self._assign(end, transposed)
 
     def _agrees(self, value: Value, side: int, other: Permutation) -> bool:
         """Return whether a value is in no region yet, or has this layout in this region."""
@@ -200,7 +200,7 @@ class Region:
         if not isinstance(node.op, Transpose) or node.output not in self.layouts:
             return False
         layout = self.layouts.get(given(node.inputs[0]))
-        return layout is not None and layout.behind(node.op.permutation) == self.layouts[node.output]
+        return layout is not None and layout.transposed(node.op.permutation) == self.layouts[node.output]
 
     def get_source(self, value: Value) -> Value:
         """Return the value at the start of a chain of Transposes inside the region. O(1): chains are folded before."""

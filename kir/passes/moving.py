@@ -32,7 +32,7 @@ MAX_RUN = 32
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """An elementwise node that a mover can pass, with what makes its side operands, by slot."""
+    """An elementwise node that a mover can pass, with functions that make its side operands, by slot."""
 
     node: Node
     sides: Mapping[int, Callable[[], Value]]
@@ -63,7 +63,7 @@ def pull_up(graph: Graph, node: Node, kind: type[Op], adapt: Adapt) -> tuple[Nod
         above = given(above.inputs[slots[0]]).node
     if not path or not isinstance(above.op, kind) or not graph.is_read_once(above):
         return None
-    # 2. Only the mover says what the side operands become.
+    # 2. Find out what the side operands become, which depends on the mover.
     passages = [(find_passage(graph, above, passed, (slot,), adapt), slot) for passed, slot in path]
     # 3. Rebuild the nodes below it.
     value = given(above.inputs[0])

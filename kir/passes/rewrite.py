@@ -1,4 +1,4 @@
-"""What passes are made of: `Pass`, `@rule`, and the worklist that applies rules to a fixpoint.
+"""The parts of passes: `Pass`, `@rule`, and the worklist that applies rules to a fixpoint.
 
 A rule looks at one node and its producers, and returns the value(s) to use instead of the node's outputs, or None. It
 adds nodes; it never replaces, rewires or removes any: the driver does. A rule must make the graph smaller or push it
@@ -40,8 +40,8 @@ class Pass:
 
     Attributes:
         exact: results stay the same bit for bit.
-        tolerance: of a pass that is not exact: by how many roundings of its dtype an output may move, relative to its
-            largest element.
+        tolerance: the roundings of its dtype by which an output may move, relative to its largest element, in a pass
+            that is not exact.
         changes_weights: constants get numbers that nobody trained; the training pipeline goes without the pass.
         opset: the pass makes operators that ONNX has since that opset, and runs only for files of it or newer ones.
     """

@@ -83,7 +83,7 @@ def _is_zero(value: Value) -> bool:
 @rule(Slice, Gather)
 def read_state_for_step(graph: Graph, node: Node) -> Value | None:
     found = _find_step(node)
-    # 1. Pass a swap of batch and time, and what removes the axis of directions. Time is the first axis above.
+    # 1. Pass a swap of batch and time, and a Reshape that removes the axis of directions. Above, time comes first.
     turned = producer(node, Transpose)
     axis = 0
     value = given(node.inputs[0])
