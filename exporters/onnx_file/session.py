@@ -122,15 +122,25 @@ class Entry:
         return _ORT_TYPES.get(element, element)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a model is loaded; see `make_session`. Profiles go to a file whose name begins with `profile_prefix`."""
+
+    threads: int | None = None
+    optimize: bool = True
+    prepack: bool = True
+    profile_prefix: str | None = None
+
+
 class Session:
     """A model that onnxruntime has loaded, in a worker process where the system allows that (see `worker`)."""
 
-    def __init__(self, worker: Worker, model: ModelFile, provider: str, **settings: Any) -> None:
+    def __init__(self, worker: Worker, model: ModelFile, provider: str, settings: Settings) -> None:
         """Load a model; see `make_session`."""
         self._worker = worker
         self._number = number = next(_numbers)
         self._model, self._provider = model, provider
-        entries = worker.call(f"loading {_shown(model)}", _keep_loaded, number, model, provider, **settings)
+        entries = worker.call(f"loading {_shown(model)}", _keep_loaded, number, model, provider, settings)
         self._inputs, self._outputs, self._optional = entries
         weakref.finalize(self, worker.call_later, _unload, number).atexit = False
 
@@ -175,7 +185,7 @@ def make_session(
     """
     worker = shared_worker(not _is_cpu(provider))
     try:
-        return Session(worker, model, provider, threads=threads, optimize=optimize, prepack=prepack)
+        return Session(worker, model, provider, Settings(threads, optimize, prepack))
     except CrashError as error:
         raise _with_killer(error, model, provider, None) from None
 
@@ -188,7 +198,7 @@ def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapp
 
     def dies(part: bytes) -> bool:
         try:
-            session = Session(shared_worker(not _is_cpu(provider)), part, provider)
+            session = Session(shared_worker(not _is_cpu(provider)), part, provider, Settings())
             if feeds is not None:
                 session._worker.call("running a part", _run_loaded, session._number, dict(feeds))
         except CrashError:
@@ -224,8 +234,8 @@ def _unload(number: int) -> None:
     _loaded.pop(number, None)  # absent if loading it failed
 
 
-def _keep_loaded(number: int, model: ModelFile, provider: str, **settings: Any) -> tuple[tuple[Entry, ...], ...]:
-    session = _loaded[number] = _load(model, provider, **settings)
+def _keep_loaded(number: int, model: ModelFile, provider: str, settings: Settings) -> tuple[tuple[Entry, ...], ...]:
+    session = _loaded[number] = _load(model, provider, settings)
     groups = (session.get_inputs(), session.get_outputs(), session.get_overridable_initializers())
     return tuple(tuple(Entry(one.name, one.type, tuple(one.shape)) for one in group) for group in groups)
 
@@ -234,29 +244,20 @@ def _run_loaded(number: int, feeds: dict[str, Array]) -> dict[str, Array]:
     return _run(_loaded[number], feeds)
 
 
-def _load(
-    model: ModelFile,
-    provider: str,
-    *,
-    threads: int | None = None,
-    optimize: bool = True,
-    prepack: bool = True,
-    profile_prefix: str | None = None,
-) -> Any:
-    """Return an `onnxruntime.InferenceSession`; see `make_session`. Profiles go to a file whose name begins so."""
+def _load(model: ModelFile, provider: str, settings: Settings) -> InferenceSession:
     onnxruntime = import_onnxruntime()
     name = provider_name(provider)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    if not optimize:
+    if settings.threads is not None:
+        options.intra_op_num_threads = settings.threads
+    if not settings.optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if not prepack:
+    if not settings.prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
-    if profile_prefix is not None:
+    if settings.profile_prefix is not None:
         options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
+        options.profile_file_prefix = settings.profile_prefix
     chosen = [(name, PROVIDER_OPTIONS.get(name, {})), *([] if name == CPU else [(CPU, {})])]
     session = _read(onnxruntime, model, options, chosen)
     if name not in session.get_providers():
@@ -415,7 +416,7 @@ def node_providers(model: ModelFile, feeds: Mapping[str, Array], provider: str =
 
 def _profile(model: ModelFile, feeds: dict[str, Array], provider: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="kir-profile-") as folder:
-        session = _load(model, provider, profile_prefix=str(Path(folder) / "profile"))
+        session = _load(model, provider, Settings(profile_prefix=str(Path(folder) / "profile")))
         try:
             _run(session, feeds)
         finally:
