@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from kir.errors import UnsupportedError
@@ -129,7 +130,7 @@ class Emitter:
         self.initializers.append((name, array))
         return name
 
-    def constant(self, value: Any, hint: str, dtype: Any = np.int64) -> str:
+    def constant(self, value: object, hint: str, dtype: npt.DTypeLike = np.int64) -> str:
         """Return an initializer of the exporter's own making, one for each small value; named by `hint`."""
         array = np.asarray(value, dtype)
         if array.nbytes > MAX_MERGED_BYTES or array.dtype == object:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -140,7 +139,7 @@ class Translator:
         values = [None if operand is None else self.value(operand) for operand in inputs]
         return [Operand("", value) for value in self.graph.add(op, *values, origin=self.origin).outputs]
 
-    def constant(self, array: Any, dtype: DType) -> Operand:
+    def constant(self, array: object, dtype: DType) -> Operand:
         """Return a constant that the file does not have."""
         return Operand("", array=np.asarray(array, dtype.numpy), origin=self.origin)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kir.errors import ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Operand, OperatorCall
+from kir.ir.op import Array
 from kir.ops.elementwise import Cast
 from kir.ops.random import Dropout, RandomNormalLike
 
@@ -26,7 +25,7 @@ def dropout(call: OperatorCall, x: Operand, ratio: Operand | None = None, traini
     return [result, Operand("", pending=recognise.DropoutMask(result))]
 
 
-def _rate(ratio: Any) -> float:
+def _rate(ratio: Array) -> float:
     if ratio.size != 1:
         raise ShapeError(f"the ratio of a Dropout has {ratio.size} elements; expected one")
     return intended(float(ratio.item()))

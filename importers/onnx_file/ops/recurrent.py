@@ -50,8 +50,9 @@ def _recurrent(
     if cls is GRU:
         fields["linear_before_reset"] = bool(call.attributes.integer("linear_before_reset", 0))
     if bias is None:
-        shape = (*kernel.type.shape[:1], 2 * kernel.type.shape[1])
-        if not all(isinstance(size, int) and size <= 1 << 24 for size in shape):
+        wanted = (kernel.type.shape[0], 2 * kernel.type.shape[1])
+        shape = [size for size in wanted if isinstance(size, int) and size <= 1 << 24]
+        if len(shape) != len(wanted):
             raise UnsupportedError(f"{cls.__name__} without a bias has a kernel {kernel.type} of unknown size")
         bias = call.translator.constant(np.zeros(shape), x.type.dtype)
     states = [state and _turn(call, state, (1, 0, 2)) if batch_first else state for state in initial[: cls.states]]
