@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from kir.exporters.script.calls import FunctionCall, Literal, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
@@ -46,6 +46,7 @@ class FunctionWriter:
         self.names = Identifiers(reserved_names())
         self.lines: list[str] = []
         self.texts: dict[Value, str] = {}
+        self.sizes: dict[Dim, tuple[str, int]] = {}  # the first value in scope that has a size, and its axis
         self.header: list[Piece] = []
         self._last: tuple[Value, list[str], Piece] | None = None
         self._values = Values(script, self._special)
@@ -56,21 +57,25 @@ class FunctionWriter:
         """Add a parameter that takes a value or a structure of values."""
         name = self.names.new(wanted)
         self.header.append(name)
-        if isinstance(structure, Value):
-            self.texts[structure] = name
-        else:
-            self._unpack(structure, name)
+        self._unpack(structure, name)
 
     def optional(self, value: Value | None, name: str) -> None:
         """Add a parameter that is passed by this name, if it has a value."""
         self.header.append(f"{name}=None")
-        if value is not None:
-            self.texts[value] = name
+        self._unpack(value, name)
+
+    def _name(self, value: Value, text: str) -> None:
+        """Bring a value into scope under an expression; "_" is none."""
+        self.texts[value] = text
+        if text != "_":
+            for axis, size in enumerate(value.type.shape):
+                self.sizes.setdefault(size, (text, axis))
 
     def _unpack(self, structure: Tree[Value], text: str) -> None:
         """Name the values of a structure that a parameter holds. Structures are as deep as a user wrote them."""
         if isinstance(structure, Value):
-            self.texts.setdefault(structure, text)
+            if structure not in self.texts:
+                self._name(structure, text)
         elif isinstance(structure, Mapping):
             for key, item in structure.items():
                 self._unpack(item, f"{text}[{flat(self._values.piece(key, 'key'))}]")
@@ -105,11 +110,13 @@ class FunctionWriter:
         outputs = node.outputs
         if len(outputs) > MAX_UNPACKED:
             name = self.names.new(wanted)
-            self.texts.update({value: f"{name}[{value.index}]" for value in outputs})
+            for value in outputs:
+                self._name(value, f"{name}[{value.index}]")
             self.lines += statement(f"{name} = ", piece, INDENT)
             return
         names = [self.names.new(wanted) if self.reads.get(value, 0) else "_" for value in outputs]
-        self.texts.update(zip(outputs, names, strict=True))
+        for value, text in zip(outputs, names, strict=True):
+            self._name(value, text)
         self._last = (outputs[0], names, piece)
 
     def _flush(self) -> None:
@@ -145,12 +152,12 @@ class FunctionWriter:
         """Name a constant of the graph; an array that is read once stands for itself, unless it has to be one."""
         piece = self._constant(value, always)
         if isinstance(piece, str):
-            self.texts[value] = piece
+            self._name(value, piece)
             return
         assert isinstance(value.node.op, Constant)
         label = value.node.op.label
         name = self.names.new(label.rpartition("/")[2] if label else "array")
-        self.texts[value] = name
+        self._name(value, name)
         self.lines += statement(f"{name} = ", piece, INDENT)
 
     def _label(self, op: Constant) -> str | None:
@@ -229,42 +236,34 @@ class FunctionWriter:
     # Sizes
 
     def _size(self, dim: Sym) -> Piece:
-        """Return a size, read from the shape of a value in scope if one has it."""
-        text = self._size_text(dim)
-        return call(self.script.helper("parse_dim"), [quote(str(dim))]) if text is None else text
+        """Return a size, read from the shapes of values in scope if they have it."""
+        try:
+            return self._size_text(dim)
+        except LookupError:
+            return call(self.script.helper("parse_dim"), [quote(str(dim))])
 
-    def _size_text(self, dim: Dim) -> str | None:
+    def _size_text(self, dim: Dim) -> str:
+        """Return a size as an expression of shapes in scope.
+
+        Raises:
+            LookupError: no value has it, or what it is computed from.
+        """
         if isinstance(dim, int):
             return str(dim)
-        for value, text in self.texts.items():
-            for axis, size in enumerate(value.type.shape):
-                if size == dim and text != "_":
-                    return f"{text}.shape[{axis}]"
-        if dim.name is not None:
-            return None
-        terms = [self._term(monomial, factor) for monomial, factor in dim.terms]
-        if any(term is None for term in terms):
-            return None
-        first, *others = [term or "" for term in terms]
+        if dim in self.sizes or dim.name is not None:
+            text, axis = self.sizes[dim]
+            return f"{text}.shape[{axis}]"
+        first, *others = [self._term(monomial, factor) for monomial, factor in dim.terms]
         return first + "".join(f" - {term[1:]}" if term[0] == "-" else f" + {term}" for term in others)
 
-    def _term(self, monomial: Iterable[Atom], factor: int) -> str | None:
-        parts: list[str] = []
-        for atom in monomial:
-            text = self._atom(atom)
-            if text is None:
-                return None
-            parts.append(text)
-        if factor != 1 or not parts:
-            parts.insert(0, str(factor))
-        return " * ".join(parts)
+    def _term(self, monomial: Sequence[Atom], factor: int) -> str:
+        factors = [str(factor)] if factor != 1 or not monomial else []
+        return " * ".join([*factors, *map(self._atom, monomial)])
 
-    def _atom(self, atom: Atom) -> str | None:
+    def _atom(self, atom: Atom) -> str:
         if isinstance(atom, str):
             return self._size_text(symbol(atom))
         a, b = (self._size_text(operand) for operand in atom.operands)
-        if a is None or b is None:
-            return None
         if isinstance(atom, Min):
             return f"{self.script.helper('minimum')}({a}, {b})"
         assert isinstance(atom, FloorDiv), "an operation on sizes must be handled"

@@ -39,7 +39,7 @@ from kir.modeling.weight_names import named_weights, named_weights_of
 from kir.ops.sparse import SparseToDense
 from kir.passes import Pass
 from kir.passes.fold_constants import fold_constants
-from kir.support.naming import unique
+from kir.support.naming import Names
 
 # Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
 # `Graph.load` read, says nothing of what it comes from.
@@ -126,7 +126,6 @@ class _GraphWriter:
         self.texts: dict[Value, str] = {}
         self.inputs: list[InputLayer] = []
         self.producer: dict[Value, str] = {}  # the name of the layer or call that gives a value
-        self.taken: set[str] = set()
         self.lambdas: set[str] = set()  # the paths that one function has to itself, as its name
 
     def write(self) -> dict[str, Array]:
@@ -139,11 +138,13 @@ class _GraphWriter:
         units = self._units(recognised, sparse.keys())
         names = self._choose_names(units)
         outputs = [_read(node) for node in self.graph.outputs]
+        labels = [_label(node) for node in self.graph.outputs]
         if self._is_chain(units, outputs):
             self._write_chain(units, names)
+            is_named = labels == self._usual_names(outputs)
         else:
-            self._write_calls(units, names, outputs)
-        self._write_facts(outputs)
+            is_named = self._write_calls(units, names, outputs, labels)
+        write_facts(self.script, self.graph.metadata, None if is_named else labels)
         layers = list({id(unit.layer): unit.layer for unit in units if unit.layer is not None}.values())
         weights = {name: weight.array for name, weight in named_weights_of(layers).items()}
         self.script.has_weights = bool(weights)
@@ -182,7 +183,6 @@ class _GraphWriter:
 
     def _add_input(self, layer: InputLayer, value: Value) -> None:
         self.inputs.append(layer)
-        self.taken.add(layer.name)
         self.producer[value] = layer.name
         self.texts[value] = self.script.names.new(layer.name)
 
@@ -250,17 +250,13 @@ class _GraphWriter:
 
     def _choose_names(self, units: Sequence[Unit]) -> dict[int, str]:
         """Return a name for each unit's call, by its id; recognised layers keep theirs, by which weights are found."""
-        names: dict[int, str] = {}
-        for unit in units:
-            if unit.layer is not None:
-                self.taken.add(unit.layer.name)
-                names[id(unit)] = unit.layer.name
+        names = {id(unit): unit.layer.name for unit in units if unit.layer is not None}
+        free = Names({*names.values(), *(layer.name for layer in self.inputs)})
         for unit in units:
             if unit.layer is None:
                 origin = unit.origin
                 wanted = origin.path if origin is not None and origin.path else identifier(unit.nodes[0].op.name)
-                names[id(unit)] = unique(wanted, self.taken)
-                self.taken.add(names[id(unit)])
+                names[id(unit)] = free.unique(wanted)
                 (self.lambdas.add if names[id(unit)] == wanted else self.lambdas.discard)(wanted)
         return names
 
@@ -287,7 +283,10 @@ class _GraphWriter:
             self.producer[unit.outputs[0]] = names[id(unit)]
         self._add_model("Sequential", [sequence([input_piece(self.script, self.inputs[0]), *layers])])
 
-    def _write_calls(self, units: Sequence[Unit], names: Mapping[int, str], outputs: Sequence[Value]) -> None:
+    def _write_calls(
+        self, units: Sequence[Unit], names: Mapping[int, str], outputs: Sequence[Value], labels: Sequence[str]
+    ) -> bool:
+        """Write a functional model, and return whether its outputs are called what they should be."""
         texts = list(self.texts.values())
         for layer, text in zip(self.inputs, texts, strict=True):
             self.script.add(f"{text} = ", input_piece(self.script, layer))
@@ -302,26 +301,18 @@ class _GraphWriter:
             )
             self._assign(unit, name, piece)
         results = [self.texts[value] for value in outputs]
-        inputs = texts if len(texts) > 1 else texts[0]
-        labels = [_label(node) for node in self.graph.outputs]
-        is_dict = len(results) > 1 and labels != self._usual_names(outputs) and labels == sorted(set(labels))
+        is_usual = labels == self._usual_names(outputs)
+        is_dict = len(results) > 1 and not is_usual and labels == sorted(set(labels))
         if is_dict:
             given: Piece = mapping([(quote(label), text) for label, text in zip(labels, results, strict=True)])
         else:
             given = results[0] if len(results) == 1 else sequence(results)
-        self._add_model("Model", [sequence(inputs) if isinstance(inputs, list) else inputs, given])
-        self.names_given = is_dict
-
-    names_given = False
+        self._add_model("Model", [texts[0] if len(texts) == 1 else sequence(texts), given])
+        return is_dict or is_usual
 
     def _add_model(self, kind: str, arguments: list[Piece]) -> None:
         keywords = [("name", quote(self.graph.name or "graph"))]
         self.script.add(f"{MODEL} = ", call(self.script.use("kir", kind), arguments, keywords))
-
-    def _write_facts(self, outputs: Sequence[Value]) -> None:
-        labels = [_label(node) for node in self.graph.outputs]
-        is_usual = self.names_given or labels == self._usual_names(outputs)
-        write_facts(self.script, self.graph.metadata, None if is_usual else labels)
 
     def _usual_names(self, outputs: Sequence[Value]) -> list[str]:
         """Return what the outputs are called unless they are given names."""

@@ -11,6 +11,7 @@ from kir import scripting
 from kir.exporters.script.text import Group, Identifiers, Piece, call, import_lines, quote, statement
 from kir.ir.op import Array
 from kir.support.files import Companion
+from kir.support.naming import Names
 
 # model.py has its weights in model.0123456789abcdef.safetensors
 WEIGHTS_FILE = Companion(
@@ -61,7 +62,7 @@ class Script:
         self._functions: list[list[str]] = []
         self._lines: list[str] = []
         self._keys: dict[int, str] = {}
-        self._last_number: dict[str, int] = {}
+        self._array_names = Names()
 
     def use(self, module: str, name: str) -> str:
         """Import a name from a module of kir, and give it back."""
@@ -119,17 +120,10 @@ class Script:
     def array(self, array: Array, name: str) -> str:
         """Return what stands for an array that is kept in the weights file; one array has one place there."""
         if id(array) not in self._keys:
-            key = self._free_key(f"constants/{name[-MAX_KEY:]}")
+            key = self._array_names.unique(f"constants/{name[-MAX_KEY:]}")
             self._keys[id(array)] = key
             self.arrays[key] = array
         return f"{ARRAYS}[{quote(self._keys[id(array)])}]"
-
-    def _free_key(self, wanted: str) -> str:
-        key = wanted
-        while key in self.arrays:
-            self._last_number[wanted] = self._last_number.get(wanted, 0) + 1
-            key = f"{wanted}_{self._last_number[wanted]}"
-        return key
 
     def text(self, weights: str = "") -> str:
         """Return the whole script. `weights` is the name of the file beside it that holds its arrays."""

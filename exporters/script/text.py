@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kir.support.naming import Names
+
 WIDTH = 88
 INDENT = "    "
 MAX_IDENTIFIER = 40
@@ -104,23 +106,15 @@ def number(value: float) -> str:
     return repr(value).replace("e+", "e")
 
 
-class Identifiers:
+class Identifiers(Names):
     """Hands out the variables of a scope, each once, named like layers or operators."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = set(taken) | _RESERVED | set(keyword.kwlist) | set(dir(builtins))
-        self._next: dict[str, int] = {}
+        super().__init__({*taken, *_RESERVED, *keyword.kwlist, *dir(builtins)})
 
     def new(self, wanted: str) -> str:
         """Return an identifier like the wanted name: its letters, digits and underscores, in lower case."""
-        base = identifier(wanted)
-        name = base
-        while name in self._taken:
-            number = self._next.get(base, 0) + 1
-            self._next[base] = number
-            name = f"{base}_{number}"
-        self._taken.add(name)
-        return name
+        return self.unique(identifier(wanted))
 
 
 def identifier(text: str) -> str:

@@ -94,8 +94,7 @@ def export_script(
     stays as it was. They change together, see `kir.support.files`.
 
     Args:
-        subject: what to write. Of a model the layers are written as they are; if it has some of somebody else's, its
-            graph is.
+        subject: what to write. Of a model the layers are written as they are; if some are the user's own, its graph is.
         path: the script to write.
         load: runs a script and gives its model; what is written is tried with it.
         source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
@@ -140,7 +139,7 @@ def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) ->
     try:
         write_model(script, subject)
     except UnsupportedError:
-        # Layers of somebody else's, or functions where no function can be written: what the graph has of them.
+        # The user's own layers, or functions where no function can be written: the graph holds what they do.
         return _write_graph(lower(subject), path, load)
     return _write_files(script, {name: weight.array for name, weight in named_weights(subject).items()}, path)
 

@@ -189,7 +189,7 @@ def _einsum_dense(component: Component, cls: type[Layer], node: Node, op: linear
 
 
 def _letters(*counts: int) -> list[str]:
-    """Return so many letters for each term, all different; an alphabet is enough for the axes of a tensor."""
+    """Return as many letters for each term as its count says, all different; tensors have fewer axes than 52."""
     letters = iter(string.ascii_letters)
     return ["".join(islice(letters, count)) for count in counts]
 

@@ -80,7 +80,7 @@ def _separable_convolution(component: Component, cls: type[Layer], node: Node, o
 def _transposed_convolution(component: Component, cls: type[Layer], node: Node, op: ConvTranspose) -> Iterator[Guess]:
     kernel = array_of(node.inputs[1])
     if kernel is not None:
-        # As many more elements as the strides allow, if not as many as Keras adds by default.
+        # What Keras adds by default, or any number of elements that the strides allow.
         for more in (None, *range(min(op.strides))):
             arguments = {"filters": kernel.shape[1], "output_padding": more, **_window_arguments(op, kernel)}
             yield from _convolutions(component, cls, node, arguments, [_keras_kernel(kernel)])

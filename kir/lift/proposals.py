@@ -27,7 +27,7 @@ from kir.ops import shape as shaping
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 
-# The layers that an operator in a file of somebody else's may be; {} stands for the number of spatial axes.
+# The layers that an operator in a file of another exporter may be; {} stands for the number of spatial axes.
 LAYERS_OF: dict[type[Op], tuple[str, ...]] = {
     **dict.fromkeys((*elementwise.ACTIVATIONS, nn.Softmax, nn.LogSoftmax), ("Activation",)),
     convolution.ConvTranspose: ("Conv{}DTranspose",),
@@ -69,7 +69,7 @@ def propose(component: Component) -> Iterator[tuple[Layer, Guess]]:
 
 
 def _classes_by_operator(node: Node) -> tuple[str, ...]:
-    """Return the names of the layers that an operator of a file of somebody else's may be."""
+    """Return the names of the layers that an operator in a file of another exporter may be."""
     spatial = node.outputs[0].type.rank - 2
     names: tuple[str, ...]
     match node.op:

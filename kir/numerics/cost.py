@@ -36,7 +36,7 @@ ELEMENT_WORK = 100
 # Operators that only move or convert elements.
 MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat)
 
-# Rounding a result at random makes so many arrays of its size; see `kir.numerics.rounding.RandomRounding.move`.
+# Rounding a result at random makes this many arrays of its size; see `kir.numerics.rounding.RandomRounding.move`.
 ROUNDING_ARRAYS = 3
 
 # What is kept of each output until all runs of the same inputs are done: what is expected, the allowed error, and the

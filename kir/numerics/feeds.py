@@ -42,7 +42,7 @@ LARGE_SIZE = 1_000
 # What a size is multiplied with while a model refuses the wanted ones: windows and strides need a few steps.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
 
-# Of all runs together, in products; a processor core verifies about so much in two seconds.
+# Of all runs together, in products: about what one processor core verifies in two seconds.
 ENOUGH_WORK = 4 * 10**9
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence

@@ -26,7 +26,7 @@ Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[A
 
 ABSENT = None  # among the inputs of a node: an optional one that is not there
 
-# A plan remembers what so many different shapes of its inputs come to.
+# A plan remembers the sizes and functions of this many different shapes of its inputs.
 MAX_REMEMBERED = 16
 
 

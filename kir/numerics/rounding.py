@@ -67,7 +67,7 @@ from kir.support.caching import cached
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-RUNS = 5  # in the model's own precision; `MULTIPLE` counts on so many
+RUNS = 5  # in the model's own precision; `MULTIPLE` is derived from this number
 
 # Functions that runtimes compute by formulas of their own, such as a quotient of polynomials; its errors have one sign
 # over whole ranges of x.

@@ -42,7 +42,7 @@ COSTLY_SIZES = frozenset(
 # How many elements of a matrix product are sized at a time.
 CACHED_ELEMENTS = 1 << 16
 
-# So many products of single elements are formed at once, where a matrix product adds up few terms.
+# Where a matrix product adds up few terms, up to this many products of single elements are formed at once.
 SMALL_PRODUCT = 1 << 12
 
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
@@ -118,7 +118,7 @@ def _product_size(a: Array, b: Array) -> Array:
     (left, left_scale), (right, right_scale) = _safe_to_square(a), _safe_to_square(b)
     if right.ndim > 2:
         return np.asarray(np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale))
-    # So many rows at a time that what is added up stays in the cache.
+    # As many rows at a time as keep the sums in the cache.
     rows = left.reshape(-1, left.shape[-1])
     size = np.empty((len(rows), right.shape[1]), left.dtype)
     step = max(1, CACHED_ELEMENTS // max(right.shape[1], 1))
@@ -200,7 +200,7 @@ def _stft_size(op: spectral.STFT, y: Array, x: Array, window: Array) -> Array:
 
 
 def _einsum_size(op: linear.Einsum, y: Array, *operands: Array) -> Array:
-    # The order of summation is anyone's: the bound √n |a|·|b| of Higham and Mary.
+    # Any order of summation is right: the bound √n |a|·|b| of Higham and Mary.
     terms = op.eval(*[np.ones_like(operand) for operand in operands])
     total = op.eval(*[np.abs(operand) for operand in operands])
     return np.asarray(total * np.sqrt(terms))
