@@ -12,7 +12,6 @@ import numpy as np
 
 from kir import backend as K
 from kir.backend.convolution import channel_axis, convolve, from_channels_first, to_channels_first
-from kir.errors import InvalidArgumentError
 from kir.ir.op import Array
 from kir.ir.structural import Input
 from kir.ir.trace import Tensor, Tracer, emit
@@ -20,6 +19,7 @@ from kir.ir.types import Shape, TensorType
 from kir.layers.cell import ELEMENTWISE_ACTIVATIONS, Cell, Product, Step
 from kir.layers.rnn import CellLayer
 from kir.layers.rnn_cells import long_short_term_memory
+from kir.layers.spatial import refuse_strides_with_dilation
 from kir.layers.training_mode import TrainingMode
 from kir.modeling.declared import ActivationFunction, Constraint, DataFormat, Initializer, Padding, PerAxis, Regularizer
 from kir.ops.shape import Reshape, Transpose
@@ -38,36 +38,18 @@ class ConvLSTMCell(Cell):
     state_count = 2
     feature_axis = 1
 
-    rank: Integer = Integer(1)
-    filters: Integer = Integer(1)
-    kernel_size: PerAxis = PerAxis()
-    strides: PerAxis = PerAxis(default=1)
-    padding: Padding = Padding(default="valid")
-    data_format: DataFormat = DataFormat(default=None)
-    dilation_rate: PerAxis = PerAxis(default=1)
-    activation: ActivationFunction = ActivationFunction(default="tanh")
-    recurrent_activation: ActivationFunction = ActivationFunction(default="sigmoid")
-    use_bias: Boolean = Boolean(default=True)
-    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
-    recurrent_initializer: Initializer = Initializer(default="orthogonal")
-    bias_initializer: Initializer = Initializer(default="zeros")
-    unit_forget_bias: Boolean = Boolean(default=True)
-    kernel_regularizer: Regularizer = Regularizer(default=None)
-    recurrent_regularizer: Regularizer = Regularizer(default=None)
-    bias_regularizer: Regularizer = Regularizer(default=None)
-    kernel_constraint: Constraint = Constraint(default=None)
-    recurrent_constraint: Constraint = Constraint(default=None)
-    bias_constraint: Constraint = Constraint(default=None)
-    dropout: Number = Number(0, 1, default=0.0)
-    recurrent_dropout: Number = Number(0, 1, default=0.0)
-    seed: OptionalInteger = OptionalInteger(default=None)
+    rank = Integer(1)
+    filters = Integer(1)
+    kernel_size = PerAxis()
+    strides = PerAxis(default=1)
+    padding = Padding(default="valid")
+    data_format = DataFormat(default=None)
+    dilation_rate = PerAxis(default=1)
+    recurrent_activation = ActivationFunction(default="sigmoid")
+    unit_forget_bias = Boolean(default=True)
 
     def finish_init(self) -> None:
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise InvalidArgumentError(
-                f"{self.name_in_messages}: strides and dilation_rate must not both be more than 1, as in Keras; "
-                f"received strides={self.strides} and dilation_rate={self.dilation_rate}"
-            )
+        refuse_strides_with_dilation(self)
 
     @property
     def input_axes(self) -> tuple[str, ...]:

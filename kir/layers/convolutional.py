@@ -21,7 +21,7 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import is_known
 from kir.ir.trace import Tensor
 from kir.ir.types import Shape, format_shape
-from kir.layers.spatial import SpatialLayer
+from kir.layers.spatial import SpatialLayer, refuse_strides_with_dilation
 from kir.modeling.declared import (
     ActivationFunction,
     Constraint,
@@ -48,9 +48,6 @@ class Convolutional(SpatialLayer):
     dilation_rate = PerAxis(default=1)
     activation = ActivationFunction(default=None)
     use_bias = Boolean(default=True)
-    bias_initializer = Initializer(default="zeros")
-    bias_regularizer = Regularizer(default=None)
-    bias_constraint = Constraint(default=None)
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernels, and a bias of (filters,).
@@ -81,13 +78,6 @@ class Convolutional(SpatialLayer):
         bias = None if self.bias is None else self.read(self.bias, inputs)
         # Behind the transposition back: an activation over the last axis, such as softmax, means that of the output.
         return call_function("activation", self.activation, self.convolve(inputs, bias))
-
-    def _refuse_strides_with_dilation(self) -> None:
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise InvalidArgumentError(
-                f"{self.name_in_messages}: strides and dilation_rate must not both be more than 1, as in Keras; "
-                f"received strides={self.strides} and dilation_rate={self.dilation_rate}"
-            )
 
 
 class Conv(Convolutional):
@@ -123,7 +113,7 @@ class Conv(Convolutional):
                 f"{self.name_in_messages}: filters must be a multiple of groups; received filters={self.filters} and "
                 f"groups={self.groups}"
             )
-        self._refuse_strides_with_dilation()
+        refuse_strides_with_dilation(self)
 
     def build_kernels(self, channels: int) -> int:
         """Make a kernel of (*kernel_size, channels/groups, filters).
@@ -209,7 +199,7 @@ class ConvTranspose(Convolutional):
                 f"{self.name_in_messages}: output_padding must be less than strides; received "
                 f"output_padding={self.output_padding} and strides={self.strides}"
             )
-        self._refuse_strides_with_dilation()
+        refuse_strides_with_dilation(self)
 
     def build_kernels(self, channels: int) -> int:
         """Make a kernel of (*kernel_size, filters, channels)."""

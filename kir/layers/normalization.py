@@ -40,12 +40,6 @@ class ScaledNormalization(DeclaredLayer):
     epsilon = Number(doc="added to the variance")
     center = Boolean(doc="whether there is a `beta`")
     scale = Boolean(doc="whether there is a `gamma`")
-    beta_initializer = Initializer()
-    gamma_initializer = Initializer()
-    beta_regularizer = Regularizer()
-    gamma_regularizer = Regularizer()
-    beta_constraint = Constraint()
-    gamma_constraint = Constraint()
 
     def finish_init(self) -> None:
         self.gamma: Weight | None = None

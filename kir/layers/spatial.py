@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from kir.errors import ShapeError
+from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.types import Shape, format_shape
 from kir.modeling.declared import DataFormat, DeclaredLayer
+
+
+class Strided(Protocol):
+    """A layer whose windows move, and may have gaps."""
+
+    strides: tuple[int, ...]
+    dilation_rate: tuple[int, ...]
+
+    @property
+    def name_in_messages(self) -> str: ...
+
+
+def refuse_strides_with_dilation(layer: Strided) -> None:
+    """Raise InvalidArgumentError if windows move by more than 1 and have gaps, which Keras cannot compute either."""
+    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        raise InvalidArgumentError(
+            f"{layer.name_in_messages}: strides and dilation_rate must not both be more than 1, as in Keras; "
+            f"received strides={layer.strides} and dilation_rate={layer.dilation_rate}"
+        )
 
 
 class SpatialLayer(DeclaredLayer):
