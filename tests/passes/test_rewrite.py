@@ -112,6 +112,21 @@ def test_uniform_reads_bits() -> None:
     assert uniform(b(Neg(), b.constant(7))) is None
 
 
+@pytest.mark.parametrize("has_other_reader", [False, True])
+def test_a_rule_gets_the_chain_above_a_node(has_other_reader: bool) -> None:
+    @rule(Neg, above=[(Sin, Relu), Neg], once=True)
+    def skip(graph: Graph, node: Node, middle: Node, first: Node) -> Value:
+        assert isinstance(middle.op, Sin)
+        assert isinstance(first.op, Neg)
+        return add_for(graph, middle, middle.op, first.inputs[0])
+
+    b = Build("f32[batch]")
+    middle = b(Sin(), b(Neg(), b.inputs[0]))
+    result = b(Neg(), middle)
+    graph = b.finish(b(Add(), result, middle) if has_other_reader else result)
+    assert rewrite(graph, [skip]) == (0 if has_other_reader else 1)
+
+
 def chain_of(kind: str, length: int) -> Graph:
     """Chains that a careless driver or rule walks again and again."""
     b = Build("f32[batch, 4]")
