@@ -364,21 +364,15 @@ def floats_constant() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_function_on_arrays_equals_keras(name: str) -> None:
+def test_function_equals_keras_on_arrays_and_traced(name: str) -> None:
     row = CASES[name]
-    actual = row.function(K, *row.arrays)
-    actual = list(actual) if isinstance(actual, (list, tuple)) else [actual]
-    for one, expected in zip(actual, row.reference(), strict=True):
+    given = row.function(K, *row.arrays)
+    on_arrays = list(given) if isinstance(given, (list, tuple)) else [given]
+    traced = run_traced(lambda *tensors: row.function(K, *tensors), *row.arrays)
+    for one, other, expected in zip(on_arrays, traced, row.reference(), strict=True):
         assert isinstance(one, np.ndarray)
         assert_same(one, expected)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_traced_function_equals_keras(name: str) -> None:
-    row = CASES[name]
-    actual = run_traced(lambda *tensors: row.function(K, *tensors), *row.arrays)
-    for one, expected in zip(actual, row.reference(), strict=True):
-        assert_same(one, expected)
+        assert_same(other, expected)
 
 
 INDICES = {

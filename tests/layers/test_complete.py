@@ -96,7 +96,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
 CLASSES: dict[str, tuple[Any, Any]] = {
     name: (value, getattr(kir.layers, name))
     for name, value in vars(keras.layers).items()
-    if isinstance(value, type) and name not in UNSUPPORTED and name not in ("InputSpec", "Layer")
+    if isinstance(value, type) and hasattr(kir.layers, name) and name not in ("InputSpec", "Layer")
 } | {"Model": (keras.Model, kir.Model), "Sequential": (keras.Sequential, kir.Sequential)}
 
 

@@ -1,8 +1,11 @@
+import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import kir.passes
 from kir.errors import GraphError, InvalidArgumentError, MismatchError
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph
@@ -27,6 +30,14 @@ FOR_ANY_OPSET = tuple(p for p in PASSES if not p.opset)
 
 
 # Choosing
+
+
+def test_every_pass_of_a_module_is_in_the_pipeline_and_has_a_file_of_tests() -> None:
+    names = [path.stem for path in Path(kir.passes.__file__).parent.glob("*.py")]
+    found = {name: getattr(importlib.import_module(f"kir.passes.{name}"), name, None) for name in names}
+    passes = {name: value for name, value in found.items() if isinstance(value, Pass)}
+    assert [name for name, value in passes.items() if value not in PASSES] == []
+    assert [name for name in passes if not Path(__file__).with_name(f"test_{name}.py").exists()] == []
 
 
 def test_every_pass_says_what_it_does() -> None:

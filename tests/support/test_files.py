@@ -30,6 +30,7 @@ from kir.layers import Dense
 from kir.support import files
 from kir.support.files import Companion, check_target, replacing, scratch_folder, short_name
 
+ROOT = Path(__file__).parents[2]
 MODEL = Sequential([Input((40,), name="x"), Dense(40, name="y")], name="small")
 IS_ROOT = os.geteuid() == 0
 
@@ -63,6 +64,29 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     **{f"m{suffix}": lambda path: Picture(MODEL).save(path) for suffix in (".svg", ".html", ".dot", ".mmd")},
 }
 writers = pytest.mark.parametrize("name", WRITERS)
+# The modules that replace files, all of which these writers go through.
+REPLACING = {
+    "exporters/arrays.py",
+    "exporters/keras_file.py",
+    "exporters/onnx_file/write.py",
+    "exporters/picture/errors.py",
+    "exporters/picture/picture.py",
+    "exporters/pipeline.py",
+    "exporters/script/write.py",
+    "exporters/weights.py",
+    "kir/ir/serialize.py",
+}
+
+
+def test_every_module_that_replaces_files_is_known() -> None:
+    """A new one needs a row in WRITERS."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("exporters", "kir")
+        for path in (ROOT / folder).rglob("*.py")
+        if "with replacing(" in path.read_text(encoding="utf-8")
+    }
+    assert found == REPLACING
 
 
 @writers
