@@ -272,6 +272,33 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded & HEAVY == set()
 
 
+EXPORT = """
+import kir.cli
+try:
+    kir.cli.main(["export", {source!r}, "-o", {target!r}, "--no-verify"])
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+# What an unverified export of a small Keras file has no use for: other kinds of sources and targets, other layers,
+# random numbers, the runtime.
+UNUSED = {
+    *("kir.importers.script", "kir.importers.keras_live", "kir.importers.keras_names", "kir.importers.onnx_file"),
+    *("kir.importers.keras_file.keras2_layers", "kir.exporters.picture", "kir.exporters.script", "kir.lift"),
+    *("kir.layers.attention", "kir.layers.augmentation", "kir.layers.rnn", "kir.modeling.summary"),
+    *("numpy.random", "onnxruntime", "onnx.reference", "rich", "asyncio", "multiprocessing", "ssl", "keras"),
+}
+
+
+def test_an_export_loads_what_it_needs(tmp_path: Path) -> None:
+    model = kir.Sequential([kir.Input((28, 28)), kir.layers.Flatten(), kir.layers.Dense(4, activation="relu")])
+    model.save(tmp_path / "model.keras")
+    program = EXPORT.format(source=str(tmp_path / "model.keras"), target=str(tmp_path / "model.onnx"))
+    report = f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert UNUSED & set(done.stderr.split()) == set()
+
+
 @pytest.mark.parametrize("name", kir.__all__)
 def test_public_name_is_found(name: str) -> None:
     value = getattr(kir, name)
