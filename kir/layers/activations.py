@@ -140,7 +140,7 @@ class ELU(DeclaredLayer):
         return K.elu(inputs, self.alpha)
 
 
-# What a masked element counts as: as good as -inf, and still a number in the dtype.
+# The input of a masked element: as good as -inf, and still a number in the dtype.
 MASKED = -1e9
 MASKED_FLOAT16 = -3e4
 

@@ -66,7 +66,7 @@ class LayerScale(DeclaredLayer):
 
 
 class StochasticDepth(DeclaredLayer):
-    """In training, zeroes whole samples with a probability, and scales the others by 1/(1 - it).
+    """A dropout of whole samples in training, which scales the others by 1/(1 - drop_path_rate).
 
     Raises:
         InvalidArgumentError: it is no number from 0 to 1.

@@ -27,7 +27,7 @@ from kir.modeling.declared import Constraint, DeclaredLayer, Initializer, Regula
 from kir.modeling.layer import Layer
 from kir.support.declarations import Boolean, Choice, Integer, Number, OptionalInteger, OptionalIntegers, Unchecked
 
-# What is taken from the score of a masked value.
+# Subtracted from the score of a masked value.
 PENALTY = 1e9
 PENALTY_FLOAT16 = 65504.0
 

@@ -34,7 +34,7 @@ MEL_HIGH_QUOTIENT = 1127.0
 class STFTSpectrogram(DeclaredLayer):
     """The spectrum of every frame of a signal: (batch, time, channels) → (batch, frames, channels · frequencies).
 
-    The transform is a convolution whose kernels are weights, and may have been trained. All channels have the same.
+    The transform is a convolution whose kernels are weights, and may have been trained. All channels share them.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -142,7 +142,7 @@ class STFTSpectrogram(DeclaredLayer):
 
 
 class MelSpectrogram(DeclaredLayer):
-    """How loud a sound is in each band of frequencies, over time: (batch, samples) → (batch, num_mel_bins, frames).
+    """The loudness of a sound in each band of frequencies over time: (batch, samples) → (batch, num_mel_bins, frames).
 
     Bands are equally wide on the mel scale. A signal without a batch is taken too. As in Keras, with `power_to_db` the
     loudest element of the whole batch says how quiet an element can be.

@@ -20,7 +20,7 @@ from kir.support.declarations import Argument, Integer, Unchecked
 
 
 class Augmentation(DeclaredLayer):
-    """Images in the compute dtype; of a dict with "images", as Keras's pipelines pass it, those.
+    """The base of the augmentations, which pass on images in the compute dtype, or those in a dict with "images".
 
     Raises:
         InvalidArgumentError: there is no such data format.

@@ -85,7 +85,7 @@ class CategoryEncoding(DeclaredLayer):
 
 
 class Discretization(DeclaredLayer):
-    """For each number how many of the boundaries it has reached: (…,) → (…,) of int32, or encoded.
+    """The bin of each number, how many boundaries it has reached: (…,) → (…,) of int32, or encoded.
 
     Raises:
         InvalidArgumentError: an argument is none of these, or there are no boundaries.

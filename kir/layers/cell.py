@@ -50,7 +50,7 @@ RECURRENT_ACTIVATIONS: dict[Any, recurrent.Activation] = {
     activations.softsign: ("Softsign", 0.0, 0.0),
 }
 
-# Of which each element depends on one element alone, so that several gates can be computed together.
+# Activations whose elements depend on one element each: several gates can be computed together.
 ELEMENTWISE_ACTIVATIONS = frozenset(activations.NAMED.values()) - {
     activations.softmax,
     activations.log_softmax,
@@ -153,7 +153,7 @@ class Cell(DeclaredLayer):
     def state_noise(self, shape: tuple[Dim, ...], training: TrainingMode) -> Any:
         """Return what the state is multiplied with to drop parts of it: 0, or more than 1 for the parts that stay."""
         ones = K.ones(shape, self.compute_type.keras_name)
-        # Another seed than that of the inputs, or the same parts of both would be dropped.
+        # Not the seed of the inputs: the same parts of both would be dropped.
         seed = None if self.seed is None else self.seed + 1
         return emit(Dropout(self.recurrent_dropout, shape, seed), ones, as_switch(training))
 

@@ -29,7 +29,7 @@ SPATIAL = {1: ("steps",), 2: ("rows", "cols"), 3: ("rows", "cols", "depth")}
 
 
 class ConvLSTMCell(Cell):
-    """The cell of a ConvLSTM with so many spatial axes; for the other arguments see `ConvLSTM`.
+    """The cell of a ConvLSTM with `rank` spatial axes; for the other arguments see `ConvLSTM`.
 
     Whatever `data_format` is, the steps run on channels in front of the spatial axes.
     """
@@ -186,18 +186,27 @@ class ConvLSTM(CellLayer):
 
 
 class ConvLSTM1D(ConvLSTM):
-    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm1d/; for the arguments see `ConvLSTM`."""
+    """A ConvLSTM with one spatial axis.
+
+    Source: https://keras.io/api/layers/recurrent_layers/conv_lstm1d/
+    """
 
     rank = 1
 
 
 class ConvLSTM2D(ConvLSTM):
-    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm2d/; for the arguments see `ConvLSTM`."""
+    """A ConvLSTM with two spatial axes.
+
+    Source: https://keras.io/api/layers/recurrent_layers/conv_lstm2d/
+    """
 
     rank = 2
 
 
 class ConvLSTM3D(ConvLSTM):
-    """Source: https://keras.io/api/layers/recurrent_layers/conv_lstm3d/; for the arguments see `ConvLSTM`."""
+    """A ConvLSTM with three spatial axes.
+
+    Source: https://keras.io/api/layers/recurrent_layers/conv_lstm3d/
+    """
 
     rank = 3

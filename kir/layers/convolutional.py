@@ -76,7 +76,7 @@ class Convolutional(SpatialLayer):
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)
         bias = None if self.bias is None else self.read(self.bias, inputs)
-        # Behind the transposition back: an activation over the last axis, such as softmax, means that of the output.
+        # After the transposition back: an activation over the last axis, such as softmax, means that of the output.
         return call_function("activation", self.activation, self.convolve(inputs, bias))
 
 
@@ -137,7 +137,7 @@ class Conv(Convolutional):
 class Conv1D(Conv):
     """The convolution of (batch, steps, channels) with `filters` kernels: (batch, new steps, filters).
 
-    The others are those of Dense.
+    The other arguments are those of Dense.
 
     Raises:
         InvalidArgumentError: an argument is out of range, or both strides and dilation_rate are more than 1.
@@ -222,7 +222,7 @@ class ConvTranspose(Convolutional):
 class Conv1DTranspose(ConvTranspose):
     """The transposed convolution of (batch, steps, channels) with `filters` kernels: (batch, new steps, filters).
 
-    The others are those of Dense.
+    The other arguments are those of Dense.
 
     Raises:
         InvalidArgumentError: an argument is out of range, or both strides and dilation_rate are more than 1.
@@ -305,7 +305,7 @@ class DepthwiseConv(Convolutional):
 class DepthwiseConv1D(DepthwiseConv):
     """The convolution of each channel of (batch, steps, channels) on its own, with `depth_multiplier` kernels.
 
-    The others are those of Dense, with `depthwise_` in place of `kernel_`.
+    The other arguments are those of Dense, with `depthwise_` in place of `kernel_`.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -378,7 +378,7 @@ class SeparableConv(Convolutional):
 class SeparableConv1D(SeparableConv):
     """A convolution of each channel of (batch, steps, channels) on its own, and one of all channels at each step.
 
-    The others are those of Dense, with `depthwise_` and `pointwise_` in place of `kernel_`.
+    The other arguments are those of Dense, with `depthwise_` and `pointwise_` in place of `kernel_`.
 
     Raises:
         InvalidArgumentError: an argument is out of range.

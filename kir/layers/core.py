@@ -139,7 +139,7 @@ def _is_shape(value: object) -> bool:
 
 
 class Masking(DeclaredLayer):
-    """Masks the steps of which every feature equals `mask_value`, and zeroes them: (batch, time, features).
+    """A mask over the steps of which every feature equals `mask_value`; they become 0: (batch, time, features).
 
     The mask made here replaces one that comes in.
 

@@ -83,7 +83,7 @@ class EinsumDense(DeclaredLayer):
 
     An equation that is a matrix product, as nearly all are, is computed as one.
 
-    The others are those of Dense.
+    The other arguments are those of Dense.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -134,7 +134,7 @@ class EinsumDense(DeclaredLayer):
         )
         self.bias = None
         if self.bias_axes is not None:
-            # From the first of its axes on.
+            # The bias begins at the first of its axes.
             first = min(equation.output.find(letter) for letter in self.bias_axes)
             bias_shape = tuple(sizes[one] if one in self.bias_axes else 1 for one in equation.output[first:])
             self.bias = self.make_weight("bias", bias_shape)

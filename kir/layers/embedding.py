@@ -83,9 +83,9 @@ def _dtype_name(owner: str, name: str, given: DTypeLike | None) -> str | None:
 
 
 class ReversibleEmbedding(Embedding):
-    """An Embedding that `call(…, reverse=True)` also goes backwards through: (…, output_dim) → (…, input_dim) logits.
+    """An Embedding with a way back: `call(…, reverse=True)` makes logits (…, input_dim) of (…, output_dim).
 
-    The others are those of Embedding.
+    The other arguments are those of Embedding.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.

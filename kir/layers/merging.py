@@ -62,7 +62,7 @@ class Merge(DeclaredLayer):
 
 
 class ElementwiseMerge(Merge):
-    """Merges element by element."""
+    """The base of merges element by element."""
 
     def call(self, inputs: Sequence[Tensor], mask: Masks | None = None) -> Any:
         inputs, masks = list(inputs), list(mask) if mask is not None else [None] * len(inputs)

@@ -171,7 +171,7 @@ class LayerNormalization(ScaledNormalization):
         axes = self.axis = _listed(self.axis)
         self._axes = normalize_axes(axes, len(input_shape))
         if self.scale or self.center or self.rms_scaling:
-            # As in Keras, of the axes as they were given: -1 comes before 1.
+            # As in Keras, in the order in which the axes were given: -1 comes before 1.
             shape = tuple(input_shape[axis] for axis in axes)
             self.add_scale_and_shift(
                 shape, scale=self.scale or self.rms_scaling, center=self.center and not self.rms_scaling

@@ -38,7 +38,7 @@ from kir.ops.shape import CumSum, Reshape, Slice
 from kir.support.declarations import Boolean, Unchecked
 from kir.support.trees import flatten
 
-# What is not unrolled, for messages.
+# What needs no unrolling, for messages.
 OPERATORS = (
     f"use what ONNX has: one of Keras's cells, the activations "
     f"{', '.join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))}, and no recurrent_dropout in training"
@@ -194,7 +194,7 @@ class Recurrence(DeclaredLayer):
     def _run_operators(
         self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
-        # Sequences are turned around in front: the outputs then are in Keras's order, that of reading.
+        # Sequences are reversed first, so that the outputs are in Keras's order, that of reading.
         turned = self.go_backwards and self.return_sequences
         if turned:
             x, mask = reverse_time(x), None if mask is None else reverse_time(mask)

@@ -64,7 +64,7 @@ class BaseDropout(DeclaredLayer):
 
 
 class Dropout(BaseDropout):
-    """In training, zeroes a fraction `rate` of the elements and scales the others by 1/(1 - rate).
+    """A fraction `rate` of the elements zeroed in training, and the others scaled by 1/(1 - rate).
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -99,7 +99,7 @@ class Dropout(BaseDropout):
 
 
 class AlphaDropout(Dropout):
-    """In training, sets a fraction `rate` of the elements to the lowest value of selu, and keeps mean and variance.
+    """A fraction `rate` of the elements set to the lowest value of selu in training, which keeps mean and variance.
 
     Raises:
         InvalidArgumentError: an argument is out of range; in training, the rate is 1, which leaves no variance.
@@ -123,7 +123,7 @@ class AlphaDropout(Dropout):
 
 
 class GaussianNoise(DeclaredLayer):
-    """In training, adds numbers of a normal distribution around 0.
+    """Noise of a normal distribution around 0, added in training.
 
     Raises:
         InvalidArgumentError: an argument is out of range.
@@ -144,7 +144,7 @@ class GaussianNoise(DeclaredLayer):
 
 
 class GaussianDropout(DeclaredLayer):
-    """In training, multiplies by numbers of a normal distribution around 1, as varied as what Dropout multiplies by.
+    """Noise of a normal distribution around 1, multiplied in training; its variance is that of Dropout's factors.
 
     Raises:
         InvalidArgumentError: an argument is out of range; in training, the rate is 1.

@@ -368,7 +368,7 @@ class ZeroPadding3D(ZeroPadding):
 
 
 class UpSampling1D(SpatialLayer):
-    """(batch, steps, features) with every step so many times: (batch, size * steps, features).
+    """(batch, steps, features) with every step repeated: (batch, size * steps, features).
 
     Raises:
         InvalidArgumentError: it is no integer of at least 1.
@@ -386,7 +386,7 @@ class UpSampling1D(SpatialLayer):
 
 
 class UpSampling2D(SpatialLayerOfImages):
-    """Images so many times as high and as wide.
+    """Images enlarged by whole factors.
 
     Raises:
         InvalidArgumentError: an argument is none of these.
@@ -415,7 +415,7 @@ class UpSampling2D(SpatialLayerOfImages):
 
 
 class UpSampling3D(SpatialLayerOfImages):
-    """Volumes so many times as large along each axis.
+    """Volumes enlarged by whole factors.
 
     Raises:
         InvalidArgumentError: an argument is none of these.

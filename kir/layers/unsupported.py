@@ -34,7 +34,7 @@ UNSUPPORTED_ARGUMENTS: dict[str, str] = {
     "quantization_config": _QUANTIZED,
 }
 
-# Methods and properties, by their names, and why layers and models that have them in Keras have them not here.
+# Methods and properties, by their names, and why the layers and models of kir lack them.
 UNSUPPORTED_MEMBERS: dict[str, str] = {
     "adapt": _ADAPTING,
     "convert_weight": _PARTS,

@@ -323,8 +323,10 @@ class Declaring:
             positional = [name for name, one in own.items() if one.attribute in placed and not one.kw_only]
             cls.__init__ = Constructor(cls, own, positional)  # type: ignore[method-assign, assignment]
         # A user's own class says itself what its arguments are.
-        if cls.__doc__ and (own or (inherited and cls.__module__.startswith("kir."))):
-            cls.__doc__ = Documentation(cls.__doc__, own | dict(cls.declared_arguments))  # type: ignore[assignment]
+        constructor: object = cls.__init__
+        if cls.__doc__ and isinstance(constructor, Constructor) and (own or cls.__module__.startswith("kir.")):
+            listed = {**constructor.own, **cls.declared_arguments}
+            cls.__doc__ = Documentation(cls.__doc__, listed)  # type: ignore[assignment]
 
     @property
     def name_in_messages(self) -> str:
