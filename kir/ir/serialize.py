@@ -348,7 +348,6 @@ def _read_type(given: JSON) -> TensorType:
 
 @cache
 def _field_hints(name: str) -> dict[str, Any]:
-    """Return the declared types of an operator's fields."""
     return typing.get_type_hints(all_ops()[name])
 
 

@@ -256,7 +256,6 @@ class Division:
         return max(1, len(inner) - transposes + before[1] - after[1])
 
     def _find_inner(self) -> list[Node]:
-        """Return the Transposes inside the region."""
         return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
 
     def _divide(self) -> int:

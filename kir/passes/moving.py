@@ -38,7 +38,7 @@ class Passage:
     sides: Mapping[int, Callable[[], Value]]
 
     def rebuild(self, graph: Graph, moved: Mapping[int, Value]) -> Value:
-        """Add the same operator on the values before the movers, by slot."""
+        """Add the same operator on other values in the slots of moved ones."""
         inputs: list[Value | None] = list(self.node.inputs)
         for slot, build in self.sides.items():
             inputs[slot] = build()

@@ -79,17 +79,12 @@ def _if_same_type(value: Value | None, node: Node) -> Value | None:
 # 1. Neutral elements
 
 
-@rule(Add, Mul)
+@rule(Add, Sub, Mul, Div)
 def drop_neutral(graph: Graph, node: Node) -> Value | None:
-    for slot in (0, 1):
+    for slot in (0, 1) if isinstance(node.op, Add | Mul) else (1,):
         if _is_neutral(node.op, uniform(node.inputs[slot])):
             return _if_same_type(node.inputs[1 - slot], node)
     return None
-
-
-@rule(Sub, Div)
-def drop_neutral_right(graph: Graph, node: Node) -> Value | None:
-    return _if_same_type(node.inputs[0], node) if _is_neutral(node.op, uniform(node.inputs[1])) else None
 
 
 def _is_neutral(op: Op, number: Array | None) -> bool:
@@ -309,7 +304,6 @@ def _is_part(graph: Graph, node: Node, *outer: Node) -> bool:
 
 RULES = (
     drop_neutral,
-    drop_neutral_right,
     cancel_twice,
     join_abs,
     drop_second_rounding,

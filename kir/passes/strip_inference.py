@@ -22,7 +22,7 @@ def strip_inference(graph: Graph) -> int:
 
     Exact: each is the identity, NaN, -0.0 and integers included.
     """
-    return rewrite(graph, (strip_dropout, strip_cast, strip_clip, strip_shape, strip_slice))
+    return rewrite(graph, (strip_dropout, strip_clip, strip_by_type, strip_slice))
 
 
 @rule(Dropout)
@@ -32,25 +32,21 @@ def strip_dropout(graph: Graph, node: Node) -> Value | None:
     return x if training is None or (flag is not None and not flag.any()) else None
 
 
-@rule(Cast)
-def strip_cast(graph: Graph, node: Node) -> Value | None:
-    return _same_type(node)
-
-
 @rule(Clip)
 def strip_clip(graph: Graph, node: Node) -> Value | None:
     return node.inputs[0] if all(bound is None for bound in node.inputs[1:]) else None
 
 
-@rule(Expand, Tile, Pad, Concat, Split)
-def strip_shape(graph: Graph, node: Node) -> Value | None:
+@rule(Cast, Expand, Tile, Pad, Concat, Split)
+def strip_by_type(graph: Graph, node: Node) -> Value | None:
     # Equal types decide: without a change of shape, repeating, padding and joining add no element. (An empty tensor has
     # none that could differ.) Pad is asked for its sizes, since a negative one could cancel another.
     if isinstance(node.op, Pad) and any(dim != 0 for dim in (*node.op.before, *node.op.after)):
         return None
     if isinstance(node.op, Concat | Split) and len(node.inputs) + len(node.outputs) > 2:
         return None
-    return _same_type(node)
+    x = given(node.inputs[0])
+    return x if x.type == node.outputs[0].type else None
 
 
 @rule(Slice)
@@ -65,8 +61,3 @@ def strip_slice(graph: Graph, node: Node) -> Value | None:
         return None
     axes, starts, ends, steps = zip(*kept, strict=True)
     return add_for(graph, node, Slice(axes, starts, ends, steps), x)
-
-
-def _same_type(node: Node) -> Value | None:
-    x = given(node.inputs[0])
-    return x if x.type == node.outputs[0].type else None
