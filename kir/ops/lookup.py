@@ -22,7 +22,7 @@ class Lookup(Op):
     ONNX: LabelEncoder of the domain ai.onnx.ml, since its version 2.
 
     Raises:
-        InvalidArgumentError: keys and values are not equally many, or none, or not of one kind.
+        InvalidArgumentError: there are no keys, not as many values as keys, or items of different kinds.
     """
 
     keys: tuple[int | str, ...]

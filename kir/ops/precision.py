@@ -24,9 +24,9 @@ def widen(x: Array) -> Array:
 
 
 def is_plain(*types: TensorType | None) -> bool:
-    """Return whether NumPy's own functions give, of such arrays, arrays of the dtype that the result should have.
+    """Return whether NumPy's functions can be applied to arrays of these types as they are.
 
-    They compute 16 bits in 16 bits, and return numbers instead of arrays when all operands are scalars.
+    They compute 16 bits in 16 bits and not in float32, and return numbers and not arrays if all operands are scalars.
     """
     present = [type for type in types if type is not None]
     return all(type.dtype.numpy not in _HALF_PRECISION for type in present) and any(type.rank for type in present)

@@ -112,7 +112,7 @@ def find_gathering(node: Node) -> Gathering | None:
 
 
 def find_mask(value: Value) -> Value | None:
-    """Return the boolean value whose elements a value has, perhaps as numbers or in another shape; None if none is."""
+    """Return the booleans that a value holds, before they were cast or reshaped; None if it holds something else."""
     while isinstance(value.node.op, Reshape) or (
         isinstance(value.node.op, Cast) and is_boolean(given(value.node.inputs[0]))
     ):

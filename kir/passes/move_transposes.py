@@ -289,7 +289,7 @@ class Division:
         return {node: 1 - self.region.members[node].side for node in with_bias}
 
     def _count_additions(self, sides: Mapping[Node, int]) -> int:
-        """Return how many biases need their own operator: ONNX has a Dense of more than two axes as product and sum."""
+        """Return how many biases are operators in ONNX, where a Dense of more than two axes is a product and a sum."""
         return sum(sides[node] != side for node, side in self.convolutions.items())
 
     def _count_away(self, sides: Mapping[Node, int]) -> int:
