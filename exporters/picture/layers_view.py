@@ -114,6 +114,7 @@ def kind_of_layer(layer: Layer) -> str:
         return "model"
     if isinstance(layer, Operation):
         return "elementwise"
+    # By the name of the module: to look the class up would import the modules of all layers.
     package, _, group = type(layer).__module__.rpartition(".")
     return group if package in ("kir.layers", "kir.modeling") else "custom"
 

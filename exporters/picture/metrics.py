@@ -36,12 +36,7 @@ OTHER = 2048
 @lru_cache(maxsize=20_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Return the width of a line of text, in the unit of `size`; outside ASCII rather too wide than too narrow."""
-    widths = BOLD if bold else REGULAR
-    units = 0
-    for character in text:
-        place = ord(character) - FIRST
-        units += widths[place] if 0 <= place < len(widths) else OTHER
-    return units * size / UNITS
+    return sum([_units(character, bold) for character in text]) * size / UNITS
 
 
 def shorten(text: str, size: float, limit: float, bold: bool = False) -> str:
@@ -49,10 +44,14 @@ def shorten(text: str, size: float, limit: float, bold: bool = False) -> str:
     if text_width(text, size, bold) <= limit:
         return text
     room = limit - text_width("…", size, bold)
-    widths = BOLD if bold else REGULAR
     for end, character in enumerate(text):
-        place = ord(character) - FIRST
-        room -= (widths[place] if 0 <= place < len(widths) else OTHER) * size / UNITS
+        room -= _units(character, bold) * size / UNITS
         if room < 0:
             return text[:end] + "…"
     return text
+
+
+def _units(character: str, bold: bool) -> int:
+    widths = BOLD if bold else REGULAR
+    place = ord(character) - FIRST
+    return widths[place] if 0 <= place < len(widths) else OTHER

@@ -45,15 +45,8 @@ class PictureReport:
     stages: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "file": str(self.path),
-            "view": self.view,
-            "boxes": self.boxes,
-            "links": self.links,
-            "bytes": self.bytes,
-            "zoom": self.zoom,
-            "stages": list(self.stages),
-        }
+        facts = {name: value for name, value in vars(self).items() if name != "path"}
+        return {"file": str(self.path), **facts, "stages": list(self.stages)}
 
     def __str__(self) -> str:
         size = f", {self.zoom:.2g} pixels to one of the drawing" if self.zoom is not None else ""

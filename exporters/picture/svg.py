@@ -103,16 +103,13 @@ def link_path(link: PlacedLink, direction: str) -> str:
     points = link.points
     path = [f"M{_pair(points[0])}"]
     for (x0, y0), (x1, y1) in pairwise(points):
-        if direction == "TB":
-            middle = (y0 + y1) / 2
-            path.append(
-                f"V{_number(y1)}" if x0 == x1 else f"C{_pair((x0, middle))} {_pair((x1, middle))} {_pair((x1, y1))}"
-            )
+        down = direction == "TB"
+        if (x0 == x1) if down else (y0 == y1):
+            path.append(f"V{_number(y1)}" if down else f"H{_number(x1)}")
         else:
-            middle = (x0 + x1) / 2
-            path.append(
-                f"H{_number(x1)}" if y0 == y1 else f"C{_pair((middle, y0))} {_pair((middle, y1))} {_pair((x1, y1))}"
-            )
+            middle = (y0 + y1) / 2 if down else (x0 + x1) / 2
+            first, second = ((x0, middle), (x1, middle)) if down else ((middle, y0), (middle, y1))
+            path.append(f"C{_pair(first)} {_pair(second)} {_pair((x1, y1))}")
     return "".join(path)
 
 
