@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kir.errors import InvalidArgumentError
+from kir.ir.trace import SymbolicOperators
 from kir.ir.types import TensorType
 from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.input import InputLayer
@@ -42,7 +43,7 @@ def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor])
     return ordered
 
 
-def from_inputs_only(inputs: Tree[KerasTensor], outputs: Tree[KerasTensor]) -> tuple[Any, Any]:
+def from_inputs_only(inputs: Tree[SymbolicOperators], outputs: Tree[SymbolicOperators]) -> tuple[Any, Any]:
     """Replace every given input that a layer computed by a new Input, and repeat the calls after it.
 
     The new model then does not hold the layers before its inputs. O(calls), and nothing if all are Inputs.

@@ -72,11 +72,11 @@ class Model(Training, Saving, Layer):
 
     def __init__(
         self,
-        inputs: Tree[KerasTensor] = None,
-        outputs: Tree[KerasTensor] = None,
+        inputs: Tree[SymbolicOperators] = None,
+        outputs: Tree[SymbolicOperators] = None,
         *,
-        input: Tree[KerasTensor] = None,
-        output: Tree[KerasTensor] = None,
+        input: Tree[SymbolicOperators] = None,
+        output: Tree[SymbolicOperators] = None,
         name: str | None = None,
         trainable: bool = True,
         **kwargs: Any,
@@ -104,7 +104,7 @@ class Model(Training, Saving, Layer):
         """Entries for the metadata of exported files."""
         return {}
 
-    def _connect(self, inputs: Tree[KerasTensor], outputs: Tree[KerasTensor]) -> None:
+    def _connect(self, inputs: Tree[SymbolicOperators], outputs: Tree[SymbolicOperators]) -> None:
         if not flatten(outputs):
             raise InvalidArgumentError(f"model {self.name!r} needs at least one output; received outputs={outputs!r}")
         for role, structure in (("inputs", inputs), ("outputs", outputs)):

@@ -394,9 +394,9 @@ def test_inputs_and_outputs_are_required(arguments: dict[str, Any]) -> None:
 def test_inputs_and_outputs_must_be_symbolic() -> None:
     x = Input((4,))
     with pytest.raises(InvalidArgumentError, match=r"outputs .*symbolic"):
-        Model(x, np.ones(3))
+        Model(x, np.ones(3))  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match=r"inputs .*symbolic"):
-        Model(Dense(2), x)
+        Model(Dense(2), x)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
