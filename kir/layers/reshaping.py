@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from kir import backend as K
 from kir.backend.image import INTERPOLATIONS, repeat_axes
@@ -15,6 +15,7 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, product
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import Shape, format_shape
+from kir.layers.spatial import FixedRankLayer, SpatialLayer
 from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.ops import shape
 from kir.support.arguments import choice, integers
@@ -196,44 +197,16 @@ class RepeatVector(DeclaredLayer):
 # Layers of the axes between the batch and the channels
 
 
-class SpatialLayer(DeclaredLayer):
-    """The base of the layers below: inputs of one rank, whose channels are the last axis or the second."""
-
-    takes_one_tensor = True
-    # How many axes there are between.
-    axis_count: ClassVar[int]
-
-    def build(self, input_shape: Shape) -> None:
-        """Check the rank.
-
-        Raises:
-            ShapeError: it is another.
-        """
-        if len(input_shape) != self.axis_count + 2:
-            raise ShapeError(
-                f"{type(self).__name__} needs an input of rank {self.axis_count + 2}, the batch included; received "
-                f"{format_shape(input_shape)}"
-            )
-
-    @property
-    def spatial_axes(self) -> range:
-        """The axes between."""
-        return range(1, 1 + self.axis_count)
-
-
-class SpatialLayerOfImages(SpatialLayer):
+class ImageReshaping(SpatialLayer):
     """The base of the layers of images and volumes: the channels may come first."""
 
-    data_format = DataFormat(default=None)
-
     @property
-    def spatial_axes(self) -> range:
-        """The axes between."""
-        first = 2 if self.data_format == "channels_first" else 1
-        return range(first, first + self.axis_count)
+    def layout(self) -> str:
+        """The axes of an input, for messages."""
+        return "the batch included"
 
 
-class Cropping(SpatialLayer):
+class Cropping(FixedRankLayer):
     """The base of the cropping layers."""
 
     cropping = Argument[Sides, Ends]()
@@ -255,7 +228,7 @@ class Cropping(SpatialLayer):
         return emit(shape.Slice(axes, starts, ends, (1,) * len(axes)), inputs)
 
 
-class CroppingOfImages(SpatialLayerOfImages, Cropping):
+class CroppingOfImages(ImageReshaping, Cropping):
     """The base of the croppings of images and volumes: the channels may come first."""
 
     cropping = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
@@ -271,7 +244,7 @@ class Cropping1D(Cropping):
     Source: https://keras.io/api/layers/reshaping_layers/cropping1d/
     """
 
-    axis_count = 1
+    rank = 1
 
     cropping: Argument[Sides, Ends] = Argument(_pair, default=(1, 1), doc="how many: a number for both ends, or a pair")
 
@@ -286,7 +259,7 @@ class Cropping2D(CroppingOfImages):
     Source: https://keras.io/api/layers/reshaping_layers/cropping2d/
     """
 
-    axis_count = 2
+    rank = 2
 
     cropping: Argument[Sides, Ends] = Argument(partial(_pairs, count=2), default=((0, 0), (0, 0)))
     data_format: DataFormat = DataFormat(default=None)
@@ -302,13 +275,13 @@ class Cropping3D(CroppingOfImages):
     Source: https://keras.io/api/layers/reshaping_layers/cropping3d/
     """
 
-    axis_count = 3
+    rank = 3
 
     cropping: Argument[Sides, Ends] = Argument(partial(_pairs, count=3), default=((1, 1), (1, 1), (1, 1)))
     data_format: DataFormat = DataFormat(default=None)
 
 
-class ZeroPadding(SpatialLayerOfImages):
+class ZeroPadding(ImageReshaping):
     """The base of the padding layers."""
 
     padding = Argument[Sides, Ends](doc="how many: a number for all sides, a number for each axis, or a pair for each")
@@ -329,7 +302,7 @@ class ZeroPadding1D(ZeroPadding):
     Source: https://keras.io/api/layers/reshaping_layers/zero_padding1d/
     """
 
-    axis_count = 1
+    rank = 1
 
     padding: Argument[Sides, Ends] = Argument(_pair, default=1, doc="how many: a number for both ends, or a pair")
     data_format: DataFormat = DataFormat(default=None)
@@ -345,7 +318,7 @@ class ZeroPadding2D(ZeroPadding):
     Source: https://keras.io/api/layers/reshaping_layers/zero_padding2d/
     """
 
-    axis_count = 2
+    rank = 2
 
     padding: Argument[Sides, Ends] = Argument(partial(_pairs, count=2), default=(1, 1))
     data_format: DataFormat = DataFormat(default=None)
@@ -361,13 +334,13 @@ class ZeroPadding3D(ZeroPadding):
     Source: https://keras.io/api/layers/reshaping_layers/zero_padding3d/
     """
 
-    axis_count = 3
+    rank = 3
 
     padding: Argument[Sides, Ends] = Argument(partial(_pairs, count=3), default=((1, 1), (1, 1), (1, 1)))
     data_format: DataFormat = DataFormat(default=None)
 
 
-class UpSampling1D(SpatialLayer):
+class UpSampling1D(FixedRankLayer):
     """(batch, steps, features) with every step repeated: (batch, size * steps, features).
 
     Raises:
@@ -377,7 +350,7 @@ class UpSampling1D(SpatialLayer):
     Source: https://keras.io/api/layers/reshaping_layers/up_sampling1d/
     """
 
-    axis_count = 1
+    rank = 1
 
     size: Integer = Integer(1, default=2, doc="how many times")
 
@@ -385,7 +358,7 @@ class UpSampling1D(SpatialLayer):
         return repeat_axes(inputs, {1: self.size})
 
 
-class UpSampling2D(SpatialLayerOfImages):
+class UpSampling2D(ImageReshaping):
     """Images enlarged by whole factors.
 
     Raises:
@@ -395,7 +368,7 @@ class UpSampling2D(SpatialLayerOfImages):
     Source: https://keras.io/api/layers/reshaping_layers/up_sampling2d/
     """
 
-    axis_count = 2
+    rank = 2
 
     size: Argument[int | Sequence[int], tuple[int, ...]] = Argument(
         partial(_factors, count=2),
@@ -414,7 +387,7 @@ class UpSampling2D(SpatialLayerOfImages):
         return K.resize_images(inputs, height, width, self.data_format, self.interpolation)
 
 
-class UpSampling3D(SpatialLayerOfImages):
+class UpSampling3D(ImageReshaping):
     """Volumes enlarged by whole factors.
 
     Raises:
@@ -424,7 +397,7 @@ class UpSampling3D(SpatialLayerOfImages):
     Source: https://keras.io/api/layers/reshaping_layers/up_sampling3d/
     """
 
-    axis_count = 3
+    rank = 3
 
     size: Argument[int | Sequence[int], tuple[int, ...]] = Argument(
         partial(_factors, count=3), default=(2, 2, 2), doc="how many times: a number, or one for each axis"

@@ -28,23 +28,21 @@ def refuse_strides_with_dilation(layer: Strided) -> None:
         )
 
 
-class SpatialLayer(DeclaredLayer):
-    """The base of layers of (batch, *spatial, channels), with `rank` spatial axes; the channels may come first."""
+class FixedRankLayer(DeclaredLayer):
+    """The base of layers of (batch, *spatial, channels), with `rank` spatial axes."""
 
     rank: ClassVar[int]
     takes_one_tensor = True
 
-    data_format = DataFormat(default=None)
-
-    @property
-    def spatial_axes(self) -> list[int]:
-        first = 2 if self.data_format == "channels_first" else 1
-        return list(range(first, first + self.rank))
-
     @property
     def layout(self) -> str:
         """The axes of an input, for messages."""
-        return f"(batch, {'channels, *spatial' if self.data_format == 'channels_first' else '*spatial, channels'})"
+        return "the batch included"
+
+    @property
+    def spatial_axes(self) -> list[int]:
+        """The axes between the batch and the channels."""
+        return list(range(1, 1 + self.rank))
 
     def build(self, input_shape: Shape) -> None:
         """Check the rank.
@@ -57,3 +55,20 @@ class SpatialLayer(DeclaredLayer):
                 f"{type(self).__name__} needs an input of rank {self.rank + 2}, {self.layout}; received "
                 f"{format_shape(input_shape)}"
             )
+
+
+class SpatialLayer(FixedRankLayer):
+    """The base of layers of (batch, *spatial, channels), or with the channels first."""
+
+    data_format = DataFormat(default=None)
+
+    @property
+    def layout(self) -> str:
+        """The axes of an input, for messages."""
+        return f"(batch, {'channels, *spatial' if self.data_format == 'channels_first' else '*spatial, channels'})"
+
+    @property
+    def spatial_axes(self) -> list[int]:
+        """The axes that are neither the batch nor the channels."""
+        first = 2 if self.data_format == "channels_first" else 1
+        return list(range(first, first + self.rank))
