@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,18 @@ def is_mirrored(folder: Path, name: str) -> bool:
     """Return whether kir has a module, a folder or another file of that name, or the tests a table of it."""
     homes = (ROOT / "kir" / folder, ROOT / folder, ROOT / "tests" / folder)
     return any(path.stem == name for home in homes if home.is_dir() for path in home.iterdir())
+
+
+def test_the_documents_name_files_that_are_there() -> None:
+    """In backticks, from the root; what stands in angle brackets is any name."""
+    named = {
+        (document, path)
+        for document in ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md")
+        for path in re.findall(
+            r"`((?:kir|exporters|importers|tests|models|docs)/[\w/.-]*)`", (ROOT / document).read_text()
+        )
+    }
+    assert [(document, path) for document, path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_test_file_is_named_after_what_it_tests() -> None:
