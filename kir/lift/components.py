@@ -101,21 +101,8 @@ class Guess:
             layer.set_weights(self.weights)
 
 
-@dataclass(frozen=True)
-class Maker:
-    """A function that guesses from the first node of a component that has one of the operators."""
-
-    operators: tuple[type[Op], ...]
-    function: Callable[..., Iterator[Guess]]
-
-    def guesses(self, component: Component, cls: type[Layer]) -> Iterator[Guess]:
-        """Yield the calls of a layer of this class that a component may be, the likeliest first."""
-        node = component.first(*self.operators)
-        if node is not None:
-            yield from self.function(component, cls, node, node.op)
-
-
-MAKERS: dict[type[Layer], Maker] = {}
+# By class of layer: what gives the calls of the layer that a component may be, the likeliest first.
+MAKERS: dict[type[Layer], Callable[[Component, type[Layer]], Iterator[Guess]]] = {}
 
 
 def makes(
@@ -127,7 +114,11 @@ def makes(
     """
 
     def register(function: Callable[..., Iterator[Guess]]) -> Callable[..., Iterator[Guess]]:
-        MAKERS.update(dict.fromkeys(classes, Maker(of if isinstance(of, tuple) else (of,), function)))
+        def guesses(component: Component, cls: type[Layer]) -> Iterator[Guess]:
+            node = component.first(*of) if isinstance(of, tuple) else component.first(of)
+            return iter(()) if node is None else function(component, cls, node, node.op)
+
+        MAKERS.update(dict.fromkeys(classes, guesses))
         return function
 
     return register

@@ -62,7 +62,7 @@ def propose(component: Component) -> Iterator[tuple[Layer, Guess]]:
         cls = getattr(layers, name, None)
         if cls not in MAKERS:
             continue
-        for guess in MAKERS[cls].guesses(component, cls):
+        for guess in MAKERS[cls](component, cls):
             usual = {"dtype": _dtype_of(guess.values[0]), "name": component.path}
             with suppress(KirError):  # the layer may refuse the arguments
                 yield cls(**{**usual, **guess.arguments}), guess
