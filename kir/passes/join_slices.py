@@ -15,7 +15,7 @@ from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, Gather, Reshape, Slice, Transpose
 from kir.passes.rewrite import add_for, constant_array, given, op_of, rebuild, rewrite, rounding_pass, rule
 
-# A layer applies some operators at each step; see also `kir.passes.moving.MAX_RUN`.
+# A layer applies some operators at each step; see also `kir.passes.move_reshapes.MAX_RUN`.
 MAX_STEPS = 32
 
 # Operators that work the same with one more axis before the others.

@@ -10,7 +10,7 @@ from kir.ops.elementwise import UNARY
 from kir.ops.linear import Dense
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.shape import Reshape
-from kir.passes.moving import MAX_RUN
+from kir.passes.move_reshapes import MAX_RUN
 from kir.passes.rewrite import add_for, given, rebuild, rewrite, rounding_pass, rule
 
 
