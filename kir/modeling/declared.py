@@ -177,8 +177,8 @@ class DeclaredLayer(KindsOfArguments, Layer):
         return f"{type(self).__name__} {self.name!r}"
 
     def begin_init(self, others: Mapping[str, Any]) -> None:
-        """Set what all layers have."""
-        Layer.__init__(self, **others)
+        """Set what all layers have, and what a class that a user's own mixes in does."""
+        super(Declaring, self).__init__(**others)
 
     def argument(self, name: str) -> Any:
         """Return what a constructor argument is."""

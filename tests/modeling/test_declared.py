@@ -73,6 +73,22 @@ def test_classes_of_the_user_extend_constructors_and_configs() -> None:
         Halved(0, name="h")
 
 
+class Tagged(layers.Layer):
+    def __init__(self, tag: str = "none", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tag = tag
+
+
+class TaggedDense(layers.Dense, Tagged):
+    """Both constructors take part, as those written by hand do."""
+
+
+def test_constructors_of_mixed_in_classes_are_called() -> None:
+    layer = TaggedDense(2, use_bias=False, tag="x", name="t")
+    assert (layer.tag, layer.units, layer.use_bias, layer.name) == ("x", 2, False, "t")
+    assert layer.get_config()["tag"] == "x"
+
+
 def test_attributes_may_be_set_to_anything_afterwards() -> None:
     layer = layers.Dense(2)
     layer.units = 5
