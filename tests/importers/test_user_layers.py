@@ -227,7 +227,6 @@ def test_a_file_with_more_variables_than_the_class_makes(tmp_path: Path) -> None
     model = model_from_keras(reference, path)
     assert isinstance(model, Model)
     ours = run_script(path)["model"]
-    ours = run_script(path)["model"]
     assert isinstance(ours, Model)
     with pytest.raises(FormatError, match=r"\(layers/class_token/vars\) has 2 weights, the model's 1"):
         ours.load_weights(tmp_path / "model.weights.h5")
