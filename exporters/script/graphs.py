@@ -20,7 +20,7 @@ from kir import layers, passes
 from kir.errors import UnsupportedError
 from kir.exporters.script.functions import MAX_UNPACKED, FunctionWriter, origin_piece
 from kir.exporters.script.models import input_piece, write_facts, write_model, write_settings
-from kir.exporters.script.same_file import gives
+from kir.exporters.script.same_file import has_graph
 from kir.exporters.script.script import MODEL, Script
 from kir.exporters.script.text import Group, Piece, call, identifier, mapping, quote, sequence
 from kir.exporters.script.values import Values
@@ -191,7 +191,7 @@ class _GraphWriter:
     def recurrent_model(self) -> Model | None:
         """Return the model of layers that the graph is of, if it has masked recurrent layers."""
         model = assemble_recurrent_model(self.graph, self._recognise(set()))
-        return model if model is not None and gives(model, self.graph, self.finished) else None
+        return model if model is not None and has_graph(model, self.graph, self.finished) else None
 
     def _recognise(self, sparse: Set[Node]) -> list[Recognised]:
         return recognise(self.graph, sparse, self.is_foreign, self.finished)

@@ -31,8 +31,8 @@ def writes_same_bytes(a: Graph, b: Graph) -> bool:
     )
 
 
-def gives(model: Model, graph: Graph, finished: Sequence[Pass]) -> bool:
-    """Return whether a model gives a graph once the passes that the graph went through ran over it."""
+def has_graph(model: Model, graph: Graph, finished: Sequence[Pass]) -> bool:
+    """Return whether a model has a graph, after the passes that the graph went through."""
     made = lower(model)
     passes.run(made, finished)
     return writes_same_bytes(made, graph)

@@ -14,7 +14,7 @@ from kir.exporters.onnx_file.write import write_graph as write_onnx
 from kir.exporters.pipeline import verify_source
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
-from kir.exporters.script.same_file import gives, writes_same_bytes
+from kir.exporters.script.same_file import has_graph, writes_same_bytes
 from kir.exporters.script.script import WEIGHTS_FILE, Script
 from kir.exporters.weights import write_safetensors
 from kir.ir.graph import Graph
@@ -149,7 +149,7 @@ def _write_graph(graph: Graph, path: Path, load: Callable[[Path], Model]) -> str
     finished = finished_passes(graph)
     script = Script()
     text = _write_files(script, write_graph(script, graph, finished), path)
-    if script.needs_passes and not gives(load(path), graph, finished):
+    if script.needs_passes and not has_graph(load(path), graph, finished):
         script = Script()
         text = _write_files(script, write_graph(script, graph), path)
     return text
