@@ -212,6 +212,7 @@ class Constructor:
     def __init__(self, cls: type[Declaring], own: Mapping[str, Argument[Any, Any]], positional: Sequence[str]) -> None:
         self.__qualname__ = f"{cls.__qualname__}.__init__"
         self.__module__ = cls.__module__
+        self.__doc__ = None  # that of the class says what the arguments are
         self.arguments = cls.declared_arguments
         self.own = own
         self.positional = positional
