@@ -171,8 +171,8 @@ def test_results_show_in_a_line_and_in_notebooks(sources: dict[str, object], tmp
 def test_names_of_files_are_escaped_in_notebooks(tmp_path: Path) -> None:
     model = kir.Sequential([kir.Input((3,), name="<script>x</script>"), Dense(2)])
     result = kir.export(model, tmp_path / "out.onnx", verify=False)
-    assert "&lt;script&gt;x" in result._repr_html_()  # type: ignore[union-attr]
-    assert "<script>" not in result._repr_html_()  # type: ignore[union-attr]
+    assert "&lt;script&gt;x" in result._repr_html_()
+    assert "<script>" not in result._repr_html_()
 
 
 def test_huge_graphs_show_as_a_line_in_notebooks() -> None:

@@ -42,7 +42,7 @@ def assert_same(model: Model, reference: Any) -> None:
 @pytest.mark.parametrize("mode", ["int", "tf_idf"])
 def test_a_lookup_layer_has_the_vocabulary_that_it_was_given_last(mode: str) -> None:
     """Keras's own lookup layers need TensorFlow: what is asked of one is here in its place."""
-    live = types.SimpleNamespace(
+    live: Any = types.SimpleNamespace(
         output_mode=mode,
         idf_weights_const=np.array([2, 3, 1, 0], np.float32),
         get_vocabulary=lambda include_special_tokens=True: [-1, 7, 5] if include_special_tokens else [7, 5],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,9 @@ from kir.ir.polynomials import Terms, add, divide_exactly, from_coefficients, mu
 
 MOST = 100
 
-products = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(lambda factors: tuple(sorted(factors)))
+products: st.SearchStrategy[Any] = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(
+    lambda factors: tuple(sorted(factors))
+)
 coefficients = st.integers(-20, 20).filter(bool)
 sums = st.dictionaries(products, coefficients, max_size=4).map(from_coefficients)
 terms = st.tuples(products, st.integers(1, 20)).map(lambda term: (term,))

@@ -181,7 +181,7 @@ def test_new_weights_are_used() -> None:
 def test_the_forget_gate_is_open_at_first() -> None:
     for options in ({}, {"unit_forget_bias": False}, {"bias_initializer": "ones"}):
         ours, theirs = LSTM(UNITS, **options), keras.layers.LSTM(UNITS, **options)
-        ours.build((None, None, FEATURES))
+        ours.build((None, None, FEATURES))  # type: ignore[arg-type]
         theirs.build((None, None, FEATURES))
         np.testing.assert_array_equal(ours.get_weights()[2], theirs.get_weights()[2])
 
@@ -306,7 +306,7 @@ def test_arguments(options: dict[str, Any]) -> None:
 
 def test_unknown_argument() -> None:
     with pytest.raises(InvalidArgumentError, match="SimpleRNN has no argument recurrent_activation"):
-        SimpleRNN(UNITS, recurrent_activation="tanh")
+        SimpleRNN(UNITS, recurrent_activation="tanh")  # type: ignore[call-arg]
 
 
 def test_passes_keep_masked_layers_bit_for_bit_at_level_1() -> None:

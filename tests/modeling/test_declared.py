@@ -96,9 +96,9 @@ def test_attributes_may_be_set_to_anything_afterwards() -> None:
 
 
 def test_old_names_of_arguments() -> None:
-    assert layers.LeakyReLU(alpha=0.5).negative_slope == 0.5
-    assert layers.Embedding(5, 2, input_length=7).batch_input_shape == (None, 7)
-    assert layers.Embedding(5, 2, input_length=7, input_shape=(3,)).batch_input_shape == (None, 3)
+    assert layers.LeakyReLU(alpha=0.5).negative_slope == 0.5  # type: ignore[call-arg]
+    assert layers.Embedding(5, 2, input_length=7).batch_input_shape == (None, 7)  # type: ignore[call-arg]
+    assert layers.Embedding(5, 2, input_length=7, input_shape=(3,)).batch_input_shape == (None, 3)  # type: ignore[call-arg]
 
 
 def test_weights_that_an_embedding_begins_with() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-from typing import Any
+from typing import Any, dataclass_transform
 
 import pytest
 
@@ -13,7 +13,12 @@ from kir.errors import InvalidArgumentError
 from kir.support.declarations import Argument, Boolean, Choice, Declaring, Integer, Number, OptionalInteger
 
 
-class Base(Declaring):
+@dataclass_transform(field_specifiers=(Argument, Boolean, Choice, Integer, Number, OptionalInteger))
+class Declared(Declaring):
+    pass
+
+
+class Base(Declared):
     rate = Number(0, 1, doc="how much")
     seed: OptionalInteger = OptionalInteger(default=None, kw_only=True)
 
@@ -96,13 +101,13 @@ def test_mistakes_are_those_of_the_class_that_was_called() -> None:
         pass
 
     with pytest.raises(TypeError, match=r"Louder.__init__\(\) missing 1 required positional argument: 'size'"):
-        Louder()
+        Louder()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"Noise.__init__\(\) got multiple values for argument 'size'"):
         Named("x", size=3)
 
 
 def test_missing_arguments_are_listed_as_python_lists_them() -> None:
-    class Three(Declaring):
+    class Three(Declared):
         a: Integer = Integer()
         b: Boolean = Boolean()
         c: Argument[int, str] = Argument(lambda owner, name, value: f"{owner} {name} {value}")
