@@ -224,7 +224,7 @@ class Sym:
     __sub__, __rsub__ = _operators(lambda a, b: _add(a, -b))
     __mul__, __rmul__ = _operators(lambda a, b: _multiply(a, b))
     __floordiv__, __rfloordiv__ = _operators(lambda a, b: floor_divide(a, b))
-    __mod__, __rmod__ = _operators(lambda a, b: _modulo(a, b))
+    __mod__, __rmod__ = _operators(lambda a, b: a - floor_divide(a, b) * b)
 
     __lt__ = _comparison("<")
     __le__ = _comparison("<=")
@@ -458,10 +458,6 @@ def _multiply(a: Dim, b: Dim) -> Dim:
     if b == 1:
         return a
     return _from_terms(tuple((monomial, b * coefficient) for monomial, coefficient in a.terms) if b else ())
-
-
-def _modulo(a: Dim, b: Dim) -> Dim:
-    return a - floor_divide(a, b) * b
 
 
 # Floor division

@@ -71,23 +71,13 @@ def _erf_part(x: Array) -> Array:
     near, far = size <= _NEAR_END, size > _MIDDLE_END
     middle = (size > _NEAR_END) & ~far
     result = size.copy()  # an element in no range is nan, and stays
-    result[near] = _erf_near(size[near])
-    result[middle] = _erf_middle(size[middle])
-    result[far] = _erf_far(size[far])
+    x_near, x_middle, x_far = size[near], size[middle], size[far]
+    square = 1 / (x_far * x_far)
+    tail = 1 / math.sqrt(math.pi) - square * _rational(_FAR, square)
+    result[near] = x_near * _rational(_NEAR, x_near * x_near)
+    result[middle] = 1 - np.exp(-x_middle * x_middle) * _rational(_MIDDLE, x_middle)
+    result[far] = 1 - np.exp(-x_far * x_far) / x_far * tail
     return np.copysign(result, x).astype(x.dtype, copy=False)
-
-
-def _erf_near(x: Array) -> Array:
-    return x * _rational(_NEAR, x * x)
-
-
-def _erf_middle(x: Array) -> Array:
-    return np.asarray(1 - np.exp(-x * x) * _rational(_MIDDLE, x))
-
-
-def _erf_far(x: Array) -> Array:
-    square = 1 / (x * x)
-    return np.asarray(1 - np.exp(-x * x) / x * (1 / math.sqrt(math.pi) - square * _rational(_FAR, square)))
 
 
 def _rational(coefficients: Sequence[tuple[float, float]], x: Array) -> Array:

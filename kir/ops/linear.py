@@ -136,7 +136,8 @@ class Einsum(WideOp):
         """Record the size of each letter in `sizes`; return the sizes under the ellipsis."""
         hidden = operand.rank - len(term.replace(ELLIPSIS, ""))
         if hidden < 0 or (hidden > 0 and ELLIPSIS not in term):
-            raise ShapeError(f"{self} received an operand {operand} for the term {_show_term(term)}; the ranks differ")
+            shown = term.replace(ELLIPSIS, "...")
+            raise ShapeError(f"{self} received an operand {operand} for the term {shown!r}; the ranks differ")
         before, _, after = term.partition(ELLIPSIS)
         front, back = operand.shape[: len(before)], operand.shape[len(before) + hidden :]
         for letter, size in zip(before + after, front + back, strict=True):
@@ -174,7 +175,3 @@ def parse_equation(equation: str) -> tuple[list[str], str]:
 
 def _is_term(term: str) -> bool:
     return term.count(ELLIPSIS) <= 1 and all(c == ELLIPSIS or (c.isascii() and c.isalpha()) for c in term)
-
-
-def _show_term(term: str) -> str:
-    return repr(term.replace(ELLIPSIS, "..."))

@@ -171,9 +171,8 @@ def find_step_slot(node: Node) -> int | None:
         return 0
     if type(node.op) not in ELEMENTWISE:
         return None
-    slots = [slot for slot, value in enumerate(node.inputs) if value is not None and not _is_same_at_every_step(value)]
+    # An operand with sizes of 1 but for the last axis is the same at every step.
+    slots = [
+        slot for slot, value in enumerate(node.inputs) if value and any(size != 1 for size in value.type.shape[:-1])
+    ]
     return slots[0] if len(slots) == 1 and given(node.inputs[slots[0]]).type.shape == node.output.type.shape else None
-
-
-def _is_same_at_every_step(value: Value) -> bool:
-    return all(size == 1 for size in value.type.shape[:-1])

@@ -36,7 +36,7 @@ def find_difference(
 
 
 def _find_wrong(old: Array, new: Array, exact: bool, tolerance: float) -> Array:
-    if not _is_float(old):
+    if not as_dtype(old.dtype).is_float:
         return np.asarray(old != new)
     both_nan = np.isnan(old) & np.isnan(new)
     if exact:
@@ -48,7 +48,3 @@ def _find_wrong(old: Array, new: Array, exact: bool, tolerance: float) -> Array:
     with np.errstate(invalid="ignore"):
         near = finite & (np.abs(old - new) <= tolerance * unit * scale)
     return np.asarray(~(near | both_nan | (old == new)))
-
-
-def _is_float(array: Array) -> bool:
-    return as_dtype(array.dtype).is_float

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kir.ir.dims import is_known
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
 from kir.ir.structural import Constant
@@ -253,7 +254,9 @@ def divide_statistics(graph: Graph, node: Node, joined: Node) -> Value | None:
     parts: list[Value] = []
     start = 0
     for value in map(given, joined.inputs):
-        end = start + _count_channels(value)
+        channels = value.type.shape[1]
+        assert is_known(channels), "a convolution has a known number of channels"
+        end = start + channels
         vectors = [add_constant(graph, node, array[start:end]) for array in statistics if array is not None]
         parts.append(add_for(graph, node, node.op, value, *vectors))
         start = end
@@ -270,12 +273,6 @@ def _can_fold(graph: Graph, value: Value | None) -> bool:
         and graph.is_read_once(weights.node)
         and graph.is_read_once(_kernel_node(weights))
     )
-
-
-def _count_channels(value: Value) -> int:
-    size = value.type.shape[1]
-    assert isinstance(size, int), "a convolution has a known number of them"
-    return size
 
 
 @rule(Dense, Conv, ConvTranspose)

@@ -58,8 +58,10 @@ def fuse(graph: Graph, node: Node) -> Value | None:
         query = _turned_by(HEADS_FIRST, _find(graph, products.inputs[0], Transpose)) if products else None
         key = _turned_by(KEYS_LAST, given(products.inputs[1]).node) if products else None
         if query is not None and key is not None and _fits(query, key, value, mask, softmax, node):
-            bias = mask if lowest is None else _write_bias(graph, node, mask, lowest)
-            return _add_attention(graph, node, query, key, value, bias)
+            if lowest is not None:
+                zero = add_constant(graph, node, np.zeros((), lowest.type.dtype.numpy))
+                mask = add_for(graph, node, Where(), mask, zero, lowest)
+            return _add_attention(graph, node, query, key, value, mask)
     return None
 
 
@@ -132,8 +134,3 @@ def _take_scale(graph: Graph, query: Value) -> tuple[Value, float]:
     if number is None or not number > 0 or given(node.inputs[0]).type != query.type:
         return query, 1.0
     return given(node.inputs[0]), float(str(np.float32(number)))
-
-
-def _write_bias(graph: Graph, node: Node, condition: Value | None, lowest: Value) -> Value:
-    zero = add_constant(graph, node, np.zeros((), lowest.type.dtype.numpy))
-    return add_for(graph, node, Where(), condition, zero, lowest)

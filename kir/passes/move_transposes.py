@@ -230,7 +230,12 @@ class Division:
         self.members = sorted(region.members, key=places.__getitem__)
         self.sides: dict[Node, int] = {}
         self.wanted: int | None = None
-        self.dense = [node for node, member in region.members.items() if _becomes_convolution(node, member)]
+        # The Dense nodes that are convolutions in the other layout.
+        self.dense = [
+            node
+            for node, member in region.members.items()
+            if isinstance(node.op, Dense) and isinstance(member.moved.op, Conv)
+        ]
         self.fixed: set[Node] = set()
         # The new values: of each source in each layout, and of outputs that have only one layout.
         self.built: dict[tuple[Value, int], Value] = {}
@@ -241,7 +246,7 @@ class Division:
 
         If it is as good, the region is rebuilt if operators move towards those that cannot.
         """
-        inner = self._find_inner()
+        inner = [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
         sides = {node: member.side for node, member in self.region.members.items()}
         transposes = self._divide()
         if transposes and self.dense and not self._borders_on_windows():
@@ -254,9 +259,6 @@ class Division:
         self._build()
         remove_dead_nodes(self.graph, [*inner, *self.members])
         return max(1, len(inner) - transposes + before[1] - after[1])
-
-    def _find_inner(self) -> list[Node]:
-        return [value.node for value in self.region.layouts if self.region.is_inner(value.node)]
 
     def _divide(self) -> int:
         """Choose the sides; return the number of Transposes that they take."""
@@ -399,10 +401,6 @@ class Division:
         aligned = array.reshape((1,) * (len(other) - array.ndim) + array.shape)
         moved = aligned.transpose(other)
         return add_constant(self.graph, value.node, moved if shape is None else moved.reshape(shape))  # type: ignore[arg-type]
-
-
-def _becomes_convolution(node: Node, member: Member) -> bool:
-    return isinstance(node.op, Dense) and isinstance(member.moved.op, Conv)
 
 
 def _weigh(counts: tuple[int, int, int]) -> tuple[int, int]:

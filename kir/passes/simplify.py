@@ -265,20 +265,12 @@ def _is_lossless(source: DType, target: DType) -> bool:
     if source is target or source is DType.BOOL:
         return True
     if source.is_float:
-        return target.is_float and _covers_float(source, target)
+        # Neither 16-bit format holds the other: one has the wider exponent, the other the wider significand.
+        return target.is_float and target.itemsize > source.itemsize
     if target.is_float:
         # An integer is exact in a float whose significand holds it; the largest float16 has 16 bits before the point.
-        return _count_integer_bits(source) <= SIGNIFICAND_BITS[target]
+        return int(np.iinfo(source.numpy).max).bit_length() <= SIGNIFICAND_BITS[target]
     return target.is_integer and np.can_cast(source.numpy, target.numpy, "safe")
-
-
-def _covers_float(source: DType, target: DType) -> bool:
-    # Neither 16-bit format holds the other: one has the wider exponent, the other the wider significand.
-    return target.itemsize > source.itemsize
-
-
-def _count_integer_bits(dtype: DType) -> int:
-    return int(np.iinfo(dtype.numpy).max).bit_length()
 
 
 @rule(Concat)
