@@ -99,30 +99,22 @@ class _Parser:
             return int(token)
         if kind == "name":
             self.advance()
-            return self.smaller() if token == "min" and self.token == "(" else symbol(token)
-        if token == "(" and self.parentheses < MAX_PARENTHESES:
-            return self.parenthesis()
-        raise self.fail()
-
-    def parenthesis(self) -> Dim:
-        self.parentheses += 1
-        self.advance()
-        dim = self.sum()
-        self.expect(")")
-        self.parentheses -= 1
+            return minimum(*self.arguments(2)) if token == "min" and self.token == "(" else symbol(token)
+        (dim,) = self.arguments(1)
         return dim
 
-    def smaller(self) -> Dim:
-        if self.parentheses >= MAX_PARENTHESES:
+    def arguments(self, count: int) -> list[Dim]:
+        """Read one or two sizes in parentheses: (a) or (a, b)."""
+        if self.token != "(" or self.parentheses >= MAX_PARENTHESES:
             raise self.fail()
         self.parentheses += 1
-        self.advance()
-        a = self.sum()
-        self.expect(",")
-        b = self.sum()
+        found = []
+        for opening in "(,"[:count]:
+            self.expect(opening)
+            found.append(self.sum())
         self.expect(")")
         self.parentheses -= 1
-        return minimum(a, b)
+        return found
 
     def expect(self, token: str) -> None:
         if self.token != token:
