@@ -84,7 +84,7 @@ class TaggedDense(layers.Dense, Tagged):
 
 
 def test_constructors_of_mixed_in_classes_are_called() -> None:
-    layer = TaggedDense(2, use_bias=False, tag="x", name="t")
+    layer = TaggedDense(2, use_bias=False, tag="x", name="t")  # type: ignore[call-arg]
     assert (layer.tag, layer.units, layer.use_bias, layer.name) == ("x", 2, False, "t")
     assert layer.get_config()["tag"] == "x"
 
