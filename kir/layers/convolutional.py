@@ -48,6 +48,8 @@ class Convolutional(SpatialLayer):
     dilation_rate = PerAxis(default=1)
     activation = ActivationFunction(default=None)
     use_bias = Boolean(default=True)
+    # Before the initializers of the kernels: in this order they take their seeds.
+    bias_initializer = Initializer(default="zeros")
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernels, and a bias of (filters,).

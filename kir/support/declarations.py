@@ -216,7 +216,7 @@ class Constructor:
         self.arguments = cls.declared_arguments
         self.own = own
         self.positional = positional
-        self.required = [name for name, one in self.arguments.items() if one.default is REQUIRED]
+        self.required = [name for name, one in {**own, **self.arguments}.items() if one.default is REQUIRED]
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -304,7 +304,7 @@ class Declaring:
     Type checkers understand the subclasses of a class that is marked by `typing.dataclass_transform`.
     """
 
-    # By their names, in the order in which they are checked.
+    # By their names, in the order in which they are checked: what a base declares first, in its order.
     declared_arguments: ClassVar[Mapping[str, Argument[Any, Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -319,7 +319,7 @@ class Declaring:
                 delattr(cls, argument.attribute)
                 if not argument.doc and name in inherited:
                     argument.doc = inherited[name].doc
-            cls.declared_arguments = {k: v for k, v in inherited.items() if k not in own} | own
+            cls.declared_arguments = inherited | own
             placed = cls.__annotations__
             positional = [name for name, one in own.items() if one.attribute in placed and not one.kw_only]
             cls.__init__ = Constructor(cls, own, positional)  # type: ignore[method-assign, assignment]

@@ -295,6 +295,20 @@ def test_configs_of_keras_2_have_keys_of_the_base_class(name: str) -> None:
     assert again.get_config() == layer.get_config()
 
 
+@pytest.mark.parametrize("name", ["Conv1D", "Conv2DTranspose", "DepthwiseConv1D", "SeparableConv2D"])
+def test_the_bias_takes_its_seed_before_the_kernels(name: str) -> None:
+    """A verification compares files of before with weights that are drawn anew: they stay the same."""
+    kind = getattr(kir.layers, name)
+    given = {} if name.startswith("Depthwise") else {"filters": 3}
+    kir.config.set_random_seed(1)
+    first = kir.initializers.RandomNormal()((3,))
+    kir.config.set_random_seed(1)
+    layer = kind(**given, kernel_size=2, bias_initializer="random_normal")
+    rank = 1 if "1D" in name else 2
+    layer(np.ones((1, *(4,) * rank, 3), np.float32))
+    np.testing.assert_array_equal(layer.bias.numpy(), first)
+
+
 def test_one_kernel_for_two_calls() -> None:
     def twice(library: Any, x: Any) -> Any:
         layer = library.Conv2D(4, 3, padding="same")

@@ -119,6 +119,22 @@ def test_missing_arguments_are_listed_as_python_lists_them() -> None:
     assert Three(1, True, 3).c == "Three c 3"
 
 
+def test_what_a_base_declares_is_checked_first_and_missing_in_the_order_of_the_call() -> None:
+    class Window(Declared):
+        size = Integer(1)
+        step = Integer(1, default=1)
+
+    class Conv(Window):
+        filters: Integer = Integer(1)
+        size: Integer = Integer(1)
+
+    assert list(Conv.declared_arguments) == ["size", "step", "filters"]
+    with pytest.raises(InvalidArgumentError, match="size must be"):
+        Conv(0, 0)
+    with pytest.raises(TypeError, match="missing 2 required positional arguments: 'filters' and 'size'"):
+        Conv()  # type: ignore[call-arg]
+
+
 def test_a_wrong_value_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="Noise: mode must be one of 'a', 'b'; received mode='c'"):
         Noise(1, mode="c")
