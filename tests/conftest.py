@@ -26,7 +26,7 @@ _held: list[object] = []
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the quick tier, before `-m` is asked."""
+    """Mark the quick tier, before `-m` is asked."""
     mark_quick(items)
 
 

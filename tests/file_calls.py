@@ -45,7 +45,7 @@ def stopped_at(number: int, stop: Callable[[], None], functions: frozenset[str] 
 
 
 def is_killed_at(number: int, program: Callable[[], object], functions: frozenset[str] = CHANGING) -> bool:
-    """Runs a program in another process, which ends at the call of this number. False: it ran to its end."""
+    """Run a program in another process, which ends at the call of this number. False: it ran to its end."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -61,7 +61,7 @@ def is_killed_at(number: int, program: Callable[[], object], functions: frozense
 
 
 def fails_at(number: int, error: OSError, program: Callable[[], object]) -> tuple[list[str], KirError | None]:
-    """Runs a program whose call of this number raises an error.
+    """Run a program whose call of this number raises an error.
 
     Returns:
         The names of the functions that were under way, none if there is no such call; and what the program raised.

@@ -41,7 +41,7 @@ def build_both(build: Callable[..., Any], *specs: InputSpec, seed: int = 0) -> t
 
 
 def randomize(reference: Any, seed: int = 0) -> None:
-    """Gives a Keras model random weights, positive ones where they stand for a variance or a deviation."""
+    """Give a Keras model random weights, positive ones where they stand for a variance or a deviation."""
     random = np.random.default_rng(seed)
     for weight in reference.weights:
         drawn = random.normal(scale=0.5, size=weight.shape)
@@ -85,7 +85,7 @@ def _run_in_onnxruntime(proto: Any, feeds: Mapping[str, Array], output_names: Se
 
 
 def draw_feeds(*specs: InputSpec, batch: int = 3, unknown: int = 5, seed: int = 1) -> list[Array]:
-    """Random arrays for the inputs; all unknown sizes are `unknown`."""
+    """Return random arrays for the inputs; all unknown sizes are `unknown`."""
     random = np.random.default_rng(seed)
     feeds = []
     for spec in specs:
@@ -114,7 +114,7 @@ def check_layer(class_name: str, *specs: InputSpec, atol: float = 2e-6, rtol: fl
 
 
 def show_mask(library: Any, x: Any) -> Any:
-    """A tensor (batch, time, features) plus 100 where its mask is true, or plus 7 if it has none."""
+    """Return a tensor (batch, time, features) plus 100 where its mask is true, or plus 7 if it has none."""
     ops = K if library is layers else keras.ops
 
     def reveal(x: Any, mask: Any = None) -> Any:
@@ -138,5 +138,5 @@ def assert_same_config(ours: Any, theirs: Any) -> None:
 
 
 def node_types(proto: Any) -> list[str]:
-    """The operators of an ONNX model, in order."""
+    """Return the operators of an ONNX model, in order."""
     return [node.op_type for node in proto.graph.node]

@@ -34,7 +34,7 @@ Layers and models have all other methods and properties of Keras's, with the sam
 
 
 def layer_page() -> str:
-    """The page of all layers, by group: arguments, masks and limits; and those that kir has not."""
+    """Return the page of all layers, by group: arguments, masks and limits; and those that kir has not."""
     parts = [PAGE_HEAD]
     for group, classes in grouped_layers().items():
         parts.append(f"## {group.capitalize()}\n")
@@ -65,7 +65,7 @@ def row(name: str, arguments: tuple[str, ...], mask: str, limits: str) -> str:
 
 
 def layer_table() -> str:
-    """The names of all layers, by group."""
+    """Return the names of all layers, by group."""
     rows = [
         f"| {group} | {', '.join(cls.__name__ for cls in classes)} |" for group, classes in grouped_layers().items()
     ]
@@ -73,7 +73,7 @@ def layer_table() -> str:
 
 
 def grouped_layers() -> dict[str, list[type[Layer]]]:
-    """The layer classes that `kir.layers` exports, by group."""
+    """Return the layer classes that `kir.layers` exports, by group."""
     hidden = (Layer, kir.layers.InputLayer)
     classes = {
         v
@@ -111,13 +111,13 @@ def export_transcript() -> str:
 
 
 def with_part(text: str, name: str, content: str) -> str:
-    """The text with one marked part replaced."""
+    """Return the text with one marked part replaced."""
     pattern = rf"(<!-- {name} begins -->\n).*?(<!-- {name} ends -->)"
     return re.sub(pattern, lambda match: f"{match[1]}{content}\n{match[2]}", text, flags=re.DOTALL)
 
 
 def generated_readme() -> str:
-    """The README with its generated parts as the code says they are."""
+    """Return the README with its generated parts as the code says they are."""
     text = with_part(README.read_text(encoding="utf-8"), "table", layer_table())
     return with_part(text, "export", export_transcript())
 

@@ -25,7 +25,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def trace(function: Callable[..., Any], *arrays: np.ndarray) -> Graph:
-    """A graph of the function, whose inputs are typed like the arrays but for a first axis called batch."""
+    """Return a graph of the function, whose inputs are typed like the arrays but for a first axis called batch."""
     graph = Graph()
     tracer = Tracer(graph)
     tensors = []

@@ -34,7 +34,7 @@ def i64(*numbers: int) -> np.ndarray[Any, Any]:
 
 
 def model(nodes: Iterable[NodeProto], shape: Iterable[Any] = ("b", 4), **weights: np.ndarray[Any, Any]) -> ModelProto:
-    """A model whose nodes make "big", which is summed up and added to its input x."""
+    """Return a model whose nodes make "big", which is summed up and added to its input x."""
     nodes = [*nodes, node("ReduceSum", ["big"], ["r"], keepdims=0), node("Add", ["r", "x"], ["y"])]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
@@ -63,7 +63,7 @@ def outer_product() -> ModelProto:
 
 
 def skipped_padding(of: str) -> ModelProto:
-    """A giant padding whose elements the strides skip: the result is small."""
+    """Return a giant padding whose elements the strides skip: the result is small."""
     given = [of, "w"] if of != "pool" else ["x"]
     more = {} if of != "pool" else {"kernel_shape": [1, HUGE]}
     op = node(
@@ -79,7 +79,7 @@ def skipped_padding(of: str) -> ModelProto:
 
 
 def functions(*bodies: list[NodeProto]) -> ModelProto:
-    """A model that calls the last of functions f0, f1, …, each from "a" to "b"."""
+    """Return a model that calls the last of functions f0, f1, …, each from "a" to "b"."""
     made = model([node(f"f{len(bodies) - 1}", ["x"], ["big"], domain="d")])
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("d", 1)]
     for index, body in enumerate(bodies):
@@ -92,7 +92,7 @@ def twice(name: str) -> list[NodeProto]:
 
 
 def empty_nodes(count: int) -> bytes:
-    """A model of nodes that say nothing, of two bytes each."""
+    """Return a model of nodes that say nothing, of two bytes each."""
     head = ModelProto(ir_version=8, opset_import=[helper.make_opsetid("", 17)]).SerializeToString()
     length, size = b"", 2 * count
     while size > 127:
@@ -171,7 +171,7 @@ def named(count: int) -> list[str]:
 
 
 def large_constant() -> list[NodeProto]:
-    """A body with 100 KB: not many nodes come of calling it 8192 times, but 800 MB."""
+    """Return a body with 100 KB: not many nodes come of calling it 8192 times, but 800 MB."""
     value = numpy_helper.from_array(np.ones(25_000, np.float32))
     return [node("Constant", [], ["c"], value=value), node("Mul", ["a", "c"], ["b"])]
 

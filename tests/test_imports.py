@@ -241,7 +241,7 @@ def test_an_import_is_seen_however_it_is_written(source: str, name: str, deferre
 
 
 def _modules_loaded_by(program: str) -> set[str]:
-    """The top-level names of `sys.modules` after `program` ran in a fresh interpreter in the checkout's root."""
+    """Return the top-level names of `sys.modules` after `program` ran in a fresh interpreter in the checkout's root."""
     report = f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

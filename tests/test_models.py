@@ -30,7 +30,7 @@ def export(model: Model, folder: Path, **options: object) -> list[str]:
 
 
 def run_with_batch(path: Path, batch: int) -> dict[str, np.ndarray]:
-    """Runs a file on random inputs with every unknown size but the batch set to 5."""
+    """Run a file on random inputs with every unknown size but the batch set to 5."""
     session = onnxruntime.InferenceSession(path)
     generator = np.random.default_rng(0)
     feeds = {}

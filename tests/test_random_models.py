@@ -64,7 +64,7 @@ LAMBDAS: list[Callable[[Any], Any]] = [
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """A functional model of one to eight random layers, now and then with a branch."""
+    """Return a functional model of one to eight random layers, now and then with a branch."""
     reset_names()
     shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
     x = inputs = Input(shape=shape, name="x")
@@ -74,7 +74,7 @@ def models(draw: st.DrawFn) -> Model:
 
 
 def applicable(x: KerasTensor) -> list[Callable[[st.DrawFn, KerasTensor], KerasTensor]]:
-    """The steps that can follow a tensor of this rank and size."""
+    """Return the steps that can follow a tensor of this rank and size."""
     steps: list[Callable[[st.DrawFn, KerasTensor], KerasTensor]]
     steps = [dense, activation, dropout, keep_shape, reshape, permute, traced, branch]
     if len(x.shape) == 2:

@@ -18,7 +18,7 @@ from tests.oracle import draw_feeds
 
 
 def run_exported(model: Model, *arrays: Any) -> list[Any]:
-    """The outputs of the optimised file in onnxruntime, which the interpreter agrees with."""
+    """Return the outputs of the optimised file in onnxruntime, which the interpreter agrees with."""
     graph = lower(model)
     passes.run(graph, passes.pipeline(2), check=True)
     session = onnxruntime.InferenceSession(to_model_proto(graph).SerializeToString())

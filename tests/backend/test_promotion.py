@@ -68,7 +68,7 @@ def pairs(name: str) -> list[tuple[str, str]]:
 
 
 def _is_left_out(name: str, pair: tuple[str, str]) -> bool:
-    """Whether kir refuses booleans, or Keras declares them to stay what they do not stay."""
+    """Return whether kir refuses booleans, or Keras declares them to stay what they do not stay."""
     return name in ("floor_divide", "hypot", "power", "subtract") and pair == ("bool", "bool")
 
 

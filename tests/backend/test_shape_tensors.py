@@ -18,12 +18,12 @@ X = np.random.default_rng(0).normal(size=(2, 7, 4)).astype(np.float32)
 
 
 def size(ops: Any, x: Any, axis: int = 1, dtype: str = "int32") -> Any:
-    """A size of x that went through a Cast."""
+    """Return a size of x that went through a Cast."""
     return ops.cast(ops.shape(x)[axis], dtype)
 
 
 def row(ops: Any, x: Any, count: Any) -> Any:
-    """The first step of x, `count` times."""
+    """Return the first step of x, `count` times."""
     return x[:, :1] * ops.ones((1, count, 1))
 
 

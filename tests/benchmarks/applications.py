@@ -100,13 +100,13 @@ PEERS = (
 
 
 def is_installed(python: str, modules: Sequence[str]) -> bool:
-    """Whether an interpreter finds the modules, which are not imported."""
+    """Return whether an interpreter finds the modules, which are not imported."""
     code = "import sys, importlib.util\nsys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))"
     return subprocess.run([python, "-c", code, *modules], check=False).returncode == 0
 
 
 def run_program(python: str, code: str, source: Path, target: Path, backend: str = "") -> str:
-    """Runs Python code in another interpreter, unless the target is there; what went wrong, or nothing."""
+    """Run Python code in another interpreter, unless the target is there; what went wrong, or nothing."""
     if target.exists():
         return ""
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -119,7 +119,7 @@ def run_program(python: str, code: str, source: Path, target: Path, backend: str
 
 
 def load_or_save_model(name: str, size: int, source: Path) -> Any:
-    """The model that Keras saved in `source`; if there is none, it is built and saved there first."""
+    """Return the model that Keras saved in `source`; if there is none, it is built and saved there first."""
     import keras
 
     if not source.exists():
@@ -128,7 +128,7 @@ def load_or_save_model(name: str, size: int, source: Path) -> Any:
 
 
 def build_model(name: str, size: int) -> Any:
-    """A model of keras.applications with random weights, also where Keras draws zeros or ones.
+    """Return a model of keras.applications with random weights, also where Keras draws zeros or ones.
 
     BatchNormalizations have the statistics of random images: with others, nothing of an image is left behind 50 layers,
     and whatever an exporter does to the first of them makes no difference.
@@ -148,7 +148,7 @@ def build_model(name: str, size: int) -> Any:
 
 
 def settle_statistics(model: Any, images: Any) -> None:
-    """Gives BatchNormalizations the statistics of these images alone."""
+    """Give BatchNormalizations the statistics of these images alone."""
     import keras
 
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -192,7 +192,7 @@ def count_transposes(path: Path) -> int:
 
 
 def measure(files: Mapping[str, Path], image: Any, expected: Any, runs: int) -> dict[str, Outcome]:
-    """Runs two sessions of each file in turn, again and again; what does not run is printed and left out."""
+    """Run two sessions of each file in turn, again and again; what does not run is printed and left out."""
     outputs = {name: compute(name, path, image) for name, path in files.items()}
     outputs = {name: output for name, output in outputs.items() if output is not None}
     seconds = time_in_turns({name: files[name] for name in outputs}, image, runs)
@@ -223,7 +223,7 @@ def run(session: Any, image: Any) -> Any:
 
 
 def time_in_turns(files: Mapping[str, Path], image: Any, runs: int) -> dict[str, tuple[float, ...]]:
-    """The processor seconds of the fastest run of each file, of both of its sessions.
+    """Return the processor seconds of the fastest run of each file, of both of its sessions.
 
     Sessions are made anew a few times, since where their weights lie in memory makes a difference.
     """
@@ -245,7 +245,7 @@ def time_in_turns(files: Mapping[str, Path], image: Any, runs: int) -> dict[str,
 
 
 def make_files(source: Path, pythons: Mapping[str, str]) -> dict[str, Path]:
-    """The model by every exporter that is there, and behind onnxslim; what fails is printed."""
+    """Return the model by every exporter that is there, and behind onnxslim; what fails is printed."""
     folder = source.parent
     files = {"kir": folder / f"{source.stem}.kir.onnx"}
     failures = {"kir": export_with_kir(source, files["kir"])}
@@ -307,7 +307,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def find_pythons(arguments: argparse.Namespace) -> dict[str, str]:
-    """The interpreter for each program that is installed; the others are printed."""
+    """Return the interpreter for each program that is installed; the others are printed."""
     needed = {peer.name: peer.modules for peer in PEERS} | {"onnxslim": ("onnxslim",)}
     pythons: dict[str, str] = {}
     for name, modules in needed.items():

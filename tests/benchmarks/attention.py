@@ -36,14 +36,14 @@ Feeds = dict[str, np.ndarray[Any, Any]]
 
 
 def export(model: Model) -> ModelProto:
-    """The file that `kir export` writes."""
+    """Return the file that `kir export` writes."""
     graph = model.to_graph()
     passes.run(graph, passes.pipeline())
     return to_model_proto(graph)
 
 
 def make_model(nodes: list[Any], feeds: Feeds, opset: int, weights: Feeds | None = None) -> ModelProto:
-    """A file of these nodes, which read the feeds and the weights, and of which the last one's output is "y"."""
+    """Return a file of these nodes, which read the feeds and the weights, and of which the last one's output is "y"."""
     inputs = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), ("batch", *array.shape[1:]))
         for name, array in feeds.items()
@@ -78,7 +78,7 @@ def attend_plainly(steps: int, heads: int, size: int, is_masked: bool) -> ModelP
 
 
 def attend_by_standard(feeds: Feeds, heads: int) -> ModelProto:
-    """The standard's operator, which computes its own scale."""
+    """Return the standard's operator, which computes its own scale."""
     node = helper.make_node("Attention", list(feeds), ["y"], q_num_heads=heads, kv_num_heads=heads)
     return make_model([node], feeds, 23)
 
@@ -116,7 +116,7 @@ def project_both(equation: str, shape: tuple[int, ...], sizes: tuple[int, ...]) 
 
 
 def time_in_turns(*functions: Callable[[], Any]) -> list[float]:
-    """The median seconds of processor time that each function takes, called as often as a turn lasts."""
+    """Return the median seconds of processor time that each function takes, called as often as a turn lasts."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(TURNS):
         for index, function in enumerate(functions):
@@ -129,7 +129,7 @@ def time_in_turns(*functions: Callable[[], Any]) -> list[float]:
 
 
 def compare(feeds: Feeds, ours: ModelProto, *others: ModelProto) -> list[float]:
-    """The seconds of every file; all must compute the same."""
+    """Return the seconds of every file; all must compute the same."""
     sessions = [make_session(model.SerializeToString(), threads=1) for model in (ours, *others)]
     expected, *results = (next(iter(session.run(feeds).values())) for session in sessions)
     for result in results:
@@ -138,7 +138,7 @@ def compare(feeds: Feeds, ours: ModelProto, *others: ModelProto) -> list[float]:
 
 
 def summary(name: str, ratios: list[float]) -> str:
-    """The geometric mean of the ratios, and their range."""
+    """Return the geometric mean of the ratios, and their range."""
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     return f"{name}: {mean:.2f} times as fast as kir's (geometric mean), of {min(ratios):.2f} to {max(ratios):.2f}"
 

@@ -69,13 +69,13 @@ def make_chain() -> Model:
 
 
 def make_small() -> Model:
-    """Two Dense layers."""
+    """Return two Dense layers."""
     layers = [Dense(16, activation="relu"), Dense(4, activation="softmax")]
     return Sequential([Input(shape=(8,), name="x"), *layers])
 
 
 def models() -> Iterator[tuple[str, Callable[[], Model], tuple[int, ...]]]:
-    """A name, what makes the model, and the batches to run it with."""
+    """Yield a name, what makes the model, and the batches to run it with."""
     for script in sorted(MODELS.glob("*.py")):
         yield script.stem, lambda script=script: load_script(script), BATCHES  # type: ignore[misc]
     yield "150 blocks", make_mlp, BATCHES
@@ -84,21 +84,21 @@ def models() -> Iterator[tuple[str, Callable[[], Model], tuple[int, ...]]]:
 
 
 def export(model: Model) -> ModelProto:
-    """The file that `kir export` writes."""
+    """Return the file that `kir export` writes."""
     graph = model.to_graph()
     passes.run(graph, passes.pipeline())
     return to_model_proto(graph)
 
 
 def make_feeds(graph: Graph, batch: int) -> dict[str, Any]:
-    """Random inputs of a batch size."""
+    """Return random inputs of a batch size."""
     ops = [node.op for node in graph.inputs if isinstance(node.op, InputOp)]
     names = {name for op in ops for dim in op.type.shape if not isinstance(dim, int) for name in dim.names()}
     return random_feeds(graph, 0, dict.fromkeys(names, LENGTH) | {str(BATCH): batch})
 
 
 def time_in_turns(*functions: Callable[[], Any]) -> list[float]:
-    """The best seconds of processor time that each function takes, called as often as a turn lasts."""
+    """Return the best seconds of processor time that each function takes, called as often as a turn lasts."""
     best = [math.inf] * len(functions)
     for _ in range(TURNS):
         for index, function in enumerate(functions):
@@ -111,7 +111,7 @@ def time_in_turns(*functions: Callable[[], Any]) -> list[float]:
 
 
 def measure(model: ModelProto, batch: int) -> tuple[float, float, str]:
-    """The seconds of kir and of the evaluator, and how their results compare."""
+    """Return the seconds of kir and of the evaluator, and how their results compare."""
     graph = import_graph(model)
     feeds = make_feeds(graph, batch)
     plan, evaluator = Plan(graph), ReferenceEvaluator(model)
@@ -122,7 +122,7 @@ def measure(model: ModelProto, batch: int) -> tuple[float, float, str]:
 
 
 def mean(ratios: list[float]) -> float:
-    """The geometric mean."""
+    """Return the geometric mean."""
     return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 

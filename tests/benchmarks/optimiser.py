@@ -105,17 +105,17 @@ class Writer:
         return name
 
     def constant(self, value: Any) -> str:
-        """A Constant node."""
+        """Return a Constant node."""
         return self.node("Constant", value=numpy_helper.from_array(np.asarray(value)))
 
     def number(self, value: float) -> str:
-        """An initializer of one number."""
+        """Return an initializer of one number."""
         name = f"number_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.array(value, np.float32), name))
         return name
 
     def weight(self, *shape: int) -> str:
-        """An initializer of random numbers."""
+        """Return an initializer of random numbers."""
         name = f"weight_{len(self.initializers)}"
         array = self.generator.normal(size=shape, scale=0.3).astype(np.float32)
         self.initializers.append(numpy_helper.from_array(array, name))
@@ -187,7 +187,7 @@ def identities() -> ModelProto:
 
 
 def duplicates() -> ModelProto:
-    """The same three layers on the same input, four times over, added up."""
+    """Return the same three layers on the same input, four times over, added up."""
     w = Writer()
     kernels = [(w.weight(16, 16), w.weight(16)) for _ in range(3)]
     total = "x"
@@ -271,7 +271,7 @@ GENERATED = (elementwise_chain, noisy_dense, wide_duplicates)
 
 
 def write_files(folder: Path, sizes: tuple[int, ...]) -> Iterator[Path]:
-    """Every file, written when its turn comes."""
+    """Yield every file, written when its turn comes."""
     for script in sorted(MODELS.glob("*.py")):
         path = folder / f"{script.stem}.onnx"
         export_graph(load_script(script).to_graph(), path, opset=17)
@@ -311,7 +311,7 @@ def make_options() -> Any:
 
 
 def make_feeds(path: Path) -> dict[str, Any]:
-    """Random inputs, every open size the same."""
+    """Return random inputs, every open size the same."""
     graph = import_graph(path)
     return random_feeds(graph, 0, dict.fromkeys(input_symbols(graph), OPEN_SIZE) | {str(BATCH): OPEN_SIZE})
 

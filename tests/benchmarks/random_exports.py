@@ -168,7 +168,7 @@ class RandomLayers:
                 continue
 
     def _applicable(self, x: KerasTensor) -> list[Callable[[KerasTensor], KerasTensor]]:
-        """The steps that can follow a tensor of this rank and size; more likely ones are listed twice."""
+        """Return the steps that can follow a tensor of this rank and size; more likely ones are listed twice."""
         steps: list[Callable[[KerasTensor], KerasTensor]]
         steps = [self._dense, self._activation, self._normalize, self._regularize, self._traced, self._branch]
         rank, is_static = len(x.shape), None not in x.shape[1:]

@@ -22,7 +22,7 @@ from kir.support.naming import reset_names
 
 
 def build_operators(size: int) -> Model:
-    """A functional model of `size` recorded operators that no pass can merge."""
+    """Return a functional model of `size` recorded operators that no pass can merge."""
     x = y = Input(shape=(4,), name="x")
     for index in range(size // 2):
         y = (y + x) * (1.0 + index / size)
@@ -30,7 +30,7 @@ def build_operators(size: int) -> Model:
 
 
 def build_layers(size: int) -> Model:
-    """A Sequential of `size` Dense layers."""
+    """Return a Sequential of `size` Dense layers."""
     return Sequential([Input(shape=(4,)), *[Dense(4, activation="relu") for _ in range(size)]])
 
 

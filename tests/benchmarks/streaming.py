@@ -68,7 +68,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def main() -> None:
-    """Prints one line for each figure."""
+    """Print one line for each figure."""
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "model.keras"), Path(folder, "model.onnx")

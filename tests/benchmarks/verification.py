@@ -30,7 +30,7 @@ def save_model(name: str, size: int, source: Path) -> None:
 
 
 def export(source: Path, target: Path) -> tuple[int, float, float, float]:
-    """The exit code of the command, its seconds, those of processor time, and its peak memory in MB."""
+    """Return the exit code of the command, its seconds, those of processor time, and its peak memory in MB."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "kir.cli", "export", str(source), "-o", str(target)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -45,7 +45,7 @@ def export(path: Path, value: float, form: str) -> None:
 
 
 def computed(path: Path) -> float | None:
-    """The value whose model lies in a file; None if there is no file."""
+    """Return the value whose model lies in a file; None if there is no file."""
     if not path.exists():
         return None
     session = make_session(path, threads=1)

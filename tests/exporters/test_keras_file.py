@@ -103,7 +103,7 @@ def feeds_of(model: Model) -> list[Any]:
 
 
 def given_to(model: Any, feeds: list[Any]) -> Any:
-    """The arrays as a model of either library takes them."""
+    """Return the arrays as a model of either library takes them."""
     names = [x.name for x in model.inputs]
     structure = feeds[0] if type(model).__name__ == "Sequential" else model.input
     if isinstance(structure, dict):

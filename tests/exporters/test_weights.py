@@ -19,7 +19,7 @@ from kir.support.naming import reset_names
 
 
 def build(module: Any, layers: Any) -> Any:
-    """The same model with kir's layers or with Keras's: nested, wrapped, recurrent, with odd names."""
+    """Return the same model with kir's layers or with Keras's: nested, wrapped, recurrent, with odd names."""
     steps = module.Input(shape=(5, 4))
     x = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(steps)
     x = layers.TimeDistributed(layers.Dense(2, name="inside"))(x)

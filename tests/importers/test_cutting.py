@@ -92,7 +92,7 @@ def test_what_cannot_be_cut_at() -> None:
 
 
 def kir(*arguments: str) -> int:
-    """The exit code."""
+    """Return the exit code."""
     return _run(list(arguments))
 
 

@@ -28,7 +28,7 @@ HEAD = "import numpy as np\nimport keras\nfrom keras import Input, Model, Sequen
 
 
 def run(path: Path) -> Any:
-    """The last model that a script leaves behind, as Keras has it."""
+    """Return the last model that a script leaves behind, as Keras has it."""
     return next(value for value in reversed(runpy.run_path(str(path)).values()) if isinstance(value, keras.Model))
 
 
@@ -54,7 +54,7 @@ def test_a_lookup_layer_has_the_vocabulary_that_it_was_given_last(mode: str) -> 
 
 
 def check(folder: Path, text: str) -> Model:
-    """The model of a script, which computes what Keras computes and exports."""
+    """Return the model of a script, which computes what Keras computes and exports."""
     path = write(folder, HEAD + text)
     reference = run(path)
     model = model_from_keras(reference, path)

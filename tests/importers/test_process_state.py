@@ -164,7 +164,7 @@ def test_whatever_a_script_raises_is_an_error_of_the_script(
 
 @pytest.fixture
 def two_folders(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
-    """Writes the same script into two folders, beside a helper that differs."""
+    """Write the same script into two folders, beside a helper that differs."""
 
     def write(script: str) -> tuple[Path, Path]:
         for name, units in (("old", 2), ("new", 3)):

@@ -186,7 +186,7 @@ def script(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def trained(path: Path) -> Any:
-    """The model of a script as Keras has it, with weights that nothing draws."""
+    """Return the model of a script as Keras has it, with weights that nothing draws."""
     model = runpy.run_path(str(path))["model"]
     random = np.random.default_rng(0)
     model.set_weights([random.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])

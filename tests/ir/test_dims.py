@@ -77,7 +77,7 @@ def evaluate(expression: Expression, values: Mapping[str, Dim]) -> Dim:
 
 
 def build(expression: Expression) -> Dim:
-    """The symbolic value, for expressions that do not divide by a size that is always 0."""
+    """Return the symbolic value, for expressions that do not divide by a size that is always 0."""
     try:
         return evaluate(expression, {"a": A, "b": B, "batch": BATCH})
     except (ZeroDivisionError, ShapeError):

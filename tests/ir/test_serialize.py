@@ -33,7 +33,7 @@ Structure = dict[str, Any]
 
 
 def make_graph() -> Graph:
-    """All kinds of attributes and inputs in one graph."""
+    """Return all kinds of attributes and inputs in one graph."""
     graph = Graph("Würfel\ud800")
     graph.metadata = {"source": "model.py", "author": "Ä\n"}
     x = graph.add(Input("x", parse_type("f32[batch, 2*length]"))).output
@@ -215,7 +215,7 @@ def npy(array: np.ndarray[Any, Any]) -> bytes:
 
 
 def header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
-    """The start of a .npy file, without elements."""
+    """Return the start of a .npy file, without elements."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
     return stream.getvalue()

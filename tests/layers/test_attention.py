@@ -25,7 +25,7 @@ TOLERANCE = {"float16": 8e-3, "float32": 1e-5, "float64": 1e-6}
 
 
 def feeds_of(queries: int = 4, values: int = 6, sizes: tuple[int, ...] = (4, 4)) -> list[Any]:
-    """A query and a value, and perhaps a key, of 3 samples; some steps are 0, which `Masking` masks."""
+    """Return a query and a value, and perhaps a key, of 3 samples; some steps are 0, which `Masking` masks."""
     random = np.random.default_rng(1)
     shapes = [(3, queries, sizes[0]), *[(3, values, size) for size in sizes[1:]]]
     found = [random.normal(size=shape).astype(np.float32) for shape in shapes]

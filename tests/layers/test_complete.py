@@ -115,7 +115,7 @@ def is_named(parameter: inspect.Parameter) -> bool:
 
 
 def plain(default: Any) -> Any:
-    """A default in one form: (1, 1) for two axes is what 1 is, and an object may have a name."""
+    """Return a default in one form: (1, 1) for two axes is what 1 is, and an object may have a name."""
     if isinstance(default, tuple) and len(set(default)) == 1:
         return default[0]
     return kir.support.naming.snake_case(type(default).__name__) if hasattr(default, "get_config") else default

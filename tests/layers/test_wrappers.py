@@ -41,7 +41,7 @@ def check(build: Callable[..., Any], mask: str | None = None, time: Any = "time"
 
 
 def bidirectional(kind: str, mode: Any = "concat", backward: Any = None, **options: Any) -> Callable[..., Any]:
-    """A program that calls one Bidirectional; `backward` are the options of a backward layer of its own."""
+    """Return a program that calls one Bidirectional; `backward` are the options of a backward layer of its own."""
 
     def build(library: Any, x: Any, mask: Any, states: list[Any]) -> Any:
         cls = getattr(library, kind)

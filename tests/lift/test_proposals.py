@@ -75,7 +75,7 @@ CASES: dict[str, tuple[tuple[int, ...], Callable[[], list[L.Layer]]]] = {
 
 
 def with_weights(model: Model) -> Model:
-    """The model with weights none of which is 0 or 1, so that no pass finds one to leave out."""
+    """Return the model with weights none of which is 0 or 1, so that no pass finds one to leave out."""
     random = np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(random.uniform(0.5, 1.5, weight.shape))

@@ -20,7 +20,7 @@ def node(op_type: str, inputs: str, output: str, name: str, **attributes: Any) -
 
 
 def foreign(path: Path) -> Path:
-    """Two exporters' ways of naming a Dense, a branch, and operators that are no layer."""
+    """Return two exporters' ways of naming a Dense, a branch, and operators that are no layer."""
     random = np.random.default_rng(0)
     shapes = {"fc1.weight": (8, 4), "fc1.bias": (8,), "fc2.weight": (5, 8), "k": (13, 3), "kb": (3,)}
     weights = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -68,7 +68,7 @@ def test_operators_become_layers_again(tmp_path: Path) -> None:
 
 
 def images(path: Path) -> Path:
-    """A network of images, with the channels in front and the statistics of a BatchNormalization as inputs."""
+    """Return a network of images, with the channels in front and the statistics of a BatchNormalization as inputs."""
     random = np.random.default_rng(0)
     shapes = {"k": (4, 3, 3, 3), "b": (4,), "d": (4, 1, 3, 3), "s": (4,), "t": (4,), "m": (4,), "v": (4,)}
     weights = {name: random.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in shapes.items()}

@@ -150,7 +150,7 @@ TOPOLOGIES = [
 
 
 def build_pair(topology: Any) -> tuple[Any, Any]:
-    """The model of either library, named from scratch, with the same random weights."""
+    """Return the model of either library, named from scratch, with the same random weights."""
     naming.reset_names()
     # Freeing memory collects garbage, which takes a quarter of a second.
     keras.utils.clear_session(free_memory=False)

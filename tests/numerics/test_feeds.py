@@ -28,7 +28,7 @@ from kir.ops.sparse import SparseToDense
 
 
 def graph_of(*types: str) -> tuple[Graph, list[Value]]:
-    """A graph with inputs x0, x1, … of these types."""
+    """Return a graph with inputs x0, x1, … of these types."""
     graph = Graph()
     return graph, [graph.add(Input(f"x{index}", parse_type(type))).output for index, type in enumerate(types)]
 
@@ -212,13 +212,13 @@ def test_a_batch_that_only_a_constant_tells_is_found() -> None:
 
 
 def lowered(build: Callable[..., Any], *shapes: tuple[Any, ...]) -> Graph:
-    """The graph of a model of layers on inputs x0, x1, …"""
+    """Return the graph of a model of layers on inputs x0, x1, …"""
     inputs = [layers.Input(shape, name=f"x{index}") for index, shape in enumerate(shapes)]
     return lower(Model(inputs, build(*inputs)))
 
 
 def dilated(x: Any) -> Any:
-    """A WaveNet's receptive field of 1 + 1 + 2 + … + 512 steps, and then windows of 8 in strides of 4."""
+    """Return a WaveNet's receptive field of 1 + 1 + 2 + … + 512 steps, and then windows of 8 in strides of 4."""
     for depth in range(10):
         x = layers.Conv1D(2, 2, dilation_rate=2**depth)(x)
     for _ in range(4):

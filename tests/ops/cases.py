@@ -56,11 +56,11 @@ class Case:
         return f"{self.op}({shown})"
 
     def types(self) -> list[TensorType | None]:
-        """The type of each input, with symbolic sizes."""
+        """Return the type of each input, with symbolic sizes."""
         return [None if given is None else _type_of(given) for given in self.inputs]
 
     def runs(self) -> tuple[Sizes, ...]:
-        """The samples, or one run without sizes if nothing is symbolic."""
+        """Return the samples, or one run without sizes if nothing is symbolic."""
         symbols = self.op.symbols().union(
             *(dim.names() for type in self.types() if type for dim in type.shape if isinstance(dim, Sym))
         )
@@ -72,7 +72,7 @@ class Case:
         return sorted(name for name in self.op.symbols() if symbol(name) not in axes)
 
     def values(self, sizes: Sizes) -> list[Array | None]:
-        """An array for each input; the same at every call."""
+        """Return an array for each input; the same at every call."""
         random = np.random.default_rng(zlib.crc32(str(self).encode()))
         return [
             self._draw(bind_type(given, sizes), random) if isinstance(given, TensorType) else given
@@ -80,7 +80,7 @@ class Case:
         ]
 
     def graph(self) -> Graph:
-        """The operator alone in a graph: inputs input0, input1 …, outputs output0 …"""
+        """Return the operator alone in a graph: inputs input0, input1 …, outputs output0 …"""
         graph = Graph("case")
         values: list[Value | None] = []
         for index, given in enumerate(self.inputs):
@@ -116,12 +116,12 @@ class Case:
 
 
 def bind_type(type: TensorType, sizes: Sizes) -> TensorType:
-    """The type with symbolic sizes replaced."""
+    """Return the type with symbolic sizes replaced."""
     return type.with_shape(substitute(dim, sizes) for dim in type.shape)
 
 
 def all_cases() -> list[Case]:
-    """The rows of every `cases_<group>.py`."""
+    """Return the rows of every `cases_<group>.py`."""
     found: list[Case] = []
     for path in sorted(Path(__file__).parent.glob("cases_*.py")):
         group = importlib.import_module(f"tests.ops.{path.stem}")

@@ -23,7 +23,7 @@ def conv(
     groups: int = 1,
     padding: Any = 0,
 ) -> Case:
-    """A row; single numbers count for all axes."""
+    """Return a row; single numbers count for all axes."""
     rank = parse_type(kernel).rank - 2
     op = Conv(
         (strides,) * rank if isinstance(strides, int) else strides,
@@ -72,7 +72,7 @@ def transposed(
     padding: Any = 0,
     output_padding: Any = 0,
 ) -> Case:
-    """A row; single numbers count for all axes."""
+    """Return a row; single numbers count for all axes."""
     rank = parse_type(kernel).rank - 2
     op = ConvTranspose(
         (strides,) * rank if isinstance(strides, int) else strides,

@@ -10,7 +10,7 @@ from tests.ops.cases import Array, Case
 
 
 def vectors(count: int, dtype: str = "float32") -> tuple[Array, ...]:
-    """A scale, a bias, a mean, and a variance, which is positive."""
+    """Return a scale, a bias, a mean, and a variance, which is positive."""
     random = np.random.default_rng(count)
     scale, bias, mean = random.normal(size=(3, count)).astype(dtype)
     return scale, bias, mean, random.uniform(0.1, 2, count).astype(dtype)

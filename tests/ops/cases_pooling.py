@@ -22,7 +22,7 @@ def pool(
     since: int = 13,
     **fields: Any,
 ) -> Case:
-    """A row; single numbers count for all axes."""
+    """Return a row; single numbers count for all axes."""
     rank = len(kernel_shape)
     if cls is AveragePool:
         fields.setdefault("count_include_pad", False)

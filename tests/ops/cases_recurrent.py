@@ -24,14 +24,14 @@ OPS: dict[str, Any] = {
 
 
 def weights(gates: int, count: int) -> tuple[Array, ...]:
-    """A kernel, a recurrent kernel and a bias for `count` directions."""
+    """Return a kernel, a recurrent kernel and a bias for `count` directions."""
     random = np.random.default_rng(gates * 10 + count)
     shapes = [(count, gates * UNITS, FEATURES), (count, gates * UNITS, UNITS), (count, 2 * gates * UNITS)]
     return tuple(random.uniform(-1, 1, shape).astype(np.float32) for shape in shapes)
 
 
 def case(name: str, direction: str, *inputs: str | None, **options: Any) -> Case:
-    """A row with drawn x, sequence_lens and initial states, given as texts of types, and constant weights."""
+    """Return a row with drawn x, sequence_lens and initial states, given as texts of types, and constant weights."""
     count = 2 if direction == "bidirectional" else 1
     op = OPS[name](direction, count)
     x, *optional = (None if text is None else parse_type(text) for text in inputs)

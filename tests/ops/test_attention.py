@@ -38,7 +38,7 @@ def test_from_opset_23_on_it_is_one_node_that_comes_back(case: Any) -> None:
 
 
 def attention_file(q: str, k: str, v: str, mask: str | None = None, **attributes: Any) -> onnx.ModelProto:
-    """A file with one node of ONNX's; it wants onnxruntime to find the shape of the result."""
+    """Return a file with one node of ONNX's; it wants onnxruntime to find the shape of the result."""
     types = {name: parse_type(text) for name, text in zip("qkvm", (q, k, v, mask), strict=True) if text}
     inputs = [
         helper.make_tensor_value_info(

@@ -72,7 +72,7 @@ def test_types_and_both_interpreters_agree_with_eval(case: Case) -> None:
 
 
 def frozen_evaluation(case: Case, sizes: Sizes) -> tuple[Array, ...]:
-    """The outputs of `eval`, whose inputs cannot be written to."""
+    """Return the outputs of `eval`, whose inputs cannot be written to."""
     values = case.values(sizes)
     for value in values:
         if value is not None:
@@ -87,7 +87,7 @@ YOUNG = (Gelu, HardSwish, LayerNormalization, Mish, Trilu)
 
 
 def comes_back(case: Case, opset: int | None) -> bool:
-    """Whether a case is written in a way that says which operator it is. It is not:
+    """Return whether a case is written in a way that says which operator it is. It is not:
 
     1. A known size, which is an initializer.
     2. Where onnxruntime has no kernel for the dtype: a formula in float64, and Celu in any dtype but float32.

@@ -27,7 +27,7 @@ def draw(*shape: int, dtype: Any = np.float64) -> Array:
 
 
 def by_definition(op: Conv, x: Array, kernel: Array) -> Array:
-    """The sum that the operator stands for, written as it is, one element at a time; padding in numbers."""
+    """Return the sum that the operator stands for, written as it is, one element at a time; padding in numbers."""
     rank = x.ndim - 2
     assert not isinstance(op.padding, str)
     padded = np.pad(x, [(0, 0), (0, 0), *zip(op.padding[:rank], op.padding[rank:], strict=True)])

@@ -66,7 +66,7 @@ def _random_array(type: TensorType, random: np.random.Generator, special: bool) 
 
 
 def op_names(graph: Graph) -> list[str]:
-    """The names of the operators that compute something, in the graph's order."""
+    """Return the names of the operators that compute something, in the graph's order."""
     return [node.op.name for node in graph.order() if not isinstance(node.op, Input | Output | Constant)]
 
 
@@ -91,7 +91,7 @@ def left(
     *inputs: str,
     special: bool = True,
 ) -> list[str]:
-    """The operators that are left; see `optimize`."""
+    """Return the operators that are left; see `optimize`."""
     return op_names(optimize(passes, build, *inputs, special=special))
 
 
@@ -106,7 +106,7 @@ def known_size(value: Value, axis: int) -> int:
 
 
 def f32(*values: Any) -> Array:
-    """A float32 array: a scalar of one number."""
+    """Return a float32 array: a scalar of one number."""
     return np.asarray(values[0] if len(values) == 1 else values, np.float32)
 
 

@@ -63,7 +63,7 @@ class Steps:
 
 
 def optimize(program: Any) -> Graph:
-    """Runs the pass; what valid steps read must give equal numbers, so masked steps of the result are zeroed."""
+    """Run the pass; what valid steps read must give equal numbers, so masked steps of the result are zeroed."""
     build = Build(f"f32[{BATCH}, {TIME}, {FEATURES}]", f"bool[{BATCH}, {TIME}]", f"bool[{BATCH}, {TIME}]")
     x, mask, other = build.inputs
     steps = Steps(build, mask)

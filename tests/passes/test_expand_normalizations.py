@@ -23,7 +23,7 @@ STAYS = ["Transpose", "LayerNormalization", "Transpose"]
 
 
 def between(*vectors: Any, there: tuple[int, ...] = LAST, back: tuple[int, ...] = FIRST, axis: int = 3) -> Any:
-    """A normalization between two Transposes."""
+    """Return a normalization between two Transposes."""
     return lambda b, x: b(Transpose(back), b(LayerNormalization(axis, 0.1), b(Transpose(there), x), *vectors))
 
 

@@ -39,7 +39,7 @@ def attend(
 
 
 def grouped(b: Build, q: Any, k: Any, v: Any) -> Any:
-    """The queries of two heads share keys."""
+    """Let the queries of two heads share keys."""
     query = b(Reshape((BATCH, 2, 6, 2)), b(Transpose((0, 2, 1, 3)), q))
     scores = b(Reshape((BATCH, 4, 3, 5)), b(MatMul(), query, b(Transpose((0, 2, 3, 1)), k)))
     weights_ = b(Reshape((BATCH, 2, 6, 5)), b(Softmax(3), scores))

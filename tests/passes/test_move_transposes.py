@@ -263,7 +263,7 @@ def test_operands_that_broadcast() -> None:
 
 
 def conv(b: Build, x: Value, units: int = 4, **options: int) -> Any:
-    """A convolution of 1 by 1 with the channels behind."""
+    """Return a convolution of 1 by 1 with the channels last."""
     channels = known_size(x, -1)
     op = Conv((1, 1), (1, 1), 1, (0, 0, 0, 0))
     return b(LAST, b(op, b(FIRST, x), weights(units, channels, 1, 1, **options), weights(units, **options)))

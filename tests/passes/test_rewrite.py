@@ -142,7 +142,7 @@ def chain_of(kind: str, length: int) -> Graph:
 
 
 def readers_of_one(length: int) -> Graph:
-    """A value with as many readers as the graph has nodes."""
+    """Return a value with as many readers as the graph has nodes."""
     b = Build("f32[batch, 4]")
     value = b.inputs[0]
     for _ in range(length):

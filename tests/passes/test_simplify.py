@@ -51,7 +51,7 @@ def clip(low: float | None, high: float | None) -> Builder:
 
 
 def bounds(outer: type[Op], second: float, first: float) -> Builder:
-    """A Maximum behind a Minimum, or the other way round, of numbers."""
+    """Return a Maximum after a Minimum, or the other way round, of numbers."""
     inner = Maximum if outer is Minimum else Minimum
     return lambda b, x: b(outer(), b(inner(), x, f32(first)), f32(second))
 

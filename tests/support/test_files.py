@@ -38,7 +38,7 @@ PAIR = Companion(lambda name, digest: f"{short_name(name)}.{digest}.data", lambd
 
 
 def write_pair(path: Path, content: str) -> Path:
-    """Writes a file that refers to its companion, which holds the content, and gives the companion."""
+    """Write a file that refers to its companion, which holds the content, and return the companion."""
     with replacing(path, PAIR) as written:
         name = PAIR.add(written, lambda file: file.write_text(content))
         written.write_text(f"see <{name}>")

@@ -33,7 +33,7 @@ def default_interrupts() -> None:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts Python, by default as the program, in a folder that holds SCRIPT as model.py."""
+    """Start Python, by default as the program, in a folder that holds SCRIPT as model.py."""
     (tmp_path / "model.py").write_text(SCRIPT)
 
     def started(

@@ -36,7 +36,7 @@ def weight(graph: Graph, array: Array, label: str | None = None) -> Value:
 
 
 def mlp(kernels: list[Array] | None = None) -> Graph:
-    """Two Dense layers with weights, in layers of their own."""
+    """Return two Dense layers with weights, in layers of their own."""
     random = np.random.default_rng(0)
     kernels = kernels or [random.normal(size=shape).astype(np.float32) for shape in ((8, 16), (16, 4))]
     graph = Graph("mlp")
@@ -51,7 +51,7 @@ def mlp(kernels: list[Array] | None = None) -> Graph:
 
 
 def run(graph: Graph, feeds: dict[str, Array], opset: int | None = None) -> dict[str, Array]:
-    """The graph's outputs in onnxruntime, after the checker has passed the model."""
+    """Return the graph's outputs in onnxruntime, after the checker has passed the model."""
     model = to_model_proto(graph, opset=opset)
     onnx.checker.check_model(model, full_check=True)
     return run_session(make_session(model.SerializeToString()), feeds)

@@ -105,7 +105,7 @@ def test_the_default_opset_is_the_newest_that_onnxruntime_supports() -> None:
 
 
 def pooled(op: Op, dilation: int = 1) -> Graph:
-    """An operator behind an average."""
+    """Return an operator behind an average."""
     graph = Graph()
     x = graph.add(Input("x", parse_type("f32[batch, 3, 8]"))).output
     mean = graph.add(AveragePool((2,), (1,), (dilation,), (0, 0), False, False), x).output

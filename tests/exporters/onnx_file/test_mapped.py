@@ -31,7 +31,7 @@ def written(folder: Path) -> Path:
 
 
 def copy_all(model: Path) -> Path:
-    """A copy with every weight moved that has at least 16 bytes."""
+    """Return a copy with every weight moved that has at least 16 bytes."""
     return mapped_copy(model, model.parent / "copy", 0, 16)
 
 

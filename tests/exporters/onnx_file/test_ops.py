@@ -320,7 +320,7 @@ def _require_eval(op: Any, graph: Graph, sizes: dict[str, int], opset: int) -> N
 
 
 def sparse_input(graph: Graph, name: str = "x") -> Value:
-    """A sparse input of shape [batch, 3], made dense."""
+    """Return a sparse input of shape [batch, 3], made dense."""
     types = {"indices": "i64[n, 2]", "values": "f32[n]", "shape": "i64[2]"}
     parts = [graph.add(Input(f"{name}.{part}", parse_type(type))).output for part, type in types.items()]
     return graph.add(SparseToDense((BATCH, 3)), *parts, origin=Origin(name, "InputLayer")).output

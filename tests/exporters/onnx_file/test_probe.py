@@ -17,7 +17,7 @@ from kir.importers.onnx_file import import_graph
 
 
 def write(folder: Path, **entries: Any) -> Path:
-    """A model whose only weight, 4 x 4 floats, lies where the entries say; beside it is d.bin, of 64 bytes."""
+    """Return a model whose only weight, 4 x 4 floats, lies where the entries say; beside it is d.bin, of 64 bytes."""
     tensor = TensorProto(name="w", data_type=1, dims=[4, 4], data_location=TensorProto.EXTERNAL)
     for key, value in entries.items():
         tensor.external_data.add(key=key, value=str(value))

@@ -35,7 +35,7 @@ def inferred_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
 
 
 def contradictions(names: dict[str, TensorType], inferred: dict[str, onnx.TypeProto.Tensor]) -> list[str]:
-    """The tensors for which both know a rank, a size or a dtype, and they differ."""
+    """Return the tensors for which both know a rank, a size or a dtype, and they differ."""
     found = []
     for name, ours in names.items():
         if name not in inferred:
@@ -60,7 +60,7 @@ def known_types(graph: Graph) -> dict[str, TensorType]:
 
 
 def stated_types(model: onnx.ModelProto) -> dict[str, str]:
-    """The types that a file states of its inner values, as text."""
+    """Return the types that a file states of its inner values, as text."""
     return {
         value.name: f"{value.type.tensor_type.elem_type}"
         f"{[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]}"

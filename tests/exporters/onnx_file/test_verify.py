@@ -124,7 +124,7 @@ def mlp(change: Change | None = None, activation: Op | None = None, seed: int = 
 
 
 def cnn(change: Change | None = None) -> Graph:
-    """Three convolutions, the second with a step and the third of one element, and the mean of each channel."""
+    """Return three convolutions, the second with a step and the third of one element, and the mean of each channel."""
     build = Builder("f32[batch, 3, 12, 12]", change)
     x, channels = build.x, 3
     for index, (units, width, stride) in enumerate([(8, 3, 1), (16, 3, 2), (24, 1, 1)]):
@@ -212,7 +212,7 @@ def _special() -> Graph:
 
 
 def _zero_by_zero(dtype: str, factor: float = 1) -> Graph:
-    """The log-probability of a sure class, which the model's own precision computes as exactly 0, by itself."""
+    """Return the log-probability of a sure class, which the model's own precision computes as exactly 0, by itself."""
     build = Builder(f"{dtype}[batch, 8]")
     log = build.add(LogSoftmax(1), build.add(Mul(), build.x, build.constant(30)))
     scaled = build.add(Mul(), log, build.constant(factor))
@@ -344,7 +344,7 @@ def _normalization(epsilon: float) -> Graph:
 
 
 def _lstm(change: Change | None = None, gate: tuple[str, float, float] = SIGMOID, missing_steps: int = 0) -> Graph:
-    """An LSTM over [batch, time, 4] whose steps of zeros at the end are masked."""
+    """Return an LSTM over [batch, time, 4] whose steps of zeros at the end are masked."""
     build = Builder("f32[batch, length, 4]", change)
     padding = build.add(Equal(), build.x, build.constant(0))
     valid = build.add(Not(), build.add(Cast(DType.BOOL), build.add(ReduceMin((2,), False), _as_i32(build, padding))))

@@ -173,7 +173,7 @@ def test_a_process_that_uses_cuda_is_not_forked_for_it(monkeypatch: pytest.Monke
 
 
 def deadly_to_load() -> bytes:
-    """A Transpose of float16 whose first axis comes last but one, and a product with a matrix."""
+    """Return a Transpose of float16 whose first axis comes last but one, and a product with a matrix."""
     nodes = [
         helper.make_node("Transpose", ["x"], ["t"], "turn", perm=[1, 0, 2]),
         helper.make_node("MatMul", ["t", "w"], ["y"], "product"),
@@ -192,7 +192,7 @@ def deadly_to_load() -> bytes:
 
 
 def deadly_to_run() -> bytes:
-    """An LSTM, whose kernel does not survive an empty batch."""
+    """Return an LSTM, whose kernel does not survive an empty batch."""
     graph = helper.make_graph(
         [helper.make_node("LSTM", ["x", "w", "r"], ["y"], "lstm", hidden_size=2)],
         "g",

@@ -26,7 +26,7 @@ def residual(blocks: int, name: str = "residual") -> Model:
 
 
 def nested() -> Model:
-    """A model that holds another one twice, which holds a third."""
+    """Return a model that holds another one twice, which holds a third."""
     a = Input(shape=(4,), name="a")
     core = Model(a, Dense(4, name="inner_dense")(a), name="core")
     b = Input(shape=(4,), name="b")
@@ -36,7 +36,7 @@ def nested() -> Model:
 
 
 def hostile_model() -> Model:
-    """A model all of whose names are markup."""
+    """Return a model all of whose names are markup."""
     inputs = Input(shape=(4,), name="x")
     return Model(inputs, Dense(2, name=HOSTILE)(inputs), name=HOSTILE + "2")
 
@@ -50,7 +50,7 @@ def hostile_graph() -> Graph:
 
 @st.composite
 def arc_lists(draw: st.DrawFn, max_vertices: int = 40) -> tuple[int, list[tuple[int, int, int]]]:
-    """A number of vertices and arcs (source, target, port) from lower to higher numbers."""
+    """Return a number of vertices and arcs (source, target, port) from lower to higher numbers."""
     count = draw(st.integers(1, max_vertices))
     if count == 1:
         return 1, []

@@ -29,7 +29,7 @@ def exported(tmp_path: Path) -> Path:
 
 
 def spoil(path: Path, name: str) -> None:
-    """Adds one to the initializer whose name begins so."""
+    """Add one to the initializer whose name begins so."""
     proto = onnx.load(path)
     [found] = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(name)]
     found.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(found) + 1, found.name))

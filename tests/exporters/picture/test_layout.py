@@ -31,13 +31,13 @@ def rectangles(extents: list[Extent], arranged: Arrangement) -> list[tuple[float
 
 
 def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    """Whether the insides of two rectangles meet; a rectangle may be a line."""
+    """Return whether the insides of two rectangles meet; a rectangle may be a line."""
     slack = 1e-6
     return a[0] < b[2] - slack and b[0] < a[2] - slack and a[1] < b[3] - slack and b[1] < a[3] - slack
 
 
 def hulls(route: list[Point]) -> list[tuple[float, float, float, float]]:
-    """The rectangles inside of which the lines and curves of a route run."""
+    """Return the rectangles inside of which the lines and curves of a route run."""
     return [
         (min(p.across, q.across), min(p.along, q.along), max(p.across, q.across), max(p.along, q.along))
         for p, q in pairwise(route)
@@ -165,12 +165,12 @@ def test_nothing_is_drawn_of_nothing() -> None:
 
 
 def nested_arcs(count: int) -> list[Arc]:
-    """A chain, with an arc from every box of the first half to its mirror image: bends would be quadratic."""
+    """Return a chain, with an arc from every box of the first half to its mirror image: bends would be quadratic."""
     return [Arc(i, i + 1) for i in range(count - 1)] + [Arc(i, count - 1 - i) for i in range(count // 2 - 1)]
 
 
 def fan_arcs(count: int) -> list[Arc]:
-    """A chain, all of which reads the first box."""
+    """Return a chain, all of which reads the first box."""
     return [Arc(i, i + 1) for i in range(count - 1)] + [Arc(0, i) for i in range(2, count)]
 
 

@@ -41,7 +41,7 @@ WAIT = 10
 
 
 def without_browser(reason: str) -> NoReturn:
-    """Skips the tests, or fails where a browser must be there."""
+    """Skip the tests, or fail where a browser must be there."""
     end = pytest.fail if os.environ.get("KIR_REQUIRE_BROWSER") else pytest.skip
     end(f"the page is tested in a browser, and {reason}; {HOW_TO_INSTALL}")
 
@@ -114,7 +114,7 @@ class Page:
         field.send_keys(text)
 
     def click_middle(self) -> None:
-        """Clicks the middle of the picture, to which a search has moved what it found."""
+        """Click the middle of the picture, to which a search has moved what it found."""
         ActionChains(self.browser).move_to_element(self.canvas).click().perform()
 
     def errors(self) -> list[Any]:

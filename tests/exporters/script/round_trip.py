@@ -21,14 +21,14 @@ MODULES = {"kir", "kir.layers", "kir.ops", "kir.scripting", "pathlib"}  # of whi
 
 
 def export_bytes(model: Model, folder: Path, **options: object) -> bytes:
-    """The ONNX file of a model."""
+    """Return the ONNX file of a model."""
     path = folder / "exported.onnx"
     export_model(model, path, ExportOptions(verify=False, **options))  # type: ignore[arg-type]
     return path.read_bytes()
 
 
 def graph_bytes(graph: Graph, folder: Path) -> bytes:
-    """The ONNX file of a graph, as it is."""
+    """Return the ONNX file of a graph, as it is."""
     path = folder / "graph.onnx"
     export_graph(graph, path)
     return path.read_bytes()
@@ -44,7 +44,7 @@ def through_script(subject: Model | Graph, folder: Path) -> tuple[Model, str]:
 
 
 def read(data: bytes, folder: Path) -> Graph:
-    """The graph of an ONNX file."""
+    """Return the graph of an ONNX file."""
     path = folder / "read.onnx"
     path.write_bytes(data)
     return import_graph(path)

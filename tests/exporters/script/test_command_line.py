@@ -22,7 +22,7 @@ model = Sequential([Input((4,), name="x"), Dense(3, activation="relu"), Dropout(
 
 @pytest.fixture
 def kir(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in a folder that holds SCRIPT as model.py."""
+    """Run a command in a folder that holds SCRIPT as model.py."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(SCRIPT)
 

@@ -14,7 +14,7 @@ Builder = Callable[[Any], Any]
 
 
 def chain(shape: tuple[Any, ...], *layers: Callable[[], Any], dtype: str = "float32") -> Builder:
-    """A Sequential; -2 in the shape stands for the time axis."""
+    """Return a Sequential; -2 in the shape stands for the time axis."""
 
     def build(time: Any) -> Any:
         given = tuple(time if size == -2 else size for size in shape)
@@ -24,7 +24,7 @@ def chain(shape: tuple[Any, ...], *layers: Callable[[], Any], dtype: str = "floa
 
 
 def functional(*shapes: Any, dtype: str = "float32") -> Callable[[Callable[..., Any]], Builder]:
-    """A functional model of inputs of these shapes, whose outputs the decorated function gives."""
+    """Return a functional model of inputs of these shapes, whose outputs the decorated function gives."""
 
     def decorate(outputs: Callable[..., Any]) -> Builder:
         def build(time: Any) -> Any:

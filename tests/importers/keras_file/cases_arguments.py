@@ -19,12 +19,12 @@ def side_by_side(x: Any, *layers: Any) -> list[Any]:
 
 
 def named(rank: int, name: str) -> Any:
-    """The layer of Keras for images of so many axes: "Conv" is Conv2D, "ConvTranspose" Conv2DTranspose."""
+    """Return the layer of Keras for images of so many axes: "Conv" is Conv2D, "ConvTranspose" Conv2DTranspose."""
     return getattr(L, f"{name.removesuffix('Transpose')}{rank}D{'Transpose' * name.endswith('Transpose')}")
 
 
 def windows(rank: int, x: Any, **options: Any) -> list[Any]:
-    """Every layer that moves a window over a channels-last image of 4 channels, or over a channels-first one."""
+    """Return every layer that moves a window over a channels-last image of 4 channels, or over a channels-first one."""
     strided = {"strides": 2, "padding": "same", "activation": "relu", "use_bias": False, **options}
     dilated = {"dilation_rate": 2, **options}
     layers = [
@@ -96,7 +96,7 @@ def resizing(last: Any, first: Any) -> Any:
 
 @functional((-2, 4))
 def masked_chain(x: Any) -> Any:
-    """Every layer that passes a mask on, and what the mask then does."""
+    """Return every layer that passes a mask on, and what the mask then does."""
     x = L.Masking(1.0)(L.Rescaling(1.0, offset=1.0)(L.Masking()(x)))
     layers = [
         L.Activation("tanh"),

@@ -19,7 +19,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 4e-
 
 
 def make_feeds(reference: Any, batch: int = 3, time: int = 5, seed: int = 1) -> dict[str, Array]:
-    """Random inputs; one step of each sequence is all zero."""
+    """Return random inputs; one step of each sequence is all zero."""
     random = np.random.default_rng(seed)
     feeds: dict[str, Array] = {}
     for name, tensor in named_inputs(reference).items():
@@ -61,7 +61,7 @@ def assert_same_numbers(model: Model, reference: Any, path: Path, time: int = 5)
 
 
 def _run(model: Model, feeds: dict[str, Array], path: Path, has_kernels: bool) -> dict[str, Array]:
-    """The outputs in onnxruntime, or by the interpreter where onnxruntime has no kernels."""
+    """Return the outputs in onnxruntime, or by the interpreter where onnxruntime has no kernels."""
     export_model(model, path, ExportOptions(verify=False))
     if has_kernels:
         return run_session(make_session(path), {name: feeds[name] for name in model.input_names})

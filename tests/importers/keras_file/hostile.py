@@ -70,7 +70,7 @@ GOOD = model(INPUT, DENSE)
 
 
 def weights(write: Callable[[h5py.File], None] | None = None, **options: Any) -> bytes:
-    """The HDF5 file of `GOOD`, or what `write` puts into one."""
+    """Return the HDF5 file of `GOOD`, or what `write` puts into one."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", **options) as file:
         if write is None:
@@ -82,7 +82,7 @@ def weights(write: Callable[[h5py.File], None] | None = None, **options: Any) ->
 
 
 def archive(config: Any = GOOD, h5: bytes | None = None, method: int = zipfile.ZIP_STORED, more: Any = ()) -> bytes:
-    """A `.keras` file; `config` may be bytes or a document."""
+    """Return a `.keras` file; `config` may be bytes or a document."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as file:
         file.writestr("metadata.json", json.dumps(KERAS_3))
@@ -94,7 +94,7 @@ def archive(config: Any = GOOD, h5: bytes | None = None, method: int = zipfile.Z
 
 
 def whole(config: Any = GOOD, write: Callable[[h5py.File], None] | None = None) -> bytes:
-    """A whole-model HDF5 file."""
+    """Return a whole-model HDF5 file."""
 
     def write_all(file: h5py.File) -> None:
         file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
@@ -134,7 +134,7 @@ def directory_entry(content: bytes, name: bytes) -> int:
 
 
 def nested_models(depth: int, calls: int) -> Any:
-    """A model that calls a model `calls` times, that calls a model …: depth levels of it."""
+    """Return a model that calls a model `calls` times, that calls a model …: depth levels of it."""
     inner = GOOD
     for level in range(depth):
         x, layers = "x", [INPUT | {"config": {"name": "x", "batch_shape": [None, 4]}}]
@@ -165,7 +165,7 @@ def with_input(**changes: Any) -> Any:
 
 
 def over(shape: Any, class_name: str, **config: Any) -> Any:
-    """A model of one layer over an input of this shape."""
+    """Return a model of one layer over an input of this shape."""
     return model(
         INPUT | {"config": {**INPUT["config"], "batch_shape": shape}}, layer(class_name, "d", config, tensor("x"))
     )
@@ -627,12 +627,12 @@ def deep(value: Any, levels: int) -> Any:
 
 
 def understated(content: bytes) -> bytes:
-    """The directory says that config.json is 10 bytes long."""
+    """Say in the directory that config.json is 10 bytes long."""
     return patched(content, directory_entry(content, b"config.json") + 24, struct.pack("<L", 10))
 
 
 def overstated(content: bytes) -> bytes:
-    """The directory says that config.json is 4 GB long."""
+    """Say in the directory that config.json is 4 GB long."""
     return patched(content, directory_entry(content, b"config.json") + 20, struct.pack("<LL", 0xFFFFFFF0, 0xFFFFFFF0))
 
 
@@ -645,7 +645,7 @@ ALL = {f"{name}.keras": case for name, case in KERAS.items()} | {f"{name}.h5": c
 
 
 def write_all(folder: Path) -> list[Path]:
-    """Every file, written into a folder."""
+    """Return every file, written into a folder."""
     for name, (_, make) in ALL.items():
         (folder / name).write_bytes(make())
     return [folder / name for name in ALL]

@@ -22,13 +22,13 @@ STAND_INS: dict[str, Builder] = {}
 
 
 def model(function: Builder) -> Builder:
-    """Adds the model that a function builds, under the function's name."""
+    """Add the model that a function builds, under the function's name."""
     MODELS[function.__name__] = function
     return function
 
 
 def chain(name: str, shape: tuple[Any, ...], *layers: Callable[..., Any], dtype: str = "float32") -> None:
-    """Adds a functional model: one layer after the other."""
+    """Add a functional model: one layer after the other."""
 
     def build() -> Any:
         x = given = L.Input(shape, dtype=dtype)
@@ -40,12 +40,12 @@ def chain(name: str, shape: tuple[Any, ...], *layers: Callable[..., Any], dtype:
 
 
 def sequential(name: str, *layers: Callable[[], Any]) -> None:
-    """Adds a Sequential, whose first layer has `input_shape`."""
+    """Add a Sequential, whose first layer has `input_shape`."""
     MODELS[name] = lambda: keras.Sequential([make() for make in layers])
 
 
 def merge(name: str, layer: Callable[[], Any], *inputs: tuple[tuple[Any, ...], str]) -> None:
-    """Adds a model of one layer that takes several inputs, of these shapes and dtypes."""
+    """Add a model of one layer that takes several inputs, of these shapes and dtypes."""
 
     def build() -> Any:
         given = [L.Input(shape, dtype=dtype) for shape, dtype in inputs]
@@ -55,7 +55,7 @@ def merge(name: str, layer: Callable[[], Any], *inputs: tuple[tuple[Any, ...], s
 
 
 def with_policy(policy: str, build: Builder) -> Builder:
-    """Builds a model under a dtype policy."""
+    """Build a model under a dtype policy."""
 
     def build_with_policy() -> Any:
         keras.mixed_precision.set_global_policy(policy)
@@ -726,7 +726,7 @@ def global_average_pooling_1d_of_masked_integers() -> Any:
 
 
 def masked_with_states(make: Callable[..., Any], state_count: int, **options: Any) -> Builder:
-    """A sequence of outputs and the last output, of masked steps and given states."""
+    """Return a sequence of outputs and the last output, of masked steps and given states."""
 
     def build() -> Any:
         x, *states = L.Input(STEPS), *[L.Input((4,)) for _ in range(state_count)]

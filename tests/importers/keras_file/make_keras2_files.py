@@ -76,7 +76,7 @@ def main(target: Path) -> None:
 
 
 def public_classes() -> dict[str, str]:
-    """The layers of tf_keras by every public name, with the names of their classes."""
+    """Return the layers of tf_keras by every public name, with the names of their classes."""
     modules = [keras.layers, keras.layers.experimental, keras.layers.experimental.preprocessing]
     modules.append(tf.compat.v1.keras.layers)
     found = {
@@ -89,7 +89,7 @@ def public_classes() -> dict[str, str]:
 
 
 def stand_in(model: Any, content: bytes | None) -> Any:
-    """The model, with the weights of a `.h5` file of another one."""
+    """Return the model, with the weights of a `.h5` file of another one."""
     with tempfile.NamedTemporaryFile(suffix=".h5") as file:
         file.write(content or b"")
         file.flush()
@@ -106,7 +106,7 @@ def layers_inside(model: Any) -> Iterator[Any]:
 
 
 def randomize(model: Any, random: np.random.Generator) -> None:
-    """Sets the weights that are floats: to numbers around 0, those of variances to positive ones."""
+    """Set the weights that are floats: to numbers around 0, those of variances to positive ones."""
     adapted = {id(weight) for layer in model.layers if hasattr(layer, "adapt") for weight in layer.weights}
     for weight in model.weights:
         if id(weight) in adapted:
@@ -119,7 +119,7 @@ def randomize(model: Any, random: np.random.Generator) -> None:
 
 
 def make_feeds(model: Any, random: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-    """Random inputs by their names; some steps of each sequence are all zero, others in each."""
+    """Return random inputs by their names; some steps of each sequence are all zero, others in each."""
     feeds = {}
     given = model.input
     for number, tensor in enumerate(given.values() if isinstance(given, dict) else tf.nest.flatten(given)):
@@ -148,7 +148,7 @@ def takes_indices(model: Any) -> bool:
 
 
 def saved(model: Any, ending: str) -> bytes | None:
-    """The file; None where tf_keras cannot save the model so."""
+    """Return the file; None where tf_keras cannot save the model so."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / f"model.{ending}"
@@ -161,7 +161,7 @@ def saved(model: Any, ending: str) -> bytes | None:
 
 
 def undated(archive: bytes) -> bytes:
-    """A `.keras` file without the times that are in it."""
+    """Return a `.keras` file without the times that are in it."""
     result = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(result, "w") as new:
         for name in old.namelist():
@@ -173,7 +173,7 @@ def undated(archive: bytes) -> bytes:
 
 
 def packed(arrays: dict[str, np.ndarray[Any, Any]]) -> bytes:
-    """A `.npz` file, texts as NumPy's own."""
+    """Return a `.npz` file, texts as NumPy's own."""
     texts: dict[str, Any] = {
         key: value.astype(str) if value.dtype.kind == "O" else value for key, value in arrays.items()
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def peak_megabytes() -> int:
-    """The peak of the resident set of this process since it began its program, as Linux counts it.
+    """Return the peak of the resident set of this process since it began its program, as Linux counts it.
 
     `getrusage` would count what the process was forked from as well.
     """

@@ -38,7 +38,7 @@ NETWORKS = {
 
 
 def build(name: str) -> Any:
-    """The network with random weights, among them those that Keras draws as all zeros or ones."""
+    """Return the network with random weights, among them those that Keras draws as all zeros or ones."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     size = NETWORKS[name][0]

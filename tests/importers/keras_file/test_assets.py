@@ -20,7 +20,7 @@ WORDS = np.array([["b", "zebra", ""]], object)
 
 
 def archive(path: Path, config: dict[str, Any], *, weights: Any = None, **assets: bytes) -> Path:
-    """A `.keras` file of an input of texts and a StringLookup."""
+    """Return a `.keras` file of an input of texts and a StringLookup."""
     given = hostile.layer("InputLayer", "x", {"batch_shape": [None, 3], "dtype": "string"})
     lookup = hostile.layer("StringLookup", "d", config, hostile.tensor("x"))
     file = io.BytesIO()

@@ -81,7 +81,7 @@ def written(layer: Any, argument: str) -> Any:
 
 
 def layers_described(config: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The class and the config of every layer in a model's config, at any depth."""
+    """Yield the class and the config of every layer in a model's config, at any depth."""
     pending = [config]
     while pending:
         found = pending.pop()
@@ -98,7 +98,7 @@ def made(cls: Any, config: dict[str, Any]) -> Any:
 
 
 def is_away(cls: Any, config: dict[str, Any], argument: str) -> bool:
-    """Whether a layer has another value of the argument than its default, or cannot do without."""
+    """Return whether a layer has another value of the argument than its default, or cannot do without."""
     parameters = [inspect.signature(base.__init__).parameters.get(argument) for base in cls.__mro__]
     defaults = [found.default for found in parameters if found is not None]
     if defaults and defaults[0] is inspect.Parameter.empty:

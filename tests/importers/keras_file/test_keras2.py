@@ -55,7 +55,7 @@ WITHOUT_A_FILE = {
 
 @functools.cache
 def members() -> dict[str, bytes]:
-    """The files of the archive by their names."""
+    """Return the files of the archive by their names."""
     with tarfile.open(Path(__file__).with_name("keras2.tar.xz")) as archive:
         return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
 
@@ -86,7 +86,7 @@ def test_a_file_means_what_it_meant_to_keras_2(file: str, tmp_path: Path) -> Non
 
 
 def values(name: str) -> tuple[dict[str, Array], list[Array]]:
-    """The inputs of a model by their names, and its outputs."""
+    """Return the inputs of a model by their names, and its outputs."""
     with np.load(io.BytesIO(members()[f"{name}.npz"])) as arrays:
         feeds = {key.removeprefix("in/"): arrays[key] for key in arrays.files if key.startswith("in/")}
         expected = [arrays[f"out/{number}"] for number in range(len(arrays.files) - len(feeds))]
@@ -94,7 +94,7 @@ def values(name: str) -> tuple[dict[str, Array], list[Array]]:
 
 
 def export(path: Path, target: Path) -> Any:
-    """The model of a file; nothing that kir takes is worth a warning, but for masks that end."""
+    """Return the model of a file; nothing that kir takes is worth a warning, but for masks that end."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", ".* was given an input with a mask, which it cannot carry")

@@ -26,7 +26,7 @@ X = np.array([[-3, -1, 0, 2]], np.float32)
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Model]:
-    """Loads a `.h5` file of a Sequential of one layer."""
+    """Load a `.h5` file of a Sequential of one layer."""
 
     def load_one(
         class_name: str,

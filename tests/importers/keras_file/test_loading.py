@@ -269,7 +269,7 @@ HARD_SIGMOID = np.clip(0.2 * np.array([[-3, -1, 0, 2]], np.float32) + 0.5, 0, 1)
 
 
 def activation_file(version: str | None, activation: Any, class_name: str = "Activation") -> bytes:
-    """A `.h5` file of one layer; of no known version for None."""
+    """Return a `.h5` file of one layer; of no known version for None."""
     layer = {"name": "a", "trainable": True, "batch_input_shape": [None, 4], "activation": activation}
     config = {"name": "s", "layers": [{"class_name": class_name, "config": layer}]}
 

@@ -47,7 +47,7 @@ class File:
         return name
 
     def node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
-        """A node of one output."""
+        """Return a node of one output."""
         return self.node_of(op_type, 1, *inputs, **attributes)[0]
 
     def node_of(self, op_type: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
@@ -57,17 +57,17 @@ class File:
         return outputs
 
     def weight(self, array: Any, name: str = "") -> str:
-        """An initializer."""
+        """Return an initializer."""
         name = name or f"const_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def constant(self, array: Any) -> str:
-        """A Constant node."""
+        """Return a Constant node."""
         return self.node("Constant", value=numpy_helper.from_array(np.asarray(array)))
 
     def finish(self, *outputs: str) -> ModelProto:
-        """The file, with its outputs called y0, y1, …; what shape inference knows of them is stated."""
+        """Return the file, with its outputs called y0, y1, …; what shape inference knows of them is stated."""
         names = [f"y{i}" for i in range(len(outputs))]
         self.nodes += [helper.make_node("Identity", [old], [new]) for old, new in zip(outputs, names, strict=True)]
         values = [ValueInfoProto(name=name) for name in names]
@@ -121,7 +121,7 @@ def torch_size(file: File, x: str, axis: int) -> str:
 
 
 def torch_shape(file: File, *sizes: str | int) -> str:
-    """A shape of sizes and numbers: Unsqueeze, Concat."""
+    """Return a shape of sizes and numbers: Unsqueeze, Concat."""
     parts = [
         file.constant(np.array([size]))
         if isinstance(size, int)
@@ -182,7 +182,7 @@ def tf_zero_state(file: File, x: str, units: int) -> str:
 
 
 def tf_lstm(file: File, x: str, packed: Sequence[Array]) -> str:
-    """An LSTM as [time, directions, batch, units]; tf2onnx finds it in the loop of TensorFlow."""
+    """Return an LSTM as [time, directions, batch, units]; tf2onnx finds it in the loop of TensorFlow."""
     count, units = len(packed[0]), packed[1].shape[-1]
     state = tf_zero_state(file, x, units)
     if count == 2:
@@ -210,13 +210,13 @@ LAST = -1, 2**31 - 1
 
 
 def jax_size(file: File, x: str, axis: int) -> str:
-    """A size as a vector of one: Shape, Gather, Unsqueeze."""
+    """Return a size as a vector of one: Shape, Gather, Unsqueeze."""
     size = file.node("Gather", file.node("Shape", x), file.weight(np.int64(axis)), axis=0)
     return file.node("Unsqueeze", size, file.weight(np.array([0])))
 
 
 def jax_reshape(file: File, x: str, *sizes: int) -> str:
-    """A Reshape that keeps the batch."""
+    """Return a Reshape that keeps the batch."""
     parts = [file.weight(np.array([size])) for size in sizes]
     return file.node("Reshape", x, file.node("Concat", jax_size(file, x, 0), *parts, axis=0), allowzero=0)
 
@@ -239,7 +239,7 @@ class Case:
 
 
 def sequential(shape: Sequence[int | None], *stack: Any) -> Callable[[], Model]:
-    """A model of layers that `stack` makes anew, each function one."""
+    """Return a model of layers that `stack` makes anew, each function one."""
 
     def make() -> Model:
         x = source = Input(shape=tuple(shape), name="x")
@@ -473,7 +473,7 @@ def recurrent(layer: Callable[[], Any], *more: Callable[[], Any]) -> Callable[[]
 
 
 def find_recurrent(model: Model) -> list[list[Array]]:
-    """The weights of every recurrent layer in ONNX's layout, as kir packs them for its operators."""
+    """Return the weights of every recurrent layer in ONNX's layout, as kir packs them for its operators."""
     nodes = [node for node in model.to_graph().order() if isinstance(node.op, RNN | GRU | LSTM)]
     return [[array for value in node.inputs[1:4] if (array := constant_array(value)) is not None] for node in nodes]
 
@@ -560,7 +560,7 @@ def last_of_torchscript(op_type: str) -> Callable[[Model], ModelProto]:
 
 
 def last_of_dynamo(model: Model) -> ModelProto:
-    """The same of the newer exporter, which merges the axis of directions into that of units."""
+    """Return the same of the newer exporter, which merges the axis of directions into that of units."""
     file = of_dynamo()
     x = file.input("x", ["batch", "time", 6])
     one, zero, two, three, four = (file.weight(np.array([n])) for n in (1, 0, 2, 3, 4))
@@ -660,7 +660,7 @@ def pick_last() -> Model:
 
 
 def pick_last_of_tf2onnx(model: Model) -> ModelProto:
-    """A strided slice over all axes."""
+    """Return a strided slice over all axes."""
     first, second = dense_weights(model)
     file = of_tf2onnx()
     h = tf_tensordot(file, file.input("x", ["unk__1", 7, 6]), first)

@@ -33,7 +33,7 @@ def model(
     opset: int = 17,
     domains: Mapping[str, int] | None = None,
 ) -> ModelProto:
-    """A model of float inputs, unless they are given as they are."""
+    """Return a model of float inputs, unless they are given as they are."""
     given = [value(*entry) for entry in inputs.items()] if isinstance(inputs, Mapping) else list(inputs)
     tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
     graph = helper.make_graph(nodes, "made", given, [ValueInfoProto(name=name) for name in outputs.split()], tensors)
@@ -42,6 +42,6 @@ def model(
 
 
 def operators(given: ModelProto | Graph) -> list[str]:
-    """The operators of a model, imported, that are neither inputs, outputs nor constants."""
+    """Return the operators of a model, imported, that are neither inputs, outputs nor constants."""
     graph = import_graph(given) if isinstance(given, ModelProto) else given
     return [str(n.op) for n in graph.order() if not isinstance(n.op, Input | Output | Constant)]

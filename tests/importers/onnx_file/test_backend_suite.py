@@ -69,7 +69,7 @@ def as_array(given: Any) -> Any:
 
 
 def prepare(case: Any) -> tuple[KirModel, list[Any]]:
-    """The model, and the inputs that are left to feed."""
+    """Return the model, and the inputs that are left to feed."""
     inputs = list(case.data_sets[0][0])
     try:
         return KirBackend.prepare(case.model), inputs
@@ -79,7 +79,7 @@ def prepare(case: Any) -> tuple[KirModel, list[Any]]:
 
 
 def fix_inputs(given: ModelProto, inputs: list[Any]) -> tuple[ModelProto, list[Any]]:
-    """The model with inputs of rank 0 and 1, but the first, as initializers."""
+    """Return the model with inputs of rank 0 and 1, but the first, as initializers."""
     fixed = ModelProto()
     fixed.CopyFrom(given)
     pairs = list(zip(given.graph.input, inputs, strict=True))
@@ -92,7 +92,7 @@ def fix_inputs(given: ModelProto, inputs: list[Any]) -> tuple[ModelProto, list[A
 
 
 def run_case(case: Any) -> None:
-    """Compares as ONNX's own runner does."""
+    """Compare as ONNX's own runner does."""
     prepared, inputs = prepare(case)
     outputs = prepared.run([as_array(given) for given in inputs])
     for given, wanted in zip(outputs, map(as_array, case.data_sets[0][1]), strict=True):

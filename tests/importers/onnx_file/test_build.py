@@ -219,7 +219,7 @@ def test_another_definition_of_a_carried_operator_is_refused() -> None:
 
 
 def branching() -> ModelProto:
-    """An If whose branches read a value and a weight from outside, and call their own values alike."""
+    """Return an If whose branches read a value and a weight from outside, and call their own values alike."""
 
     def branch(op_type: str) -> GraphProto:
         inner = [

@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def kir(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in a folder that holds given.onnx: a Dense as others write it, with a detour."""
+    """Run a command in a folder that holds given.onnx: a Dense as others write it, with a detour."""
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     nodes = [

@@ -30,7 +30,7 @@ def weights_of(graph: Graph) -> list[Any]:
 
 
 def saved(folder: Path, location: str) -> Path:
-    """A model whose weights are said to lie in `location`."""
+    """Return a model whose weights are said to lie in `location`."""
     report = export_graph(mlp([np.ones((40, 30), np.float32)]), folder / "model.onnx", external_data="yes")
     proto = ModelProto.FromString(report.path.read_bytes())
     for tensor in proto.graph.initializer:

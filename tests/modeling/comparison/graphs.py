@@ -29,7 +29,7 @@ class Layers:
         self.seed = seed
 
     def dense(self, name: str, weights: int, units: int = WIDTH, activation: Op | None = None) -> Layers:
-        """A Dense layer with weights of this number, and an activation behind it, by default Relu."""
+        """Return a Dense layer with weights of this number, and an activation after it, by default Relu."""
         origin = Origin(name, "Dense")
         generator = np.random.default_rng([self.seed, weights])
         kernel = generator.normal(size=(known_size(self.value, -1), units)).astype(self.dtype)
@@ -39,7 +39,7 @@ class Layers:
         return self
 
     def layer(self, name: str, op: Op, *others: Value) -> Layers:
-        """A layer of one operator, which reads what is there and perhaps more."""
+        """Return a layer of one operator, which reads what is there and perhaps more."""
         self.value = self.graph.add(op, self.value, *others, origin=Origin(name, op.name)).output
         return self
 
@@ -63,12 +63,12 @@ def chain(
 
 
 def automatic(count: int) -> list[str]:
-    """The names that Keras gives to Dense layers."""
+    """Return the names that Keras gives to Dense layers."""
     return [f"dense_{place}" if place else "dense" for place in range(count)]
 
 
 def diff(a: Graph, b: Graph, **options: Any) -> Comparison:
-    """A comparison that does not run the graphs; the same must come out, turned round, the other way round."""
+    """Return a comparison that does not run the graphs; the same must come out, turned round, the other way round."""
     turned = compare_graphs(b, a, run=False, **options)
     comparison = compare_graphs(a, b, run=False, **options)
     assert comparison.differences == turned.differences

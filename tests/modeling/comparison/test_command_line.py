@@ -25,7 +25,7 @@ Diff = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def diff(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Diff:
-    """Runs `kir diff` in a folder that holds SCRIPT as model.py."""
+    """Run `kir diff` in a folder that holds SCRIPT as model.py."""
     monkeypatch.chdir(tmp_path)
     Path("model.py").write_text(SCRIPT)
 

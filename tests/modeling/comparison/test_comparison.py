@@ -69,7 +69,7 @@ def test_neither_graph_is_changed() -> None:
 
 
 def keys(document: Any) -> Any:
-    """The names in a document, without its values; of a list those of its first entry."""
+    """Return the names in a document, without its values; of a list those of its first entry."""
     if isinstance(document, dict):
         return {name: keys(value) for name, value in document.items()}
     return [keys(document[0])] if isinstance(document, list) and document else None

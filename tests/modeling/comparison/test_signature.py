@@ -14,7 +14,7 @@ from tests.modeling.comparison.graphs import Layers
 
 
 def signature(inputs: dict[str, str], output: str = "y", default: float | None = None) -> Graph:
-    """The sum of inputs of these types; the last one may have a default."""
+    """Return the sum of inputs of these types; the last one may have a default."""
     graph = Graph()
     last = list(inputs)[-1]
     values = [

@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def outputs(**arrays: Any) -> Graph:
-    """A graph that gives its weights away."""
+    """Return a graph that gives its weights away."""
     graph = Graph()
     for name, array in arrays.items():
         graph.add(Output(name), graph.add(Constant(Data(np.asarray(array)), name)).output)
