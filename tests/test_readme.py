@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 
 from tests.readme import PAGE, README, export_transcript, layer_page, layer_table, with_part
 
@@ -24,6 +29,14 @@ def test_the_export_prints_what_the_readme_shows_but_for_numbers() -> None:
     )
     assert shown is not None
     assert NUMBER.sub("#", shown[1]).split() == NUMBER.sub("#", export_transcript()).split()
+
+
+def test_the_model_of_the_readme_is_built_run_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[-1]
+    names: dict[str, Any] = {"__name__": "readme", "array": np.ones((2, 5, 8), np.float32)}
+    exec(source, names)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.onnx"}
 
 
 def test_the_first_two_blocks_are_the_commands_that_do_the_set_up() -> None:
