@@ -5,17 +5,21 @@ tree, so that an import inside a function that no test runs counts as well.
 """
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
 import pytest
 
 import kir
+import kir.layers
+from kir.modeling.layer import Layer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,8 +106,13 @@ RULES = [
 ]
 
 
-def imports_in(source: str, package: str) -> Iterator[Import]:
+@cache
+def imports_in(source: str, package: str) -> tuple[Import, ...]:
     """Every import of a module's source, in no particular order; `package` is what its relative imports start from."""
+    return tuple(_walk_imports(source, package))
+
+
+def _walk_imports(source: str, package: str) -> Iterator[Import]:
     pending: list[tuple[ast.AST, bool, bool]] = [(ast.parse(source), False, False)]
     while pending:
         node, in_function, for_types = pending.pop()
@@ -152,6 +161,7 @@ def _offences(rule: Rule, path: Path) -> Iterator[str]:
             yield f"{place}:{found.line} imports {found.name}"
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_import_direction(rule: Rule) -> None:
     files = sorted(ROOT.glob(rule.where))
@@ -315,6 +325,24 @@ def test_type_checkers_are_told_of_every_public_name() -> None:
 def test_unknown_name_lists_the_public_ones() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Dense'.*Sequential"):
         kir.Dense  # noqa: B018
+
+
+def test_every_layer_of_a_module_has_a_name_in_kir_layers() -> None:
+    """What other classes of these modules extend is no layer for users, nor is the cell that the ConvLSTMs make."""
+    modules = [
+        importlib.import_module(f"kir.layers.{path.stem}")
+        for path in sorted((ROOT / "kir" / "layers").glob("*.py"))
+        if path.stem != "__init__"
+    ]
+    classes = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__
+    ]
+    bases = {base for cls in classes for base in cls.__mro__[1:]}
+    unnamed = {cls.__name__ for cls in classes if cls not in bases} - set(kir.layers.__all__) - {"ConvLSTMCell"}
+    assert not unnamed, f"without a name in kir/layers/__init__.py: {sorted(unnamed)}"
 
 
 def test_type_checkers_are_told_of_every_layer() -> None:

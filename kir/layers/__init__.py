@@ -93,7 +93,10 @@ def __getattr__(name: str) -> object:
         return value
     if f"kir.layers.{name}" in _NAMES:
         return importlib.import_module(f"kir.layers.{name}")
-    raise AttributeError(f"module 'kir.layers' has no attribute {name!r}")
+    from kir.layers.unsupported import UNSUPPORTED  # start-up time: only errors need it
+
+    reason = f": it {UNSUPPORTED[name]}" if name in UNSUPPORTED else ""
+    raise AttributeError(f"module 'kir.layers' has no attribute {name!r}{reason}")
 
 
 def __dir__() -> list[str]:

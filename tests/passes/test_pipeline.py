@@ -36,8 +36,10 @@ def test_every_pass_of_a_module_is_in_the_pipeline_and_has_a_file_of_tests() -> 
     names = [path.stem for path in Path(kir.passes.__file__).parent.glob("*.py")]
     found = {name: getattr(importlib.import_module(f"kir.passes.{name}"), name, None) for name in names}
     passes = {name: value for name, value in found.items() if isinstance(value, Pass)}
-    assert [name for name, value in passes.items() if value not in PASSES] == []
-    assert [name for name in passes if not Path(__file__).with_name(f"test_{name}.py").exists()] == []
+    outside = [name for name, value in passes.items() if value not in PASSES]
+    assert outside == [], "not in PASSES of kir/passes/__init__.py"
+    untested = [name for name in passes if not Path(__file__).with_name(f"test_{name}.py").exists()]
+    assert untested == [], "without tests/passes/test_<name>.py"
 
 
 def test_every_pass_says_what_it_does() -> None:

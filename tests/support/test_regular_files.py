@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,18 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "a.kir": Graph.load,
     "a.py": run_script,
 }
+
+
+def test_importers_open_files_with_open_regular() -> None:
+    """But for the settings of Keras in the user's home."""
+    opens = re.compile(r"(?<![\w.])(?<!def )open\(|\.read_(text|bytes)\(")
+    root = Path(__file__).parent.parent.parent
+    found = {
+        path.relative_to(root).as_posix()
+        for path in (root / "importers").rglob("*.py")
+        if opens.search(path.read_text("utf-8"))
+    }
+    assert found == {"importers/keras_stand_in.py"}, "open files with open_regular, and add a row to READERS"
 
 
 def make_pipe(path: Path) -> None:
