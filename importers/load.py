@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeGuard
 
@@ -101,15 +102,29 @@ def parse_shapes(input_shapes: InputShapes | None) -> dict[str, list[Dim]]:
     from kir.ir.dims import Sym
 
     shapes: dict[str, list[Dim]] = {}
-    for name, sizes in (input_shapes or {}).items():
+    for name, sizes in _mapping_of_shapes(input_shapes or {}).items():
         shapes[name] = [parse_dim(size) if isinstance(size, str) else size for size in sizes]
         for parsed, size in zip(shapes[name], sizes, strict=True):
-            if parsed.name is None if isinstance(parsed, Sym) else not 0 <= parsed <= MAX_INT64:
+            if parsed.name is None if isinstance(parsed, Sym) else not _is_size(parsed):
                 raise InvalidArgumentError(
                     f"--input-shapes expects sizes from 0 to {MAX_INT64}, or names for unknown ones; received "
                     f"{str(size)!r} in {f'{name}:' + ','.join(map(str, sizes))!r}"
                 )
     return shapes
+
+
+def _mapping_of_shapes(given: object) -> InputShapes:
+    if not isinstance(given, Mapping) or not all(_is_listing(sizes) for sizes in given.values()):
+        raise InvalidArgumentError(f"input_shapes must map names of inputs to lists of sizes; received {given!r}")
+    return given
+
+
+def _is_listing(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) <= MAX_INT64
 
 
 def is_onnx_file(source: object) -> TypeGuard[PathLike]:
@@ -152,6 +167,10 @@ class Reading:
     batch: int | None = None
     input_shapes: InputShapes | None = None
     keep_unknown: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.outputs, str):
+            raise InvalidArgumentError(f"outputs must be a list of names of layers; received {self.outputs!r}")
 
     @property
     def sets_sizes(self) -> bool:

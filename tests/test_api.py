@@ -151,6 +151,21 @@ def test_what_does_not_go_together_is_refused(sources, tmp_path, call, error, me
         call(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_shapes": {"x": [None, 3]}}, "received 'None' in 'x:None,3'"),
+        ({"input_shapes": {"x": "ab"}}, r"must map names of inputs to lists of sizes; received \{'x': 'ab'\}"),
+        ({"input_shapes": {"x": 3}}, "must map names of inputs to lists of sizes"),
+        ({"input_shapes": "x:2,3"}, "must map names of inputs to lists of sizes; received 'x:2,3'"),
+        ({"outputs": "first"}, "outputs must be a list of names of layers; received 'first'"),
+    ],
+)
+def test_options_of_other_types_are_refused(sources, options, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InvalidArgumentError, match=message):
+        kir.load(sources["py"], **options)
+
+
 def test_results_show_in_a_line_and_in_notebooks(sources: dict[str, object], tmp_path: Path) -> None:
     result = kir.export(tmp_path / "model.py", tmp_path / "out.onnx")
     report = kir.verify(tmp_path / "model.py", tmp_path / "out.onnx")
