@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -10,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import kir.ops
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
@@ -17,7 +20,7 @@ from kir.importers.onnx_file import import_graph
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, type_of
 from kir.numerics.interpreter import run
-from kir.ops import all_ops, group_by_op
+from kir.ops import GROUPS, all_ops, group_by_op, ops_of
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu
 from kir.ops.linear import Dense
@@ -154,6 +157,16 @@ def test_operators_are_keys_and_their_text_is_stable(name: str) -> None:
         assert str(op).startswith(op.name)
         assert " at 0x" not in str(op)
         assert all(f"{name}=" in str(op) for name in op.attributes())
+
+
+def test_every_module_of_operators_is_a_group() -> None:
+    """But for modules whose operators are bases of others."""
+    folder = Path(kir.ops.__file__).parent
+    outside = [
+        importlib.import_module(f"kir.ops.{path.stem}") for path in folder.glob("*.py") if path.stem not in GROUPS
+    ]
+    missing = {cls.__module__ for cls in ops_of(*outside) if not cls.__subclasses__()}
+    assert not missing, f"not in GROUPS of kir/ops/__init__.py: {sorted(missing)}"
 
 
 def test_every_operator_has_a_case() -> None:
