@@ -60,7 +60,9 @@ class ExportOptions:
             boolean(owner, name, getattr(self, name))
         for name in ("external_data", "provider"):
             text(owner, name, getattr(self, name))
-        if not all(isinstance(word, str) for item in self.metadata.items() for word in item):
+        if not isinstance(self.metadata, Mapping) or not all(
+            isinstance(word, str) for item in self.metadata.items() for word in item
+        ):
             raise InvalidArgumentError(f"{owner}: metadata must map text to text; received metadata={self.metadata!r}")
 
 

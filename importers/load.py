@@ -171,6 +171,8 @@ class Reading:
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
             raise InvalidArgumentError(f"outputs must be a list of names of layers; received {self.outputs!r}")
+        if self.batch is not None and (not isinstance(self.batch, Integral) or self.batch < 1):
+            raise InvalidArgumentError(f"batch must be an integer of at least 1; received {self.batch!r}")
 
     @property
     def sets_sizes(self) -> bool:

@@ -158,6 +158,8 @@ def test_what_does_not_go_together_is_refused(sources, tmp_path, call, error, me
         ({"input_shapes": {"x": "ab"}}, r"must map names of inputs to lists of sizes; received \{'x': 'ab'\}"),
         ({"input_shapes": {"x": 3}}, "must map names of inputs to lists of sizes"),
         ({"input_shapes": "x:2,3"}, "must map names of inputs to lists of sizes; received 'x:2,3'"),
+        ({"batch": 0}, "batch must be an integer of at least 1; received 0"),
+        ({"batch": "n"}, "batch must be an integer of at least 1; received 'n'"),
         ({"outputs": "first"}, "outputs must be a list of names of layers; received 'first'"),
     ],
 )

@@ -363,6 +363,8 @@ def _check_feeds(session: Session, feeds: Mapping[str, Array]) -> None:
     listed = ", ".join(f"{name}: {_describe(entry)}" for name, entry in (declared | optional).items()) or "no inputs"
     if missing or unknown:
         problem = f"no value for the inputs {missing}" if missing else f"values for unknown inputs {unknown}"
+        if missing and unknown:
+            problem += f", but values for {unknown}"
         raise InvalidArgumentError(f"received {problem}; the model takes {listed}")
     for name, array in feeds.items():
         entry = (declared | optional)[name]

@@ -118,8 +118,10 @@ def select(text: str, level: int = DEFAULT_LEVEL, training: bool = False, opset:
     if none is chosen.
 
     Raises:
-        InvalidArgumentError: a name is unknown; the message lists the passes.
+        InvalidArgumentError: a name is unknown, and the message lists the passes; or this is no text.
     """
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f'passes must be text such as "fold-constants,-simplify"; received {text!r}')
     words = [word.strip() for word in text.split(",") if word.strip()]
     removed = {word[1:] for word in words if word.startswith("-")}
     wanted = {word for word in words if not word.startswith("-")}

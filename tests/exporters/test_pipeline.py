@@ -29,6 +29,8 @@ from kir.layers import Dense
         ("external_data", "maybe", "'maybe'"),
         ("provider", 3, "received provider=3"),
         ("metadata", {"version": 2}, "received metadata={'version': 2}"),
+        ("metadata", ["version"], r"received metadata=\['version'\]"),
+        ("passes", ["simplify"], r"text such as .*; received \['simplify'\]"),
         ("sizes", {"time": 3}, "no size 'time' in .*; its unknown sizes are batch"),
         ("sizes", {"batch": -3}, "received -3"),
         ("sizes", {"batch": "rows"}, "received 'rows'"),

@@ -88,6 +88,7 @@ def test_one_thread_and_no_optimizations(tmp_path: Path) -> None:
     ("feeds", "error", "expected"),
     [
         ({}, InvalidArgumentError, r"no value for the inputs \['features'\]; .*features: float32\[batch, 8\]"),
+        ({"y": np.ones(1)}, InvalidArgumentError, r"inputs \['features'\], but values for \['y'\]; the model takes"),
         ({**FEEDS, "y": np.ones(1)}, InvalidArgumentError, r"unknown inputs \['y'\]"),
         ({"features": np.ones((2, 8))}, ShapeError, r"received float64\[2, 8\] for the input 'features'"),
         ({"features": np.ones(8, np.float32)}, ShapeError, r"received float32\[8\]"),
