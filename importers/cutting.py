@@ -30,7 +30,7 @@ def cut_model(model: Model, names: Sequence[str]) -> Model:
         inputs = [x for x in flatten(given) if id(x) in needed]
     cut = Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
     cut.metadata.update(model.metadata)
-    cut.provenance = model.provenance
+    cut.loaded_from = model.loaded_from
     return cut
 
 

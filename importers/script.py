@@ -71,7 +71,7 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
             model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
         if not isinstance(model, Model):
             model = model_from_keras(model, path, lambda: run_script(path))
-        model.provenance = Provenance("script", model.provenance.producer, path)
+        model.loaded_from = Provenance("script", model.loaded_from.producer, path)
         return model
 
 

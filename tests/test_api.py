@@ -81,7 +81,7 @@ def test_a_live_model_of_keras_computes_the_same() -> None:
     loaded = kir.load(model)
     assert isinstance(loaded, kir.Model)
     np.testing.assert_allclose(loaded.predict(x), model.predict(x, verbose=0), rtol=1e-5)
-    assert loaded.provenance == Provenance("keras model", f"Keras {keras.__version__}")
+    assert loaded.loaded_from == Provenance("keras model", f"Keras {keras.__version__}")
 
 
 def test_the_lambda_of_a_live_model_is_traced() -> None:

@@ -80,7 +80,7 @@ class Request:
         """Return the model of a description, with the metadata that was beside it."""
         origin = _origin(path, description, metadata, self.custom_objects)
         model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
-        model.provenance = Provenance("keras file", f"Keras {origin.version}", path)
+        model.loaded_from = Provenance("keras file", f"Keras {origin.version}", path)
         return model
 
 

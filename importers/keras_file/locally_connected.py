@@ -30,7 +30,7 @@ class _LocallyConnected(OfKeras2, Convolutional):
         ShapeError: at a call, if a size is not known, or too small for a window.
     """
 
-    paddings = ("valid",)
+    allowed_paddings = ("valid",)
 
     filters: Integer = Integer(1, doc="how many channels the output has")
     kernel_size: PerAxis = PerAxis()
@@ -75,8 +75,10 @@ class _LocallyConnected(OfKeras2, Convolutional):
             raise ShapeError(
                 f"{type(self).__name__} has windows of {self.kernel_size}, too large for {format_shape(input_shape)}"
             )
-        self.kernel = self.make_weight("kernel", (prod(self.places), prod(self.kernel_size) * channels, self.filters))
-        self.bias = self.make_weight("bias", (*self.places, self.filters)) if self.use_bias else None
+        self.kernel = self.weight_of_role(
+            "kernel", (prod(self.places), prod(self.kernel_size) * channels, self.filters)
+        )
+        self.bias = self.weight_of_role("bias", (*self.places, self.filters)) if self.use_bias else None
 
     def call(self, inputs: Tensor) -> Any:
         x = self.promote(inputs)

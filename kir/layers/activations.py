@@ -115,7 +115,7 @@ class PReLU(DeclaredLayer):
                 f"it, from 1 to {len(input_shape) - 1}"
             )
         sizes = tuple(1 if axis in shared else size for axis, size in enumerate(input_shape))
-        self.alpha = self.make_weight("alpha", sizes[1:])
+        self.alpha = self.weight_of_role("alpha", sizes[1:])
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)

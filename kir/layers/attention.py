@@ -186,7 +186,7 @@ class ProjectedAttention(DeclaredLayer):
         self._projections: dict[str, Layer] = {}
 
     @property
-    def step_axes(self) -> tuple[int, ...]:
+    def _step_axes(self) -> tuple[int, ...]:
         """The axes that the steps are along."""
         return (1,)
 
@@ -274,7 +274,7 @@ class ProjectedAttention(DeclaredLayer):
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, wants_fractions: bool
     ) -> tuple[Any, Any]:
         """Return the heads' outputs (batch, …, heads, size), and if wanted the fractions (…, heads, queries, keys)."""
-        axes, rank = self.step_axes, len(query.shape)
+        axes, rank = self._step_axes, len(query.shape)
         size = query.shape[-1]
         assert isinstance(size, int)
         scale = 1 / math.sqrt(size)
@@ -343,7 +343,7 @@ class MultiHeadAttention(ProjectedAttention):
         self.value_dim = self.value_dim or self.key_dim
 
     @property
-    def step_axes(self) -> tuple[int, ...]:
+    def _step_axes(self) -> tuple[int, ...]:
         """The axes that the steps are along."""
         return self.attention_axes or ()
 

@@ -187,8 +187,8 @@ class Cell(DeclaredLayer):
 
     def add_gate_weights(self, kernel: tuple[Any, ...], state: tuple[Any, ...], bias: tuple[int, ...]) -> None:
         """Make kernel, recurrent_kernel and the bias, of these shapes."""
-        self.kernel = self.make_weight("kernel", kernel)
-        self.recurrent_kernel = self.make_weight("recurrent_kernel", state, "recurrent")
+        self.kernel = self.weight_of_role("kernel", kernel)
+        self.recurrent_kernel = self.weight_of_role("recurrent_kernel", state, "recurrent")
         self.bias = (
             self.new_weight("bias", bias, self.make_bias_initializer(), self.bias_regularizer, self.bias_constraint)
             if self.use_bias

@@ -61,11 +61,11 @@ class Convolutional(SpatialLayer):
         channels = input_shape[channel_axis(self.rank, self.data_format)]
         if not is_known(channels) or channels < 1:
             raise ShapeError(
-                f"{type(self).__name__} needs a known number of channels, {self.layout} with {self.data_format}; "
-                f"received {format_shape(input_shape)}"
+                f"{type(self).__name__} needs a known number of channels, {self.layout_in_messages} with "
+                f"{self.data_format}; received {format_shape(input_shape)}"
             )
         filters = self.build_kernels(channels)
-        self.bias: Weight | None = self.make_weight("bias", (filters,)) if self.use_bias else None
+        self.bias: Weight | None = self.weight_of_role("bias", (filters,)) if self.use_bias else None
 
     @abstractmethod
     def build_kernels(self, channels: int) -> int:
@@ -128,7 +128,7 @@ class Conv(Convolutional):
                 f"{type(self).__name__} with groups={self.groups} needs a multiple of as many channels; received "
                 f"{channels}"
             )
-        self.kernel = self.make_weight("kernel", (*self.kernel_size, channels // self.groups, self.filters))
+        self.kernel = self.weight_of_role("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -149,7 +149,7 @@ class Conv1D(Conv):
     """
 
     rank = 1
-    paddings = ("valid", "same", "causal")
+    allowed_paddings = ("valid", "same", "causal")
 
 
 class Conv2D(Conv):
@@ -205,7 +205,7 @@ class ConvTranspose(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """Make a kernel of (*kernel_size, filters, channels)."""
-        self.kernel = self.make_weight("kernel", (*self.kernel_size, self.filters, channels))
+        self.kernel = self.weight_of_role("kernel", (*self.kernel_size, self.filters, channels))
         return self.filters
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -296,7 +296,7 @@ class DepthwiseConv(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """Make a kernel of (*kernel_size, channels, depth_multiplier)."""
-        self.kernel = self.make_weight("kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
+        self.kernel = self.weight_of_role("kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise")
         return channels * self.depth_multiplier
 
     def convolve(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -356,10 +356,10 @@ class SeparableConv(Convolutional):
 
     def build_kernels(self, channels: int) -> int:
         """Make kernels of (*kernel_size, channels, multiplier) and (1, …, channels * multiplier, filters)."""
-        self.depthwise_kernel = self.make_weight(
+        self.depthwise_kernel = self.weight_of_role(
             "depthwise_kernel", (*self.kernel_size, channels, self.depth_multiplier), "depthwise"
         )
-        self.pointwise_kernel = self.make_weight(
+        self.pointwise_kernel = self.weight_of_role(
             "pointwise_kernel", (*(1,) * self.rank, channels * self.depth_multiplier, self.filters), "pointwise"
         )
         return self.filters

@@ -52,8 +52,8 @@ class Dense(DeclaredLayer):
             raise ShapeError(
                 f"Dense needs an input of rank 2 or more, (batch, …, input_dim); received {format_shape(input_shape)}"
             )
-        self.kernel = self.make_weight("kernel", (input_shape[-1], self.units))
-        self.bias = self.make_weight("bias", (self.units,)) if self.use_bias else None
+        self.kernel = self.weight_of_role("kernel", (input_shape[-1], self.units))
+        self.bias = self.weight_of_role("bias", (self.units,)) if self.use_bias else None
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)

@@ -137,7 +137,7 @@ class EinsumDense(DeclaredLayer):
             # The bias begins at the first of its axes.
             first = min(equation.output.find(letter) for letter in self.bias_axes)
             bias_shape = tuple(sizes[one] if one in self.bias_axes else 1 for one in equation.output[first:])
-            self.bias = self.make_weight("bias", bias_shape)
+            self.bias = self.weight_of_role("bias", bias_shape)
 
     def call(self, inputs: Tensor) -> Any:
         inputs = self.promote(inputs)

@@ -67,7 +67,7 @@ class Embedding(DeclaredLayer):
 
     def build(self, input_shape: Shape | None = None) -> None:
         """Make a table of (input_dim, output_dim), whatever the input."""
-        self.embeddings = self.make_weight("embeddings", (self.input_dim, self.output_dim))
+        self.embeddings = self.weight_of_role("embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: Tensor) -> Any:
         indices = inputs if inputs.type.dtype in INDEX_DTYPES else emit(Cast(DType.INT32), inputs)

@@ -48,9 +48,9 @@ class ScaledNormalization(DeclaredLayer):
     def add_scale_and_shift(self, shape: Shape, *, scale: bool, center: bool) -> None:
         """Make `gamma` and `beta`, as far as they are asked for."""
         if scale:
-            self.gamma = self.make_weight("gamma", shape)
+            self.gamma = self.weight_of_role("gamma", shape)
         if center:
-            self.beta = self.make_weight("beta", shape)
+            self.beta = self.weight_of_role("beta", shape)
 
     def narrow(self, y: Tensor, x: Tensor) -> Tensor:
         """Return y in the dtype of x, as Keras rounds it, and then in the one that the layer computes in."""

@@ -187,10 +187,10 @@ class SpatialDropout(BaseDropout):
 
     def noise_sizes(self, x: Tensor) -> Shape | None:
         """Return the batch, the channels, and 1 on the axes between."""
-        return tuple(size if axis in (0, self.channel_axis) else 1 for axis, size in enumerate(x.shape))
+        return tuple(size if axis in (0, self._channel_axis) else 1 for axis, size in enumerate(x.shape))
 
     @property
-    def channel_axis(self) -> int:
+    def _channel_axis(self) -> int:
         """The axis of the channels."""
         return self.rank - 1
 
@@ -208,7 +208,7 @@ class SpatialDropoutOfImages(SpatialDropout):
     seed: OptionalInteger = OptionalInteger(default=None)
 
     @property
-    def channel_axis(self) -> int:
+    def _channel_axis(self) -> int:
         """The axis of the channels."""
         return 1 if self.data_format == "channels_first" else self.rank - 1
 

@@ -201,7 +201,7 @@ class ImageReshaping(SpatialLayer):
     """The base of the layers of images and volumes: the channels may come first."""
 
     @property
-    def layout(self) -> str:
+    def layout_in_messages(self) -> str:
         """The axes of an input, for messages."""
         return "the batch included"
 

@@ -35,7 +35,7 @@ class FixedRankLayer(DeclaredLayer):
     takes_one_tensor = True
 
     @property
-    def layout(self) -> str:
+    def layout_in_messages(self) -> str:
         """The axes of an input, for messages."""
         return "the batch included"
 
@@ -52,7 +52,7 @@ class FixedRankLayer(DeclaredLayer):
         """
         if len(input_shape) != self.rank + 2:
             raise ShapeError(
-                f"{type(self).__name__} needs an input of rank {self.rank + 2}, {self.layout}; received "
+                f"{type(self).__name__} needs an input of rank {self.rank + 2}, {self.layout_in_messages}; received "
                 f"{format_shape(input_shape)}"
             )
 
@@ -63,7 +63,7 @@ class SpatialLayer(FixedRankLayer):
     data_format = DataFormat(default=None)
 
     @property
-    def layout(self) -> str:
+    def layout_in_messages(self) -> str:
         """The axes of an input, for messages."""
         return f"(batch, {'channels, *spatial' if self.data_format == 'channels_first' else '*spatial, channels'})"
 

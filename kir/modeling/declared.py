@@ -109,13 +109,13 @@ class Axes(Argument[int | Sequence[int], int | list[int]]):
 
 
 class Padding(Argument[str, str]):
-    """How windows reach over the ends: one of the layer's `paddings`, in small or capital letters."""
+    """How windows reach over the ends: one of the layer's `allowed_paddings`, in small or capital letters."""
 
     accepts = "str"
 
     def read(self, made: Any, value: object) -> str:
         lowered = value.lower() if isinstance(value, str) else value
-        return str(arguments.choice(made.name_in_messages, self.name, lowered, made.paddings))
+        return str(arguments.choice(made.name_in_messages, self.name, lowered, made.allowed_paddings))
 
 
 @dataclass_transform(
@@ -152,7 +152,7 @@ class DeclaredLayer(KindsOfArguments, Layer):
     """A layer whose constructor's arguments are declared; those of `Layer` are given by name."""
 
     # How windows may reach over the ends, for layers that have any.
-    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+    allowed_paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     # Arguments that Keras does not save, and whether it saves that there is no activity regularizer.
     unsaved: ClassVar[frozenset[str]] = frozenset()
@@ -190,7 +190,7 @@ class DeclaredLayer(KindsOfArguments, Layer):
         config = {name: to_plain(value) for name, value in super().get_config().items() if name not in self.unsaved}
         return {"activity_regularizer": None} | config if self.names_absent_regularizer else config
 
-    def make_weight(self, name: str, shape: Sequence[Dim], role: str = "") -> Weight:
+    def weight_of_role(self, name: str, shape: Sequence[Dim], role: str = "") -> Weight:
         """Return a new weight as the layer's initializer, regularizer and constraint for a role say.
 
         The arguments of the role "kernel", for example, are `kernel_initializer`, `kernel_regularizer` and

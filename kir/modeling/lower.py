@@ -56,7 +56,7 @@ def lower_with_states(
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     graph.metadata.update(model.metadata)
-    graph.provenance = model.provenance
+    graph.provenance = model.loaded_from
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
     inputs = add_inputs(model, tracer, sizes or {})

@@ -64,7 +64,7 @@ class Model(Training, Saving, Layer):
     # What `output_names` was set to.
     given_output_names: list[str] | None = None
     # What the model was read from; see `kir.ir.graph.Provenance`.
-    provenance = Provenance()
+    loaded_from = Provenance()
     # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
     _plan: Plan | None = None
     _planned_arrays: Sequence[Array] = ()

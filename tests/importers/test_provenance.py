@@ -26,26 +26,26 @@ def test_a_script(tmp_path: Path) -> None:
     script = tmp_path / "model.py"
     script.write_text(SCRIPT.format(imports="from kir import Input, Sequential\nfrom kir.layers import Dense"))
     model = load_script(script)
-    assert model.provenance == Provenance("script", "", script)
-    assert model.to_graph().provenance == cut_model(model, ["first"]).provenance == model.provenance
+    assert model.loaded_from == Provenance("script", "", script)
+    assert model.to_graph().provenance == cut_model(model, ["first"]).loaded_from == model.loaded_from
 
 
 def test_a_script_that_builds_a_model_of_keras(tmp_path: Path) -> None:
     script = tmp_path / "model.py"
     script.write_text(SCRIPT.format(imports="from keras import Input, Sequential\nfrom keras.layers import Dense"))
-    assert load_script(script).provenance == Provenance("script", f"Keras {keras.__version__}", script)
+    assert load_script(script).loaded_from == Provenance("script", f"Keras {keras.__version__}", script)
 
 
 def test_a_file_of_keras(tmp_path: Path) -> None:
     file = tmp_path / "model.keras"
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(file)
-    assert load_keras_model(file).provenance == Provenance("keras file", f"Keras {keras.__version__}", file)
+    assert load_keras_model(file).loaded_from == Provenance("keras file", f"Keras {keras.__version__}", file)
 
 
 def test_what_was_built_and_what_is_written_from_it(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     model = Sequential([Input((3,)), Dense(2)])
-    assert model.provenance == Provenance()
+    assert model.loaded_from == Provenance()
     result = export_model(model, file, ExportOptions(verify=False))
     assert result.graph.provenance == Provenance(passes=tuple(p.name for p in pipeline()))
     assert import_graph(file).provenance == Provenance("onnx file", f"kir {__version__}", file)

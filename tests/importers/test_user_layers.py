@@ -15,7 +15,8 @@ from kir import Model, config
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.keras_file import load_keras_model
 from kir.importers.keras_live import model_from_keras
-from kir.importers.script import run_script
+from kir.importers.script import load_script, run_script
+from kir.ir.graph import Provenance
 from tests.importers.keras_file.compare import assert_same_numbers
 from tests.importers.test_keras_stand_in import write
 
@@ -292,3 +293,52 @@ def test_the_function_of_a_lambda_without_a_name(tmp_path: Path) -> None:
     for name in ("lambda_", "lambda"):
         model = load_keras_model(tmp_path / "model.keras", custom_objects={name: lambda x: 1 - x})
         assert_same_numbers(model, reference, tmp_path / "model.onnx")
+
+
+def test_attributes_of_common_names_are_the_users_own(tmp_path: Path) -> None:
+    """What kir's layers have for themselves is called otherwise."""
+    source = """
+class Convolution(layers.Conv2D):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.layout = "NHWC"
+
+class Dropping(layers.SpatialDropout2D):
+    def __init__(self, rate):
+        super().__init__(rate)
+        self.channel_axis = 3
+
+class Pooling(layers.MaxPooling2D):
+    paddings = [[0, 0], [1, 1], [1, 1], [0, 0]]
+
+    def call(self, x):
+        return super().call(ops.pad(x, self.paddings))
+
+class Shifted(layers.Dense):
+    def make_weight(self, size):
+        return self.add_weight(shape=(size,), name="shift")
+
+    def build(self, shape):
+        super().build(shape)
+        self.shift = self.make_weight(2)
+
+    def call(self, x):
+        return super().call(x) + self.shift
+
+class Net(Model):
+    def __init__(self):
+        super().__init__()
+        self.provenance = "here"
+        self.steps = [Convolution(3, 2), Dropping(0.5), Pooling(2), Shifted(2)]
+
+    def call(self, x):
+        for step in self.steps:
+            x = step(x)
+        return x
+
+model = Net()
+model.build((None, 5, 5, 1))
+"""
+    script = write(tmp_path, "from kir import Model, backend as ops, layers" + source)
+    graph = load_script(script).to_graph()
+    assert graph.provenance == Provenance("script", "", script)
