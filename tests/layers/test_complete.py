@@ -93,6 +93,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "Sequential": lambda: kir.Sequential([kir.Input((2,)), kir.layers.ReLU()]),
     "KerasTensor": lambda: kir.Input((2,)),
 }
+NOT_FROM_CONFIG = {"IntegerLookup", "Lambda", "RandomPosterization", "StringLookup"}
 CLASSES: dict[str, tuple[Any, Any]] = {
     name: (value, getattr(kir.layers, name))
     for name, value in vars(keras.layers).items()
@@ -184,6 +185,18 @@ def test_objects_have_the_methods_and_properties_of_keras(name: str) -> None:
     # They need what does not exist yet: weights of a layer that is not built, an input of one that was not called.
     later = {"kernel", "embeddings", "input", "output", "key_dense", "query_dense", "value_dense", "output_dense"}
     assert missing - later <= set(UNSUPPORTED_MEMBERS)
+
+
+def takes_masks(layer: Any) -> bool:
+    return bool(layer.supports_masking) or "mask" in inspect.signature(layer.call).parameters
+
+
+def test_masks_reach_the_layers_that_take_them_in_keras() -> None:
+    """Keras makes lookups with TensorFlow only, and the others not from their configs."""
+    pairs = {name: made(name) for name in CLASSES if name not in NOT_FROM_CONFIG}
+    theirs = {name: CLASSES[name][0].from_config(layer.get_config()) for name, layer in pairs.items()}
+    unlike = {name for name, layer in pairs.items() if takes_masks(layer) != takes_masks(theirs[name])}
+    assert unlike == set(), "supports_masking, or a `mask` of call, as in Keras"
 
 
 @pytest.mark.parametrize("name", ["Layer", *CLASSES])
