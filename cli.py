@@ -548,7 +548,8 @@ def _print_table(headings: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> 
 
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        # Names stay whole: one looks for them.
+        table.add_column(heading, overflow="fold", no_wrap=heading == headings[0])
     for row in rows:
         table.add_row(*[escape(str(cell)) for cell in row])
     Console().print(table)

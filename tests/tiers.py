@@ -2,7 +2,7 @@
 
 1. Of a test that is marked `slow`, because it takes more than a second, it has nothing.
 2. Of a test whose table has rows of several kinds (one for each operator, say), it has those marked with
-   `first_of_each`.
+   `first_of_each`; of a test that is itself marked `quick`, all rows.
 3. Of any other test it has the first row, or all of it if it has no rows.
 
 tests/test_tiers.py holds that every operator, layer and command has a test in it.
