@@ -198,7 +198,7 @@ def test_huge_graphs_show_as_a_line_in_notebooks() -> None:
     for _ in range(10_000):
         value = graph.add(Neg(), value).output
     graph.add(Output("y"), value)
-    assert "10002 nodes, 1 input, 1 output&gt;, too many to draw here" in graph._repr_html_()
+    assert "10002 nodes, 1 input, 1 output&gt; is too large to draw here" in graph._repr_html_()
     assert graph._repr_svg_() is None
 
 

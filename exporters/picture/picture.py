@@ -25,6 +25,7 @@ from kir.ir.graph import Graph
 from kir.modeling.model import Model
 from kir.support.files import replacing
 from kir.support.garbage_collection import without_garbage_collection
+from kir.support.text import MOST_NODES_IN_NOTEBOOKS, preformatted
 
 VIEWS = ("layers", "ops")
 DIRECTIONS = ("TB", "LR")
@@ -193,10 +194,20 @@ class Picture:
 
     # Notebooks
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    @cached_property
+    def _fits_notebooks(self) -> bool:
+        """Whether the picture has few enough nodes: the layers of a model may hold operators without number."""
+        if isinstance(self.subject, Graph):
+            return self.subject.get_node_count() <= MOST_NODES_IN_NOTEBOOKS
+        few_calls = len(self.subject.recorded) <= MOST_NODES_IN_NOTEBOOKS
+        return few_calls and self.subject.to_graph().get_node_count() <= MOST_NODES_IN_NOTEBOOKS
+
+    def _repr_svg_(self) -> str | None:
+        return self.svg() if self._fits_notebooks else None
 
     def _repr_html_(self) -> str:
+        if not self._fits_notebooks:
+            return preformatted(f"{self.subject!r} is too large to draw here: kir.plot(…, 'page.html') writes a page")
         return (
             f'<iframe srcdoc="{escape(self.html())}" sandbox="allow-scripts" width="100%" height="{FRAME_HEIGHT}" '
             f'style="border:1px solid #94a3b8;border-radius:5px" title="{escape(self.subject.name)}"></iframe>'

@@ -23,7 +23,7 @@ from kir.ir.op import Array, Op, Types, input_names
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ir.types import TensorType, require_sizes
 from kir.support.caching import cached
-from kir.support.text import MOST_NODES_IN_NOTEBOOKS, counted, preformatted
+from kir.support.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,14 +426,12 @@ class Graph:
         """Return what a notebook shows, see `kir.plot`; None for a graph that is too large for one."""
         from kir.exporters.picture import Picture
 
-        return Picture(self).svg() if len(self._store) <= MOST_NODES_IN_NOTEBOOKS else None
+        return Picture(self)._repr_svg_()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows where it can: the page that answers to clicks."""
         from kir.exporters.picture import Picture
 
-        if len(self._store) > MOST_NODES_IN_NOTEBOOKS:
-            return preformatted(f"{self!r}, too many to draw here: kir.plot(graph, 'graph.html') writes a page")
         return Picture(self)._repr_html_()
 
     def save(self, path: str | Path) -> None:

@@ -33,7 +33,6 @@ from kir.modeling.subclassing import connect, placeholders
 from kir.modeling.training import Training
 from kir.numerics.interpreter import Plan, run
 from kir.support.naming import automatic_name
-from kir.support.text import MOST_NODES_IN_NOTEBOOKS, preformatted
 from kir.support.trees import Tree, flatten, map_structure, only_item
 
 if TYPE_CHECKING:
@@ -458,17 +457,13 @@ class Model(Training, Saving, Layer):
         """Return what a notebook shows, see `kir.plot`; None if the input shape is not known, or for huge models."""
         from kir.exporters.picture import Picture
 
-        return Picture(self).svg() if self.built and len(self.recorded) <= MOST_NODES_IN_NOTEBOOKS else None
+        return Picture(self)._repr_svg_() if self.built else None
 
     def _repr_html_(self) -> str | None:
         """Return what a notebook shows where it can: the page that answers to clicks."""
         from kir.exporters.picture import Picture
 
-        if not self.built:
-            return None
-        if len(self.recorded) > MOST_NODES_IN_NOTEBOOKS:
-            return preformatted(f"{self!r} is too large to draw here: kir.plot(model, 'model.html') writes a page")
-        return Picture(self)._repr_html_()
+        return Picture(self)._repr_html_() if self.built else None
 
 
 class Losses(list[Any]):

@@ -213,6 +213,7 @@ class Constructor:
         self.__qualname__ = f"{cls.__qualname__}.__init__"
         self.__module__ = cls.__module__
         self.__doc__ = None  # that of the class says what the arguments are
+        self.__annotations__ = {}  # for typing.get_type_hints; the kinds of arguments say what they take
         self.arguments = cls.declared_arguments
         self.own = own
         self.positional = positional

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,7 @@ def test_weights_that_an_embedding_begins_with() -> None:
     table = np.arange(6, dtype=np.float32).reshape(3, 2)
     for cls in (layers.Embedding, layers.ReversibleEmbedding):
         assert cls(3, 2, weights=[table]).get_weights()[0].tolist() == table.tolist()
+
+
+def test_type_hints_of_a_constructor_can_be_asked_for() -> None:
+    assert typing.get_type_hints(layers.Dense.__init__) == {}

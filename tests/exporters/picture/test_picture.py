@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import kir
-from kir import Sequential
+from kir import Input, Model, Sequential
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.picture import Picture, png
 from kir.exporters.picture.html import embed
-from kir.layers import Dense
+from kir.layers import Dense, Lambda
 from tests.exporters.picture.models import HOSTILE, hostile_model, residual
 
 ROOT = Path(kir.__file__).parent.parent
@@ -217,3 +217,15 @@ def test_kir_plot_draws_an_onnx_file_as_it_is(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(out)["stages"] == ["graph"]
     code, _, err = run_kir(capsys, str(tmp_path / "model.onnx"), "-o", str(tmp_path / "a.svg"), "--view", "layers")
     assert (code, "has no layers to show" in err) == (2, True)
+
+
+def test_a_layer_of_operators_without_number_is_not_drawn_in_notebooks() -> None:
+    def many(x: Any) -> Any:
+        for _ in range(5_000):
+            x = x + 1
+        return x
+
+    model = Model(x := Input((2,)), Lambda(many)(x))
+    for subject in (model, Picture(model.to_graph())):
+        assert subject._repr_svg_() is None
+        assert "is too large to draw here" in str(subject._repr_html_())
