@@ -220,7 +220,12 @@ class Constructor:
         self.required = [name for name, one in {**own, **self.arguments}.items() if one.default is REQUIRED]
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        if not isinstance(instance, Declaring):
+            return self
+        # Of a class with several bases, the first one's constructor takes the arguments of all.
+        arguments = instance.declared_arguments
+        found = self if arguments is self.arguments else Constructor(type(instance), arguments, self.positional)
+        return MethodType(found, instance)
 
     def __call__(self, made: Declaring, /, *given: object, **named: object) -> None:
         placed = dict(zip(self.positional, given, strict=False))
@@ -324,6 +329,8 @@ class Declaring:
             placed = cls.__annotations__
             positional = [name for name, one in own.items() if one.attribute in placed and not one.kw_only]
             cls.__init__ = Constructor(cls, own, positional)  # type: ignore[method-assign, assignment]
+        elif len(inherited) > len(cls.declared_arguments):
+            cls.declared_arguments = inherited
         # A user's own class says itself what its arguments are.
         constructor: object = cls.__init__
         if cls.__doc__ and isinstance(constructor, Constructor) and (own or cls.__module__.startswith("kir.")):

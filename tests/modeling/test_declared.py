@@ -110,3 +110,18 @@ def test_weights_that_an_embedding_begins_with() -> None:
 
 def test_type_hints_of_a_constructor_can_be_asked_for() -> None:
     assert typing.get_type_hints(layers.Dense.__init__) == {}
+
+
+def test_a_class_of_two_layers_takes_the_arguments_of_both() -> None:
+    class Both(layers.Dense, layers.Dropout):
+        pass
+
+    class Fixed(layers.Dense, layers.Dropout):
+        def __init__(self, units: int, **kwargs: Any) -> None:
+            super().__init__(units, rate=0.25, **kwargs)
+
+    both, fixed = Both(3, rate=0.5), Fixed(4, name="fixed")
+    assert (both.units, both.rate) == (3, 0.5)
+    assert (fixed.units, fixed.rate, fixed.name) == (4, 0.25, "fixed")
+    with pytest.raises(TypeError, match=r"Both.__init__\(\) missing 1 required positional argument: 'rate'"):
+        Both(3)
