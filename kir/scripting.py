@@ -1,4 +1,4 @@
-"""What scripts that kir writes import beside models, layers, operators and `kir.backend`.
+"""The names that scripts which kir wrote import beside models, layers, operators and `kir.backend`.
 
 Such scripts live long, so these names are all that they need from inside kir, and they stay here wherever their homes
 move:

@@ -1,4 +1,4 @@
-"""What is in a weight: range, mean, spread, zeros, and a histogram."""
+"""Statistics of a weight: range, mean, spread, zeros, and a histogram."""
 
 from __future__ import annotations
 

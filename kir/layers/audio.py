@@ -81,7 +81,7 @@ class STFTSpectrogram(DeclaredLayer):
 
     @property
     def step(self) -> int:
-        """How far frames are apart."""
+        """The distance between the starts of frames, in samples."""
         return self.frame_step or self.frame_length // 2
 
     @property

@@ -63,7 +63,7 @@ class NoSuchTensorError(InvalidArgumentError, AttributeError):
 
 
 class Layer(KerasMethods, WeightOwner):
-    """What all layers share. Subclasses define `__init__`, `build` if they have weights, and `call`.
+    """The base of all layers. Subclasses define `__init__`, `build` if they have weights, and `call`.
 
     Args:
         name: unique in its model; counted from the class name when absent.

@@ -1,4 +1,4 @@
-"""Where a model's weights are found in files: under readable names, or where Keras puts them."""
+"""The places of a model's weights in files: under readable names, or where Keras puts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What running a graph costs, memory and work, from the types of its values, before any of it is spent.
+"""The cost of running a graph, memory and work, from the types of its values, before any of it is spent.
 
 A file of a few hundred bytes can make tensors of any size: an Expand, a Pad, a chain of Concats of a value with itself.
 """
@@ -46,7 +46,7 @@ OUTPUT_ARRAYS = 5
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run costs.
+    """The cost of a run.
 
     Attributes:
         bytes: the most that it holds at a time, beside constants.

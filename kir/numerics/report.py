@@ -14,7 +14,7 @@ from kir.support.text import preformatted
 
 @dataclass(frozen=True)
 class OutputReport:
-    """How far one output was off, over all runs.
+    """The error of one output over all runs.
 
     `max_abs`, `max_rel` and `max_ulp` (units in the last place of the output's dtype) are the largest of each kind;
     `error` and `allowed` belong to the element where their ratio is largest.

@@ -1,4 +1,4 @@
-"""How large the terms are that an operator adds up: what one rounding of it is measured in."""
+"""The sizes of the terms that operators add up, in which their roundings are measured."""
 
 from __future__ import annotations
 

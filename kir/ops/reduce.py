@@ -155,14 +155,14 @@ class _Place(WideOp):
 
 
 class ArgMax(_Place):
-    """Where the largest element is, the first of equals. ONNX: ArgMax since opset 13."""
+    """The index of the largest element, the first of equals. ONNX: ArgMax since opset 13."""
 
     def compute(self, x: Array) -> Array:
         return np.asarray(np.argmax(x, axis=self.axis, keepdims=self.keepdims))
 
 
 class ArgMin(_Place):
-    """Where the smallest element is, the first of equals. ONNX: ArgMin since opset 13."""
+    """The index of the smallest element, the first of equals. ONNX: ArgMin since opset 13."""
 
     def compute(self, x: Array) -> Array:
         return np.asarray(np.argmin(x, axis=self.axis, keepdims=self.keepdims))

@@ -42,7 +42,7 @@ class SignatureChange:
 
 @dataclass(frozen=True)
 class Signature:
-    """What both models take and give. Names of sizes do not count; metadata counts when asked for.
+    """The inputs and outputs of both models. Names of sizes do not count; metadata counts when asked for.
 
     `inputs` and `outputs` map the names of the first model to those of the second, for what both have.
     """
