@@ -303,10 +303,16 @@ def test_an_export_loads_what_it_needs(tmp_path: Path) -> None:
     model = kir.Sequential([kir.Input((28, 28)), kir.layers.Flatten(), kir.layers.Dense(4, activation="relu")])
     model.save(tmp_path / "model.keras")
     program = EXPORT.format(source=str(tmp_path / "model.keras"), target=str(tmp_path / "model.onnx"))
+    # Some versions of the libraries load more than others.
+    libraries = _loaded_by("import numpy, onnx, networkx, h5py, click")
+    assert (UNUSED & _loaded_by(program)) - libraries == set()
+
+
+def _loaded_by(program: str) -> set[str]:
     report = f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert UNUSED & set(done.stderr.split()) == set()
+    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize("name", kir.__all__)
