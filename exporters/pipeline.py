@@ -242,7 +242,9 @@ def _verify(
 ) -> VerificationReport:
     from kir.exporters.onnx_file.verify.file import verify_file
 
-    report = verify_file(reference, written.path, provider=options.provider, seed=options.seed, runs=runs)
+    report = verify_file(
+        reference, written.path, provider=options.provider, seed=options.seed, runs=runs, written=graph
+    )
     if not report.passed and options.bisect:
         from kir.exporters.onnx_file.verify.bisect import bisect
 

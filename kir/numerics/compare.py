@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from kir.errors import MismatchError, ShapeError
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
-from kir.numerics.cost import Cost, require_runnable, run_cost
+from kir.numerics.cost import Cost, require_runnable
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.feeds import choose_runs, random_feeds, shape_of_feeds
+from kir.numerics.feeds import shape_of_feeds
 from kir.numerics.interpreter import Plan
+from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import OutputReport, VerificationReport
 from kir.numerics.rounding import RUNS, measure
 from kir.numerics.rounding_sizes import finfo, is_float_array
@@ -37,8 +39,14 @@ THREADED_BYTES = 4 << 30
 
 INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs"
 
-# The inputs of one run, and what to expect of each output.
-Run = tuple[dict[str, Array], dict[str, Expected]]
+
+@dataclass(frozen=True)
+class Run:
+    """A probe that the reference has run: its inputs, and what to expect of each output."""
+
+    probe: Probe
+    feeds: dict[str, Array]
+    expected: dict[str, Expected]
 
 
 # Expecting
@@ -52,18 +60,18 @@ def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | No
     Args:
         graph: what the outputs are of.
         seed: of inputs and roundings.
-        sizes: values for the symbolic sizes, one mapping per run; those of `choose_runs` by default.
+        sizes: values for the symbolic sizes, one mapping per run; see `choose_probes`.
 
     Raises:
         LimitError: running the graph would take too much memory.
     """
-    chosen = choose_runs(graph) if sizes is None else [(one, run_cost(graph, one)) for one in sizes]
+    probes = choose_probes(graph, seed, sizes)
 
     def runs() -> Iterator[Run]:
         reference, own = Plan(graph, wide=True), Plan(graph)
-        for index, (one, cost) in enumerate(chosen):
-            feeds = random_feeds(graph, [seed, index], one, feed_defaults=index > 0)
-            yield feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
+        for index, probe in enumerate(probes):
+            feeds = probe.feeds()
+            yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost)))
 
     return runs()
 
@@ -236,10 +244,10 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     """
     comparison = RunComparison()
     reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
-    for index, (sizes, cost) in enumerate(choose_runs(a)):
-        require_runnable(b, sizes)
-        feeds = random_feeds(a, [seed, index], sizes, feed_defaults=index > 0)
-        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(cost))
+    for index, probe in enumerate(choose_probes(a, seed)):
+        require_runnable(b, probe.sizes)
+        feeds = probe.feeds()
+        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost))
         try:
             actual = other.run(feeds)
         except ShapeError as error:

@@ -38,6 +38,64 @@ class OutputReport:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One place of which a part of a verification says something: that it is wrong, or that nothing was shown of it.
+
+    `layer` is the path of the layer, `op` the operator as it prints, `tensor` the name of the value in the file; ""
+    where there is none. `error` and `allowed` belong to one element; None where nothing was measured.
+    """
+
+    text: str
+    layer: str = ""
+    op: str = ""
+    tensor: str = ""
+    error: float | None = None
+    allowed: float | None = None
+
+    def __str__(self) -> str:
+        of = f" of layer {self.layer}" if self.layer else ""
+        where = f"{self.op or self.tensor}{of}" if self.op or self.tensor else of.removeprefix(" of ")
+        numbers = "" if self.error is None else f": error {self.error:.3g}, allowed {self.allowed or 0:.3g}"
+        return f"{where}: {self.text}{numbers}" if where else f"{self.text}{numbers}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        numbers = {"error": self.error, "allowed": self.allowed}
+        return {**dataclasses.asdict(self), **{k: None if v is None else json_number(v) for k, v in numbers.items()}}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one part of a verification says.
+
+    Attributes:
+        part: the name of the part, such as "file" or "operators".
+        covered: what was compared, in one sentence with its counts.
+        problems: what is wrong; a part passes without any.
+        not_shown: what this part should show and could not, which is no mistake and no proof either.
+    """
+
+    part: str
+    covered: str
+    problems: tuple[Finding, ...] = ()
+    not_shown: tuple[Finding, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        findings = {name: [one.to_json() for one in getattr(self, name)] for name in ("problems", "not_shown")}
+        return {"part": self.part, "passed": self.passed, "covered": self.covered, **findings}
+
+    def __str__(self) -> str:
+        lines = [f"{self.part:<10} {'pass' if self.passed else 'FAIL'}  {self.covered}"]
+        lines += [f"  FAIL {problem}" for problem in self.problems]
+        return "\n".join([*lines, *[f"  not shown: {one}" for one in self.not_shown]])
+
+
+@dataclass(frozen=True)
 class Divergence:
     """The first node of the graph whose value in the file leaves its bound; `node` is None when there is none."""
 
@@ -81,10 +139,17 @@ class VerificationReport:
     fallback: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     divergence: Divergence | None = None
+    statements: tuple[Statement, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return not self.problems and all(output.passed for output in self.outputs)
+        parts = (*self.outputs, *self.statements)
+        return not self.problems and all(part.passed for part in parts)
+
+    @property
+    def not_shown(self) -> tuple[Finding, ...]:
+        """What no part could show."""
+        return tuple(finding for statement in self.statements for finding in statement.not_shown)
 
     def with_divergence(self, divergence: Divergence | None) -> VerificationReport:
         """Return the report with what `bisect` found."""
@@ -101,6 +166,7 @@ class VerificationReport:
             "outputs": [_output_json(output) for output in self.outputs],
             "fallback": list(self.fallback),
             "problems": list(self.problems),
+            "statements": [statement.to_json() for statement in self.statements],
             "divergence": None if self.divergence is None else self.divergence.to_json(),
         }
 
@@ -111,6 +177,7 @@ class VerificationReport:
             result = "pass" if output.passed else f"FAIL {output.problem}".rstrip()
             lines.append(f"{output.name:<24} {' '.join(f'{number:>9.2g}' for number in numbers)}  {result}")
         lines += [f"FAIL {problem}" for problem in self.problems]
+        lines += [str(statement) for statement in self.statements]
         lines += [f"ran on the CPU instead of {self.provider}: {node}" for node in self.fallback]
         return "\n".join(lines if self.divergence is None else [*lines, str(self.divergence)])
 

@@ -9,6 +9,7 @@ from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import fallback_nodes
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import signature_problems
+from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph
 from kir.ir.op import Array
@@ -25,8 +26,9 @@ def verify_file(
     sizes: Sequence[Mapping[str, int]] | None = None,
     runs: Iterable[Run] | None = None,
     optimize: bool = True,
+    written: Graph | None = None,
 ) -> VerificationReport:
-    """Compare what onnxruntime computes from an ONNX file with the float64 interpreter.
+    """Prove by parts that an ONNX file computes what a graph means; see `parts_of` for the parts.
 
     A training export is compared with its switch off; then its random choices are checked, see `check_training`.
 
@@ -43,6 +45,7 @@ def verify_file(
         sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.feeds.choose_sizes`.
         runs: what `expect_runs` gave, instead of computing it.
         optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
+        written: the graph that was written, after the passes; None if it is not known.
 
     Raises:
         ProviderError: the provider is not installed.
@@ -52,7 +55,7 @@ def verify_file(
         FormatError: onnxruntime cannot load the file.
     """
     model = as_file(model)
-    comparison = RunComparison()
+    outputs = RunComparison()
     feeds: dict[str, Array] = {}
     if runs is None:
         runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
@@ -61,15 +64,26 @@ def verify_file(
         problems = signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
-        for feeds, expected in runs:
-            comparison.add(expected, run_checked(session, feeds))
+        parts = parts_of(Subject(graph, written, model, lean, session, provider, seed))
+        for run in runs:
+            feeds = run.feeds
+            outputs.add(run.expected, run_checked(session, feeds))
+            for part in parts:
+                part.add(run)
+        statements = tuple([part.statement() for part in parts])
     require_unchanged(graph.constant_arrays())
     return VerificationReport(
-        comparison.reports(),
-        comparison.runs,
+        outputs.reports(),
+        outputs.runs,
         provider,
         seed,
         INTERPRETER_METHOD,
         tuple(fallback_nodes(model, feeds, provider)),
         tuple(check_training(graph, model, provider, seed)),
+        statements=statements,
     )
+
+
+def parts_of(subject: Subject) -> list[Part]:
+    """Return the parts of a verification beside the comparison of the outputs."""
+    return []
