@@ -143,8 +143,11 @@ class VerificationReport:
 
     @property
     def passed(self) -> bool:
-        parts = (*self.outputs, *self.statements)
-        return not self.problems and all(part.passed for part in parts)
+        return (
+            not self.problems
+            and all(output.passed for output in self.outputs)
+            and all(statement.passed for statement in self.statements)
+        )
 
     @property
     def not_shown(self) -> tuple[Finding, ...]:
