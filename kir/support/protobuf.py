@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -42,6 +42,7 @@ class Message(Protocol):
 
 
 M = TypeVar("M", bound=Message)
+Content: TypeAlias = bytes | memoryview | mmap.mmap
 
 
 # Reading
@@ -121,7 +122,7 @@ class BrokenMessageError(Exception):
         self.position = position
 
 
-def walk_fields(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[Field]:
+def walk_fields(data: Content, start: int, end: int) -> Iterator[Field]:
     """Yield the fields of the message between two positions. Every position is checked before it is read.
 
     Raises:
@@ -145,7 +146,7 @@ def walk_fields(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[Field
         start = stop
 
 
-def _varint(data: bytes | mmap.mmap, start: int, end: int) -> tuple[int, int]:
+def _varint(data: Content, start: int, end: int) -> tuple[int, int]:
     """Return a number of 7 bits per byte, and the position after it."""
     if start < end and data[start] < 0x80:  # most of them
         return data[start], start + 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from kir.errors import MismatchError
+from kir.exporters.onnx_file.build import value_names
+from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.mapped import lean_model
+from kir.exporters.onnx_file.probe import opset_of
 from kir.exporters.onnx_file.session import fallback_nodes
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import signature_problems
 from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
-from kir.ir.graph import Graph
+from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_runs
 from kir.numerics.report import VerificationReport
@@ -45,7 +49,7 @@ def verify_file(
         sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.feeds.choose_sizes`.
         runs: what `expect_runs` gave, instead of computing it.
         optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
-        written: the graph that was written, after the passes; None if it is not known.
+        written: the graph that kir wrote the file of, after the passes; None if it is not known.
 
     Raises:
         ProviderError: the provider is not installed.
@@ -64,7 +68,8 @@ def verify_file(
         problems = signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
-        parts = parts_of(Subject(graph, written, model, lean, session, provider, seed))
+        names = {} if written is None else names_in_file(written, model)
+        parts = parts_of(Subject(graph, written, names, model, lean, session, provider, seed))
         for run in runs:
             feeds = run.feeds
             outputs.add(run.expected, run_checked(session, feeds))
@@ -82,6 +87,11 @@ def verify_file(
         tuple(check_training(graph, model, provider, seed)),
         statements=statements,
     )
+
+
+def names_in_file(written: Graph, model: Path | bytes) -> dict[Value, str]:
+    """Return what the values of a graph are called in the file that kir wrote of it."""
+    return value_names(written, opset_of(read_content(model).model))
 
 
 def parts_of(subject: Subject) -> list[Part]:

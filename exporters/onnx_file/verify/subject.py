@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from kir.exporters.onnx_file.mapped import LeanModel
 from kir.exporters.onnx_file.session import Session
-from kir.ir.graph import Graph
+from kir.ir.graph import Graph, Value
 from kir.numerics.compare import Run
 from kir.numerics.report import Statement
 
@@ -20,6 +21,7 @@ class Subject:
     Attributes:
         reference: what the file should compute, before any pass.
         written: the graph that the file holds, after the passes; None if it is not known.
+        names: what the file calls the values of `written`; values that have no name in it are left out.
         model: the file, or a serialized model.
         lean: the same, for onnxruntime to run in little memory; it makes sessions.
         session: the file as it is, loaded.
@@ -29,6 +31,7 @@ class Subject:
 
     reference: Graph
     written: Graph | None
+    names: Mapping[Value, str]
     model: Path | bytes
     lean: LeanModel
     session: Session
