@@ -11,6 +11,7 @@ reference is right as well. What the own precision gives without random rounding
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
     if actual.shape != reference.shape:
         settled = bool(np.isfinite(expected.allowed).all())
         problem = f"shape {format_shape(actual.shape)}, expected {format_shape(reference.shape)}" if settled else ""
-        return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, 0, not settled, problem)
+        return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, not settled, problem)
     errors = _errors(expected, actual)
     wrong = ~(errors <= expected.allowed)
     if wrong.any() and expected.unmoved is not None:
@@ -129,24 +130,28 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
         wrong = ~(errors <= expected.allowed)
     with np.errstate(over="ignore"):
         ratios = np.where(errors == 0, 0, errors / np.where(expected.allowed > 0, expected.allowed, 1e-300))
-    worst = int(ratios.argmax()) if ratios.size else 0
-    counted = np.where(np.isfinite(expected.allowed), errors, 0).ravel()
-    size = np.abs(reference.astype(np.float64)).ravel() if reference.dtype != object else np.ones(reference.size)
-    relative = np.divide(counted, size, out=np.zeros_like(counted), where=(size > 0) & np.isfinite(size))
-    with np.errstate(over="ignore"):  # near 0 the last place of a float64 is denormal
-        ulps = counted / _last_place(actual.dtype, size)
+    problem = f"in {int(wrong.sum())} of {wrong.size} elements" if wrong.any() else ""
+    if not ratios.size:
+        return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, True)
+    worst = np.unravel_index(int(ratios.argmax()), ratios.shape)
+    error, size = float(errors[worst]), _size(reference[worst])
     return OutputReport(
         name,
         str(actual.dtype),
         (actual.shape,),
-        float(counted.max(initial=0)),
-        float(relative.max(initial=0)),
-        float(ulps.max(initial=0)),
-        float(errors.flat[worst]) if errors.size else 0.0,
-        float(expected.allowed.flat[worst]) if errors.size else 0.0,
+        error,
+        error / size if 0 < size < math.inf else 0.0,
+        error / _last_place(actual.dtype, size),
+        float(expected.allowed[worst]),
         not wrong.any(),
-        f"in {int(wrong.sum())} of {wrong.size} elements" if wrong.any() else "",
+        problem,
+        tuple([int(place) for place in worst]),
     )
+
+
+def _size(element: Any) -> float:
+    """Return the magnitude of an element of a reference; 1 for texts."""
+    return 1.0 if isinstance(element, str) else abs(float(element))
 
 
 def _errors(expected: Expected, actual: Array) -> Array:
@@ -203,27 +208,20 @@ def _is_own(reference: Array, own: Array, actual: Array) -> Array:
     return np.asarray(same | (overflows & _is_other_overflow(wide, special)))
 
 
-def _last_place(dtype: np.dtype[Any], size: Array) -> Array:
+def _last_place(dtype: np.dtype[Any], size: float) -> float:
     """Return the distance of neighbouring floats at a magnitude; 1 for integers."""
     if not as_dtype(dtype).is_float:
-        return np.ones_like(size)
+        return 1.0
     info = finfo(dtype)
-    finite = np.where(np.isfinite(size), size, 1)
-    exponents = np.floor(np.log2(np.maximum(finite, float(info.tiny))))
-    return np.asarray(np.exp2(exponents) * float(info.eps))
+    exponent = math.floor(math.log2(max(size if math.isfinite(size) else 1.0, float(info.tiny))))
+    return max(2.0**exponent * float(info.eps), math.ulp(0.0))
 
 
 def worse(a: OutputReport, b: OutputReport) -> OutputReport:
-    """Return the report of two runs: of the worse one, with the largest numbers of both."""
+    """Return the report of two runs, one after the other: that of the worse one."""
+    b = dataclasses.replace(b, run=len(a.shapes) + b.run)
     first, second = (a, b) if (not a.passed, a.ratio) >= (not b.passed, b.ratio) else (b, a)
-    return dataclasses.replace(
-        first,
-        shapes=(*a.shapes, *b.shapes),
-        max_abs=max(a.max_abs, b.max_abs),
-        max_rel=max(a.max_rel, b.max_rel),
-        max_ulp=max(a.max_ulp, b.max_ulp),
-        passed=first.passed and second.passed,
-    )
+    return dataclasses.replace(first, shapes=(*a.shapes, *b.shapes), passed=first.passed and second.passed)
 
 
 # Two graphs

@@ -16,8 +16,9 @@ from kir.support.text import preformatted
 class OutputReport:
     """The error of one output over all runs.
 
-    `max_abs`, `max_rel` and `max_ulp` (units in the last place of the output's dtype) are the largest of each kind;
-    `error` and `allowed` belong to the element where their ratio is largest.
+    All numbers belong to one element, that whose error is the largest part of what is allowed: `max_abs`, `max_rel` and
+    `max_ulp` (units in the last place of the output's dtype) are its error, `element` is its index in the run `run`, of
+    those whose shapes are in `shapes`.
     """
 
     name: str
@@ -26,10 +27,16 @@ class OutputReport:
     max_abs: float
     max_rel: float
     max_ulp: float
-    error: float
     allowed: float
     passed: bool
     problem: str = ""
+    element: tuple[int, ...] = ()
+    run: int = 0
+
+    @property
+    def error(self) -> float:
+        """The absolute error of the worst element."""
+        return self.max_abs
 
     @property
     def ratio(self) -> float:
@@ -174,11 +181,13 @@ class VerificationReport:
         }
 
     def __str__(self) -> str:
-        lines = [f"{'output':<24} {'max abs':>9} {'max rel':>9} {'max ulp':>9} {'error':>9} {'allowed':>9}  result"]
+        lines = [f"{'output':<24} {'max abs':>9} {'max rel':>9} {'max ulp':>9} {'allowed':>9}  {'element':<12} result"]
         for output in self.outputs:
-            numbers = output.max_abs, output.max_rel, output.max_ulp, output.error, output.allowed
+            numbers = output.max_abs, output.max_rel, output.max_ulp, output.allowed
+            element = str(list(output.element))
             result = "pass" if output.passed else f"FAIL {output.problem}".rstrip()
-            lines.append(f"{output.name:<24} {' '.join(f'{number:>9.2g}' for number in numbers)}  {result}")
+            figures = " ".join(f"{number:>9.2g}" for number in numbers)
+            lines.append(f"{output.name:<24} {figures}  {element:<12} {result}")
         lines += [f"FAIL {problem}" for problem in self.problems]
         lines += [str(statement) for statement in self.statements]
         lines += [f"ran on the CPU instead of {self.provider}: {node}" for node in self.fallback]
@@ -214,9 +223,7 @@ class VerificationReport:
 
 
 def _output_json(output: OutputReport) -> dict[str, Any]:
-    numbers = {
-        name: json_number(getattr(output, name)) for name in ("max_abs", "max_rel", "max_ulp", "error", "allowed")
-    }
+    numbers = {name: json_number(getattr(output, name)) for name in ("max_abs", "max_rel", "max_ulp", "allowed")}
     return {**dataclasses.asdict(output), **numbers, "ratio": json_number(output.ratio)}
 
 

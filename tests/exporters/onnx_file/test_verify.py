@@ -34,7 +34,7 @@ from kir.layers import Bidirectional, Input, Masking
 from kir.layers import Dense as DenseLayer
 from kir.modeling.lower import lower
 from kir.modeling.sequential import Sequential
-from kir.numerics.compare import compare, verify_graphs
+from kir.numerics.compare import RunComparison, compare, verify_graphs
 from kir.numerics.expected import Expected
 from kir.numerics.feeds import choose_runs, find_use
 from kir.numerics.report import Divergence, OutputReport, VerificationReport
@@ -492,11 +492,25 @@ def test_large_integers_and_strings_are_compared_exactly() -> None:
 
 
 def test_measures_of_an_error() -> None:
-    report = compare("y", expected([2.0, 100.0], 1e-3), np.array([2.0 + 2**-22, 100.0 + 2**-12], np.float32))
-    assert report.max_abs == 2**-12
-    assert report.max_rel == pytest.approx(2**-12 / 100)
-    assert report.max_ulp == 2**-12 / 2**-17
-    assert report.ratio == pytest.approx(2**-12 / 1e-3)
+    one = Expected(np.array([2.0, 100.0]), np.array([1e-6, 1.0]))
+    report = compare("y", one, np.array([2.0 + 2**-22, 100.0 + 2**-12], np.float32))
+    assert report.element == (0,), "not the largest error, but the largest part of what is allowed"
+    assert report.max_abs == report.error == 2**-22
+    assert report.max_rel == 2**-23
+    assert report.max_ulp == 1
+    assert report.allowed == 1e-6
+    assert report.ratio == pytest.approx(2**-22 / 1e-6)
+
+
+def test_the_worst_of_several_runs_says_of_which_it_is() -> None:
+    runs = RunComparison()
+    for error, shape in ((0.1, (1, 2)), (0.3, (3, 2)), (0.2, (2, 2))):
+        actual = np.ones(shape, np.float32)
+        actual[-1, 1] += error
+        runs.add({"y": Expected(np.ones(shape), np.ones(shape))}, {"y": actual})
+    (report,) = runs.reports()
+    assert (report.run, report.element, report.shapes[report.run]) == (1, (2, 1), (3, 2))
+    assert report.max_abs == pytest.approx(0.3, rel=1e-6)
 
 
 # Reports
@@ -528,7 +542,7 @@ def _caught(report: VerificationReport) -> MismatchError:
 
 
 def test_infinite_numbers_are_text_in_json() -> None:
-    output = OutputReport("y", "int64", ((1,),), 1, math.inf, 1, 1, 0, False)
+    output = OutputReport("y", "int64", ((1,),), 1, math.inf, 1, 0, False)
     report = VerificationReport((output,), 1, "cpu", 0, "")
     document = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert document["outputs"][0]["max_rel"] == "inf"
