@@ -23,7 +23,7 @@ OF_A_WHOLE = {
     "layers": {"complete", "dtypes"},
     "modeling": {"model_interface"},
     "passes": {"pipeline", "properties"},
-    ".": {"imports", "layout", "packaging", "random_exports", "random_models", "seed"},
+    ".": {"imports", "layout", "packaging", "planted_errors", "random_exports", "random_models", "seed"},
 }
 
 

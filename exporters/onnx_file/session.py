@@ -13,7 +13,9 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -127,9 +129,36 @@ class Settings:
     """How a model is loaded; see `make_session`. Profiles go to a file whose name begins with `profile_prefix`."""
 
     threads: int | None = None
-    optimize: bool = True
+    optimization: str = "all"
     prepack: bool = True
     profile_prefix: str | None = None
+
+
+# How much onnxruntime rewrites a graph when it loads it, from nothing to everything; the names are its documentation's.
+OPTIMIZATIONS = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+
+_usual: ContextVar[Settings] = ContextVar("usual settings", default=Settings())  # noqa: B039, it is frozen
+
+
+@contextmanager
+def usual_settings(threads: int | None = None, optimization: str = "all") -> Iterator[None]:
+    """Load models in this context with other settings than onnxruntime's, where the caller of `make_session` asks for
+    none: what holds with those must hold with any.
+
+    Args:
+        threads: within one operator.
+        optimization: one of `OPTIMIZATIONS`.
+    """
+    token = _usual.set(Settings(threads, optimization))
+    try:
+        yield
+    finally:
+        _usual.reset(token)
 
 
 class Session:
@@ -184,8 +213,11 @@ def make_session(
         CrashError: onnxruntime died of it.
     """
     worker = shared_worker(not _is_cpu(provider))
+    usual = _usual.get()
+    optimization = usual.optimization if optimize else "disabled"
+    settings = Settings(usual.threads if threads is None else threads, optimization, prepack)
     try:
-        return Session(worker, model, provider, Settings(threads, optimize, prepack))
+        return Session(worker, model, provider, settings)
     except CrashError as error:
         raise _with_killer(error, model, provider, None) from None
 
@@ -198,7 +230,7 @@ def _with_killer(error: CrashError, model: ModelFile, provider: str, feeds: Mapp
 
     def dies(part: bytes) -> bool:
         try:
-            session = Session(shared_worker(not _is_cpu(provider)), part, provider, Settings())
+            session = Session(shared_worker(not _is_cpu(provider)), part, provider, _usual.get())
             if feeds is not None:
                 session._worker.call("running a part", _run_loaded, session._number, dict(feeds))
         except CrashError:
@@ -251,8 +283,8 @@ def _load(model: ModelFile, provider: str, settings: Settings) -> InferenceSessi
     options.log_severity_level = ERRORS_ONLY
     if settings.threads is not None:
         options.intra_op_num_threads = settings.threads
-    if not settings.optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    level = OPTIMIZATIONS[settings.optimization]
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     if not settings.prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     if settings.profile_prefix is not None:

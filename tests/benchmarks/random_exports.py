@@ -1,8 +1,12 @@
 """Exports models of random layers, each verified in onnxruntime, and counts what becomes of them.
 
-Run with `python -m tests.benchmarks.random_exports [--count 900] [--start 0] [--seed 0]`. A fifth of the models
-computes in float16 (two fifths of those with Keras's policy mixed_float16, whose weights are float32), some in bfloat16
-and float64. Opsets, optimisation levels, sizes and weights are random too. A model of a seed is always the same one.
+    python -m tests.benchmarks.random_exports [--count 900] [--start 0] [--seed 0]
+        [--threads 1,2] [--levels disabled,basic,extended,all] [--provider cpu]
+
+A fifth of the models computes in float16 (two fifths of those with Keras's policy mixed_float16, whose weights are
+float32), some in bfloat16 and float64. Opsets, levels of the passes, sizes and weights are random too. A model of a
+seed is always the same one. Each is verified with every number of threads and every level of onnxruntime's own
+optimisation that is given; without any, as users do.
 
 Every export runs in a process of its own, so that one that a signal ends is seen as a crash. kir computes twice what
 it compares (in its interpreter and in onnxruntime), and both are right unless one of them has a bug; so an export that
@@ -22,7 +26,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +37,12 @@ from kir import Input, Model, layers
 from kir import backend as K
 from kir.config import lost_masks
 from kir.errors import CrashError, KirError, MismatchError, UnsupportedError
-from kir.exporters.pipeline import ExportOptions, export_model
+from kir.exporters.onnx_file.session import OPTIMIZATIONS, usual_settings
+from kir.exporters.onnx_file.verify.file import verify_file
+from kir.exporters.pipeline import ExportOptions, export_reference
+from kir.ir.graph import Graph
 from kir.modeling.functional import KerasTensor
+from kir.modeling.lower import lower
 from kir.support.naming import reset_names
 
 # The share of each dtype policy. onnxruntime's CPU provider has next to no kernels for bfloat16, and few for float64.
@@ -79,6 +87,20 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """How onnxruntime runs a file: so many threads (None: as it likes), and one of its levels of optimisation."""
+
+    threads: int | None = None
+    optimization: str = "all"
+
+    def __str__(self) -> str:
+        return f"{self.threads or 'any number of'} threads, optimisation {self.optimization}"
+
+
+USUAL = (Runtime(),)
+
+
+@dataclass(frozen=True)
 class Case:
     """A random model and how to export it."""
 
@@ -91,7 +113,7 @@ class Case:
         return f"{self.policy}, opset {self.options.opset}, -O{self.options.level}: {names}"
 
 
-def build_case(seed: int, index: int) -> Case:
+def build_case(seed: int, index: int, provider: str = "cpu") -> Case:
     """Return model `index` of a seed, with random weights and options."""
     reset_names()
     rng = random.Random(f"{seed}/{index}")
@@ -99,15 +121,19 @@ def build_case(seed: int, index: int) -> Case:
     with lost_masks("warn"), warnings.catch_warnings(action="ignore"):
         model = RandomLayers(rng, policy).build()
     generator = np.random.default_rng([seed, index])
-    model.set_weights([_random_weight(generator, weight) for weight in model.get_weights()])
+    model.set_weights([random_weight(generator, weight) for weight in model.get_weights()])
     options = ExportOptions(
-        opset=rng.choice(OPSETS), level=rng.choice((0, 1, 2)), training=rng.random() < 0.05, seed=rng.randrange(1000)
+        opset=rng.choice(OPSETS),
+        level=rng.choice((0, 1, 2)),
+        training=rng.random() < 0.05,
+        seed=rng.randrange(1000),
+        provider=provider,
     )
     return Case(model, options, policy)
 
 
-def _random_weight(generator: np.random.Generator, weight: Any) -> Any:
-    """Weights near what training leaves: small kernels, variances and scales near 1."""
+def random_weight(generator: np.random.Generator, weight: Any) -> Any:
+    """Return a weight near what training leaves: small kernels, variances and scales near 1."""
     if weight.dtype.kind in "iub" or weight.dtype == object:
         return weight
     if weight.ndim < 2:
@@ -305,33 +331,45 @@ class RandomLayers:
 # Running them
 
 
-def export_case(case: Case) -> Result:
-    """Export and verify one model in this process."""
+def export_case(case: Case, runtimes: Sequence[Runtime] = USUAL) -> Result:
+    """Export one model in this process, and verify it in each of the runtimes."""
+    runtime, written = runtimes[0], None
     with tempfile.TemporaryDirectory() as folder:
         try:
             with lost_masks("warn"), warnings.catch_warnings(action="ignore"):
-                export_model(case.model, Path(folder) / "model.onnx", case.options)
+                reference = lower(case.model, training=case.options.training)
+                for runtime in runtimes:
+                    written = _verify(reference, written, Path(folder) / "model.onnx", case.options, runtime)
         except MismatchError as error:
-            return Result("false alarm", str(error))
+            return Result("false alarm", f"{runtime}: {error}")
         except UnsupportedError as error:
             return Result("unsupported", str(error))
         except CrashError as error:
-            return Result("crash", str(error))
+            return Result("crash", f"{runtime}: {error}")
         except KirError as error:
-            return Result(type(error).__name__, str(error))
+            return Result(type(error).__name__, f"{runtime}: {error}")
         except Exception:
-            return Result("bug", traceback.format_exc())
+            return Result("bug", f"{runtime}: {traceback.format_exc()}")
     return Result("passed")
 
 
-def export_apart(seed: int, index: int) -> Result:
+def _verify(reference: Graph, written: Graph | None, path: Path, options: ExportOptions, runtime: Runtime) -> Graph:
+    """Verify a file in a runtime, after exporting it if it is not written; return the graph that it holds."""
+    with usual_settings(runtime.threads, runtime.optimization):
+        if written is None:
+            return export_reference(reference, path, options).graph
+        verify_file(reference, path, options.provider, options.seed, written=written).raise_if_failed()
+        return written
+
+
+def export_apart(seed: int, index: int, runtimes: Sequence[Runtime] = USUAL, provider: str = "cpu") -> Result:
     """Build, export and verify one model in a process of its own."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         try:
-            result = export_case(build_case(seed, index))
+            result = export_case(build_case(seed, index, provider), runtimes)
         except BaseException:
             result = Result("not built", traceback.format_exc())
         with os.fdopen(writer, "wb") as pipe:
@@ -348,11 +386,17 @@ def export_apart(seed: int, index: int) -> Result:
     return result
 
 
-def count_results(seed: int, indices: range, report: Callable[[int, Result], None]) -> Counter[str]:
+def count_results(
+    seed: int,
+    indices: range,
+    report: Callable[[int, Result], None],
+    runtimes: Sequence[Runtime] = USUAL,
+    provider: str = "cpu",
+) -> Counter[str]:
     """Export one model after the other; `report` is told of each."""
     counts: Counter[str] = Counter()
     for index in indices:
-        result = export_apart(seed, index)
+        result = export_apart(seed, index, runtimes, provider)
         counts[result.kind] += 1
         report(index, result)
     return counts
@@ -368,10 +412,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=900)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", default="", help="numbers of threads, with commas; by default onnxruntime's own")
+    parser.add_argument("--levels", default="all", help=f"levels of optimisation, of {', '.join(OPTIMIZATIONS)}")
+    parser.add_argument("--provider", default="cpu")
     arguments = parser.parse_args()
+    threads = [int(number) if number else None for number in arguments.threads.split(",")]
+    runtimes = [Runtime(number, level) for number in threads for level in arguments.levels.split(",")]
     began = time.perf_counter()
     indices = range(arguments.start, arguments.start + arguments.count)
-    counts = count_results(arguments.seed, indices, lambda index, result: _report(arguments.seed, index, result))
+    seed, provider = arguments.seed, arguments.provider
+    counts = count_results(seed, indices, lambda index, result: _report(seed, index, result), runtimes, provider)
     print(f"{arguments.count} exports in {time.perf_counter() - began:.0f} s, seed {arguments.seed}:")
     for kind, count in counts.most_common():
         print(f"  {kind:<14} {count}")

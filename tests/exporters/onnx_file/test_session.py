@@ -13,13 +13,16 @@ from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeEr
 from kir.exporters.onnx_file import export_graph, session, to_model_proto
 from kir.exporters.onnx_file.session import (
     CPU,
+    OPTIMIZATIONS,
     PROVIDERS,
+    Settings,
     fallback_nodes,
     import_onnxruntime,
     make_session,
     node_providers,
     provider_name,
     run_session,
+    usual_settings,
 )
 from kir.exporters.onnx_file.worker import SameProcess
 from kir.ir.graph import Graph, Origin
@@ -82,6 +85,23 @@ def test_one_thread_and_no_optimizations(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         run_session(plain, FEEDS)["scores"], run_session(make_session(report.path), FEEDS)["scores"], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("optimization", OPTIMIZATIONS)
+def test_every_level_of_optimisation_computes_the_same(optimization: str) -> None:
+    usual = run_session(make_session(model()), FEEDS)["scores"]
+    with usual_settings(2, optimization):
+        np.testing.assert_allclose(run_session(make_session(model()), FEEDS)["scores"], usual, rtol=1e-5)
+
+
+def test_other_settings_hold_where_the_caller_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Settings] = []
+    monkeypatch.setattr(session, "Session", lambda worker, model, provider, settings: made.append(settings))
+    with usual_settings(2, "basic"):
+        make_session(model())
+        make_session(model(), threads=1, optimize=False)
+    make_session(model())
+    assert made == [Settings(2, "basic"), Settings(1, "disabled"), Settings()]
 
 
 @pytest.mark.parametrize(
