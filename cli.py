@@ -59,6 +59,12 @@ objects_option = click.option(
     metavar="FILE.py",
     help="A script, which is run, with the functions and layers that a Keras file only names.",
 )
+data_option = click.option(
+    "--data", type=FILE, metavar="IN.npz", help="Verify with arrays of your own, too: .npz by input name, or one .npy."
+)
+expect_option = click.option(
+    "--expect", type=FILE, metavar="OUT.npz", help="What your framework computes from --data, by output name."
+)
 lost_mask_option = click.option(
     "--on-lost-mask",
     type=click.Choice(["error", "warn"]),
@@ -206,6 +212,8 @@ cli.command_class = Command
 )
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with onnxruntime before writing.")
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
+@data_option
+@expect_option
 @provider_option
 @seed_option
 @keep_option
@@ -237,6 +245,8 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
     metavar="FILE.html",
     help="Write a page with the error of every node.",
 )
+@data_option
+@expect_option
 @provider_option
 @seed_option
 @json_option

@@ -26,6 +26,7 @@ from kir.support.mapped_files import require_unchanged
 from kir.support.text import ShownAsText, format_bytes
 
 if TYPE_CHECKING:
+    from kir.exporters.onnx_file.verify.evidence import Evidence
     from kir.numerics.compare import Run
     from kir.numerics.report import VerificationReport
 
@@ -50,6 +51,7 @@ class ExportOptions:
     provider: str = "cpu"
     seed: int = 0
     bisect: bool = False
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -243,7 +245,13 @@ def _verify(
     from kir.exporters.onnx_file.verify.file import verify_file
 
     report = verify_file(
-        reference, written.path, provider=options.provider, seed=options.seed, runs=runs, written=graph
+        reference,
+        written.path,
+        provider=options.provider,
+        seed=options.seed,
+        runs=runs,
+        written=graph,
+        evidence=options.evidence,
     )
     if not report.passed and options.bisect:
         from kir.exporters.onnx_file.verify.bisect import bisect
@@ -262,7 +270,7 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
             "only onnxruntime can run operators that are carried through, so the file is compared with the one that "
             "was read; keep that one's sizes, or do without the check (--no-verify)"
         )
-    report = verify_onnx_files(source, written.path, provider=options.provider, seed=options.seed)
+    report = verify_onnx_files(source, written.path, options.provider, options.seed, options.evidence)
     report.raise_if_failed()
     return report
 

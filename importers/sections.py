@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+# Of a member of a zip archive, before its name and extra field.
+# Source: section 4.3.7 of https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+LOCAL_HEADER_BYTES = 30
+
+
+def local_header_bytes(header: bytes) -> int:
+    """Return how many bytes lie before the content of a member, from the fixed part of its local header."""
+    return LOCAL_HEADER_BYTES + sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+
 
 @dataclass(frozen=True)
 class Section:

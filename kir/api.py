@@ -15,9 +15,11 @@ from kir.errors import InvalidArgumentError, UsageError
 from kir.support.files import check_target
 
 if TYPE_CHECKING:
+    from kir.exporters.onnx_file.verify.evidence import Evidence
     from kir.exporters.picture import Picture
     from kir.exporters.pipeline import ExportOptions, ExportResult
     from kir.exporters.script import ScriptReport
+    from kir.importers.arrays import GivenArrays
     from kir.importers.load import CustomObjects, InputShapes, LostMask, PathLike, Reading, Source
     from kir.ir.graph import Graph
     from kir.modeling.comparison import Comparison
@@ -55,6 +57,8 @@ def export(
     passes: str | None = None,
     verify: bool = True,
     bisect: bool = False,
+    data: GivenArrays | None = None,
+    expect: GivenArrays | None = None,
     provider: str = "cpu",
     seed: int = 0,
     progress: Progress = silent,
@@ -76,6 +80,7 @@ def export(
         passes: passes to run by name, or to leave out: "fold-constants,simplify", "-fold-affine".
         verify: compare the file with the model in onnxruntime before it takes its place.
         bisect: on a mismatch, name the first node that differs.
+        data, expect: arrays of your own to verify with, and what your framework computes from them; see `kir.verify`.
         provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
         progress: told the name of each stage as it begins.
         after_pass: called after each pass with the graph and the number of changes.
@@ -84,12 +89,17 @@ def export(
         KirError: the model cannot be read or expressed, options contradict, or onnxruntime computes something else.
     """
     from kir.exporters.pipeline import ExportOptions
-    from kir.importers.load import Reading
+    from kir.importers.load import Reading, refuse_options
 
     reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
     options = ExportOptions(opset=opset, training=training, losses=losses, level=level, passes=passes)
     options = replace(options, external_data=external_data, metadata=metadata or {})
+    if Path(path).suffix == ".py":
+        refuse_options(f"is for ONNX files; {path} is a script", data=data is not None, expect=expect is not None)
+    if not verify:
+        refuse_options("is for what is verified; leave --no-verify out", data=data is not None)
     options = replace(options, verify=verify, bisect=bisect, provider=provider, seed=seed)
+    options = replace(options, evidence=_evidence(data, expect))
     return _export(model, Path(path), reading, options, progress, after_pass)
 
 
@@ -209,6 +219,8 @@ def verify(
     losses: bool = False,
     bisect: bool = False,
     report: PathLike | None = None,
+    data: GivenArrays | None = None,
+    expect: GivenArrays | None = None,
     provider: str = "cpu",
     seed: int = 0,
     progress: Progress = silent,
@@ -222,6 +234,11 @@ def verify(
         batch, input_shapes, training, losses: what the file was exported with; see `kir.export`.
         bisect: on a mismatch, name the first node, and its layer, that differs.
         report: a page (.html) to write, with the error of every node.
+        data: arrays of your own to verify with, beside random ones: a `.npz` file with an array for each input, by name
+            or as `arr_0`, `arr_1`, … in their order; a `.npy` file for a single input; or such arrays. All rows are
+            used, a bounded number at a time: a model is taken to compute each row of its batch by itself.
+        expect: what your framework computes from them, likewise for outputs, of which some may be left out. Another
+            correct execution may be twice as far off as the file.
         provider: onnxruntime's execution provider.
         seed: of the random inputs.
         progress: told the name of each stage as it begins.
@@ -232,6 +249,7 @@ def verify(
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
     from kir.importers.load import Reading, is_onnx_file
 
+    evidence = _evidence(data, expect)
     page = None if report is None else Path(report)
     if page is not None:
         require_suffix(page, ".html")
@@ -239,12 +257,26 @@ def verify(
     progress("reading the model")
     if not is_onnx_file(model):
         graph = _lowered(reading.load(model), reading, training, losses)
-        return _verify_graph(graph, Path(file), training, bisect, page, provider, seed, progress)
+        return _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
     if page is not None:
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
     changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
-    return verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed)
+    return verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed, evidence=evidence)
+
+
+def _evidence(data: GivenArrays | None, expect: GivenArrays | None) -> Evidence | None:
+    """Return what a verification is to look at beside its own probes."""
+    if data is None and expect is None:
+        return None
+    if data is None:
+        raise UsageError("--expect gives the outputs for the inputs of --data; give both")
+    from kir.exporters.onnx_file.verify.evidence import Evidence
+    from kir.exporters.onnx_file.verify.rows import NamedArrays, UserData
+    from kir.importers.arrays import given_arrays
+
+    inputs = NamedArrays(*given_arrays(data, "data"))
+    return Evidence(UserData(inputs, None if expect is None else NamedArrays(*given_arrays(expect, "expect"))))
 
 
 def _lowered(model: Model | Graph, reading: Reading, training: bool, losses: bool) -> Graph:
@@ -264,6 +296,7 @@ def _verify_graph(
     page: Path | None,
     provider: str,
     seed: int,
+    evidence: Evidence | None,
     progress: Progress,
 ) -> VerificationReport:
     from kir import passes
@@ -275,7 +308,7 @@ def _verify_graph(
     graph = reference.copy()
     passes.run(graph, passes.pipeline(2, training))
     written = graph if holds_graph(file, graph) else None
-    report = verify_file(reference, file, provider=provider, seed=seed, written=written)
+    report = verify_file(reference, file, provider=provider, seed=seed, written=written, evidence=evidence)
     bisects = bisects and not report.passed
     if page is not None:
         from kir.exporters.picture.errors import save_error_page

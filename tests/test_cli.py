@@ -145,6 +145,23 @@ def test_verify_finds_a_changed_weight_and_bisect_names_its_layer(kir: Command) 
     assert kir("verify", "model.py", "out.onnx", "--json").code == 1
 
 
+def test_verify_with_own_data(kir: Command) -> None:
+    kir("export", "model.py", "-o", "out.onnx", "--no-verify")
+    np.savez("in.npz", x=np.ones((5, 4)))
+    np.save("in.npy", np.ones((5, 4), np.float32))
+    assert kir("run", "out.onnx", "in.npy", "-o", "right.npz").code == 0
+    result = kir("verify", "model.py", "out.onnx", "--data", "in.npz", "--expect", "right.npz")
+    assert result.code == 0
+    assert "5 rows of in.npz" in result.out
+    np.save("wrong.npy", np.zeros((5, 2)))
+    result = kir("verify", "model.py", "out.onnx", "--data", "in.npz", "--expect", "wrong.npy", "--json")
+    assert result.code == 1
+    data = next(one for one in json.loads(result.out)["statements"] if one["part"] == "data")
+    assert data["problems"][0]["tensor"] == "y"
+    assert kir("export", "model.py", "-o", "b.onnx", "--data", "wrong.npy").code == 2
+    assert kir("export", "model.py", "-o", "b.onnx", "--expect", "right.npz").code == 2
+
+
 def test_verify_compares_two_onnx_files(kir: Command) -> None:
     kir("export", "model.py", "-o", "a.onnx", "--no-verify")
     kir("export", "model.py", "-o", "b.onnx", "--no-verify", "-O0", "--opset", "15")

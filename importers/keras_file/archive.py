@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kir.errors import FormatError
-from kir.importers.sections import Section, Window, whole_file
+from kir.importers.sections import LOCAL_HEADER_BYTES, Section, Window, local_header_bytes, whole_file
 from kir.modeling.weight_names import CONFIG, WEIGHTS
 from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, MAX_RATIO, most_unpacked
 from kir.support.regular_files import open_regular
 
 EXPECTED = "a .keras, .h5 or .json file that Keras wrote"
 
-LOCAL_HEADER_BYTES = 30
 ENCRYPTED = 0x1
 COPY_BYTES = 1 << 20
 
@@ -121,10 +120,9 @@ class Archive:
         window = self._whole.open()
         window.seek(max(0, member.header_offset))
         header = window.read(LOCAL_HEADER_BYTES)
-        name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
-        name = window.read(name_length)
+        name = window.read(int.from_bytes(header[26:28], "little"))
         expected = member.orig_filename.encode("utf-8" if member.flag_bits & 0x800 else "cp437")
-        offset = member.header_offset + LOCAL_HEADER_BYTES + name_length + extra_length
+        offset = member.header_offset + local_header_bytes(header)
         if (
             member.header_offset < 0
             or header[:4] != b"PK\x03\x04"

@@ -14,7 +14,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,15 @@ INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RU
 
 @dataclass(frozen=True)
 class Run:
-    """A probe that the reference has run: its inputs, and what to expect of each output."""
+    """A probe that the reference has run: its inputs, and what to expect of each output.
+
+    `outputs` are those of the file, once it has run as well.
+    """
 
     probe: Probe
     feeds: dict[str, Array]
     expected: dict[str, Expected]
+    outputs: Mapping[str, Array] = field(default_factory=dict)
 
 
 # Expecting
@@ -66,15 +70,15 @@ def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | No
     Raises:
         LimitError: running the graph would take too much memory.
     """
-    probes = choose_probes(graph, seed, sizes)
+    return expect_probes(graph, choose_probes(graph, seed, sizes), seed)
 
-    def runs() -> Iterator[Run]:
-        reference, own = Plan(graph, wide=True), Plan(graph)
-        for index, probe in enumerate(probes):
-            feeds = probe.feeds()
-            yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost)))
 
-    return runs()
+def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int) -> Iterator[Run]:
+    """Yield the run of each probe."""
+    reference, own = Plan(graph, wide=True), Plan(graph)
+    for index, probe in enumerate(probes):
+        feeds = probe.feeds()
+        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost)))
 
 
 def _expect_outputs(
@@ -123,13 +127,9 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
         settled = bool(np.isfinite(expected.allowed).all())
         problem = f"shape {format_shape(actual.shape)}, expected {format_shape(reference.shape)}" if settled else ""
         return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, not settled, problem)
-    errors = _errors(expected, actual)
+    errors = errors_of(expected, actual)
     wrong = ~(errors <= expected.allowed)
-    if wrong.any() and expected.unmoved is not None:
-        errors = np.where(_is_own(expected.reference, expected.unmoved(), actual), 0, errors)
-        wrong = ~(errors <= expected.allowed)
-    with np.errstate(over="ignore"):
-        ratios = np.where(errors == 0, 0, errors / np.where(expected.allowed > 0, expected.allowed, 1e-300))
+    ratios = ratios_of(errors, expected.allowed)
     problem = f"in {int(wrong.sum())} of {wrong.size} elements" if wrong.any() else ""
     if not ratios.size:
         return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, True)
@@ -147,6 +147,23 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
         problem,
         tuple([int(place) for place in worst]),
     )
+
+
+def errors_of(expected: Expected, actual: Array) -> Array:
+    """Return how far each element of a result is from the reference; 0 for what is right otherwise, see `Expected`.
+
+    The shapes must agree.
+    """
+    errors = _errors(expected, actual)
+    if expected.unmoved is not None and not (errors <= expected.allowed).all():
+        errors = np.where(_is_own(expected.reference, expected.unmoved(), actual), 0, errors)
+    return errors
+
+
+def ratios_of(errors: Array, allowed: Array) -> Array:
+    """Return errors as parts of what is allowed."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.where(errors == 0, 0, errors / np.where(allowed > 0, allowed, 1e-300)))
 
 
 def _size(element: Any) -> float:

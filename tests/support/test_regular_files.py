@@ -16,13 +16,14 @@ from kir import Input, Sequential
 from kir.errors import FormatError, ScriptError
 from kir.exporters.onnx_file.inspect import inspect_file
 from kir.exporters.onnx_file.session import make_session
-from kir.importers.arrays import load_npy, load_npz, load_safetensors
+from kir.importers.arrays import load_npy, load_npz, load_safetensors, open_arrays
 from kir.importers.keras_file import load_keras_model
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import run_script
 from kir.ir.graph import Graph
 from kir.layers import Dense
 from kir.support.limits import MAX_SCRIPT_BYTES
+from kir.support.mapped_files import is_mapped
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "a.onnx": import_graph,
@@ -33,6 +34,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "a.json": load_keras_model,
     "a.npz": load_npz,
     "a.npy": load_npy,
+    "c.npz": open_arrays,
+    "b.npy": open_arrays,
     "a.safetensors": load_safetensors,
     "a.weights.h5": lambda path: Sequential([Input(shape=(2,)), Dense(1)]).load_weights(path),
     "b.npz": lambda path: Sequential([Input(shape=(2,)), Dense(1)]).load_weights(path),
@@ -95,13 +98,22 @@ def test_arrays_are_read_as_numpy_writes_them(tmp_path: Path) -> None:
     }
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "a.npz", **arrays)
-        read = load_npz(tmp_path / "a.npz")
-        assert list(read) == list(arrays)
-        for name, array in arrays.items():
-            np.testing.assert_array_equal(read[name], array)
-            assert read[name].dtype == array.dtype
+        for read in (load_npz(tmp_path / "a.npz"), open_arrays(tmp_path / "a.npz")):
+            assert list(read) == list(arrays)
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(read[name], array)
+                assert read[name].dtype == array.dtype
     np.save(tmp_path / "a.npy", arrays["columns"])
-    np.testing.assert_array_equal(load_npy(tmp_path / "a.npy"), arrays["columns"])
+    for array in (load_npy(tmp_path / "a.npy"), open_arrays(tmp_path / "a.npy")["arr_0"]):
+        np.testing.assert_array_equal(array, arrays["columns"])
+
+
+def test_opened_arrays_stay_on_disk(tmp_path: Path) -> None:
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", a=np.arange(1000))
+        array = open_arrays(tmp_path / "a.npz")["a"]
+        assert is_mapped(array)
+        assert not array.flags.writeable
 
 
 def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
@@ -112,6 +124,8 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(FormatError, match="Bad CRC-32"):
         load_npz(path)
+    with pytest.raises(FormatError, match="Bad CRC-32"):
+        open_arrays(path)
 
 
 @pytest.mark.slow
@@ -119,12 +133,16 @@ def test_arrays_that_unpack_to_far_more_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", a=np.zeros(300 << 20, np.int8))
     with pytest.raises(FormatError, match="would unpack"):
         load_npz(tmp_path / "a.npz")
+    with pytest.raises(FormatError, match="would unpack"):
+        open_arrays(tmp_path / "a.npz")
 
 
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([{}], object))
     np.save(tmp_path / "a.npy", np.array([{}], object))
-    for load in (lambda: load_npz(tmp_path / "a.npz"), lambda: load_npy(tmp_path / "a.npy")):
+    loads = [lambda: load_npz(tmp_path / "a.npz"), lambda: load_npy(tmp_path / "a.npy")]
+    loads += [lambda: open_arrays(tmp_path / "a.npz"), lambda: open_arrays(tmp_path / "a.npy")]
+    for load in loads:
         with pytest.raises(FormatError, match="pickled objects, which are never read"):
             load()
 

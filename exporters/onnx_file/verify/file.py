@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kir.errors import MismatchError
@@ -11,13 +13,14 @@ from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import opset_of
 from kir.exporters.onnx_file.session import fallback_nodes
+from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
-from kir.exporters.onnx_file.verify.signature import signature_problems
+from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
 from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
-from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_runs
+from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
 from kir.numerics.report import VerificationReport
 from kir.support.mapped_files import require_unchanged
 
@@ -31,6 +34,7 @@ def verify_file(
     runs: Iterable[Run] | None = None,
     optimize: bool = True,
     written: Graph | None = None,
+    evidence: Evidence | None = None,
 ) -> VerificationReport:
     """Prove by parts that an ONNX file computes what a graph means; see `parts_of` for the parts.
 
@@ -50,19 +54,22 @@ def verify_file(
         runs: what `expect_runs` gave, instead of computing it.
         optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
         written: the graph that kir wrote the file of, after the passes; None if it is not known.
+        evidence: what the user wants to be looked at beside; its statements come last.
 
     Raises:
         ProviderError: the provider is not installed.
         CrashError: onnxruntime dies of the file.
         LimitError: running the graph would take too much memory.
         MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
+        InvalidArgumentError: the user's data do not fit the graph.
         FormatError: onnxruntime cannot load the file.
     """
-    model = as_file(model)
+    model, evidence = as_file(model), evidence or Evidence()
     outputs = RunComparison()
     feeds: dict[str, Array] = {}
     if runs is None:
         runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
+    further = evidence.probes(graph, seed)
     with lean_model(model) as lean:
         session = lean.session(provider, optimize)
         problems = signature_problems(graph, session)
@@ -70,9 +77,11 @@ def verify_file(
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         names = {} if written is None else names_in_file(written, model)
         parts = parts_of(Subject(graph, written, names, model, lean, session, provider, seed))
-        for run in runs:
-            feeds = run.feeds
-            outputs.add(run.expected, run_checked(session, feeds))
+        parts += evidence.parts(session_outputs(session))
+        for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
+            feeds = expected.feeds
+            run = replace(expected, outputs=run_checked(session, feeds))
+            outputs.add(run.expected, run.outputs)
             for part in parts:
                 part.add(run)
         statements = tuple([part.statement() for part in parts])

@@ -9,10 +9,11 @@ import numpy as np
 from kir.errors import MismatchError, ShapeError
 from kir.exporters.onnx_file.probe import index_bounds, load_model, move_weights
 from kir.exporters.onnx_file.session import Session, make_session, run_session
+from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.ir.op import Array
-from kir.numerics.compare import RunComparison
+from kir.numerics.compare import Run, RunComparison
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.feeds import Sizes, choose_sizes, random_feeds
 from kir.numerics.interpreter import widened
@@ -20,7 +21,9 @@ from kir.numerics.report import VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
 
-def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0) -> VerificationReport:
+def verify_onnx_files(
+    a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0, evidence: Evidence | None = None
+) -> VerificationReport:
     """Compare what onnxruntime computes from two ONNX files.
 
     There is no reference in a wider precision here. The first file takes its place, and how much rounding it causes
@@ -32,7 +35,7 @@ def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: i
         ProviderError: the provider is not installed.
         FormatError: a file cannot be loaded.
     """
-    a, b = as_file(a), as_file(b)
+    a, b, evidence = as_file(a), as_file(b), evidence or Evidence()
     first, second = make_session(a, provider), make_session(b, provider)
     problems = [
         *type_problems("input", session_inputs(first), session_inputs(second)),
@@ -55,16 +58,23 @@ def verify_onnx_files(a: ModelFile, b: ModelFile, provider: str = "cpu", seed: i
 
     generators = [np.random.default_rng([seed, index, 1]) for index in range(RUNS)]
     moved = [make_session(move_weights(proto, generator), provider) for generator in generators]
-    comparison = RunComparison()
+    comparison, parts = RunComparison(), evidence.parts(session_outputs(first))
     for index, sizes in enumerate(choose_sizes(graph, accepts)):
         feeds = feeds_of(sizes, index)
         comparison.add(_expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
+    for probe in evidence.probes(graph, seed):
+        feeds = probe.feeds()
+        run = Run(probe, feeds, _expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
+        comparison.add(run.expected, run.outputs)
+        for part in parts:
+            part.add(run)
     return VerificationReport(
         comparison.reports(),
         comparison.runs,
         provider,
         seed,
         f"the first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding",
+        statements=tuple([part.statement() for part in parts]),
     )
 
 
