@@ -42,6 +42,9 @@ provider_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."
 )
+strict_option = click.option(
+    "--strict", is_flag=True, help="Fail, too, if the verification could not show all that it should."
+)
 batch_option = click.option("--batch", type=click.IntRange(1, MAX_INT64), help="Fix the batch size.")
 shapes_option = click.option(
     "--input-shapes",
@@ -214,6 +217,7 @@ cli.command_class = Command
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
 @data_option
 @expect_option
+@strict_option
 @provider_option
 @seed_option
 @keep_option
@@ -247,19 +251,21 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
 )
 @data_option
 @expect_option
+@strict_option
 @provider_option
 @seed_option
 @json_option
 def verify(name: str, file: str, as_json: bool, **options: Any) -> None:
     """Compare MODEL with an ONNX FILE on random inputs.
 
-    MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ.
+    MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ. What is shown, and what is not, is
+    said part by part.
     """
     from kir import api
 
     with _progress() as progress:
         report = api.verify(name, file, **options, progress=progress)
-    _print(report.to_json() if as_json else report.describe())
+    _print(report.to_json() if as_json else report)
     if not report.passed:
         sys.exit(1)
 

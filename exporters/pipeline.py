@@ -6,12 +6,12 @@ This is what `kir export` and `Model.export` do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kir import passes
-from kir.errors import CrashError, InvalidArgumentError, MismatchError
+from kir.errors import CrashError, InvalidArgumentError, MismatchError, UsageError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node
@@ -36,7 +36,7 @@ class ExportOptions:
     """The options of an export, by the names that `kir.export` gives them.
 
     Raises:
-        InvalidArgumentError: an option is of another kind than its field says.
+        InvalidArgumentError: an option is of another kind than its field says, or options contradict.
     """
 
     opset: int | None = None
@@ -52,14 +52,17 @@ class ExportOptions:
     seed: int = 0
     bisect: bool = False
     evidence: Evidence | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
         optional_integer(owner, "opset", self.opset)
         integer(owner, "level", self.level)
         integer(owner, "seed", self.seed, 0)
-        for name in ("training", "losses", "verify", "bisect"):
+        for name in ("training", "losses", "verify", "bisect", "strict"):
             boolean(owner, name, getattr(self, name))
+        if self.strict and not self.verify:
+            raise UsageError("--strict asks for more of the verification, which --no-verify leaves out")
         for name in ("external_data", "provider"):
             text(owner, name, getattr(self, name))
         if not isinstance(self.metadata, Mapping) or not all(
@@ -112,7 +115,7 @@ class ExportResult(ShownAsText):
         lines += [f"  output  {label_of(node)}: {node.output.type}" for node in self.graph.outputs]
         changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
         lines += [f"  passes  {changed or 'nothing to change'}"]
-        lines += ["not verified" if self.verification is None else self.verification.describe()]
+        lines += ["not verified" if self.verification is None else str(self.verification)]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
         return "\n".join(lines)
@@ -147,6 +150,7 @@ def export_model(
     Raises:
         UnsupportedError: something cannot be expressed; the message lists everything at once.
         MismatchError: onnxruntime computes something else than the model.
+        NotShownError: `options.strict`, and the verification could not show all that it should.
         FormatError: the target cannot be written.
     """
     options = options or ExportOptions()
@@ -253,7 +257,8 @@ def _verify(
         written=graph,
         evidence=options.evidence,
     )
-    if not report.passed and options.bisect:
+    report = replace(report, strict=options.strict)
+    if report.problems and options.bisect:
         from kir.exporters.onnx_file.verify.bisect import bisect
 
         report = report.with_divergence(bisect(graph, written.path, provider=options.provider, seed=options.seed))
@@ -271,7 +276,7 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
             "was read; keep that one's sizes, or do without the check (--no-verify)"
         )
     report = verify_onnx_files(source, written.path, options.provider, options.seed, options.evidence)
-    report.raise_if_failed()
+    replace(report, strict=options.strict).raise_if_failed()
     return report
 
 

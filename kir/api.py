@@ -59,6 +59,7 @@ def export(
     bisect: bool = False,
     data: GivenArrays | None = None,
     expect: GivenArrays | None = None,
+    strict: bool = False,
     provider: str = "cpu",
     seed: int = 0,
     progress: Progress = silent,
@@ -81,6 +82,7 @@ def export(
         verify: compare the file with the model in onnxruntime before it takes its place.
         bisect: on a mismatch, name the first node that differs.
         data, expect: arrays of your own to verify with, and what your framework computes from them; see `kir.verify`.
+        strict: write nothing either if the verification could not show all that it should.
         provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
         progress: told the name of each stage as it begins.
         after_pass: called after each pass with the graph and the number of changes.
@@ -98,7 +100,7 @@ def export(
         refuse_options(f"is for ONNX files; {path} is a script", data=data is not None, expect=expect is not None)
     if not verify:
         refuse_options("is for what is verified; leave --no-verify out", data=data is not None)
-    options = replace(options, verify=verify, bisect=bisect, provider=provider, seed=seed)
+    options = replace(options, verify=verify, bisect=bisect, strict=strict, provider=provider, seed=seed)
     options = replace(options, evidence=_evidence(data, expect))
     return _export(model, Path(path), reading, options, progress, after_pass)
 
@@ -179,6 +181,7 @@ def _export_script(
         verify=options.verify,
         provider=options.provider,
         seed=options.seed,
+        strict=options.strict,
         progress=progress,
     )
 
@@ -188,7 +191,7 @@ def _refuse_for_script(path: Path, options: ExportOptions, **others: object) -> 
     from kir.exporters.pipeline import ExportOptions
     from kir.importers.load import refuse_options
 
-    usual = ExportOptions(verify=options.verify, provider=options.provider, seed=options.seed)
+    usual = replace(ExportOptions(), **{name: vars(options)[name] for name in ("verify", "strict", "provider", "seed")})
     changed = {name: value for name, value in vars(options).items() if value != vars(usual)[name]}
     refuse_options(f"is for ONNX files; {path} is a script", **dict.fromkeys(changed, True), **others)
 
@@ -221,6 +224,7 @@ def verify(
     report: PathLike | None = None,
     data: GivenArrays | None = None,
     expect: GivenArrays | None = None,
+    strict: bool = False,
     provider: str = "cpu",
     seed: int = 0,
     progress: Progress = silent,
@@ -233,12 +237,13 @@ def verify(
         weights, custom_objects, on_lost_mask, outputs: how to read the model; see `kir.load`.
         batch, input_shapes, training, losses: what the file was exported with; see `kir.export`.
         bisect: on a mismatch, name the first node, and its layer, that differs.
-        report: a page (.html) to write, with the error of every node.
+        report: a page (.html) to write, with what each part says and the error of every node.
         data: arrays of your own to verify with, beside random ones: a `.npz` file with an array for each input, by name
             or as `arr_0`, `arr_1`, … in their order; a `.npy` file for a single input; or such arrays. All rows are
             used, a bounded number at a time: a model is taken to compute each row of its batch by itself.
         expect: what your framework computes from them, likewise for outputs, of which some may be left out. Another
             correct execution may be twice as far off as the file.
+        strict: whether the report fails, too, if the verification could not show all that it should.
         provider: onnxruntime's execution provider.
         seed: of the random inputs.
         progress: told the name of each stage as it begins.
@@ -257,12 +262,14 @@ def verify(
     progress("reading the model")
     if not is_onnx_file(model):
         graph = _lowered(reading.load(model), reading, training, losses)
-        return _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
+        result = _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
+        return replace(result, strict=strict)
     if page is not None:
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
     changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
-    return verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed, evidence=evidence)
+    result = verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed, evidence=evidence)
+    return replace(result, strict=strict)
 
 
 def _evidence(data: GivenArrays | None, expect: GivenArrays | None) -> Evidence | None:
@@ -300,7 +307,7 @@ def _verify_graph(
     progress: Progress,
 ) -> VerificationReport:
     from kir import passes
-    from kir.exporters.onnx_file.verify.bisect import bisect, node_errors
+    from kir.exporters.onnx_file.verify.bisect import bisect, node_errors, node_statement
     from kir.exporters.onnx_file.verify.file import verify_file
     from kir.exporters.onnx_file.verify.held import holds_graph
 
@@ -309,15 +316,18 @@ def _verify_graph(
     passes.run(graph, passes.pipeline(2, training))
     written = graph if holds_graph(file, graph) else None
     report = verify_file(reference, file, provider=provider, seed=seed, written=written, evidence=evidence)
-    bisects = bisects and not report.passed
+    errors = None
     if page is not None:
-        from kir.exporters.picture.errors import save_error_page
-
         progress("measuring every node")
-        save_error_page(page, graph, node_errors(graph, file, provider=provider, seed=seed))
-    if bisects:
+        errors = node_errors(graph, file, provider=provider, seed=seed)
+        report = report.adding(node_statement(errors))
+    if bisects and report.problems:
         progress("bisecting")
         report = report.with_divergence(bisect(graph, file, provider=provider, seed=seed))
+    if page is not None and errors is not None:
+        from kir.exporters.picture.errors import save_error_page
+
+        save_error_page(page, graph, errors, report)
     return report
 
 

@@ -6,17 +6,20 @@ these is a bug in kir. The command line maps each class to an exit code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
 class KirError(Exception):
     """Something that kir was given cannot be used; the message says what to change.
 
-    `layer` is the path of the layer in which it came up, once that is known; it opens the message.
+    `layer` is the path of the layer in which it came up, once that is known; it opens the message. `details` are plain
+    values that `--json` prints beside the message.
     """
 
     exit_code: ClassVar[int] = 2
     layer: str | None = None
+    details: Mapping[str, Any] = {}
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -75,6 +78,12 @@ class UnsupportedError(KirError):
 
 class MismatchError(KirError):
     """Two executions of a model differ by more than rounding explains."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class NotShownError(KirError):
+    """A verification found nothing wrong, and did not show everything that `--strict` asks for."""
 
     exit_code: ClassVar[int] = 1
 

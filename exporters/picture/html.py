@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,43 @@ from kir.exporters.picture.statistics import describe_weights
 from kir.exporters.picture.svg import escape
 
 HERE = Path(__file__).parent
+# Of the findings of a statement, the page has the first.
+MOST_FINDINGS = 200
 
 
-def write_html(name: str, stages: Sequence[Stage], first: int, direction: str = "TB") -> str:
+@dataclass(frozen=True)
+class PageFinding:
+    """Something found, shown above the diagram; `box` is the number of its box there, `status` the box's colour."""
+
+    text: str
+    status: str
+    box: int | None = None
+
+
+@dataclass(frozen=True)
+class PageStatement:
+    """A line above the diagram of the first stage: a verdict, and what was found."""
+
+    title: str
+    verdict: str
+    text: str
+    findings: tuple[PageFinding, ...] = ()
+
+
+def write_html(
+    name: str,
+    stages: Sequence[Stage],
+    first: int,
+    direction: str = "TB",
+    statements: Sequence[PageStatement] = (),
+) -> str:
     """Return the text of the page, opened at the stage with the number `first`. O(boxes + links) for each stage."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     data = _Data(name, first, direction)
     for stage in stages:
         data.add_stage(stage)
+    data.statements = [_statement(one, data.places) for one in statements]
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         f"base-uri 'none'; form-action 'none'"
@@ -57,6 +86,7 @@ _BODY = """<header>
 <button id="fit" title="Show everything (f)">Fit</button>
 </div>
 </header>
+<section id="statements" aria-label="What verification says"></section>
 <main>
 <canvas id="picture" tabindex="0" role="application"></canvas>
 <aside id="panel" aria-live="polite"></aside>
@@ -82,6 +112,8 @@ class _Data:
         self.first = first
         self.direction = direction
         self.stages: list[dict[str, Any]] = []
+        self.places: list[int] = []  # of the boxes of the last stage that was added, in its scene
+        self.statements: list[list[Any]] = []
         self.records: dict[str, int] = {}
         self.weights: dict[tuple[str, int], int] = {}
         self.weight_records: list[dict[str, Any]] = []
@@ -93,6 +125,7 @@ class _Data:
             "first": self.first,
             "direction": self.direction,
             "status": {status: list(look) for status, look in palette.STATUS.items()},
+            "statements": self.statements,
             "stages": self.stages,
             "records": [json.loads(record) for record in self.records],
             "weights": self.weight_records,
@@ -102,7 +135,7 @@ class _Data:
         scene = make_scene(stage.diagram, self.direction)
         # Nested boxes stand in the scene, but are no part of the comparison of stages.
         numbers = {id(placed.box): number for number, placed in enumerate(scene.boxes)}
-        places = [numbers[id(box)] for box in stage.diagram.boxes]
+        self.places = [numbers[id(box)] for box in stage.diagram.boxes]
         self.stages.append(
             {
                 "title": stage.title,
@@ -113,8 +146,8 @@ class _Data:
                 "boxes": [self.box(placed) for placed in scene.boxes],
                 "links": _links(scene),
                 "labels": [[label.x, label.y, label.text] for label in scene.labels],
-                "arrived": _by_place(places, stage.arrived),
-                "leaving": _by_place(places, stage.leaving),
+                "arrived": _by_place(self.places, stage.arrived),
+                "leaving": _by_place(self.places, stage.leaving),
             }
         )
 
@@ -147,6 +180,13 @@ class _Data:
                 self.described[weights.key] = describe_weights(weights.read())
             self.weight_records.append({"name": weights.name, "type": weights.type, **self.described[weights.key]})
         return place
+
+
+def _statement(statement: PageStatement, places: Sequence[int]) -> list[Any]:
+    """Return a statement with its findings, the first of many."""
+    shown = statement.findings[:MOST_FINDINGS]
+    findings = [[one.text, one.status, -1 if one.box is None else places[one.box]] for one in shown]
+    return [statement.title, statement.verdict, statement.text, findings, len(statement.findings) - len(shown)]
 
 
 def _step(stage: Stage) -> str | None:

@@ -286,6 +286,31 @@ function showHits() {
   element("hits").textContent = element("search").value.trim() === "" ? "" : `${view.hit + 1} of ${view.hits.length}`;
 }
 
+// What verification says, above the picture: a finding whose box is known is a button that goes there.
+
+const LOOKS = { pass: "within", FAIL: "wrong", "not run": "unseen" };
+
+function showStatements() {
+  for (const [title, verdict, text, findings, more] of data.statements) {
+    const place = make(findings.length ? "details" : "div", undefined, element("statements"), LOOKS[verdict]);
+    const head = findings.length ? make("summary", undefined, place) : place;
+    make("b", title, head).after(" ");
+    make("em", verdict, head).after(" ");
+    make("span", text, head);
+    if (!findings.length) continue;
+    place.open = true;
+    const list = make("ul", undefined, place);
+    for (const finding of findings) showFinding(list, finding);
+    if (more) make("li", `and ${more.toLocaleString("en")} more`, list);
+  }
+}
+
+function showFinding(list, [text, status, box]) {
+  const item = make("li", undefined, list);
+  if (box < 0) make("span", text, item, status);
+  else make("button", text, item, status).addEventListener("click", () => { showStage(0); select(box, true); });
+}
+
 // The panel and the tabs
 
 function make(tag, text, parent, className) {
@@ -522,6 +547,7 @@ new ResizeObserver(redraw).observe(canvas);
 
 element("name").textContent = data.name;
 readColours();
+showStatements();
 showTabs();
 showPanel();
 fitStart();

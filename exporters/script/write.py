@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class ScriptReport(ShownAsText):
         if self.verification is None:
             return "\n".join([*lines, "not verified"])
         same = "the same ONNX file, byte for byte" if self.same_bytes else "an ONNX file that computes the same"
-        lines += [f"the script was run, and exports to {same}", self.verification.describe()]
+        lines += [f"the script was run, and exports to {same}", str(self.verification)]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
         return "\n".join(lines)
@@ -85,6 +85,7 @@ def export_script(
     verify: bool = True,
     provider: str = "cpu",
     seed: int = 0,
+    strict: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> ScriptReport:
     """Write a model, or a graph, as a Python script that builds it with kir's layers.
@@ -101,11 +102,13 @@ def export_script(
         verify: run the script, export what it builds, and compare that in onnxruntime with the subject.
         provider: onnxruntime's execution provider.
         seed: of the random inputs.
+        strict: write nothing either if the verification could not show all that it should.
         progress: told the name of each stage as it begins.
 
     Raises:
         UnsupportedError: something cannot be written as Python.
         MismatchError: what the script builds computes something else.
+        NotShownError: with `strict`, the verification could not show all that it should.
         FormatError: the target cannot be written, or the file that the weights are read from changed.
     """
     check_target(path)
@@ -115,7 +118,7 @@ def export_script(
         same_bytes = verification = source_verification = None
         if verify:
             reference = lower(subject) if isinstance(subject, Model) else subject
-            same_bytes, verification = _verify(reference, written, load, provider, seed, progress)
+            same_bytes, verification = _verify(reference, written, load, provider, seed, strict, progress)
             if source is not None:
                 source_verification = verify_source(reference, source, provider, seed)
         require_unchanged(_arrays(subject))
@@ -169,6 +172,7 @@ def _verify(
     load: Callable[[Path], Model],
     provider: str,
     seed: int,
+    strict: bool,
     progress: Callable[[str], None],
 ) -> tuple[bool, VerificationReport]:
     from kir.exporters.onnx_file.verify.file import verify_file  # 60 ms, for nothing without it
@@ -180,6 +184,6 @@ def _verify(
     progress("verifying")
     with tempfile.TemporaryDirectory(dir=script.parent) as folder:
         written = write_onnx(graph, Path(folder) / "model.onnx")
-        report = verify_file(reference, written.path, provider=provider, seed=seed)
+        report = replace(verify_file(reference, written.path, provider=provider, seed=seed), strict=strict)
     report.raise_if_failed()
     return writes_same_bytes(graph, expected), report

@@ -1,15 +1,19 @@
-"""What verification found: the report of each output, of a divergence, and of all of it."""
+"""What verification found: the statement of each part, the errors of each output, and the report of all of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kir.errors import MismatchError
+from kir.errors import MismatchError, NotShownError
 from kir.ir.graph import Node
-from kir.support.text import preformatted
+from kir.support.text import counted
+
+# The parts of a verification, in the order of a report; docs/verification.md explains them.
+PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "nodes", "data", "keras")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class OutputReport:
     def error(self) -> float:
         """The absolute error of the worst element."""
         return self.max_abs
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with it, in words: "wrong in 2 of 10 elements"."""
+        return f"wrong {self.problem}".rstrip()
 
     @property
     def ratio(self) -> float:
@@ -76,30 +85,46 @@ class Statement:
     """What one part of a verification says.
 
     Attributes:
-        part: the name of the part, such as "file" or "operators".
+        part: the name of the part, one of `PARTS`.
         covered: what was compared, in one sentence with its counts.
         problems: what is wrong; a part passes without any.
         not_shown: what this part should show and could not, which is no mistake and no proof either.
+        not_run: why the part, which applies, did not run; "" if it did.
     """
 
     part: str
-    covered: str
+    covered: str = ""
     problems: tuple[Finding, ...] = ()
     not_shown: tuple[Finding, ...] = ()
+    not_run: str = ""
 
     @property
     def passed(self) -> bool:
+        """Whether nothing is wrong; a part that did not run says nothing wrong either, see `verdict`."""
         return not self.problems
+
+    @property
+    def verdict(self) -> str:
+        """ "pass", "FAIL" or "not run"."""
+        if self.problems:
+            return "FAIL"
+        return "not run" if self.not_run else "pass"
+
+    @property
+    def unproved(self) -> tuple[Finding, ...]:
+        """What was not shown: all of a part that did not run."""
+        return (Finding(f"not run: {self.not_run}"),) if self.not_run else self.not_shown
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         findings = {name: [one.to_json() for one in getattr(self, name)] for name in ("problems", "not_shown")}
-        return {"part": self.part, "passed": self.passed, "covered": self.covered, **findings}
+        facts = {"part": self.part, "verdict": self.verdict, "covered": self.covered, "not_run": self.not_run}
+        return {**facts, **findings}
 
     def __str__(self) -> str:
-        lines = [f"{self.part:<10} {'pass' if self.passed else 'FAIL'}  {self.covered}"]
-        lines += [f"  FAIL {problem}" for problem in self.problems]
-        return "\n".join([*lines, *[f"  not shown: {one}" for one in self.not_shown]])
+        from kir.numerics.report_text import statement_lines
+
+        return "\n".join(statement_lines(self))
 
 
 @dataclass(frozen=True)
@@ -136,90 +161,118 @@ class Divergence:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The result of a verification. `problems` are failures that belong to no output."""
+    """The result of a verification: what each of its parts says.
+
+    Attributes:
+        outputs: the errors of each output, the numbers of the part "outputs".
+        runs: how many inputs were fed.
+        provider: onnxruntime's execution provider; "interpreter" if that ran instead.
+        seed: of inputs and roundings.
+        method: how much the outputs may be off by.
+        statements: in the order of `PARTS`; that of "outputs" is made from `outputs` unless one is given.
+        notes: what a reader must know beside, and what fails nothing, not even with `strict`.
+        strict: whether what was not shown fails, too.
+        divergence: what `bisect` found, if it was asked.
+    """
 
     outputs: tuple[OutputReport, ...]
     runs: int
     provider: str
     seed: int
     method: str
-    fallback: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    divergence: Divergence | None = None
     statements: tuple[Statement, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    strict: bool = False
+    divergence: Divergence | None = None
+
+    def __post_init__(self) -> None:
+        given = self.statements
+        if all(one.part != "outputs" for one in given):
+            given = (*given, _outputs_statement(self.outputs, self.runs, self.method))
+        order = {part: place for place, part in enumerate(PARTS)}
+        object.__setattr__(self, "statements", tuple(sorted(given, key=lambda one: order[one.part])))
 
     @property
     def passed(self) -> bool:
-        return (
-            not self.problems
-            and all(output.passed for output in self.outputs)
-            and all(statement.passed for statement in self.statements)
-        )
+        """Whether nothing is wrong, and with `strict`, nothing is left to show."""
+        return not self.problems and not (self.strict and self.not_shown)
 
     @property
-    def not_shown(self) -> tuple[Finding, ...]:
-        """What no part could show."""
-        return tuple(finding for statement in self.statements for finding in statement.not_shown)
+    def problems(self) -> tuple[tuple[str, Finding], ...]:
+        """What is wrong, each with the part that says it."""
+        return tuple((one.part, problem) for one in self.statements for problem in one.problems)
+
+    @property
+    def not_shown(self) -> tuple[tuple[str, Finding], ...]:
+        """What no part could show, each with the part that should."""
+        return tuple((one.part, finding) for one in self.statements for finding in one.unproved)
+
+    def adding(self, *statements: Statement) -> VerificationReport:
+        """Return the report with more statements."""
+        return dataclasses.replace(self, statements=(*self.statements, *statements))
 
     def with_divergence(self, divergence: Divergence | None) -> VerificationReport:
         """Return the report with what `bisect` found."""
         return dataclasses.replace(self, divergence=divergence)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; infinities and NaN as text."""
+        """Plain values for JSON, with the keys that docs/verification.md explains; infinities and NaN as text."""
         return {
             "passed": self.passed,
+            "strict": self.strict,
             "provider": self.provider,
             "seed": self.seed,
             "runs": self.runs,
             "method": self.method,
-            "outputs": [_output_json(output) for output in self.outputs],
-            "fallback": list(self.fallback),
-            "problems": list(self.problems),
             "statements": [statement.to_json() for statement in self.statements],
+            "outputs": [_output_json(output) for output in self.outputs],
+            "not_shown": [{"part": part, **finding.to_json()} for part, finding in self.not_shown],
+            "notes": [note.to_json() for note in self.notes],
             "divergence": None if self.divergence is None else self.divergence.to_json(),
         }
 
     def __str__(self) -> str:
-        lines = [f"{'output':<24} {'max abs':>9} {'max rel':>9} {'max ulp':>9} {'allowed':>9}  {'element':<12} result"]
-        for output in self.outputs:
-            numbers = output.max_abs, output.max_rel, output.max_ulp, output.allowed
-            element = str(list(output.element))
-            result = "pass" if output.passed else f"FAIL {output.problem}".rstrip()
-            figures = " ".join(f"{number:>9.2g}" for number in numbers)
-            lines.append(f"{output.name:<24} {figures}  {element:<12} {result}")
-        lines += [f"FAIL {problem}" for problem in self.problems]
-        lines += [str(statement) for statement in self.statements]
-        lines += [f"ran on the CPU instead of {self.provider}: {node}" for node in self.fallback]
-        return "\n".join(lines if self.divergence is None else [*lines, str(self.divergence)])
+        from kir.numerics.report_text import report_text
+
+        return report_text(self)
 
     def __repr__(self) -> str:
         worst = max(self.outputs, key=lambda output: output.ratio, default=None)
         error = "" if worst is None else f", worst {worst.name!r} with {worst.ratio:.2g} of the allowed error"
         verdict = "passed" if self.passed else "FAILED"
-        return f"<VerificationReport {verdict}: {self.runs} runs in {self.provider}{error}>"
+        left = f", {len(self.not_shown)} not shown" if self.not_shown else ""
+        return f"<VerificationReport {verdict}: {self.runs} runs in {self.provider}{error}{left}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        return preformatted(self.describe())
+        from kir.numerics.report_text import report_html
 
-    def describe(self) -> str:
-        """Return the verdict, the method and the table of outputs."""
-        verdict = "verified" if self.passed else "MISMATCH"
-        return (
-            f"{verdict} in onnxruntime ({self.provider}), {self.runs} runs of random inputs, seed {self.seed}\n"
-            f"allowed error: {self.method}\n{self}"
-        )
+        return report_html(self)
 
     def raise_if_failed(self) -> None:
         """Nothing, if everything passed.
 
         Raises:
-            MismatchError: with the table of outputs.
+            MismatchError: something is wrong; the message opens with the first part, layer and operator that is.
+            NotShownError: nothing is wrong, but with `strict` something was not shown.
         """
-        if not self.passed:
-            hint = "" if self.divergence else "\n--bisect names the first node that differs"
-            raise MismatchError(f"onnxruntime ({self.provider}) computes something else than the model:\n{self}{hint}")
+        if self.passed:
+            return
+        kind = MismatchError if self.problems else NotShownError
+        (part, first), *others = self.problems or self.not_shown
+        more = f" (and {len(others)} more)" if others else ""
+        error = kind(f"{part}: {first}{more}\n{self}")
+        error.details = {"verification": self.to_json()}
+        raise error
+
+
+def _outputs_statement(outputs: Sequence[OutputReport], runs: int, method: str) -> Statement:
+    """Return what the errors of the outputs say."""
+    problems = [
+        Finding(one.wrong, tensor=one.name, error=one.error, allowed=one.allowed) for one in outputs if not one.passed
+    ]
+    covered = f"{counted(len(outputs), 'output')} in {counted(runs, 'run')} of random inputs; allowed: {method}"
+    return Statement("outputs", covered, tuple(problems))
 
 
 def _output_json(output: OutputReport) -> dict[str, Any]:

@@ -84,7 +84,9 @@ def print_error(message: str, error: Exception, code: int) -> None:
     """Print a failure as a JSON document."""
     import json  # start-up time
 
-    document = {"error": message, "kind": type(error).__name__, "exit_code": code}
+    details = error.details if isinstance(error, KirError) else {}
+    notes = getattr(error, "__notes__", [])
+    document = {"error": message, "kind": type(error).__name__, "exit_code": code, "notes": notes, **details}
     print(json.dumps(document, indent=2))
 
 

@@ -27,6 +27,7 @@ from kir.exporters.script import export_script
 from kir.exporters.weights import save_weights
 from kir.importers.script import load_script
 from kir.layers import Dense
+from kir.numerics.report import VerificationReport
 from kir.support import files
 from kir.support.files import Companion, check_target, replacing, scratch_folder, short_name
 
@@ -60,7 +61,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "m.kir": lambda path: MODEL.to_graph().save(path),
     "y.npz": lambda path: write_arrays(path, {"y": np.ones(99)}),
     "y.npy": lambda path: write_arrays(path, {"y": np.ones(99)}),
-    "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), {}),
+    "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), {}, VerificationReport((), 0, "cpu", 0, "")),
     **{f"m{suffix}": lambda path: Picture(MODEL).save(path) for suffix in (".svg", ".html", ".dot", ".mmd")},
 }
 writers = pytest.mark.parametrize("name", WRITERS)

@@ -16,8 +16,9 @@ from kir.numerics.compare import compare, worse
 from kir.numerics.expected import Expected
 from kir.numerics.feeds import choose_sizes, random_feeds
 from kir.numerics.interpreter import Plan
-from kir.numerics.report import Divergence, OutputReport
+from kir.numerics.report import Divergence, Finding, OutputReport, Statement
 from kir.numerics.rounding import measure
+from kir.support.text import counted
 
 # Intermediate values are compared in so many groups at most, each with its own session.
 BISECT_GROUPS = 16
@@ -44,8 +45,8 @@ def bisect(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0)
     for errors in _errors_by_group(graph, model, provider, seed):
         for value, report in errors.items():
             if not report.passed:
-                layer = "" if value.node.origin is None else str(value.node.origin)
-                return Divergence(str(value.node.op), layer, report.name, report.error, report.allowed, value.node)
+                layer, op = place_of(value)
+                return Divergence(op, layer, report.name, report.error, report.allowed, value.node)
     return Divergence()
 
 
@@ -58,6 +59,21 @@ def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int
     for errors in _errors_by_group(graph, model, provider, seed):
         found |= errors
     return found
+
+
+def node_statement(errors: Mapping[Value, OutputReport]) -> Statement:
+    """Return what the errors of all nodes say."""
+    problems = [
+        Finding(report.wrong, *place_of(value), report.name, report.error, report.allowed)
+        for value, report in errors.items()
+        if not report.passed
+    ]
+    return Statement("nodes", f"{counted(len(errors), 'value')} inside the file, each as an output", tuple(problems))
+
+
+def place_of(value: Value) -> tuple[str, str]:
+    """Return the layer and the operator that a value comes from, as findings give them."""
+    return "" if value.node.origin is None else str(value.node.origin), str(value.node.op)
 
 
 def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -> Iterator[dict[Value, OutputReport]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
-from kir.numerics.report import VerificationReport
+from kir.numerics.report import Finding, VerificationReport
 from kir.support.mapped_files import require_unchanged
 
 
@@ -83,24 +84,39 @@ def verify_file(
             run = replace(expected, outputs=run_checked(session, feeds))
             outputs.add(run.expected, run.outputs)
             for part in parts:
-                part.add(run)
-        statements = tuple([part.statement() for part in parts])
+                with naming(part):
+                    part.add(run)
+        statements = []
+        for part in parts:
+            with naming(part):
+                statements.append(part.statement())
     require_unchanged(graph.constant_arrays())
+    fallback = fallback_nodes(model, feeds, provider)
+    trained = check_training(graph, model, provider, seed)
     return VerificationReport(
         outputs.reports(),
         outputs.runs,
         provider,
         seed,
         INTERPRETER_METHOD,
-        tuple(fallback_nodes(model, feeds, provider)),
-        tuple(check_training(graph, model, provider, seed)),
-        statements=statements,
+        tuple([*statements, trained] if trained else statements),
+        tuple([Finding(f"ran on the CPU instead of {provider}", tensor=node) for node in fallback]),
     )
 
 
 def names_in_file(written: Graph, model: Path | bytes) -> dict[Value, str]:
     """Return what the values of a graph are called in the file that kir wrote of it."""
     return value_names(written, opset_of(read_content(model).model))
+
+
+@contextmanager
+def naming(part: Part) -> Iterator[None]:
+    """Note at an error which part of the verification it comes from: a part that breaks off shows nothing."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in {type(part).__name__}, a part of the verification; --no-verify does without all of them")
+        raise
 
 
 def parts_of(subject: Subject) -> list[Part]:

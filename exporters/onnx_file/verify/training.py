@@ -18,7 +18,9 @@ from kir.ir.structural import TRAINING_INPUT, Input, Output
 from kir.ir.types import as_dtype
 from kir.numerics.feeds import choose_sizes, random_feeds
 from kir.numerics.interpreter import Plan, widened
+from kir.numerics.report import Finding, Statement
 from kir.ops.random import Dropout
+from kir.support.text import counted
 
 # A binomial count leaves 6 standard deviations once in 500 million draws.
 SIGMAS = 6.0
@@ -29,8 +31,8 @@ CHANGING_RUNS = 8
 VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
 
 
-def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> list[str]:
-    """Return what is wrong with the random choices of a training export, in words; nothing if the graph has none.
+def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> Statement | None:
+    """Return what is to be said of the random choices of a training export; None if the graph has none.
 
     The file runs with the switch off and on: each output that dropping changes in the interpreter must change.
 
@@ -46,7 +48,7 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     """
     rates = _dropout_rates(graph)
     if not rates:
-        return []
+        return None
     by_layer: dict[str, list[Draw]] = {}
     # The second sizes, with a batch of several: where these take too much memory, there are only the first.
     feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[:2][-1])
@@ -58,12 +60,14 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
         draws = [draw for layer in rates for draw in by_layer.get(layer, ())]
         wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
         session = lean.session_with(proto, list(dict.fromkeys(wanted)), provider)
-        problems = [f"nothing is dropped at random in layer {layer}" for layer in rates if layer not in by_layer]
+        problems = [Finding("nothing is dropped at random", layer) for layer in rates if layer not in by_layer]
         tallies = _tally_draws(session, feeds, draws, rates)
-    problems += [f"the switch {TRAINING_INPUT!r} does not change output {name!r}, as dropping would" for name in still]
+    text = f"the switch {TRAINING_INPUT!r} does not change this output, as dropping would"
+    problems += [Finding(text, tensor=name) for name in still]
     for draw, tally in zip(draws, tallies, strict=True):
-        problems += [f"layer {draw.layer}: {problem}" for problem in tally.problems()]
-    return problems
+        problems += [Finding(problem, draw.layer) for problem in tally.problems()]
+    covered = f"{counted(len(draws), 'place')} in {counted(len(rates), 'layer')} that drop at random"
+    return Statement("training", covered, tuple(problems))
 
 
 def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:

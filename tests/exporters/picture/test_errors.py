@@ -11,8 +11,11 @@ import kir
 from kir import passes
 from kir.cli import main
 from kir.exporters.onnx_file.verify.bisect import node_errors
-from kir.exporters.picture.errors import error_stage
+from kir.exporters.picture.errors import error_page, save_error_page
+from kir.exporters.picture.html import MOST_FINDINGS
 from kir.importers.script import load_script
+from kir.ir.graph import Graph
+from kir.numerics.report import Finding, Statement, VerificationReport
 
 ROOT = Path(kir.__file__).parent.parent
 SIAMESE = ROOT / "models" / "siamese.py"
@@ -52,7 +55,7 @@ def statuses(page: Path) -> set[str]:
 def test_a_correct_file_is_within_its_bounds_everywhere(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = exported.with_suffix(".html")
     assert verify(capsys, exported, "--report", str(page)) == (0, "")
-    assert statuses(page) <= {"within", "near"}
+    assert statuses(page) <= {"within", "near", "unseen"}
 
 
 def test_wrong_nodes_are_marked(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,16 +65,78 @@ def test_wrong_nodes_are_marked(exported: Path, capsys: pytest.CaptureFixture[st
     assert statuses(page) >= {"wrong", "within"}
 
 
+def test_a_wrong_node_fails_the_command_though_the_outputs_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong is positive, as what is right."""
+    script = tmp_path / "cut.py"
+    script.write_text(
+        "from kir import Input, Sequential, initializers, layers\n"
+        "model = Sequential([Input((3,), name='x'),\n"
+        "    layers.Dense(4, name='inner', bias_initializer=initializers.Constant(1000)),\n"
+        "    layers.Lambda(lambda x: x > 0, name='y')])\n"
+    )
+    file, page = tmp_path / "cut.onnx", tmp_path / "cut.html"
+    kir.export(script, file)
+    spoil(file, "inner/kernel")
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(script), str(file), "--report", str(page), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert end.value.code == 1
+    assert document["outputs"][0]["passed"]
+    [nodes] = [one for one in document["statements"] if one["part"] == "nodes"]
+    assert nodes["verdict"] == "FAIL"
+    assert nodes["problems"][0]["layer"] == "inner (Dense)"
+    assert "wrong" in statuses(page)
+
+
 def test_boxes_say_error_and_bound(exported: Path) -> None:
-    graph = load_script(SIAMESE, None)
-    graph.load_weights(exported.with_suffix(".npz"))
-    optimised = graph.to_graph()
-    passes.run(optimised, passes.pipeline(2))
-    stage = error_stage(optimised, node_errors(optimised, exported))
+    graph = optimised(exported)
+    stage, _ = error_page(graph, node_errors(graph, exported), report())
     measured = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status]
     assert {box.title for box in measured} >= {"Dense", "Concat"}
     assert all({"tensor", "error", "allowed"} <= set(dict(box.facts)) for box in measured)
     assert [box.title for box, s in zip(stage.diagram.boxes, stage.arrived, strict=True) if not s].count("Input") == 2
+
+
+def optimised(exported: Path) -> Graph:
+    model = load_script(SIAMESE, None)
+    model.load_weights(exported.with_suffix(".npz"))
+    graph = model.to_graph()
+    passes.run(graph, passes.pipeline(2))
+    return graph
+
+
+def report(*statements: Statement) -> VerificationReport:
+    return VerificationReport((), 1, "cpu", 0, "", statements)
+
+
+def test_findings_colour_the_boxes_of_their_layers_and_say_what_was_found(exported: Path) -> None:
+    graph = optimised(exported)
+    node = next(node for node in graph.order() if node.op.name == "Dense")
+    layer = str(node.origin)
+    problem = Finding("kernel differs", layer, str(node.op), "the kernel")
+    unseen = Finding("no probe reached it", layer="apart (Dense)")
+    lost = Finding("of nothing that is drawn", layer="elsewhere", tensor="unknown")
+    statements = [Statement("file", "all", (problem, lost)), Statement("operators", "most", not_shown=(unseen,))]
+    stage, shown = error_page(graph, {}, report(*statements))
+    [wrong] = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status == "wrong"]
+    [vague] = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status == "unseen"]
+    assert (wrong.identity, vague.name) == (node, "apart")
+    assert dict(wrong.facts)["wrong"] == str(problem)
+    assert dict(vague.facts)["unseen"] == str(unseen)
+    boxes = stage.diagram.boxes
+    assert [one.box for one in shown[0].findings] == [boxes.index(wrong), None]
+    assert [(one.title, one.verdict) for one in shown] == [("file", "FAIL"), ("operators", "pass"), ("outputs", "pass")]
+
+
+def test_a_page_has_the_first_of_many_findings(exported: Path) -> None:
+    graph, page = optimised(exported), exported.with_suffix(".html")
+    many = tuple(Finding(f"finding {index:03}") for index in range(MOST_FINDINGS + 5))
+    save_error_page(page, graph, {}, report(Statement("file", "all", many)))
+    text = page.read_text(encoding="utf-8")
+    assert f"finding {MOST_FINDINGS - 1:03}" in text
+    assert f"finding {MOST_FINDINGS:03}" not in text
 
 
 @pytest.mark.parametrize(

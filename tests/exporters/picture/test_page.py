@@ -21,6 +21,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import kir
 from kir import Model
+from kir.exporters.picture.errors import save_error_page
+from kir.numerics.report import Finding, Statement, VerificationReport
 from tests.exporters.picture.models import HOSTILE, hostile_model, nested, residual
 
 HOW_TO_INSTALL = "install Chromium and its driver: apt-get install chromium chromium-driver"
@@ -67,12 +69,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 class Page:
-    """A page of a model, open in the browser."""
+    """A page, open in the browser."""
 
-    def __init__(self, browser: webdriver.Chrome, model: Model, folder: Path, **options: Any) -> None:
+    def __init__(self, browser: webdriver.Chrome, path: Path) -> None:
         self.browser = browser
-        path = folder / "page.html"
-        kir.plot(model, path, **options)
         browser.get(path.as_uri())
         self.wait(lambda: self.canvas.get_attribute("data-scale"))
 
@@ -121,9 +121,16 @@ class Page:
         return list(self.browser.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
+def plotted(browser: webdriver.Chrome, model: Model, folder: Path, **options: Any) -> Page:
+    """Return the page of a model, open in the browser."""
+    path = folder / "page.html"
+    kir.plot(model, path, **options)
+    return Page(browser, path)
+
+
 @pytest.fixture
 def page(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Page]:
-    opened = Page(browser, residual(2), tmp_path)
+    opened = plotted(browser, residual(2), tmp_path)
     yield opened
     assert opened.errors() == []
 
@@ -246,7 +253,7 @@ def test_neighbours_in_the_panel_can_be_clicked(page: Page) -> None:
 
 
 def test_names_that_are_markup_are_text(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    page = Page(browser, hostile_model(), tmp_path)
+    page = plotted(browser, hostile_model(), tmp_path)
     assert browser.find_element(By.ID, "name").text.startswith("</script><script>alert('1')</script>")
     assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
     page.search("<script>")
@@ -257,15 +264,46 @@ def test_names_that_are_markup_are_text(browser: webdriver.Chrome, tmp_path: Pat
 
 
 def test_boxes_inside_boxes_can_be_clicked(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    page = Page(browser, nested(), tmp_path, expand_nested=True)
+    page = plotted(browser, nested(), tmp_path, expand_nested=True)
     page.search("inner_dense")
     page.click_middle()
     page.wait(lambda: page.title == "Dense inner_dense")
     assert page.errors() == []
 
 
+def test_findings_above_the_picture_lead_to_their_boxes(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    graph = residual(2).to_graph()
+    wrong = Finding("</script> differs", "second_1 (Dense)")
+    unseen, lost = Finding("no probe reached it", "first_0 (Dense)"), Finding("elsewhere", "gone")
+    statements = [
+        Statement("file", "all nodes", (wrong, lost)),
+        Statement("passes", not_run="nothing to compare with"),
+        Statement("operators", "most nodes", not_shown=(unseen,)),
+    ]
+    save_error_page(tmp_path / "page.html", graph, {}, VerificationReport((), 0, "cpu", 0, "", tuple(statements)))
+    page = Page(browser, tmp_path / "page.html")
+    section = browser.find_element(By.ID, "statements")
+    for line in ("file FAIL all nodes", "passes not run nothing to compare with", "operators pass most nodes"):
+        assert line in section.text
+    assert "elsewhere" in section.text
+    assert [one.text for one in section.find_elements(By.TAG_NAME, "button")] == [str(wrong), str(unseen)]
+    section.find_element(By.CSS_SELECTOR, "button.wrong").click()
+    page.wait(lambda: "second_1" in page.title)
+    assert "status wrong" in page.panel
+    assert "</script> differs" in page.panel
+    section.find_element(By.CSS_SELECTOR, "button.unseen").click()
+    page.wait(lambda: "first_0" in page.title)
+    section.find_element(By.TAG_NAME, "summary").click()
+    page.wait(lambda: not section.find_element(By.CSS_SELECTOR, "button.wrong").is_displayed())
+    assert page.errors() == []
+
+
+def test_a_page_without_statements_has_no_room_for_them(page: Page) -> None:
+    assert not page.browser.find_element(By.ID, "statements").is_displayed()
+
+
 def test_the_policy_of_the_page_forbids_what_is_not_part_of_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    page = Page(browser, residual(1), tmp_path)
+    page = plotted(browser, residual(1), tmp_path)
     browser.execute_script(
         "const script = document.createElement('script'); script.textContent = 'window.ran = true';"
         "document.body.append(script);"
@@ -282,7 +320,7 @@ def test_the_policy_of_the_page_forbids_what_is_not_part_of_it(browser: webdrive
 
 @pytest.mark.slow
 def test_thousands_of_boxes_are_drawn_and_found(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    page = Page(browser, residual(500), tmp_path, level=0)
+    page = plotted(browser, residual(500), tmp_path, level=0)
     page.press("f")
     page.search("second_499")
     page.click_middle()
