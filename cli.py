@@ -37,7 +37,7 @@ FILE = click.Path()
 file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 provider_option = click.option(
-    "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, tensorrt, ..."
+    "--provider", default="cpu", show_default=True, help="onnxruntime's execution provider: cpu, cuda, cuda-tf32, ..."
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random inputs."

@@ -292,10 +292,8 @@ def verdict_on(subject: Subject, model: ModelProto, provider: str = "cpu") -> Ve
 def _verdict_of(report: VerificationReport) -> Verdict:
     if report.passed:
         return Verdict()
-    findings = [(one.part, found) for one in report.statements for found in one.problems]
-    named = next((found for _, found in findings if found.layer), findings[0][1] if findings else None)
-    part = findings[0][0] if findings else "outputs"
-    return Verdict(part, named)
+    part, first = report.problems[0]
+    return Verdict(part, next((found for _, found in report.problems if found.layer), first))
 
 
 # Counting

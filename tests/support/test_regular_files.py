@@ -140,7 +140,7 @@ def test_arrays_that_unpack_to_far_more_are_refused(tmp_path: Path) -> None:
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([{}], object))
     np.save(tmp_path / "a.npy", np.array([{}], object))
-    loads = [lambda: load_npz(tmp_path / "a.npz"), lambda: load_npy(tmp_path / "a.npy")]
+    loads: list[Callable[[], object]] = [lambda: load_npz(tmp_path / "a.npz"), lambda: load_npy(tmp_path / "a.npy")]
     loads += [lambda: open_arrays(tmp_path / "a.npz"), lambda: open_arrays(tmp_path / "a.npy")]
     for load in loads:
         with pytest.raises(FormatError, match="pickled objects, which are never read"):

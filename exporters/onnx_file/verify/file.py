@@ -13,7 +13,7 @@ from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import opset_of
-from kir.exporters.onnx_file.session import fallback_nodes
+from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
@@ -91,7 +91,6 @@ def verify_file(
             with naming(part):
                 statements.append(part.statement())
     require_unchanged(graph.constant_arrays())
-    fallback = fallback_nodes(model, feeds, provider)
     trained = check_training(graph, model, provider, seed)
     return VerificationReport(
         outputs.reports(),
@@ -100,8 +99,15 @@ def verify_file(
         seed,
         INTERPRETER_METHOD,
         tuple([*statements, trained] if trained else statements),
-        tuple([Finding(f"ran on the CPU instead of {provider}", tensor=node) for node in fallback]),
+        tuple(_notes(fallback_nodes(model, feeds, provider), provider)),
     )
+
+
+def _notes(fallback: Sequence[str], provider: str) -> Iterator[Finding]:
+    if provider.lower() == CUDA_TF32:
+        yield Finding(TF32_NOTE)
+    for node in fallback:
+        yield Finding(f"ran on the CPU instead of {provider}", tensor=node)
 
 
 def names_in_file(written: Graph, model: Path | bytes) -> dict[Value, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -69,6 +70,55 @@ def test_a_provider_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(session, "shared_worker", lambda uses_device: SameProcess())
     with pytest.raises(ProviderError, match="'cuda' is installed and could not start"):
         make_session(model(), "cuda")
+
+
+class FakeOnnxRuntime:
+    """An onnxruntime with all providers, of which only that of the CPU loads models."""
+
+    def __init__(self) -> None:
+        self.real = import_onnxruntime()
+        self.asked: list[Any] = []
+        self.SessionOptions = self.real.SessionOptions
+        self.GraphOptimizationLevel = self.real.GraphOptimizationLevel
+
+    def get_available_providers(self) -> list[str]:
+        return [*PROVIDERS.values()]
+
+    def InferenceSession(self, source: Any, options: Any = None, providers: Any = ()) -> Any:
+        self.asked.append(providers)
+        if providers[0] != CPU:
+            raise RuntimeError("a long story:\n\n  and at its bottom,\n  no such kernel")
+        return self.real.InferenceSession(source, options, providers=providers)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeOnnxRuntime:
+    made = FakeOnnxRuntime()
+    monkeypatch.setattr(session, "import_onnxruntime", lambda: made)
+    monkeypatch.setattr(session, "shared_worker", lambda uses_device: SameProcess())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "options"),
+    [
+        ("cuda", "CUDAExecutionProvider", {"use_tf32": "0"}),
+        ("CUDAExecutionProvider", "CUDAExecutionProvider", {"use_tf32": "0"}),
+        ("cuda-tf32", "CUDAExecutionProvider", {}),
+        ("openvino", "OpenVINOExecutionProvider", {"precision": "ACCURACY"}),
+    ],
+)
+def test_providers_compute_in_the_precision_of_the_model(
+    provider: str, name: str, options: dict[str, str], fake: FakeOnnxRuntime
+) -> None:
+    with pytest.raises(UnsupportedError):
+        make_session(model(), provider)
+    assert fake.asked[0] == [(name, options), (CPU, {})]
+
+
+def test_a_provider_that_cannot_load_what_the_cpu_can_says_so(fake: FakeOnnxRuntime) -> None:
+    with pytest.raises(UnsupportedError, match=r"openvino cannot load .* cpu can; .*and at its bottom, no such kernel"):
+        make_session(model(), "openvino")
 
 
 def test_a_file_that_is_absent_or_no_model_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 from kir import Model, layers, passes
 from kir.errors import FormatError, MismatchError, ProviderError
-from kir.exporters.onnx_file import export_graph, to_model_proto
+from kir.exporters.onnx_file import export_graph, session, to_model_proto
 from kir.exporters.onnx_file.verify.bisect import bisect
 from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.onnx_file.verify.training import check_training
@@ -787,3 +787,20 @@ def test_bisect_and_node_errors_pass_over_outputs_that_nobody_reads(tmp_path: Pa
     graph = Sequential([Input(shape=(None, 3)), LSTMLayer(4, return_sequences=True)]).to_graph()
     export_graph(graph, tmp_path / "m.onnx")
     assert bisect(graph, tmp_path / "m.onnx").node is None
+
+
+def test_what_is_run_with_tensor_float_32_says_what_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are off by as much as factors of 10 bits are; there is no GPU here, so the CPU runs rounded weights."""
+    loads = session.Session
+
+    def load(worker: Any, model: Any, provider: str, settings: Any) -> Any:
+        return loads(worker, model, "cpu", settings)
+
+    monkeypatch.setattr(session, "Session", load)
+    monkeypatch.setattr(session, "node_providers", lambda *given: {})
+    assert verify(mlp(), provider="cuda-tf32").passed
+    rounded = mlp(lambda name, array: array.astype(np.float16).astype(np.float64))
+    report = verify(mlp(), rounded, provider="cuda-tf32")
+    assert not report.passed
+    assert "TensorFloat-32 rounds the factors of products to 10 bits" in str(report)
+    assert "TensorFloat-32" not in str(verify(mlp(), rounded, provider="cuda"))
