@@ -97,6 +97,7 @@ class ExportResult(ShownAsText):
             "outputs": {label_of(node): str(node.output.type) for node in self.graph.outputs},
             "passes": {name: count for name, count in self.changes.items() if count},
             "verification": None if self.verification is None else self.verification.to_json(),
+            "random_weights": self.graph.provenance.random_weights or None,
             "source_verification": None if self.source is None else self.source.to_json(),
         }
 
@@ -115,6 +116,8 @@ class ExportResult(ShownAsText):
         lines += [f"  output  {label_of(node)}: {node.output.type}" for node in self.graph.outputs]
         changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
         lines += [f"  passes  {changed or 'nothing to change'}"]
+        random = self.graph.provenance.random_weights
+        lines += [f"  weights {random}"] if random and self.verification is None else []
         lines += ["not verified" if self.verification is None else str(self.verification)]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sys
 import tempfile
 import warnings
@@ -23,7 +24,7 @@ from kir.importers.bounded_json import parse
 from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin
 from kir.importers.keras_stand_in import PACKAGES
-from kir.importers.rebinding import KerasLayer, Rebinder
+from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
@@ -33,6 +34,8 @@ T = TypeVar("T")
 Description: TypeAlias = dict[str, Any]
 
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
+# Variables of up to so many elements are drawn again, to see whether somebody has set them: about 10 ms.
+MAX_DRAWN_AGAIN = 1 << 20
 # What errors say in place of a script's name.
 LIVE = Path("the model of Keras")
 # A Lambda's functions: the key in the config, and the attribute.
@@ -296,6 +299,27 @@ def _copy_layer_weights(source: KerasLayer, target: Layer, path: Path) -> None:
         target.set_weights(source.get_weights())
     except KirError as error:
         raise FormatError(f"{path}: the weights of {source.name!r} do not fit: {error}") from error
+    drawn = _drawn_variables(source)
+    for variable, weight in zip(source.weights, target.weights, strict=True):
+        if id(variable) in drawn:
+            weight.mark_as_random()
+
+
+def _drawn_variables(layer: KerasLayer) -> set[int]:
+    """Return the ids of the variables in a layer that are as its initializers draw them: an initializer draws the same
+    again when it is called again. Nothing is said of those that are large.
+    """
+    found = set()
+    for owner in (layer, *layers_inside(layer)):
+        for name, variable in list(vars(owner).items()):
+            initializer = getattr(owner, f"{name.lstrip('_')}_initializer", None) if is_variable(variable) else None
+            if initializer is None or not isinstance(getattr(initializer, "seed", None), int):
+                continue
+            if "RandomInitializer" in _keras_classes(initializer) and math.prod(variable.shape) <= MAX_DRAWN_AGAIN:
+                again = as_array(initializer(variable.shape, dtype=variable.dtype))
+                if np.array_equal(again, as_array(variable)):
+                    found.add(id(variable))
+    return found
 
 
 def _owned_layers(layer: KerasLayer) -> list[KerasLayer]:

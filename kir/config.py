@@ -166,6 +166,11 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(checked)
 
 
+def random_seed() -> int:
+    """Return the seed that `set_random_seed` set; 0 unless it did."""
+    return _settings().seed
+
+
 def next_seed() -> int:
     """Return the next default seed, from 0 to 2**32 - 1: the n-th call gives the n-th child of the process's seed."""
     return take_seed()()

@@ -5,7 +5,6 @@ file ── archive, hdf5 ──> description (document) ── config ──> M
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +132,6 @@ def _read_config(path: Path, request: Request) -> Model:
     model = request.build(path, description, description)
     if request.weights is None and model.weights:
         _require_drawable(model, path)
-        warnings.warn(f"{path} holds no weights: random ones are used; give a file with --weights", stacklevel=3)
     return _with_weights(model, request.weights)
 
 

@@ -55,12 +55,15 @@ class Provenance:
         file: the file that was read.
         passes: the names of all passes that `kir.passes.run` ran on the graph in this process, in the order in which
             each ran first. What ran before a file was written is not known.
+        random_weights: what is to be said of weights that nobody gave, such as "random, seed 0; give --weights FILE";
+            "" if there are none. Known of a graph, not of a model, whose weights may still change.
     """
 
     kind: SourceKind = "python"
     producer: str = ""
     file: Path | None = None
     passes: tuple[str, ...] = ()
+    random_weights: str = ""
 
     def after(self, passes: Iterable[str]) -> Provenance:
         """Return this history with passes that ran later."""

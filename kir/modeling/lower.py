@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from kir.ir.trace import CarriedState, Tensor, Tracer
 from kir.ir.types import DType, TensorType, format_shape
 from kir.modeling.eager import add_state_outputs
 from kir.modeling.input import InputLayer
+from kir.modeling.training import random_weights
 from kir.ops.opaque import Opaque
 from kir.support.trees import flatten
 
@@ -56,7 +58,7 @@ def lower_with_states(
     _check_sizes(model, sizes or {})
     graph = Graph(model.name)
     graph.metadata.update(model.metadata)
-    graph.provenance = model.loaded_from
+    graph.provenance = replace(model.loaded_from, random_weights=random_weights(model, model.loaded_from.kind))
     tracer = Tracer(graph, on_lost_mask="ignore")
     tracer.collects_losses = losses
     inputs = add_inputs(model, tracer, sizes or {})

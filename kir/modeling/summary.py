@@ -16,6 +16,7 @@ from kir.modeling.model import Model
 from kir.modeling.operation import Operation
 from kir.modeling.parameters import constructor_parameters
 from kir.modeling.registry import Configurable
+from kir.modeling.training import random_weights
 from kir.support.naming import snake_case
 from kir.support.text import ShownAsText, format_bytes
 from kir.support.trees import flatten, map_structure
@@ -45,10 +46,11 @@ class Summary(ShownAsText):
     parameters: int
     trainable_parameters: int
     parameter_bytes: int
+    random_weights: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {**asdict(self), "random_weights": self.random_weights or None}
 
     def print(self, console: Console | None = None) -> None:
         """Print the table with rich, to standard output unless a console is given."""
@@ -72,6 +74,8 @@ class Summary(ShownAsText):
         console.print(f"Total params: {self.parameters:,} ({format_bytes(self.parameter_bytes)})")
         console.print(f"Trainable params: {self.trainable_parameters:,}")
         console.print(f"Non-trainable params: {self.parameters - self.trainable_parameters:,}")
+        if self.random_weights:
+            console.print(f"Weights: {self.random_weights}")
 
     def __repr__(self) -> str:
         return f"<Summary of {self.name!r}: {len(self.rows)} layers, {self.parameters:,} parameters>"
@@ -101,6 +105,7 @@ def summarize(model: Model) -> Summary:
         model.count_params(),
         sum(weight.size for weight in model.trainable_weights),
         sum(weight.size * weight.dtype.itemsize for weight in weights),
+        random_weights(model, model.loaded_from.kind),
     )
 
 

@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from kir import config
 from kir.errors import KirError, UnsupportedError
+from kir.ir.graph import SourceKind
 from kir.modeling.layer import Layer
 from kir.support.naming import snake_case
 from kir.support.trees import flatten
@@ -78,6 +80,25 @@ def require_trained(model: Layer) -> None:
             f"{model.name!r} was not trained here, and weights that nobody trained could replace trained ones; load "
             f"trained weights before"
         )
+
+
+def random_weights(model: Layer, kind: SourceKind) -> str:
+    """Return what is to be said of weights that nobody gave, and how to give them; "" if there are none.
+
+    Of those that await training it was said where that was asked for.
+
+    Args:
+        model: whose weights.
+        kind: what the model was read from.
+    """
+    drawing = [weight for weight in model.weights if weight.draws_at_random or weight.is_random]
+    random = [weight for weight in drawing if weight.is_random and not weight.awaits_training]
+    if not random:
+        return ""
+    some = f" ({random[0].path}, …: {len(random)} of {len(drawing)})" if len(random) < len(drawing) else ""
+    seed = "" if kind == "keras model" else f", seed {config.random_seed()}"
+    advice = "give --weights FILE" if kind in ("script", "keras file") else "give others with load_weights(FILE)"
+    return f"random{some}{seed}; {advice}"
 
 
 class History:

@@ -13,10 +13,13 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from kir.backend.indexing import Index
 from kir.errors import ShapeError
+from kir.initializers import RandomInitializer
 from kir.ir.op import Array
 from kir.ir.trace import Variable, current_tracer
 from kir.ir.types import DType, format_shape
 
+# The arrays that initializers drew at random, by their ids: another weight may be given them.
+_drawn: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()
 # The arrays that were read from weights that await training, by their ids: another weight may be given them.
 _untrained: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()
 
@@ -71,9 +74,27 @@ class Weight(Variable, NDArrayOperatorsMixin):
         if self._array is None:
             drawn = np.asarray(self.initializer(self.shape, dtype=self.dtype.numpy))
             self._array = np.broadcast_to(drawn, self.shape).astype(self.dtype.numpy, copy=False)
+            if self.draws_at_random:
+                self.mark_as_random()
         if self.awaits_training:
             _untrained[id(self._array)] = self._array
         return self._array
+
+    @property
+    def draws_at_random(self) -> bool:
+        """Whether its initializer draws at random, in one of Keras's ways."""
+        return isinstance(self.initializer, RandomInitializer)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its numbers are as an initializer draws them at random: nobody has trained or given any."""
+        if self._array is None:
+            return self.draws_at_random
+        return _drawn.get(id(self._array)) is self._array
+
+    def mark_as_random(self) -> None:
+        """Take the numbers for such that an initializer drew at random."""
+        _drawn[id(self.array)] = self.array
 
     @property
     def size(self) -> int:

@@ -99,11 +99,14 @@ def verify_file(
         seed,
         INTERPRETER_METHOD,
         tuple([*statements, trained] if trained else statements),
-        tuple(_notes(fallback_nodes(model, feeds, provider), provider)),
+        tuple(_notes(graph, fallback_nodes(model, feeds, provider), provider)),
     )
 
 
-def _notes(fallback: Sequence[str], provider: str) -> Iterator[Finding]:
+def _notes(graph: Graph, fallback: Sequence[str], provider: str) -> Iterator[Finding]:
+    """Yield what a reader must know beside what the parts say."""
+    if graph.provenance.random_weights:
+        yield Finding(f"weights of the model: {graph.provenance.random_weights}")
     if provider.lower() == CUDA_TF32:
         yield Finding(TF32_NOTE)
     for node in fallback:

@@ -26,13 +26,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Comparison(ShownAsText):
-    """The differences of two models. `level` is that of the passes that ran on both graphs before."""
+    """The differences of two models.
+
+    `level` is that of the passes that ran on both graphs before. `random_weights` are those of `Provenance`.
+    """
 
     level: int
     signature: Signature
     structure: Structure
     weights: Weights
     numbers: Numbers
+    random_weights: tuple[str, str] = ("", "")
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -80,6 +84,7 @@ class Comparison(ShownAsText):
                 "removed": [_own_json(weight) for weight in weights.removed],
             },
             "numbers": self.numbers.to_json(),
+            "random_weights": [text or None for text in self.random_weights],
         }
 
 
@@ -160,7 +165,8 @@ def compare_graphs(
     else:
         progress("running both")
         numbers = compare_numbers(a, b, signature, seed)
-    return Comparison(level, signature, structure, weights, numbers)
+    random = a.provenance.random_weights, b.provenance.random_weights
+    return Comparison(level, signature, structure, weights, numbers, random)
 
 
 def _optimized(graph: Graph, chosen: tuple[passes.Pass, ...]) -> Graph:

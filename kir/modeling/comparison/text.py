@@ -49,6 +49,9 @@ def describe(comparison: Comparison, names: tuple[str, str], everything: bool = 
     yield f"  structure  {_structure_total(comparison)}"
     yield f"  weights    {_weights_total(comparison)}"
     yield f"  numbers    {_numbers_total(comparison)}"
+    for name, text in zip(names, comparison.random_weights, strict=True):
+        if text:
+            yield f"  weights of {name}: {text}"
     shown = None if everything else SHOWN
     structure, weights, report = comparison.structure, comparison.weights, comparison.numbers.report
     yield from _section("signature", [_signature_line(change) for change in comparison.signature.changes], shown)

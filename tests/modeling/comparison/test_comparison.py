@@ -126,6 +126,7 @@ def test_the_json_document_is_stable() -> None:
             "removed": [{"name": None, "type": None}],
         },
         "numbers": {"report": None, "reason": None, "problem": None},
+        "random_weights": [None],
     }
     assert document["differences"] == ["signature", "structure", "weights"]
 
