@@ -127,8 +127,8 @@ def _parse_pass(name: str | None) -> Callable[[Pass, Graph, int], None] | None:
     return print_graph
 
 
-def source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the argument MODEL, and the options that say how to read it: the keywords of `kir.load`."""
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say how to read a model: the keywords of `kir.load`."""
     for option in (
         click.option(
             "--outputs",
@@ -139,10 +139,14 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         lost_mask_option,
         objects_option,
         click.option("--weights", type=FILE, help="Load .weights.h5, .npz or .safetensors first."),
-        click.argument("name", metavar="MODEL"),
     ):
         command = option(command)
     return command
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument MODEL, and `reading_options`."""
+    return click.argument("name", metavar="MODEL")(reading_options(command))
 
 
 class Command(click.Command):
@@ -217,6 +221,7 @@ cli.command_class = Command
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
 @data_option
 @expect_option
+@click.option("--proof", type=FILE, metavar="PROOF.npz", help="Write a proof, too: kir verify FILE --proof checks it.")
 @strict_option
 @provider_option
 @seed_option
@@ -236,8 +241,8 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@source_options
-@file_argument
+@reading_options
+@click.argument("files", metavar="[MODEL] FILE", nargs=-1, type=FILE)
 @click.option("--training", is_flag=True, help="MODEL was exported with --training.")
 @click.option("--losses", is_flag=True, help="MODEL was exported with --losses.")
 @batch_option
@@ -251,23 +256,46 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
 )
 @data_option
 @expect_option
+@click.option("--proof", type=FILE, metavar="PROOF.npz", help="Check FILE with a proof of it, and without MODEL.")
 @strict_option
 @provider_option
 @seed_option
 @json_option
-def verify(name: str, file: str, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def verify(context: click.Context, /, files: tuple[str, ...], proof: str | None, as_json: bool, **options: Any) -> None:
     """Compare MODEL with an ONNX FILE on random inputs.
 
     MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ. What is shown, and what is not, is
     said part by part.
+
+    With --proof, FILE alone is checked: that it is the file that the proof was written of, and what it computes.
     """
     from kir import api
 
     with _progress() as progress:
-        report = api.verify(name, file, **options, progress=progress)
+        if proof is None:
+            model, file = _expect_arguments(files, "MODEL", "FILE")
+            report = api.verify(model, file, **options, progress=progress)
+        else:
+            _refuse_beside_proof(context, options)
+            (file,) = _expect_arguments(files, "FILE")
+            report = api.check_proof(file, proof, provider=options["provider"], progress=progress)
     _print(report.to_json() if as_json else report)
     if not report.passed:
         sys.exit(1)
+
+
+def _expect_arguments(given: tuple[str, ...], *names: str) -> tuple[str, ...]:
+    if len(given) != len(names):
+        raise click.UsageError(f"expected {' and '.join(names)}; received {' '.join(given) or 'nothing'}")
+    return given
+
+
+def _refuse_beside_proof(context: click.Context, options: dict[str, Any]) -> None:
+    from kir.importers.load import refuse_options
+
+    given = {name: context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in options}
+    refuse_options("says something of MODEL, and --proof checks FILE without it", **{**given, "provider": False})
 
 
 @cli.command()

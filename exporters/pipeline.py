@@ -5,7 +5,8 @@ This is what `kir export` and `Model.export` do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,7 +192,8 @@ def export_reference(
     options = options or ExportOptions()
     chosen = check_request(path, options)
     arrays = reference.constant_arrays()
-    with replacing(path, DATA_FILE) as staged:
+    recorder = None if options.evidence is None else options.evidence.recorder
+    with _replacing_with_proof(path, None if recorder is None else recorder.path) as (staged, staged_proof):
         with without_garbage_collection():
             progress("optimising")
             graph = reference.copy() if options.verify else reference
@@ -208,8 +210,18 @@ def export_reference(
         verification = source_verification = None
         if options.verify:
             verification, source_verification = _verify_files(reference, graph, written, source, options, progress)
+        if recorder is not None and staged_proof is not None and verification is not None:
+            recorder.write(staged_proof, written, verification)
         require_unchanged(arrays)
     return ExportResult(written.moved_to(path), changes, verification, graph, source_verification)
+
+
+@contextmanager
+def _replacing_with_proof(path: Path, proof: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """Give paths to write a model and its proof to; both take their places at the end, or neither."""
+    with ExitStack() as stack:
+        staged_proof = None if proof is None else stack.enter_context(replacing(proof))
+        yield stack.enter_context(replacing(path, DATA_FILE)), staged_proof
 
 
 def check_request(path: Path, options: ExportOptions) -> tuple[passes.Pass, ...]:
@@ -278,6 +290,8 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
             "only onnxruntime can run operators that are carried through, so the file is compared with the one that "
             "was read; keep that one's sizes, or do without the check (--no-verify)"
         )
+    if options.evidence is not None and options.evidence.recorder is not None:
+        raise UsageError("--proof records results in float64, and only onnxruntime can run operators carried through")
     report = verify_onnx_files(source, written.path, options.provider, options.seed, options.evidence)
     replace(report, strict=options.strict).raise_if_failed()
     return report

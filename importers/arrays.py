@@ -24,7 +24,7 @@ from kir.support.limits import MAX_CONFIG_BYTES, MAX_DIRECTORY_BYTES, most_unpac
 from kir.support.mapped_files import map_file
 from kir.support.regular_files import open_regular
 
-GivenArrays: TypeAlias = "Mapping[str, Any] | Sequence[Any] | Array | str | os.PathLike[str]"
+GivenArrays: TypeAlias = Mapping[str, Any] | Sequence[Any] | Array | str | os.PathLike[str]
 
 
 def read_arrays(sources: Sequence[str], names: Sequence[str]) -> dict[str, Array]:

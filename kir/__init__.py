@@ -17,7 +17,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
-    from kir.api import diff, export, plot, summary, verify
+    from kir.api import check_proof, diff, export, plot, summary, verify
     from kir.errors import KirError
     from kir.importers.load import load
     from kir.ir.graph import Graph
@@ -34,6 +34,7 @@ __all__ = [
     "Sequential",
     "activations",
     "backend",
+    "check_proof",
     "compare",
     "config",
     "constraints",
@@ -56,6 +57,7 @@ _HOME_OF_NAME = {
     "KirError": "kir.errors",
     "Model": "kir.modeling.model",
     "Sequential": "kir.modeling.sequential",
+    "check_proof": "kir.api",
     "compare": "kir.modeling.comparison",
     "diff": "kir.api",
     "export": "kir.api",

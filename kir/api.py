@@ -59,6 +59,7 @@ def export(
     bisect: bool = False,
     data: GivenArrays | None = None,
     expect: GivenArrays | None = None,
+    proof: PathLike | None = None,
     strict: bool = False,
     provider: str = "cpu",
     seed: int = 0,
@@ -82,6 +83,7 @@ def export(
         verify: compare the file with the model in onnxruntime before it takes its place.
         bisect: on a mismatch, name the first node that differs.
         data, expect: arrays of your own to verify with, and what your framework computes from them; see `kir.verify`.
+        proof: a `.npz` file to write as well, with which anybody can check the file; see `check_proof`.
         strict: write nothing either if the verification could not show all that it should.
         provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
         progress: told the name of each stage as it begins.
@@ -96,12 +98,17 @@ def export(
     reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
     options = ExportOptions(opset=opset, training=training, losses=losses, level=level, passes=passes)
     options = replace(options, external_data=external_data, metadata=metadata or {})
+    asked = {"data": data is not None, "expect": expect is not None, "proof": proof is not None}
     if Path(path).suffix == ".py":
-        refuse_options(f"is for ONNX files; {path} is a script", data=data is not None, expect=expect is not None)
+        refuse_options(f"is for ONNX files; {path} is a script", **asked)
     if not verify:
-        refuse_options("is for what is verified; leave --no-verify out", data=data is not None)
+        refuse_options("is for what is verified; leave --no-verify out", **asked)
     options = replace(options, verify=verify, bisect=bisect, strict=strict, provider=provider, seed=seed)
-    options = replace(options, evidence=_evidence(data, expect))
+    if any(asked.values()):
+        from kir.exporters.onnx_file.verify.evidence import gather_evidence
+        from kir.importers.arrays import given_arrays
+
+        options = replace(options, evidence=gather_evidence(data, expect, proof, given_arrays))
     return _export(model, Path(path), reading, options, progress, after_pass)
 
 
@@ -251,10 +258,12 @@ def verify(
     Raises:
         KirError: the model or the file cannot be read or run, or options do not go together.
     """
+    from kir.exporters.onnx_file.verify.evidence import gather_evidence
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
+    from kir.importers.arrays import given_arrays
     from kir.importers.load import Reading, is_onnx_file
 
-    evidence = _evidence(data, expect)
+    evidence = gather_evidence(data, expect, None, given_arrays)
     page = None if report is None else Path(report)
     if page is not None:
         require_suffix(page, ".html")
@@ -272,18 +281,29 @@ def verify(
     return replace(result, strict=strict)
 
 
-def _evidence(data: GivenArrays | None, expect: GivenArrays | None) -> Evidence | None:
-    """Return what a verification is to look at beside its own probes."""
-    if data is None and expect is None:
-        return None
-    if data is None:
-        raise UsageError("--expect gives the outputs for the inputs of --data; give both")
-    from kir.exporters.onnx_file.verify.evidence import Evidence
-    from kir.exporters.onnx_file.verify.rows import NamedArrays, UserData
-    from kir.importers.arrays import given_arrays
+def check_proof(
+    file: PathLike, proof: PathLike, *, provider: str = "cpu", progress: Progress = silent
+) -> VerificationReport:
+    """Check an ONNX file against a proof that `kir.export(proof=…)` wrote: its digest, and what onnxruntime computes.
 
-    inputs = NamedArrays(*given_arrays(data, "data"))
-    return Evidence(UserData(inputs, None if expect is None else NamedArrays(*given_arrays(expect, "expect"))))
+    Args:
+        file: the ONNX file; its model is not needed.
+        proof: the `.npz` file, whose format docs/proof.md describes. It says nothing of who wrote it.
+        provider: onnxruntime's execution provider.
+        progress: told the name of each stage as it begins.
+
+    Raises:
+        KirError: the file or the proof cannot be read or run.
+    """
+    from kir.exporters.onnx_file.verify.check_proof import check_proof
+    from kir.exporters.onnx_file.verify.proof_file import read_proof
+    from kir.importers.arrays import load_npz
+    from kir.importers.bounded_json import parse
+
+    progress("reading the proof")
+    read = read_proof(load_npz(Path(proof)), parse, str(proof))
+    progress("verifying")
+    return check_proof(Path(file), read, str(proof), provider)
 
 
 def _lowered(model: Model | Graph, reading: Reading, training: bool, losses: bool) -> Graph:

@@ -162,6 +162,26 @@ def test_verify_with_own_data(kir: Command) -> None:
     assert kir("export", "model.py", "-o", "b.onnx", "--expect", "right.npz").code == 2
 
 
+def test_a_proof_is_written_and_checked(kir: Command) -> None:
+    assert kir("export", "model.py", "-o", "out.onnx", "--proof", "p.npz").code == 0
+    result = kir("verify", "out.onnx", "--proof", "p.npz")
+    assert result.code == 0
+    assert "3 probes of p.npz" in result.out
+    Path("out.onnx").write_bytes(Path("out.onnx").read_bytes() + b"\x72\x00")  # an empty metadata entry
+    result = kir("verify", "out.onnx", "--proof", "p.npz")
+    assert result.code == 1
+    assert "has changed since the proof was written" in result.out
+    assert kir("verify", "out.onnx", "--proof", "model.py").code == 2
+    for arguments, message in (
+        (["out.onnx"], "expected MODEL and FILE; received out.onnx"),
+        (["model.py", "out.onnx", "--proof", "p.npz"], "expected FILE; received model.py out.onnx"),
+        (["out.onnx", "--proof", "p.npz", "--bisect"], "--bisect says something of MODEL"),
+    ):
+        result = kir("verify", *arguments)
+        assert result.code == 2
+        assert message in result.err
+
+
 def test_verify_compares_two_onnx_files(kir: Command) -> None:
     kir("export", "model.py", "-o", "a.onnx", "--no-verify")
     kir("export", "model.py", "-o", "b.onnx", "--no-verify", "-O0", "--opset", "15")

@@ -13,7 +13,7 @@ from kir.ir.graph import Node
 from kir.support.text import counted
 
 # The parts of a verification, in the order of a report; docs/verification.md explains them.
-PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "nodes", "data", "keras")
+PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "nodes", "data", "keras", "proof")
 
 
 @dataclass(frozen=True)
