@@ -190,7 +190,7 @@ class VerificationReport:
         if all(one.part != "outputs" for one in given):
             given = (*given, _outputs_statement(self.outputs, self.runs, self.method))
         order = {part: place for place, part in enumerate(PARTS)}
-        object.__setattr__(self, "statements", tuple(sorted(given, key=lambda one: order[one.part])))
+        object.__setattr__(self, "statements", tuple(sorted(given, key=lambda one: order.get(one.part, len(order)))))
 
     @property
     def passed(self) -> bool:

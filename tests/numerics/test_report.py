@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +185,18 @@ def test_a_line_and_what_notebooks_show() -> None:
     assert "&lt;script&gt;x" in shown
     assert all(word in shown for word in ("MISMATCH", "FAIL", "not run", "kernel differs", "the same in all runs"))
     assert shown.count("<table>") == shown.count("</table>") == 2
+
+
+def test_the_keys_of_json_are_documented() -> None:
+    """In the tables of docs/verification.md: each key once, and none that is not there."""
+    page = (Path(__file__).parents[2] / "docs" / "verification.md").read_text(encoding="utf-8").partition("## JSON")[2]
+    documented = re.findall(r"^\| `([\w.\[\]]+)` \|", page, re.MULTILINE)
+    divergence = Divergence("Dense", "first (Dense)", "y", 1.0, 0.5)
+    document = replace(report(FAILING, SKIPPED, VAGUE), notes=(WRONG,)).with_divergence(divergence).to_json()
+    finding = set(WRONG.to_json())
+    keys = set(document) | {f"divergence.{key}" for key in set(document["divergence"]) - finding}
+    keys |= {f"{name}[].{key}" for name in ("statements", "outputs") for one in document[name] for key in one}
+    keys |= {f"not_shown[].{key}" for one in document["not_shown"] for key in set(one) - finding}
+    assert sorted(documented) == sorted(keys | finding)
+    [order] = re.findall(r"in this order: ([\w, ]+)", page)
+    assert [part for part in order.strip().split(", ") if part in PARTS] == list(PARTS)

@@ -124,7 +124,7 @@ def naming(part: Part) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(f"in {type(part).__name__}, a part of the verification; --no-verify does without all of them")
+        error.add_note(f"in {type(part).__name__}, a part of the verification")
         raise
 
 
