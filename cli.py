@@ -279,7 +279,8 @@ def verify(context: click.Context, /, files: tuple[str, ...], proof: str | None,
         else:
             _refuse_beside_proof(context, options)
             (file,) = _expect_arguments(files, "FILE")
-            report = api.check_proof(file, proof, provider=options["provider"], progress=progress)
+            asked = {name: options[name] for name in ("strict", "provider")}
+            report = api.check_proof(file, proof, **asked, progress=progress)
     _print(report.to_json() if as_json else report)
     if not report.passed:
         sys.exit(1)
@@ -295,7 +296,9 @@ def _refuse_beside_proof(context: click.Context, options: dict[str, Any]) -> Non
     from kir.importers.load import refuse_options
 
     given = {name: context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in options}
-    refuse_options("says something of MODEL, and --proof checks FILE without it", **{**given, "provider": False})
+    refuse_options(
+        "says something of MODEL, and --proof checks FILE without it", **{**given, "strict": False, "provider": False}
+    )
 
 
 @cli.command()

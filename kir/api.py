@@ -282,13 +282,14 @@ def verify(
 
 
 def check_proof(
-    file: PathLike, proof: PathLike, *, provider: str = "cpu", progress: Progress = silent
+    file: PathLike, proof: PathLike, *, strict: bool = False, provider: str = "cpu", progress: Progress = silent
 ) -> VerificationReport:
     """Check an ONNX file against a proof that `kir.export(proof=…)` wrote: its digest, and what onnxruntime computes.
 
     Args:
         file: the ONNX file; its model is not needed.
         proof: the `.npz` file, whose format docs/proof.md describes. It says nothing of who wrote it.
+        strict: whether the report fails, too, if the check could not show all that it should.
         provider: onnxruntime's execution provider.
         progress: told the name of each stage as it begins.
 
@@ -303,7 +304,7 @@ def check_proof(
     progress("reading the proof")
     read = read_proof(load_npz(Path(proof)), parse, str(proof))
     progress("verifying")
-    return check_proof(Path(file), read, str(proof), provider)
+    return replace(check_proof(Path(file), read, str(proof), provider), strict=strict)
 
 
 def _lowered(model: Model | Graph, reading: Reading, training: bool, losses: bool) -> Graph:

@@ -162,3 +162,12 @@ def test_a_changed_weight_fails_the_command(kir: Callable[..., Result]) -> None:
     assert result.code == 1
     assert "outputs    FAIL" in result.out
     assert result.out.rstrip().endswith("--bisect names the first node that differs")
+
+
+def test_strict_holds_for_a_proof(kir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kir([], *COMMANDS["export"], "--proof", "proof.npz").code == 0
+    check = ["verify", "new.onnx", "--proof", "proof.npz"]
+    assert kir([], *check, "--strict").code == 0
+    monkeypatch.setattr("kir.exporters.onnx_file.verify.check_proof._unsettled", lambda proof: [UNSEEN])
+    assert kir([], *check).code == 0
+    assert kir([], *check, "--strict").code == 1
