@@ -8,7 +8,7 @@ the float64 run as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -50,13 +50,20 @@ class Step:
 class Plan:
     """A graph made ready to run. It keeps no arrays between runs but the graph's own constants."""
 
-    def __init__(self, graph: Graph, wide: bool = False, keep: Sequence[Value] = ()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        wide: bool = False,
+        keep: Sequence[Value] = (),
+        constants: Mapping[Node, Callable[[], Array]] | None = None,
+    ) -> None:
         """Order the graph and assign slots. O(nodes + edges).
 
         Args:
             graph: what to run; it must not be edited while the plan is used.
             wide: compute in float64 whatever the model's float dtypes; integers and booleans stay.
             keep: values to return besides the outputs; see `Plan.run`.
+            constants: what to read instead of float constants, by node, in float64; for wide plans only.
         """
         self.inputs = {node.op.label: node.op for node in graph.inputs if isinstance(node.op, Input)}
         self.wide = wide
@@ -70,7 +77,7 @@ class Plan:
         pinned = set(self._output_slots.values()) | set(self._kept.values())
         # Constants lie ready, by reference. Wide ones are computed where they are read and freed after it, so that
         # a float64 run of a model that is mapped from disk needs memory for one layer and not for all.
-        constants = {
+        ready = {
             slots[node.output]: node.op.value.array
             for node in order
             if isinstance(node.op, Constant) and not _is_widened(node, wide)
@@ -80,9 +87,9 @@ class Plan:
             for label, op in self.inputs.items()
             if op.default is not None
         }
-        filled = constants | defaults
+        filled = ready | defaults
         self._start = [filled.get(slot) for slot in range(slots[ABSENT] + 1)]  # what the slots hold before a run
-        self._steps = _plan_steps(order, slots, pinned | set(constants), wide)
+        self._steps = _plan_steps(order, slots, pinned | set(ready), wide, constants or {})
         self._sizes_of_feeds: dict[Hashable, dict[str, int]] = {}
 
     def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
@@ -234,7 +241,13 @@ def _assign_slots(order: list[Node]) -> dict[Value | None, int]:
     return slots
 
 
-def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[int], wide: bool) -> list[Step]:
+def _plan_steps(
+    order: list[Node],
+    slots: dict[Value | None, int],
+    pinned: set[int],
+    wide: bool,
+    constants: Mapping[Node, Callable[[], Array]],
+) -> list[Step]:
     """Return the steps in order; a slot is freed after its last reader, or after its writer when nobody reads it."""
     last_use: dict[int, int] = {}
     computed = [node for node in order if not isinstance(node.op, Input | Constant | Output) or _is_widened(node, wide)]
@@ -252,7 +265,8 @@ def _plan_steps(order: list[Node], slots: dict[Value | None, int], pinned: set[i
     steps: list[Step] = []
     for position, node in enumerate(computed):
         names = _size_names(node)
-        steps.append(_step(node, slots, tuple(freed[position]), wide, not names <= known))
+        step = _step(node, slots, tuple(freed[position]), wide, not names <= known)
+        steps.append(replace(step, function=constants[node]) if node in constants else step)
         known |= names
     return steps
 

@@ -15,6 +15,7 @@ from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import opset_of
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
+from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
 from kir.exporters.onnx_file.verify.subject import Part, Subject
@@ -130,4 +131,4 @@ def naming(part: Part) -> Iterator[None]:
 
 def parts_of(subject: Subject) -> list[Part]:
     """Return the parts of a verification beside the comparison of the outputs."""
-    return []
+    return [] if subject.written is None else [PassesPart(subject)]

@@ -1,0 +1,190 @@
+"""Whether a rewritten graph means what the original does: both run in float64, and their outputs are compared.
+
+What an output may be off by is found in steps, since nearly always the first, which costs nothing, is enough.
+
+1. Only float64 is rounded, so little of what the own precision may be off by is allowed: as much less as its roundings
+   are smaller (`MARGIN` is for sums in another order), or a few roundings of the largest element.
+2. Where the rewriting computed constants, and rounded them in the own precision, float64 runs with these constants
+   moved by one rounding say what that does. It is much less than what the own precision may be off by, where every
+   operator rounds: one wrong weight shows in a thousand. One such run is made at first. So are the original's numbers
+   moved that the rewriting took for exact ones.
+3. Where an output is further off, both bounds are measured as those of a file are (`rounding`): both graphs run in
+   float64 with a random rounding after every operator, and more runs move the constants. That decides. It also says
+   where a comparison, a maximum or a rounding to an integer turns over by the least rounding.
+
+The constants are the same on all inputs. So of runs that cost much only the first moves them; the later ones, which
+are there for other sizes and values, allow what the own precision may be off by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kir.ir.graph import Graph, Value
+from kir.ir.op import Array
+from kir.numerics.compare import Run, compare
+from kir.numerics.expected import Expected
+from kir.numerics.interpreter import Observer, Plan, widened
+from kir.numerics.report import OutputReport
+from kir.numerics.rounded_constants import RoundedConstant, recognised_constants, rounded_constants
+from kir.numerics.rounding import RUNS, RandomRounding, measure
+from kir.numerics.rounding_sizes import epsilon, is_float_array
+
+EPSILON = epsilon(np.dtype(np.float64))
+
+# How many times the roundings of float64 may be as many as those of the own precision, before step 3 counts them.
+MARGIN = 32.0
+ROUNDINGS = 32.0  # of the largest element of a tensor, for one that the own precision computes exactly
+
+# The constants are moved on every run that computes less than this; see `kir.numerics.cost`.
+CHEAP_WORK = 10**8
+
+
+def are_same(a: Graph, b: Graph) -> bool:
+    """Return whether two graphs apply the same operators to the same values. O(nodes)."""
+    first, second = a.order(), b.order()
+    if len(first) != len(second):
+        return False
+    partner: dict[Value | None, Value | None] = {None: None}
+    for x, y in zip(first, second, strict=True):
+        same_inputs = len(x.inputs) == len(y.inputs) and all(
+            partner[v] is w for v, w in zip(x.inputs, y.inputs, strict=True)
+        )
+        if not same_inputs or type(x.op) is not type(y.op) or x.op != y.op:
+            return False
+        partner.update(zip(x.outputs, y.outputs, strict=True))
+    return True
+
+
+class Equivalence:
+    """The comparison of two graphs with the same inputs and outputs.
+
+    Attributes:
+        rounded: the constants of the rewritten graph that it computed and rounded.
+    """
+
+    def __init__(self, original: Graph, rewritten: Graph, seed: int) -> None:
+        self.rounded = rounded_constants(original, rewritten)
+        self._recognised = recognised_constants(original, rewritten)
+        self._seed = seed
+        self._original, self._rewritten = Plan(original, wide=True), Plan(rewritten, wide=True)
+        self._graphs = original, rewritten
+        self._share = min(1.0, MARGIN * EPSILON / _coarsest_unit(original))
+        self._is_moved = False
+
+    def find_differences(self, run: Run) -> list[OutputReport]:
+        """Return the outputs that are further off than rounding explains.
+
+        Raises:
+            ShapeError: the rewritten graph cannot run on the inputs.
+        """
+        after = self._rewritten.run(run.feeds)
+        moved = self._allow_moves(run, after)
+        suspects = [
+            name
+            for name, one in run.expected.items()
+            if not _is_near(one.reference, after[name], self._share * _settled(one.allowed) + moved.get(name, 0.0))
+        ]
+        return self._judge(run, after, suspects) if suspects else []
+
+    def _allow_moves(self, run: Run, after: Mapping[str, Array]) -> dict[str, Array]:
+        """Return how far each output may be off because constants are rounded, at the least cost."""
+        if self._is_moved and run.probe.cost.work > CHEAP_WORK and (self.rounded or self._recognised):
+            return {name: one.allowed for name, one in run.expected.items()}
+        self._is_moved = True
+        return self._measure_moves(run, after, 1)
+
+    def _measure_moves(self, run: Run, after: Mapping[str, Array], runs: int) -> dict[str, Array]:
+        """Return how far each output is off when constants move, of either graph; {} if there are none to be moved."""
+        before = {name: one.reference for name, one in run.expected.items()}
+        allowed: dict[str, Array] = {}
+        pairs = zip(self._graphs, (self._recognised, self.rounded), (before, after), strict=True)
+        for graph, constants, center in pairs:
+            if constants:
+                for name, one in self._move(graph, constants, run, center, runs).items():
+                    allowed[name] = allowed.get(name, 0.0) + one.allowed
+        return allowed
+
+    def _move(
+        self, graph: Graph, constants: Sequence[RoundedConstant], run: Run, center: Mapping[str, Array], runs: int
+    ) -> dict[str, Expected]:
+        generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
+
+        def moved(observe: Observer | None) -> Mapping[str, Array]:
+            if observe is None:
+                return center
+            generator = next(generators)
+            readers = {one.node: _MovedConstant(one, generator) for one in constants}
+            return Plan(graph, wide=True, constants=readers).run(run.feeds)
+
+        return measure(lambda observe: center, moved, self._seed, runs)
+
+    def _judge(self, run: Run, after: Mapping[str, Array], suspects: list[str]) -> list[OutputReport]:
+        """Return the reports of those outputs that are further off than any rounding explains."""
+        before = {name: one.reference for name, one in run.expected.items()}
+        expected = _measure_roundings(self._original, run, before, self._seed)
+        rewritten = _measure_roundings(self._rewritten, run, after, self._seed)
+        moved = self._measure_moves(run, after, RUNS)
+        reports = []
+        for name in suspects:
+            allowed = expected[name].allowed
+            if rewritten[name].allowed.shape == allowed.shape:
+                allowed = allowed + rewritten[name].allowed + moved.get(name, 0.0)
+            reports.append(compare(name, dataclasses.replace(expected[name], allowed=allowed), after[name]))
+        return [report for report in reports if not report.passed]
+
+
+def _measure_roundings(plan: Plan, run: Run, center: Mapping[str, Array], seed: int) -> dict[str, Expected]:
+    """Return how far float64 runs with random roundings end from the one without."""
+
+    def rounded(observe: Observer | None) -> Mapping[str, Array]:
+        return center if observe is None else plan.run(run.feeds, observe)
+
+    return measure(rounded, rounded, seed)
+
+
+class _MovedConstant:
+    """Reads a constant in float64, each number moved by a rounding of its own dtype, and all by a common one.
+
+    Those of a vector move by roundings of its largest element: a bias is a difference that may nearly cancel.
+    """
+
+    def __init__(self, constant: RoundedConstant, generator: np.random.Generator) -> None:
+        self._constant = constant
+        self._rounding = RandomRounding(generator)
+
+    def __call__(self) -> Array:
+        array, where = self._constant.array, self._constant.where
+        wide = widened(array)
+        size = np.abs(wide)
+        if where is not None:
+            size = np.where(where, size, 0)
+        elif max(array.shape, default=1) == array.size:
+            size = np.broadcast_to(size.max(initial=0, where=np.isfinite(size)), size.shape)
+        return self._rounding.move(wide, size * (epsilon(array.dtype) / EPSILON))
+
+
+def _coarsest_unit(graph: Graph) -> float:
+    """Return the distance from 1 to the next float, of the float dtype in the graph with the fewest digits."""
+    dtypes = {value.type.dtype for node in graph.order() for value in node.outputs if value.type.dtype.is_float}
+    return max((epsilon(dtype.numpy) for dtype in dtypes), default=EPSILON)
+
+
+def _settled(allowed: Array) -> Array:
+    return np.where(np.isfinite(allowed), allowed, 0.0)
+
+
+def _is_near(before: Array, after: Array, allowed: Array) -> bool:
+    """Return whether all elements are within a bound, or within some roundings of the largest."""
+    if before.shape != after.shape:
+        return False
+    if not is_float_array(before):
+        return bool(np.all(before == after))
+    finite = np.isfinite(before)
+    largest = np.abs(before).max(initial=0, where=finite)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(after - before) <= allowed + ROUNDINGS * EPSILON * largest
+        return bool(np.all(np.where(finite, near, (after == before) | (np.isnan(after) & np.isnan(before)))))

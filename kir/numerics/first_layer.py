@@ -1,0 +1,110 @@
+"""The layer at which a rewritten graph begins to compute something else than the original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kir.ir.graph import Graph, Node, Origin
+from kir.ir.op import Array
+from kir.ir.structural import Constant, Input, Output
+from kir.numerics.interpreter import Plan
+from kir.numerics.rounding_sizes import is_float_array
+
+# Values are the same if their statistics agree to this part of their size: roundings of constants average out.
+TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """What is kept of a value: numbers that do not depend on the order of its elements, and their scales."""
+
+    size: int
+    numbers: Array
+    scales: Array
+
+    def is_like(self, other: _Statistics) -> bool:
+        if self.size != other.size:
+            return False
+        with np.errstate(invalid="ignore"):
+            near = np.abs(self.numbers - other.numbers) <= TOLERANCE * self.scales
+        return bool(
+            np.all(near | ((self.numbers == other.numbers) | (np.isnan(self.numbers) & np.isnan(other.numbers))))
+        )
+
+
+def find_first_layer(original: Graph, rewritten: Graph, feeds: Mapping[str, Array]) -> Origin | None:
+    """Return the first layer whose result the rewritten graph does not compute anywhere, nor that of a later layer.
+
+    A layer that was joined with the next has no result of its own any more, but the next one has. Results count as the
+    same in any order of their elements, so that Transposes may have moved. None if there is no such layer.
+
+    Raises:
+        ShapeError: a graph cannot run on the inputs.
+    """
+    results = _results_by_layer(original, feeds)
+    found = _observe(rewritten, feeds)
+    by_size: dict[int, list[_Statistics]] = {}
+    for one in found.values():
+        by_size.setdefault(one.size, []).append(one)
+    lost = {
+        node.origin: node
+        for node, one in results.items()
+        if not any(one.is_like(other) for other in by_size.get(one.size, ()))
+    }
+    healed = _nodes_above(original, [node for node in results if node.origin not in lost])
+    return next((origin for origin, node in lost.items() if node not in healed), None)
+
+
+def _results_by_layer(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, _Statistics]:
+    """Return the statistics of the last node of each layer, in order."""
+    last = {node.origin: node for node in graph.order() if node.origin is not None and _computes(node)}
+    observed = _observe(graph, feeds)
+    chosen = set(last.values())
+    return {node: observed[node] for node in graph.order() if node in chosen and node in observed}
+
+
+def _computes(node: Node) -> bool:
+    return not isinstance(node.op, Constant | Input | Output)
+
+
+def _observe(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, _Statistics]:
+    """Return the statistics of the first output of every node in a float64 run."""
+    found: dict[Node, _Statistics] = {}
+
+    def keep(node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        if outputs[0].dtype != object:
+            found[node] = _describe(outputs[0])
+        return outputs
+
+    Plan(graph, wide=True).run(feeds, keep)
+    return found
+
+
+def _describe(array: Array) -> _Statistics:
+    wide = array.astype(np.float64).ravel()
+    finite = wide[np.isfinite(wide)]
+    size = float(np.abs(finite).max(initial=0)) if is_float_array(array) else 1.0
+    # A sign that is wrong shows in the sum; an element that is, in the sum of squares, or in that of cubes.
+    numbers = [finite.size, finite.sum(), np.square(finite).sum(), (finite**3).sum(), *_extremes(finite)]
+    total = max(finite.size, 1)
+    scales = [0.0, total * size, total * size**2, total * size**3, size, size]
+    return _Statistics(array.size, np.array(numbers, np.float64), np.array(scales))
+
+
+def _extremes(array: Array) -> tuple[float, float]:
+    return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+
+
+def _nodes_above(graph: Graph, nodes: list[Node]) -> set[Node]:
+    """Return the nodes, and all that they are computed from. O(nodes + edges)."""
+    above: set[Node] = set()
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node not in above:
+            above.add(node)
+            pending += [value.node for value in node.inputs if value is not None]
+    return above
