@@ -21,6 +21,10 @@ _BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType}
 # Attributes that say the element type of the result, where no input does.
 TYPE_ATTRIBUTES = ("to", "dtype")
 
+# At opset 18 onnxruntime (1.32 is the newest known) computes these of floats of 16 bits by the formula that the ONNX
+# standard has for them, whose exponentials overflow: from 11.1 on Softplus would be infinite in float16.
+OVERFLOWING = frozenset({("ReduceLogSumExp", 18), ("Softplus", 18)})
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -55,7 +59,7 @@ def find_refused(
 ) -> tuple[str, DType] | None:
     """Return the first operator that does not take an element type that it is given, with that type; None if all do.
 
-    Operators of other domains take anything.
+    Operators of other domains take anything. Those of `OVERFLOWING` count as if they did not take 16 bits.
 
     Args:
         nodes: in order.
@@ -71,7 +75,8 @@ def find_refused(
             if name in dtypes:
                 text = known.inputs[min(index, len(known.inputs) - 1)]
                 bound[text] = dtypes[name]
-                if dtypes[name] not in known.taken[text]:
+                overflows = dtypes[name].itemsize == 2 and (node.op_type, opset) in OVERFLOWING
+                if overflows or dtypes[name] not in known.taken[text]:
                     return node.op_type, dtypes[name]
         for index, name in enumerate(node.output):
             text = known.outputs[min(index, len(known.outputs) - 1)]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
-from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.ops.table import Names, exports
 from kir.ir.types import DType
 from kir.ops import reduce as ops
@@ -17,21 +14,6 @@ def reduce_mean(emitter: Emitter, op: ops.ReduceMean, x: FileTensor) -> Names:
     if x.type.rank == 4 and op == ops.ReduceMean((2, 3), True) and x.type.dtype is DType.FLOAT32:
         return emitter.node("GlobalAveragePool", [x.name])
     return reduce(emitter, op, x)
-
-
-@exports(ops.ReduceLogSumExp)
-def reduce_log_sum_exp(emitter: Emitter, op: ops.ReduceLogSumExp, x: FileTensor) -> Names:
-    """Write a ReduceLogSumExp; for floats of 16 bits at opset 18, in float32.
-
-    There onnxruntime (1.32 is the newest known) writes it out as Log(ReduceSum(Exp(x))), which overflows.
-    """
-    if emitter.opset != 18 or x.type.dtype.itemsize > 2:
-        return reduce(emitter, op, x)
-    own = Expression.of(emitter, x)
-    wide = own.cast(DType.FLOAT32)
-    result = reduce(emitter, op, FileTensor(wide.name, x.type.with_dtype(DType.FLOAT32)))
-    assert isinstance(result, str)
-    return replace(wide, name=result).cast(own.dtype).name
 
 
 Reduction = (
@@ -47,7 +29,8 @@ Reduction = (
 )
 
 
-@exports(ops.ReduceL1, ops.ReduceL2, ops.ReduceMax, ops.ReduceMin, ops.ReduceProd, ops.ReduceSum, ops.ReduceSumSquare)
+@exports(ops.ReduceL1, ops.ReduceL2, ops.ReduceLogSumExp, ops.ReduceMax, ops.ReduceMin, ops.ReduceProd)
+@exports(ops.ReduceSum, ops.ReduceSumSquare)
 def reduce(emitter: Emitter, op: Reduction, x: FileTensor) -> Names:
     """Write a reduction. The axes became an input at opset 13 for ReduceSum, and at 18 for all. A scalar has none."""
     if not op.axes:

@@ -24,7 +24,7 @@ from kir.ir.op import field_names
 from kir.ir.structural import Input, Output, constant
 from kir.ir.types import DType, TensorType, as_dtype, parse_type
 from kir.ops import all_ops
-from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu
+from kir.ops.elementwise import Celu, Clip, Gelu, HardSwish, Mish, Neg, Relu, Softplus
 from kir.ops.linear import Dense, Einsum
 from kir.ops.nn import Softmax
 from kir.ops.onnx_forms import SAME
@@ -143,6 +143,14 @@ def test_celu_of_any_float(dtype: str, tolerance: float) -> None:
     result = run(graph_of(Celu(1.5), f"{dtype}[n]"), {"x0": x})["y0"]
     assert result.dtype == x.dtype
     np.testing.assert_allclose(result, Celu(1.5).eval(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("opset", OPSETS[:-2])
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+def test_softplus_does_not_overflow(dtype: str, opset: int) -> None:
+    x = np.linspace(-9000, 9000, 24).astype(as_dtype(dtype).numpy)
+    result = run(graph_of(Softplus(), f"{dtype}[n]"), {"x0": x}, opset)["y0"]
+    np.testing.assert_allclose(result, Softplus().eval(x), rtol=2e-3)
 
 
 @pytest.mark.parametrize("opset", [13, 18, 19, 21])
