@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from kir import passes
 from kir.errors import CrashError, InvalidArgumentError, MismatchError, UsageError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
-from kir.ir.graph import Graph, Node
+from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Input, Output
 from kir.modeling.lower import lower
 from kir.modeling.model import Model
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from kir.exporters.onnx_file.verify.evidence import Evidence
     from kir.numerics.compare import Run
     from kir.numerics.report import VerificationReport
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The ONNX file that a graph was read from, and what it calls the values of that graph."""
+
+    path: Path
+    names: Mapping[Value, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ def export_reference(
     path: Path,
     options: ExportOptions | None = None,
     *,
-    source: Path | None = None,
+    source: SourceFile | None = None,
     progress: Callable[[str], None] = lambda stage: None,
     after_pass: Callable[[passes.Pass, Graph, int], None] | None = None,
 ) -> ExportResult:
@@ -240,7 +249,7 @@ def _verify_files(
     reference: Graph,
     graph: Graph,
     written: ExportReport,
-    source: Path | None,
+    source: SourceFile | None,
     options: ExportOptions,
     progress: Callable[[str], None],
 ) -> tuple[VerificationReport, VerificationReport | None]:
@@ -281,7 +290,7 @@ def _verify(
     return report
 
 
-def _verify_carried(source: Path | None, written: ExportReport, options: ExportOptions) -> VerificationReport:
+def _verify_carried(source: SourceFile | None, written: ExportReport, options: ExportOptions) -> VerificationReport:
     """Compare two files, where the interpreter does not know what operators compute."""
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 
@@ -292,13 +301,13 @@ def _verify_carried(source: Path | None, written: ExportReport, options: ExportO
         )
     if options.evidence is not None and options.evidence.recorder is not None:
         raise UsageError("--proof records results in float64, and only onnxruntime can run operators carried through")
-    report = verify_onnx_files(source, written.path, options.provider, options.seed, options.evidence)
+    report = verify_onnx_files(source.path, written.path, options.provider, options.seed, options.evidence)
     replace(report, strict=options.strict).raise_if_failed()
     return report
 
 
 def verify_source(
-    reference: Graph, source: Path, provider: str, seed: int, runs: Sequence[Run] | None = None
+    reference: Graph, source: SourceFile, provider: str, seed: int, runs: Sequence[Run] | None = None
 ) -> VerificationReport:
     """Check that onnxruntime computes from an ONNX file what kir read in it; arguments are those of `verify_file`.
 
@@ -310,14 +319,17 @@ def verify_source(
         CrashError: onnxruntime dies of the file even so.
     """
     from kir.exporters.onnx_file.verify.file import verify_file
+    from kir.exporters.onnx_file.verify.held import hold_read
 
+    held = hold_read(reference, source.names) if source.names else None
+    verify = partial(verify_file, reference, source.path, provider=provider, seed=seed, runs=runs, held=held)
     try:
-        report = verify_file(reference, source, provider=provider, seed=seed, runs=runs)
+        report = verify()
     except CrashError:
-        report = verify_file(reference, source, provider=provider, seed=seed, runs=runs, optimize=False)
+        report = verify(optimize=False)
     if not report.passed:
         raise MismatchError(
-            f"onnxruntime ({report.provider}) computes something else from {source} than kir read in it; please report "
-            f"it, with the file:\n{report}"
+            f"onnxruntime ({report.provider}) computes something else from {source.path} than kir read in it; please "
+            f"report it, with the file:\n{report}"
         )
     return report

@@ -22,7 +22,7 @@ from kir.support.limits import MAX_INT64
 
 if TYPE_CHECKING:
     from kir.ir.dims import Dim
-    from kir.ir.graph import Graph
+    from kir.ir.graph import Graph, Value
     from kir.modeling.model import Model
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -196,14 +196,21 @@ class Reading:
     def _of_layers(self) -> dict[str, object]:
         return {name: vars(self)[name] for name in ("weights", "custom_objects", "on_lost_mask", "outputs")}
 
+    def load_named(self, source: Source) -> tuple[Model | Graph, Mapping[Value, str]]:
+        """Return what `load` does, and of an ONNX file what it calls the values of the graph."""
+        if not is_onnx_file(source):
+            return self.load(source), {}
+        self.refuse_for_onnx(source)
+        from kir.importers.onnx_file import import_named
+
+        shapes = parse_shapes(self.input_shapes)
+        return import_named(Path(source), keep_unknown=self.keep_unknown, shapes=shapes, batch=self.batch)
+
     def load(self, source: Source) -> Model | Graph:
         """See `kir.load`."""
-        shapes = parse_shapes(self.input_shapes)
         if is_onnx_file(source):
-            self.refuse_for_onnx(source)
-            from kir.importers.onnx_file import import_graph
-
-            return import_graph(Path(source), keep_unknown=self.keep_unknown, shapes=shapes, batch=self.batch)
+            return self.load_named(source)[0]
+        shapes = parse_shapes(self.input_shapes)
         refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=self.keep_unknown)
         if not isinstance(source, str | os.PathLike):
             return self._of_object(source)

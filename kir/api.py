@@ -17,11 +17,11 @@ from kir.support.files import check_target
 if TYPE_CHECKING:
     from kir.exporters.onnx_file.verify.evidence import Evidence
     from kir.exporters.picture import Picture
-    from kir.exporters.pipeline import ExportOptions, ExportResult
+    from kir.exporters.pipeline import ExportOptions, ExportResult, SourceFile
     from kir.exporters.script import ScriptReport
     from kir.importers.arrays import GivenArrays
     from kir.importers.load import CustomObjects, InputShapes, LostMask, PathLike, Reading, Source
-    from kir.ir.graph import Graph
+    from kir.ir.graph import Graph, Value
     from kir.modeling.comparison import Comparison
     from kir.modeling.model import Model
     from kir.modeling.summary import Summary
@@ -144,7 +144,7 @@ def _export_onnx(
     from kir.modeling.training import require_trained
 
     progress("reading the model")
-    model = reading.load(source)
+    model, names = reading.load_named(source)
     if isinstance(model, Model):
         if model is source:
             require_trained(model)
@@ -153,15 +153,16 @@ def _export_onnx(
     if model is source:
         # An unverified export optimises the graph that it is given.
         model = model.copy()
-    original = _file_to_verify(source, reading)
+    original = _file_to_verify(source, names, reading)
     return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
 
 
-def _file_to_verify(source: Source, reading: Reading) -> Path | None:
-    """Return the ONNX file that a graph is read from, if the graph has its signature and not sizes of its own."""
+def _file_to_verify(source: Source, names: Mapping[Value, str], reading: Reading) -> SourceFile | None:
+    """Return the ONNX file that a graph was read from, if the graph has its signature and not sizes of its own."""
+    from kir.exporters.pipeline import SourceFile
     from kir.importers.load import is_onnx_file
 
-    return Path(source) if is_onnx_file(source) and not reading.sets_sizes else None
+    return SourceFile(Path(source), names) if is_onnx_file(source) and not reading.sets_sizes else None
 
 
 def _export_script(
@@ -180,11 +181,12 @@ def _export_script(
             f"--batch and --input-shapes are for ONNX files; give the sizes in {source}, or when {path} is read"
         )
     progress("reading the model")
+    model, names = reading.load_named(source)
     return export_script(
-        reading.load(source),
+        model,
         path,
         load=load_script,
-        source=_file_to_verify(source, reading),
+        source=_file_to_verify(source, names, reading),
         verify=options.verify,
         provider=options.provider,
         seed=options.seed,
@@ -327,17 +329,15 @@ def _verify_graph(
     evidence: Evidence | None,
     progress: Progress,
 ) -> VerificationReport:
-    from kir import passes
     from kir.exporters.onnx_file.verify.bisect import bisect, node_errors, node_statement
     from kir.exporters.onnx_file.verify.file import verify_file
-    from kir.exporters.onnx_file.verify.held import holds_graph
+    from kir.exporters.onnx_file.verify.held import find_held
+    from kir.importers.onnx_file import import_named
 
     progress("verifying")
-    graph = reference.copy()
-    passes.run(graph, passes.pipeline(2, training))
-    written = graph if holds_graph(file, graph) else None
-    report = verify_file(reference, file, provider=provider, seed=seed, written=written, evidence=evidence)
-    errors = None
+    held = find_held(reference, file, training, import_named)
+    report = verify_file(reference, file, provider=provider, seed=seed, held=held, evidence=evidence)
+    graph, errors = held.graph or reference, None
     if page is not None:
         progress("measuring every node")
         errors = node_errors(graph, file, provider=provider, seed=seed)

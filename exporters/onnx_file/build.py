@@ -36,7 +36,8 @@ class Parts:
     """An ONNX model in the order in which protobuf writes it: fields before the weights, weights, fields after them.
 
     `model_head` and `model_tail` hold the fields of ModelProto before and after its graph, `graph_head` and
-    `graph_tail` those of GraphProto before and after its initializers.
+    `graph_tail` those of GraphProto before and after its initializers. `names` says what the live values of the graph
+    are called; an output of an operator that nobody reads has no name, and is left out.
     """
 
     opset: int
@@ -45,6 +46,7 @@ class Parts:
     initializers: tuple[tuple[str, Array], ...]
     graph_tail: GraphProto
     model_tail: ModelProto
+    names: Mapping[Value, str]
 
 
 def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
@@ -68,9 +70,9 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
 
 
 def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
-    emitter, _ = _emit_nodes(graph, check_opset(opset))
+    emitter, tensors = _emit_nodes(graph, check_opset(opset))
     if opset is None and graph.has_any(AveragePool):
-        emitter = _emit_fast_means(graph, len(emitter.graph.node)) or emitter
+        emitter, tensors = _emit_fast_means(graph, len(emitter.graph.node)) or (emitter, tensors)
     opset = emitter.opset
     emitter.graph.name = graph.name or "graph"
     head = ModelProto(
@@ -82,7 +84,8 @@ def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Part
         opset_import=[helper.make_opsetid(*entry) for entry in [("", opset), *sorted(emitter.domains.items())]]
     )
     helper.set_model_props(tail, {**graph.metadata, **metadata})
-    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), _signature(graph, emitter), tail)
+    signature = _signature(graph, emitter)
+    return Parts(opset, head, emitter.graph, tuple(emitter.initializers), signature, tail, _names(tensors))
 
 
 def check_opset(opset: int | None) -> int:
@@ -101,13 +104,13 @@ def check_opset(opset: int | None) -> int:
     return opset
 
 
-def _emit_fast_means(graph: Graph, count: int) -> Emitter | None:
+def _emit_fast_means(graph: Graph, count: int) -> tuple[Emitter, dict[Value, FileTensor]] | None:
     """Write the nodes at the opset whose AveragePool is fast; None if it is too old, or they are more than `count`."""
     try:
-        emitter, _ = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
+        emitter, tensors = _emit_nodes(graph, OPSET_WITH_FAST_MEANS)
     except UnsupportedError:
         return None
-    return emitter if len(emitter.graph.node) <= count else None
+    return (emitter, tensors) if len(emitter.graph.node) <= count else None
 
 
 def tensor_head(name: str, array: Array) -> TensorProto:
@@ -126,7 +129,10 @@ def value_names(graph: Graph, opset: int) -> dict[Value, str]:
     Raises:
         UnsupportedError: an operator has no ONNX form.
     """
-    _, tensors = _emit_nodes(graph, opset)
+    return _names(_emit_nodes(graph, opset)[1])
+
+
+def _names(tensors: Mapping[Value, FileTensor]) -> dict[Value, str]:
     return {value: tensor.name for value, tensor in tensors.items() if tensor.name}
 
 

@@ -158,7 +158,7 @@ def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
     for name, array in parts.initializers:
         tensor = tensor_head(name, array)
         if array.dtype != object:
-            tensor.raw_data = b"".join(_chunks(array))
+            tensor.raw_data = b"".join(chunks(array))
         model.graph.initializer.append(tensor)
     return model
 
@@ -215,7 +215,7 @@ def _length(piece: bytes | Array) -> int:
     return len(piece) if isinstance(piece, bytes) else piece.nbytes
 
 
-def _chunks(array: Array) -> Iterator[memoryview | bytes]:
+def chunks(array: Array) -> Iterator[memoryview | bytes]:
     """Return the bytes of an array in row-major order, little-endian, a piece at a time."""
     little = array.dtype.newbyteorder("<")
     if array.flags.c_contiguous and (array.dtype == little or (sys.byteorder == "little" and array.dtype.isnative)):
@@ -227,7 +227,7 @@ def _chunks(array: Array) -> Iterator[memoryview | bytes]:
         # Of a transposed array a few rows at a time: copying them is much faster than one element after another.
         rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
         for start in range(0, len(array), rows):
-            yield from _chunks(np.ascontiguousarray(array[start : start + rows]))
+            yield from chunks(np.ascontiguousarray(array[start : start + rows]))
         return
     count = max(1, CHUNK_BYTES // array.dtype.itemsize)
     for start in range(0, array.size, count):
@@ -250,7 +250,7 @@ def write_piece(file: IO[bytes], piece: bytes | Array) -> None:
     if isinstance(piece, bytes):
         file.write(piece)
     else:
-        for chunk in _chunks(piece):
+        for chunk in chunks(piece):
             file.write(chunk)
             _forget(chunk)
 

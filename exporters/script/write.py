@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
-from kir.exporters.pipeline import verify_source
+from kir.exporters.pipeline import SourceFile, verify_source
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import has_graph, writes_same_bytes
@@ -81,7 +81,7 @@ def export_script(
     path: Path,
     *,
     load: Callable[[Path], Model],
-    source: Path | None = None,
+    source: SourceFile | None = None,
     verify: bool = True,
     provider: str = "cpu",
     seed: int = 0,

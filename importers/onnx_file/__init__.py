@@ -1,5 +1,5 @@
 """ONNX to Graph, the mirror of `kir.exporters.onnx_file`: `import_graph` reads a file, operator for operator."""
 
-from kir.importers.onnx_file.build import import_graph
+from kir.importers.onnx_file.build import import_graph, import_named
 
-__all__ = ["import_graph"]
+__all__ = ["import_graph", "import_named"]

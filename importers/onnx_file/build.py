@@ -16,7 +16,7 @@ from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_v
 from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Translator
 from kir.ir.dims import Dim
-from kir.ir.graph import Graph, Provenance
+from kir.ir.graph import Graph, Provenance, Value
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import DType, TensorType, type_of
 from kir.passes.remove_dead import remove_dead
@@ -54,6 +54,20 @@ def import_graph(
         FormatError: the file cannot be read, or is not a valid ONNX model.
         UnsupportedError: nodes have no operator in kir; the message lists them all.
     """
+    return import_named(source, keep_unknown=keep_unknown, shapes=shapes, batch=batch)[0]
+
+
+def import_named(
+    source: Path | ModelProto,
+    *,
+    keep_unknown: bool = False,
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
+    batch: Dim | None = None,
+) -> tuple[Graph, dict[Value, str]]:
+    """Return the graph of an ONNX model, and what the file calls its values; see `import_graph`.
+
+    Values of operators that stand for several nodes, or for none, have no name.
+    """
     model, folder = load(source)
     with without_garbage_collection():
         reader = _Reader(model, folder, keep_unknown)
@@ -65,7 +79,7 @@ def import_graph(
         remove_dead(reader.graph)
     producer = f"{model.producer_name} {model.producer_version}".strip()
     reader.graph.provenance = Provenance("onnx file", producer, None if folder is None else Path(str(source)))
-    return reader.graph
+    return reader.graph, reader.names()
 
 
 class _Reader:
@@ -276,6 +290,15 @@ class _Reader:
                 raise
             except KirError as error:
                 raise FormatError(f"the output {value.name!r}: {error}") from error
+
+    def names(self) -> dict[Value, str]:
+        """Return what the file calls the values that are live; of several names the first."""
+        live = {value for node in self.graph.order() for value in node.outputs}
+        names: dict[Value, str] = {}
+        for name, operand in self.operands.items():
+            if operand is not None and operand.value in live:
+                names.setdefault(operand.value, name)
+        return names
 
 
 def _place(index: int, node: NodeTexts) -> str:

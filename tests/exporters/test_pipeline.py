@@ -13,7 +13,7 @@ from kir import Input, KirError, Sequential
 from kir.errors import FormatError, MismatchError
 from kir.exporters import pipeline
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.exporters.pipeline import ExportOptions, export_reference
+from kir.exporters.pipeline import ExportOptions, SourceFile, export_reference
 from kir.importers.onnx_file import import_graph
 from kir.layers import Dense
 
@@ -54,7 +54,9 @@ def test_a_file_takes_the_place_of_the_one_that_is_read(tmp_path: Path, external
     feeds = {"x": np.ones((1, 40), np.float32)}
     expected = run_session(make_session(path), feeds)["y"]
     for _ in range(2):
-        result = export_reference(import_graph(path), path, ExportOptions(external_data=external_data), source=path)
+        result = export_reference(
+            import_graph(path), path, ExportOptions(external_data=external_data), source=SourceFile(path)
+        )
         np.testing.assert_array_equal(run_session(make_session(path), feeds)["y"], expected)
         assert set(tmp_path.iterdir()) == {file for file in (path, result.file.data_path) if file}
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from kir.exporters.pipeline import SourceFile
 from kir.exporters.script import export_script
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
@@ -50,7 +51,7 @@ def foreign(path: Path) -> Path:
 
 def test_operators_become_layers_again(tmp_path: Path) -> None:
     source = foreign(tmp_path / "foreign.onnx")
-    report = export_script(import_graph(source), tmp_path / "m.py", source=source, load=load_script)
+    report = export_script(import_graph(source), tmp_path / "m.py", source=SourceFile(source), load=load_script)
     assert report.source is not None
     assert report.source.passed
     text = (tmp_path / "m.py").read_text()
@@ -96,7 +97,7 @@ def images(path: Path) -> Path:
 
 def test_operators_of_images_become_layers_again(tmp_path: Path) -> None:
     source = images(tmp_path / "images.onnx")
-    report = export_script(import_graph(source), tmp_path / "m.py", source=source, load=load_script)
+    report = export_script(import_graph(source), tmp_path / "m.py", source=SourceFile(source), load=load_script)
     assert report.source is not None
     assert report.source.passed
     found = [type(layer).__name__ for layer in load_script(tmp_path / "m.py").layers]

@@ -6,21 +6,18 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from kir.errors import MismatchError
-from kir.exporters.onnx_file.build import value_names
-from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.mapped import lean_model
-from kir.exporters.onnx_file.probe import opset_of
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
+from kir.exporters.onnx_file.verify.held import Held, hold_written
 from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
 from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
-from kir.ir.graph import Graph, Value
+from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
 from kir.numerics.report import Finding, VerificationReport
@@ -36,6 +33,7 @@ def verify_file(
     runs: Iterable[Run] | None = None,
     optimize: bool = True,
     written: Graph | None = None,
+    held: Held | None = None,
     evidence: Evidence | None = None,
 ) -> VerificationReport:
     """Prove by parts that an ONNX file computes what a graph means; see `parts_of` for the parts.
@@ -55,7 +53,8 @@ def verify_file(
         sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.feeds.choose_sizes`.
         runs: what `expect_runs` gave, instead of computing it.
         optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
-        written: the graph that kir wrote the file of, after the passes; None if it is not known.
+        written: the graph that kir wrote the file of, after the passes: every difference is a problem.
+        held: instead of `written`, what was found out of a file of any origin, see `find_held`.
         evidence: what the user wants to be looked at beside; its statements come last.
 
     Raises:
@@ -77,8 +76,10 @@ def verify_file(
         problems = signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
-        names = {} if written is None else names_in_file(written, model)
-        parts = parts_of(Subject(graph, written, names, model, lean, session, provider, seed))
+        if written is not None:
+            held = hold_written(written, model)
+        read, names = (None, {}) if held is None else (held.graph, held.names)
+        parts = parts_of(Subject(graph, read, names, model, lean, session, provider, seed))
         parts += evidence.parts(session_outputs(session))
         for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
             feeds = expected.feeds
@@ -87,7 +88,7 @@ def verify_file(
             for part in parts:
                 with naming(part):
                     part.add(run)
-        statements = []
+        statements = [] if held is None else [held.statement]
         for part in parts:
             with naming(part):
                 statements.append(part.statement())
@@ -112,11 +113,6 @@ def _notes(graph: Graph, fallback: Sequence[str], provider: str) -> Iterator[Fin
         yield Finding(TF32_NOTE)
     for node in fallback:
         yield Finding(f"ran on the CPU instead of {provider}", tensor=node)
-
-
-def names_in_file(written: Graph, model: Path | bytes) -> dict[Value, str]:
-    """Return what the values of a graph are called in the file that kir wrote of it."""
-    return value_names(written, opset_of(read_content(model).model))
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_given_metadata_wins_over_that_of_the_graph(tmp_path: Path) -> None:
 def test_arrays_are_written_in_chunks(contiguous: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "CHUNK_BYTES", 16)
     array = np.arange(35, dtype=np.float32).reshape(5, 7)
-    chunks = [bytes(chunk) for chunk in write._chunks(array if contiguous else np.asfortranarray(array))]
+    chunks = [bytes(chunk) for chunk in write.chunks(array if contiguous else np.asfortranarray(array))]
     assert b"".join(chunks) == array.tobytes()
     assert max(map(len, chunks)) == 16
 
@@ -199,7 +199,7 @@ def test_a_failure_while_writing_leaves_what_was_there(
         yield b"half"
         raise error("no space left on device")
 
-    monkeypatch.setattr(write, "_chunks", fail)
+    monkeypatch.setattr(write, "chunks", fail)
     with pytest.raises(FormatError if error is OSError else error, match="no space left"):
         export_graph(big(), tmp_path / "m.onnx", external_data=external_data)
     assert contents(tmp_path) == before

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.exporters.pipeline import ExportOptions, export_model, export_reference
+from kir.exporters.pipeline import ExportOptions, SourceFile, export_model, export_reference
 from kir.importers.onnx_file import import_graph
 from tests.importers.onnx_file.foreign import CASES
 
@@ -20,7 +20,7 @@ def test_files_become_as_small_as_those_of_kir(name: str, tmp_path: Path) -> Non
     given, small = tmp_path / "given.onnx", tmp_path / "small.onnx"
     given.write_bytes(proto.SerializeToString())
     own = export_model(model, tmp_path / "own.onnx", ExportOptions(verify=False))
-    result = export_reference(import_graph(given), small, source=given)
+    result = export_reference(import_graph(given), small, source=SourceFile(given))
     assert result.verification is not None
     assert result.source is not None
     assert result.verification.passed

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.exporters.pipeline import ExportOptions, export_model, export_reference
+from kir.exporters.pipeline import ExportOptions, SourceFile, export_model, export_reference
 from kir.importers.onnx_file import import_graph
 from kir.modeling.model import Model
 from tests.importers.onnx_file import foreign
@@ -24,7 +24,7 @@ def installed(name: str) -> Any:
 def assert_becomes_small(given: Path, make: Callable[[], Model]) -> None:
     """The file is read, verified, and has no more nodes in the end than kir's own of such a model."""
     own = export_model(make(), given.with_name("own.onnx"), ExportOptions(verify=False))
-    result = export_reference(import_graph(given), given.with_name("small.onnx"), source=given)
+    result = export_reference(import_graph(given), given.with_name("small.onnx"), source=SourceFile(given))
     assert result.verification is not None
     assert result.verification.passed
     assert result.file.node_count <= own.file.node_count

@@ -24,8 +24,8 @@ model = Sequential([Input((4,), name="x"), Dense(3, name="first"), Dense(2, name
 WRONG = Finding("kernel differs", "first (Dense)", "Dense", "first/kernel", 0.5, 0)
 UNSEEN = Finding("no probe reached it", "first (Dense)", "Dense")
 
-PASSING = Statement("file", "all of it")
-FAILING = Statement("file", "all of it", (WRONG,))
+PASSING = Statement("passes", "all of it")
+FAILING = Statement("passes", "all of it", (WRONG,))
 VAGUE = Statement("operators", "most of it", not_shown=(UNSEEN,))
 SKIPPED = Statement("passes", not_run="there is nothing to compare with")
 
@@ -99,11 +99,12 @@ def test_exit_codes(kir: Callable[..., Result], command: str, case: str, strict:
 
 def test_a_mismatch_opens_with_the_part_and_the_layer(kir: Callable[..., Result]) -> None:
     result = kir([FAILING], *COMMANDS["export"])
-    assert result.err.startswith("error: file: Dense of layer first (Dense): kernel differs: error 0.5, allowed 0\n")
+    assert result.err.startswith("error: passes: Dense of layer first (Dense): kernel differs: error 0.5, allowed 0\n")
     assert "--bisect" not in result.err
     document: dict[str, Any] = json.loads(kir([FAILING], *COMMANDS["export"], "--json").out)
     assert (document["kind"], document["exit_code"]) == ("MismatchError", 1)
-    assert document["verification"]["statements"][0]["problems"] == [WRONG.to_json()]
+    statements = {one["part"]: one for one in document["verification"]["statements"]}
+    assert statements["passes"]["problems"] == [WRONG.to_json()]
 
 
 def test_what_is_not_shown_is_a_warning_or_with_strict_an_error(kir: Callable[..., Result]) -> None:
@@ -160,8 +161,10 @@ def test_a_changed_weight_fails_the_command(kir: Callable[..., Result]) -> None:
     onnx.save(model, "given.onnx")
     result = kir([PASSING], *COMMANDS["verify"])
     assert result.code == 1
+    assert "file       FAIL" in result.out
+    assert "y/kernel of layer y: element [0, 0] is " in result.out
     assert "outputs    FAIL" in result.out
-    assert result.out.rstrip().endswith("--bisect names the first node that differs")
+    assert "--bisect" not in result.out  # the part "file" says where
 
 
 def test_strict_holds_for_a_proof(kir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
