@@ -25,7 +25,7 @@ from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
 from kir.numerics.cost import Cost, require_runnable
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.feeds import shape_of_feeds
+from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import OutputReport, VerificationReport

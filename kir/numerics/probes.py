@@ -1,14 +1,20 @@
-"""Probes: the inputs with which a graph is verified, chosen from the graph."""
+"""Probes: the inputs with which a graph is verified, chosen from the graph.
+
+Their sizes reach what stands in it (`probe_sizes`), and so do their values (`feeds`), read off its constants (`uses`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.cost import Cost, run_cost
-from kir.numerics.feeds import choose_runs, random_feeds
+from kir.numerics.feeds import MOST_ROWS, count_edges, random_feeds
+from kir.numerics.least_sizes import Sizes
+from kir.numerics.probe_sizes import choose_runs, format_sizes
+from kir.numerics.wanted_sizes import LARGEST_BATCH
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,10 @@ class Probe:
         cost: of running the graph on them in float64.
         seed: of the random values.
         feed_defaults: whether inputs that have a default are fed, too.
+        kind: of the values of inputs with a single row, see `random_feeds`.
+        purpose: what the probe is for, in words.
+        untried: what limits on cost left out in its favour, in words.
+        bounds: one more than the largest integer for an input, where the graph does not tell.
     """
 
     graph: Graph
@@ -28,23 +38,49 @@ class Probe:
     cost: Cost
     seed: tuple[int, ...]
     feed_defaults: bool = False
+    kind: int = 0
+    purpose: str = ""
+    untried: tuple[str, ...] = ()
+    bounds: Mapping[str, int] | None = None
 
     def feeds(self) -> dict[str, Array]:
         """Return an array for every input, by name."""
-        return random_feeds(self.graph, self.seed, self.sizes, feed_defaults=self.feed_defaults)
+        return random_feeds(
+            self.graph, self.seed, self.sizes, feed_defaults=self.feed_defaults, bounds=self.bounds, kind=self.kind
+        )
+
+    def __str__(self) -> str:
+        sizes = format_sizes(self.sizes)
+        return f"{sizes}: {self.purpose}" if sizes and self.purpose else sizes or self.purpose
 
 
-def choose_probes(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> list[Probe]:
-    """Return the probes of a graph.
+def choose_probes(
+    graph: Graph,
+    seed: int,
+    sizes: Sequence[Mapping[str, int]] | None = None,
+    accepts: Callable[[Sizes], bool] | None = None,
+    bounds: Mapping[str, int] | None = None,
+) -> list[Probe]:
+    """Return the probes of a graph: few and small ones that reach all of it.
 
     Args:
         graph: whose inputs are to be fed.
         seed: of the random values.
         sizes: values for the symbolic sizes, one mapping per probe; by default they are chosen from the graph.
+        accepts: whether sizes work; by default, whether every operator infers a type with them.
+        bounds: see `Probe`.
 
     Raises:
         ShapeError: no sizes were found with which the graph works.
         LimitError: every run would take too much memory.
     """
-    chosen = choose_runs(graph) if sizes is None else [(one, run_cost(graph, one)) for one in sizes]
-    return [Probe(graph, one, cost, (seed, index), index > 0) for index, (one, cost) in enumerate(chosen)]
+    if sizes is not None:
+        return [
+            Probe(graph, one, run_cost(graph, one), (seed, index), index > 0, index, "the given sizes")
+            for index, one in enumerate(sizes)
+        ]
+    batch = min(LARGEST_BATCH + count_edges(graph), MOST_ROWS)
+    return [
+        Probe(graph, run.sizes, run.cost, (seed, index), index > 0, index, run.purpose, run.untried, bounds)
+        for index, run in enumerate(choose_runs(graph, accepts, batch))
+    ]

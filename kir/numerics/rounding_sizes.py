@@ -293,12 +293,42 @@ def _standardized_size(
 def _resize_size(op: resize.Resize, y: Array, x: Array) -> Array:
     """Return the size where the place of an element among m is off by up to m roundings.
 
-    With it the weights of its neighbours are.
+    With it the weights of its neighbours are, as much as the kernel is steep there, and as large as the terms are that
+    a weight is the sum of: also of a neighbour whose weight is 0.
     """
     if op.mode == "nearest":
         return np.zeros_like(y)
-    longest = max((given for given, wanted in zip(x.shape, y.shape, strict=True) if given != wanted), default=0)
-    return resize.Resize(y.shape, "linear").eval(np.abs(x)) * (1 + longest) + np.abs(y)
+    resized = [axis for axis, sizes in enumerate(zip(x.shape, y.shape, strict=True)) if len(set(sizes)) > 1]
+    weights = {axis: np.abs(resize.resize_weights(x.shape[axis], y.shape[axis], op.mode)) for axis in resized}
+    size = _along_axes(x, weights) + np.abs(y)
+    for axis in resized:
+        size = size + _along_axes(x, weights | {axis: _weight_sizes(x.shape[axis], y.shape[axis], op.mode)})
+    return np.asarray(size, x.dtype)
+
+
+def _along_axes(x: Array, matrices: dict[int, Array]) -> Array:
+    """Return |x| with a matrix applied along each axis."""
+    size = np.abs(x)
+    for axis, matrix in matrices.items():
+        size = np.moveaxis(np.moveaxis(size, axis, -1) @ matrix.T.astype(x.dtype), -1, axis)
+    return size
+
+
+def _weight_sizes(given: int, wanted: int, mode: str) -> Array:
+    """Return the size of the rounding of each given element's weight in each wanted one: [wanted, given]."""
+    places = (np.arange(wanted) + 0.5) * (given / wanted) - 0.5
+    distances = np.abs(places[:, None] - np.arange(given))
+    kernel, step = resize.KERNELS[mode], 2.0**-10
+    here = kernel(distances)
+    ahead, behind = (np.abs(kernel(np.abs(distances + sign * step)) - here) for sign in (1, -1))
+    slopes = np.maximum(ahead, behind) / step
+    near, far = (distances < 1).astype(np.float64), (distances < 2).astype(np.float64)
+    if mode == "linear":
+        return np.asarray(slopes * given + near)
+    # Keys's polynomials, all of whose terms are added up.
+    inner = (1.5 * distances + 2.5) * distances**2 + 1
+    outer = ((0.5 * distances + 2.5) * distances + 4) * distances + 2
+    return np.asarray(slopes * given + near * inner + (far - near) * outer)
 
 
 def _at_least_one(op: Op, y: Array, x: Array) -> Array:

@@ -35,7 +35,8 @@ from kir.exporters.pipeline import ExportOptions, export_reference
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
 from kir.ir.types import BATCH
-from kir.numerics.feeds import input_symbols, random_feeds
+from kir.numerics.feeds import random_feeds
+from kir.numerics.inputs import input_symbols
 
 MODELS = Path(__file__).parents[2] / "models"
 SIZES = (1_000, 10_000, 100_000)

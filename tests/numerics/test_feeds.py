@@ -1,101 +1,155 @@
-"""Random inputs: sizes that the graph accepts, indices in range, masked steps, sparse tensors, defaults."""
+"""Arrays that are fed: of the right types, with all values at which something happens, in rows of several kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from kir import Model, layers
 from kir.errors import ShapeError
-from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Value
-from kir.ir.op import Op
+from kir.ir.op import Array, Op
 from kir.ir.structural import Data, Input, Output, constant
 from kir.ir.types import DType, parse_type
-from kir.modeling.lower import lower
-from kir.numerics.cost import ELEMENT_WORK, run_cost
-from kir.numerics.feeds import choose_sizes, find_use, masked_steps, random_feeds, shape_of_feeds
+from kir.numerics.feeds import count_edges, random_feeds
+from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import run
-from kir.ops.convolution import Conv
-from kir.ops.elementwise import Add, Cast, Div, Equal, Mod, Pow, Relu
+from kir.numerics.probe_sizes import choose_runs
+from kir.ops.elementwise import Cast, Clip, Div, Greater, Mod, Mul, Pow
 from kir.ops.linear import MatMul
+from kir.ops.lookup import Lookup
 from kir.ops.recurrent import RNN
-from kir.ops.shape import Gather, OneHot, Reshape, Slice, TopK
+from kir.ops.shape import Gather
 from kir.ops.sparse import SparseToDense
+from tests.numerics.graphs import graph_of
+
+Build = Callable[[Graph, Value], Value]
 
 
-def graph_of(*types: str) -> tuple[Graph, list[Value]]:
-    """Return a graph with inputs x0, x1, … of these types."""
-    graph = Graph()
-    return graph, [graph.add(Input(f"x{index}", parse_type(type))).output for index, type in enumerate(types)]
-
-
-def test_sizes_differ_between_runs_and_axes() -> None:
-    graph, _ = graph_of("f32[batch, length, width]")
-    assert choose_sizes(graph) == [
-        {"batch": 1, "length": 1, "width": 1},
-        {"batch": 2, "length": 4, "width": 3},
-        {"batch": 7, "length": 5, "width": 8},
-    ]
-
-
-def test_a_static_signature_still_runs_three_times() -> None:
-    assert choose_sizes(graph_of("f32[3, 4]")[0]) == [{}, {}, {}]
-
-
-@pytest.mark.parametrize(("type", "batches"), [("f32[batch, 3]", (1, 2)), ("f32[5, 3]", (5, 5))])
-def test_what_is_work_enough_runs_twice(type: str, batches: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def fed(build: Build, type: str, batch: int = 9, kind: int = 0) -> Array:
     graph, (x,) = graph_of(type)
-    node = graph.add(Relu(), x)
-    graph.add(Output("y"), node.output)
-    wanted = choose_sizes(graph)
-    work = [run_cost(graph, sizes).work for sizes in wanted]
-    assert work[:2] == [batch * 3 * (ELEMENT_WORK + 1) for batch in batches]
-    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", sum(work))
-    assert choose_sizes(graph) == wanted
-    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", sum(work) - 1)
-    assert choose_sizes(graph) == wanted[:2]
+    graph.add(Output("y"), build(graph, x))
+    return random_feeds(graph, 0, {"batch": batch}, kind=kind)["x0"]
 
 
-def test_work_counts_the_products_of_an_element() -> None:
-    graph, (x, kernel) = graph_of("f32[batch, 6, 9, 9]", "f32[8, 3, 2, 2]")
-    node = graph.add(Conv((1, 1), (1, 1), 2, "same"), x, kernel)
-    graph.add(Output("y"), graph.add(MatMul(), node.output, node.output).output)
-    elements = 2 * 8 * 9 * 9
-    assert run_cost(graph, {"batch": 2}).work == elements * (ELEMENT_WORK + 12) + elements * (ELEMENT_WORK + 9)
+def number(graph: Graph, value: float, dtype: object = np.float32) -> Value:
+    return graph.add(constant(np.asarray(value, dtype))).output  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize(
-    ("op", "type", "fits"),
-    [
-        (Slice((1,), (0,), (9,), (1,)), "f32[batch, length]", lambda sizes: sizes["length"] >= 9),
-        (TopK(20, 0), "f32[batch, length]", lambda sizes: sizes["batch"] >= 20),
-    ],
-    ids=["at least 9 steps", "a batch of 20"],
-)
-def test_sizes_satisfy_the_operators(op: Op, type: str, fits: object) -> None:
-    assert callable(fits)
-    graph, (x,) = graph_of(type)
-    node = graph.add(op, x)
-    graph.add(Output("y"), node.outputs[0])
-    assert all(fits(sizes) for sizes in choose_sizes(graph))
+def multiplied(graph: Graph, x: Value) -> Value:
+    return graph.add(MatMul(), x, graph.add(constant(np.ones((x.type.shape[-1], 2), np.float32))).output).output
 
 
-def test_a_size_that_only_a_constant_tells_is_found() -> None:
-    graph, (x,) = graph_of("f32[batch, length]")
-    graph.add(Output("y"), graph.add(Add(), x, graph.add(constant(np.ones(37, np.float32))).output).output)
-    assert all(sizes["length"] in (1, 37) for sizes in choose_sizes(graph))
-    for sizes in choose_sizes(graph):
-        run(graph, random_feeds(graph, 0, sizes))
+# Values
 
 
-def test_no_sizes_is_an_error_that_names_them() -> None:
-    graph, _ = graph_of("f32[batch, length]")
-    with pytest.raises(ShapeError, match=r"batch, length.*--input-shapes"):
-        choose_sizes(graph, accepts=lambda sizes: False)
+def test_rows_are_ordinary_but_for_some_with_edges_and_large_values() -> None:
+    rows = np.abs(fed(multiplied, "f32[batch, 500]"))
+    assert all(rows[row].max() < 20 for row in (0, 2, 4, 6, 8))
+    assert all(set(np.unique(rows[row])) == {0, 0.5, 1, 1.5, 2.5} for row in (1, 5))
+    assert all(rows[row].max() > 500 for row in (3, 7))
+    assert all(rows[row].min() < 0.01 for row in (3, 7))
+
+
+def test_a_single_row_is_of_the_kind_that_was_asked_for() -> None:
+    ordinary, edges, wide = (np.abs(fed(multiplied, "f32[1, 500]", kind=kind)) for kind in range(3))
+    assert ordinary.max() < 20
+    assert edges.max() == 2.5
+    assert wide.max() > 500
+
+
+def test_halves_are_not_fed_what_overflows_in_them() -> None:
+    def narrow(graph: Graph, x: Value) -> Value:
+        return graph.add(Cast(DType.FLOAT16), x).output
+
+    assert np.abs(fed(narrow, "f32[batch, 500]")).max() < 20
+
+
+def test_every_column_meets_every_edge_and_its_neighbours() -> None:
+    def build(graph: Graph, x: Value) -> Value:
+        return graph.add(
+            Clip(), graph.add(Mul(), x, number(graph, 0.25)).output, number(graph, 0), number(graph, 6)
+        ).output
+
+    graph, (x,) = graph_of("f32[batch, 7]")
+    graph.add(Output("y"), build(graph, x))
+    assert count_edges(graph) == 6
+    array = random_feeds(graph, 0, {"batch": 9 + 6})["x0"]
+    wanted = [24, np.nextafter(np.float32(24), np.float32(0)), np.nextafter(np.float32(24), np.float32(99)), 0]
+    assert all(value in column for column in array.T for value in wanted)
+    near_zero = array[(np.abs(array) < 1e-5) & (array != 0)]
+    assert np.sign(near_zero).min() == -1
+    assert np.sign(near_zero).max() == 1
+    assert np.abs(near_zero).min() > 1e-30, "denormal numbers are 0 to some runtimes"
+
+
+def test_a_long_row_meets_edges_in_a_few_places() -> None:
+    row = fed(lambda graph, x: graph.add(Greater(), x, number(graph, 4.25)).output, "f32[1, 1000]")
+    assert 5 < (row == 4.25).sum() < 100
+
+
+def test_pixels_are_fed_where_a_model_scales_them() -> None:
+    def build(graph: Graph, x: Value) -> Value:
+        return multiplied(graph, graph.add(Mul(), x, number(graph, 1 / 255)).output)
+
+    array = fed(build, "f32[batch, 4000]")
+    assert set(np.unique(array[0])) == {*range(256)}
+    assert {0, 127.5, 255} <= set(array[1])
+
+
+def test_bytes_are_fed_all() -> None:
+    array = fed(lambda graph, x: graph.add(Cast(DType.FLOAT32), x).output, "u8[batch, 4000]")
+    assert set(np.unique(array[0])) == {*range(256)}
+
+
+def test_numbers_are_near_those_that_a_model_normalizes() -> None:
+    def build(graph: Graph, x: Value) -> Value:
+        return multiplied(graph, graph.add(Div(), x, number(graph, 10)).output)
+
+    assert 5 < fed(build, "f32[batch, 4000]")[0].std() < 15
+
+
+@pytest.mark.parametrize(("rows", "count"), [(5, 50), (80, 50), (3_000_000, 50)])
+def test_indices_go_through_the_table_and_count_from_its_end(rows: int, count: int) -> None:
+    def build(graph: Graph, x: Value) -> Value:
+        table = graph.add(constant(np.broadcast_to(np.zeros((), np.float32), (rows, 1)))).output
+        return graph.add(Gather(0), table, x).output
+
+    array = fed(build, f"i64[batch, {count}]")
+    ordinary = set(array[[0, 2, 3, 4, 6, 7]].ravel().tolist())
+    assert {0, rows - 1} <= ordinary
+    assert len(ordinary) > min(rows, 6 * count) * 0.95
+    assert {0, rows - 1, -1, -rows} == set(array[1])
+    assert array.min() == -rows
+    assert array.max() == rows - 1
+
+
+@pytest.mark.parametrize(("type", "keys"), [("string[batch, 9]", ("lion", "tiger")), ("i64[batch, 9]", (3, 500))])
+def test_all_keys_of_a_table_are_fed(type: str, keys: tuple[int | str, ...]) -> None:
+    array = fed(lambda graph, x: graph.add(Lookup(keys, (0, 1), 2), x).output, type)
+    assert set(keys) <= set(array[1].tolist())
+    if type.startswith("string"):
+        assert {"", "ΑΩ"} <= set(array[1].tolist()), "empty texts, and letters beyond ASCII"
+    else:
+        assert {2, 4, 499, 501} <= set(array.ravel().tolist())
+
+
+def test_numbers_that_are_compared_only_are_as_large_as_they_can_be() -> None:
+    array = fed(lambda graph, x: graph.add(Greater(), x, number(graph, 3, np.int32)).output, "i32[batch, 40]")
+    assert {2, 3, 4, -(2**31), 2**31 - 1} <= set(array[1].tolist())
+
+
+def test_booleans_are_masks_in_all_forms() -> None:
+    array = fed(lambda graph, x: graph.add(Cast(DType.FLOAT32), x).output, "bool[batch, 8]")
+    assert array[0].all()
+    assert not array[1].any()
+    assert array[2].tolist() == [True] * 4 + [False] * 4
+    scalars = [fed(lambda graph, x: graph.add(Cast(DType.FLOAT32), x).output, "bool[]", kind=kind) for kind in (0, 1)]
+    assert [bool(scalar) for scalar in scalars] == [True, False]
+
+
+# Types and ranges
 
 
 @pytest.mark.parametrize("dtype", list(DType), ids=str)
@@ -119,27 +173,15 @@ def test_a_missing_size_is_an_error() -> None:
         random_feeds(graph, 0, {})
 
 
-@pytest.mark.parametrize("dtype", ["i32", "i64", "u8", "f32"])
-@pytest.mark.parametrize("target", ["Gather", "OneHot"])
-def test_indices_fit_behind_cast_and_reshape(dtype: str, target: str) -> None:
-    graph, (x,) = graph_of(f"{dtype}[batch, 50]")
-    moved = graph.add(Reshape((*x.type.shape, 1)), graph.add(Cast(DType.INT64), x).output).output
-    if target == "Gather":
-        table = graph.add(constant(np.zeros((4, 2), np.float32))).output
-        graph.add(Output("y"), graph.add(Gather(0), table, moved).output)
-    else:
-        graph.add(Output("y"), graph.add(OneHot(4, 3), moved, graph.add(constant(np.array([0.0, 1.0]))).output).output)
-    assert find_use(graph, x.node).indexed == [4]
-    assert sorted(np.unique(random_feeds(graph, 0, {"batch": 7})["x0"])) == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize(
     ("op", "allowed"), [(Div(), {*range(-10, 11)} - {0}), (Mod(False), {*range(-10, 11)} - {0}), (Pow(), {*range(5)})]
 )
 def test_integers_suit_the_arithmetic(op: Op, allowed: set[int]) -> None:
     graph, (x,) = graph_of("i64[500]")
     graph.add(Output("y"), graph.add(op, graph.add(constant(np.int64(7))).output, x).output)
-    assert set(random_feeds(graph, 0, {})["x0"].tolist()) == allowed
+    fed = set(random_feeds(graph, 0, {})["x0"].tolist())
+    assert allowed <= fed
+    assert (0 in fed) == (0 in allowed)
 
 
 def test_sequence_lengths_fit_the_time_axis() -> None:
@@ -150,34 +192,13 @@ def test_sequence_lengths_fit_the_time_axis() -> None:
     assert set(random_feeds(graph, 0, {"time": 2, "batch": 200})["x1"].tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize(("type", "value"), [("f32[batch, 9, 3]", -1.0), ("i32[batch, 9]", 0)])
-def test_masked_steps(type: str, value: float) -> None:
-    graph, (x,) = graph_of(type)
-    mask_value = graph.add(constant(np.asarray(value, x.type.dtype.numpy))).output
-    graph.add(Output("y"), graph.add(Equal(), x, mask_value).output)
-    array = random_feeds(graph, 0, {"batch": 12})["x0"]
-    equal = (array == value).reshape(12, 9, -1)
-    masked = equal.all(axis=2)
-    assert not equal[0].any()
-    assert masked[1].all()
-    assert masked[2].tolist() == [False] * 5 + [True] * 4
-    assert masked[3].tolist() == [True] * 5 + [False] * 4
-    has_hole = [(np.diff(row.astype(int)) > 0).any() and (np.diff(row.astype(int)) < 0).any() for row in masked[4:]]
-    assert any(has_hole)
-
-
-def test_masked_steps_of_one_sequence_are_random() -> None:
-    masked = masked_steps((1, 100), np.random.default_rng(0))
-    assert 10 < masked.sum() < 90
-
-
 def test_sparse_inputs_agree() -> None:
     graph = Graph()
     parts = [("s.indices", "i64[n, 2]"), ("s.values", "f32[n]"), ("s.shape", "i64[2]")]
     values = [graph.add(Input(name, parse_type(type))).output for name, type in parts]
     shape = parse_type("f32[batch, 6]").shape
     graph.add(Output("y"), graph.add(SparseToDense(shape), *values).output)
-    for sizes in choose_sizes(graph):
+    for sizes in (chosen.sizes for chosen in choose_runs(graph)):
         assert set(sizes) == {"batch"}
         feeds = random_feeds(graph, 0, sizes)
         dense = run(graph, feeds)["y"]
@@ -202,87 +223,3 @@ def test_bounds_limit_integers_that_the_graph_says_nothing_about() -> None:
 def test_shapes_for_messages() -> None:
     assert shape_of_feeds({"x": np.zeros((2, 3)), "y": np.zeros(())}) == "x (2, 3), y ()"
     assert shape_of_feeds({}) == "no inputs"
-
-
-def test_a_batch_that_only_a_constant_tells_is_found() -> None:
-    graph, (x,) = graph_of("f32[batch, 4]")
-    three = graph.add(constant(np.ones((3, 4), np.float32))).output
-    graph.add(Output("y"), graph.add(Add(), x, three).output)
-    assert [sizes["batch"] for sizes in choose_sizes(graph)] == [1, 3, 3]
-
-
-def lowered(build: Callable[..., Any], *shapes: tuple[Any, ...]) -> Graph:
-    """Return the graph of a model of layers on inputs x0, x1, …"""
-    inputs = [layers.Input(shape, name=f"x{index}") for index, shape in enumerate(shapes)]
-    return lower(Model(inputs, build(*inputs)))
-
-
-def dilated(x: Any) -> Any:
-    """Return a WaveNet's receptive field of 1 + 1 + 2 + … + 512 steps, and then windows of 8 in strides of 4."""
-    for depth in range(10):
-        x = layers.Conv1D(2, 2, dilation_rate=2**depth)(x)
-    for _ in range(4):
-        x = layers.Conv1D(2, 8, strides=4)(x)
-    return x
-
-
-def strided(x: Any) -> Any:
-    for _ in range(5):
-        x = layers.Conv2D(2, 7, strides=2)(x)
-    return x
-
-
-def cropped_from_two(x: Any, y: Any) -> Any:
-    x, y = layers.Cropping1D(700)(x), layers.Cropping1D((0, 300))(y)
-    return layers.Add()([layers.GlobalMaxPooling1D()(x), layers.GlobalMaxPooling1D()(y)])
-
-
-@pytest.mark.parametrize(
-    ("graph", "least"),
-    [
-        pytest.param(lambda: lowered(layers.Cropping1D(5000), (None, 4)), [10001], id="cropping"),
-        pytest.param(lambda: lowered(dilated, (None, 1)), [1 + 1023 + 595], id="dilated convolutions"),
-        pytest.param(lambda: lowered(strided, (None, None, 3)), [187, 187], id="strided convolutions"),
-        pytest.param(lambda: lowered(cropped_from_two, (None, 4), (None, 4)), [1401, 301], id="two inputs"),
-        pytest.param(
-            lambda: lowered(layers.Cropping2D(((100, 0), (0, 900))), (None, None, 3)), [101, 901], id="rows, columns"
-        ),
-        pytest.param(
-            lambda: lowered(layers.AveragePooling1D(500, strides=7), (None, 3)), [500], id="a window of 500 steps"
-        ),
-        pytest.param(
-            lambda: lowered(layers.Lambda(lambda x: x[:, :5000]), (None, 3)), [5000], id="a slice of 5000 steps"
-        ),
-        pytest.param(
-            lambda: lowered(layers.Lambda(lambda x: x[:, 300:-300]), (None, 3)), [601], id="a slice from both ends"
-        ),
-        pytest.param(lambda: lowered(layers.MaxPooling1D(64), (None, 3)), [64], id="pooling"),
-        pytest.param(lambda: lowered(layers.Dense(2), (None, 3)), [1], id="no least size"),
-    ],
-)
-def test_the_least_size_is_solved_for(graph: Callable[[], Graph], least: list[int]) -> None:
-    given = graph()
-    asked: list[dict[str, int]] = []
-
-    def accepts(sizes: dict[str, int]) -> bool:
-        asked.append(sizes)
-        given.specialize(sizes)
-        return True
-
-    first, *others = choose_sizes(given, accepts)
-    assert list(first.values()) == [1, *least]
-    assert all(size >= low for sizes in others for size, low in zip(list(sizes.values())[1:], least, strict=True))
-    assert len(asked) == 3, "sizes that do not fit the types are not tried"
-
-
-def test_large_inputs_come_in_small_batches() -> None:
-    assert [sizes["batch"] for sizes in choose_sizes(lowered(layers.Cropping1D(5000), (None, 4)))] == [1, 2, 1]
-
-
-def test_a_large_size_may_have_to_be_a_multiple() -> None:
-    def halve_and_double(x: Any) -> Any:
-        y = layers.UpSampling1D(8)(layers.MaxPooling1D(8)(x))
-        return layers.Add()([layers.Cropping1D(400)(y), layers.Cropping1D(400)(x)])
-
-    for sizes in choose_sizes(lowered(halve_and_double, (16 * symbol("n"), 2))):
-        assert 16 * sizes["n"] > 800

@@ -14,8 +14,8 @@ from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
 from kir.numerics.compare import compare, worse
 from kir.numerics.expected import Expected
-from kir.numerics.feeds import choose_sizes, random_feeds
 from kir.numerics.interpreter import Plan
+from kir.numerics.probes import choose_probes
 from kir.numerics.report import Divergence, Finding, OutputReport, Statement
 from kir.numerics.rounding import measure
 from kir.support.text import counted
@@ -90,10 +90,7 @@ def _errors_by_group(graph: Graph, model: ModelFile, provider: str, seed: int) -
     missing = [names[value] for value in values if names[value] not in present]
     if missing:
         raise FormatError(f"the file has no value {missing[0]!r}: it was not written from this graph; export it again")
-    runs = [
-        random_feeds(graph, [seed, index], sizes, feed_defaults=index > 0)
-        for index, sizes in enumerate(choose_sizes(graph))
-    ]
+    runs = [probe.feeds() for probe in choose_probes(graph, seed)]
     size = max(MIN_GROUP, -(-len(values) // BISECT_GROUPS))
     for start in range(0, len(values), size):
         group = values[start : start + size]

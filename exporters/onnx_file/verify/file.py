@@ -50,7 +50,7 @@ def verify_file(
         model: the file, or a serialized model.
         provider: onnxruntime's execution provider: "cpu", "cuda", …
         seed: of inputs and roundings.
-        sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.feeds.choose_sizes`.
+        sizes: values for the symbolic sizes, one mapping per run; see `kir.numerics.probes.choose_probes`.
         runs: what `expect_runs` gave, instead of computing it.
         optimize: whether onnxruntime optimises the graph when it loads it, as it does for everybody.
         written: the graph that kir wrote the file of, after the passes: every difference is a problem.

@@ -8,7 +8,7 @@ from pathlib import Path
 from kir.errors import CrashError, KirError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.session import Session, run_session
 from kir.ir.op import Array
-from kir.numerics.feeds import shape_of_feeds
+from kir.numerics.inputs import shape_of_feeds
 
 ModelFile = Path | str | bytes
 

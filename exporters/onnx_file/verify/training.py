@@ -16,8 +16,8 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input, Output
 from kir.ir.types import as_dtype
-from kir.numerics.feeds import choose_sizes, random_feeds
 from kir.numerics.interpreter import Plan, widened
+from kir.numerics.probes import choose_probes
 from kir.numerics.report import Finding, Statement
 from kir.ops.random import Dropout
 from kir.support.text import counted
@@ -50,8 +50,7 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     if not rates:
         return None
     by_layer: dict[str, list[Draw]] = {}
-    # The second sizes, with a batch of several: where these take too much memory, there are only the first.
-    feeds = random_feeds(graph, [seed, 0], choose_sizes(graph)[:2][-1])
+    feeds = choose_probes(graph, seed)[0].feeds()
     with lean_model(as_file(model)) as lean:
         still = _still_outputs(graph, lean.session(provider), feeds)
         proto = lean.load()

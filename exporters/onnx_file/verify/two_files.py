@@ -15,8 +15,10 @@ from kir.exporters.onnx_file.verify.signature import session_inputs, session_out
 from kir.ir.op import Array
 from kir.numerics.compare import Run, RunComparison
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.feeds import Sizes, choose_sizes, random_feeds
+from kir.numerics.feeds import random_feeds
 from kir.numerics.interpreter import widened
+from kir.numerics.least_sizes import Sizes
+from kir.numerics.probes import choose_probes
 from kir.numerics.report import VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
@@ -46,12 +48,9 @@ def verify_onnx_files(
     proto = load_model(a)
     graph, bounds = signature_graph(first), index_bounds(proto)
 
-    def feeds_of(sizes: Sizes, index: int) -> dict[str, Array]:
-        return random_feeds(graph, [seed, index], sizes, feed_defaults=index > 0, bounds=bounds)
-
     def accepts(sizes: Sizes) -> bool:
         try:
-            run_session(first, feeds_of(sizes, 0))
+            run_session(first, random_feeds(graph, [seed, 0], sizes, bounds=bounds))
         except ShapeError:
             return False
         return True
@@ -59,8 +58,8 @@ def verify_onnx_files(
     generators = [np.random.default_rng([seed, index, 1]) for index in range(RUNS)]
     moved = [make_session(move_weights(proto, generator), provider) for generator in generators]
     comparison, parts = RunComparison(), evidence.parts(session_outputs(first))
-    for index, sizes in enumerate(choose_sizes(graph, accepts)):
-        feeds = feeds_of(sizes, index)
+    for probe in choose_probes(graph, seed, accepts=accepts, bounds=bounds):
+        feeds = probe.feeds()
         comparison.add(_expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
     for probe in evidence.probes(graph, seed):
         feeds = probe.feeds()

@@ -9,7 +9,7 @@ from kir.ir.dims import Dim, Sym
 from kir.ir.graph import Graph, Node, format_content
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import TensorType
-from kir.numerics.feeds import input_symbols
+from kir.numerics.inputs import input_symbols
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ from kir.modeling.lower import lower
 from kir.modeling.sequential import Sequential
 from kir.numerics.compare import RunComparison, compare, verify_graphs
 from kir.numerics.expected import Expected
-from kir.numerics.feeds import choose_runs, find_use
+from kir.numerics.probe_sizes import choose_runs
 from kir.numerics.report import Divergence, OutputReport, VerificationReport
+from kir.numerics.uses import find_use
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import (
     Add,
@@ -521,7 +522,7 @@ def test_report() -> None:
     document = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert document["passed"] is True
     assert (document["provider"], document["seed"], document["runs"]) == ("cpu", 3, 3)
-    assert document["outputs"][0]["shapes"] == [[1, 10], [2, 10], [7, 10]]
+    assert document["outputs"][0]["shapes"] == [[1, 10], [2, 10], [9, 10]]
     assert 0 < document["outputs"][0]["max_abs"] <= document["outputs"][0]["allowed"]
     assert "y " in str(report)
     report.raise_if_failed()
@@ -558,10 +559,10 @@ def test_equal_seeds_give_equal_reports_and_others_do_not() -> None:
     assert first != other
 
 
-def test_a_large_model_runs_with_two_batches_and_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kir.numerics.feeds.ENOUGH_WORK", 0)
+def test_a_large_model_runs_once_and_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kir.numerics.probe_sizes.ENOUGH_WORK", 0)
     alone = verify(cnn())
-    assert alone.outputs[0].shapes == ((1, 10), (2, 10))
+    assert alone.outputs[0].shapes == ((1, 10),)
     monkeypatch.setattr("kir.numerics.compare.THREADED_WORK", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     assert verify(cnn()).to_json()["outputs"][0]["allowed"] == alone.to_json()["outputs"][0]["allowed"]
@@ -683,7 +684,7 @@ def test_training_exports_pass(rate: float, noise_shape: tuple[int, ...] | None,
 
 def test_training_exports_pass_where_memory_is_enough_for_one_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = dropping(0.5)
-    monkeypatch.setattr("kir.numerics.cost.MAX_RUN_BYTES", choose_runs(graph)[0][1].bytes)
+    monkeypatch.setattr("kir.numerics.cost.MAX_RUN_BYTES", choose_runs(graph)[0].cost.bytes)
     assert len(choose_runs(graph)) == 1
     report = verify_file(graph, model_of(graph))
     assert report.passed, str(report)
