@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 OF_A_WHOLE = {
     "modeling/comparison": {"command_line"},
     "exporters": {"interruptions"},
-    "exporters/onnx_file": {"shape_inference", "transposed_products"},
+    "exporters/onnx_file": {"openvino", "shape_inference", "transposed_products"},
     "exporters/onnx_file/verify": {"command_line"},
     "exporters/picture": {"text_forms"},
     "exporters/script": {"command_line", "keras_files"},

@@ -253,10 +253,10 @@ class Verdict:
         return bool(self.part)
 
 
-def verify_error(error: Error, form: str) -> tuple[Verdict, bool]:
+def verify_error(error: Error, form: str, provider: str = "cpu") -> tuple[Verdict, bool]:
     """Return the verdict on one form of a file, and whether it names the right place."""
     model, names = (error.model, {}) if form == "own" else disguise(error.model)
-    verdict = verdict_on(error.subject, model)
+    verdict = verdict_on(error.subject, model, provider)
     found = verdict.named
     if found is None:
         return verdict, False

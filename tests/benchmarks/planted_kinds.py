@@ -183,7 +183,9 @@ Others = Callable[[Any, int], Iterable[Any]]
 ATTRIBUTES: dict[str, dict[str, Others]] = {
     "dilation": {"dilations": lambda value, rank: _each(value, 1)},
     "padding": {"pads": _other_pads, "mode": lambda value, rank: [b"reflect", b"edge", b"nearest", b"cubic"]},
-    "stride": {"strides": lambda value, rank: [*_each(value, 1), *_each(value, -1)]},
+    "stride": {
+        "strides": lambda value, rank: [other for step in (1, -1) for other in _each(value, step) if min(other) > 0]
+    },
     "axis": {"axis": _other_axes, "batch_dims": lambda value, rank: [0]},
     "epsilon": {"epsilon": lambda value, rank: [value * 10, value / 10, value * 1.1]},
     "alpha": {"alpha": _scaled, "beta": _scaled, "gamma": _scaled},
