@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from kir.errors import MismatchError
+from kir.errors import FormatError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
@@ -20,7 +21,7 @@ from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
-from kir.numerics.report import Finding, VerificationReport
+from kir.numerics.report import Finding, Statement, VerificationReport
 from kir.support.mapped_files import require_unchanged
 
 
@@ -61,23 +62,45 @@ def verify_file(
         ProviderError: the provider is not installed.
         CrashError: onnxruntime dies of the file.
         LimitError: running the graph would take too much memory.
-        MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit.
+        MismatchError: the file has other inputs or outputs, or onnxruntime cannot run it on inputs that fit; if it is
+            known where the file differs from the graph that was written, that is reported instead.
         InvalidArgumentError: the user's data do not fit the graph.
         FormatError: onnxruntime cannot load the file.
     """
     model, evidence = as_file(model), evidence or Evidence()
-    outputs = RunComparison()
-    feeds: dict[str, Array] = {}
     if runs is None:
         runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
+    if written is not None:
+        held = hold_written(written, model)
+    try:
+        return _prove(graph, model, provider, seed, runs, optimize, held, evidence)
+    except (MismatchError, FormatError, UnsupportedError) as error:
+        if held is None or held.statement.passed:
+            raise
+        # Where the file is not the graph, that is why it does not run; the statement names the place.
+        wrong = Statement("outputs", problems=(Finding(str(error)),))
+        return VerificationReport((), 0, provider, seed, INTERPRETER_METHOD, (held.statement, wrong))
+
+
+def _prove(
+    graph: Graph,
+    model: Path | bytes,
+    provider: str,
+    seed: int,
+    runs: Iterable[Run],
+    optimize: bool,
+    held: Held | None,
+    evidence: Evidence,
+) -> VerificationReport:
+    """Run the file and ask all parts; arguments and errors are those of `verify_file`."""
+    outputs = RunComparison()
+    feeds: dict[str, Array] = {}
     further = evidence.probes(graph, seed)
     with lean_model(model) as lean:
         session = lean.session(provider, optimize)
         problems = signature_problems(graph, session)
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
-        if written is not None:
-            held = hold_written(written, model)
         read, names = (None, {}) if held is None else (held.graph, held.names)
         parts = parts_of(Subject(graph, read, names, model, lean, session, provider, seed))
         parts += evidence.parts(session_outputs(session))

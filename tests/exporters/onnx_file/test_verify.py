@@ -805,3 +805,18 @@ def test_what_is_run_with_tensor_float_32_says_what_that_is(monkeypatch: pytest.
     assert not report.passed
     assert "TensorFloat-32 rounds the factors of products to 10 bits" in str(report)
     assert "TensorFloat-32" not in str(verify(mlp(), rounded, provider="cuda"))
+
+
+def test_a_file_that_does_not_run_is_told_by_where_it_differs(tmp_path: Path) -> None:
+    """A kernel of another shape: onnxruntime refuses the inputs that the model takes, and the layer is named."""
+    path = tmp_path / "m.onnx"
+    export_graph(graph := mlp(), path)
+    model = onnx.load(path)
+    kernel = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [48, 10])
+    kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel)[:40], kernel.name))
+    onnx.save(model, path)
+    report = verify_file(graph, path, written=graph)
+    assert [part for part, _ in report.problems] == ["file", "outputs"]
+    assert report.problems[0][1].layer == "logits"
+    with pytest.raises((MismatchError, FormatError)):
+        verify_file(graph, path)
