@@ -13,7 +13,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,9 +29,10 @@ from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
-from kir.numerics.report import OutputReport, VerificationReport
+from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport, outputs_statement
 from kir.numerics.rounding import RUNS, measure
 from kir.numerics.rounding_sizes import finfo, is_float_array
+from kir.numerics.variety import Variety, varying_outputs
 from kir.support.mapped_files import require_unchanged
 
 # The runs of the interpreter share the processor's cores where one of them computes more than this; see `cost`.
@@ -108,16 +110,32 @@ class RunComparison:
     def __init__(self) -> None:
         self.runs = 0
         self._reports: dict[str, OutputReport] = {}
+        self._varieties: dict[str, Variety] = defaultdict(Variety)
 
     def add(self, expected: Mapping[str, Expected], actual: Mapping[str, Array]) -> None:
         """Take one run into account."""
         self.runs += 1
         for name, one in expected.items():
+            self._varieties[name].add(one)
             report = compare(name, one, actual[name])
             self._reports[name] = worse(self._reports[name], report) if name in self._reports else report
 
     def reports(self) -> tuple[OutputReport, ...]:
         return tuple(self._reports.values())
+
+    def statement(self, method: str, varying: Container[str] | None = None) -> Statement:
+        """Return what is to be said of all outputs.
+
+        Args:
+            method: how much they may be off by.
+            varying: the outputs that depend on an input: the others need not vary. None for all.
+        """
+        not_shown = [
+            Finding(variety.shortcoming, tensor=name)
+            for name, variety in self._varieties.items()
+            if variety.shortcoming and (varying is None or name in varying)
+        ]
+        return outputs_statement(self.reports(), self.runs, method, not_shown)
 
 
 def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
@@ -271,4 +289,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
             ) from error
         comparison.add(expected, actual)
     require_unchanged([*a.constant_arrays(), *b.constant_arrays()])
-    return VerificationReport(comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD)
+    statement = comparison.statement(INTERPRETER_METHOD, varying_outputs(a))
+    return VerificationReport(
+        comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD, (statement,)
+    )

@@ -188,7 +188,7 @@ class VerificationReport:
     def __post_init__(self) -> None:
         given = self.statements
         if all(one.part != "outputs" for one in given):
-            given = (*given, _outputs_statement(self.outputs, self.runs, self.method))
+            given = (*given, outputs_statement(self.outputs, self.runs, self.method))
         order = {part: place for place, part in enumerate(PARTS)}
         object.__setattr__(self, "statements", tuple(sorted(given, key=lambda one: order.get(one.part, len(order)))))
 
@@ -266,13 +266,15 @@ class VerificationReport:
         raise error
 
 
-def _outputs_statement(outputs: Sequence[OutputReport], runs: int, method: str) -> Statement:
+def outputs_statement(
+    outputs: Sequence[OutputReport], runs: int, method: str, not_shown: Sequence[Finding] = ()
+) -> Statement:
     """Return what the errors of the outputs say."""
     problems = [
         Finding(one.wrong, tensor=one.name, error=one.error, allowed=one.allowed) for one in outputs if not one.passed
     ]
     covered = f"{counted(len(outputs), 'output')} in {counted(runs, 'run')} of random inputs; allowed: {method}"
-    return Statement("outputs", covered, tuple(problems))
+    return Statement("outputs", covered, tuple(problems), tuple(not_shown))
 
 
 def _output_json(output: OutputReport) -> dict[str, Any]:

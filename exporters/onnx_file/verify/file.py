@@ -22,6 +22,7 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
 from kir.numerics.report import Finding, Statement, VerificationReport
+from kir.numerics.variety import varying_outputs
 from kir.support.mapped_files import require_unchanged
 
 
@@ -111,7 +112,8 @@ def _prove(
             for part in parts:
                 with naming(part):
                     part.add(run)
-        statements = [] if held is None else [held.statement]
+        statements = [outputs.statement(INTERPRETER_METHOD, varying_outputs(graph))]
+        statements += [] if held is None else [held.statement]
         for part in parts:
             with naming(part):
                 statements.append(part.statement())

@@ -22,6 +22,8 @@ from kir.numerics.probes import choose_probes
 from kir.numerics.report import VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
+METHOD = f"the first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding"
+
 
 def verify_onnx_files(
     a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0, evidence: Evidence | None = None
@@ -67,14 +69,8 @@ def verify_onnx_files(
         comparison.add(run.expected, run.outputs)
         for part in parts:
             part.add(run)
-    return VerificationReport(
-        comparison.reports(),
-        comparison.runs,
-        provider,
-        seed,
-        f"the first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding",
-        statements=tuple([part.statement() for part in parts]),
-    )
+    statements = [comparison.statement(METHOD), *[part.statement() for part in parts]]
+    return VerificationReport(comparison.reports(), comparison.runs, provider, seed, METHOD, tuple(statements))
 
 
 def _expect_moved(
