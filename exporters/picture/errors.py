@@ -10,6 +10,7 @@ from kir.exporters.picture.html import PageFinding, PageStatement, write_html
 from kir.exporters.picture.ops_view import ops_diagram
 from kir.exporters.picture.stages import Stage
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.structural import Constant
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport
 from kir.support.files import replacing
 
@@ -73,7 +74,8 @@ class _Places:
         node = box.identity
         assert isinstance(node, Node)
         yield from ((errors[value].name,) for value in node.outputs if value in errors)
-        yield from ((weights.name,) for weights in box.weights)
+        labels = [value.node.op.label for value in node.inputs if value and isinstance(value.node.op, Constant)]
+        yield from ((label,) for label in labels if label)
         if node.origin is not None:
             yield from ((layer, op) for layer in (str(node.origin), node.origin.path) for op in (str(node.op), ""))
 

@@ -273,7 +273,7 @@ def outputs_statement(
     problems = [
         Finding(one.wrong, tensor=one.name, error=one.error, allowed=one.allowed) for one in outputs if not one.passed
     ]
-    covered = f"{counted(len(outputs), 'output')} in {counted(runs, 'run')} of random inputs; allowed: {method}"
+    covered = f"{counted(len(outputs), 'output')} on {counted(runs, 'probe')}, against the {method}"
     return Statement("outputs", covered, tuple(problems), tuple(not_shown))
 
 

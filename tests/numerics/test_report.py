@@ -23,7 +23,7 @@ UNSEEN = Finding("the same in all runs", tensor="y")
 def report(
     *statements: Statement, outputs: tuple[OutputReport, ...] = (GOOD,), strict: bool = False
 ) -> VerificationReport:
-    return VerificationReport(outputs, 3, "cpu", 7, "8 roundings", statements, strict=strict)
+    return VerificationReport(outputs, 3, "cpu", 7, "reference; 8 roundings", statements, strict=strict)
 
 
 FILE = Statement("file", "3 nodes and 2 weights, bit for bit")
@@ -67,7 +67,7 @@ def test_a_report_is_a_line_for_each_part_when_all_is_well() -> None:
     assert str(report(FILE)).splitlines() == [
         "verified in onnxruntime (cpu), seed 7",
         "file       pass  3 nodes and 2 weights, bit for bit",
-        "outputs    pass  1 output in 3 runs of random inputs; allowed: 8 roundings",
+        "outputs    pass  1 output on 3 probes, against the reference; 8 roundings",
         "  output                   max abs   max rel   max ulp   allowed  element      result",
         "  y                          1e-07     2e-07         3     1e-06  [0, 2]       pass",
         "not shown  nothing",
@@ -79,7 +79,7 @@ def test_what_is_wrong_comes_under_its_part_and_opens_the_error() -> None:
     problem = "Conv2D of layer conv_2 (Conv2D): kernel differs in 1 of 27 elements: error 0.25, allowed 0"
     text = str(failed)
     assert text.startswith("MISMATCH in onnxruntime (cpu), seed 7\nfile       FAIL  3 nodes")
-    assert f"\n  {problem}\noutputs    FAIL  2 outputs in 3 runs" in text
+    assert f"\n  {problem}\noutputs    FAIL  2 outputs on 3 probes" in text
     assert "\n  z: wrong in 2 of 3 elements: error 0.5, allowed 1e-06\n" in text
     with pytest.raises(MismatchError, match=rf"^file: {re.escape(problem)} \(and 1 more\)\nMISMATCH"):
         failed.raise_if_failed()

@@ -22,7 +22,7 @@ from kir.numerics.probes import choose_probes
 from kir.numerics.report import VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
-METHOD = f"the first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding"
+METHOD = f"first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding"
 
 
 def verify_onnx_files(

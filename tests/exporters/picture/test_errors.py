@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import kir
 from kir import passes
@@ -128,6 +128,29 @@ def test_findings_colour_the_boxes_of_their_layers_and_say_what_was_found(export
     boxes = stage.diagram.boxes
     assert [one.box for one in shown[0].findings] == [boxes.index(wrong), None]
     assert [(one.title, one.verdict) for one in shown] == [("file", "FAIL"), ("operators", "pass"), ("outputs", "pass")]
+
+
+def test_findings_of_weights_are_of_the_boxes_that_read_them(exported: Path) -> None:
+    graph = optimised(exported)
+    [name] = [tensor.name for tensor in onnx.load(exported).graph.initializer if tensor.name.startswith("apart/kernel")]
+    _, [statement, *_] = error_page(graph, {}, report(Statement("file", "all", (Finding("differs", tensor=name),))))
+    [finding] = statement.findings
+    assert finding.box is not None
+    stage, _ = error_page(graph, {}, report())
+    assert stage.diagram.boxes[finding.box].name == "apart"
+
+
+def test_a_file_that_does_not_run_has_a_page_that_says_so(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proto = onnx.load(exported)
+    next(node for node in proto.graph.node if node.op_type == "Gemm").attribute.append(
+        helper.make_attribute("transA", 1)
+    )
+    onnx.save(proto, exported)
+    page = exported.with_suffix(".html")
+    code, _ = verify(capsys, exported, "--report", str(page), "--bisect", "--json")
+    assert code == 1
+    assert "transA" in page.read_text(encoding="utf-8")
+    assert "wrong" in statuses(page)
 
 
 def test_a_page_has_the_first_of_many_findings(exported: Path) -> None:
