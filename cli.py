@@ -68,6 +68,11 @@ data_option = click.option(
 expect_option = click.option(
     "--expect", type=FILE, metavar="OUT.npz", help="What your framework computes from --data, by output name."
 )
+against_option = click.option(
+    "--against",
+    type=click.Choice(["keras"]),
+    help="Compare with the installed Keras, too, which reads MODEL itself; KERAS_BACKEND chooses its backend.",
+)
 lost_mask_option = click.option(
     "--on-lost-mask",
     type=click.Choice(["error", "warn"]),
@@ -221,6 +226,7 @@ cli.command_class = Command
 @click.option("--bisect", is_flag=True, help="On a mismatch, name the first node that differs.")
 @data_option
 @expect_option
+@against_option
 @click.option("--proof", type=FILE, metavar="PROOF.npz", help="Write a proof, too: kir verify FILE --proof checks it.")
 @strict_option
 @provider_option
@@ -256,6 +262,7 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
 )
 @data_option
 @expect_option
+@against_option
 @click.option("--proof", type=FILE, metavar="PROOF.npz", help="Check FILE with a proof of it, and without MODEL.")
 @strict_option
 @provider_option

@@ -80,6 +80,7 @@ def model_from_keras(
         converted = _subclassed_model(model, where, definitions())
     else:
         converted = _described_model(model, where, Rebinder(path and path.parent), definitions)
+    converted.of_keras = model
     converted.loaded_from = Provenance("keras model", f"Keras {_keras_version(model)}".strip(), path)
     return converted
 

@@ -179,6 +179,11 @@ class Reading:
         """Whether inputs are to have other sizes than the source gives them."""
         return bool(self.batch or self.input_shapes)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the source is read, with its own weights."""
+        return self.weights is None and not self.outputs
+
     def sizes_of(self, model: Model) -> dict[str, Dim]:
         """Return the values of the unknown sizes of a model's inputs, by the sizes' names; see `bind_sizes`."""
         from kir.modeling.lower import bind_sizes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -59,6 +60,7 @@ def export(
     bisect: bool = False,
     data: GivenArrays | None = None,
     expect: GivenArrays | None = None,
+    against: str | None = None,
     proof: PathLike | None = None,
     strict: bool = False,
     provider: str = "cpu",
@@ -82,7 +84,7 @@ def export(
         passes: passes to run by name, or to leave out: "fold-constants,simplify", "-fold-affine".
         verify: compare the file with the model in onnxruntime before it takes its place.
         bisect: on a mismatch, name the first node that differs.
-        data, expect: arrays of your own to verify with, and what your framework computes from them; see `kir.verify`.
+        data, expect, against: what to verify with beside, such as arrays of your own; see `kir.verify`.
         proof: a `.npz` file to write as well, with which anybody can check the file; see `check_proof`.
         strict: write nothing either if the verification could not show all that it should.
         provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
@@ -98,17 +100,15 @@ def export(
     reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
     options = ExportOptions(opset=opset, training=training, losses=losses, level=level, passes=passes)
     options = replace(options, external_data=external_data, metadata=metadata or {})
-    asked = {"data": data is not None, "expect": expect is not None, "proof": proof is not None}
-    if Path(path).suffix == ".py":
-        refuse_options(f"is for ONNX files; {path} is a script", **asked)
-    if not verify:
-        refuse_options("is for what is verified; leave --no-verify out", **asked)
+    asked = {"data": data is not None, "expect": expect is not None, "against": against, "proof": proof is not None}
+    if not verify or Path(path).suffix == ".py":
+        refuse_options("is for ONNX files that are verified: leave --no-verify out, and write .onnx", **asked)
     options = replace(options, verify=verify, bisect=bisect, strict=strict, provider=provider, seed=seed)
     if any(asked.values()):
         from kir.exporters.onnx_file.verify.evidence import gather_evidence
         from kir.importers.arrays import given_arrays
 
-        options = replace(options, evidence=gather_evidence(data, expect, proof, given_arrays))
+        options = replace(options, evidence=gather_evidence(data, expect, against, proof, given_arrays))
     return _export(model, Path(path), reading, options, progress, after_pass)
 
 
@@ -145,16 +145,19 @@ def _export_onnx(
 
     progress("reading the model")
     model, names = reading.load_named(source)
-    if isinstance(model, Model):
+    asked = options.evidence and options.evidence.with_keras(model, source, reading.is_whole, reading.custom_objects)
+    with asked or nullcontext() as evidence:
+        options = replace(options, evidence=evidence)
+        if isinstance(model, Model):
+            if model is source:
+                require_trained(model)
+            options = replace(options, sizes=reading.sizes_of(model))
+            return export_model(model, path, options, progress=progress, after_pass=after_pass)
         if model is source:
-            require_trained(model)
-        options = replace(options, sizes=reading.sizes_of(model))
-        return export_model(model, path, options, progress=progress, after_pass=after_pass)
-    if model is source:
-        # An unverified export optimises the graph that it is given.
-        model = model.copy()
-    original = _file_to_verify(source, names, reading)
-    return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
+            # An unverified export optimises the graph that it is given.
+            model = model.copy()
+        original = _file_to_verify(source, names, reading)
+        return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
 
 
 def _file_to_verify(source: Source, names: Mapping[Value, str], reading: Reading) -> SourceFile | None:
@@ -233,6 +236,7 @@ def verify(
     report: PathLike | None = None,
     data: GivenArrays | None = None,
     expect: GivenArrays | None = None,
+    against: str | None = None,
     strict: bool = False,
     provider: str = "cpu",
     seed: int = 0,
@@ -252,6 +256,8 @@ def verify(
             used, a bounded number at a time: a model is taken to compute each row of its batch by itself.
         expect: what your framework computes from them, likewise for outputs, of which some may be left out. Another
             correct execution may be twice as far off as the file.
+        against: "keras" to compare with the installed Keras and its backend (KERAS_BACKEND or Keras's settings), in a
+            process of its own. Keras then reads the file itself, and may run code in it.
         strict: whether the report fails, too, if the verification could not show all that it should.
         provider: onnxruntime's execution provider.
         seed: of the random inputs.
@@ -265,19 +271,21 @@ def verify(
     from kir.importers.arrays import given_arrays
     from kir.importers.load import Reading, is_onnx_file
 
-    evidence = gather_evidence(data, expect, None, given_arrays)
+    evidence = gather_evidence(data, expect, against, None, given_arrays)
     page = None if report is None else Path(report)
     if page is not None:
         require_suffix(page, ".html")
     reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes)
     progress("reading the model")
     if not is_onnx_file(model):
-        graph = _lowered(reading.load(model), reading, training, losses)
-        result = _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
+        read = reading.load(model)
+        graph = _lowered(read, reading, training, losses)
+        with evidence.with_keras(read, model, reading.is_whole, custom_objects) as evidence:
+            result = _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
         return replace(result, strict=strict)
     if page is not None:
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
-    changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect}
+    changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect, "against": against}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
     result = verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed, evidence=evidence)
     return replace(result, strict=strict)

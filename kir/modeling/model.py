@@ -64,6 +64,8 @@ class Model(Training, Saving, Layer):
     given_output_names: list[str] | None = None
     # What the model was read from; see `kir.ir.graph.Provenance`.
     loaded_from = Provenance()
+    # The model of Keras itself that this one was made from, if it was.
+    of_keras: Any = None
     # What `predict` runs, the weights that are folded into it, and the states of stateful layers in it.
     _plan: Plan | None = None
     _planned_arrays: Sequence[Array] = ()

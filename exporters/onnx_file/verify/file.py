@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kir.errors import FormatError, MismatchError, UnsupportedError
+from kir.errors import FormatError, KirError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
@@ -142,9 +142,11 @@ def _notes(graph: Graph, fallback: Sequence[str], provider: str) -> Iterator[Fin
 
 @contextmanager
 def naming(part: Part) -> Iterator[None]:
-    """Note at an error which part of the verification it comes from: a part that breaks off shows nothing."""
+    """Note at a bug which part of the verification it comes from: a part that breaks off shows nothing."""
     try:
         yield
+    except KirError:
+        raise
     except Exception as error:
         error.add_note(f"in {type(part).__name__}, a part of the verification")
         raise

@@ -151,9 +151,9 @@ def test_expected_outputs_that_do_not_fit_are_refused(target: Path) -> None:
 
 
 def test_options_that_do_not_go_together(target: Path) -> None:
-    with pytest.raises(UsageError, match="--data, --expect is for ONNX files"):
+    with pytest.raises(UsageError, match="--data, --expect is for ONNX files that are"):
         kir.export(classifier(), target.with_suffix(".py"), data=X, expect=X)
-    with pytest.raises(UsageError, match="--data is for what is verified"):
+    with pytest.raises(UsageError, match="--data is for ONNX files that are verified"):
         kir.export(classifier(), target, data=X, verify=False)
     with pytest.raises(UsageError, match="give both"):
         kir.export(classifier(), target, expect=X)

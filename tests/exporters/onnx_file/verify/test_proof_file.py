@@ -155,7 +155,7 @@ def test_a_failed_export_leaves_neither(paths: tuple[Path, Path]) -> None:
         kir.export(model, file, proof=proof.parent / "none" / "p.npz")
     with pytest.raises(InvalidArgumentError, match=r"ends in \.npz"):
         kir.export(model, file, proof=file.with_suffix(".zip"))
-    with pytest.raises(UsageError, match="--proof is for what is verified"):
+    with pytest.raises(UsageError, match="--proof is for ONNX files that are verified"):
         kir.export(model, file, proof=proof, verify=False)
     assert list(file.parent.iterdir()) == []
 
