@@ -14,7 +14,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from typing import IO, Any
 from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 from kir.errors import CrashError, FormatError
-from kir.exporters.onnx_file.probe import expose, load_model
+from kir.exporters.onnx_file.content import read_content
+from kir.exporters.onnx_file.probe import cut_at, load_model, more_outputs, require_inside, serialize
 from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
 from kir.support.files import scratch_folder
@@ -38,7 +39,7 @@ MIN_WEIGHT_BYTES = 1 << 20
 # Every system can map memory at multiples of this.
 ALIGNMENT = 64 << 10
 
-MODEL, EXPOSED, WEIGHTS = "model.onnx", "exposed.onnx", "weights"
+MODEL, WEIGHTS = "model.onnx", "weights"
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,38 @@ class LeanModel:
             raise type(error)(str(error).replace(str(self.file), str(self.original))) from error
 
     def load(self) -> ModelProto:
-        """Return the model, without the weights that were moved.
+        """Return the model without its weights.
 
         Raises:
-            FormatError: it cannot be read.
+            FormatError: it cannot be read, or its weights lie outside its folder.
         """
-        return load_model(self.file, external_data=self.file is self.original)
+        content = read_content(self.file)
+        if isinstance(self.file, Path):
+            heads = GraphProto(initializer=[tensor.head for tensor in content.initializers])
+            require_inside(ModelProto(graph=heads), self.file.parent)
+            require_inside(content.model, self.file.parent)
+        return content.model
 
-    def session_with(self, model: ModelProto, outputs: Sequence[str], provider: str = "cpu") -> Session:
-        """Return a session of what `load` gave, with more outputs. Errors as of `make_session`."""
-        exposed = expose(model, outputs)
-        if self.file is self.original or isinstance(self.file, bytes):
-            return make_session(exposed, provider, prepack=not self.is_large)
-        path = self.file.with_name(EXPOSED)
-        with _writing_copy(self.original):
-            path.write_bytes(exposed)
-        return make_session(path, provider, prepack=False)
+    def session_with(self, outputs: Sequence[str], provider: str = "cpu", optimize: bool = True) -> Session:
+        """Return a session with more outputs, none of which is one yet. Errors as of `make_session`."""
+        return make_session(
+            self.file, provider, prepack=not self.is_large, optimize=optimize, addition=more_outputs(outputs)
+        )
+
+    def session_cut(
+        self, types: Mapping[str, tuple[int, int]], outputs: Sequence[str], provider: str = "cpu"
+    ) -> Session:
+        """Return a session as of `session_with`, cut into its nodes; see `cut_at`. It is not optimised."""
+        cut = serialize(cut_at(load_model(self.file, external_data=False), types))
+        folder = self.file.parent if isinstance(self.file, Path) else None
+        return make_session(
+            cut,
+            provider,
+            prepack=not self.is_large,
+            optimize=False,
+            addition=more_outputs(outputs),
+            data_folder=folder,
+        )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import (
     AttributeProto,
+    GraphProto,
     ModelProto,
     NodeProto,
     SparseTensorProto,
@@ -128,16 +129,33 @@ def computed_names(model: ModelProto) -> set[str]:
     return {name for node in model.graph.node for name in node.output if name}
 
 
-def expose(model: ModelProto, names: Sequence[str]) -> bytes:
-    """Return the model with more outputs, whose types onnxruntime infers. The model given stays as it is.
+def more_outputs(names: Sequence[str]) -> bytes:
+    """Return the addition to a serialized model that makes values outputs, whose types onnxruntime infers.
 
     onnxruntime does not fuse nodes over a value that is an output.
     """
+    outputs = [ValueInfoProto(name=name) for name in names]
+    return serialize(ModelProto(graph=GraphProto(output=outputs)))
+
+
+GIVEN = "/given"  # ends the name of an input in place of a value
+
+
+def cut_at(model: ModelProto, types: Mapping[str, tuple[int, int]]) -> ModelProto:
+    """Return the model in which every node reads some values from inputs instead, named as they are with `GIVEN`.
+
+    Args:
+        model: it stays as it is.
+        types: the element type and the rank of each value.
+    """
     copy = ModelProto()
     copy.CopyFrom(model)
-    present = {output.name for output in copy.graph.output}
-    copy.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in present)
-    return serialize(copy)
+    for node in copy.graph.node:
+        node.input[:] = [f"{name}{GIVEN}" if name in types else name for name in node.input]
+    for name, (element, rank) in types.items():
+        shape = [f"{name}/{axis}" for axis in range(rank)]
+        copy.graph.input.append(helper.make_tensor_value_info(f"{name}{GIVEN}", element, shape))
+    return copy
 
 
 def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:

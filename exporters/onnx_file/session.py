@@ -62,6 +62,8 @@ NEWEST_FULL_OPSET = 21
 ERRORS_ONLY = 3
 FATAL_ONLY = 4
 
+DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+
 
 _ORT_TYPES = {"float": "float32", "double": "float64"}
 
@@ -145,6 +147,8 @@ class Settings:
     optimization: str = "all"
     prepack: bool = True
     profile_prefix: str | None = None
+    addition: bytes = b""
+    data_folder: Path | None = None
 
 
 # How much onnxruntime rewrites a graph when it loads it, from nothing to everything; the names are its documentation's.
@@ -208,7 +212,14 @@ class Session:
 
 
 def make_session(
-    model: ModelFile, provider: str = "cpu", *, threads: int | None = None, optimize: bool = True, prepack: bool = True
+    model: ModelFile,
+    provider: str = "cpu",
+    *,
+    threads: int | None = None,
+    optimize: bool = True,
+    prepack: bool = True,
+    addition: bytes = b"",
+    data_folder: Path | None = None,
 ) -> Session:
     """Return a session; nodes that the provider cannot run fall back to the CPU.
 
@@ -218,6 +229,8 @@ def make_session(
         threads: within one operator; None lets onnxruntime choose. One thread adds up in one order at every run.
         optimize: whether onnxruntime rewrites the graph when it loads it.
         prepack: whether kernels may keep copies of weights in an order of their own.
+        addition: a serialized model whose lists (of outputs, of nodes) are added to those of the model.
+        data_folder: where the external data of a serialized model lies.
 
     Raises:
         ProviderError: the provider is unknown, not installed, or cannot start.
@@ -228,7 +241,9 @@ def make_session(
     worker = shared_worker(not _is_cpu(provider))
     usual = _usual.get()
     optimization = usual.optimization if optimize else "disabled"
-    settings = Settings(usual.threads if threads is None else threads, optimization, prepack)
+    settings = Settings(
+        usual.threads if threads is None else threads, optimization, prepack, None, addition, data_folder
+    )
     try:
         return Session(worker, model, provider, settings)
     except CrashError as error:
@@ -303,7 +318,7 @@ def _load(model: ModelFile, provider: str, settings: Settings) -> InferenceSessi
     if settings.profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = settings.profile_prefix
-    session = _read(onnxruntime, model, options, provider, name)
+    session = _read(onnxruntime, model, settings, options, provider, name)
     if name not in session.get_providers():
         raise ProviderError(
             f"the provider {provider!r} is installed and could not start, so that all nodes would run on "
@@ -312,10 +327,17 @@ def _load(model: ModelFile, provider: str, settings: Settings) -> InferenceSessi
     return session
 
 
-def _read(onnxruntime: ModuleType, model: ModelFile, options: SessionOptions, provider: str, name: str) -> Any:
+def _read(
+    onnxruntime: ModuleType,
+    model: ModelFile,
+    settings: Settings,
+    options: SessionOptions,
+    provider: str,
+    name: str,
+) -> Any:
     if isinstance(model, Path):
         require_regular(model, "an ONNX file")
-    source = model if isinstance(model, bytes) else decoded(str(model))
+    source = _source(model, settings, options)
     chosen = {} if provider.lower() == CUDA_TF32 else PROVIDER_OPTIONS.get(name, {})
     try:
         return onnxruntime.InferenceSession(source, options, providers=[(name, chosen), *_fallback(name)])
@@ -327,6 +349,19 @@ def _read(onnxruntime: ModuleType, model: ModelFile, options: SessionOptions, pr
                 f"another provider; it says: {' '.join(str(error).split())[-LONGEST_REASON:]}"
             )
         raise refusal or FormatError(f"onnxruntime cannot load {_shown(model)}: {error}") from error
+
+
+def _source(model: ModelFile, settings: Settings, options: SessionOptions) -> str | bytes:
+    """Return what onnxruntime loads: the name of the file, or the bytes of it and of what is added to it."""
+    if not settings.addition:
+        return model if isinstance(model, bytes) else decoded(str(model))
+    folder = settings.data_folder
+    if not isinstance(model, bytes):
+        file = Path(model)
+        model, folder = file.read_bytes(), file.parent
+    if folder is not None:
+        options.add_session_config_entry(DATA_FOLDER, decoded(str(folder)))
+    return model + settings.addition  # protobuf joins messages that stand one after the other
 
 
 LONGEST_REASON = 300  # characters, the last ones: what went wrong at the bottom of a chain of exceptions

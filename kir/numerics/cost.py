@@ -114,13 +114,13 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
             continue
         inputs = [types[value] for value in node.inputs]
         made = sum(map(_bytes_of, outputs))
-        elements = max(elements, *map(_elements, outputs))
+        elements = max(elements, *map(count_elements, outputs))
         live += made
         at_once = live + ROUNDING_ARRAYS * made + workspace_bytes(node.op, inputs, outputs)
         if at_once > most:
             most, largest = at_once, node
         if not isinstance(node.op, (Input, *MOVEMENTS)):
-            work += sum(map(_elements, outputs)) * (ELEMENT_WORK + _count_summed(node.op, inputs))
+            work += sum(map(count_elements, outputs)) * (ELEMENT_WORK + _count_summed(node.op, inputs))
         read = [value for value in dict.fromkeys(node.inputs) if last_reader[value] is node]
         unread = [value for value in node.outputs if value not in last_reader]
         for value in (*read, *unread):
@@ -183,8 +183,9 @@ def _known(shape: Iterable[object]) -> list[int]:
 
 def _bytes_of(type: TensorType) -> int:
     each = STRING_BYTES if type.dtype is DType.STRING else FLOAT_BYTES if type.dtype.is_float else type.dtype.itemsize
-    return each * _elements(type)
+    return each * count_elements(type)
 
 
-def _elements(type: TensorType) -> int:
+def count_elements(type: TensorType) -> int:
+    """Return how many elements a tensor has; sizes that only a run tells count as 1."""
     return math.prod(_known(type.shape))

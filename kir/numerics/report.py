@@ -141,9 +141,8 @@ class Divergence:
     def __str__(self) -> str:
         if self.node is None:
             return (
-                "every intermediate value of the file is within its bound of the optimised graph; if an output is not, "
-                "a pass changed the result (compare with -O0), or onnxruntime does by fusing nodes, which more outputs "
-                "prevent"
+                "every operator of the file computes what it means on its own inputs; if an output is wrong, a pass "
+                "changed the result (compare with -O0), or onnxruntime does by fusing nodes, which more outputs prevent"
             )
         of = f" of layer {self.layer}" if self.layer else ""
         return f"first wrong: {self.op}{of} ({self.tensor}): error {self.error:.3g}, allowed {self.allowed:.3g}"

@@ -13,6 +13,7 @@ from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.held import Held, hold_written
+from kir.exporters.onnx_file.verify.operators import Operators
 from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
@@ -154,4 +155,6 @@ def naming(part: Part) -> Iterator[None]:
 
 def parts_of(subject: Subject) -> list[Part]:
     """Return the parts of a verification beside the comparison of the outputs."""
-    return [] if subject.written is None else [PassesPart(subject)]
+    if subject.written is None:
+        return []
+    return [PassesPart(subject), Operators(subject.written, subject.names, subject.lean, subject.provider)]

@@ -161,7 +161,7 @@ def test_more_outputs_can_be_had_of_a_lean_model(min_bytes: int, tmp_path: Path)
     with lean_model(written(tmp_path), min_bytes=min_bytes, min_weight=16) as lean:
         proto = lean.load()
         inner = proto.graph.node[0].output[0]
-        outputs = run_session(lean.session_with(proto, [inner]), FEEDS)
+        outputs = run_session(lean.session_with([inner]), FEEDS)
     assert outputs[inner].shape == (3, 16)
 
 

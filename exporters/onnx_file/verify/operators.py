@@ -1,0 +1,206 @@
+"""The part "operators": each operator computes what it means in onnxruntime, on the inputs that onnxruntime gave it.
+
+Every node is computed from the arrays that went into it, see `kir.numerics.local_bounds`: errors of other nodes do not
+pile up, and saturation, dead units or a NaN further on hide nothing. Of dear operators a part is computed, see
+`kir.numerics.sampling`.
+
+What is not seen here: an operator that is wrong only where onnxruntime fuses or reorders it, which it does over values
+that are no outputs. The comparison of the outputs sees that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from kir.errors import KirError, ShapeError
+from kir.exporters.onnx_file.mapped import LeanModel
+from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array, Op
+from kir.ir.types import format_shape
+from kir.numerics.compare import Run, compare, worse
+from kir.numerics.coverage import Coverage
+from kir.numerics.local_bounds import expect_results
+from kir.numerics.report import Finding, OutputReport, Statement
+from kir.numerics.sampling import Part, take_part
+from kir.ops.linear import Dense
+from kir.ops.opaque import Opaque
+from kir.ops.random import Dropout
+
+# Probes after the first run where that is cheap: the work of a run, and the number of nodes to look at.
+CHEAP_WORK = 10**7
+FEW_NODES = 400
+# So many wrong nodes are listed, and so many that were not compared.
+LISTED = 20
+
+Inputs = Sequence[Array | None]
+
+
+class Operators:
+    """The part of a verification that compares every operator of a file on its own.
+
+    Attributes:
+        reports: the worst of every value that was compared, in the order of the graph.
+        coverage: what the probes showed of each operator.
+        values: those of the file.
+    """
+
+    def __init__(self, graph: Graph, names: Mapping[Value, str], lean: LeanModel, provider: str = "cpu") -> None:
+        """Find the values of a graph in a file.
+
+        Args:
+            graph: what the file holds.
+            names: what its values are called in the file.
+            lean: the file.
+            provider: onnxruntime's execution provider.
+
+        Raises:
+            FormatError: the file cannot be read.
+        """
+        self.reports: dict[Value, OutputReport] = {}
+        self.coverage = Coverage()
+        self.values = FileValues(graph, names, lean, provider)
+        self._names = names
+        self._probed = 0
+        self._refused = ""
+        self._left_out: dict[Node, str] = {
+            node: f"the file has no {name!r}" for node, name in self.values.missing.items()
+        }
+        self._sampled: dict[str, tuple[int, int]] = {}  # by operator: positions compared, of how many
+
+    def add(self, run: Run) -> None:
+        """Take one run into account; or leave it out, after the first, if it is dear."""
+        is_cheap = run.probe.cost.work <= CHEAP_WORK and len(self.values.nodes) <= FEW_NODES
+        if is_cheap or not self._probed:
+            try:
+                self.compare_on(run.feeds, run.probe.sizes)
+            except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
+                self._refused = str(error)
+
+    def compare_on(self, feeds: Mapping[str, Array], sizes: Mapping[str, int]) -> None:
+        """Compare every node on one run of the file.
+
+        Args:
+            feeds: the inputs.
+            sizes: the values of their symbolic sizes.
+
+        Raises:
+            KirError: as `FileValues.run`.
+        """
+        self._probed += 1
+        for run in self.values.run(feeds, sizes):
+            reason = _incomparable(run)
+            if reason:
+                self._left_out[run.node] = reason
+            else:
+                self._compare(run)
+
+    def statement(self) -> Statement:
+        """Return what is wrong, in the order of the graph, and what was not compared."""
+        compared = {value.node for value in self.reports}
+        wrong = [(value, report) for value, report in self.reports.items() if not report.passed]
+        problems = [self._finding(value, report) for value, report in wrong[:LISTED]]
+        if len(wrong) > LISTED:
+            problems.append(Finding(f"{len(wrong) - LISTED} more operators compute something else than they mean"))
+        left_out = list(self._left_out.items())
+        refused = (
+            [Finding(f"a probe does not fit the graph that was written: {self._refused}")] if self._refused else []
+        )
+        not_shown = [Finding(reason, _layer(node), str(node.op)) for node, reason in left_out[:LISTED]]
+        if len(left_out) > LISTED:
+            not_shown.append(Finding(f"{len(left_out) - LISTED} more operators were not compared"))
+        parts = [f"{name} at {part:,} of {total:,} positions" for name, (part, total) in sorted(self._sampled.items())]
+        covered = (
+            f"{len(compared)} of {len(self.values.nodes)} operators in onnxruntime, on the inputs that it gave them on "
+            f"{self._probed} probes{'; ' if parts else ''}{', '.join(parts)}"
+        )
+        return Statement("operators", covered, tuple(problems), (*refused, *not_shown))
+
+    def first_wrong(self) -> tuple[Value, OutputReport] | None:
+        """Return the first value in the order of the graph that leaves its bound, and its report."""
+        return next(((value, report) for value, report in self.reports.items() if not report.passed), None)
+
+    def _finding(self, value: Value, report: OutputReport) -> Finding:
+        text = f"{report.wrong}, from the inputs that onnxruntime has there"
+        return Finding(text, _layer(value.node), str(value.node.op), report.name, report.error, report.allowed)
+
+    # One node
+
+    def _compare(self, run: NodeRun) -> None:
+        node, op = run.node, run.op
+        results = [array for array in run.outputs if array is not None]
+        if run.linear is not None and isinstance(op, Dense) and op.activation is not None:
+            tensor = self.values.linear_names[node]
+            self._compare_op(node, Dense(), run.inputs, [run.linear], [tensor])
+            self._compare_op(node, op.activation, (run.linear,), results, [self._names[node.output]])
+        else:
+            names = [self._names.get(value, "") for value in node.outputs]
+            self._compare_op(node, op, run.inputs, list(run.outputs), names)
+
+    def _compare_op(
+        self, node: Node, op: Op, inputs: Inputs, outputs: Sequence[Array | None], names: Sequence[str]
+    ) -> None:
+        try:
+            reports, part = compare_operator(node, op, inputs, outputs, names)
+        except (ValueError, IndexError, KirError) as error:
+            shapes = ", ".join("none" if x is None else format_shape(x.shape) for x in inputs)
+            self._record(node.outputs[0], _failure(names[0], outputs[0], f"on inputs of {shapes}: {error}"))
+            return
+        for value, report in zip(node.outputs, reports, strict=True):
+            if report is not None:
+                self._record(value, report)
+        if part.count < part.total:
+            count, total = self._sampled.get(op.name, (0, 0))
+            self._sampled[op.name] = count + part.count, total + part.total
+        if part.outputs[0] is not None:
+            self.coverage.add(node, part.op, part.inputs, part.outputs[0])
+
+    def _record(self, value: Value, report: OutputReport) -> None:
+        self.reports[value] = worse(self.reports[value], report) if value in self.reports else report
+
+
+def compare_operator(
+    node: Node, op: Op, inputs: Inputs, outputs: Sequence[Array | None], names: Sequence[str]
+) -> tuple[list[OutputReport | None], Part]:
+    """Compare what a node computed with what its operator means, or a part of it.
+
+    Args:
+        node: where it stands.
+        op: its operator, symbolic sizes bound.
+        inputs: what it was given.
+        outputs: what it computed; None for an output that is not known.
+        names: what the outputs are called.
+
+    Returns:
+        A report of each output, None for one that is not known; and the part that was compared.
+
+    Raises:
+        ValueError: the operator does not take these inputs.
+        IndexError: it does not take these indices.
+        KirError: as ValueError; or the outputs have other shapes than the operator gives.
+    """
+    part = take_part(op, inputs, outputs)
+    expected = expect_results(node, part.op, part.inputs)
+    return [
+        None if y is None else compare(name, one, y) for name, one, y in zip(names, expected, part.outputs, strict=True)
+    ], part
+
+
+def _incomparable(run: NodeRun) -> str:
+    """Return why a node cannot be compared; "" if it can."""
+    if isinstance(run.op, Opaque):
+        return "only a runtime knows what it computes"
+    if isinstance(run.op, Dropout):
+        training = run.inputs[1] if len(run.inputs) > 1 else None
+        return "it draws at random" if training is not None and training.any() else ""
+    return "" if run.op.deterministic else "it draws at random"
+
+
+def _failure(name: str, y: Array | None, problem: str) -> OutputReport:
+    dtype, shape = ("", ()) if y is None else (str(y.dtype), y.shape)
+    return OutputReport(name, dtype, (shape,), math.inf, 0, 0, 0, False, problem)
+
+
+def _layer(node: Node) -> str:
+    return "" if node.origin is None else str(node.origin)

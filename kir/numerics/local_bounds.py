@@ -1,0 +1,228 @@
+"""What one operator may compute on given inputs, whatever is before and after it.
+
+The reference is the operator's own meaning, in float64, on the very numbers that a runtime gave it. No errors of other
+operators pile up in it, so the bound is tight:
+
+    allowed = ROUNDINGS · unit · size + PLACES · unit · |y| + tiny
+
+with the unit of the result's dtype (the distance from 1 to the next float) and the sizes of `rounding_sizes`, which say
+how large the terms are that are rounded inside the operator. Which operators are decided without a bound:
+
+1. Those of `EXACT`, and all integers, booleans and texts, must be equal. A tie (Round, a comparison, ArgMax, TopK) is
+   one of the given numbers, so every right implementation decides it the same way. A float that does not fit the
+   integer that it is cast to, and a division of integers by 0, have no defined result.
+2. A recurrent layer and attention round inside in ways that no single size describes. They are run a few times with
+   random roundings inside, as in `rounding`, and their spread is the bound.
+
+Why ROUNDINGS is 8: one rounding is half a unit of the result, and a size counts all that happen on the way as if each
+were a whole one in a random direction; a kernel that sums in another order, evaluates a function by a polynomial with
+an error of a few places, or is written out in several steps at an old opset, stays within a small multiple of that. The
+largest error measured over all operators of the tests' table, all layers and 200 random models was 2 sizes, so a margin
+of 4 is left.
+PLACES are for a reference that itself is rounded, in a model of float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from kir.ir.graph import Node
+from kir.ir.op import Array, Op
+from kir.numerics.expected import Expected, Spread
+from kir.numerics.interpreter import widened
+from kir.numerics.rounding import RUNS, RandomRounding
+from kir.numerics.rounding_sizes import EXACT, PLAIN, SIZES, epsilon, finfo, is_float_array, widen
+from kir.ops.convolution import Conv, ConvTranspose
+from kir.ops.elementwise import Cast, Div, Mod, Pow
+from kir.ops.linear import Dense, MatMul
+from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.random import Dropout
+from kir.ops.resize import Resize
+from kir.ops.spectral import STFT
+
+ROUNDINGS = 8.0
+PLACES = 4.0
+
+Inputs = Sequence[Array | None]
+
+# Operators whose sizes are safe from overflow in their own precision, and cost as much as they do.
+SIZED_NARROW = (Dense, MatMul, Conv, ConvTranspose)
+
+
+def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
+    """Return what an operator may compute for each of its outputs.
+
+    Args:
+        node: where it stands; what is expected does not depend on it.
+        op: the operator of the node, its symbolic sizes bound; or one that computes a part of its results.
+        inputs: its inputs in the model's own dtypes; None for an absent one.
+
+    Raises:
+        ValueError: the operator does not take these inputs.
+    """
+    with np.errstate(all="ignore"):
+        if is_exact(node, op):
+            return tuple(_expect_exactly(op, inputs, y) for y in _as_tuple(op.eval(*inputs)))
+        wide = [None if x is None else widened(x) for x in inputs]
+        references = _as_tuple(op.widen().eval(*wide))
+        if isinstance(op, Dense) and op.activation is not None:
+            allowed = [_activated_bound(op, op.activation, inputs, wide, node.output.type.dtype.numpy)]
+        elif type(op) in SIZES or type(op) in PLAIN:
+            dtypes = [value.type.dtype.numpy for value in node.outputs]
+            allowed = [
+                _bound(dtype, y, _size(op, y, inputs, wide)) for y, dtype in zip(references, dtypes, strict=True)
+            ]
+        else:
+            return _expect_spread(node, op, inputs, references)
+        return tuple(
+            _expect_within(op, inputs, index, value.type.dtype.numpy, y, bound)
+            for index, (value, y, bound) in enumerate(zip(node.outputs, references, allowed, strict=True))
+        )
+
+
+def is_exact(node: Node, op: Op) -> bool:
+    """Return whether every right implementation of an operator gives the same bits."""
+    return type(op) in EXACT or isinstance(op, Dropout) or not any(v.type.dtype.is_float for v in node.outputs)
+
+
+def _expect_exactly(op: Op, inputs: Inputs, y: Array) -> Expected:
+    reference = widened(y) if is_float_array(y) else y
+    undefined = _undefined(op, inputs, y)
+    allowed = np.zeros(y.shape) if undefined is None else np.where(undefined, np.inf, 0.0)
+    if not is_float_array(y):
+        return Expected(reference, allowed)
+    special = np.where(np.isfinite(reference), 0, reference)
+    return Expected(reference, allowed, (special,) if special.any() else ())
+
+
+def _undefined(op: Op, inputs: Inputs, y: Array) -> Array | None:
+    """Return where the result of an operator on integers has no definition; None if everywhere it has."""
+    if y.dtype.kind not in "iu":
+        return None
+    if isinstance(op, Cast):
+        (x,) = inputs
+        if x is None or not is_float_array(x):
+            return None
+        info, wide = np.iinfo(y.dtype), np.trunc(widened(x))
+        return np.asarray(~((wide >= float(info.min)) & (wide < float(info.max) + (info.bits < 64))))
+    if isinstance(op, Div | Mod | Pow):
+        a, b = inputs
+        assert a is not None
+        assert b is not None
+        return np.broadcast_to((a == 0) & (b < 0) if isinstance(op, Pow) else b == 0, y.shape)
+    return None
+
+
+def _expect_within(op: Op, inputs: Inputs, index: int, dtype: np.dtype[Any], y: Array, allowed: Array) -> Expected:
+    """Return a reference with its bound; where it does not fit the dtype, an infinity is right too."""
+    finite = np.isfinite(y)
+    overflows = finite & (np.abs(y) + allowed > float(finfo(dtype).max))
+    special = np.where(finite, np.where(overflows, np.copysign(np.inf, y), 0), y)
+    allowed = np.where(finite, np.where(np.isnan(allowed), np.inf, allowed), 0)
+    own = partial(_run_own, op, inputs, index)
+    return Expected(y, allowed, (special,) if special.any() else (), unmoved=own)
+
+
+def _run_own(op: Op, inputs: Inputs, index: int) -> Array:
+    with np.errstate(all="ignore"):
+        return _as_tuple(op.eval(*inputs))[index]
+
+
+def _bound(dtype: np.dtype[Any], y: Array, size: Array) -> Array:
+    unit = epsilon(dtype)
+    return np.asarray(ROUNDINGS * unit * size + (PLACES * unit * np.abs(y) + _tiny(dtype)))
+
+
+def _tiny(dtype: np.dtype[Any]) -> float:
+    """Return the least distance that counts: numbers below the normal ones may be taken for 0.
+
+    Floats of 16 bits are computed in float32, and rounded to the spacing that they have there.
+    """
+    info = finfo(dtype)
+    return float(info.tiny) if dtype.itemsize > 2 else 2 * float(info.smallest_subnormal)
+
+
+def _size(op: Op, y: Array, inputs: Inputs, wide: Inputs) -> Array:
+    size = LOCAL_SIZES.get(type(op))
+    if size is None:
+        return np.abs(y)
+    if not isinstance(op, SIZED_NARROW):
+        return np.asarray(size(op, y, *wide))
+    narrow = [None if x is None else widen(x) for x in inputs]
+    kinds = [x.dtype for x in narrow if x is not None]
+    return np.asarray(size(op, y.astype(kinds[0]), *narrow), np.float64)
+
+
+def _softmax_size(op: Softmax, y: Array, x: Array) -> Array:
+    # The distance to the largest element is rounded, and e to its power is off by as much of itself.
+    distance = np.max(x, axis=op.axis, keepdims=True) - x
+    return np.asarray(y * (math.sqrt(x.shape[op.axis]) + np.where(np.isfinite(distance), distance, 0)))
+
+
+def _resize_size(op: Resize, y: Array, x: Array) -> Array:
+    """Return the size as of `SIZES`, or with a cubic curve, whose 4 weights are off as much and some negative.
+
+    There it is that of the largest element of the image in the place of each.
+    """
+    if op.mode != "cubic":
+        return SIZES[Resize](op, y, x)
+    resized = tuple(axis for axis, (given, wanted) in enumerate(zip(x.shape, y.shape, strict=True)) if given != wanted)
+    longest = max((x.shape[axis] for axis in resized), default=0)
+    return np.asarray(np.max(np.abs(x), axis=resized, keepdims=True) * (1 + longest) + np.abs(y))
+
+
+def _stft_size(op: STFT, y: Array, x: Array, window: Array) -> Array:
+    # A length that is no power of 2 is transformed by way of a convolution: three transforms of up to 4 times as many.
+    length = len(window)
+    return SIZES[STFT](op, y, x, window) * (3 * math.log2(4 * length) / math.log2(max(length, 2)))
+
+
+# Where a bound of one operator must know more of its roundings than a spread of the whole model does.
+LOCAL_SIZES: dict[type[Op], Any] = {**SIZES, Softmax: _softmax_size, Resize: _resize_size, STFT: _stft_size}
+
+
+def _activated_bound(op: Dense, activation: Op, inputs: Inputs, wide: Inputs, dtype: np.dtype[Any]) -> Array:
+    """Return the bound of a Dense whose activation is an operator of its own in the file.
+
+    What the activation makes of an error before it is seen at both ends, as the activations are monotone or nearly so;
+    that of a softmax is e^(δᵢ + Σ yⱼ δⱼ) - 1 of itself at most.
+    """
+    linear = Dense()
+    x, kernel, bias = (*wide, None)[:3]
+    assert x is not None
+    assert kernel is not None
+    z = linear.eval(x, kernel, bias)
+    delta = _bound(dtype, z, _size(linear, z, inputs, wide))
+    activate: Callable[[Array], Array] = activation.widen().eval
+    y = activate(z)
+    own: Array = _bound(dtype, y, _size(activation, y, (z,), (z,)))
+    if isinstance(activation, Softmax | LogSoftmax):
+        shares = y if isinstance(activation, Softmax) else np.exp(y)
+        moved = delta + np.sum(shares * delta, axis=activation.axis, keepdims=True)
+        return np.asarray(own + (y * np.expm1(moved) if isinstance(activation, Softmax) else moved))
+    return np.asarray(own + np.maximum(np.abs(activate(z + delta) - y), np.abs(activate(z - delta) - y)))
+
+
+def _expect_spread(node: Node, op: Op, inputs: Inputs, references: Sequence[Array]) -> tuple[Expected, ...]:
+    spreads: list[Spread] = []
+    unrounded = _as_tuple(op.eval(*inputs))
+    for index in range(RUNS):
+        moved = RandomRounding(np.random.default_rng([index]))(node, tuple(inputs), unrounded)
+        if not spreads:
+            spreads = [Spread(y, first) for y, first in zip(references, moved, strict=True)]
+        for spread, array in zip(spreads, moved, strict=True):
+            spread.add(array)
+    expected = [spread.expected() for spread in spreads]
+    return tuple(
+        Expected(one.reference, one.allowed, one.special, one.vanishing, partial(_run_own, op, inputs, index))
+        for index, one in enumerate(expected)
+    )
+
+
+def _as_tuple(result: Any) -> tuple[Array, ...]:
+    return result if isinstance(result, tuple) else (np.asarray(result),)
