@@ -256,7 +256,7 @@ def _verify_files(
     """Compare the new file with the graph, and the one that the graph was read from, if it was."""
     progress("verifying")
     if reference.has_any(Opaque):
-        return _verify_carried(source, written, options), None
+        return _verify_carried(graph, source, written, options), None
     if source is None:
         return _verify(reference, graph, written, options, None), None
     from kir.numerics.compare import expect_runs
@@ -290,8 +290,11 @@ def _verify(
     return report
 
 
-def _verify_carried(source: SourceFile | None, written: ExportReport, options: ExportOptions) -> VerificationReport:
+def _verify_carried(
+    graph: Graph, source: SourceFile | None, written: ExportReport, options: ExportOptions
+) -> VerificationReport:
     """Compare two files, where the interpreter does not know what operators compute."""
+    from kir.exporters.onnx_file.verify.held import hold_written
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 
     if source is None:
@@ -302,7 +305,8 @@ def _verify_carried(source: SourceFile | None, written: ExportReport, options: E
     if options.evidence is not None and options.evidence.recorder is not None:
         raise UsageError("--proof records results in float64, and only onnxruntime can run operators carried through")
     report = verify_onnx_files(source.path, written.path, options.provider, options.seed, options.evidence)
-    replace(report, strict=options.strict).raise_if_failed()
+    report = replace(report, strict=options.strict).adding(hold_written(graph, written.path).statement)
+    report.raise_if_failed()
     return report
 
 

@@ -287,7 +287,9 @@ def verify(
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
     changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect, "against": against}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
-    result = verify_onnx_files(Path(model), Path(file), provider=provider, seed=seed, evidence=evidence)
+    from kir.importers.onnx_file import import_named
+
+    result = verify_onnx_files(Path(model), Path(file), provider, seed, evidence, import_named)
     return replace(result, strict=strict)
 
 

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from kir.errors import MismatchError, ShapeError
+from kir.errors import FormatError, LimitError, MismatchError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file.probe import index_bounds, load_model, move_weights
 from kir.exporters.onnx_file.session import Session, make_session, run_session
 from kir.exporters.onnx_file.verify.evidence import Evidence
+from kir.exporters.onnx_file.verify.file import verify_file
+from kir.exporters.onnx_file.verify.held import Held, Read
+from kir.exporters.onnx_file.verify.matched import match_graphs
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
+from kir.exporters.onnx_file.verify.same_graph import PART
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.ir.op import Array
+from kir.ir.structural import TRAINING_INPUT, Input
 from kir.numerics.compare import Run, RunComparison
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.feeds import random_feeds
 from kir.numerics.interpreter import widened
 from kir.numerics.least_sizes import Sizes
 from kir.numerics.probes import choose_probes
-from kir.numerics.report import VerificationReport
+from kir.numerics.report import Statement, VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
 METHOD = f"first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding"
 
 
 def verify_onnx_files(
-    a: ModelFile, b: ModelFile, provider: str = "cpu", seed: int = 0, evidence: Evidence | None = None
+    a: ModelFile,
+    b: ModelFile,
+    provider: str = "cpu",
+    seed: int = 0,
+    evidence: Evidence | None = None,
+    read: Read | None = None,
 ) -> VerificationReport:
     """Compare what onnxruntime computes from two ONNX files.
 
-    There is no reference in a wider precision here. The first file takes its place, and how much rounding it causes
-    is estimated from outside: it runs a few times with inputs and weights moved by up to one rounding. This bound
+    There is no reference in a wider precision for the outputs. The first file takes its place, and how much rounding it
+    causes is estimated from outside: it runs a few times with inputs and weights moved by up to one rounding. This
     misses rounding that happens between nodes only, so that files of very different operators may need a look.
+
+    Where both files can be read as graphs, these are compared by parts as well, see `verify_file`: the second file
+    should hold, and compute, the graph of the first.
+
+    Args:
+        a: the first file, or a serialized model.
+        b: the second.
+        provider: onnxruntime's execution provider.
+        seed: of inputs and roundings.
+        evidence: what the user wants to be looked at beside.
+        read: reads a file as a graph; without it only outputs are compared.
 
     Raises:
         MismatchError: the files have different inputs or outputs, or the second cannot run what the first can.
@@ -70,7 +92,21 @@ def verify_onnx_files(
         for part in parts:
             part.add(run)
     statements = [comparison.statement(METHOD), *[part.statement() for part in parts]]
+    if read is not None and isinstance(a, Path) and isinstance(b, Path):
+        statements += _compare_graphs(a, b, provider, seed, read)
     return VerificationReport(comparison.reports(), comparison.runs, provider, seed, METHOD, tuple(statements))
+
+
+def _compare_graphs(a: Path, b: Path, provider: str, seed: int, read: Read) -> list[Statement]:
+    """Return what the parts say of the second file, if it should compute the graph of the first."""
+    try:
+        (reference, _), (graph, names) = read(a), read(b)
+        training = any(isinstance(node.op, Input) and node.op.label == TRAINING_INPUT for node in reference.inputs)
+        held = Held(graph, names, match_graphs(reference, graph, training, "the first file"))
+        report = verify_file(reference, b, provider, seed, held=held)
+    except (FormatError, UnsupportedError, LimitError) as error:
+        return [Statement(PART, not_run=f"the files cannot be compared as graphs: {error}")]
+    return [statement for statement in report.statements if statement.part != "outputs"]
 
 
 def _expect_moved(

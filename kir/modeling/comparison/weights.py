@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,7 +29,8 @@ class WeightChange:
 
     `kind` is "shape", "dtype", "values", or "rounding": by no more than `ROUNDINGS` roundings of the dtype, relative to
     the largest element. `max_abs` and `max_rel` are over all elements, of which `count` differ; they are 0 if the
-    shapes differ. `values` are both contents, if they are small.
+    shapes differ. `outliers` counts the elements that differ by more than `ROUNDINGS` roundings of themselves. `values`
+    are both contents, if they are small.
     """
 
     name_a: str
@@ -40,6 +42,7 @@ class WeightChange:
     max_rel: float = 0.0
     count: int = 0
     values: tuple[str, str] | None = None
+    outliers: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,23 +113,27 @@ def _change(node_a: Node, node_b: Node) -> WeightChange | None:
         distance.max_rel,
         distance.count,
         values,
+        distance.outliers,
     )
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two arrays of one shape are apart; `count` elements are not equal."""
+    """How far two arrays of one shape are apart; `count` elements are not equal, for `outliers` see `WeightChange`."""
 
     max_abs: float = 0.0
     max_rel: float = 0.0
     count: int = 0
     is_rounding: bool = False
+    outliers: int = 0
 
 
 def measure_distance(a: Array, b: Array) -> Distance:
     """Compare element by element. NaN equals NaN, and is infinitely far from any number."""
     max_abs = max_rel = largest = 0.0
-    count = 0
+    count = outliers = 0
+    dtype = as_dtype(a.dtype)
+    unit = rounding_unit(dtype) if dtype.is_float else math.inf
     for one, other in zip(_blocks(a), _blocks(b), strict=True):
         if one.dtype == other.dtype and one.dtype != object and one.tobytes() == other.tobytes():
             largest = max(largest, _largest(one))
@@ -143,11 +150,11 @@ def measure_distance(a: Array, b: Array) -> Distance:
         size = np.abs(old)
         relative = np.divide(errors, size, out=np.zeros_like(errors), where=(size > 0) & np.isfinite(size))
         count += int(one.size - equal.sum())
+        outliers += int((relative > ROUNDINGS * unit).sum())
         max_abs, max_rel = max(max_abs, float(errors.max())), max(max_rel, float(relative.max()))
         largest = max(largest, _largest(one))
-    dtype = as_dtype(a.dtype)
-    rounding = dtype.is_float and count > 0 and max_abs <= ROUNDINGS * rounding_unit(dtype) * largest
-    return Distance(max_abs, max_rel, count, rounding)
+    rounding = dtype.is_float and count > 0 and max_abs <= ROUNDINGS * unit * largest
+    return Distance(max_abs, max_rel, count, rounding, outliers)
 
 
 def _blocks(array: Array) -> Iterator[Array]:

@@ -120,6 +120,7 @@ def test_the_json_document_is_stable() -> None:
                     "max_rel": None,
                     "count": None,
                     "values": None,
+                    "outliers": None,
                 }
             ],
             "added": [{"name": None, "type": None}],

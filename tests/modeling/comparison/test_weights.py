@@ -71,6 +71,16 @@ def test_a_folded_scale_is_rounding() -> None:
     assert change.kind == "rounding"
 
 
+def test_outliers_are_off_by_more_than_roundings_of_themselves() -> None:
+    a = RANDOM.normal(size=1000).astype(np.float32)
+    b = (a.astype(np.float64) * (1 + ROUNDINGS / 2 * 2**-24)).astype(np.float32)
+    assert only_change(a, b).outliers == 0
+    smallest = int(np.abs(a).argmin())
+    b[[smallest, 7]] = a[[smallest, 7]] * np.float32(1 + 1e-5)
+    change = only_change(a, b)
+    assert (change.kind, change.outliers) == ("rounding" if abs(a[7]) < 0.1 else "values", 2)
+
+
 def test_integers_are_never_rounded() -> None:
     a = np.array([2**62, 1], np.int64)
     change = only_change(a, a + np.array([1, 0]))
