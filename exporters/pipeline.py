@@ -261,7 +261,8 @@ def _verify_files(
         return _verify(reference, graph, written, options, None), None
     from kir.numerics.compare import expect_runs
 
-    runs = list(expect_runs(reference, options.seed))  # both files are compared with one graph
+    # Both files are compared with one graph.
+    runs = list(expect_runs(reference, options.seed, all_at_once=options.evidence is not None))
     report = _verify(reference, graph, written, options, runs)
     progress("verifying the file that was read")
     return report, verify_source(reference, source, options.provider, options.seed, runs)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,23 +23,21 @@ from kir.errors import MismatchError, ShapeError
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
-from kir.numerics.cost import Cost, require_runnable
+from kir.numerics.cost import require_runnable
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport, outputs_statement
-from kir.numerics.rounding import RUNS, measure
+from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure, measure_as_needed
 from kir.numerics.rounding_sizes import finfo, is_float_array
+from kir.numerics.threads import threads_for
 from kir.numerics.variety import Variety, varying_outputs
 from kir.support.mapped_files import require_unchanged
 
-# The runs of the interpreter share the processor's cores where one of them computes more than this; see `cost`.
-THREADED_WORK = 10**8
-# What they take together, where there are several.
-THREADED_BYTES = 4 << 30
-
-INTERPRETER_METHOD = f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS} randomly rounded runs"
+INTERPRETER_METHOD = (
+    f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {RUNS} randomly rounded runs"
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,9 @@ class Run:
 # Expecting
 
 
-def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> Iterator[Run]:
+def expect_runs(
+    graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None, all_at_once: bool = False
+) -> Iterator[Run]:
     """Return the inputs of each run, and what to expect of the outputs, computed one by one.
 
     Several files that are compared with one graph can share them.
@@ -68,37 +67,40 @@ def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | No
         graph: what the outputs are of.
         seed: of inputs and roundings.
         sizes: values for the symbolic sizes, one mapping per run; see `choose_probes`.
+        all_at_once: see `expect_probes`.
 
     Raises:
         LimitError: running the graph would take too much memory.
     """
-    return expect_probes(graph, choose_probes(graph, seed, sizes), seed)
+    return expect_probes(graph, choose_probes(graph, seed, sizes), seed, all_at_once)
 
 
-def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int) -> Iterator[Run]:
-    """Yield the run of each probe."""
+def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int, all_at_once: bool = False) -> Iterator[Run]:
+    """Yield the run of each probe.
+
+    Args:
+        graph: what the outputs are of.
+        probes: inputs of the graph.
+        seed: of the roundings.
+        all_at_once: make all perturbed runs, for bounds that something else than `compare` reads; without, those that
+            it turns out to need.
+    """
     reference, own = Plan(graph, wide=True), Plan(graph)
     for index, probe in enumerate(probes):
         feeds = probe.feeds()
-        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost)))
+        threads = threads_for(probe.cost, RUNS)
+        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, threads, all_at_once))
 
 
 def _expect_outputs(
-    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int
+    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int, all_at_once: bool = False
 ) -> dict[str, Expected]:
-    return measure(
+    return (measure if all_at_once else measure_as_needed)(
         lambda observe: reference.run(feeds, observe),
         lambda observe: own.run(feeds, observe),
         seed,
         threads=threads,
     )
-
-
-def _threads_for(cost: Cost) -> int:
-    """Return on how many threads to run the interpreter: several gain where arrays are large, and share the memory."""
-    if cost.work <= THREADED_WORK:
-        return 1
-    return max(1, min(os.cpu_count() or 1, RUNS, THREADED_BYTES // cost.bytes))
 
 
 # Comparing
@@ -139,7 +141,14 @@ class RunComparison:
 
 
 def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
-    """Return the report of one output of one run."""
+    """Return the report of one output of one run; with the bound of more runs if it needs that, `Expected.widened`."""
+    if expected.widened is None:
+        return _compare(name, expected, actual)
+    report = _compare(name, dataclasses.replace(expected, unmoved=None), actual)
+    return report if report.passed else _compare(name, expected.widened(), actual)
+
+
+def _compare(name: str, expected: Expected, actual: Array) -> OutputReport:
     reference = expected.reference
     if actual.shape != reference.shape:
         settled = bool(np.isfinite(expected.allowed).all())
@@ -280,7 +289,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     for index, probe in enumerate(choose_probes(a, seed)):
         require_runnable(b, probe.sizes)
         feeds = probe.feeds()
-        expected = _expect_outputs(reference, own, feeds, seed + index, _threads_for(probe.cost))
+        expected = _expect_outputs(reference, own, feeds, seed + index, threads_for(probe.cost, RUNS))
         try:
             actual = other.run(feeds)
         except ShapeError as error:

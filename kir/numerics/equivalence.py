@@ -32,6 +32,7 @@ from kir.numerics.report import OutputReport
 from kir.numerics.rounded_constants import RoundedConstant, recognised_constants, rounded_constants
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 from kir.numerics.rounding_sizes import epsilon, is_float_array
+from kir.numerics.threads import threads_for
 
 EPSILON = epsilon(np.dtype(np.float64))
 
@@ -68,10 +69,8 @@ class Equivalence:
 
     def __init__(self, original: Graph, rewritten: Graph, seed: int) -> None:
         self.rounded = rounded_constants(original, rewritten)
-        self._recognised = recognised_constants(original, rewritten)
-        self._seed = seed
-        self._original, self._rewritten = Plan(original, wide=True), Plan(rewritten, wide=True)
-        self._graphs = original, rewritten
+        self._original = _Side(original, recognised_constants(original, rewritten), seed)
+        self._rewritten = _Side(rewritten, self.rounded, seed)
         self._share = min(1.0, MARGIN * EPSILON / _coarsest_unit(original))
         self._is_moved = False
 
@@ -81,69 +80,74 @@ class Equivalence:
         Raises:
             ShapeError: the rewritten graph cannot run on the inputs.
         """
-        after = self._rewritten.run(run.feeds)
-        moved = self._allow_moves(run, after)
-        suspects = [
-            name
-            for name, one in run.expected.items()
-            if not _is_near(one.reference, after[name], self._share * _settled(one.allowed) + moved.get(name, 0.0))
-        ]
-        return self._judge(run, after, suspects) if suspects else []
-
-    def _allow_moves(self, run: Run, after: Mapping[str, Array]) -> dict[str, Array]:
-        """Return how far each output may be off because constants are rounded, at the least cost."""
-        if self._is_moved and run.probe.cost.work > CHEAP_WORK and (self.rounded or self._recognised):
-            return {name: one.allowed for name, one in run.expected.items()}
+        are_moved = run.probe.cost.work <= CHEAP_WORK or not self._is_moved
         self._is_moved = True
-        return self._measure_moves(run, after, 1)
-
-    def _measure_moves(self, run: Run, after: Mapping[str, Array], runs: int) -> dict[str, Array]:
-        """Return how far each output is off when constants move, of either graph; {} if there are none to be moved."""
         before = {name: one.reference for name, one in run.expected.items()}
-        allowed: dict[str, Array] = {}
-        pairs = zip(self._graphs, (self._recognised, self.rounded), (before, after), strict=True)
-        for graph, constants, center in pairs:
-            if constants:
-                for name, one in self._move(graph, constants, run, center, runs).items():
-                    allowed[name] = allowed.get(name, 0.0) + one.allowed
-        return allowed
+        original = self._original.move_constants(run, int(are_moved), before)
+        rewritten = self._rewritten.move_constants(run, int(are_moved))
+        has_moved_none = not are_moved and bool(self._original.constants or self._rewritten.constants)
+        suspects = []
+        for name, one in run.expected.items():
+            allowed = one.allowed if has_moved_none else self._share * _settled(one.allowed)
+            if not _is_near(one.reference, rewritten[name].reference, allowed, original[name], rewritten[name]):
+                suspects.append(name)
+        return self._judge(run, before, {name: one.reference for name, one in rewritten.items()}, suspects)
 
-    def _move(
-        self, graph: Graph, constants: Sequence[RoundedConstant], run: Run, center: Mapping[str, Array], runs: int
-    ) -> dict[str, Expected]:
-        generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
-
-        def moved(observe: Observer | None) -> Mapping[str, Array]:
-            if observe is None:
-                return center
-            generator = next(generators)
-            readers = {one.node: _MovedConstant(one, generator) for one in constants}
-            return Plan(graph, wide=True, constants=readers).run(run.feeds)
-
-        return measure(lambda observe: center, moved, self._seed, runs)
-
-    def _judge(self, run: Run, after: Mapping[str, Array], suspects: list[str]) -> list[OutputReport]:
+    def _judge(
+        self, run: Run, before: Mapping[str, Array], after: Mapping[str, Array], suspects: Sequence[str]
+    ) -> list[OutputReport]:
         """Return the reports of those outputs that are further off than any rounding explains."""
-        before = {name: one.reference for name, one in run.expected.items()}
-        expected = _measure_roundings(self._original, run, before, self._seed)
-        rewritten = _measure_roundings(self._rewritten, run, after, self._seed)
-        moved = self._measure_moves(run, after, RUNS)
+        if not suspects:
+            return []
+        bounds = [
+            measured
+            for side, outputs in ((self._original, before), (self._rewritten, after))
+            for measured in (side.round_at_random(run, outputs), side.move_constants(run, RUNS, outputs))
+        ]
         reports = []
         for name in suspects:
-            allowed = expected[name].allowed
-            if rewritten[name].allowed.shape == allowed.shape:
-                allowed = allowed + rewritten[name].allowed + moved.get(name, 0.0)
-            reports.append(compare(name, dataclasses.replace(expected[name], allowed=allowed), after[name]))
+            first, *others = (one[name] for one in bounds)
+            allowed = sum((one.allowed for one in others if one.allowed.shape == first.allowed.shape), first.allowed)
+            reports.append(compare(name, dataclasses.replace(first, allowed=allowed), after[name]))
         return [report for report in reports if not report.passed]
 
 
-def _measure_roundings(plan: Plan, run: Run, center: Mapping[str, Array], seed: int) -> dict[str, Expected]:
-    """Return how far float64 runs with random roundings end from the one without."""
+class _Side:
+    """One of the two graphs, in float64, and those of its constants that may be off by a rounding."""
 
-    def rounded(observe: Observer | None) -> Mapping[str, Array]:
-        return center if observe is None else plan.run(run.feeds, observe)
+    def __init__(self, graph: Graph, constants: Sequence[RoundedConstant], seed: int) -> None:
+        self.constants = constants
+        self._graph = graph
+        self._seed = seed
+        self._plan = Plan(graph, wide=True)
 
-    return measure(rounded, rounded, seed)
+    def move_constants(self, run: Run, runs: int, outputs: Mapping[str, Array] | None = None) -> dict[str, Expected]:
+        """Return how far runs with moved constants end from the `outputs` of the one without, which is made if needed.
+
+        Nothing is allowed if there are no constants to be moved, or no runs.
+        """
+        if not self.constants or not runs:
+            known = self._plan.run(run.feeds) if outputs is None else outputs
+            return {name: Expected(array, np.zeros(())) for name, array in known.items()}
+        generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
+
+        def center(observe: Observer | None) -> Mapping[str, Array]:
+            return self._plan.run(run.feeds, observe) if outputs is None or observe is not None else outputs
+
+        def moved(observe: Observer | None) -> Mapping[str, Array]:
+            generator = next(generators)
+            readers = {one.node: _MovedConstant(one, generator) for one in self.constants}
+            return Plan(self._graph, wide=True, constants=readers).run(run.feeds)
+
+        return measure(center, moved, self._seed, runs, threads_for(run.probe.cost, 2))
+
+    def round_at_random(self, run: Run, outputs: Mapping[str, Array]) -> dict[str, Expected]:
+        """Return how far runs with random roundings end from the `outputs` of the one without."""
+
+        def rounded(observe: Observer | None) -> Mapping[str, Array]:
+            return outputs if observe is None else self._plan.run(run.feeds, observe)
+
+        return measure(rounded, rounded, self._seed, threads=threads_for(run.probe.cost, RUNS))
 
 
 class _MovedConstant:
@@ -177,14 +181,15 @@ def _settled(allowed: Array) -> Array:
     return np.where(np.isfinite(allowed), allowed, 0.0)
 
 
-def _is_near(before: Array, after: Array, allowed: Array) -> bool:
-    """Return whether all elements are within a bound, or within some roundings of the largest."""
+def _is_near(before: Array, after: Array, allowed: Array, *moved: Expected) -> bool:
+    """Return whether all elements are within a bound and what moves, or within some roundings of the largest."""
     if before.shape != after.shape:
         return False
     if not is_float_array(before):
         return bool(np.all(before == after))
     finite = np.isfinite(before)
     largest = np.abs(before).max(initial=0, where=finite)
+    bound = sum((one.allowed for one in moved), allowed + ROUNDINGS * EPSILON * largest)
     with np.errstate(invalid="ignore"):
-        near = np.abs(after - before) <= allowed + ROUNDINGS * EPSILON * largest
+        near = np.abs(after - before) <= bound
         return bool(np.all(np.where(finite, near, (after == before) | (np.isnan(after) & np.isnan(before)))))

@@ -37,10 +37,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -60,14 +59,13 @@ from kir.numerics.rounding_sizes import (
     magnitude,
     widen,
 )
+from kir.numerics.threads import side_by_side
 from kir.ops import elementwise, linear, recurrent
 from kir.ops.recurrent import Function, Step
 from kir.support.caching import cached
 
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
 RUNS = 5  # in the model's own precision; `MULTIPLE` is derived from this number
+RUNS_AT_FIRST = 1  # the bound grows with every run, so that what is right after the first is right after all
 
 # Functions that runtimes compute by formulas of their own, such as a quotient of polynomials; its errors have one sign
 # over whole ranges of x.
@@ -97,32 +95,75 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
         threads: how many of these runs there may be at a time; the result does not depend on it.
 
     An element may be off by `MULTIPLE` times the largest distance of a perturbed run, and by no less than 4 units in
-    its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor: the
-    perturbed runs of one element may all end near the reference by luck. Where rounding takes more than half of the
-    digits along the last axis (a chaotic recurrence), the largest distance there stands for each.
+    its last place (or the smallest normal float), or `MULTIPLE` / 2 times the median distance of its tensor, or of the
+    elements of about its magnitude: the perturbed runs of one element may all end near the reference by luck. Where
+    rounding takes more than half of the digits along the last axis (a chaotic recurrence), the largest distance there
+    stands for each.
     """
-    costly_sizes: dict[Node, Array] = {}
+    return _Measurement(reference, own, seed, threads).expect(runs)
 
-    def perturbed(index: int) -> Mapping[Key, Array]:
-        return own(RandomRounding(np.random.default_rng([seed, index]), costly_sizes))
 
-    if threads == 1:
-        spreads = _spread(reference(None), map(perturbed, range(runs)))
-    else:
-        with _side_by_side(threads) as pool:
-            centers = pool.submit(reference, None)
-            first = pool.submit(perturbed, 0).result()  # it makes the sizes that the others share
-            others = pool.map(perturbed, range(1, runs))
-            spreads = _spread(centers.result(), itertools.chain([first], others))
-    if any(spread.overflows.any() for spread in spreads.values()):
-        for mixed in _run_mixed(reference, seed, runs):
-            for key, spread in spreads.items():
-                spread.add_mixed(mixed[key])
-    run_unmoved = cache(lambda: own(None))
-    return {
-        key: replace(spread.expected(), unmoved=partial(lambda key: run_unmoved()[key], key))
-        for key, spread in spreads.items()
-    }
+def measure_as_needed(reference: Run[Key], own: Run[Key], seed: int, threads: int = 1) -> dict[Key, Expected]:
+    """Return what to expect of each tensor of a run, as `measure` does, from few perturbed runs at first.
+
+    `Expected.widened` is the bound after `RUNS` runs, which are made when it is asked for: by `compare`, for a result
+    that is further off. With more runs a bound only grows, and nearly all results are right after the first.
+    """
+    measurement = _Measurement(reference, own, seed, threads)
+    first = measurement.expect(RUNS_AT_FIRST, mixed=False)
+    all_runs = cache(lambda: measurement.expect(RUNS))
+    return {key: replace(one, widened=partial(lambda key: all_runs()[key], key)) for key, one in first.items()}
+
+
+class _Measurement(Generic[Key]):
+    """The spread of perturbed runs; see `measure`."""
+
+    def __init__(self, reference: Run[Key], own: Run[Key], seed: int, threads: int) -> None:
+        self._reference = reference
+        self._own = own
+        self._seed = seed
+        self._threads = threads
+        self._runs = 0
+        self._spreads: dict[Key, Spread] = {}
+
+    def expect(self, runs: int, mixed: bool = True) -> dict[Key, Expected]:
+        """Make perturbed runs until there are so many, and those in `mixed` precision if one overflows."""
+        indices = range(self._runs, runs)
+        self._runs = runs
+        self._add_runs(indices)
+        if mixed and any(spread.overflows.any() for spread in self._spreads.values()):
+            for run in _run_mixed(self._reference, self._seed, runs):
+                for key, spread in self._spreads.items():
+                    spread.add_mixed(run[key])
+        run_unmoved = cache(lambda: self._own(None))
+        return {
+            key: replace(spread.expected(), unmoved=partial(lambda key: run_unmoved()[key], key))
+            for key, spread in self._spreads.items()
+        }
+
+    def _add_runs(self, indices: range) -> None:
+        # Sizes take as much memory as all results of costly operators: they are kept for others alone.
+        costly_sizes: dict[Node, Array] | None = {} if len(indices) > 1 else None
+
+        def perturbed(index: int) -> Mapping[Key, Array]:
+            return self._own(RandomRounding(np.random.default_rng([self._seed, index]), costly_sizes))
+
+        if self._threads == 1 or not indices:
+            self._add(None if self._spreads else self._reference(None), map(perturbed, indices))
+            return
+        with side_by_side(self._threads) as pool:
+            centers = None if self._spreads else pool.submit(self._reference, None)
+            first = pool.submit(perturbed, indices[0]).result()  # it makes the sizes that the others share
+            others = pool.map(perturbed, indices[1:])
+            self._add(None if centers is None else centers.result(), itertools.chain([first], others))
+
+    def _add(self, centers: Mapping[Key, Array] | None, runs: Iterable[Mapping[Key, Array]]) -> None:
+        for run in runs:
+            for key, array in run.items():
+                if key not in self._spreads:
+                    assert centers is not None, "the first run has all tensors"
+                    self._spreads[key] = Spread(centers[key], array)
+                self._spreads[key].add(array)
 
 
 def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Key, Array]]:
@@ -148,48 +189,18 @@ def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Ke
         yield reference(MixedPrecision(next(generators), 0.0, costly_sizes, node))
 
 
-@contextmanager
-def _side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Open a pool of threads, on each of which BLAS works alone.
-
-    BLAS's own threads would wait for one another while other programs are busy, which has made products thirty times as
-    slow. What has not begun when an error ends this never does.
-    """
-    # Only for large models: they take 10 ms to import.
-    from concurrent.futures import ThreadPoolExecutor
-
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):
-        pool = ThreadPoolExecutor(threads)
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _spread(centers: Mapping[Key, Array], runs: Iterable[Mapping[Key, Array]]) -> dict[Key, Spread]:
-    spreads: dict[Key, Spread] = {}
-    for run in runs:
-        for key, array in run.items():
-            if key not in spreads:
-                spreads[key] = Spread(centers[key], array)
-            spreads[key].add(array)
-    return spreads
-
-
 class RandomRounding:
     """An observer of the interpreter that moves every float result by a random rounding; see the module.
 
     Args:
         generator: of the roundings.
         costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
-            differ by roundings give the same sizes but for roundings.
+            differ by roundings give the same sizes but for roundings. None keeps none.
     """
 
     def __init__(self, generator: np.random.Generator, costly_sizes: dict[Node, Array] | None = None) -> None:
         self._generator = generator
-        self._costly_sizes = {} if costly_sizes is None else costly_sizes
+        self._costly_sizes = costly_sizes
         self._common_of_functions: dict[type[Op], float] = {}
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -263,10 +274,14 @@ class RandomRounding:
         self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
     ) -> tuple[Array, ...]:
         (output,) = outputs
-        if node not in self._costly_sizes:
+        kept = self._costly_sizes
+        size = None if kept is None else kept.get(node)
+        if size is None:
             given = [None if array is None else widen(array) for array in inputs]
-            self._costly_sizes[node] = SIZES[type(op)](op, widen(output), *given)
-        return (self.move(output, self._costly_sizes[node]),)
+            size = SIZES[type(op)](op, widen(output), *given)
+            if kept is not None:
+                kept[node] = size
+        return (self.move(output, size),)
 
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""

@@ -16,7 +16,7 @@ from kir.ir.types import TensorType, parse_type
 from kir.numerics.compare import compare
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.interpreter import Plan
-from kir.numerics.rounding import RandomRounding, measure
+from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, RandomRounding, measure, measure_as_needed
 from kir.numerics.rounding_sizes import EXACT, SIZES, epsilon, sum_of_squared_partial_sums
 from kir.ops import all_ops
 from kir.ops.convolution import Conv
@@ -129,6 +129,31 @@ def test_infinities_nan_and_integers_are_not_moved() -> None:
     special = np.array([np.inf, -np.inf, np.nan], np.float32)
     np.testing.assert_array_equal(rounding.move(special, np.abs(special)), special)
     np.testing.assert_array_equal(rounding.move_relative(np.arange(3)), np.arange(3))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_runs_are_made_only_where_they_are_needed(threads: int) -> None:
+    graph = graph_of("f32[3, 40]", Sigmoid(), Exp())
+    reference, own = Plan(graph, wide=True), Plan(graph)
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)}
+    runs: list[object] = []
+
+    def run(observe: Any) -> dict[str, Array]:
+        runs.append(observe)
+        return own.run(feeds, observe)
+
+    expected = measure_as_needed(lambda observe: reference.run(feeds, observe), run, 0, threads)["y"]
+    assert compare("y", expected, own.run(feeds)["y"]).passed
+    assert len(runs) == RUNS_AT_FIRST
+    wrong = compare("y", expected, own.run(feeds)["y"] + np.float32(1e-3))
+    assert not wrong.passed
+    assert len([one for one in runs if one is not None]) == RUNS
+    all_at_once = measure(lambda observe: reference.run(feeds, observe), run, 0, threads=threads)["y"]
+    assert expected.widened is not None
+    widened = expected.widened()
+    np.testing.assert_array_equal(widened.allowed, all_at_once.allowed)
+    assert (widened.allowed >= expected.allowed).all()
+    assert widened.allowed[wrong.element] == wrong.allowed
 
 
 def test_equal_seeds_give_equal_bounds() -> None:

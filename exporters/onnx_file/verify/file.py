@@ -23,6 +23,7 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
 from kir.numerics.report import Finding, Statement, VerificationReport
+from kir.numerics.threads import blas_alone, threads_for
 from kir.numerics.variety import varying_outputs
 from kir.support.mapped_files import require_unchanged
 
@@ -69,13 +70,14 @@ def verify_file(
         InvalidArgumentError: the user's data do not fit the graph.
         FormatError: onnxruntime cannot load the file.
     """
-    model, evidence = as_file(model), evidence or Evidence()
+    model = as_file(model)
     if runs is None:
-        runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
+        # Before onnxruntime takes the memory that this refuses. Evidence reads the bounds.
+        runs = expect_runs(graph, seed, sizes, all_at_once=evidence is not None)
     if written is not None:
         held = hold_written(written, model)
     try:
-        return _prove(graph, model, provider, seed, runs, optimize, held, evidence)
+        return _prove(graph, model, provider, seed, runs, optimize, held, evidence or Evidence())
     except (MismatchError, FormatError, UnsupportedError) as error:
         if held is None or held.statement.passed:
             raise
@@ -106,13 +108,14 @@ def _prove(
         read, names = (None, {}) if held is None else (held.graph, held.names)
         parts = parts_of(Subject(graph, read, names, model, lean, session, provider, seed))
         parts += evidence.parts(session_outputs(session))
-        for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
+        for expected in itertools.chain(runs, expect_probes(graph, further, seed, all_at_once=True)):
             feeds = expected.feeds
             run = replace(expected, outputs=run_checked(session, feeds))
             outputs.add(run.expected, run.outputs)
-            for part in parts:
-                with naming(part):
-                    part.add(run)
+            with blas_alone(threads_for(run.probe.cost, 2) > 1):
+                for part in parts:
+                    with naming(part):
+                        part.add(run)
         statements = [outputs.statement(INTERPRETER_METHOD, varying_outputs(graph))]
         statements += [] if held is None else [held.statement]
         for part in parts:

@@ -563,7 +563,7 @@ def test_a_large_model_runs_once_and_on_threads(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("kir.numerics.probe_sizes.ENOUGH_WORK", 0)
     alone = verify(cnn())
     assert alone.outputs[0].shapes == ((1, 10),)
-    monkeypatch.setattr("kir.numerics.compare.THREADED_WORK", 0)
+    monkeypatch.setattr("kir.numerics.threads.THREADED_WORK", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     assert verify(cnn()).to_json()["outputs"][0]["allowed"] == alone.to_json()["outputs"][0]["allowed"]
     assert not verify(cnn(), cnn(scaled("conv_1/kernel", 1.001))).passed
