@@ -184,6 +184,8 @@ def _verify(
     progress("verifying")
     with tempfile.TemporaryDirectory(dir=script.parent) as folder:
         written = write_onnx(graph, Path(folder) / "model.onnx")
-        report = replace(verify_file(reference, written.path, provider=provider, seed=seed), strict=strict)
+        report = replace(
+            verify_file(reference, written.path, provider=provider, seed=seed, written=graph), strict=strict
+        )
     report.raise_if_failed()
     return writes_same_bytes(graph, expected), report

@@ -66,7 +66,8 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     problems += [Finding(text, tensor=name) for name in still]
     for draw, tally in zip(draws, tallies, strict=True):
         problems += [Finding(problem, draw.layer) for problem in tally.problems()]
-    covered = f"{counted(len(draws), 'place')} in {counted(len(rates), 'layer')} that drop at random"
+    places, layers = counted(len(draws), "place"), counted(len(rates), "layer")
+    covered = f"how much {layers} drop at random, in {places} of the file, and how they scale what they keep"
     return Statement("training", covered, tuple(problems))
 
 
