@@ -70,10 +70,17 @@ class LeanModel:
             require_inside(content.model, self.file.parent)
         return content.model
 
-    def session_with(self, outputs: Sequence[str], provider: str = "cpu", optimize: bool = True) -> Session:
+    def session_with(
+        self, outputs: Sequence[str], provider: str = "cpu", optimize: bool = True, threads: int | None = None
+    ) -> Session:
         """Return a session with more outputs, none of which is one yet. Errors as of `make_session`."""
         return make_session(
-            self.file, provider, prepack=not self.is_large, optimize=optimize, addition=more_outputs(outputs)
+            self.file,
+            provider,
+            threads=threads,
+            optimize=optimize,
+            prepack=not self.is_large,
+            addition=more_outputs(outputs),
         )
 
     def session_cut(

@@ -105,8 +105,7 @@ def _see_rows(seen: _Seen, op: Op, inputs: Inputs, y: Array) -> None:
         seen.row_count = op.depth if isinstance(op.depth, int) else 0
     elif isinstance(op, Gather | GatherElements):
         seen.row_count = x.shape[op.axis]
-    found = np.unique(indices)
-    seen.rows.update(np.where(found < 0, found + seen.row_count, found).tolist())
+    seen.rows.update(np.where(indices < 0, indices + seen.row_count, indices).ravel().tolist())
 
 
 def _reason(node: Node, seen: _Seen) -> str:

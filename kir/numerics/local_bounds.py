@@ -11,8 +11,9 @@ how large the terms are that are rounded inside the operator. Which operators ar
 1. Those of `EXACT`, and all integers, booleans and texts, must be equal. A tie (Round, a comparison, ArgMax, TopK) is
    one of the given numbers, so every right implementation decides it the same way. A float that does not fit the
    integer that it is cast to, and a division of integers by 0, have no defined result.
-2. A recurrent layer and attention round inside in ways that no single size describes. They are run a few times with
-   random roundings inside, as in `rounding`, and their spread is the bound.
+2. A recurrent layer and attention round inside in ways that no single size describes. They are run with random
+   roundings inside, as in `rounding`, and SPREADS times their largest distance is the bound: of 24 runs, where there a
+   whole model has 5 and a MULTIPLE of 8.
 
 Why ROUNDINGS is 8: one rounding is half a unit of the result, and a size counts all that happen on the way as if each
 were a whole one in a random direction; a kernel that sums in another order, evaluates a function by a polynomial with
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,10 +35,11 @@ import numpy as np
 
 from kir.ir.graph import Node
 from kir.ir.op import Array, Op
-from kir.numerics.expected import Expected, Spread
+from kir.numerics.expected import MULTIPLE, Expected, Spread
 from kir.numerics.interpreter import widened
-from kir.numerics.rounding import RUNS, RandomRounding
+from kir.numerics.rounding import RandomRounding
 from kir.numerics.rounding_sizes import EXACT, PLAIN, SIZES, epsilon, finfo, is_float_array, widen
+from kir.ops.attention import Attention
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Cast, Div, Mod, Pow
 from kir.ops.linear import Dense, MatMul
@@ -47,6 +50,11 @@ from kir.ops.spectral import STFT
 
 ROUNDINGS = 8.0
 PLACES = 4.0
+
+# Of runs with roundings inside: how many times the largest distance is allowed, how many runs, of how many copies.
+SPREADS = 4.0
+SPREAD_RUNS = 4
+SPREAD_COPIES = 6
 
 Inputs = Sequence[Array | None]
 
@@ -209,19 +217,43 @@ def _activated_bound(op: Dense, activation: Op, inputs: Inputs, wide: Inputs, dt
 
 
 def _expect_spread(node: Node, op: Op, inputs: Inputs, references: Sequence[Array]) -> tuple[Expected, ...]:
+    """Return what to expect from runs with random roundings inside: a few times of copies along the batch, at once."""
+    copied = _copied(op, inputs)
     spreads: list[Spread] = []
-    unrounded = _as_tuple(op.eval(*inputs))
-    for index in range(RUNS):
-        moved = RandomRounding(np.random.default_rng([index]))(node, tuple(inputs), unrounded)
-        if not spreads:
-            spreads = [Spread(y, first) for y, first in zip(references, moved, strict=True)]
-        for spread, array in zip(spreads, moved, strict=True):
-            spread.add(array)
-    expected = [spread.expected() for spread in spreads]
+    for run in range(SPREAD_RUNS):
+        moved = RandomRounding(np.random.default_rng([run]))(node, copied, tuple(references))
+        copies = [np.split(array, SPREAD_COPIES, _batch_axis(op, i)) for i, array in enumerate(moved)]
+        spreads = spreads or [Spread(y, first[0]) for y, first in zip(references, copies, strict=True)]
+        for spread, arrays in zip(spreads, copies, strict=True):
+            for array in arrays:
+                spread.add(array)
     return tuple(
-        Expected(one.reference, one.allowed, one.special, one.vanishing, partial(_run_own, op, inputs, index))
-        for index, one in enumerate(expected)
+        replace(one, allowed=one.allowed * (SPREADS / MULTIPLE), unmoved=partial(_run_own, op, inputs, index))
+        for index, one in enumerate(spread.expected() for spread in spreads)
     )
+
+
+def _copied(op: Op, inputs: Inputs) -> tuple[Array | None, ...]:
+    """Return inputs in which each sample is there several times, one after the other."""
+    copied = list(inputs)
+    for index, x in enumerate(inputs):
+        if x is not None and _has_batch(op, inputs, index):
+            copied[index] = np.concatenate([x] * SPREAD_COPIES, 0 if isinstance(op, Attention) or x.ndim == 1 else 1)
+    return tuple(copied)
+
+
+def _has_batch(op: Op, inputs: Inputs, index: int) -> bool:
+    """Return whether an input has something of its own for each sample."""
+    if not isinstance(op, Attention):
+        return index == 0 or index > 3  # not the three weights
+    bias = inputs[index]
+    return index < 3 or (bias is not None and bias.ndim == 4 and bias.shape[0] > 1)
+
+
+def _batch_axis(op: Op, output: int) -> int:
+    """Return the axis of the samples in an output: of attention the first; of a recurrent layer the second of all but
+    the sequence, which has the directions there."""
+    return 0 if isinstance(op, Attention) else 2 if output == 0 else 1
 
 
 def _as_tuple(result: Any) -> tuple[Array, ...]:

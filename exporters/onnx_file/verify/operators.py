@@ -19,7 +19,7 @@ from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import format_shape
-from kir.numerics.compare import Run, compare, worse
+from kir.numerics.compare import THREADED_WORK, Run, compare, worse
 from kir.numerics.coverage import Coverage
 from kir.numerics.local_bounds import expect_results
 from kir.numerics.report import Finding, OutputReport, Statement
@@ -71,25 +71,34 @@ class Operators:
 
     def add(self, run: Run) -> None:
         """Take one run into account; or leave it out, after the first, if it is dear."""
-        is_cheap = run.probe.cost.work <= CHEAP_WORK and len(self.values.nodes) <= FEW_NODES
-        if is_cheap or not self._probed:
-            try:
-                self.compare_on(run.feeds, run.probe.sizes)
-            except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
-                self._refused = str(error)
+        work = run.probe.cost.work
+        is_cheap = work <= CHEAP_WORK and len(self.values.nodes) <= FEW_NODES
+        if not is_cheap and self._probed:
+            return
+        try:
+            if work <= THREADED_WORK:  # threads of onnxruntime's own would wait for one another longer than they work
+                self.compare_on(run.feeds, run.probe.sizes, 1)
+            else:
+                from threadpoolctl import threadpool_limits  # 10 ms to import
 
-    def compare_on(self, feeds: Mapping[str, Array], sizes: Mapping[str, int]) -> None:
+                with threadpool_limits(1, "blas"):  # for the parts of operators, which are small
+                    self.compare_on(run.feeds, run.probe.sizes)
+        except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
+            self._refused = str(error)
+
+    def compare_on(self, feeds: Mapping[str, Array], sizes: Mapping[str, int], threads: int | None = None) -> None:
         """Compare every node on one run of the file.
 
         Args:
             feeds: the inputs.
             sizes: the values of their symbolic sizes.
+            threads: of onnxruntime; None lets it choose.
 
         Raises:
             KirError: as `FileValues.run`.
         """
         self._probed += 1
-        for run in self.values.run(feeds, sizes):
+        for run in self.values.run(feeds, sizes, threads):
             reason = _incomparable(run)
             if reason:
                 self._left_out[run.node] = reason

@@ -91,12 +91,15 @@ class FileValues:
                     yield node, name
                     break
 
-    def run(self, feeds: Mapping[str, Array], sizes: Mapping[str, int]) -> Iterator[NodeRun]:
+    def run(
+        self, feeds: Mapping[str, Array], sizes: Mapping[str, int], threads: int | None = None
+    ) -> Iterator[NodeRun]:
         """Yield what every node was given and made of it, in the order of the graph.
 
         Args:
             feeds: an array for every input.
             sizes: the values of the symbolic sizes of the inputs, from which the memory is estimated.
+            threads: as of `make_session`.
 
         Raises:
             KirError: as `make_session` and `run_session`.
@@ -104,7 +107,7 @@ class FileValues:
         fed = check_feeds(self._inputs, feeds)
         known = bind_sizes(self._inputs, fed)
         for group in self._group(sizes):
-            first, second = self._sessions(group)
+            first, second = self._sessions(group, threads)
             given = {**fed, **run_checked(first, feeds)}
             made = given
             if second is not None:
@@ -160,13 +163,13 @@ class FileValues:
         if group.nodes:
             yield group
 
-    def _sessions(self, group: _Group) -> tuple[Session, Session | None]:
+    def _sessions(self, group: _Group, threads: int | None) -> tuple[Session, Session | None]:
         """Return a session that gives the values of a group, and the one that is cut, if there are 16-bit floats."""
         names = tuple(group.types)
         if self._loaded is None or self._loaded[0] != names:
             self._loaded = None  # before another takes its memory
             wanted = [name for name in names if name not in self._outputs]
-            first = self._lean.session_with(wanted, self._provider, optimize=False)
+            first = self._lean.session_with(wanted, self._provider, optimize=False, threads=threads)
             narrow = self._cut_names(group)
             types = {name: (onnx_dtype(group.types[name].dtype), group.types[name].rank) for name in narrow}
             second = self._lean.session_cut(types, wanted, self._provider) if narrow else None
