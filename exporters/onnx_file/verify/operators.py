@@ -19,11 +19,12 @@ from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import format_shape
-from kir.numerics.compare import THREADED_WORK, Run, compare, worse
+from kir.numerics.compare import Run, compare, worse
 from kir.numerics.coverage import Coverage
 from kir.numerics.local_bounds import expect_results
 from kir.numerics.report import Finding, OutputReport, Statement
 from kir.numerics.sampling import Part, take_part
+from kir.numerics.threads import THREADED_WORK, blas_alone
 from kir.ops.linear import Dense
 from kir.ops.opaque import Opaque
 from kir.ops.random import Dropout
@@ -76,13 +77,9 @@ class Operators:
         if not is_cheap and self._probed:
             return
         try:
-            if work <= THREADED_WORK:  # threads of onnxruntime's own would wait for one another longer than they work
-                self.compare_on(run.feeds, run.probe.sizes, 1)
-            else:
-                from threadpoolctl import threadpool_limits  # 10 ms to import
-
-                with threadpool_limits(1, "blas"):  # for the parts of operators, which are small
-                    self.compare_on(run.feeds, run.probe.sizes)
+            # In a small model threads of onnxruntime's own would wait for one another longer than they work.
+            with blas_alone(work > THREADED_WORK):
+                self.compare_on(run.feeds, run.probe.sizes, 1 if work <= THREADED_WORK else None)
         except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
             self._refused = str(error)
 
