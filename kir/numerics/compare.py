@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +31,7 @@ from kir.numerics.report import Finding, OutputReport, Statement, VerificationRe
 from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure, measure_as_needed
 from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.numerics.threads import threads_for
-from kir.numerics.variety import Variety, varying_outputs
+from kir.numerics.variety import OutputOrigin, Variety, origins_of
 from kir.support.mapped_files import require_unchanged
 
 INTERPRETER_METHOD = (
@@ -107,17 +106,24 @@ def _expect_outputs(
 
 
 class RunComparison:
-    """Collects the worst of every output over several runs."""
+    """Collects the worst of every output over several runs, and what they showed of it.
 
-    def __init__(self) -> None:
+    Args:
+        origins: where the outputs come from; by default, that is unknown.
+    """
+
+    def __init__(self, origins: Mapping[str, OutputOrigin] | None = None) -> None:
         self.runs = 0
+        self._origins = origins or {}
         self._reports: dict[str, OutputReport] = {}
-        self._varieties: dict[str, Variety] = defaultdict(Variety)
+        self._varieties: dict[str, Variety] = {}
 
     def add(self, expected: Mapping[str, Expected], actual: Mapping[str, Array]) -> None:
         """Take one run into account."""
         self.runs += 1
         for name, one in expected.items():
+            if name not in self._varieties:
+                self._varieties[name] = Variety(self._origin(name).limits)
             self._varieties[name].add(one)
             report = compare(name, one, actual[name])
             self._reports[name] = worse(self._reports[name], report) if name in self._reports else report
@@ -125,17 +131,15 @@ class RunComparison:
     def reports(self) -> tuple[OutputReport, ...]:
         return tuple(self._reports.values())
 
-    def statement(self, method: str, varying: Container[str] | None = None) -> Statement:
-        """Return what is to be said of all outputs.
+    def _origin(self, name: str) -> OutputOrigin:
+        return self._origins.get(name, OutputOrigin())
 
-        Args:
-            method: how much they may be off by.
-            varying: the outputs that depend on an input: the others need not vary. None for all.
-        """
+    def statement(self, method: str) -> Statement:
+        """Return what is to be said of all outputs; `method` says how much they may be off by."""
         not_shown = [
-            Finding(variety.shortcoming, tensor=name)
+            Finding(variety.shortcoming, self._origin(name).layer, tensor=name)
             for name, variety in self._varieties.items()
-            if variety.shortcoming and (varying is None or name in varying)
+            if variety.shortcoming and self._origin(name).is_fed
         ]
         return outputs_statement(self.reports(), self.runs, method, not_shown)
 
@@ -284,7 +288,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
         ShapeError: no sizes were found with which the first works.
         UnsupportedError: a graph has an operator that only a runtime knows.
     """
-    comparison = RunComparison()
+    comparison = RunComparison(origins_of(a))
     reference, own, other = Plan(a, wide=True), Plan(a), Plan(b)
     for index, probe in enumerate(choose_probes(a, seed)):
         require_runnable(b, probe.sizes)
@@ -298,7 +302,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
             ) from error
         comparison.add(expected, actual)
     require_unchanged([*a.constant_arrays(), *b.constant_arrays()])
-    statement = comparison.statement(INTERPRETER_METHOD, varying_outputs(a))
+    statement = comparison.statement(INTERPRETER_METHOD)
     return VerificationReport(
         comparison.reports(), comparison.runs, "interpreter", seed, INTERPRETER_METHOD, (statement,)
     )

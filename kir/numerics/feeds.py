@@ -40,6 +40,8 @@ WORDS = ("", "a", "zebra", "ΑΩ", "two words")
 
 HALVES = (0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5)
 WHOLE = (0, 1, -1, 2, 10, -10)
+# Where an input is scaled before it meets an edge, so many last places away rounding decides no more on which side.
+CLEAR_STEPS = 64
 PIXELS = 256
 PIXEL_EDGES = (127.5, 255.0, 256.0)
 PIXEL_SCALE = 50  # what is divided by this or more, or shifted so far, to become normal, is a pixel
@@ -265,16 +267,24 @@ class _Source:
 def _met(dtype: DType, use: InputUse) -> list[Any]:
     """Return the values at which something happens, with their neighbours."""
     if dtype.is_float:
-        at = np.asarray(use.edges, np.float64).astype(dtype.numpy)
-        # The neighbours of 0 are denormal, which some runtimes take for 0.
-        near_zero = epsilon(dtype.numpy)
-        up, down = (
-            np.where(at == 0, sign * near_zero, np.nextafter(at, dtype.numpy.type(sign * math.inf))) for sign in (1, -1)
+        exact, scaled = (
+            _around(dtype, edges, steps) for edges, steps in ((use.edges, 1), (use.scaled_edges, CLEAR_STEPS))
         )
-        met = np.stack([at, up, down]).astype(np.float64)
-        return list(met[:, np.isfinite(met).all(axis=0)].T.ravel().tolist()) if met.size else []
-    whole = [*use.keys, *(math.floor(edge) for edge in use.edges), *(math.ceil(edge) for edge in use.edges)]
+        # Whether what is scaled meets an edge itself, rounding decides.
+        return [*exact.T.ravel().tolist(), *scaled[1:].T.ravel().tolist()]
+    edges = [*use.edges, *use.scaled_edges]
+    whole = [*use.keys, *map(math.floor, edges), *map(math.ceil, edges)]
     return [number + step for number in dict.fromkeys(whole) for step in (0, 1, -1)]
+
+
+def _around(dtype: DType, edges: Sequence[float], steps: int) -> Array:
+    """Return floats of a dtype, and those so many steps above and below each: [3, edges]."""
+    at = np.asarray(edges, np.float64).astype(dtype.numpy).astype(np.float64)
+    # Those of 0 are not the next ones: these are denormal, which some runtimes take for 0.
+    exponents = np.floor(np.log2(np.where(at == 0, 1, np.abs(at))))
+    step = steps * epsilon(dtype.numpy) * 2.0**exponents
+    met = np.stack([at, at + step, at - step]).astype(dtype.numpy).astype(np.float64)
+    return np.asarray(met[:, np.isfinite(met).all(axis=0)])
 
 
 def _sparse_feeds(

@@ -41,13 +41,15 @@ class SizedRun:
         sizes: the value of every symbolic size of the inputs.
         cost: of a run in float64.
         purpose: what these sizes are for.
-        untried: what limits on cost left out, in words.
+        untried: larger sizes, which limits on cost left out, in words; "" if there are none.
+        batch: the name of the size that counts rows; None if there is none.
     """
 
     sizes: Sizes
     cost: Cost
     purpose: str
-    untried: tuple[str, ...] = ()
+    untried: str = ""
+    batch: str | None = None
 
 
 def choose_runs(graph: Graph, accepts: Accepts | None = None, batch: int = LARGEST_BATCH) -> list[SizedRun]:
@@ -100,7 +102,7 @@ class _Chooser:
 
         The last wish of the first run may take more work. Sizes near a wish are taken where it does not work itself.
         """
-        untried: list[str] = []
+        untried = ""
         for wish in wishes:
             is_last = wish is wishes[-1]
             found = self._first_that_works(wish.sizes, thorough=is_last)
@@ -108,8 +110,8 @@ class _Chooser:
                 continue
             sizes, cost = found
             if cost.is_bounded and (cost.work <= work or (is_last and is_first)):
-                return SizedRun(sizes, cost, wish.purpose, tuple(untried))
-            untried.append(f"{format_sizes(sizes)} ({wish.purpose})")
+                return SizedRun(sizes, cost, wish.purpose, untried, self._batch)
+            untried = untried or f"{format_sizes(sizes)} ({wish.purpose})"
         return None
 
     def _first_that_works(self, wanted: Sizes, thorough: bool) -> tuple[Sizes, Cost] | None:

@@ -29,7 +29,8 @@ class Probe:
         feed_defaults: whether inputs that have a default are fed, too.
         kind: of the values of inputs with a single row, see `random_feeds`.
         purpose: what the probe is for, in words.
-        untried: what limits on cost left out in its favour, in words.
+        untried: larger sizes, which limits on cost left out in its favour, in words; "" if there are none.
+        batch: the name of the size that counts rows; None if there is none, or the sizes were given.
         bounds: one more than the largest integer for an input, where the graph does not tell.
     """
 
@@ -40,7 +41,8 @@ class Probe:
     feed_defaults: bool = False
     kind: int = 0
     purpose: str = ""
-    untried: tuple[str, ...] = ()
+    untried: str = ""
+    batch: str | None = None
     bounds: Mapping[str, int] | None = None
 
     def feeds(self) -> dict[str, Array]:
@@ -79,8 +81,11 @@ def choose_probes(
             Probe(graph, one, run_cost(graph, one), (seed, index), index > 0, index, "the given sizes")
             for index, one in enumerate(sizes)
         ]
-    batch = min(LARGEST_BATCH + count_edges(graph), MOST_ROWS)
+    rows = min(LARGEST_BATCH + count_edges(graph), MOST_ROWS)
     return [
-        Probe(graph, run.sizes, run.cost, (seed, index), index > 0, index, run.purpose, run.untried, bounds)
-        for index, run in enumerate(choose_runs(graph, accepts, batch))
+        Probe(
+            *(graph, run.sizes, run.cost, (seed, index), index > 0, index),
+            *(run.purpose, run.untried, run.batch, bounds),
+        )
+        for index, run in enumerate(choose_runs(graph, accepts, rows))
     ]

@@ -62,6 +62,7 @@ class InputUse:
         divides: whether integers must not be 0.
         counts_from_end: whether indices may be negative.
         edges: the values at which something happens, without their neighbours.
+        scaled_edges: those that become such values by arithmetic, as far as its rounding lets them.
         scales: how elements are scaled and shifted before anything else is computed from them.
         decides: whether elements are compared and looked up only, so that no value is too large.
         is_half: whether elements are converted to floats of 16 bits, which soon overflow.
@@ -73,6 +74,7 @@ class InputUse:
     divides: bool = False
     counts_from_end: bool = True
     edges: list[float] = field(default_factory=list)
+    scaled_edges: list[float] = field(default_factory=list)
     scales: list[Scale] = field(default_factory=list)
     decides: bool = True
     is_half: bool = False
@@ -102,16 +104,21 @@ def find_use(graph: Graph, node: Node) -> InputUse:
                 if new.value not in seen:
                     seen.add(new.value)
                     pending.append(new)
-    use.edges = list(dict.fromkeys(edge for edge in use.edges if math.isfinite(edge)))
-    if len(use.edges) > MAX_EDGES:
-        use.edges = use.edges[:: -(-len(use.edges) // MAX_EDGES)]
+    use.edges, use.scaled_edges = _limited(use.edges), _limited(use.scaled_edges)
     return use
+
+
+def _limited(edges: Sequence[float]) -> list[float]:
+    """Return different numbers, evenly chosen if there are many."""
+    finite = list(dict.fromkeys(edge for edge in edges if math.isfinite(edge)))
+    return finite[:: max(1, -(-len(finite) // MAX_EDGES))]
 
 
 def _follow(use: InputUse, path: _Path, node: Node, slot: int) -> Iterator[_Path]:
     """Take one reader into account, and yield the values that are made of the same elements."""
     op = node.op
-    use.edges += _invert(_edges(node, slot), path.scales)
+    is_scaled = path.scales != (IDENTITY,)
+    (use.scaled_edges if is_scaled else use.edges).extend(_invert(_edges(node, slot), path.scales))
     use.is_half |= isinstance(op, Cast) and is_half(op.dtype)
     if isinstance(op, MOVEMENTS) or (isinstance(op, Gather) and slot == 0):
         yield from (_Path(output, path.scales, path.is_exact) for output in node.outputs)

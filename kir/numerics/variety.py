@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from kir.ir.graph import Graph, Value
-from kir.ir.op import Array
+from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output
+from kir.numerics.cost import MOVEMENTS
 from kir.numerics.expected import Expected
+from kir.ops.elementwise import Erf, HardSigmoid, Sigmoid, Softsign, Tanh
+from kir.ops.nn import Softmax
+
+# What functions come near to and never leave. Where they are all the way there, what is before them may be anything.
+LIMITS: dict[type[Op], tuple[float, float]] = {
+    **dict.fromkeys((Sigmoid, HardSigmoid, Softmax), (0.0, 1.0)),
+    **dict.fromkeys((Tanh, Softsign, Erf), (-1.0, 1.0)),
+}
+NEAR_LIMIT = 1e-6
+
+
+@dataclass(frozen=True)
+class OutputOrigin:
+    """Where an output comes from: the path of the layer, the limits of its function, and whether it is fed."""
+
+    layer: str = ""
+    limits: tuple[float, float] | None = None
+    is_fed: bool = True
 
 
 class Variety:
     """What the probes showed of one output. Memory: a row of it for each shape that its rows have."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: tuple[float, float] | None = None) -> None:
+        self._limits = limits
+        self._is_between = limits is None
         self._first: dict[tuple[int, ...], tuple[Array, Array]] = {}  # a row and its bound, by the shape of rows
         self._compares = self._varies = self._is_empty = False
         self._low, self._high = math.inf, -math.inf
@@ -38,6 +60,9 @@ class Variety:
             self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
             # Not np.median, which imports numpy.ma.
             self._narrowest = min(self._narrowest, float(np.partition(bounds, bounds.size // 2)[bounds.size // 2]))
+            if not self._is_between and self._limits is not None:
+                room = np.minimum(np.abs(values - self._limits[0]), np.abs(values - self._limits[1]))
+                self._is_between = bool((room > np.maximum(bounds, NEAR_LIMIT)).any())
 
     def _compare_rows(self, reference: Array, allowed: Array) -> None:
         """Compare rows, samples of a batch where there is one, with the first of their shape in any run."""
@@ -59,6 +84,8 @@ class Variety:
             return "" if self._is_empty and not self._first else "it is NaN or infinite on all probes"
         if not self._varies and (self._compares or self._low == self._high):
             return "it is the same on all probes, as far as rounding lets see"
+        if not self._is_between and self._limits is not None:
+            return f"it is saturated on all probes: {self._limits[0]:g} or {self._limits[1]:g} everywhere"
         if self._narrowest >= self._high - self._low > 0:
             return (
                 f"it may be off by {self._narrowest:.2g} in the middle of its elements, and has values from "
@@ -78,13 +105,24 @@ def _distances(rows: Array, first: Array) -> Array:
     return np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def varying_outputs(graph: Graph) -> set[str]:
-    """Return the names of the outputs that depend on an input: the others are the same whatever is fed."""
+def origins_of(graph: Graph) -> dict[str, OutputOrigin]:
+    """Return where each output comes from; one that depends on no input is the same whatever is fed."""
     reached: set[Value] = set()
-    names: set[str] = set()
+    origins: dict[str, OutputOrigin] = {}
     for node in graph.order():
-        if isinstance(node.op, Input) or not reached.isdisjoint(value for value in node.inputs if value is not None):
+        is_fed = isinstance(node.op, Input) or not reached.isdisjoint(one for one in node.inputs if one is not None)
+        if is_fed:
             reached.update(node.outputs)
-            if isinstance(node.op, Output):
-                names.add(node.op.label)
-    return names
+        if isinstance(node.op, Output):
+            source = node.inputs[0]
+            assert source is not None
+            layer = "" if source.node.origin is None else str(source.node.origin)
+            origins[node.op.label] = OutputOrigin(layer, LIMITS.get(type(_before_movements(source))), is_fed)
+    return origins
+
+
+def _before_movements(value: Value) -> Op:
+    """Return the operator whose results a value has, possibly converted or reshaped."""
+    while isinstance(value.node.op, MOVEMENTS) and value.node.inputs[0] is not None:
+        value = value.node.inputs[0]
+    return value.node.op

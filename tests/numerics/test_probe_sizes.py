@@ -69,7 +69,7 @@ def test_lengths_that_would_be_too_much_work_are_shorter_and_said(monkeypatch: p
     monkeypatch.setattr("kir.numerics.probe_sizes.ENOUGH_WORK", long.cost.work - 1)
     shorter, *_ = choose_runs(graph)
     assert shorter.sizes["x0_1"] < long.sizes["x0_1"]
-    assert shorter.untried[0].startswith(f"batch 1, x0_1 {long.sizes['x0_1']} (past ")
+    assert shorter.untried.startswith(f"batch 1, x0_1 {long.sizes['x0_1']} (past ")
 
 
 def test_work_counts_the_products_of_an_element() -> None:

@@ -11,8 +11,9 @@ import pytest
 from kir import Input, Model, layers
 from kir.api import verify
 from kir.exporters.pipeline import ExportOptions, export_model
+from kir.modeling.lower import lower
 from kir.numerics.expected import Expected
-from kir.numerics.variety import Variety, varying_outputs
+from kir.numerics.variety import OutputOrigin, Variety, origins_of
 
 SAME = "it is the same on all probes, as far as rounding lets see"
 NAN = "it is NaN or infinite on all probes"
@@ -61,6 +62,24 @@ def test_an_element_that_is_settled_does_not_make_up_for_many_that_are_not() -> 
     assert variety.shortcoming == OFF
 
 
+def test_what_is_all_the_way_at_the_limits_of_a_function_shows_nothing_before_it() -> None:
+    at, near = np.array([[0.0, 1.0], [1.0, 1e-9]]), np.array([[0.0, 1.0], [1.0, 0.01]])
+    for array, text in ((at, "it is saturated on all probes: 0 or 1 everywhere"), (near, "")):
+        variety = Variety((0.0, 1.0))
+        variety.add(Expected(array, np.full((2, 2), 1e-7)))
+        assert variety.shortcoming == text
+
+
+def test_the_limits_are_those_of_the_function_before_what_only_moves() -> None:
+    x = Input((4,), name="x")
+    outputs = [layers.Reshape((2, 2), name="shares")(layers.Softmax()(x)), layers.Dense(2, name="y")(x)]
+    origins = origins_of(lower(Model(x, outputs)))
+    assert origins == {
+        "shares": OutputOrigin("shares (Reshape)", (0.0, 1.0)),
+        "y": OutputOrigin("y (Dense)", None),
+    }
+
+
 def test_outputs_that_depend_on_no_input_need_not_vary() -> None:
     from kir.ir.graph import Graph
     from kir.ir.structural import Constant, Data, Output
@@ -73,7 +92,7 @@ def test_outputs_that_depend_on_no_input_need_not_vary() -> None:
     constant = graph.add(Constant(Data(np.ones(2, np.float32)))).output
     graph.add(Output("varies"), graph.add(Add(), x, graph.add(Neg(), constant).output).output)
     graph.add(Output("stays"), graph.add(Neg(), constant).output)
-    assert varying_outputs(graph) == {"varies"}
+    assert {name: origin.is_fed for name, origin in origins_of(graph).items()} == {"varies": True, "stays": False}
 
 
 def dead(scale: float, activation: str) -> Model:
@@ -92,6 +111,6 @@ def test_models_that_show_nothing(tmp_path: Path, model: Model, finding: str) ->
     export_model(model, tmp_path / "model.onnx", ExportOptions())
     report = verify(model, tmp_path / "model.onnx")
     said = [str(found) for part, found in report.not_shown if part == "outputs"]
-    assert said == ([f"y: {finding}"] if finding else [])
+    assert said == ([f"y of layer y (Dense): {finding}"] if finding else [])
     assert report.passed
     assert verify(model, tmp_path / "model.onnx", strict=True).passed is not bool(report.not_shown)

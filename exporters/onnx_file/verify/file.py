@@ -14,6 +14,7 @@ from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.held import Held, hold_written
 from kir.exporters.onnx_file.verify.operators import Operators
+from kir.exporters.onnx_file.verify.outputs import OutputsPart
 from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
@@ -21,10 +22,9 @@ from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph
 from kir.ir.op import Array
-from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison, expect_probes, expect_runs
+from kir.numerics.compare import INTERPRETER_METHOD, Run, expect_probes, expect_runs
 from kir.numerics.report import Finding, Statement, VerificationReport
 from kir.numerics.threads import blas_alone, threads_for
-from kir.numerics.variety import varying_outputs
 from kir.support.mapped_files import require_unchanged
 
 
@@ -97,7 +97,6 @@ def _prove(
     evidence: Evidence,
 ) -> VerificationReport:
     """Run the file and ask all parts; arguments and errors are those of `verify_file`."""
-    outputs = RunComparison()
     feeds: dict[str, Array] = {}
     further = evidence.probes(graph, seed)
     with lean_model(model) as lean:
@@ -106,26 +105,25 @@ def _prove(
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         read, names = (None, {}) if held is None else (held.graph, held.names)
-        parts = parts_of(Subject(graph, read, names, model, lean, session, provider, seed))
-        parts += evidence.parts(session_outputs(session))
+        subject = Subject(graph, read, names, model, lean, session, provider, seed)
+        outputs = OutputsPart(subject)
+        parts = [outputs, *parts_of(subject), *evidence.parts(session_outputs(session))]
         for expected in itertools.chain(runs, expect_probes(graph, further, seed, all_at_once=True)):
             feeds = expected.feeds
             run = replace(expected, outputs=run_checked(session, feeds))
-            outputs.add(run.expected, run.outputs)
             with blas_alone(threads_for(run.probe.cost, 2) > 1):
                 for part in parts:
                     with naming(part):
                         part.add(run)
-        statements = [outputs.statement(INTERPRETER_METHOD, varying_outputs(graph))]
-        statements += [] if held is None else [held.statement]
+        statements = [] if held is None else [held.statement]
         for part in parts:
             with naming(part):
                 statements.append(part.statement())
     require_unchanged(graph.constant_arrays())
     trained = check_training(graph, model, provider, seed)
     return VerificationReport(
-        outputs.reports(),
-        outputs.runs,
+        outputs.comparison.reports(),
+        outputs.comparison.runs,
         provider,
         seed,
         INTERPRETER_METHOD,
