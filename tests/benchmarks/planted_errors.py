@@ -260,11 +260,11 @@ def verify_error(error: Error, form: str, provider: str = "cpu") -> tuple[Verdic
     found = verdict.named
     if found is None:
         return verdict, False
+    is_layer = found.layer.partition(" (")[0] in error.change.layers  # after it stands the class, in some parts
     if form == "own" and error.change.layers:
-        return verdict, found.layer in error.change.layers
+        return verdict, is_layer
     places = {names.get(place, place) for place in error.change.places}
-    is_named = found.layer in error.change.layers or places & {found.tensor, found.op} or _mentions(found, places)
-    return verdict, bool(is_named)
+    return verdict, bool(is_layer or places & {found.tensor, found.op} or _mentions(found, places))
 
 
 def _mentions(found: Finding, places: set[str]) -> bool:
