@@ -44,7 +44,7 @@ def node_errors(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int
     with lean_model(as_file(model)) as lean:
         operators = Operators(graph, value_names(graph, opset_of(lean.load())), lean, provider)
         for missing in operators.values.missing.values():
-            raise FormatError(f"the file has no value {missing!r}: it was not written from this graph; export it again")
+            raise FormatError(f"the file has no {missing}: it was not written from this graph; export it again")
         for probe in choose_probes(graph, seed):
             operators.add(Run(probe, probe.feeds(), {}))
     return operators.reports

@@ -66,7 +66,7 @@ class Operators:
         self._probed = 0
         self._refused = ""
         self._left_out: dict[Node, str] = {
-            node: f"the file has no {name!r}" for node, name in self.values.missing.items()
+            node: f"the file has no {lacking}" for node, lacking in self.values.missing.items()
         }
         self._sampled: dict[str, tuple[int, int]] = {}  # by operator: positions compared, of how many
 

@@ -66,7 +66,8 @@ class FileValues:
 
     Attributes:
         nodes: the nodes that compute something, in the order of the graph.
-        missing: those of them of which the file does not have all values, with the name of the first that it lacks.
+        missing: those of them of which the file does not have all values, with the first that it lacks: its name, or
+            where it comes from, if a node of the file computes what several nodes of the graph do.
         linear_names: what the result of a Dense before its activation is called in the file.
     """
 
@@ -86,9 +87,14 @@ class FileValues:
         present = self._computed | self._inputs.keys()
         for node in self.nodes:
             for value in (*node.inputs, *node.outputs):
-                name = None if value is None or isinstance(value.node.op, Constant) else self._names.get(value)
+                if value is None or isinstance(value.node.op, Constant):
+                    continue
+                name = self._names.get(value)
+                if name is None and value in node.inputs:
+                    yield node, f"result of {value.node.op.name} alone"
+                    break
                 if name is not None and name not in present:
-                    yield node, name
+                    yield node, repr(name)
                     break
 
     def run(

@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from kir import Input, Model, layers
+import kir
+from kir import Input, Model, Sequential, layers
 from kir import backend as K
 from kir.config import own_dtype_policy, set_dtype_policy
 from kir.exporters.onnx_file import to_model_proto
@@ -28,6 +29,7 @@ from kir.numerics.probes import choose_probes
 from kir.numerics.report import Statement
 from kir.ops.random import Dropout
 from kir.support.naming import reset_names
+from tests.benchmarks.planted_errors import disguise
 from tests.ops.cases import Case, all_cases
 from tests.tiers import first_of_each
 
@@ -334,3 +336,16 @@ def test_external_data_is_read_where_it_lies(tmp_path: Path) -> None:
     proto = to_model_proto(graph)
     onnx.save_model(proto, tmp_path / "m.onnx", save_as_external_data=True, location="data", size_threshold=0)
     assert bisect(graph, tmp_path / "m.onnx").node is None
+
+
+def test_a_node_that_means_several_operators_is_left_to_the_other_parts(tmp_path: Path) -> None:
+    """A Gemm of another tool with a factor is read as Dense and Mul: the file has no result of Dense alone."""
+    path = tmp_path / "other.onnx"
+    model = Sequential([Input(shape=(4,), name="x"), layers.Dense(3, name="scores")])
+    kir.export(model, path)
+    file = onnx.load(path)
+    file.graph.node[0].attribute.append(helper.make_attribute("alpha", 1.5))
+    onnx.save(disguise(file)[0], path)
+    report = kir.verify(model, path)
+    assert not report.passed
+    assert "the file has no result of Dense alone" in str(report)
