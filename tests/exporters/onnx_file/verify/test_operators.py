@@ -341,7 +341,7 @@ def test_external_data_is_read_where_it_lies(tmp_path: Path) -> None:
 def test_a_node_that_means_several_operators_is_left_to_the_other_parts(tmp_path: Path) -> None:
     """A Gemm of another tool with a factor is read as Dense and Mul: the file has no result of Dense alone."""
     path = tmp_path / "other.onnx"
-    model = Sequential([Input(shape=(4,), name="x"), layers.Dense(3, name="scores")])
+    model = Sequential([Input(shape=(4,), name="x"), layers.Dense(5, activation="tanh"), layers.Dense(3)])
     kir.export(model, path)
     file = onnx.load(path)
     file.graph.node[0].attribute.append(helper.make_attribute("alpha", 1.5))
