@@ -42,6 +42,11 @@ class StoredTensor:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.head.dims)
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether the elements are not in `head`."""
+        return self.raw is not None or self.head.data_location == TensorProto.EXTERNAL
+
     def elements(self) -> memoryview:
         """Return the bytes of the elements, little-endian and in row-major order: views of the file where it is large.
 
@@ -65,13 +70,14 @@ class StoredTensor:
         if self.folder is None:
             raise FormatError(f"the external data of {what} lies in a file, and the model was not given as one")
         place = locate(self.head.name, {entry.key: entry.value for entry in self.head.external_data}, self.folder)
-        length = self._nbytes() if place.length is None else place.length
+        length = self.nbytes if place.length is None else place.length
         if length == 0:
             return memoryview(b"")
         return map_array(place.path, "external data", np.dtype(np.uint8), place.offset, (length,)).data
 
-    def _nbytes(self) -> int:
-        """Return how many bytes the elements take."""
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the elements take; of strings, 8 each."""
         return math.prod(self.shape) * helper.tensor_dtype_to_np_dtype(self.head.data_type).itemsize
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from kir.errors import FormatError, KirError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
+from kir.exporters.onnx_file.verify.alone import AlonePart
 from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.held import Held, hold_written
 from kir.exporters.onnx_file.verify.operators import Operators
@@ -158,4 +159,5 @@ def parts_of(subject: Subject) -> list[Part]:
     """Return the parts of a verification beside the comparison of the outputs."""
     if subject.written is None:
         return []
-    return [PassesPart(subject), Operators(subject.written, subject.names, subject.lean, subject.provider)]
+    operators = Operators(subject.written, subject.names, subject.lean, subject.provider)
+    return [PassesPart(subject), operators, AlonePart(subject, operators.coverage.weak)]
