@@ -284,9 +284,7 @@ def _verify(
     )
     report = replace(report, strict=options.strict)
     if report.problems and options.bisect:
-        from kir.exporters.onnx_file.verify.bisect import bisect
-
-        report = report.with_divergence(bisect(graph, written.path, provider=options.provider, seed=options.seed))
+        report = report.bisected()
     report.raise_if_failed()
     return report
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kir.errors import InvalidArgumentError, KirError, UsageError
+from kir.errors import InvalidArgumentError, UsageError
 from kir.support.files import check_target
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kir.modeling.comparison import Comparison
     from kir.modeling.model import Model
     from kir.modeling.summary import Summary
-    from kir.numerics.report import OutputReport, VerificationReport
+    from kir.numerics.report import VerificationReport
     from kir.passes import Pass
 
 
@@ -339,34 +339,19 @@ def _verify_graph(
     evidence: Evidence | None,
     progress: Progress,
 ) -> VerificationReport:
-    from kir.exporters.onnx_file.verify.bisect import bisect, node_errors, node_statement
     from kir.exporters.onnx_file.verify.file import verify_file
     from kir.exporters.onnx_file.verify.held import find_held
     from kir.importers.onnx_file import import_named
-    from kir.numerics.report import Finding, Statement
 
     progress("verifying")
     held = find_held(reference, file, training, import_named)
     report = verify_file(reference, file, provider=provider, seed=seed, held=held, evidence=evidence)
-    graph = held.graph or reference
-    errors: dict[Value, OutputReport] = {}
-    if page is not None:
-        progress("measuring every node")
-        try:
-            errors = node_errors(graph, file, provider=provider, seed=seed)
-            report = report.adding(node_statement(errors))
-        except KirError as error:  # what the parts say is not lost
-            report = report.adding(Statement("nodes", not_run=str(error)))
     if bisects and report.problems:
-        progress("bisecting")
-        try:
-            report = report.with_divergence(bisect(graph, file, provider=provider, seed=seed))
-        except KirError as error:
-            report = replace(report, notes=(*report.notes, Finding(f"not bisected: {error}")))
+        report = report.bisected()
     if page is not None:
         from kir.exporters.picture.errors import save_error_page
 
-        save_error_page(page, graph, errors, report)
+        save_error_page(page, held.graph or reference, report)
     return report
 
 

@@ -19,7 +19,7 @@ OF_A_WHOLE = {
     "importers/keras_file": {
         *("applications", "complete", "keras2_configs", "keras2_files", "loading", "mask_arguments", "models")
     },
-    "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters"},
+    "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters", "named_values"},
     "ir": {"joined_sizes", "printed_graph"},
     "layers": {"complete", "dtypes"},
     "modeling": {"model_interface"},

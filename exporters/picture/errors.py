@@ -19,26 +19,23 @@ NEAR = 0.5
 WRONG, UNSEEN = "wrong", "unseen"
 
 
-def save_error_page(path: Path, graph: Graph, errors: Mapping[Value, OutputReport], report: VerificationReport) -> None:
+def save_error_page(path: Path, graph: Graph, report: VerificationReport) -> None:
     """Write the page for a graph that was exported.
 
     Args:
         path: where to.
         graph: the graph that the file holds.
-        errors: what verification measured at each node.
-        report: what each of its parts says.
+        report: what each part of its verification says, and what was measured at each node.
 
     Raises:
         FormatError: the file cannot be written.
     """
-    stage, statements = error_page(graph, errors, report)
+    stage, statements = error_page(graph, report)
     with replacing(path) as written:
         written.write_text(write_html(graph.name, [stage], 0, statements=statements), encoding="utf-8")
 
 
-def error_page(
-    graph: Graph, errors: Mapping[Value, OutputReport], report: VerificationReport
-) -> tuple[Stage, list[PageStatement]]:
+def error_page(graph: Graph, report: VerificationReport) -> tuple[Stage, list[PageStatement]]:
     """Return the diagram of a graph, and the statements above it, whose findings know their boxes.
 
     A box is "wrong" or "unseen" if a finding is of it; else one that was measured is "wrong", "near" or "within". It
@@ -46,17 +43,17 @@ def error_page(
     """
     diagram = ops_diagram(graph, frozenset(PARTS))
     stage = Stage("errors", "what verification found of each node, and its largest error in onnxruntime", diagram)
-    places = _Places(diagram.boxes, errors)
+    places = _Places(diagram.boxes, report.measured)
     statements = [_page_statement(statement, places) for statement in report.statements]
     found: dict[int | None, list[tuple[str, str]]] = {}
     for finding in (one for statement in statements for one in statement.findings):
         found.setdefault(finding.box, []).append((finding.status, finding.text))
     for number, box in enumerate(diagram.boxes):
         assert isinstance(box.identity, Node)
-        reports = [errors[value] for value in box.identity.outputs if value in errors]
+        reports = [report.measured[value] for value in box.identity.outputs if value in report.measured]
         said = found.get(number, [])
         stage.arrived.append(_status(reports, {status for status, _ in said}))
-        box.facts = [*box.facts, *said, *[fact for report in reports for fact in _facts(report)]]
+        box.facts = [*box.facts, *said, *[fact for one in reports for fact in _facts(one)]]
     return stage, statements
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kir.errors import MismatchError, NotShownError
-from kir.ir.graph import Node
+from kir.ir.graph import Node, Value
 from kir.support.text import counted
 
 # The parts of a verification, in the order of a report; docs/verification.md explains them.
-PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "nodes", "data", "keras", "proof")
+PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "data", "keras", "proof")
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,15 @@ class Divergence:
     allowed: float = 0.0
     node: Node | None = None
 
+    @classmethod
+    def first_of(cls, measured: Mapping[Value, OutputReport]) -> Divergence:
+        """Return the first of the values of a graph, in its order, that leaves its bound."""
+        for value, report in measured.items():
+            if not report.passed:
+                layer = "" if value.node.origin is None else str(value.node.origin)
+                return cls(str(value.node.op), layer, report.name, report.error, report.allowed, value.node)
+        return cls()
+
     def __str__(self) -> str:
         if self.node is None:
             return (
@@ -171,7 +180,8 @@ class VerificationReport:
         statements: in the order of `PARTS`; that of "outputs" is made from `outputs` unless one is given.
         notes: what a reader must know beside, and what fails nothing, not even with `strict`.
         strict: whether what was not shown fails, too.
-        divergence: what `bisect` found, if it was asked.
+        divergence: what `bisected` found, if it was asked.
+        measured: how far each value inside the file is off, in the order of the graph; empty if that was not measured.
     """
 
     outputs: tuple[OutputReport, ...]
@@ -183,6 +193,7 @@ class VerificationReport:
     notes: tuple[Finding, ...] = ()
     strict: bool = False
     divergence: Divergence | None = None
+    measured: Mapping[Value, OutputReport] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = self.statements
@@ -210,9 +221,11 @@ class VerificationReport:
         """Return the report with more statements."""
         return dataclasses.replace(self, statements=(*self.statements, *statements))
 
-    def with_divergence(self, divergence: Divergence | None) -> VerificationReport:
-        """Return the report with what `bisect` found."""
-        return dataclasses.replace(self, divergence=divergence)
+    def bisected(self) -> VerificationReport:
+        """Return the report with the first value that leaves its bound, or with a note that none was measured."""
+        if not self.measured:
+            return dataclasses.replace(self, notes=(*self.notes, Finding("not bisected: no operator was compared")))
+        return dataclasses.replace(self, divergence=Divergence.first_of(self.measured))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON, with the keys that docs/verification.md explains; infinities and NaN as text."""

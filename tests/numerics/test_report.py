@@ -129,8 +129,8 @@ def test_bisect_is_hinted_at_where_it_tells_more() -> None:
     assert hint in str(failed)
     assert hint not in str(report(FILE))
     assert hint not in str(report(FAILING, outputs=(BAD,)))
-    assert hint not in str(failed.with_divergence(Divergence()))
-    assert "every intermediate value" in str(failed.with_divergence(Divergence()))
+    assert hint not in str(replace(failed, divergence=Divergence()))
+    assert "every operator" in str(replace(failed, divergence=Divergence()))
 
 
 def test_json_has_its_keys_and_survives_a_round_trip() -> None:
@@ -192,7 +192,7 @@ def test_the_keys_of_json_are_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verification.md").read_text(encoding="utf-8").partition("## JSON")[2]
     documented = re.findall(r"^\| `([\w.\[\]]+)` \|", page, re.MULTILINE)
     divergence = Divergence("Dense", "first (Dense)", "y", 1.0, 0.5)
-    document = replace(report(FAILING, SKIPPED, VAGUE), notes=(WRONG,)).with_divergence(divergence).to_json()
+    document = replace(report(FAILING, SKIPPED, VAGUE), notes=(WRONG,), divergence=divergence).to_json()
     finding = set(WRONG.to_json())
     keys = set(document) | {f"divergence.{key}" for key in set(document["divergence"]) - finding}
     keys |= {f"{name}[].{key}" for name in ("statements", "outputs") for one in document[name] for key in one}

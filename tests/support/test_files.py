@@ -61,7 +61,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "m.kir": lambda path: MODEL.to_graph().save(path),
     "y.npz": lambda path: write_arrays(path, {"y": np.ones(99)}),
     "y.npy": lambda path: write_arrays(path, {"y": np.ones(99)}),
-    "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), {}, VerificationReport((), 0, "cpu", 0, "")),
+    "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), VerificationReport((), 0, "cpu", 0, "")),
     **{f"m{suffix}": lambda path: Picture(MODEL).save(path) for suffix in (".svg", ".html", ".dot", ".mmd")},
 }
 writers = pytest.mark.parametrize("name", WRITERS)
@@ -84,7 +84,7 @@ def test_every_module_that_replaces_files_is_known() -> None:
         path.relative_to(ROOT).as_posix()
         for folder in ("exporters", "kir")
         for path in (ROOT / folder).rglob("*.py")
-        if "with replacing(" in path.read_text(encoding="utf-8")
+        if re.search(r"(with |enter_context\()replacing\(", path.read_text(encoding="utf-8"))
     }
     assert found == REPLACING, "a new one needs a row in WRITERS, and its name in REPLACING"
 

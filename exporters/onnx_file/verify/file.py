@@ -130,6 +130,7 @@ def _prove(
         INTERPRETER_METHOD,
         tuple([*statements, trained] if trained else statements),
         tuple(_notes(graph, fallback_nodes(model, feeds, provider), provider)),
+        measured=next((part.reports for part in parts if isinstance(part, Operators)), {}),
     )
 
 

@@ -19,7 +19,6 @@ from onnx import numpy_helper
 from kir import Model, layers, passes
 from kir.errors import FormatError, MismatchError, ProviderError
 from kir.exporters.onnx_file import export_graph, session, to_model_proto
-from kir.exporters.onnx_file.verify.bisect import bisect
 from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
@@ -535,7 +534,7 @@ def test_report_of_a_failure() -> None:
     ) as caught:
         report.raise_if_failed()
     assert caught.value.exit_code == 1
-    assert "--bisect" not in str(_caught(report.with_divergence(Divergence())))
+    assert "--bisect" not in str(_caught(replace(report, divergence=Divergence())))
 
 
 def _caught(report: VerificationReport) -> MismatchError:
@@ -622,6 +621,10 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 # Bisection
 
 
+def bisect(graph: Graph, model: Path | bytes) -> Divergence:
+    return Divergence.first_of(verify_file(graph, model, written=graph).measured)
+
+
 def test_bisect_names_the_first_wrong_node(tmp_path: Path) -> None:
     graph = mlp()
     passes.run(graph, passes.pipeline(2))
@@ -638,7 +641,7 @@ def test_bisect_names_the_first_wrong_node(tmp_path: Path) -> None:
     assert found.node.origin == Origin("dense_1", "Dense")
     assert found.op.startswith("Dense")
     assert found.error > found.allowed > 0
-    assert "dense_1 (Dense)" in str(verify_file(graph, path).with_divergence(found))
+    assert "dense_1 (Dense)" in str(verify_file(graph, path, written=graph).bisected())
     assert json.loads(json.dumps(found.to_json()))["layer"] == "dense_1 (Dense)"
 
 
@@ -651,9 +654,11 @@ def test_bisect_goes_through_many_groups() -> None:
     assert bisect(graph, proto.SerializeToString()).layer == "dense_37 (Dense)"
 
 
-def test_bisect_refuses_the_file_of_another_graph() -> None:
-    with pytest.raises(FormatError, match="not written from this graph"):
-        bisect(mlp(), model_of(_variance()))
+def test_what_was_not_measured_is_not_bisected() -> None:
+    graph = mlp()
+    report = verify_file(graph, model_of(graph)).bisected()
+    assert report.divergence is None
+    assert "not bisected: no operator was compared" in str(report)
 
 
 def test_a_wrong_pass_is_told_from_a_wrong_export() -> None:
@@ -784,7 +789,7 @@ def test_two_files_of_other_signatures_are_a_clear_error() -> None:
         verify_onnx_files(model_of(mlp()), model_of(_variance()))
 
 
-def test_bisect_and_node_errors_pass_over_outputs_that_nobody_reads(tmp_path: Path) -> None:
+def test_bisect_passes_over_outputs_that_nobody_reads(tmp_path: Path) -> None:
     graph = Sequential([Input(shape=(None, 3)), LSTMLayer(4, return_sequences=True)]).to_graph()
     export_graph(graph, tmp_path / "m.onnx")
     assert bisect(graph, tmp_path / "m.onnx").node is None

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 import kir
 from kir import passes
 from kir.cli import main
-from kir.exporters.onnx_file.verify.bisect import node_errors
+from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.picture.errors import error_page, save_error_page
 from kir.exporters.picture.html import MOST_FINDINGS
 from kir.importers.script import load_script
@@ -84,15 +84,15 @@ def test_a_wrong_node_fails_the_command_though_the_outputs_pass(
     document = json.loads(capsys.readouterr().out)
     assert end.value.code == 1
     assert document["outputs"][0]["passed"]
-    [nodes] = [one for one in document["statements"] if one["part"] == "nodes"]
-    assert nodes["verdict"] == "FAIL"
-    assert nodes["problems"][0]["layer"] == "inner (Dense)"
+    [operators] = [one for one in document["statements"] if one["part"] == "operators"]
+    assert operators["verdict"] == "FAIL"
+    assert operators["problems"][0]["layer"] == "inner (Dense)"
     assert "wrong" in statuses(page)
 
 
 def test_boxes_say_error_and_bound(exported: Path) -> None:
     graph = optimised(exported)
-    stage, _ = error_page(graph, node_errors(graph, exported), report())
+    stage, _ = error_page(graph, verify_file(graph, exported, written=graph))
     measured = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status]
     assert {box.title for box in measured} >= {"Dense", "Concat"}
     assert all({"tensor", "error", "allowed"} <= set(dict(box.facts)) for box in measured)
@@ -119,7 +119,7 @@ def test_findings_colour_the_boxes_of_their_layers_and_say_what_was_found(export
     unseen = Finding("no probe reached it", layer="apart (Dense)")
     lost = Finding("of nothing that is drawn", layer="elsewhere", tensor="unknown")
     statements = [Statement("file", "all", (problem, lost)), Statement("operators", "most", not_shown=(unseen,))]
-    stage, shown = error_page(graph, {}, report(*statements))
+    stage, shown = error_page(graph, report(*statements))
     [wrong] = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status == "wrong"]
     [vague] = [box for box, status in zip(stage.diagram.boxes, stage.arrived, strict=True) if status == "unseen"]
     assert (wrong.identity, vague.name) == (node, "apart")
@@ -133,10 +133,10 @@ def test_findings_colour_the_boxes_of_their_layers_and_say_what_was_found(export
 def test_findings_of_weights_are_of_the_boxes_that_read_them(exported: Path) -> None:
     graph = optimised(exported)
     [name] = [tensor.name for tensor in onnx.load(exported).graph.initializer if tensor.name.startswith("apart/kernel")]
-    _, [statement, *_] = error_page(graph, {}, report(Statement("file", "all", (Finding("differs", tensor=name),))))
+    _, [statement, *_] = error_page(graph, report(Statement("file", "all", (Finding("differs", tensor=name),))))
     [finding] = statement.findings
     assert finding.box is not None
-    stage, _ = error_page(graph, {}, report())
+    stage, _ = error_page(graph, report())
     assert stage.diagram.boxes[finding.box].name == "apart"
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_does_not_run_has_a_page_that_says_so(exported: Path, capsys
 def test_a_page_has_the_first_of_many_findings(exported: Path) -> None:
     graph, page = optimised(exported), exported.with_suffix(".html")
     many = tuple(Finding(f"finding {index:03}") for index in range(MOST_FINDINGS + 5))
-    save_error_page(page, graph, {}, report(Statement("file", "all", many)))
+    save_error_page(page, graph, report(Statement("file", "all", many)))
     text = page.read_text(encoding="utf-8")
     assert f"finding {MOST_FINDINGS - 1:03}" in text
     assert f"finding {MOST_FINDINGS:03}" not in text

@@ -20,13 +20,13 @@ from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import opset_of
 from kir.exporters.onnx_file.verify import values
-from kir.exporters.onnx_file.verify.bisect import bisect
+from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.onnx_file.verify.operators import Operators
 from kir.ir.graph import Graph
 from kir.modeling.lower import lower
 from kir.numerics.compare import Run
 from kir.numerics.probes import choose_probes
-from kir.numerics.report import Statement
+from kir.numerics.report import Divergence, Statement
 from kir.ops.random import Dropout
 from kir.support.naming import reset_names
 from tests.benchmarks.planted_errors import disguise
@@ -320,6 +320,10 @@ def test_a_file_without_some_value_says_so() -> None:
     statement = state(graph, rename_inner)
     assert len(statement.not_shown) == 2
     assert "the file has no 'dense" in statement.not_shown[0].text
+
+
+def bisect(graph: Graph, model: Path | bytes) -> Divergence:
+    return Divergence.first_of(verify_file(graph, model, written=graph).measured)
 
 
 def test_bisect_names_the_first_of_several(tmp_path: Path) -> None:
