@@ -25,6 +25,7 @@ from kir.ir.types import DType
 from kir.layers.core import Lambda
 from kir.layers.keras2 import OfKeras2
 from kir.modeling.functional import KerasTensor
+from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer, to_config
 from kir.modeling.model import Model
 from kir.modeling.operation import Operation
@@ -144,7 +145,12 @@ def describe(layer: Layer) -> dict[str, Any]:
             Keras's files do not hold.
     """
     if not isinstance(layer, Operation):
-        return dict(_plain(to_config(layer)))
+        description = dict(_plain(to_config(layer)))
+        if isinstance(layer, InputLayer):
+            # Keras has no names for unknown sizes.
+            sizes = description["config"]["batch_shape"]
+            description["config"]["batch_shape"] = [None if isinstance(size, str) else size for size in sizes]
+        return description
     name, config = _operation(layer)
     module = f"keras.src.{OPERATION_MODULES.get(name, 'ops.numpy')}"
     return dict(_plain({"module": module, "class_name": name, "config": config, "registered_name": name}))

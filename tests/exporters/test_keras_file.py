@@ -173,6 +173,12 @@ def test_a_function_with_a_name_is_saved_by_it(tmp_path: Path) -> None:
     assert_same_results(model, again, feeds_of(model))
 
 
+def test_keras_reads_what_has_unknown_sizes_with_names(tmp_path: Path) -> None:
+    model = Sequential([Input(("steps", 3)), layers.LSTM(2)])
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").input_shape == (None, None, 3)
+
+
 def test_what_is_no_operation_of_keras_is_said() -> None:
     x = Input((3,))
     with pytest.raises(UnsupportedError, match=r"batch_flatten .*is no operation that Keras's files hold; put it into"):

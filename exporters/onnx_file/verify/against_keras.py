@@ -25,10 +25,16 @@ from kir.ir.structural import TRAINING_INPUT
 from kir.ir.types import DType
 from kir.modeling.input import InputLayer
 from kir.modeling.model import Model
-from kir.numerics.compare import Run, RunComparison
+from kir.numerics.compare import Run, RunComparison, compare
+from kir.numerics.expected import Expected
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.report import Finding, OutputReport, Statement
+from kir.numerics.rounding_sizes import epsilon
 from kir.support.text import counted
+
+# Some backends compute float64 in float32, in whole (jax) or in some layers; the roundings of that are so much larger,
+# and what only moves elements, which is exact in one precision, rounds them too. That agrees so far is no pass.
+FLOAT32_ROUNDINGS = 4 * epsilon(np.dtype(np.float32)) / epsilon(np.dtype(np.float64))
 
 
 @contextmanager
@@ -98,6 +104,7 @@ class KerasPart:
         self._model, self._keras, self._label = model, keras, label
         self._comparison = RunComparison()
         self._failed: list[Finding] = []
+        self._narrow: dict[str, None] = {}  # outputs of float64 that Keras computes in float32
         self._skipped = 0
 
     def add(self, run: Run) -> None:
@@ -115,12 +122,15 @@ class KerasPart:
         if len(outputs) != len(names):
             self._failed.append(Finding(f"Keras gives {counted(len(outputs), 'output')}; expected {', '.join(names)}"))
             return
-        expected = {
-            name: replace(run.expected[name], allowed=TWO_EXECUTIONS * run.expected[name].allowed) for name in names
-        }
-        dtypes = {name: as_kind(run.outputs[name].dtype) for name in names}
-        given = dict(zip(names, outputs, strict=True))
-        self._comparison.add(expected, {name: _as(given[name], dtypes[name]) for name in names})
+        expected, actual = {}, {}
+        for name, output in zip(names, outputs, strict=True):
+            one, dtype = _widened(run.expected[name], TWO_EXECUTIONS), as_kind(run.outputs[name].dtype)
+            array = _as(output, dtype)
+            if dtype is DType.FLOAT64 and not compare(name, one, array).passed:
+                one = _widened(one, FLOAT32_ROUNDINGS)
+                self._narrow |= {name: None} if compare(name, one, array).passed else {}
+            expected[name], actual[name] = one, array
+        self._comparison.add(expected, actual)
 
     def statement(self) -> Statement:
         if self._keras is None:
@@ -137,7 +147,10 @@ class KerasPart:
         if self._skipped:
             covered += f"; {counted(self._skipped, 'probe')} left out, whose states Keras cannot be given"
         problems = tuple([_problem(report) for report in reports if not report.passed])
-        return Statement("keras", covered, problems, tuple(self._failed))
+        narrow = [
+            Finding("Keras computes it in float32, and agrees as far as that goes", tensor=n) for n in self._narrow
+        ]
+        return Statement("keras", covered, problems, (*self._failed, *narrow))
 
 
 def arrays_for_keras(model: Model, feeds: Mapping[str, Array]) -> list[Array] | None:
@@ -166,6 +179,10 @@ def _problem(report: OutputReport) -> Finding:
     return Finding(
         f"Keras computes something else {report.problem}{place}", "", "", report.name, report.error, report.allowed
     )
+
+
+def _widened(expected: Expected, factor: float) -> Expected:
+    return replace(expected, allowed=factor * expected.allowed)
 
 
 def _as(array: Array, dtype: DType | None) -> Array:

@@ -18,7 +18,7 @@ from kir.numerics.compare import RunComparison
 from kir.numerics.report import Finding, Statement, VerificationReport
 from kir.support.text import counted
 
-METHOD = "that of the proof, for each element"
+METHOD = "results of the proof, within the errors that it allows"
 
 
 def check_proof(file: Path, proof: Proof, label: str, provider: str = "cpu") -> VerificationReport:

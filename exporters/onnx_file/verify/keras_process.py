@@ -162,5 +162,7 @@ def _opened(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def one_line(text: str) -> str:
-    line = " ".join(text.split())
+    """Return what a message says, on a line of bounded length."""
+    # Keras wraps a message in that of each object around it.
+    line = " ".join(text.rpartition("Exception encountered: ")[2].split())
     return line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]} …"

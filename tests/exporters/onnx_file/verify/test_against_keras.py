@@ -15,7 +15,7 @@ import kir
 from kir import cli
 from kir.errors import CrashError, ProviderError, UsageError
 from kir.exporters.onnx_file.verify.against_keras import arrays_for_keras
-from kir.exporters.onnx_file.verify.keras_process import SECRET
+from kir.exporters.onnx_file.verify.keras_process import SECRET, one_line
 from kir.importers.load import Reading
 from kir.layers import LSTM, Dense, Input
 from kir.numerics.report import Statement
@@ -187,6 +187,13 @@ def test_keras_is_not_imported_here(tmp_path: Path) -> None:
     assert "keras      pass  Keras" in done.stdout
 
 
+def test_float64_that_keras_computes_in_float32_is_not_shown(target: Path) -> None:
+    model = kir.Sequential([Input((8, 2), dtype="float64"), kir.layers.MaxPooling1D(dtype="float64", name="y")])
+    said = statement(kir.export(model, target, against="keras"))
+    assert said.passed
+    assert "y: Keras computes it in float32" in str(said.not_shown[0])
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("feeds", "expected"),
@@ -209,6 +216,15 @@ def test_a_sparse_input_becomes_dense() -> None:
     arrays = arrays_for_keras(model, parts)
     assert arrays is not None
     assert arrays[0].tolist() == [[0, 5, 0, 0], [0, 0, 0, 7]]
+
+
+@pytest.mark.quick
+def test_messages_of_keras_are_one_line() -> None:
+    assert (
+        one_line("A could not be loaded. Exception encountered: B failed. Exception encountered: two\nlines")
+        == "two lines"
+    )
+    assert len(one_line("x" * 10_000)) < 600
 
 
 @pytest.mark.quick
