@@ -16,6 +16,7 @@ from kir.exporters.onnx_file.verify.matched import match_graphs
 from kir.exporters.onnx_file.verify.same_graph import PART, compare_file, computed_by_file
 from kir.ir.graph import Graph, Value
 from kir.numerics.report import Statement
+from kir.support.garbage_collection import without_garbage_collection
 
 # Reads a file as a graph, and says what the file calls its values. Exporters do not import the importers.
 Read: TypeAlias = Callable[[Path], tuple[Graph, Mapping[Value, str]]]
@@ -45,8 +46,9 @@ def hold_written(graph: Graph, model: Path | bytes) -> Held:
         FormatError: the file, or its external data, cannot be read.
         InvalidArgumentError: it is of an opset that kir does not write.
     """
-    content = read_content(model)
-    return _compare(graph, build(graph, opset_of(content.model), {}), content, model)
+    with without_garbage_collection():
+        content = read_content(model)
+        return _compare(graph, build(graph, opset_of(content.model), {}), content, model)
 
 
 def hold_read(graph: Graph, names: Mapping[Value, str]) -> Held:

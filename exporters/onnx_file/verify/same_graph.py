@@ -21,7 +21,7 @@ from kir.exporters.onnx_file.verify.graph_content import GraphContent, dense
 from kir.exporters.onnx_file.verify.same_tensor import Expected, shortened, tensor_problem
 from kir.exporters.onnx_file.verify.same_type import TypeComparison
 from kir.numerics.report import Finding, Statement
-from kir.support.text import format_bytes
+from kir.support.text import counted, format_bytes
 
 PART = "file"
 MAX_FINDINGS = 50
@@ -53,10 +53,9 @@ def compare_file(parts: Parts, content: FileContent, folder: Path | None) -> Sta
     if more > 0:
         problems[MAX_FINDINGS:] = [Finding(f"{more:,} more differences")]
     size = sum(array.nbytes for _, array in parts.initializers)
-    covered = (
-        f"{len(comparison.expected.nodes):,} nodes, {len(comparison.expected.types):,} types and "
-        f"{len(parts.initializers):,} constants ({format_bytes(size)}, bit for bit) compared with the graph"
-    )
+    nodes, types = counted(len(comparison.expected.nodes), "node"), counted(len(comparison.expected.types), "type")
+    constants = f"{counted(len(parts.initializers), 'constant')} of {format_bytes(size)}"
+    covered = f"{nodes}, {types} and {constants}, bit for bit, compared with the graph that was written"
     return Statement(PART, covered, tuple(problems))
 
 

@@ -140,7 +140,7 @@ def test_unknown_operators_are_carried_through(kir: Command, tmp_path: Path) -> 
     assert "--keep-unknown" in err
     code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
     assert code == 0, err
-    assert "allowed: the first file" in " ".join(out.split())
+    assert "against the first file" in out
     assert operators("out.onnx") == ["Hardmax", "Neg"]
     assert kir("verify", "odd.onnx", "out.onnx")[0] == 0
     assert "Hardmax" in kir("summary", "odd.onnx", "--ops", "--keep-unknown")[1]

@@ -135,6 +135,14 @@ def test_other_operators_are_not_shown() -> None:
     assert {finding.layer for finding in statement.not_shown} <= {"activation", "dense"}
 
 
+def test_the_page_of_a_rewritten_file_shows_the_graph_that_was_read(tmp_path: Path) -> None:
+    kir.export(SMALL_CNN, tmp_path / "m.onnx", verify=False, level=0)
+    REWRITERS["basic"](tmp_path / "m.onnx", tmp_path / "n.onnx")
+    report = kir.verify(SMALL_CNN, tmp_path / "n.onnx", report=tmp_path / "page.html")
+    assert report.passed
+    assert "conv2d" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 # Two files
 
 
