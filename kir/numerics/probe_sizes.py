@@ -111,7 +111,8 @@ class _Chooser:
             sizes, cost = found
             if cost.is_bounded and (cost.work <= work or (is_last and is_first)):
                 return SizedRun(sizes, cost, wish.purpose, untried, self._batch)
-            untried = untried or f"{format_sizes(sizes)} ({wish.purpose})"
+            if is_first:  # the others' sizes are smaller, and reach nothing more
+                untried = untried or f"{format_sizes(sizes)} ({wish.purpose})"
         return None
 
     def _first_that_works(self, wanted: Sizes, thorough: bool) -> tuple[Sizes, Cost] | None:

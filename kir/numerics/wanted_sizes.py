@@ -71,6 +71,7 @@ class _Lengths:
         ones = dict.fromkeys(names, 1) | self.least
         greatest = {name: greatest_size(upper, ones, name) for name in free}
         self._greatest = {name: size for name, size in greatest.items() if size is not None}
+        self._units = _units_of(graph)
         self._several = {name for name in free if _is_one_of_several(graph, name, free)}
         self.middle = self._from_least(MIDDLE, MIDDLE)
 
@@ -80,11 +81,13 @@ class _Lengths:
             return
         near = self._demands.near
         far = {dim: max(self._demands.far.get(dim, 0), near.get(dim, 0)) for dim in {**near, **self._demands.far}}
-        rows = ", the last row of tables of positions" if self._greatest else ""
+        rows = " and the last row of tables of positions" if self._greatest else ""
+        each = "past the reach of each operator" if near else "long"
+        together = "past the padding of all windows together" if self._demands.far else each
         for demands, tables, why in (
-            (far, self._greatest, f"past the padding of all windows together{rows}"),
-            (near, self._greatest, f"past the reach of each operator{rows}"),
-            (near, {}, "past the reach of each operator"),
+            (far, self._greatest, f"{together}{rows}"),
+            (near, self._greatest, f"{each}{rows}"),
+            (near, {}, each),
         ):
             reach = self._solve(self._lower_and(demands))
             yield self._from_least(LONG, LONG_OF_SEVERAL, reach) | tables, why
@@ -100,12 +103,23 @@ class _Lengths:
         """Return a length for each name: so many more than the least one, but as many as reach, and not too many."""
         found: Sizes = {}
         for name, few, many in zip(self._free, itertools.cycle(one), itertools.cycle(several)):
-            wanted = self.least[name] - 1 + (many if name in self._several else few)
+            unit = self._units.get(name, 1)
+            wanted = self.least[name] - 1 + -(-(many if name in self._several else few) // unit)
             length = max(wanted, 0 if reach is None else reach[name])
-            while math.gcd(length, 30) > 1 or length in found.values():
+            while (unit == 1 and math.gcd(length, 30) > 1) or length in found.values():
                 length += 1
             found[name] = min(length, self._greatest.get(name, length))
         return found
+
+
+def _units_of(graph: Graph) -> dict[str, int]:
+    """Return of what number the sizes of inputs are multiples, by the name that is multiplied: 8 for ``8*n``."""
+    units: dict[str, int] = {}
+    for node in graph.inputs:
+        for dim in node.output.type.shape:
+            for monomial, coefficient in dim.terms if isinstance(dim, Sym) else ():
+                units |= {atom: coefficient for atom in monomial if isinstance(atom, str) and coefficient > 1}
+    return units
 
 
 def _is_one_of_several(graph: Graph, name: str, free: Sequence[str]) -> bool:

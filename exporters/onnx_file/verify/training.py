@@ -50,7 +50,7 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     if not rates:
         return None
     by_layer: dict[str, list[Draw]] = {}
-    feeds = choose_probes(graph, seed)[0].feeds()
+    feeds = choose_probes(graph, seed)[-1].feeds()
     with lean_model(as_file(model)) as lean:
         still = _still_outputs(graph, lean.session(provider), feeds)
         proto = lean.load()
