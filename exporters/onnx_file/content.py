@@ -66,6 +66,16 @@ class StoredTensor:
             raise FormatError(f"the data of {what} cannot be read: {error}") from None
         return memoryview(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
 
+    def array(self) -> Array:
+        """Return the elements as an array; for small tensors.
+
+        Raises:
+            FormatError: they cannot be read.
+            ValueError, KeyError: they are no array of the type and the shape that the tensor states.
+        """
+        dtype = helper.tensor_dtype_to_np_dtype(self.head.data_type)
+        return np.frombuffer(self.elements(), dtype.newbyteorder("<")).astype(dtype).reshape(self.shape)
+
     def _external_elements(self, what: str) -> memoryview:
         if self.folder is None:
             raise FormatError(f"the external data of {what} lies in a file, and the model was not given as one")

@@ -32,7 +32,8 @@ _CONSTANTS: Mapping[str, Any] = {
 class GraphContent:
     """A graph: nodes without those of operator Constant, which are tensors as initializers are.
 
-    `twice` holds the names that are given more than once, `sparse` the initializers that only list what is not 0.
+    `twice` holds the names that are given more than once, `sparse` the initializers that only list what is not 0, and
+    external data lies in `folder`.
     """
 
     nodes: Sequence[NodeProto]
@@ -42,6 +43,7 @@ class GraphContent:
     tensors: Mapping[str, Expected]
     sparse: Mapping[str, SparseTensorProto] = field(default_factory=dict)
     twice: frozenset[str] = frozenset()
+    folder: Path | None = None
 
     @classmethod
     def of_parts(cls, parts: Parts) -> GraphContent:
@@ -69,7 +71,7 @@ class GraphContent:
         sparse = {str(tensor.values.name): tensor for tensor in graph.sparse_initializer}
         given = Counter((*(name for name, _ in named), *sparse, *_computed(nodes)))
         twice = frozenset(name for name, count in given.items() if count > 1)
-        return cls(nodes, graph.input, graph.output, graph.value_info, dict(named), sparse, twice)
+        return cls(nodes, graph.input, graph.output, graph.value_info, dict(named), sparse, twice, folder)
 
     def computed(self) -> set[str]:
         """Return the names of what the nodes compute."""
@@ -96,19 +98,20 @@ def _constant(node: NodeProto, folder: Path | None) -> StoredTensor | None:
     return StoredTensor(numpy_helper.from_array(array))
 
 
-def dense(sparse: SparseTensorProto, shape: tuple[int, ...]) -> StoredTensor:
+def dense(sparse: SparseTensorProto, shape: tuple[int, ...], folder: Path | None) -> StoredTensor:
     """Return a sparse tensor, of a shape that is known to be reasonable, with all of its elements.
 
     Raises:
-        FormatError: it has another shape, or its indices are none of it.
+        FormatError: it has another shape, or its elements or indices are none of it.
     """
-    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    what = f"the sparse tensor {sparse.values.name!r}"
     if tuple(sparse.dims) != shape:
-        raise FormatError(f"the sparse tensor {sparse.values.name!r} has the shape {list(sparse.dims)}")
-    array: Array = np.zeros(shape, values.dtype)
+        raise FormatError(f"{what} has the shape {list(sparse.dims)}; expected {list(shape)}")
     try:
+        values, indices = (StoredTensor(one, folder=folder).array() for one in (sparse.values, sparse.indices))
+        array: Array = np.zeros(shape, values.dtype)
         flat = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), shape)
         array.reshape(-1)[flat] = values
-    except (ValueError, IndexError, TypeError) as error:
-        raise FormatError(f"the sparse tensor {sparse.values.name!r} cannot be read: {error}") from None
-    return StoredTensor(numpy_helper.from_array(array))
+        return StoredTensor(numpy_helper.from_array(array))
+    except (ValueError, IndexError, TypeError, KeyError) as error:
+        raise FormatError(f"{what} cannot be read: {error}") from None

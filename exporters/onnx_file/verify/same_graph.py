@@ -106,11 +106,11 @@ class GraphComparison:
         self.expected, self.found = expected, found
         self._imports = imports
         self._inputs = {value.name for value in found.inputs}
-        self._read: set[str] = set()  # tensors of the file that stand for one of another name
+        self._same: dict[tuple[str, str], bool] = {}  # whether tensors of other names have the same content
 
     def problems(self) -> Iterator[Finding]:
         """Yield what differs."""
-        for name in sorted(self.found.twice):
+        for name in sorted(self.found.twice, key=str):
             yield self._at_tensor(name, "is given twice in the file")
         yield from self._node_problems()
         yield from self._tensor_problems()
@@ -154,8 +154,9 @@ class GraphComparison:
         tensor, wanted = self.found.tensors.get(found), self.expected.tensors.get(expected)
         if tensor is None or wanted is None or found in self._inputs or not isinstance(tensor, StoredTensor):
             return False
-        self._read.add(found)
-        return not tensor_problem(wanted, tensor)
+        if (found, expected) not in self._same:
+            self._same[found, expected] = not tensor_problem(wanted, tensor)
+        return self._same[found, expected]
 
     # Attributes
 
@@ -201,15 +202,16 @@ class GraphComparison:
             problem = self._tensor_problem(name, wanted)
             if problem:
                 yield self._at_tensor(name, problem)
+        read = {name for name, _ in self._same}
         for name in (*self.found.tensors, *self.found.sparse):
-            if name not in self.expected.tensors and name not in self._read:
+            if name not in self.expected.tensors and name not in read:
                 what = "has a default" if name in self._inputs else "stands"
                 yield self._at_tensor(name, f"{what} in the file and not in the model")
 
     def _tensor_problem(self, name: str, wanted: Expected) -> str:
         tensor = self.found.tensors.get(name)
         if tensor is None and name in self.found.sparse:
-            tensor = dense(self.found.sparse[name], wanted.shape)
+            tensor = dense(self.found.sparse[name], wanted.shape, self.found.folder)
         if isinstance(tensor, StoredTensor):
             return tensor_problem(wanted, tensor)
         if name in self._inputs:

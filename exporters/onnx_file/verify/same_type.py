@@ -22,7 +22,9 @@ class TypeComparison:
     def problems(self) -> Iterator[Finding]:
         """Yield what a file states wrongly; what it does not state is not wrong."""
         for role in ("inputs", "outputs"):
-            found, expected = ([value.name for value in getattr(side, role)] for side in (self._found, self._expected))
+            found, expected = (
+                [str(value.name) for value in getattr(side, role)] for side in (self._found, self._expected)
+            )
             if found != expected:
                 yield Finding(f"the {role} are {', '.join(found)} in the file, {', '.join(expected)} in the model")
         stated: dict[str, TypeProto] = {value.name: value.type for value in _all(self._found)}

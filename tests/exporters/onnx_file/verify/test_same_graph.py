@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from kir.errors import FormatError, KirError
 from kir.exporters.onnx_file.verify.held import hold_written
 from kir.exporters.onnx_file.write import export_graph, to_model_proto
 from kir.importers.onnx_file import import_graph
@@ -548,3 +549,40 @@ def test_a_transposed_weight_is_compared_in_its_order() -> None:
     assert check(lambda model: None, graph).passed
     (problem,) = check(change("kernel", set_element((650, 7), 0)), graph).problems
     assert "element [650, 7] is 0.0 in the file" in str(problem)
+
+
+# Untrusted files
+
+
+def test_broken_files_are_refused_or_compared() -> None:
+    contents = []
+    for plant in (lambda model: None, as_constant_node, sparse):
+        model = to_model_proto(GRAPH)
+        plant(model)
+        contents.append(model.SerializeToString())
+    random = np.random.default_rng(0)
+    verdicts = set()
+    for number in range(300):
+        content = bytearray(contents[number % 3])
+        position = random.integers(len(content))
+        content[position : position + random.integers(2)] = random.bytes(1)
+        try:
+            verdicts.add(hold_written(GRAPH, bytes(content)).statement.verdict)
+        except KirError as error:
+            verdicts.add(type(error).__name__)
+    assert verdicts >= {"pass", "FAIL", "FormatError"}
+
+
+@pytest.mark.parametrize("part", ["values", "indices"])
+def test_sparse_tensors_lie_in_the_folder_of_the_model(part: str, tmp_path: Path) -> None:
+    model = to_model_proto(GRAPH)
+    sparse(model)
+    stored = getattr(model.graph.sparse_initializer[0], part)
+    stored.ClearField("raw_data")
+    stored.data_location = TensorProto.EXTERNAL
+    stored.external_data.add(key="location", value="../w.data")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "m.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "w.data").write_bytes(bytes(1440))
+    with pytest.raises(FormatError, match="expected a file in the model's own folder"):
+        hold_written(GRAPH, tmp_path / "model" / "m.onnx")
