@@ -28,6 +28,7 @@ from kir.numerics.threads import THREADED_WORK, blas_alone
 from kir.ops.linear import Dense
 from kir.ops.opaque import Opaque
 from kir.ops.random import Dropout
+from kir.support.text import counted
 
 # Probes after the first run where that is cheap: the work of a run, and the number of nodes to look at.
 CHEAP_WORK = 10**7
@@ -118,8 +119,8 @@ class Operators:
             not_shown.append(Finding(f"{len(left_out) - LISTED} more operators were not compared"))
         parts = [f"{name} at {part:,} of {total:,} positions" for name, (part, total) in sorted(self._sampled.items())]
         covered = (
-            f"{len(compared)} of {len(self.values.nodes)} operators in onnxruntime, on the inputs that it gave them on "
-            f"{self._probed} probes{'; ' if parts else ''}{', '.join(parts)}"
+            f"{len(compared):,} of {counted(len(self.values.nodes), 'operator')} on {counted(self._probed, 'probe')}, "
+            f"with the inputs that onnxruntime gave them{'; ' if parts else ''}{', '.join(parts)}"
         )
         return Statement("operators", covered, tuple(problems), (*refused, *not_shown))
 

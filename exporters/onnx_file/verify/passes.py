@@ -54,8 +54,8 @@ class PassesPart:
             return Statement(PART, "the passes changed nothing")
         outputs, probes = counted(len(self._reference.outputs), "output"), counted(self._runs, "probe")
         rounded = counted(len(self._equivalence.rounded), "constant")
-        but = f", but for the rounding of {rounded} that were computed" if self._equivalence.rounded else ""
-        covered = f"before and after the passes, float64 gives the same {outputs} on {probes}{but}"
+        but = f", but for the rounding of {rounded} that passes computed" if self._equivalence.rounded else ""
+        covered = f"{outputs} on {probes}, in float64 before and after the passes{but}"
         return Statement(PART, covered, tuple(self._problems))
 
     def _explain(self, run: Run, reports: list[OutputReport]) -> list[Finding]:

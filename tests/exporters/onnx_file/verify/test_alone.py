@@ -305,7 +305,7 @@ def test_an_error_in_one_of_many_equal_nodes_is_that_of_its_layer() -> None:
 
     _, alone = verified(b.graph, edit)
     assert [problem.layer for problem in alone.problems] == ["relu6_7"]
-    assert alone.covered == "41 operators alone (2 kinds)"
+    assert alone.covered == "41 operators (2 kinds) with inputs of their own"
 
 
 def check_alone(
@@ -389,7 +389,7 @@ def test_all_rows_of_a_large_table_are_looked_up_in_blocks(monkeypatch: pytest.M
     graph = looked_up()
     alone = check_alone(graph)
     assert alone.passed
-    assert alone.covered == "1 operator alone (1 kind), 3,000 rows of 1 table"
+    assert alone.covered == "1 operator (1 kind) with inputs of their own, 3,000 rows of 1 table"
 
     def last(table: Any) -> Any:
         table[-1, -1] += 1
@@ -405,7 +405,7 @@ def test_sizes_that_the_file_reads_of_other_values_are_given_too() -> None:
     graph = b.end(Pad((0, length), (0, 2)), y)
     alone = check_alone(graph)
     assert alone.passed
-    assert alone.covered == "1 operator alone (1 kind)"
+    assert alone.covered == "1 operator (1 kind) with inputs of their own"
     assert not check_alone(graph, attribute("Pad", "mode", "edge")).passed
 
 
