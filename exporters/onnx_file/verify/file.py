@@ -76,8 +76,7 @@ def verify_file(
     """
     model = as_file(model)
     if runs is None:
-        # Before onnxruntime takes the memory that this refuses. Evidence reads the bounds.
-        runs = expect_runs(graph, seed, sizes, all_at_once=evidence is not None)
+        runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
     if written is not None:
         held = hold_written(written, model)
     try:
@@ -113,7 +112,7 @@ def _prove(
         outputs = OutputsPart(subject)
         parts = [outputs, *parts_of(subject)]
         parts += [] if evidence is None else evidence.parts(session_outputs(session))
-        for expected in itertools.chain(runs, expect_probes(graph, further, seed, all_at_once=True)):
+        for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
             feeds = expected.feeds
             run = replace(expected, outputs=run_checked(session, feeds))
             with blas_alone(threads_for(run.probe.cost, 2) > 1):
