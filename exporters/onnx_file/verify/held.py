@@ -12,7 +12,7 @@ from kir.errors import KirError
 from kir.exporters.onnx_file.build import Parts, build
 from kir.exporters.onnx_file.content import FileContent, read_content
 from kir.exporters.onnx_file.probe import opset_of
-from kir.exporters.onnx_file.verify.same_graph import PART, compare_file, computed_by_file
+from kir.exporters.onnx_file.verify.same_file import PART, compare_file, computed_by_file
 from kir.ir.graph import Graph, Value
 from kir.numerics.report import Statement
 from kir.support.garbage_collection import without_garbage_collection
