@@ -28,7 +28,6 @@ SETTINGS = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highes
 # Keras needs no password, and a model file may hold code that runs in it.
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-SECONDS_TO_END = 5
 MAX_MESSAGE = 500
 
 
@@ -110,14 +109,12 @@ class Keras:
             return [outputs[name] for name in outputs.files]
 
     def close(self) -> None:
+        """End the process, whatever it does: it has nothing to finish."""
+        self._process.kill()
+        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 _opened(stream).close()
-        try:
-            self._process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         self._folder.cleanup()
 
     def _answer(self, doing: str) -> dict[str, str]:
