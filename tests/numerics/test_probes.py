@@ -15,7 +15,7 @@ from kir.ir.structural import Constant, Data, Output, constant
 from kir.ir.types import DType
 from kir.numerics.compare import verify_graphs
 from kir.numerics.probes import choose_probes
-from kir.ops.elementwise import Add, Cast, Clip, Floor, Greater, GreaterOrEqual, Less, Mul, Relu, Round, Where
+from kir.ops.elementwise import Add, Cast, Clip, Floor, Greater, GreaterOrEqual, Less, Maximum, Mul, Relu, Round, Where
 from kir.ops.linear import MatMul
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.shape import Gather, Range, Reshape, Slice
@@ -123,6 +123,22 @@ def masking(x: Any) -> Any:
     return layers.GRU(3)(layers.Masking(-1.0)(x))
 
 
+def masking_together(x: Any, y: Any) -> Any:
+    return layers.GRU(3)(layers.Masking()(layers.Concatenate()([x, y])))
+
+
+def masked_by_the_user(graph: Graph, x: Value, is_right: bool) -> Value:
+    """Return whether all steps are masked, or any is."""
+    op = ReduceMin((1,), False) if is_right else ReduceMax((1,), False)
+    return graph.add(op, graph.add(Cast(DType.INT32), x).output).output
+
+
+def counted_from_the_end(graph: Graph, x: Value, is_right: bool) -> Value:
+    table = graph.add(constant(np.arange(50, dtype=np.float32))).output
+    indices = x if is_right else graph.add(Maximum(), x, graph.add(constant(np.int64(0))).output).output
+    return graph.add(Gather(0), table, indices).output
+
+
 def moved_crop(op: Slice) -> Op:
     return Slice(op.axes, (op.starts[0] - 1,), (op.ends[0] - 1,), op.steps)
 
@@ -160,6 +176,11 @@ PLANTED: dict[str, Callable[[], Pair]] = {
         ReduceMax,
         lambda op: ReduceMin(op.axes, op.keepdims),
     ),
+    "masked if any feature of two inputs is, for all": lambda: rebuilt(
+        lowered(masking_together, (None, 2), (None, 1)), ReduceMax, lambda op: ReduceMin(op.axes, op.keepdims)
+    ),
+    "a mask of the user's, any step for all": lambda: both(masked_by_the_user, "bool[batch, length]"),
+    "an index that counts from the end": lambda: both(counted_from_the_end, "i64[batch, 4]"),
     "far taps of a causal convolution": lambda: changed(lowered(causal, (None, 2)), "conv_16/kernel", far_taps),
     "a large crop by one": lambda: rebuilt(lowered(layers.Cropping1D(5000), (None, 4)), Slice, moved_crop),
 }
