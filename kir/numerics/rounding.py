@@ -64,6 +64,7 @@ from kir.ops import elementwise, linear, recurrent
 from kir.ops.recurrent import Function, Step
 from kir.support.caching import cached
 
+NEAR_OVERFLOW = 7 / 8  # of the exponent of the largest number; see `_RoundedSteps`
 RUNS = 5  # in the model's own precision; `MULTIPLE` is derived from this number
 RUNS_AT_FIRST = 1  # the bound grows with every run, so that what is right after the first is right after all
 
@@ -146,7 +147,8 @@ class _Measurement(Generic[Key]):
         costly_sizes: dict[Node, Array] | None = {} if len(indices) > 1 else None
 
         def perturbed(index: int) -> Mapping[Key, Array]:
-            return self._own(RandomRounding(np.random.default_rng([self._seed, index]), costly_sizes))
+            generator = np.random.default_rng([self._seed, index])
+            return self._own(RandomRounding(generator, costly_sizes, saturates=index % 2 == 1))
 
         if self._threads == 1 or not indices:
             self._add(None if self._spreads else self._reference(None), map(perturbed, indices))
@@ -196,9 +198,16 @@ class RandomRounding:
         generator: of the roundings.
         costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
             differ by roundings give the same sizes but for roundings. None keeps none.
+        saturates: whether what overflows in a recurrent layer becomes the largest number, and not NaN.
     """
 
-    def __init__(self, generator: np.random.Generator, costly_sizes: dict[Node, Array] | None = None) -> None:
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        costly_sizes: dict[Node, Array] | None = None,
+        saturates: bool = False,
+    ) -> None:
+        self.saturates = saturates
         self._generator = generator
         self._costly_sizes = costly_sizes
         self._common_of_functions: dict[type[Op], float] = {}
@@ -389,9 +398,25 @@ class _RoundedSteps:
             # Σ Sₖ² of n terms in random order: n/3 S² + n/6 Σ tₖ².
             product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
             size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
-            return tuple(move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
+            moved = (move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
+            return tuple(self._overflowed(new) if np.isfinite(gates).all() else new for new in moved)
 
         return rounded_step
+
+    def _overflowed(self, state: Array) -> Array:
+        """Return a state of which NaN has taken the place of what overflows, or the largest number.
+
+        An infinity, NaN or the largest number: that depends on the order of operations, such as (1 - z) n + z h or
+        n + z (h - n), and on where a runtime clips; and so does all that comes after. Runs that differ say so. Numbers
+        near the largest one count, too: the terms that they are the sum of may be larger.
+        """
+        largest = float(finfo(state.dtype).max)
+        fits = np.abs(state) < largest**NEAR_OVERFLOW
+        if fits.all():
+            return state
+        if not self.rounding.saturates:
+            return np.where(fits, state, state.dtype.type(np.nan))
+        return np.where(fits, state, np.copysign(largest, np.nan_to_num(state, nan=1.0)).astype(state.dtype))
 
     def _rounded_function(self, function: Function) -> Function:
         # Common to all steps: a state that has settled is rounded the same way at every one.

@@ -268,6 +268,20 @@ def test_float16_layers_of_large_numbers_pass(layer: Any, opset: int) -> None:
         assert report.passed, str(report)
 
 
+@pytest.mark.parametrize("layer", [GRULayer, LSTMLayer])
+@pytest.mark.parametrize("gates", ["relu", "elu"])
+def test_recurrences_that_overflow_pass(layer: Any, gates: str) -> None:
+    """States grow past all floats; onnxruntime makes the largest number or 0 of some where kir has NaN."""
+    x = Input((None, 4))
+    model = Model(x, layer(3, activation="relu", recurrent_activation=gates, return_sequences=True)(x))
+    for seed in range(2):
+        random = np.random.default_rng(seed)
+        model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+        graph = model.to_graph()
+        report = verify(graph, seed=seed)
+        assert report.passed, str(report)
+
+
 # Dropout is checked below; a case of SparseToDense has a constant for its shape, which fits one batch only.
 CASES = [case for case in all_cases() if not isinstance(case.op, Dropout | SparseToDense)]
 
