@@ -12,7 +12,7 @@ OF_A_WHOLE = {
     "modeling/comparison": {"command_line"},
     "exporters": {"interruptions"},
     "exporters/onnx_file": {"openvino", "shape_inference", "transposed_products"},
-    "exporters/onnx_file/verify": {"command_line"},
+    "exporters/onnx_file/verify": {"command_line", "planted_errors"},
     "exporters/picture": {"text_forms"},
     "exporters/script": {"command_line", "keras_files"},
     "importers": {"provenance", "subclassed_models", "user_layers"},

@@ -13,8 +13,9 @@ from kir.ir.structural import Constant, Input, Output
 from kir.numerics.interpreter import Plan
 from kir.numerics.rounding_sizes import is_float_array
 
-# Values are the same if their statistics agree to this part of their size: roundings of constants average out.
-TOLERANCE = 1e-7
+# Values are the same if their statistics agree to this part of their size: roundings of constants average out. Those of
+# float32 do not in all of them, and those of 16-bit floats are differences like any other.
+TOLERANCE, ROUNDED_TOLERANCE = 1e-7, 1e-5
 
 
 @dataclass(frozen=True)
@@ -25,34 +26,42 @@ class _Statistics:
     numbers: Array
     scales: Array
 
-    def is_like(self, other: _Statistics) -> bool:
+    def is_like(self, other: _Statistics, tolerance: float) -> bool:
         if self.size != other.size:
             return False
         with np.errstate(invalid="ignore"):
-            near = np.abs(self.numbers - other.numbers) <= TOLERANCE * self.scales
+            near = np.abs(self.numbers - other.numbers) <= tolerance * self.scales
         return bool(
             np.all(near | ((self.numbers == other.numbers) | (np.isnan(self.numbers) & np.isnan(other.numbers))))
         )
 
 
-def find_first_layer(original: Graph, rewritten: Graph, feeds: Mapping[str, Array]) -> Origin | None:
+def find_first_layer(
+    original: Graph, rewritten: Graph, feeds: Mapping[str, Array], rounds: bool = False
+) -> Origin | None:
     """Return the first layer whose result the rewritten graph does not compute anywhere, nor that of a later layer.
 
     A layer that was joined with the next has no result of its own any more, but the next one has. Results count as the
     same in any order of their elements, so that Transposes may have moved. None if there is no such layer.
 
+    Args:
+        original, rewritten: the graphs.
+        feeds: an array for every input.
+        rounds: whether the rewritten graph runs in its own precision, and what it rounds to fewer bits counts.
+
     Raises:
         ShapeError: a graph cannot run on the inputs.
     """
     results = _results_by_layer(original, feeds)
-    found = _observe(rewritten, feeds)
+    found = _observe(rewritten, feeds, wide=not rounds)
+    tolerance = ROUNDED_TOLERANCE if rounds else TOLERANCE
     by_size: dict[int, list[_Statistics]] = {}
     for one in found.values():
         by_size.setdefault(one.size, []).append(one)
     lost = {
         node.origin: node
         for node, one in results.items()
-        if not any(one.is_like(other) for other in by_size.get(one.size, ()))
+        if not any(one.is_like(other, tolerance) for other in by_size.get(one.size, ()))
     }
     healed = _nodes_above(original, [node for node in results if node.origin not in lost])
     return next((origin for origin, node in lost.items() if node not in healed), None)
@@ -70,8 +79,8 @@ def _computes(node: Node) -> bool:
     return not isinstance(node.op, Constant | Input | Output)
 
 
-def _observe(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, _Statistics]:
-    """Return the statistics of the first output of every node in a float64 run."""
+def _observe(graph: Graph, feeds: Mapping[str, Array], wide: bool = True) -> dict[Node, _Statistics]:
+    """Return the statistics of the first output of every node, in a float64 run or in the graph's own precision."""
     found: dict[Node, _Statistics] = {}
 
     def keep(node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -79,7 +88,7 @@ def _observe(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, _Statistics
             found[node] = _describe(outputs[0])
         return outputs
 
-    Plan(graph, wide=True).run(feeds, keep)
+    Plan(graph, wide=wide).run(feeds, keep)
     return found
 
 

@@ -12,6 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from kir.ir.op import Array
 
 Edit = Callable[[GraphProto], None]
+MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Expand", "Slice", "GatherND")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
@@ -69,6 +70,11 @@ class File:
     def users(self, name: str) -> list[NodeProto]:
         return [node for node in self.nodes if name in node.input]
 
+    def readers(self, name: str) -> list[NodeProto]:
+        """Return the nodes that read a value, and those that read it behind nodes which only move its elements."""
+        found = self.users(name)
+        return found + [reader for node in found if node.op_type in MOVES for reader in self.readers(node.output[0])]
+
     def change(self, what: str, nodes: Sequence[NodeProto], names: Iterable[str], apply: Edit) -> Change:
         found = frozenset(layer for node in nodes if (layer := layer_of(node)))
         named = frozenset(name for node in nodes for name in (node.name, *node.output, *node.input) if name)
@@ -104,7 +110,7 @@ class File:
                 graph.node.insert(index + 1 + offset, node)
             graph.initializer.extend(data)
 
-        return self.change(f"{name}: {what}", [self.nodes[index], *self.users(name)], [name, inner], apply)
+        return self.change(f"{name}: {what}", [self.nodes[index], *self.readers(name)], [name, inner], apply)
 
     def floats(self) -> Iterator[str]:
         """Return the float values that nodes compute."""

@@ -71,10 +71,11 @@ def test_what_becomes_of_a_right_model(
 
 @pytest.mark.slow
 def test_the_script_runs_on_the_cpu() -> None:
-    environment = {**os.environ, "PYTHON": sys.executable, "EXPORTS": "6", "ERRORS": "0"}
+    environment = {**os.environ, "PYTHON": sys.executable, "EXPORTS": "6", "ERRORS": "6"}
     done = subprocess.run(["bash", RUN, "cpu"], env=environment, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "all is right with cpu" in done.stdout
+    assert "error seen" in done.stdout
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kir.ir.graph import Graph
+from kir.ir.types import DType
 from kir.numerics.first_layer import find_first_layer
-from kir.ops.elementwise import Add, Mul, Tanh
+from kir.ops.elementwise import Add, Cast, Mul, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.shape import Transpose
 from tests.passes.building import Build
@@ -63,3 +64,14 @@ def test_of_two_branches_the_wrong_one_is_named() -> None:
     found = find_first_layer(branches(3.0), branches(3.1), FEEDS)
     assert found is not None
     assert found.path == "layer_2"
+
+
+@pytest.mark.parametrize(("rounds", "layer"), [(False, None), (True, "layer_3")])
+def test_fewer_bits_count_where_the_graph_runs_in_its_own_precision(rounds: bool, layer: str | None) -> None:
+    """A value that goes through float16 is the same number in float64."""
+    build = Build("f64[3, 6]")
+    hidden = build(Tanh(), build(MatMul(), build.inputs[0], FIRST))
+    hidden = build(Cast(DType.FLOAT64), build(Cast(DType.FLOAT16), hidden))
+    narrow = build.finish(build(Tanh(), build(Mul(), build(MatMul(), hidden, SECOND), SCALE)))
+    found = find_first_layer(layers(), narrow, FEEDS, rounds=rounds)
+    assert (found and found.path) == layer

@@ -44,13 +44,19 @@ class RowsProbe(Probe):
 
 
 class BatchCheck:
-    """Runs the batches that no probe had; `ran` are those that did run, and `findings` says what was left out."""
+    """Runs the batches that no probe had.
+
+    Attributes:
+        ran: those that did run.
+        wrong_feeds: the inputs of one in which a proved row came out otherwise; None if there was none.
+    """
 
     def __init__(self, graph: Graph, session: Session, seed: int) -> None:
         self._graph = graph
         self._session = session
         self._seed = seed
         self.ran: list[int] = []
+        self.wrong_feeds: dict[str, Array] | None = None
 
     def check(self, run: Run, tried: int, comparison: RunComparison) -> Iterator[Finding]:
         """Run larger batches than `tried`, compare them, and yield what was left out.
@@ -87,6 +93,7 @@ class BatchCheck:
         if not all(
             _rows_agree(name, one, outputs[name], axes.outputs[name], batch) for name, one in run.expected.items()
         ):
+            self.wrong_feeds = feeds
             for expected in expect_probes(self._graph, [probe], self._seed):
                 comparison.add(expected.expected, outputs)
 

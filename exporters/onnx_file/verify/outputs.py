@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
+from kir.errors import KirError
 from kir.exporters.onnx_file.verify.batches import BatchCheck
 from kir.exporters.onnx_file.verify.subject import Subject
+from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison
+from kir.numerics.first_layer import find_first_layer
 from kir.numerics.probes import Probe
 from kir.numerics.report import Finding, Statement
 from kir.numerics.variety import origins_of
@@ -18,7 +22,9 @@ class OutputsPart:
     """Compares all outputs on all probes, and says of which outputs, sizes and batches that shows nothing."""
 
     def __init__(self, subject: Subject) -> None:
+        self._subject = subject
         self._batches = BatchCheck(subject.reference, subject.session, subject.seed)
+        self._wrong_feeds: dict[str, Array] | None = None  # of the first run in which an output is
         self._probes: list[Probe] = []
         self._single: Run | None = None  # the first run of one row
         self.comparison = RunComparison(origins_of(subject.reference))
@@ -26,6 +32,8 @@ class OutputsPart:
     def add(self, run: Run) -> None:
         """Compare the outputs of one run."""
         self.comparison.add(run.expected, run.outputs)
+        if self._wrong_feeds is None and not all(report.passed for report in self.comparison.reports()):
+            self._wrong_feeds = run.feeds
         probe = run.probe
         if type(probe) is Probe:
             self._probes.append(probe)
@@ -39,7 +47,19 @@ class OutputsPart:
         outputs = counted(len(self.comparison.reports()), "output")
         probes = describe_probes(self._probes, self._batches.ran) if self._probes else "the user's data"
         covered = f"{outputs} on {probes}, against the {INTERPRETER_METHOD}"
-        return replace(said, covered=covered, not_shown=(*said.not_shown, *untried))
+        problems = tuple(self._with_layers(said.problems))
+        return replace(said, covered=covered, problems=problems, not_shown=(*said.not_shown, *untried))
+
+    def _with_layers(self, problems: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield what is wrong with the layer where it begins; with that of the output, if that cannot be told."""
+        feeds, written = self._wrong_feeds or self._batches.wrong_feeds, self._subject.written
+        first = None
+        if feeds is not None and written is not None:
+            with suppress(KirError):  # a graph that was read need not run in the interpreter
+                first = find_first_layer(self._subject.reference, written, feeds, rounds=True)
+        origins = origins_of(self._subject.reference)
+        for one in problems:
+            yield replace(one, layer=origins[one.tensor].layer if first is None else str(first))
 
     def _untried(self) -> Iterator[Finding]:
         """Run larger batches, and yield what the limits on cost left out."""
