@@ -63,15 +63,15 @@ def scalar_values(op: Op, slot: int, dtype: DType, constants: Sequence[Array | N
     if not dtype.is_float and not dtype.is_integer:
         return _choices(dtype), _choices(dtype)[:0]
     known = [one.ravel()[:MAX_KINKS] for one in constants if one is not None and one.dtype == dtype.numpy]
-    multiples = [step * one for one in known for step in range(-3, 4)] if isinstance(op, elementwise.Mod) else []
+    with np.errstate(all="ignore"):
+        multiples = [step * one for one in known for step in range(-3, 4)] if isinstance(op, elementwise.Mod) else []
     if dtype.is_integer:
         given = {int(one) for one in itertools.chain(*known, *multiples)}
         kinks = _integers({one + step for one in given for step in (-1, 0, 1)} | set(range(-10, 11)), dtype)
         return _defined(op, slot, kinks, constants), _defined(op, slot, _ends(op, dtype), constants)
     if isinstance(op, elementwise.IsNaN | elementwise.IsInf):
-        return np.asarray([np.nan, np.inf, -np.inf, 0, 1, -1, float(finfo(dtype.numpy).max)], dtype.numpy), np.zeros(
-            0, dtype.numpy
-        )
+        kinks = np.asarray([np.nan, np.inf, -np.inf, 0, 1, -1, float(finfo(dtype.numpy).max)], dtype.numpy)
+        return kinks, kinks[:0]
     turns = np.concatenate([TURNS, [-turn for turn in TURNS], *known, *multiples]).astype(dtype.numpy)
     kinks = np.concatenate([*neighbours(turns), _near_attributes(op, dtype)])
     tiny, scales = float(finfo(dtype.numpy).tiny), 10.0 ** np.asarray(DECADES)
@@ -97,12 +97,14 @@ def pair_values(op: Op, slot: int, dtype: DType, constants: Sequence[Array | Non
 
 
 def neighbours(values: Array) -> list[Array]:
-    """Return the values, those just below and those just above."""
+    """Return the values, those just below and those just above; 0 in place of what is not finite."""
     dtype = as_dtype(values.dtype)
     if not dtype.is_float:
         return [values]
     infinity = np.asarray(np.inf, values.dtype)
-    return [values, np.nextafter(values, -infinity), np.nextafter(values, infinity)]
+    with np.errstate(over="ignore"):
+        found = [values, np.nextafter(values, -infinity), np.nextafter(values, infinity)]
+    return [np.where(np.isfinite(near), near, values.dtype.type(0)) for near in found]
 
 
 def _near_attributes(op: Op, dtype: DType) -> Array:
@@ -143,6 +145,8 @@ def _defined(op: Op, slot: int, values: Array, constants: Sequence[Array | None]
     """Return those values for which the operator has a defined result, each once."""
     values = np.asarray(list(dict.fromkeys(values.tolist())), values.dtype)  # of 0 and -0, the first
     dtype = as_dtype(values.dtype)
+    if dtype.is_float:
+        values = values[np.isfinite(values)]
     if isinstance(op, elementwise.Div | elementwise.Mod) and dtype.is_integer and slot == 1:
         return np.asarray(values[values != 0])
     if isinstance(op, elementwise.Cast) and op.dtype.is_integer:

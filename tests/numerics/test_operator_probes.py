@@ -117,6 +117,17 @@ def test_a_constant_that_leaves_no_room_is_not_probed() -> None:
     assert choose_operator_probe(e.Add(), types, [None, np.zeros((512, 768), np.float32)]) is None
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_infinite_is_met(dtype: Any) -> None:
+    """Masks add the lowest number, or minus infinity."""
+    for lowest in (np.finfo(dtype).min, -np.inf):
+        constant = np.asarray([lowest, 1], dtype)
+        x, _ = probe(e.Add(), f"f{8 * constant.itemsize}[batch, 2]", constant).inputs
+        assert x is not None
+        assert np.isfinite(x).all()
+
+
 # Others
 
 
