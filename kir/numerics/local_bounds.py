@@ -220,7 +220,7 @@ def _expect_spread(node: Node, op: Op, inputs: Inputs, references: Sequence[Arra
     copied = _copied(op, inputs)
     spreads: list[Spread] = []
     for run in range(SPREAD_RUNS):
-        moved = RandomRounding(np.random.default_rng([run]))(node, copied, tuple(references))
+        moved = RandomRounding(np.random.default_rng([run]), saturates=run % 2 == 1)(node, copied, tuple(references))
         copies = [np.split(array, SPREAD_COPIES, _batch_axis(op, i)) for i, array in enumerate(moved)]
         spreads = spreads or [Spread(y, first[0]) for y, first in zip(references, copies, strict=True)]
         for spread, arrays in zip(spreads, copies, strict=True):

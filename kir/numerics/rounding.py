@@ -422,8 +422,13 @@ class _RoundedSteps:
         # Common to all steps: a state that has settled is rounded the same way at every one.
         common = self.rounding._generator.uniform(-1, 1)
 
+        is_softplus = isinstance(getattr(function, "__self__", None), elementwise.Softplus)
+
         def rounded(x: Array) -> Array:
             y = function(x)
+            if is_softplus:  # onnxruntime's kernels compute log(exp(x) + 1) as it stands
+                overflows = x > math.log(float(finfo(x.dtype).max))
+                y = np.where(overflows, finfo(x.dtype).max if self.rounding.saturates else np.nan, y).astype(x.dtype)
             step = y.dtype.type(common * self.rounding.unit(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
             return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
 

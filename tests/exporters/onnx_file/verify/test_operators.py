@@ -281,6 +281,14 @@ def test_every_precision_passes(dtype: str, opset: int | None) -> None:
     assert not statement.not_shown
 
 
+@pytest.mark.parametrize("activation", ["softplus", "relu"])
+@pytest.mark.parametrize("kind", [layers.SimpleRNN, layers.GRU, layers.LSTM])
+def test_states_that_grow_past_all_floats_pass(kind: Any, activation: str) -> None:
+    """Of a softplus onnxruntime's recurrent kernels make infinity from 89 on."""
+    statement = state(graph_of(kind(3, activation, return_sequences=True), shape=(None, 4), scale=3))
+    assert statement.passed, str(statement)
+
+
 # What is compared
 
 
