@@ -218,7 +218,9 @@ class RandomRounding:
             return outputs
         with np.errstate(all="ignore"):
             if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
-                return tuple(self.move(array, np.abs(array)) for array in self._run_recurrent(op, inputs))
+                return tuple(
+                    self.move(array, np.abs(array)) for array in self._run_recurrent(op, self._bounded(inputs))
+                )
             if isinstance(op, linear.Dense) and op.activation is not None:
                 linear_part: Op = linear.Dense()
                 before = self._move_sized_once(node, linear_part, inputs, (linear_part.eval(*inputs),))
@@ -228,6 +230,18 @@ class RandomRounding:
             if type(op) in SIZES or type(op) in PLAIN:
                 return self._move_result(op, inputs, outputs)
             return self._move_unknown(node, inputs, outputs)
+
+    def _bounded(self, inputs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
+        """Return the inputs of a recurrent layer; all are finite in a run in which what overflows in it saturates.
+
+        What it makes of an infinity or NaN depends on the order of operations and on where a runtime clips, as what it
+        makes of an overflow of its own.
+        """
+        x = inputs[0]
+        if not self.saturates or x is None or np.isfinite(x).all():
+            return inputs
+        largest = float(finfo(x.dtype).max) ** NEAR_OVERFLOW
+        return (np.nan_to_num(x, nan=1.0, posinf=largest, neginf=-largest), *inputs[1:])
 
     def move(self, array: Array, size: Array, common: float | None = None) -> Array:
         """Move each element of an array by up to 2 · `size` roundings of its dtype. Integers and booleans stay.

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from kir import Model, layers, passes
+from kir import backend as K
 from kir.errors import FormatError, MismatchError, ProviderError
 from kir.exporters.onnx_file import export_graph, session, to_model_proto
 from kir.exporters.onnx_file.verify.file import verify_file
@@ -35,8 +36,10 @@ from kir.modeling.lower import lower
 from kir.modeling.sequential import Sequential
 from kir.numerics.compare import RunComparison, compare, verify_graphs
 from kir.numerics.expected import Expected
+from kir.numerics.interpreter import Plan
 from kir.numerics.probe_sizes import choose_runs
 from kir.numerics.report import Divergence, OutputReport, VerificationReport
+from kir.numerics.rounding import RandomRounding
 from kir.numerics.uses import find_use
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import (
@@ -396,7 +399,8 @@ WRONG: dict[str, tuple[Callable[[], Graph], Callable[[], Graph]]] = {
 @pytest.mark.parametrize(("right", "wrong"), WRONG.values(), ids=WRONG.keys())
 def test_wrong_files_fail(right: Callable[[], Graph], wrong: Callable[[], Graph]) -> None:
     graph = right()
-    assert verify(graph).passed
+    report = verify(graph)
+    assert report.passed, str(report)
     for seed in range(3):
         report = verify(graph, wrong(), seed=seed)
         assert not report.passed, str(report)
@@ -839,3 +843,19 @@ def test_a_file_that_does_not_run_is_told_by_where_it_differs(tmp_path: Path) ->
     assert report.problems[0][1].layer == "logits"
     with pytest.raises((MismatchError, FormatError)):
         verify_file(graph, path)
+
+
+@pytest.mark.parametrize("layer", [GRULayer, LSTMLayer, layers.SimpleRNN])
+def test_infinities_that_reach_a_recurrence_are_unsettled(layer: Any) -> None:
+    """Products of them are NaN, or the bound that a runtime's kernel clips to."""
+    x = Input((5, 3), name="x")
+    endless = layers.Lambda(lambda x: x / K.maximum(x, -1e-30) / 1e-300 / 1e-300, name="endless")(x)
+    y = layer(3, activation="relu", return_sequences=True)(endless)
+    graph = Model(x, y).to_graph()
+    feeds = {"x": np.ones((1, 5, 3), np.float32)}
+    generator = np.random.default_rng(0)
+    runs = [Plan(graph).run(feeds, RandomRounding(generator, saturates=saturates)) for saturates in (False, True)]
+    first, second = (next(iter(run.values())) for run in runs)
+    assert (np.isfinite(second) & ~np.isfinite(first)).any()
+    report = verify(graph)
+    assert report.passed, str(report)
