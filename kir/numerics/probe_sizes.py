@@ -4,7 +4,7 @@
 |-----|-------|------------------------------------------|----------------------------------------------------------|
 | 1   | 1     | past the reach of windows, tables, tiles | each tap of a kernel, each row of a table, late steps    |
 | 2   | 2     | the least ones                           | lengths of 1, or of one window                           |
-| 3   | 9     | a few more than the least, all different | batch elements past 8, mixed-up axes, masks of all forms |
+| 3   | 11    | a few more than the least, all different | batch elements past 8, mixed-up axes, masks of all forms |
 
 Larger runs give way to smaller ones where they cost much. What was left out is said: `SizedRun.untried`.
 """

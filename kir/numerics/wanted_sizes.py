@@ -13,8 +13,8 @@ from kir.ir.types import BATCH
 from kir.numerics.least_sizes import Demand, Sizes, greatest_size, least_sizes, split_demands
 from kir.numerics.reach import MANY_STEPS, Demands
 
-# Batches past 8 are cut into more than one tile.
-LARGEST_BATCH = 9
+# Batches past 8 are cut into more than one tile; of 11 rows, some are past the tenth as well.
+LARGEST_BATCH = 11
 
 # Wanted lengths, counted from the least one on: of an input with one unknown length, and of one with several, such as
 # an image. Prime numbers: they are multiples of no stride, and those of different axes differ.
@@ -38,7 +38,7 @@ def wishes_of(graph: Graph, names: Sequence[str], demands: Demands, batch: int) 
         graph: whose inputs are to be fed.
         names: those of the sizes of its inputs.
         demands: on the sizes in the graph.
-        batch: the largest batch, of which inputs need as many rows; 9 if that costs too much.
+        batch: the largest batch, of which inputs need as many rows; `LARGEST_BATCH` if that costs too much.
     """
     leading = batch_name(graph, names, demands)
     free = [name for name in names if name != leading]

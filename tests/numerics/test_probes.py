@@ -207,12 +207,12 @@ def test_a_probe_says_what_it_is_for() -> None:
     long, least, large = choose_probes(lowered(causal, (None, 2)), 0)
     assert str(long) == "batch 1, x0_1 67: past the padding of all windows together"
     assert str(least) == "batch 2, x0_1 1: the least sizes"
-    assert str(large) == "batch 9, x0_1 11: a batch past 8"
+    assert str(large) == "batch 11, x0_1 11: a batch past 8"
     assert long.batch == "batch"
 
 
 def test_a_batch_has_rows_for_all_values_that_are_to_be_met() -> None:
     graph = lowered(layers.Discretization([0.5, 1.5, 3.0]), (1,))
-    assert [probe.sizes["batch"] for probe in choose_probes(graph, 0)] == [1, 2, 9 + 9]
+    assert [probe.sizes["batch"] for probe in choose_probes(graph, 0)] == [1, 2, 11 + 9]
     graph = lowered(layers.Discretization([float(bound) for bound in range(100)]), (1,))
     assert choose_probes(graph, 0)[-1].sizes["batch"] == 64

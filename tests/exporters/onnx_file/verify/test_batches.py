@@ -70,7 +70,7 @@ def centered_twice(made: Graph, x: Value) -> Value:
 def test_rows_of_larger_batches_come_out_as_they_do_alone() -> None:
     report = verified(doubled)
     assert report.passed
-    assert "1 probe (batch 1; a row of it in batches of 2 and 9)" in outputs_of(report).covered
+    assert "1 probe (batch 1; a row of it in batches of 2 and 11)" in outputs_of(report).covered
     assert report.runs == 1, "no float64 run of a larger batch"
     assert not report.not_shown
 

@@ -26,14 +26,14 @@ def statement_of(graph: Graph) -> Statement:
 def test_what_was_covered() -> None:
     statement = statement_of(lowered(layers.Conv1D(2, 3), (None, 4)))
     assert statement.covered.startswith(
-        "1 output on 3 probes (batch 1, 2 and 9; x0_1 71, 3 and 13), against the float64"
+        "1 output on 3 probes (batch 1, 2 and 11; x0_1 71, 3 and 13), against the float64"
     )
     assert not statement.not_shown
 
 
 def test_probes_in_words() -> None:
     probes = choose_probes(lowered(layers.Dense(2), (4,)), 0)
-    assert describe_probes(probes) == "3 probes (batch 1, 2 and 9)"
+    assert describe_probes(probes) == "3 probes (batch 1, 2 and 11)"
     assert describe_probes(probes[:1], [9, 2]) == "1 probe (batch 1; a row of it in batches of 2 and 9)"
     given = choose_probes(lowered(layers.Dense(2), (4,)), 0, [{"batch": 5}])
     assert describe_probes(given) == "1 probe (batch 5)"
