@@ -103,7 +103,7 @@ def choose_operator_probe(op: Op, types: Types, constants: Sequence[Array | None
         small = _shrink(bound, known, fed)
         if listed is not None:
             small[fed[0]] = type_of(listed)
-        if not _fits(bound, small):
+        if _vanishes(types, known) or not _fits(bound, small):
             continue
         if any(one is not None and slot in fed and _elements(one) > MAX_ELEMENTS for slot, one in enumerate(small)):
             return None
@@ -135,6 +135,13 @@ def _fits(op: Op, types: Types) -> bool:
         return all(not isinstance(dim, Sym) for one in output_types(op, list(types)) for dim in one.shape)
     except KirError:
         return False
+
+
+def _vanishes(types: Types, known: Types) -> bool:
+    """Return whether an unknown size became 0 or less: of no elements a mean is 0 to onnxruntime, and NaN to NumPy."""
+    pairs = [(a, b) for a, b in zip(types, known, strict=True) if a is not None and b is not None]
+    dims = (dims for a, b in pairs for dims in zip(a.shape, b.shape, strict=True))
+    return any(isinstance(before, Sym) and isinstance(after, int) and after < 1 for before, after in dims)
 
 
 def _elements(type: TensorType) -> int:

@@ -15,6 +15,7 @@ from kir.ops.convolution import Conv
 from kir.ops.lookup import Lookup
 from kir.ops.nn import Softmax
 from kir.ops.pooling import MaxPool
+from kir.ops.reduce import ReduceMean
 from kir.ops.shape import Gather, OneHot, Reshape, TopK
 from tests.ops.cases import Case, all_cases
 
@@ -168,6 +169,12 @@ def test_unknown_sizes_grow_until_they_fit() -> None:
     assert found.inputs[0] is not None
     assert found.inputs[0].shape[1] >= 9
     assert found.sizes["length"] == found.inputs[0].shape[1]
+
+
+def test_an_unknown_size_does_not_become_nothing() -> None:
+    inputs = probe(ReduceMean((1,), False), "f32[batch, n // 32 - 1, 4]").inputs
+    assert inputs[0] is not None
+    assert inputs[0].size
 
 
 def test_sizes_of_the_operator_are_bound_too() -> None:
