@@ -270,12 +270,12 @@ def export(name: str, output: str, as_json: bool, **options: Any) -> None:
 @json_option
 @click.pass_context
 def verify(context: click.Context, /, files: tuple[str, ...], proof: str | None, as_json: bool, **options: Any) -> None:
-    """Compare MODEL with an ONNX FILE on random inputs.
+    """Verify that an ONNX FILE is MODEL and computes the same.
 
-    MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ. What is shown, and what is not, is
-    said part by part.
+    MODEL is a script, a Keras file or another ONNX file. Exit code 1 if they differ. The report says
+    part by part what is shown, and what is not.
 
-    With --proof, FILE alone is checked: that it is the file that the proof was written of, and what it computes.
+    With --proof, FILE is checked without MODEL: that it is the file of the proof, and what it computes.
     """
     from kir import api
 

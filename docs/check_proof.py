@@ -20,7 +20,7 @@ def main(model, proof, provider="CPUExecutionProvider"):
         if hashlib.sha256(file.read_bytes()).hexdigest() != recorded["sha256"]:
             sys.exit(f"WRONG {file} is not the file that the proof was written of")
     if provider not in (known := onnxruntime.get_available_providers()):
-        sys.exit(f"WRONG there is no {provider}; onnxruntime has {', '.join(known)}")
+        sys.exit(f"NOT CHECKED, there is no {provider}; onnxruntime has {', '.join(known)}")
     options = {"use_tf32": "0"} if provider.startswith("CUDA") else {}
     session = onnxruntime.InferenceSession(str(model), providers=[(provider, options)])
     wrong = 0
@@ -47,4 +47,4 @@ def right(found, expected, allowed, also):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:]) if len(sys.argv) in (3, 4) else sys.exit(__doc__)

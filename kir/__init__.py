@@ -1,4 +1,4 @@
-"""kir turns Keras models into ONNX files and proves that the file computes what the model does.
+"""kir turns Keras models into ONNX files and verifies that the file computes what the model does.
 
 >>> import kir
 >>> kir.export("model.keras", "model.onnx")

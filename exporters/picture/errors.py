@@ -12,6 +12,7 @@ from kir.exporters.picture.stages import Stage
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Constant
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport
+from kir.numerics.report_text import headline
 from kir.support.files import replacing
 
 # From this part of the allowed error on, a node is worth a look although it passes.
@@ -31,8 +32,9 @@ def save_error_page(path: Path, graph: Graph, report: VerificationReport) -> Non
         FormatError: the file cannot be written.
     """
     stage, statements = error_page(graph, report)
+    title = f"{graph.name}: {headline(report)}"
     with replacing(path) as written:
-        written.write_text(write_html(graph.name, [stage], 0, statements=statements), encoding="utf-8")
+        written.write_text(write_html(title, [stage], 0, statements=statements), encoding="utf-8")
 
 
 def error_page(graph: Graph, report: VerificationReport) -> tuple[Stage, list[PageStatement]]:

@@ -35,7 +35,7 @@ from kir.numerics.variety import OutputOrigin, Variety, origins_of
 from kir.support.mapped_files import require_unchanged
 
 INTERPRETER_METHOD = (
-    f"float64 interpreter; {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {RUNS} randomly rounded runs"
+    f"float64 interpreter; allowed: {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {RUNS} randomly rounded runs"
 )
 
 
@@ -161,7 +161,7 @@ def _compare(name: str, expected: Expected, actual: Array) -> OutputReport:
     errors = errors_of(expected, actual)
     wrong = ~(errors <= expected.allowed)
     ratios = ratios_of(errors, expected.allowed)
-    problem = f"in {int(wrong.sum())} of {wrong.size} elements" if wrong.any() else ""
+    problem = f"in {int(wrong.sum()):,} of {wrong.size:,} elements" if wrong.any() else ""
     if not ratios.size:
         return OutputReport(name, str(actual.dtype), (actual.shape,), 0, 0, 0, 0, True)
     worst = np.unravel_index(int(ratios.argmax()), ratios.shape)

@@ -251,7 +251,8 @@ class VerificationReport:
     def __repr__(self) -> str:
         worst = max(self.outputs, key=lambda output: output.ratio, default=None)
         error = "" if worst is None else f", worst {worst.name!r} with {worst.ratio:.2g} of the allowed error"
-        verdict = "passed" if self.passed else "FAILED"
+        parts = ", ".join(dict.fromkeys(part for part, _ in self.problems))
+        verdict = "passed" if self.passed else f"FAILED in {parts}" if parts else "NOT SHOWN"
         left = f", {len(self.not_shown)} not shown" if self.not_shown else ""
         return f"<VerificationReport {verdict}: {self.runs} runs in {self.provider}{error}{left}>"
 

@@ -16,7 +16,7 @@ VERDICT_COLOURS = {"pass": "#16a34a", "FAIL": "#dc2626", "not run": "#d97706"}
 
 def report_text(report: VerificationReport) -> str:
     """Return the verdict, a line for each part with what is wrong there, and in the end what was not shown."""
-    lines = [_headline(report)]
+    lines = [headline(report)]
     for statement in report.statements:
         lines += statement_lines(statement)
         if statement.part == "outputs":
@@ -43,7 +43,8 @@ def _line(heading: str, text: str) -> str:
     return f"{heading:<10} {text}".rstrip()
 
 
-def _headline(report: VerificationReport) -> str:
+def headline(report: VerificationReport) -> str:
+    """Return the verdict, and where and with which seed it was reached."""
     if report.problems:
         verdict = "MISMATCH"
     elif report.not_shown:
@@ -105,7 +106,7 @@ def report_html(report: VerificationReport) -> str:
         rows.append(_html_row("bisect", "", str(report.divergence)))
     outputs = [_html_cells("th", COLUMNS)]
     outputs += [_html_cells("td", _row(one)) for one in _failed_first(report.outputs)[:MOST_LISTED]]
-    return f"<b>{escape(_headline(report))}</b><table>{''.join(rows)}</table><table>{''.join(outputs)}</table>"
+    return f"<b>{escape(headline(report))}</b><table>{''.join(rows)}</table><table>{''.join(outputs)}</table>"
 
 
 def _html_cells(tag: str, cells: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ class Variety:
         if self._low > self._high:
             return "" if self._is_empty and not self._first else "it is NaN or infinite on all probes"
         if not self._varies and (self._compares or self._low == self._high):
-            return "it is the same on all probes, as far as rounding lets see"
+            return "it is the same on all probes, within rounding"
         if not self._is_between and self._limits is not None:
             return f"it is saturated on all probes: {self._limits[0]:g} or {self._limits[1]:g} everywhere"
         if self._narrowest >= self._high - self._low > 0:

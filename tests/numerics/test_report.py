@@ -177,8 +177,8 @@ def test_a_line_and_what_notebooks_show() -> None:
     hostile = replace(BAD, name="<script>x</script>")
     made = report(FAILING, SKIPPED, VAGUE, outputs=(hostile,))
     assert repr(made) == (
-        "<VerificationReport FAILED: 3 runs in cpu, worst '<script>x</script>' with 5e+05 of the allowed error, "
-        "2 not shown>"
+        "<VerificationReport FAILED in file, outputs: 3 runs in cpu, worst '<script>x</script>' with 5e+05 of the "
+        "allowed error, 2 not shown>"
     )
     shown = made._repr_html_()
     assert "<script>" not in shown

@@ -15,7 +15,7 @@ from kir.modeling.lower import lower
 from kir.numerics.expected import Expected
 from kir.numerics.variety import OutputOrigin, Variety, origins_of
 
-SAME = "it is the same on all probes, as far as rounding lets see"
+SAME = "it is the same on all probes, within rounding"
 NAN = "it is NaN or infinite on all probes"
 OFF = "it may be off by 10 in the middle of its elements, and has values from 0 to 4 only"
 # The references of each run, what each element may be off by, and what is said.

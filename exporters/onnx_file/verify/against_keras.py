@@ -143,7 +143,7 @@ class KerasPart:
         covered = f"{of}, {self._label}, on {counted(self._comparison.runs, 'probe')}"
         if reports:
             worst = max(report.ratio for report in reports)
-            covered += f": largest error {worst:.2g} of twice the allowed"
+            covered += f": largest error {worst:.2g} of the allowed one, which is twice that of the file"
         if self._skipped:
             covered += f"; {counted(self._skipped, 'probe')} left out, whose states Keras cannot be given"
         problems = tuple([_problem(report) for report in reports if not report.passed])

@@ -57,7 +57,7 @@ def check_proof(file: Path, proof: Proof, label: str, provider: str = "cpu") -> 
         provider,
         _seed(proof),
         METHOD,
-        (Statement("proof", covered, tuple(problems), tuple(_unsettled(proof))),),
+        (Statement("proof", covered, tuple(problems), (*_unsettled(proof), *proof.not_shown)),),
         tuple(_fallback(file, feeds, provider)),
     )
 

@@ -60,11 +60,12 @@ class DataPart:
         conversions = f" ({', '.join(self._conversions)})" if self._conversions else ""
         covered = (
             f"{counted(self._rows, 'row')} of {self._data.inputs.label} in {counted(self._pieces, 'run')}"
-            f"{conversions}: largest error of the file {self._worst['file']:.2g} of the allowed"
+            f"{conversions}: largest error of the file {self._worst['file']:.2g} of the allowed one"
         )
         if self._data.expected is not None:
             outputs = "" if len(self._expected) == len(self._types) else f" ({', '.join(self._expected)})"
-            covered += f", of {self._data.expected.label}{outputs} {self._worst['expected']:.2g} of twice as much"
+            worst = f"{self._worst['expected']:.2g}"
+            covered += f"; of {self._data.expected.label}{outputs} {worst}, where twice as much is allowed"
         return Statement("data", covered, tuple(self._findings()))
 
     def _note(self, side: str, name: str, expected: Expected, found: Array, file: Array, probe: DataProbe) -> None:

@@ -129,7 +129,7 @@ class Operators:
         return next(((value, report) for value, report in self.reports.items() if not report.passed), None)
 
     def _finding(self, value: Value, report: OutputReport) -> Finding:
-        text = f"{report.wrong}, from the inputs that onnxruntime has there"
+        text = f"{report.wrong}, on the inputs that onnxruntime gave it"
         return Finding(text, _layer(value.node), str(value.node.op), report.name, report.error, report.allowed)
 
     # One node

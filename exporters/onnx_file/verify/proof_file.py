@@ -27,7 +27,7 @@ from kir.ir.types import DType
 from kir.numerics.alternatives import right_instead
 from kir.numerics.compare import Run
 from kir.numerics.expected import Expected
-from kir.numerics.report import Statement, VerificationReport
+from kir.numerics.report import Finding, Statement, VerificationReport
 from kir.support.text import counted, format_bytes
 
 FORMAT, VERSION = "kir proof", 1
@@ -68,10 +68,11 @@ class RightOutput:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a proof holds. `document` is its JSON."""
+    """What a proof holds. `document` is its JSON, `not_shown` what the verification that wrote it could not show."""
 
     document: Mapping[str, Any]
     records: Sequence[Record]
+    not_shown: Sequence[Finding] = ()
 
 
 # Recording
@@ -118,7 +119,7 @@ class ProofRecorder:
                 yield f"{place.format('also')}.{index}", _storable(also)
 
     def statement(self) -> Statement:
-        covered = f"{counted(self.probes, 'probe')} recorded, {format_bytes(self._bytes)}"
+        covered = f"{counted(self.probes, 'probe')} recorded, {format_bytes(self._bytes)} unpacked"
         if self._too_large:
             most = format_bytes(MAX_PROOF_BYTES)
             covered += f"; {counted(self._too_large, 'probe')} left out, to stay within {most}"
@@ -221,7 +222,8 @@ def read_proof(arrays: Mapping[str, Array], parse: Callable[[bytes, str, str], A
         types = {key: {str(one["name"]): DType[one["type"].upper()] for one in document[key]} for key in SIDES}
         if not all(isinstance(one[key], str) for one in _digests(document) for key in ("name", "sha256")):
             raise ValueError("a digest is no text")
-        return Proof(document, _read_records(arrays, document["probes"], types["inputs"], types["outputs"]))
+        records = _read_records(arrays, document["probes"], types["inputs"], types["outputs"])
+        return Proof(document, records, tuple(_not_shown(document["statements"])))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise FormatError(f"{label} is no proof that kir wrote: {reason}; write it anew (kir export --proof)") from None
@@ -232,6 +234,16 @@ SIDES = ("inputs", "outputs")
 
 def _digests(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [document["file"], *document["data"]]
+
+
+def _not_shown(statements: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield what the verification that wrote a proof could not show, from its statements."""
+    for said in statements:
+        findings = [Finding(one["text"], one["layer"], one["op"], one["tensor"]) for one in said["not_shown"]]
+        if said["not_run"]:
+            findings.append(Finding(f"not run: {said['not_run']}"))
+        for finding in findings:
+            yield Finding(f"when the proof was written: {said['part']}: {finding}")
 
 
 def _read_records(

@@ -55,7 +55,7 @@ def compare_file(parts: Parts, content: FileContent, folder: Path | None) -> Sta
     size = sum(array.nbytes for _, array in parts.initializers)
     nodes, types = counted(len(comparison.expected.nodes), "node"), counted(len(comparison.expected.types), "type")
     constants = f"{counted(len(parts.initializers), 'constant')} of {format_bytes(size)}"
-    covered = f"{nodes}, {types} and {constants}, bit for bit, compared with the graph that was written"
+    covered = f"{nodes}, {types} and {constants}, bit for bit, compared with the graph that it should hold"
     return Statement(PART, covered, tuple(problems))
 
 

@@ -28,7 +28,7 @@ from kir.numerics.probes import choose_probes
 from kir.numerics.report import Statement, VerificationReport
 from kir.numerics.rounding import RUNS, RandomRounding, measure
 
-METHOD = f"first file; {MULTIPLE:g} times the spread of {RUNS} runs with inputs and weights moved by a rounding"
+METHOD = f"first file; allowed: {MULTIPLE:g} times the spread of {RUNS} runs, inputs and weights moved by a rounding"
 
 
 def verify_onnx_files(

@@ -62,7 +62,7 @@ def describe(comparison: Comparison, names: tuple[str, str], everything: bool = 
     yield from _section("weights", own + [_weight_line(change) for change in weights.changed], shown)
     if report is not None:
         yield "numbers"
-        yield f"  allowed difference: {report.method}"
+        yield f"  compared with the {report.method}"
         yield f"  {'output':<24} {'max abs':>9} {'max rel':>9} {'allowed':>9}  result"
         yield from _cut([_output_line(output) for output in report.outputs], shown)
     if structure.differs and comparison.level < 2 and report is not None and report.passed:

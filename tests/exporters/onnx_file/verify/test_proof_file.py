@@ -82,6 +82,16 @@ def test_a_right_file_passes_here_and_anywhere(make: Callable[[], kir.Model], pa
     assert len(checked.stdout.splitlines()) == report.runs * len(report.outputs)
 
 
+def test_what_was_not_shown_at_the_export_is_not_shown_by_the_proof(paths: tuple[Path, Path]) -> None:
+    file, proof = paths
+    dead = kir.Sequential([Input((4,), name="x"), Dense(2, kernel_initializer="zeros", name="y")])
+    (part, finding), *_ = kir.export(dead, file, proof=proof).verification.not_shown
+    report = kir.check_proof(file, proof)
+    assert report.passed
+    assert report.not_shown[0][1].text == f"when the proof was written: {part}: {finding}"
+    assert not kir.check_proof(file, proof, strict=True).passed
+
+
 def test_external_data_is_part_of_the_proof(paths: tuple[Path, Path]) -> None:
     file, proof = paths
     model = kir.Sequential([Input((4,), name="x"), Dense(400, activation="tanh"), Dense(2, name="y")])
@@ -177,6 +187,8 @@ HOSTILE: Mapping[str, Callable[[dict[str, Any], dict[str, Array]], object]] = {
     "no probes": lambda document, arrays: [arrays.pop(key) for key in list(arrays) if key != "json"],
     "too many probes": lambda document, arrays: document.update(probes=10**9),
     "probes of no number": lambda document, arrays: document.update(probes="3"),
+    "no statements": lambda document, arrays: document.pop("statements"),
+    "statements of no list": lambda document, arrays: document.update(statements=3),
     "no inputs": lambda document, arrays: document.pop("inputs"),
     "inputs of no list": lambda document, arrays: document.update(inputs=3),
     "unknown type": lambda document, arrays: document["inputs"][0].update(type="complex64"),
