@@ -14,6 +14,13 @@ def test_random_models_are_verified(policy: str) -> None:
     assert export_case(case).kind in ("passed", "unsupported")
 
 
+# Those that a bound was too narrow for, each for a reason of its own: overflow in a recurrence, infinities and NaN that
+# reach one, a float16 product that its activation was given with more bits.
+@pytest.mark.parametrize("index", [253, 312, 331, 445, 644, 760, 989])
+def test_models_that_once_failed_although_they_are_right_pass(index: int) -> None:
+    assert export_case(build_case(0, index)).kind == "passed"
+
+
 def test_results_are_counted() -> None:
     seen: dict[int, Result] = {}
     counts = count_results(1, range(3), seen.__setitem__)

@@ -140,7 +140,7 @@ class Operators:
         if run.linear is not None and isinstance(op, Dense) and op.activation is not None:
             tensor = self.values.linear_names[node]
             self._compare_op(node, Dense(), run.inputs, [run.linear], [tensor])
-            self._compare_op(node, op.activation, (run.linear,), results, [self._names[node.output]])
+            self._compare_op(node, op.activation, (run.activated,), results, [self._names[node.output]])
         else:
             names = [self._names.get(value, "") for value in node.outputs]
             self._compare_op(node, op, run.inputs, list(run.outputs), names)

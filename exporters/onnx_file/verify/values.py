@@ -43,6 +43,7 @@ class NodeRun:
         inputs: what it was given; None for an absent input.
         outputs: what it made of it; None for an output that nobody reads.
         linear: of a Dense with an activation the result before that; None if the file does not have it as a value.
+        activated: what its activation was given: another than `linear` where the file was cut there.
     """
 
     node: Node
@@ -50,6 +51,7 @@ class NodeRun:
     inputs: tuple[Array | None, ...]
     outputs: tuple[Array | None, ...]
     linear: Array | None = None
+    activated: Array | None = None
 
 
 @dataclass
@@ -134,7 +136,9 @@ class FileValues:
                     with suppress(ShapeError):  # another size than the graph says shows where the node is compared
                         bind_dim(dim, size, known)
         name = self.linear_names.get(node)
-        return NodeRun(node, op, inputs, outputs, None if name is None else made[name])
+        if name is None:
+            return NodeRun(node, op, inputs, outputs)
+        return NodeRun(node, op, inputs, outputs, made[name], given[name])
 
     def _array(self, value: Value, given: Mapping[str, Array]) -> Array:
         return value.node.op.value.array if isinstance(value.node.op, Constant) else given[self._names[value]]
