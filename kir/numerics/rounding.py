@@ -232,16 +232,16 @@ class RandomRounding:
             return self._move_unknown(node, inputs, outputs)
 
     def _bounded(self, inputs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
-        """Return the inputs of a recurrent layer; all are finite in a run in which what overflows in it saturates.
+        """Return the inputs of a recurrent layer, in a run that saturates with none near overflow.
 
         What it makes of an infinity or NaN depends on the order of operations and on where a runtime clips, as what it
         makes of an overflow of its own.
         """
         x = inputs[0]
-        if not self.saturates or x is None or np.isfinite(x).all():
+        if not self.saturates or x is None:
             return inputs
         largest = float(finfo(x.dtype).max) ** NEAR_OVERFLOW
-        return (np.nan_to_num(x, nan=1.0, posinf=largest, neginf=-largest), *inputs[1:])
+        return (np.clip(np.nan_to_num(x, nan=1.0), -largest, largest), *inputs[1:])
 
     def move(self, array: Array, size: Array, common: float | None = None) -> Array:
         """Move each element of an array by up to 2 · `size` roundings of its dtype. Integers and booleans stay.
