@@ -1,12 +1,13 @@
 """The arrays that are fed to a graph to verify it: random ones, and the values at which something happens in it.
 
-Rows, those of the batch in general, are of three kinds, so that none of them hides another:
+Rows, those of the batch in general, are of four kinds, so that none of them hides another:
 
 | rows     | kind     | elements                                                                                     |
 |----------|----------|----------------------------------------------------------------------------------------------|
 | 1, 3, 5… | ordinary | normal ones, or where the graph scales them to normal ones, pixels from 0 to 255, any index  |
 | 2, 6, 9… | edges    | all values where something happens (`uses`) with their neighbours, zeros, halves and ones    |
-| 4, 8     | wide     | of both signs and of sizes from 0.001 to 1000, past every clip                               |
+| 4, 8     | wide     | of both signs and of sizes from 0.001 to 1000, past most clips                               |
+| 7        | small    | ordinary ones, a million times smaller: layers that all others saturate are not              |
 
 Wide rows are few: a row of large numbers says little where a Softmax saturates. Over all that come masks (`masks`).
 Indices fit the table they select from, sparse tensors' three inputs agree, and inputs with a default are fed or not.
@@ -32,6 +33,7 @@ from kir.numerics.values import InputValues, values_met
 ORDINARY, EDGES, WIDE = range(3)
 ROW_KINDS = (ORDINARY, EDGES, ORDINARY, WIDE)
 MIXED_ROWS = 8  # those after them are there for the edges, of which there are many
+SMALL_ROW = 6
 MOST_ROWS = 64  # in a batch; further ones of a larger axis are mixed again
 
 
@@ -101,6 +103,8 @@ def _make_array(source: InputValues, shape: tuple[int, ...], kind: int) -> Array
         if count == 1 and kind % 3 == ORDINARY:
             source.sprinkle(rows)
         rows[kinds == EDGES] = source.edges(int((kinds == EDGES).sum()), rows.shape[1], count > MIXED_ROWS)
+        if count > SMALL_ROW:
+            rows[SMALL_ROW] = source.small(rows[SMALL_ROW])
         array = rows.reshape(shape)
     if use.divides and dtype.is_integer:
         array = np.where(array == 0, 1, array)

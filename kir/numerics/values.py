@@ -25,6 +25,7 @@ PIXEL_EDGES = (127.5, 255.0, 256.0)
 PIXEL_SCALE = 50  # what is divided by this or more, or shifted so far, to become normal, is a pixel
 WIDE_EXPONENTS = (-3.0, 3.0)  # of 10; 16 bits overflow soon
 WIDE_EXPONENTS_OF_HALF = (-2.0, 1.0)
+SMALL, SMALL_OF_HALF = 2.0**-20, 2.0**-6
 WIDE_INTEGER = 1000
 LARGE_ROW = 64  # a single ordinary row of so many elements has edges in a few of them
 SPRINKLED_SHARE = 0.05
@@ -102,8 +103,8 @@ class InputValues:
             for a, b in self.use.scales
         )
 
-    def wide(self, shape: tuple[int, ...]) -> Array:
-        """Return values of all sizes and both signs."""
+    def wide(self, shape: tuple[int, int]) -> Array:
+        """Return rows of values of all sizes and both signs, each with one of the largest, past most clips."""
         if self.dtype is DType.STRING or self.end < math.inf:
             return self.ordinary(shape)
         if not self.dtype.is_float:
@@ -111,7 +112,17 @@ class InputValues:
             low, high = max(info.min, -WIDE_INTEGER), min(info.max, WIDE_INTEGER)
             return self.generator.integers(low, high + 1, shape, dtype=np.int64)
         exponents = WIDE_EXPONENTS_OF_HALF if self.use.is_half else WIDE_EXPONENTS
-        return self.generator.choice([-1.0, 1.0], shape) * 10.0 ** self.generator.uniform(*exponents, shape)
+        array = self.generator.choice([-1.0, 1.0], shape) * 10.0 ** self.generator.uniform(*exponents, shape)
+        rows, columns = shape
+        largest = self.generator.integers(0, columns, rows)
+        array[np.arange(rows), largest] = np.resize([1.0, -1.0], rows) * 10.0 ** exponents[1]
+        return array
+
+    def small(self, ordinary: Array) -> Array:
+        """Return ordinary floats made smaller; everything else as it is."""
+        if not self.dtype.is_float or self.end < math.inf:
+            return ordinary
+        return np.asarray(ordinary * (SMALL_OF_HALF if self.use.is_half else SMALL))
 
     def edges(self, rows: int, columns: int, all_of_graph: bool) -> Array:
         """Return the values where something happens.

@@ -101,7 +101,7 @@ def test_batches_that_cost_too_much_are_said_not_to_have_run(monkeypatch: pytest
     assert report.passed
     ((part, finding),) = report.not_shown
     assert part == "outputs"
-    assert finding.text.startswith("batches of more than 1 were not run: of 9 rows, it computes")
+    assert finding.text.startswith("batches of more than 1 were not run: of 11 rows, it computes")
 
 
 def test_rows_that_cannot_be_told_apart_are_said_not_to_have_run() -> None:
@@ -110,5 +110,5 @@ def test_rows_that_cannot_be_told_apart_are_said_not_to_have_run() -> None:
 
     report = verified(flat)
     assert [finding.text for _, finding in report.not_shown] == [
-        "batches of more than 1 were not run: of 9 rows, its rows cannot be told apart"
+        "batches of more than 1 were not run: of 11 rows, its rows cannot be told apart"
     ]
