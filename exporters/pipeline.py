@@ -262,7 +262,7 @@ def _verify_files(
     from kir.numerics.compare import expect_runs
 
     # Both files are compared with one graph.
-    runs = list(expect_runs(reference, options.seed, all_at_once=options.evidence is not None))
+    runs = list(expect_runs(reference, options.seed))
     report = _verify(reference, graph, written, options, runs)
     progress("verifying the file that was read")
     return report, verify_source(reference, source, options.provider, options.seed, runs)

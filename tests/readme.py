@@ -10,6 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+import kir
 import kir.layers
 from kir.layers.unsupported import UNSUPPORTED, UNSUPPORTED_ARGUMENTS, UNSUPPORTED_MEMBERS
 from kir.modeling.layer import Layer, own_arguments
@@ -96,18 +101,41 @@ def mask_behaviour(cls: type[Layer]) -> str:
     return "is passed on" if cls.supports_masking is True else "is lost: an error"
 
 
+MODEL = "models/mnist_mlp.py"
+
+
 def export_transcript() -> str:
     """What the export command prints for the model in the README."""
     with tempfile.TemporaryDirectory() as folder:
-        result = subprocess.run(
-            [sys.executable, "-m", "kir.cli", "export", str(ROOT / "models/mnist_mlp.py"), "-o", "mnist_mlp.onnx"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return f"```\n$ kir export models/mnist_mlp.py -o mnist_mlp.onnx\n{result.stdout.strip()}\n```"
+        return _transcript(Path(folder), "export", MODEL, "-o", "mnist_mlp.onnx")
+
+
+def mismatch_transcript() -> str:
+    """What verification prints where one of 100,000 weights was off by 0.00001."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "damaged.onnx")
+        kir.export(ROOT / MODEL, path, verify=False)
+        file = onnx.load(path)
+        kernel = next(one for one in file.graph.initializer if one.name == "dense_1/kernel")
+        array = numpy_helper.to_array(kernel).copy()
+        array[0, 0] += np.float32(1e-5)
+        kernel.CopyFrom(numpy_helper.from_array(array, kernel.name))
+        onnx.save(file, path)
+        return _transcript(path.parent, "verify", MODEL, path.name, code=1)
+
+
+def _transcript(folder: Path, *arguments: str, code: int = 0) -> str:
+    """Return a command and what it prints, as a block. The names of models are given from the root."""
+    found = [str(ROOT / word) if word == MODEL else word for word in arguments]
+    result = subprocess.run(
+        [sys.executable, "-m", "kir.cli", *found],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return f"```\n$ kir {' '.join(arguments)}\n{result.stdout.strip()}\n```"
 
 
 def with_part(text: str, name: str, content: str) -> str:
@@ -119,7 +147,7 @@ def with_part(text: str, name: str, content: str) -> str:
 def generated_readme() -> str:
     """Return the README with its generated parts as the code says they are."""
     text = with_part(README.read_text(encoding="utf-8"), "table", layer_table())
-    return with_part(text, "export", export_transcript())
+    return with_part(with_part(text, "export", export_transcript()), "mismatch", mismatch_transcript())
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.readme import PAGE, README, export_transcript, layer_page, layer_table, with_part
+from tests.readme import PAGE, README, export_transcript, layer_page, layer_table, mismatch_transcript, with_part
 
 NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]\d+)?")
 
@@ -23,12 +24,16 @@ def test_the_page_of_layers_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == layer_page(), "run python -m tests.readme"
 
 
-def test_the_export_prints_what_the_readme_shows_but_for_numbers() -> None:
-    shown = re.search(
-        r"<!-- export begins -->\n(.*?)\n<!-- export ends -->", README.read_text(encoding="utf-8"), re.DOTALL
-    )
+@pytest.mark.parametrize(
+    ("part", "transcript"),
+    [("export", export_transcript), ("mismatch", mismatch_transcript)],
+    ids=["export", "mismatch"],
+)
+def test_commands_print_what_the_readme_shows_but_for_numbers(part: str, transcript: Callable[[], str]) -> None:
+    text = README.read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- {part} begins -->\n(.*?)\n<!-- {part} ends -->", text, re.DOTALL)
     assert shown is not None
-    assert NUMBER.sub("#", shown[1]).split() == NUMBER.sub("#", export_transcript()).split()
+    assert NUMBER.sub("#", shown[1]).split() == NUMBER.sub("#", transcript()).split(), "run python -m tests.readme"
 
 
 def test_the_model_of_the_readme_is_built_run_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

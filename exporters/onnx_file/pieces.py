@@ -112,7 +112,7 @@ class PieceCutter:
 
         Args:
             pieces: by a prefix for the names of their values.
-            types: an array of the type of each input, by prefix and name. Its rank counts, and not its sizes.
+            types: an array of the type of each input, by prefix and name; its first size may be another.
         """
         graph = GraphProto(name="pieces")
         for prefix, piece in pieces.items():
@@ -177,9 +177,12 @@ def _renamed(name: str, prefix: str, constants: set[str]) -> str:
 
 
 def _input_info(name: str, array: Array) -> ValueInfoProto:
+    """Return the type of an input: its first size may be any, the others are those of the array."""
     dtype = onnx_dtype(as_dtype(array.dtype))
     info = ValueInfoProto(name=name, type=TypeProto(tensor_type=TypeProto.Tensor(elem_type=dtype)))
     info.type.tensor_type.shape.SetInParent()
-    for _ in range(array.ndim):
-        info.type.tensor_type.shape.dim.add()
+    for axis, size in enumerate(array.shape):
+        dim = info.type.tensor_type.shape.dim.add()
+        if axis:
+            dim.dim_value = size
     return info

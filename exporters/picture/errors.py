@@ -56,7 +56,7 @@ def error_page(graph: Graph, report: VerificationReport) -> tuple[Stage, list[Pa
         said = found.get(number, [])
         stage.arrived.append(_status(reports, {status for status, _ in said}))
         box.facts = [*box.facts, *said, *[fact for one in reports for fact in _facts(one)]]
-    return stage, statements
+    return stage, [*statements, *[PageStatement("note", "", str(note)) for note in report.notes]]
 
 
 class _Places:

@@ -28,7 +28,7 @@ from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport, outputs_statement
-from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure, measure_as_needed
+from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure_as_needed
 from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.numerics.threads import threads_for
 from kir.numerics.variety import OutputOrigin, Variety, origins_of
@@ -55,9 +55,7 @@ class Run:
 # Expecting
 
 
-def expect_runs(
-    graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None, all_at_once: bool = False
-) -> Iterator[Run]:
+def expect_runs(graph: Graph, seed: int, sizes: Sequence[Mapping[str, int]] | None = None) -> Iterator[Run]:
     """Return the inputs of each run, and what to expect of the outputs, computed one by one.
 
     Several files that are compared with one graph can share them.
@@ -66,35 +64,26 @@ def expect_runs(
         graph: what the outputs are of.
         seed: of inputs and roundings.
         sizes: values for the symbolic sizes, one mapping per run; see `choose_probes`.
-        all_at_once: see `expect_probes`.
 
     Raises:
         LimitError: running the graph would take too much memory.
     """
-    return expect_probes(graph, choose_probes(graph, seed, sizes), seed, all_at_once)
+    return expect_probes(graph, choose_probes(graph, seed, sizes), seed)
 
 
-def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int, all_at_once: bool = False) -> Iterator[Run]:
-    """Yield the run of each probe.
-
-    Args:
-        graph: what the outputs are of.
-        probes: inputs of the graph.
-        seed: of the roundings.
-        all_at_once: make all perturbed runs, for bounds that something else than `compare` reads; without, those that
-            it turns out to need.
-    """
+def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int) -> Iterator[Run]:
+    """Yield the run of each probe; what else than `compare` reads its bounds must take those of `Expected.whole`."""
     reference, own = Plan(graph, wide=True), Plan(graph)
     for index, probe in enumerate(probes):
         feeds = probe.feeds()
         threads = threads_for(probe.cost, RUNS)
-        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, threads, all_at_once))
+        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, threads))
 
 
 def _expect_outputs(
-    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int, all_at_once: bool = False
+    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int
 ) -> dict[str, Expected]:
-    return (measure if all_at_once else measure_as_needed)(
+    return measure_as_needed(
         lambda observe: reference.run(feeds, observe),
         lambda observe: own.run(feeds, observe),
         seed,
@@ -149,7 +138,7 @@ def compare(name: str, expected: Expected, actual: Array) -> OutputReport:
     if expected.widened is None:
         return _compare(name, expected, actual)
     report = _compare(name, dataclasses.replace(expected, unmoved=None), actual)
-    return report if report.passed else _compare(name, expected.widened(), actual)
+    return report if report.passed else _compare(name, expected.whole(), actual)
 
 
 def _compare(name: str, expected: Expected, actual: Array) -> OutputReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,15 @@ class Expected:
     vanishing: Array | None = None
     unmoved: Callable[[], Array] | None = None
     widened: Callable[[], Expected] | None = None
+
+    def whole(self) -> Expected:
+        """Return the bound of all perturbed runs, of which those are made now that are not yet."""
+        return self if self.widened is None else self.widened()
+
+    def times(self, factor: float, more: Array | float = 0.0) -> Expected:
+        """Return a bound that is so many times as wide, and then wider by `more`."""
+        widened = None if self.widened is None else lambda: self.whole().times(factor, more)
+        return replace(self, allowed=factor * self.allowed + more, widened=widened)
 
     @property
     def overflows(self) -> Array:

@@ -167,7 +167,7 @@ def _size(op: Op, y: Array, inputs: Inputs, wide: Inputs) -> Array:
 
 def _softmax_size(op: Softmax, y: Array, x: Array) -> Array:
     # The distance to the largest element is rounded, and e to its power is off by as much of itself.
-    distance = np.max(x, axis=op.axis, keepdims=True) - x
+    distance = np.max(x, axis=op.axis, keepdims=True, initial=-np.inf) - x
     return np.asarray(y * (math.sqrt(x.shape[op.axis]) + np.where(np.isfinite(distance), distance, 0)))
 
 

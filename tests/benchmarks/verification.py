@@ -90,8 +90,9 @@ def source_of(name: str, size: int, folder: Path) -> Path:
 
 def measure_ratio(source: Path, target: Path, turns: int) -> tuple[float, float]:
     """Return the median processor seconds of unverified and of verified exports, after a turn that is not counted."""
-    times = [[export(source, target, *options)[2] for options in (("--no-verify",), ())] for _ in range(turns + 1)]
-    unverified, verified = zip(*times[1:], strict=True)
+    found = [[export(source, target, *options) for options in (("--no-verify",), ())] for _ in range(turns + 1)]
+    assert all(code == 0 for pair in found for code, *_ in pair), f"{source} does not verify"
+    unverified, verified = zip(*[[times[2] for times in pair] for pair in found[1:]], strict=True)
     return statistics.median(unverified), statistics.median(verified)
 
 

@@ -1,5 +1,5 @@
-"""Verification of ONNX files: does onnxruntime compute from them what the model means?"""
+"""Verification of ONNX files: does onnxruntime compute from them what the model means?
 
-from kir.exporters.onnx_file.verify.file import verify_file as verify_file
-from kir.exporters.onnx_file.verify.training import check_training as check_training
-from kir.exporters.onnx_file.verify.two_files import verify_onnx_files as verify_onnx_files
+Nothing is imported here: an export takes from this package what it needs, and importing all of it takes as long as a
+small model takes to verify.
+"""

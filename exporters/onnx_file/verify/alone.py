@@ -235,6 +235,8 @@ def _finding(
 
 def _describe_covered(cuts: Sequence[Cut]) -> str:
     nodes, kinds = {cut.operation.of for cut in cuts}, {type(cut.operation.node.op) for cut in cuts}
+    if not nodes:
+        return "no operator needs inputs of its own"
     rows = {id(cut.operation.table): cut.operation.row_count for cut in cuts if cut.operation.table is not None}
     shown = f", {sum(rows.values()):,} rows of {counted(len(rows), 'table')}" if rows else ""
     return f"{counted(len(nodes), 'operator')} ({counted(len(kinds), 'kind')}) with inputs of their own{shown}"

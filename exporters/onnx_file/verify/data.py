@@ -74,7 +74,10 @@ class DataPart:
                 text = f"shape {format_shape(found.shape)}, expected {format_shape(expected.reference.shape)}"
                 self._wrong.setdefault((side, name), []).append(_Wrong(np.array([probe.start]), text, np.inf, 0.0))
             return
-        errors = errors_of(expected, found)
+        errors = errors_of(replace(expected, unmoved=None), found)
+        if not (errors <= expected.allowed).all():
+            expected = expected.whole()
+            errors = errors_of(expected, found)
         ratios = ratios_of(errors, expected.allowed)
         self._worst[side] = max(self._worst[side], float(ratios.max(initial=0)))
         wrong = ~(errors <= expected.allowed)
@@ -134,9 +137,9 @@ class _Wrong:
 
 def for_witness(expected: Expected, stored: np.dtype[Any]) -> Expected:
     """Return what another correct execution may have computed, and stored in a dtype."""
-    allowed = TWO_EXECUTIONS * expected.allowed
+    more: Array | float = 0.0
     if as_kind(stored) in FLOATS:
         with np.errstate(all="ignore"):
             sizes = np.abs(expected.reference.astype(np.float64))
-        allowed = allowed + epsilon(stored) * np.where(np.isfinite(sizes), sizes, 0)
-    return replace(expected, allowed=allowed)
+        more = epsilon(stored) * np.where(np.isfinite(sizes), sizes, 0)
+    return expected.times(TWO_EXECUTIONS, more)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kir.errors import FormatError, KirError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.alone import AlonePart
-from kir.exporters.onnx_file.verify.evidence import Evidence
 from kir.exporters.onnx_file.verify.held import Held, hold_written
 from kir.exporters.onnx_file.verify.operators import Operators
 from kir.exporters.onnx_file.verify.outputs import OutputsPart
@@ -27,6 +27,9 @@ from kir.numerics.compare import INTERPRETER_METHOD, Run, expect_probes, expect_
 from kir.numerics.report import Finding, Statement, VerificationReport
 from kir.numerics.threads import blas_alone, threads_for
 from kir.support.mapped_files import require_unchanged
+
+if TYPE_CHECKING:
+    from kir.exporters.onnx_file.verify.evidence import Evidence  # start-up time: for those who ask for it alone
 
 
 def verify_file(
@@ -73,12 +76,11 @@ def verify_file(
     """
     model = as_file(model)
     if runs is None:
-        # Before onnxruntime takes the memory that this refuses. Evidence reads the bounds.
-        runs = expect_runs(graph, seed, sizes, all_at_once=evidence is not None)
+        runs = expect_runs(graph, seed, sizes)  # before onnxruntime takes the memory that this refuses
     if written is not None:
         held = hold_written(written, model)
     try:
-        return _prove(graph, model, provider, seed, runs, optimize, held, evidence or Evidence())
+        return _prove(graph, model, provider, seed, runs, optimize, held, evidence)
     except (MismatchError, FormatError, UnsupportedError) as error:
         if held is None or held.statement.passed:
             raise
@@ -95,11 +97,11 @@ def _prove(
     runs: Iterable[Run],
     optimize: bool,
     held: Held | None,
-    evidence: Evidence,
+    evidence: Evidence | None,
 ) -> VerificationReport:
     """Run the file and ask all parts; arguments and errors are those of `verify_file`."""
     feeds: dict[str, Array] = {}
-    further = evidence.probes(graph, seed)
+    further = [] if evidence is None else evidence.probes(graph, seed)
     with lean_model(model) as lean:
         session = lean.session(provider, optimize)
         problems = signature_problems(graph, session)
@@ -108,8 +110,9 @@ def _prove(
         read, names = (None, {}) if held is None else (held.graph, held.names)
         subject = Subject(graph, read, names, model, lean, session, provider, seed)
         outputs = OutputsPart(subject)
-        parts = [outputs, *parts_of(subject), *evidence.parts(session_outputs(session))]
-        for expected in itertools.chain(runs, expect_probes(graph, further, seed, all_at_once=True)):
+        parts = [outputs, *parts_of(subject)]
+        parts += [] if evidence is None else evidence.parts(session_outputs(session))
+        for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
             feeds = expected.feeds
             run = replace(expected, outputs=run_checked(session, feeds))
             with blas_alone(threads_for(run.probe.cost, 2) > 1):

@@ -12,8 +12,7 @@ from kir.errors import KirError
 from kir.exporters.onnx_file.build import Parts, build
 from kir.exporters.onnx_file.content import FileContent, read_content
 from kir.exporters.onnx_file.probe import opset_of
-from kir.exporters.onnx_file.verify.matched import match_graphs
-from kir.exporters.onnx_file.verify.same_graph import PART, compare_file, computed_by_file
+from kir.exporters.onnx_file.verify.same_file import PART, compare_file, computed_by_file
 from kir.ir.graph import Graph, Value
 from kir.numerics.report import Statement
 from kir.support.garbage_collection import without_garbage_collection
@@ -103,6 +102,8 @@ def _compare(graph: Graph, parts: Parts, content: FileContent, model: Path | byt
 
 
 def _hold_foreign(reference: Graph, model: Path, training: bool, content: FileContent, read: Read) -> Held:
+    from kir.exporters.onnx_file.verify.matched import match_graphs  # start-up time: for files of others alone
+
     producer = f"{content.model.producer_name} {content.model.producer_version}".strip() or "an unknown tool"
     try:
         graph, names = read(model)

@@ -27,7 +27,7 @@ CHILD = Path(__file__).with_name("keras_child.py")
 SETTINGS = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest", "TF_CPP_MIN_LOG_LEVEL": "3"}
 # Keras needs no password, and a model file may hold code that runs in it.
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY")
-SECONDS_TO_END = 5
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 MAX_MESSAGE = 500
 
 
@@ -109,14 +109,12 @@ class Keras:
             return [outputs[name] for name in outputs.files]
 
     def close(self) -> None:
+        """End the process, whatever it does: it has nothing to finish."""
+        self._process.kill()
+        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 _opened(stream).close()
-        try:
-            self._process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         self._folder.cleanup()
 
     def _answer(self, doing: str) -> dict[str, str]:
@@ -164,5 +162,6 @@ def _opened(stream: IO[bytes] | None) -> IO[bytes]:
 def one_line(text: str) -> str:
     """Return what a message says, on a line of bounded length."""
     # Keras wraps a message in that of each object around it.
-    line = " ".join(text.rpartition("Exception encountered: ")[2].split())
+    innermost = COLOUR.sub("", text).rpartition("Exception encountered: ")[2]
+    line = "".join(filter(str.isprintable, " ".join(innermost.split())))
     return line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]} …"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from kir import passes
-from kir.exporters.onnx_file.verify.same_graph import PART
+from kir.exporters.onnx_file.verify.same_file import PART
 from kir.ir.graph import Graph
 from kir.modeling.comparison import compare_graphs
 from kir.modeling.comparison.structure import Structure

@@ -85,7 +85,8 @@ def operations_of(node: Node, names: Mapping[Value, str], cutter: PieceCutter) -
     if not isinstance(node.op, Dense) or node.op.activation is None:
         found = [Operation(node, node, inputs, outputs)]
     else:
-        between = cutter.find_reader(outputs[0], [name for name in inputs if name][-1])
+        weights = [name for name in inputs[1:] if name]
+        between = cutter.find_reader(outputs[0], weights[-1]) if weights else None
         if between is None:
             return []
         linear = Node(Dense(), node.inputs, node.origin)

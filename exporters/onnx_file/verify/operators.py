@@ -24,7 +24,7 @@ from kir.numerics.coverage import Coverage
 from kir.numerics.local_bounds import expect_results
 from kir.numerics.report import Finding, OutputReport, Statement
 from kir.numerics.sampling import Part, take_part
-from kir.numerics.threads import THREADED_WORK, blas_alone
+from kir.numerics.threads import THREADED_WORK
 from kir.ops.linear import Dense
 from kir.ops.opaque import Opaque
 from kir.ops.random import Dropout
@@ -79,8 +79,7 @@ class Operators:
             return
         try:
             # In a small model threads of onnxruntime's own would wait for one another longer than they work.
-            with blas_alone(work > THREADED_WORK):
-                self.compare_on(run.feeds, run.probe.sizes, 1 if work <= THREADED_WORK else None)
+            self.compare_on(run.feeds, run.probe.sizes, 1 if work <= THREADED_WORK else None)
         except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
             self._refused = str(error)
 
@@ -123,10 +122,6 @@ class Operators:
             f"with the inputs that onnxruntime gave them{'; ' if parts else ''}{', '.join(parts)}"
         )
         return Statement("operators", covered, tuple(problems), (*refused, *not_shown))
-
-    def first_wrong(self) -> tuple[Value, OutputReport] | None:
-        """Return the first value in the order of the graph that leaves its bound, and its report."""
-        return next(((value, report) for value, report in self.reports.items() if not report.passed), None)
 
     def _finding(self, value: Value, report: OutputReport) -> Finding:
         text = f"{report.wrong}, on the inputs that onnxruntime gave it"

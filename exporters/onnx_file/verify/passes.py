@@ -10,7 +10,6 @@ from kir.exporters.onnx_file.verify.subject import Subject
 from kir.ir.graph import Graph
 from kir.numerics.compare import Run
 from kir.numerics.equivalence import Equivalence, are_same
-from kir.numerics.first_layer import find_first_layer
 from kir.numerics.report import Finding, OutputReport, Statement
 from kir.ops.opaque import Opaque
 from kir.support.text import counted
@@ -59,6 +58,8 @@ class PassesPart:
         return Statement(PART, covered, tuple(self._problems))
 
     def _explain(self, run: Run, reports: list[OutputReport]) -> list[Finding]:
+        from kir.numerics.first_layer import find_first_layer  # start-up time: for mismatches alone
+
         step = _find_wrong_pass(self._reference, self._written, run, self._seed)
         before, after = (step.before, step.after) if step else (self._reference, self._written)
         by = f"the pass {step.name} changed what the output means" if step else "the output means something else"

@@ -112,6 +112,7 @@ class ProofRecorder:
         for name, array in run.feeds.items():
             yield f"{self.probes}.input.{inputs.index(name)}", _storable(array)
         for name, expected in run.expected.items():
+            expected = expected.whole()
             place = f"{self.probes}.{{}}.{outputs.index(name)}"
             yield place.format("expected"), _storable(expected.reference)
             yield place.format("allowed"), _rounded_up(expected.allowed)

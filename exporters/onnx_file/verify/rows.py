@@ -76,7 +76,16 @@ class UserData:
         """
         feeding = _Feeding(self.inputs, graph)
         return [
-            DataProbe(graph, sizes, run_cost(graph, sizes), (seed,), feeding=feeding, start=start, rows=rows)
+            DataProbe(
+                graph,
+                sizes,
+                run_cost(graph, sizes),
+                (seed,),
+                purpose=f"rows {start} to {start + rows - 1} of {self.inputs.label}",
+                feeding=feeding,
+                start=start,
+                rows=rows,
+            )
             for start, rows, sizes in feeding.pieces()
         ]
 

@@ -1,96 +1,19 @@
-"""Part "file": what stands in a file is the graph that was written, node by node and bit for bit.
-
-The file is read back by protobuf, not by what wrote it. What says the same counts as the same: a constant under another
-name or in a Constant node, an attribute that has its default, another order of the nodes, other names of sizes, a type
-that is not stated. Names of nodes, metadata and texts for people say nothing of what is computed.
-"""
+"""A graph in a file compared with what it should be: its nodes, their attributes and subgraphs, and its tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import onnx
-from onnx import AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, helper
+from onnx import AttributeProto, NodeProto, OperatorSetIdProto, helper
 
-from kir.exporters.onnx_file.build import Parts
-from kir.exporters.onnx_file.content import FileContent, StoredTensor
+from kir.exporters.onnx_file.content import StoredTensor
 from kir.exporters.onnx_file.probe import layer_of
 from kir.exporters.onnx_file.verify.graph_content import GraphContent, dense
 from kir.exporters.onnx_file.verify.same_tensor import Expected, shortened, tensor_problem
 from kir.exporters.onnx_file.verify.same_type import TypeComparison
-from kir.numerics.report import Finding, Statement
-from kir.support.text import counted, format_bytes
-
-PART = "file"
-MAX_FINDINGS = 50
-
-# What a graph, and a model, consist of as far as the meaning goes, when kir writes them.
-_GRAPH_FIELDS = {"node", "name", "initializer", "sparse_initializer", "input", "output", "value_info"}
-_MODEL_FIELDS = {"ir_version", "opset_import", "graph", "producer_name", "producer_version", "domain", "model_version"}
-_FOR_PEOPLE = {"doc_string", "metadata_props"}
-
-
-def compare_file(parts: Parts, content: FileContent, folder: Path | None) -> Statement:
-    """Compare what a file says with what was to be written.
-
-    Time: about that of reading the file. Memory: a few MiB, and mapped pages.
-
-    Args:
-        parts: what was to be written.
-        content: the file.
-        folder: where its external data lies.
-
-    Raises:
-        FormatError: external data cannot be read.
-    """
-    comparison = GraphComparison(
-        GraphContent.of_parts(parts), GraphContent.of_file(content, folder), parts.model_tail.opset_import
-    )
-    problems = [*_model_problems(parts, content.model), *comparison.problems()]
-    more = len(problems) - MAX_FINDINGS
-    if more > 0:
-        problems[MAX_FINDINGS:] = [Finding(f"{more:,} more differences")]
-    size = sum(array.nbytes for _, array in parts.initializers)
-    nodes, types = counted(len(comparison.expected.nodes), "node"), counted(len(comparison.expected.types), "type")
-    constants = f"{counted(len(parts.initializers), 'constant')} of {format_bytes(size)}"
-    covered = f"{nodes}, {types} and {constants}, bit for bit, compared with the graph that it should hold"
-    return Statement(PART, covered, tuple(problems))
-
-
-def computed_by_file(content: FileContent) -> set[str]:
-    """Return the names of what the nodes of a file compute."""
-    return GraphContent.of_file(content, None).computed()
-
-
-def _model_problems(parts: Parts, model: ModelProto) -> Iterator[Finding]:
-    yield from _unknown_fields(model, "model", _MODEL_FIELDS)
-    yield from _unknown_fields(model.graph, "graph", _GRAPH_FIELDS)
-    found: dict[str, int] = {}
-    for entry in model.opset_import:
-        domain = _domain(entry)
-        if found.setdefault(domain, entry.version) != entry.version:
-            yield Finding(f"the domain {_shown(domain)} is imported twice, in other versions")
-    for entry in parts.model_tail.opset_import:
-        domain, version = _domain(entry), found.get(_domain(entry))
-        if version != entry.version:
-            stated = "not imported" if version is None else f"version {version}"
-            yield Finding(f"the domain {_shown(domain)} is {stated} in the file, version {entry.version} in the model")
-
-
-def _unknown_fields(message: onnx.ModelProto | onnx.GraphProto, what: str, known: set[str]) -> Iterator[Finding]:
-    for field, _ in message.ListFields():
-        if field.name not in known | _FOR_PEOPLE:
-            yield Finding(f"the {what} of the file has {field.name}, which the model has not")
-
-
-def _domain(entry: NodeProto | OperatorSetIdProto) -> str:
-    return "" if entry.domain == "ai.onnx" else str(entry.domain)
-
-
-def _shown(domain: str) -> str:
-    return repr(domain or "ai.onnx")
+from kir.numerics.report import Finding
 
 
 class GraphComparison:
@@ -134,7 +57,7 @@ class GraphComparison:
                 yield _at_node(node, "stands in the file and not in the model")
 
     def _differences(self, node: NodeProto, other: NodeProto) -> Iterator[str]:
-        operators = [f"{_domain(one)}.{one.op_type}".lstrip(".") + one.overload for one in (other, node)]
+        operators = [f"{domain_of(one)}.{one.op_type}".lstrip(".") + one.overload for one in (other, node)]
         if operators[0] != operators[1]:
             yield f"is {operators[0]} in the file"
             return
@@ -175,9 +98,9 @@ class GraphComparison:
 
     def _default(self, node: NodeProto, name: str) -> AttributeProto | None:
         """Return what an attribute is where a node does not say it."""
-        version = next((entry.version for entry in self._imports if _domain(entry) == _domain(node)), 0)
+        version = next((entry.version for entry in self._imports if domain_of(entry) == domain_of(node)), 0)
         try:
-            known = onnx.defs.get_schema(node.op_type, version, _domain(node)).attributes
+            known = onnx.defs.get_schema(node.op_type, version, domain_of(node)).attributes
         except onnx.defs.SchemaError:
             return None
         default = known[name].default_value if name in known else None
@@ -229,6 +152,10 @@ class GraphComparison:
     def _at_tensor(self, name: str, text: str) -> Finding:
         reader = self._readers.get(name)
         return Finding(text, "" if reader is None else layer_of(reader), tensor=name)
+
+
+def domain_of(entry: NodeProto | OperatorSetIdProto) -> str:
+    return "" if entry.domain == "ai.onnx" else str(entry.domain)
 
 
 def _at_node(node: NodeProto, text: str) -> Finding:

@@ -45,30 +45,45 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
        deviations of the binomial distribution.
     3. Two runs draw differently.
     4. A Dropout node multiplies what it keeps by 1 / (1 - rate).
+
+    Where another tool took the layers' names out of the file, its places are paired with the layers by how much they
+    keep.
     """
     rates = _dropout_rates(graph)
     if not rates:
         return None
-    by_layer: dict[str, list[Draw]] = {}
     feeds = choose_probes(graph, seed)[-1].feeds()
     with lean_model(as_file(model)) as lean:
         still = _still_outputs(graph, lean.session(provider), feeds)
         proto = lean.load()
-        for draw in find_draws(proto):
-            by_layer.setdefault(draw.layer, []).append(draw)
-        draws = [draw for layer in rates for draw in by_layer.get(layer, ())]
+        draws = find_draws(proto)
+        has_names = not draws or any(draw.layer for draw in draws)
+        draws = [draw for draw in draws if draw.layer in rates or not has_names]
         wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
         present = {output.name for output in proto.graph.output}
         session = lean.session_with([name for name in dict.fromkeys(wanted) if name not in present], provider)
-        problems = [Finding("nothing is dropped at random", layer) for layer in rates if layer not in by_layer]
-        tallies = _tally_draws(session, feeds, draws, rates)
+        tallies = _tally_draws(session, feeds, draws)
+    layers = [draw.layer for draw in draws] if has_names else _pair_layers(tallies, rates)
+    places, dropping = counted(len(draws), "place"), counted(len(rates), "layer")
+    covered = f"how much {dropping} drop at random, in {places} of the file, and how they scale what they keep"
+    if len(layers) < len(draws):
+        unnamed = Finding(f"the file does not say which of its {places} drops at random for which of {dropping}")
+        return Statement("training", covered, not_shown=(unnamed,))
+    problems = [Finding("nothing is dropped at random", layer) for layer in rates if layer not in layers]
     text = f"the switch {TRAINING_INPUT!r} does not change this output, as dropping would"
     problems += [Finding(text, tensor=name) for name in still]
-    for draw, tally in zip(draws, tallies, strict=True):
-        problems += [Finding(problem, draw.layer) for problem in tally.problems()]
-    places, layers = counted(len(draws), "place"), counted(len(rates), "layer")
-    covered = f"how much {layers} drop at random, in {places} of the file, and how they scale what they keep"
+    for layer, tally in zip(layers, tallies, strict=True):
+        problems += [Finding(problem, layer) for problem in tally.problems(rates[layer])]
     return Statement("training", covered, tuple(problems))
+
+
+def _pair_layers(tallies: Sequence[_Tally], rates: Mapping[str, float]) -> list[str]:
+    """Return which layer each place belongs to if as many drop: the one that keeps most to that of the lowest rate."""
+    if len(tallies) != len(rates):
+        return []
+    by_kept = sorted(range(len(tallies)), key=lambda index: -tallies[index].kept_part)
+    layers = dict(zip(by_kept, sorted(rates, key=lambda layer: rates[layer]), strict=True))
+    return [layers[index] for index in range(len(tallies))]
 
 
 def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
@@ -126,12 +141,10 @@ def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
     return not np.allclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)
 
 
-def _tally_draws(
-    session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw], rates: Mapping[str, float]
-) -> list[_Tally]:
+def _tally_draws(session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw]) -> list[_Tally]:
     """Return what each place kept, over enough runs with the switch on."""
     feeds = _switched(feeds, True)
-    tallies = [_Tally(rates[draw.layer]) for draw in draws]
+    tallies = [_Tally() for _ in draws]
     for run in range(MAX_TRAINING_RUNS):
         if run >= TRAINING_RUNS and all(tally.total >= MIN_DRAWN for tally in tallies):
             break
@@ -160,11 +173,15 @@ def _is_switch(value: Value | None) -> bool:
 class _Tally:
     """The count of elements that one place kept, over several runs."""
 
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self.total = self._kept = self._runs = 0
         self._patterns: set[bytes] = set()
-        self._scale_error = 0.0
+        self._scales: list[float] = []  # the smallest and the largest of each run
+
+    @property
+    def kept_part(self) -> float:
+        """How much was kept, of 1."""
+        return self._kept / max(self.total, 1)
 
     def add(self, source: Array | None, result: Array) -> None:
         kept = result != 0
@@ -173,16 +190,17 @@ class _Tally:
         self.total += int(counted.sum())
         self._kept += int((kept & counted).sum())
         self._patterns.add(np.packbits(kept).tobytes())
-        if source is not None and self._rate < 1 and (kept & counted).any():
+        if source is not None and (kept & counted).any():
             ratio = result[kept & counted].astype(np.float64) / source[kept & counted].astype(np.float64)
-            self._scale_error = max(self._scale_error, float(np.abs(ratio * (1 - self._rate) - 1).max()))
+            self._scales += [float(ratio.min()), float(ratio.max())]
 
-    def problems(self) -> Iterator[str]:
-        expected = self.total * (1 - self._rate)
-        deviation = math.sqrt(self.total * self._rate * (1 - self._rate))
+    def problems(self, rate: float) -> Iterator[str]:
+        expected = self.total * (1 - rate)
+        deviation = math.sqrt(self.total * rate * (1 - rate))
         if abs(self._kept - expected) > SIGMAS * deviation + 1:
             yield f"{self._kept} of {self.total} elements were kept; expected {expected:.0f} ± {SIGMAS * deviation:.0f}"
-        if len(self._patterns) == 1 and self.total / self._runs * min(self._rate, 1 - self._rate) > SIGMAS**2:
+        if len(self._patterns) == 1 and self.total / self._runs * min(rate, 1 - rate) > SIGMAS**2:
             yield f"the same elements were kept in {self._runs} runs; expected different ones"
-        if self._scale_error > 0.01:
-            yield f"what is kept is off by a factor of {1 + self._scale_error:.3g}; expected 1 / (1 - rate)"
+        scale_error = max((abs(scale * (1 - rate) - 1) for scale in self._scales if rate < 1), default=0)
+        if scale_error > 0.01:
+            yield f"what is kept is off by a factor of {1 + scale_error:.3g}; expected 1 / (1 - rate)"

@@ -15,7 +15,7 @@ from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.onnx_file.verify.held import Held, Read
 from kir.exporters.onnx_file.verify.matched import match_graphs
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
-from kir.exporters.onnx_file.verify.same_graph import PART
+from kir.exporters.onnx_file.verify.same_file import PART
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input

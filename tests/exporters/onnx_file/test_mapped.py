@@ -176,7 +176,7 @@ import sys, threading, time
 from pathlib import Path
 import numpy as np
 from kir.exporters.onnx_file import export_graph, mapped
-from kir.exporters.onnx_file.verify import verify_file
+from kir.exporters.onnx_file.verify.file import verify_file
 from tests.exporters.onnx_file.graphs import mlp
 
 def anonymous():

@@ -1,6 +1,7 @@
 """The page with the error of every node of a file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -127,6 +128,8 @@ def test_findings_colour_the_boxes_of_their_layers_and_say_what_was_found(export
     assert dict(vague.facts)["unseen"] == str(unseen)
     boxes = stage.diagram.boxes
     assert [one.box for one in shown[0].findings] == [boxes.index(wrong), None]
+    with_note = replace(report(*statements), notes=(Finding("weights of the model: random"),))
+    assert error_page(graph, with_note)[1][-1].text == "weights of the model: random"
     assert [(one.title, one.verdict) for one in shown] == [("file", "FAIL"), ("operators", "pass"), ("outputs", "pass")]
 
 

@@ -138,6 +138,17 @@ def test_what_keras_cannot_run_is_not_shown(target: Path, tmp_path: Path) -> Non
     assert "two lines" in str(said.not_shown[0])
 
 
+def test_what_keras_refuses_is_left_out(target: Path, tmp_path: Path) -> None:
+    words = keras.Input((3,), dtype="int64")
+    path = tmp_path / "model.keras"
+    keras.Model(words, keras.layers.CategoryEncoding(5, output_mode="multi_hot")(words)).save(path)
+    said = statement(kir.export(path, target, against="keras", data=np.array([[0, 1, 7], [1, 2, 3]])))
+    assert said.passed
+    assert "left out: Keras fails on" in said.covered
+    assert "is out of bounds for axis 1" in said.covered
+    assert not said.not_shown
+
+
 def test_keras_or_its_backend_is_not_installed(
     target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +231,7 @@ def test_a_sparse_input_becomes_dense() -> None:
 
 @pytest.mark.quick
 def test_messages_of_keras_are_one_line() -> None:
+    assert one_line("\x1b[1mbold\x1b[0m and\a loud") == "bold and loud"
     assert (
         one_line("A could not be loaded. Exception encountered: B failed. Exception encountered: two\nlines")
         == "two lines"

@@ -104,6 +104,15 @@ def test_several_inputs_and_some_outputs(target: Path) -> None:
     assert "of expect (y)" in said.covered
 
 
+def test_texts_and_sparse_tensors(target: Path) -> None:
+    text, ratings = Input((None,), dtype="string", name="text"), Input((4,), sparse=True, name="ratings")
+    words = kir.Model(text, kir.layers.StringLookup(vocabulary=["a", "b"], name="y")(text))
+    given, expected = np.array([["a", "zz"], ["b", "a"]]), np.array([[1, 0], [2, 1]])
+    assert statement(kir.export(words, target, data=given, expect=expected)).passed
+    parts = {"ratings.indices": [[0, 1], [2, 3]], "ratings.values": [1.0, 2.0], "ratings.shape": [3, 4]}
+    assert statement(kir.export(kir.Model(ratings, Dense(2)(ratings)), target, data=parts)).passed
+
+
 def test_nan_is_fed_as_it_is(target: Path) -> None:
     given = X.copy()
     given[3] = np.nan

@@ -165,6 +165,32 @@ def test_verify_says_what_it_compared(source: Callable[[ModelProto], None], tmp_
     assert report.statements[0].part == "file"
 
 
+@pytest.mark.parametrize("model", ["mnist_mlp", "spatial_dropout"])
+def test_renamed_training_exports_verify(model: str, tmp_path: Path) -> None:
+    source = next(path for path in MODELS if path.stem == model)
+    kir.export(source, tmp_path / "m.onnx", verify=False, training=True)
+    change(tmp_path / "m.onnx", rename_values)
+    report = kir.verify(source, tmp_path / "m.onnx", training=True)
+    assert report.passed, str(report)
+    (training,) = (statement for statement in report.statements if statement.part == "training")
+    assert not training.not_shown
+
+
+def test_a_renamed_training_export_of_another_rate_fails(tmp_path: Path) -> None:
+    source = next(path for path in MODELS if path.stem == "mnist_mlp")
+    kir.export(source, tmp_path / "m.onnx", verify=False, training=True)
+    change(tmp_path / "m.onnx", rename_values)
+
+    def raise_rate(model: ModelProto) -> None:
+        name = next(node.input[1] for node in model.graph.node if node.op_type == "Dropout")
+        rate = next(one for one in model.graph.initializer if one.name == name)
+        rate.CopyFrom(numpy_helper.from_array(np.array(0.9, np.float32), name))
+
+    change(tmp_path / "m.onnx", raise_rate)
+    report = kir.verify(source, tmp_path / "m.onnx", training=True)
+    assert "elements were kept; expected" in str([problem for part, problem in report.problems if part == "training"])
+
+
 def test_a_changed_weight_that_no_output_shows_fails(tmp_path: Path) -> None:
     model = next(path for path in MODELS if path.stem == "mnist_mlp")
     kir.export(model, tmp_path / "m.onnx", verify=False)
