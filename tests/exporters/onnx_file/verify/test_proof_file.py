@@ -85,7 +85,9 @@ def test_a_right_file_passes_here_and_anywhere(make: Callable[[], kir.Model], pa
 def test_what_was_not_shown_at_the_export_is_not_shown_by_the_proof(paths: tuple[Path, Path]) -> None:
     file, proof = paths
     dead = kir.Sequential([Input((4,), name="x"), Dense(2, kernel_initializer="zeros", name="y")])
-    (part, finding), *_ = kir.export(dead, file, proof=proof).verification.not_shown
+    verification = kir.export(dead, file, proof=proof).verification
+    assert verification is not None
+    (part, finding), *_ = verification.not_shown
     report = kir.check_proof(file, proof)
     assert report.passed
     assert report.not_shown[0][1].text == f"when the proof was written: {part}: {finding}"
