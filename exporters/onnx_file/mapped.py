@@ -24,7 +24,7 @@ from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 from kir.errors import CrashError, FormatError
 from kir.exporters.onnx_file.content import read_content
-from kir.exporters.onnx_file.probe import cut_at, load_model, more_outputs, require_inside, serialize
+from kir.exporters.onnx_file.probe import cut_at, load_model, more_outputs, require_inside, resize_inputs, serialize
 from kir.exporters.onnx_file.session import Session, make_session
 from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
 from kir.support.files import scratch_folder
@@ -87,15 +87,32 @@ class LeanModel:
         self, types: Mapping[str, tuple[int, int]], outputs: Sequence[str], provider: str = "cpu"
     ) -> Session:
         """Return a session as of `session_with`, cut into its nodes; see `cut_at`. It is not optimised."""
-        cut = serialize(cut_at(load_model(self.file, external_data=False), types))
-        folder = self.file.parent if isinstance(self.file, Path) else None
+        cut = cut_at(load_model(self.file, external_data=False), types)
+        return self._session_of(cut, provider, optimize=False, addition=more_outputs(outputs))
+
+    def session_resized(self, shapes: Mapping[str, Sequence[int]], provider: str = "cpu") -> Session:
+        """Return a session as of `session_with` with other sizes of inputs, see `resize_inputs`; of one thread."""
+        resized = load_model(self.file, external_data=False)
+        resize_inputs(resized, shapes)
+        return self._session_of(resized, provider, threads=1)
+
+    def _session_of(
+        self,
+        model: ModelProto,
+        provider: str,
+        optimize: bool = True,
+        threads: int | None = None,
+        addition: bytes = b"",
+    ) -> Session:
+        """Return a session of what was made of the model, which refers to the same data."""
         return make_session(
-            cut,
+            serialize(model),
             provider,
+            threads=threads,
             prepack=not self.is_large,
-            optimize=False,
-            addition=more_outputs(outputs),
-            data_folder=folder,
+            optimize=optimize,
+            addition=addition,
+            data_folder=self.file.parent if isinstance(self.file, Path) else None,
         )
 
 

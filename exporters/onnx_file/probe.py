@@ -158,6 +158,18 @@ def cut_at(model: ModelProto, types: Mapping[str, tuple[int, int]]) -> ModelProt
     return copy
 
 
+def resize_inputs(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give inputs other sizes, where they are fixed, and forget the shapes of all values that follow from them."""
+    for value in model.graph.input:
+        if value.name in shapes:
+            for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
+                if dim.HasField("dim_value"):
+                    dim.dim_value = size
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
 def move_weights(model: ModelProto, generator: np.random.Generator) -> bytes:
     """Return the model with every float weight moved by up to one rounding. The model given stays as it is."""
     copy = ModelProto()

@@ -355,10 +355,10 @@ def _read(
 
 def _source(model: ModelFile, settings: Settings, options: SessionOptions) -> str | bytes:
     """Return what onnxruntime loads: the name of the file, or the bytes of it and of what is added to it."""
-    if not settings.addition:
-        return model if isinstance(model, bytes) else decoded(str(model))
     folder = settings.data_folder
     if not isinstance(model, bytes):
+        if not settings.addition:
+            return decoded(str(model))
         file = Path(model)
         model, folder = file.read_bytes(), file.parent
     if folder is not None:

@@ -4,16 +4,18 @@ What an output may be off by is found in steps, since nearly always the first, w
 
 1. Only float64 is rounded, so little of what the own precision may be off by is allowed: as much less as its roundings
    are smaller (`MARGIN` is for sums in another order), or a few roundings of the largest element.
-2. Where the rewriting computed constants, and rounded them in the own precision, float64 runs with these constants
-   moved by one rounding say what that does. It is much less than what the own precision may be off by, where every
-   operator rounds: one wrong weight shows in a thousand. One such run is made at first. So are the original's numbers
-   moved that the rewriting took for exact ones.
+2. Where that is not enough, and the rewriting computed constants, and rounded them in the own precision, float64 runs
+   with these constants moved by one rounding say what that does. It is much less than what the own precision may be
+   off by, where every operator rounds: one wrong weight shows in a thousand. One such run is made at first. So are the
+   original's numbers moved that the rewriting took for exact ones.
 3. Where an output is further off, both bounds are measured as those of a file are (`rounding`): both graphs run in
    float64 with a random rounding after every operator, and more runs move the constants. That decides. It also says
    where a comparison, a maximum or a rounding to an integer turns over by the least rounding.
 
 The constants are the same on all inputs. So of runs that cost much only the first moves them; the later ones, which
-are there for other sizes and values, allow what the own precision may be off by.
+are there for other sizes and values, allow what the own precision may be off by. Where most constants were rounded,
+moving them does about what rounding after every operator did: a costly run allows what one such run was off by, and
+moves them only where that is not enough.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy as np
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.numerics.compare import Run, compare
-from kir.numerics.expected import Expected
+from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.interpreter import Observer, Plan, widened
 from kir.numerics.report import OutputReport
 from kir.numerics.rounded_constants import RoundedConstant, recognised_constants, rounded_constants
@@ -39,6 +41,8 @@ EPSILON = epsilon(np.dtype(np.float64))
 # How many times the roundings of float64 may be as many as those of the own precision, before step 3 counts them.
 MARGIN = 32.0
 ROUNDINGS = 32.0  # of the largest element of a tensor, for one that the own precision computes exactly
+
+ONE_RUN = 1 / MULTIPLE  # of what the own precision may be off by: what one run with roundings was
 
 # The constants are moved on every run that computes less than this; see `kir.numerics.cost`.
 CHEAP_WORK = 10**8
@@ -73,6 +77,8 @@ class Equivalence:
         self._rewritten = _Side(rewritten, self.rounded, seed)
         self._share = min(1.0, MARGIN * EPSILON / _coarsest_unit(original))
         self._is_moved = False
+        rounded = sum(one.array.size for one in self.rounded)
+        self._are_most_rounded = 2 * rounded >= sum(array.size for array in rewritten.constant_arrays())
 
     def find_differences(self, run: Run) -> list[OutputReport]:
         """Return the outputs that are further off than rounding explains.
@@ -80,18 +86,25 @@ class Equivalence:
         Raises:
             ShapeError: the rewritten graph cannot run on the inputs.
         """
-        are_moved = run.probe.cost.work <= CHEAP_WORK or not self._is_moved
-        self._is_moved = True
+        is_dear = run.probe.cost.work > CHEAP_WORK
+        share = max(self._share, ONE_RUN) if is_dear and self._are_most_rounded else self._share
         before = {name: one.reference for name, one in run.expected.items()}
-        original = self._original.move_constants(run, int(are_moved), before)
-        rewritten = self._rewritten.move_constants(run, int(are_moved))
-        has_moved_none = not are_moved and bool(self._original.constants or self._rewritten.constants)
-        suspects = []
-        for name, one in run.expected.items():
-            allowed = one.allowed if has_moved_none else self._share * _settled(one.allowed)
-            if not _is_near(one.reference, rewritten[name].reference, allowed, original[name], rewritten[name]):
-                suspects.append(name)
-        return self._judge(run, before, {name: one.reference for name, one in rewritten.items()}, suspects)
+        after = self._rewritten.run(run)
+        bounds = {name: share * _settled(one.allowed) for name, one in run.expected.items()}
+        suspects = _find_far(before, after, bounds)
+        if suspects and (self._original.constants or self._rewritten.constants):
+            if is_dear and self._is_moved:
+                bounds = {name: one.allowed for name, one in run.expected.items()}
+            else:
+                self._is_moved = True
+                for side, outputs in ((self._original, before), (self._rewritten, after)):
+                    moved = side.move_constants(run, 1, outputs)
+                    bounds = {
+                        name: bound + moved[name].allowed if before[name].shape == after[name].shape else bound
+                        for name, bound in bounds.items()
+                    }
+            suspects = _find_far(before, after, bounds)
+        return self._judge(run, before, after, suspects)
 
     def _judge(
         self, run: Run, before: Mapping[str, Array], after: Mapping[str, Array], suspects: Sequence[str]
@@ -121,18 +134,20 @@ class _Side:
         self._seed = seed
         self._plan = Plan(graph, wide=True)
 
-    def move_constants(self, run: Run, runs: int, outputs: Mapping[str, Array] | None = None) -> dict[str, Expected]:
-        """Return how far runs with moved constants end from the `outputs` of the one without, which is made if needed.
+    def run(self, run: Run) -> Mapping[str, Array]:
+        return self._plan.run(run.feeds)
 
-        Nothing is allowed if there are no constants to be moved, or no runs.
+    def move_constants(self, run: Run, runs: int, outputs: Mapping[str, Array]) -> dict[str, Expected]:
+        """Return how far runs with moved constants end from the `outputs` of the one without.
+
+        Nothing is allowed if there are no constants to be moved.
         """
-        if not self.constants or not runs:
-            known = self._plan.run(run.feeds) if outputs is None else outputs
-            return {name: Expected(array, np.zeros(())) for name, array in known.items()}
+        if not self.constants:
+            return {name: Expected(array, np.zeros(())) for name, array in outputs.items()}
         generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
 
         def center(observe: Observer | None) -> Mapping[str, Array]:
-            return self._plan.run(run.feeds, observe) if outputs is None or observe is not None else outputs
+            return outputs if observe is None else self._plan.run(run.feeds, observe)
 
         def moved(observe: Observer | None) -> Mapping[str, Array]:
             generator = next(generators)
@@ -181,15 +196,19 @@ def _settled(allowed: Array) -> Array:
     return np.where(np.isfinite(allowed), allowed, 0.0)
 
 
-def _is_near(before: Array, after: Array, allowed: Array, *moved: Expected) -> bool:
-    """Return whether all elements are within a bound and what moves, or within some roundings of the largest."""
+def _find_far(before: Mapping[str, Array], after: Mapping[str, Array], bounds: Mapping[str, Array]) -> list[str]:
+    return [name for name, bound in bounds.items() if not _is_near(before[name], after[name], bound)]
+
+
+def _is_near(before: Array, after: Array, allowed: Array) -> bool:
+    """Return whether all elements are within a bound, or within some roundings of the largest."""
     if before.shape != after.shape:
         return False
     if not is_float_array(before):
         return bool(np.all(before == after))
     finite = np.isfinite(before)
     largest = np.abs(before).max(initial=0, where=finite)
-    bound = sum((one.allowed for one in moved), allowed + ROUNDINGS * EPSILON * largest)
+    bound = allowed + ROUNDINGS * EPSILON * largest
     with np.errstate(invalid="ignore"):
         near = np.abs(after - before) <= bound
         return bool(np.all(np.where(finite, near, (after == before) | (np.isnan(after) & np.isnan(before)))))

@@ -40,7 +40,9 @@ def folded(factor: float = 1.0, after: Any = None) -> Graph:
     return scaled((KERNEL.astype(np.float64) * SCALE * factor).astype(np.float32), None, after)
 
 
-def test_constants_that_were_rounded_may_move_by_that() -> None:
+@pytest.mark.parametrize("cheap_work", [10**8, 0])
+def test_constants_that_were_rounded_may_move_by_that(cheap_work: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kir.numerics.equivalence.CHEAP_WORK", cheap_work)
     assert differences(scaled(), folded()) == []
     assert differences(scaled(), folded(1 + 1e-5)) != []
 

@@ -23,7 +23,7 @@ class OutputsPart:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._batches = BatchCheck(subject.reference, subject.session, subject.seed)
+        self._batches = BatchCheck(subject)
         self._wrong_feeds: dict[str, Array] | None = None  # of the first run in which an output is
         self._probes: list[Probe] = []
         self._single: Run | None = None  # the first run of one row
@@ -45,8 +45,9 @@ class OutputsPart:
         untried = tuple(self._untried())
         said = self.comparison.statement(INTERPRETER_METHOD)
         outputs = counted(len(self.comparison.reports()), "output")
-        probes = describe_probes(self._probes, self._batches.ran) if self._probes else "the user's data"
-        covered = f"{outputs} on {probes}, against the {INTERPRETER_METHOD}"
+        probes, batches = self._probes, self._batches
+        ran = describe_probes(probes, batches.ran, batches.pixels) if probes else "the user's data"
+        covered = f"{outputs} on {ran}, against the {INTERPRETER_METHOD}"
         problems = tuple(self._with_layers(said.problems))
         return replace(said, covered=covered, problems=problems, not_shown=(*said.not_shown, *untried))
 
@@ -72,12 +73,13 @@ class OutputsPart:
             yield from self._batches.check(self._single, tried, self.comparison)
 
 
-def describe_probes(probes: Iterable[Probe], batches: Iterable[int] = ()) -> str:
+def describe_probes(probes: Iterable[Probe], batch: int | None = None, pixels: int = 0) -> str:
     """Return how many probes there were, and their sizes: "3 probes (batch 1, 2 and 9; length 67, 1 and 11)".
 
     Args:
         probes: that were run.
-        batches: that were run in onnxruntime alone.
+        batch: that was run in onnxruntime alone.
+        pixels: the height and width of its images, if they are not those of the probes.
     """
     probes = list(probes)
     sizes: dict[str, dict[int, None]] = {}
@@ -85,8 +87,9 @@ def describe_probes(probes: Iterable[Probe], batches: Iterable[int] = ()) -> str
         for name, size in probe.sizes.items():
             sizes.setdefault(name, {})[size] = None
     facts = [f"{name} {_listed(found)}" for name, found in sizes.items()]
-    if batches:
-        facts.append(f"a row of it in batches of {_listed(sorted(batches))}")
+    if batch is not None:
+        at = f", at {pixels}×{pixels} pixels" if pixels else ""
+        facts.append(f"a row of it in batches of {batch}{at}")
     return counted(len(probes), "probe") + (f" ({'; '.join(facts)})" if facts else "")
 
 

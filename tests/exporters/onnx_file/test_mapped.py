@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kir import layers
 from kir.errors import FormatError
 from kir.exporters.onnx_file import export_graph, mapped
 from kir.exporters.onnx_file.mapped import ALIGNMENT, lean_model, mapped_copy
 from kir.exporters.onnx_file.session import make_session, run_session
 from tests.exporters.onnx_file.graphs import mlp
+from tests.numerics.graphs import lowered
 
 ROOT = Path(__file__).resolve().parents[3]
 FEEDS = {"features": np.random.default_rng(0).random((3, 8), np.float32)}
@@ -165,6 +167,17 @@ def test_more_outputs_can_be_had_of_a_lean_model(min_bytes: int, tmp_path: Path)
     assert outputs[inner].shape == (3, 16)
 
 
+@pytest.mark.parametrize("min_bytes", [1, 1 << 30], ids=["large", "small"])
+def test_inputs_of_a_lean_model_can_have_other_sizes(min_bytes: int, tmp_path: Path) -> None:
+    graph = lowered(layers.Conv2D(4, 3, name="conv"), (20, 20, 3))
+    path = export_graph(graph, tmp_path / "m.onnx").path
+    with lean_model(path, min_bytes=min_bytes, min_weight=16) as lean:
+        (output,) = run_session(
+            lean.session_resized({"x0": (1, 8, 9, 3)}), {"x0": np.ones((2, 8, 9, 3), np.float32)}
+        ).values()
+    assert output.shape == (2, 6, 7, 4), "the batch is no fixed size"
+
+
 # Memory
 
 UNITS, LAYERS = 1024, 24
@@ -178,6 +191,7 @@ import numpy as np
 from kir.exporters.onnx_file import export_graph, mapped
 from kir.exporters.onnx_file.verify.file import verify_file
 from tests.exporters.onnx_file.graphs import mlp
+from tests.numerics.graphs import lowered
 
 def anonymous():
     # Of this process and of those that it forked; what they share counts once.

@@ -34,7 +34,8 @@ def test_what_was_covered() -> None:
 def test_probes_in_words() -> None:
     probes = choose_probes(lowered(layers.Dense(2), (4,)), 0)
     assert describe_probes(probes) == "3 probes (batch 1, 2 and 11)"
-    assert describe_probes(probes[:1], [9, 2]) == "1 probe (batch 1; a row of it in batches of 2 and 9)"
+    assert describe_probes(probes[:1], 11) == "1 probe (batch 1; a row of it in batches of 11)"
+    assert describe_probes(probes[:1], 11, 32) == "1 probe (batch 1; a row of it in batches of 11, at 32×32 pixels)"
     given = choose_probes(lowered(layers.Dense(2), (4,)), 0, [{"batch": 5}])
     assert describe_probes(given) == "1 probe (batch 5)"
 
