@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,7 @@ class _Statistics:
 
 
 def find_first_layer(
-    original: Graph, rewritten: Graph, feeds: Mapping[str, Array], rounds: bool = False
+    original: Graph, rewritten: Graph, feeds: Mapping[str, Array], rounds: bool = False, wrong: Collection[str] = ()
 ) -> Origin | None:
     """Return the first layer whose result the rewritten graph does not compute anywhere, nor that of a later layer.
 
@@ -48,6 +48,7 @@ def find_first_layer(
         original, rewritten: the graphs.
         feeds: an array for every input.
         rounds: whether the rewritten graph runs in its own precision, and what it rounds to fewer bits counts.
+        wrong: the outputs that are known to differ, even if it is in the order of their elements.
 
     Raises:
         ShapeError: a graph cannot run on the inputs.
@@ -58,10 +59,16 @@ def find_first_layer(
     by_size: dict[int, list[_Statistics]] = {}
     for one in found.values():
         by_size.setdefault(one.size, []).append(one)
+    differing = {
+        value.node
+        for output in original.outputs
+        for value in output.inputs
+        if isinstance(output.op, Output) and output.op.label in wrong and value is not None
+    }
     lost = {
         node.origin: node
         for node, one in results.items()
-        if not any(one.is_like(other, tolerance) for other in by_size.get(one.size, ()))
+        if node in differing or not any(one.is_like(other, tolerance) for other in by_size.get(one.size, ()))
     }
     healed = _nodes_above(original, [node for node in results if node.origin not in lost])
     return next((origin for origin, node in lost.items() if node not in healed), None)

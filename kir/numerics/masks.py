@@ -11,6 +11,7 @@ import numpy as np
 from kir.ir.op import Array
 
 MASKED_SHARE = 0.4  # of the steps of a sequence with holes
+SINGLE_SHARE = 0.2  # of those of a single one: it is the longest, and what is left of it must be long, too
 PARTIAL_SHARE = 0.3  # of the features of a step that is not masked
 
 
@@ -20,7 +21,7 @@ def masked_steps(shape: tuple[int, ...], generator: np.random.Generator, kind: i
     Rows, as far as there are: nothing masked, everything, padding at the end, padding in front, all but one step; the
     others have holes at random. A single row has holes; of another `kind` it is one of the rows above.
     """
-    masked = generator.random(shape) < MASKED_SHARE
+    masked = generator.random(shape) < (SINGLE_SHARE if shape[0] == 1 else MASKED_SHARE)
     if len(shape) == 2:
         steps, half = np.arange(shape[1]), (shape[1] + 1) // 2
         patterns = (steps < 0, steps >= 0, steps >= half, steps < half, steps != half // 2)

@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from kir.ir.op import Array
 
 Edit = Callable[[GraphProto], None]
-MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Expand", "Slice", "GatherND")
+MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Expand", "Slice", "GatherND", "Dropout", "Cast")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 

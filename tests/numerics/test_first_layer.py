@@ -75,3 +75,12 @@ def test_fewer_bits_count_where_the_graph_runs_in_its_own_precision(rounds: bool
     narrow = build.finish(build(Tanh(), build(Mul(), build(MatMul(), hidden, SECOND), SCALE)))
     found = find_first_layer(layers(), narrow, FEEDS, rounds=rounds)
     assert (found and found.path) == layer
+
+
+def test_an_output_that_is_wrong_does_not_speak_for_the_layers_before_it() -> None:
+    """Its elements are exchanged: the same numbers, in another order."""
+    exchanged = layers(second=SECOND[:, ::-1], scale=SCALE[::-1])
+    assert find_first_layer(layers(), exchanged, FEEDS) is None
+    found = find_first_layer(layers(), exchanged, FEEDS, wrong=["y0"])
+    assert found is not None
+    assert found.path == "layer_5"

@@ -34,6 +34,10 @@ def test_rows_are_masked_in_all_forms() -> None:
     check_forms(masked_steps((12, 9), np.random.default_rng(0)))
 
 
+def test_a_single_row_is_long_without_its_masked_steps_too() -> None:
+    assert all((~masked_steps((1, 67), np.random.default_rng(seed))).sum() > 40 for seed in range(20))
+
+
 def test_one_row_has_holes_or_is_another_form() -> None:
     rows = [masked_steps((1, 100), np.random.default_rng(0), kind)[0] for kind in range(4)]
     assert has_hole(rows[0])

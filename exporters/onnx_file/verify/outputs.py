@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -51,13 +51,14 @@ class OutputsPart:
         problems = tuple(self._with_layers(said.problems))
         return replace(said, covered=covered, problems=problems, not_shown=(*said.not_shown, *untried))
 
-    def _with_layers(self, problems: Iterable[Finding]) -> Iterator[Finding]:
+    def _with_layers(self, problems: Sequence[Finding]) -> Iterator[Finding]:
         """Yield what is wrong with the layer where it begins; with that of the output, if that cannot be told."""
         feeds, written = self._wrong_feeds or self._batches.wrong_feeds, self._subject.written
         first = None
         if feeds is not None and written is not None:
             with suppress(KirError):  # a graph that was read need not run in the interpreter
-                first = find_first_layer(self._subject.reference, written, feeds, rounds=True)
+                wrong = [one.tensor for one in problems]
+                first = find_first_layer(self._subject.reference, written, feeds, rounds=True, wrong=wrong)
         origins = origins_of(self._subject.reference)
         for one in problems:
             yield replace(one, layer=origins[one.tensor].layer if first is None else str(first))

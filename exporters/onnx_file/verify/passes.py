@@ -11,6 +11,7 @@ from kir.ir.graph import Graph
 from kir.numerics.compare import Run
 from kir.numerics.equivalence import Equivalence, are_same
 from kir.numerics.report import Finding, OutputReport, Statement
+from kir.numerics.variety import origins_of
 from kir.ops.opaque import Opaque
 from kir.support.text import counted
 
@@ -63,10 +64,17 @@ class PassesPart:
         step = _find_wrong_pass(self._reference, self._written, run, self._seed)
         before, after = (step.before, step.after) if step else (self._reference, self._written)
         by = f"the pass {step.name} changed what the output means" if step else "the output means something else"
-        layer = find_first_layer(before, after, run.feeds)
-        where = "" if layer is None else str(layer)
+        layer = find_first_layer(before, after, run.feeds, wrong=[one.name for one in reports])
+        origins = origins_of(self._reference)
         return [
-            Finding(f"{by} (float64, before and after)", where, "", one.name, one.error, one.allowed) for one in reports
+            Finding(
+                f"{by} (float64, before and after)",
+                origins[one.name].layer if layer is None else str(layer),
+                tensor=one.name,
+                error=one.error,
+                allowed=one.allowed,
+            )
+            for one in reports
         ]
 
 
