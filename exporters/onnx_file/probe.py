@@ -119,6 +119,15 @@ def find_alike(model: Path | bytes, op_type: str, node_name: str) -> tuple[str, 
     return (TensorProto.DataType.Name(wanted).lower() if wanted else "an unknown type", list(layers))
 
 
+def find_readers(model: Path | bytes, name: str) -> dict[str, list[str]]:
+    """Return by operator the layers (or names) of all nodes that read a value. Weights in a second file are not."""
+    readers: dict[str, list[str]] = {}
+    for node in load_model(model, external_data=False).graph.node:
+        if name in node.input:
+            readers.setdefault(node.op_type, []).append(layer_of(node) or node.name)
+    return readers
+
+
 def opset_of(model: ModelProto) -> int:
     """Return the version of ONNX's own operators."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

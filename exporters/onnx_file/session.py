@@ -385,6 +385,10 @@ def _loads_on_cpu(onnxruntime: ModuleType, source: str | bytes) -> bool:
 NOT_LOADED = re.compile(
     r"(?:Could not find an implementation|Failed to find kernel) for (\w+)\((\d+)\) (?:node with name |\(node:)'(.*?)'"
 )
+# An operator without a kernel is replaced by the formula that the ONNX standard has for it, in nodes without names.
+NOT_IN_FORMULA = re.compile(
+    r"Type 'tensor\((\w+)\)' of input parameter \((.*?)\) of operator \((\w+)\) in node \(\) is invalid"
+)
 NOT_RUN = re.compile(r"running (\w+) node\. Name:'(.*)' Status Message: .* does not support (\w+) yet")
 
 
@@ -392,7 +396,7 @@ def _missing_kernel(model: ModelFile, message: str) -> UnsupportedError | None:
     """Return the error for a model that is refused for want of a kernel; None if that is not why."""
     match = NOT_LOADED.search(message)
     if match is None:
-        return None
+        return _missing_kernel_of_formula(model, message)
     from kir.exporters.onnx_file.probe import find_alike  # start-up time: onnx is for errors alone
 
     op_type, version, node = match.groups()
@@ -404,6 +408,21 @@ def _missing_kernel(model: ModelFile, message: str) -> UnsupportedError | None:
             f"(--opset {NEWEST_FULL_OPSET}), or export with --no-verify for another runtime"
         )
     return _no_kernel(op_type, dtype, where)
+
+
+def _missing_kernel_of_formula(model: ModelFile, message: str) -> UnsupportedError | None:
+    """Return the error for an operator whose formula takes no such type; None if the file itself has what is wrong."""
+    match = NOT_IN_FORMULA.search(message)
+    if match is None:
+        return None
+    from kir.exporters.onnx_file.probe import find_readers  # start-up time: onnx is for errors alone
+
+    dtype, value, op_type = match.groups()
+    readers = find_readers(model, value)
+    if not readers or op_type in readers:
+        return None
+    replaced, layers = next(iter(readers.items()))
+    return _no_kernel(replaced, dtype, f"in {', '.join(layers)}")
 
 
 def _no_kernel(op_type: str, dtype: str, where: str) -> UnsupportedError:

@@ -102,11 +102,12 @@ def _observe(graph: Graph, feeds: Mapping[str, Array], wide: bool = True) -> dic
 def _describe(array: Array) -> _Statistics:
     wide = array.astype(np.float64).ravel()
     finite = wide[np.isfinite(wide)]
-    size = float(np.abs(finite).max(initial=0)) if is_float_array(array) else 1.0
+    size = np.abs(finite).max(initial=0) if is_float_array(array) else np.float64(1)
     # A sign that is wrong shows in the sum; an element that is, in the sum of squares, or in that of cubes.
-    numbers = [finite.size, finite.sum(), np.square(finite).sum(), (finite**3).sum(), *_extremes(finite)]
-    total = max(finite.size, 1)
-    scales = [0.0, total * size, total * size**2, total * size**3, size, size]
+    with np.errstate(over="ignore"):
+        numbers = [finite.size, finite.sum(), np.square(finite).sum(), (finite**3).sum(), *_extremes(finite)]
+        total = max(finite.size, 1)
+        scales = [0.0, total * size, total * size**2, total * size**3, size, size]
     return _Statistics(array.size, np.array(numbers, np.float64), np.array(scales))
 
 

@@ -37,7 +37,7 @@ from kir.ir.op import Array, Op
 from kir.numerics.expected import MULTIPLE, Expected, Spread
 from kir.numerics.interpreter import widened
 from kir.numerics.rounding import RandomRounding
-from kir.numerics.rounding_sizes import EXACT, PLAIN, SIZES, epsilon, finfo, is_float_array, widen
+from kir.numerics.rounding_sizes import EXACT, PLAIN, SIZES, epsilon, finfo, is_float_array, size_as_computed, widen
 from kir.ops.attention import Attention
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Cast, Div, Mod, Pow
@@ -82,7 +82,8 @@ def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
         elif type(op) in SIZES or type(op) in PLAIN:
             dtypes = [value.type.dtype.numpy for value in node.outputs]
             allowed = [
-                _bound(dtype, y, _size(op, y, inputs, wide)) for y, dtype in zip(references, dtypes, strict=True)
+                _bound(dtype, y, size_as_computed(op, dtype, y, _size(op, y, inputs, wide)))
+                for y, dtype in zip(references, dtypes, strict=True)
             ]
         else:
             return _expect_spread(node, op, inputs, references)

@@ -57,6 +57,7 @@ from kir.numerics.rounding_sizes import (
     finfo,
     is_float_array,
     magnitude,
+    size_as_computed,
     widen,
 )
 from kir.numerics.threads import side_by_side
@@ -224,11 +225,12 @@ class RandomRounding:
             if isinstance(op, linear.Dense) and op.activation is not None:
                 linear_part: Op = linear.Dense()
                 before = self._move_sized_once(node, linear_part, inputs, (linear_part.eval(*inputs),))
-                return self._move_result(op.activation, before, (op.activation.eval(*before),))
+                after = op.activation.eval(*before)
+                return self._move_result(op.activation, before, (after,), node.outputs[0].type.dtype.numpy)
             if type(op) in COSTLY_SIZES:
                 return self._move_sized_once(node, op, inputs, outputs)
             if type(op) in SIZES or type(op) in PLAIN:
-                return self._move_result(op, inputs, outputs)
+                return self._move_result(op, inputs, outputs, node.outputs[0].type.dtype.numpy)
             return self._move_unknown(node, inputs, outputs)
 
     def _bounded(self, inputs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
@@ -285,13 +287,16 @@ class RandomRounding:
         """Move each element of an array by roundings of itself."""
         return self.move(array, magnitude(array)) if is_float_array(array) else array
 
-    def _move_result(self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
+    def _move_result(
+        self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array], dtype: np.dtype[Any]
+    ) -> tuple[Array, ...]:
         size, common = SIZES.get(type(op)), self._common_of(op)
         if size is None:
             return tuple(self.move(array, np.abs(widen(array)), common) for array in outputs)
         (output,) = outputs
         given = [None if array is None else widen(array) if is_float_array(array) else array for array in inputs]
-        return (self.move(output, size(op, widen(output), *given), common),)
+        wide = widen(output)
+        return (self.move(output, size_as_computed(op, dtype, wide, size(op, wide, *given)), common),)
 
     def _move_sized_once(
         self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
@@ -309,7 +314,7 @@ class RandomRounding:
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
         if node.op.symbols():
-            return self._move_result(node.op, inputs, outputs)
+            return self._move_result(node.op, inputs, outputs, node.outputs[0].type.dtype.numpy)
         moved = [None if array is None else self.move_relative(array) for array in inputs]
         result = node.op.eval(*moved)
         results = result if isinstance(result, tuple) else (result,)
@@ -413,16 +418,17 @@ class _RoundedSteps:
             product = np.sqrt(np.square(recurrent @ h) * (units / 3) + squares @ np.square(h) * (units / 6))
             size = product + np.abs(gates) * math.sqrt(1 + self.features / 3) + np.abs(bias).max(initial=0)
             moved = (move(new, np.abs(new)) for new in step(gates + (move(gates, size) - gates), state))
-            return tuple(self._overflowed(new) if np.isfinite(gates).all() else new for new in moved)
+            return tuple(self._unsettled(new, np.asarray(np.isfinite(gates).all(axis=0))) for new in moved)
 
         return rounded_step
 
-    def _overflowed(self, state: Array) -> Array:
+    def _unsettled(self, state: Array, is_fed: Array) -> Array:
         """Return a state of which NaN has taken the place of what overflows, or the largest number.
 
         An infinity, NaN or the largest number: that depends on the order of operations, such as (1 - z) n + z h or
         n + z (h - n), and on where a runtime clips; and so does all that comes after. Runs that differ say so. Numbers
-        near the largest one count, too: the terms that they are the sum of may be larger.
+        near the largest one count, too: the terms that they are the sum of may be larger. In samples that are not fed
+        finite numbers, the number is 1: a runtime's functions clip NaN to a bound, of which they make about that.
         """
         largest = float(finfo(state.dtype).max)
         fits = np.abs(state) < largest**NEAR_OVERFLOW
@@ -430,7 +436,8 @@ class _RoundedSteps:
             return state
         if not self.rounding.saturates:
             return np.where(fits, state, state.dtype.type(np.nan))
-        return np.where(fits, state, np.copysign(largest, np.nan_to_num(state, nan=1.0)).astype(state.dtype))
+        number = np.where(is_fed, largest, 1.0)
+        return np.where(fits, state, np.copysign(number, np.nan_to_num(state, nan=1.0)).astype(state.dtype))
 
     def _rounded_function(self, function: Function) -> Function:
         # Common to all steps: a state that has settled is rounded the same way at every one.

@@ -384,6 +384,16 @@ SIZES: dict[type[Op], Callable[..., Array]] = {
 PLAIN = ops_of(elementwise, shape, reduce, nn, random, sparse)
 
 
+def size_as_computed(op: Op, dtype: np.dtype[Any], y: Array, size: Array) -> Array:
+    """Return the size of the rounding of a result y, in the units of its dtype, of an operator computed in another one.
+
+    onnxruntime resizes no float64. There kir writes casts to float32 and back, which round what goes in as well.
+    """
+    if isinstance(op, resize.Resize) and dtype == np.float64:
+        return np.asarray((size + np.abs(y)) * (epsilon(np.dtype(np.float32)) / epsilon(dtype)))
+    return size
+
+
 def is_float_array(array: Array) -> bool:
     return array.dtype != object and as_dtype(array.dtype).is_float
 

@@ -120,6 +120,14 @@ def test_the_nodes_are_few(name: str, shape: tuple[Any, ...], options: dict[str,
     assert node_types(check_layer(name, (shape, "float32"), rtol=1e-5, atol=1e-5, **options)) == nodes
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"), [("UpSampling2D", (2, None, 4)), ("UpSampling3D", (2, 3, 4, 5))], ids=["2D", "3D"]
+)
+def test_repeated_float64_is_not_rounded_to_float32(name: str, shape: tuple[Any, ...]) -> None:
+    model = check_layer(name, (shape, "float64"), dtype="float64", data_format="channels_first")
+    assert not {"Resize", "Cast"} & set(node_types(model))
+
+
 def test_lanczos_needs_known_sizes() -> None:
     with pytest.raises(ShapeError, match=r"\(batch, h, 4, 5\).*only bilinear, bicubic and nearest"):
         layers.UpSampling2D(interpolation="lanczos3")(Input(("h", 4, 5)))

@@ -66,6 +66,12 @@ def test_of_two_branches_the_wrong_one_is_named() -> None:
     assert found.path == "layer_2"
 
 
+def test_values_may_be_large() -> None:
+    """Their cubes overflow."""
+    large = layers(scale=SCALE * 1e200)
+    assert find_first_layer(large, large, FEEDS) is None
+
+
 @pytest.mark.parametrize(("rounds", "layer"), [(False, None), (True, "layer_3")])
 def test_fewer_bits_count_where_the_graph_runs_in_its_own_precision(rounds: bool, layer: str | None) -> None:
     """A value that goes through float16 is the same number in float64."""

@@ -19,6 +19,7 @@ from kir.ir.types import as_dtype
 from kir.numerics.interpreter import Plan, widened
 from kir.numerics.probes import choose_probes
 from kir.numerics.report import Finding, Statement
+from kir.numerics.rounding_sizes import finfo
 from kir.ops.random import Dropout
 from kir.support.text import counted
 
@@ -190,8 +191,12 @@ class _Tally:
         self.total += int(counted.sum())
         self._kept += int((kept & counted).sum())
         self._patterns.add(np.packbits(kept).tobytes())
-        if source is not None and (kept & counted).any():
-            ratio = result[kept & counted].astype(np.float64) / source[kept & counted].astype(np.float64)
+        if source is None:
+            return
+        # Smaller numbers are rounded by large parts of themselves.
+        is_seen = kept & (np.abs(source) >= finfo(source.dtype).tiny)
+        if is_seen.any():
+            ratio = widened(result[is_seen]) / widened(source[is_seen])
             self._scales += [float(ratio.min()), float(ratio.max())]
 
     def problems(self, rate: float) -> Iterator[str]:

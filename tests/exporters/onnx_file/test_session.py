@@ -28,8 +28,9 @@ from kir.exporters.onnx_file.session import (
 from kir.exporters.onnx_file.worker import SameProcess
 from kir.ir.graph import Graph, Origin
 from kir.ir.op import Op
-from kir.ir.structural import Input, Output
+from kir.ir.structural import Input, Output, constant
 from kir.ir.types import as_dtype, parse_type
+from kir.ops.elementwise import Clip
 from kir.ops.random import RandomNormalLike
 from kir.ops.recurrent import GRU, LSTM, RNN, SIGMOID, TANH
 from kir.ops.shape import Concat, Reshape
@@ -248,6 +249,16 @@ def test_a_model_of_others_without_metadata() -> None:
     )
     with pytest.raises(UnsupportedError, match="no kernel for the operator Atan of float64"):
         make_session(foreign.SerializeToString())
+
+
+def test_a_missing_kernel_of_an_operator_that_onnxruntime_replaces_by_a_formula() -> None:
+    """The Where in the formula of Clip takes no bfloat16 before opset 16."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("bf16[2, 3]"))).output
+    bounds = [graph.add(constant(np.asarray(bound, ml_dtypes.bfloat16))).output for bound in (0, 6)]
+    graph.add(Output("y"), graph.add(Clip(), x, *bounds, origin=Origin("act", "ReLU6")).output)
+    with pytest.raises(UnsupportedError, match=r"no kernel for the operator Clip of bfloat16 \(in act\)"):
+        make_session(to_model_proto(graph, opset=15).SerializeToString())
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])

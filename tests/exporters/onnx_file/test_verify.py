@@ -66,9 +66,11 @@ from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import ArgMax, ReduceMean, ReduceMin, ReduceSum
+from kir.ops.resize import Resize
 from kir.ops.shape import Concat, Gather, Transpose
 from kir.ops.sparse import SparseToDense
 from tests.ops.cases import Case, all_cases
+from tests.passes.building import Build
 
 SIGMOID, TANH = ("Sigmoid", 0.0, 0.0), ("Tanh", 0.0, 0.0)
 
@@ -283,6 +285,24 @@ def test_recurrences_that_overflow_pass(layer: Any, gates: str) -> None:
         graph = model.to_graph()
         report = verify(graph, seed=seed)
         assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("layer", [GRULayer, LSTMLayer])
+@pytest.mark.parametrize("activation", ["tanh", "elu"])
+def test_recurrences_of_what_is_no_number_pass(layer: Any, activation: str) -> None:
+    """onnxruntime's functions clip NaN to a number, where kir has NaN."""
+    x = Input((None, 4))
+    steps = layer(3, activation=activation, return_sequences=True)(layers.Lambda(K.log)(x))
+    model = Model(x, layers.LayerNormalization()(layer(3, activation=activation)(steps)))
+    report = verify(model.to_graph())
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_resize_of_float64_passes(mode: str) -> None:
+    build = Build("f64[2, 3, 4, 5]")
+    report = verify(build.finish(build(Resize((2, 3, 8, 10), mode), build.inputs[0])))
+    assert report.passed, str(report)
 
 
 # Dropout is checked below; a case of SparseToDense has a constant for its shape, which fits one batch only.
@@ -721,6 +741,15 @@ def training_problems(graph: Graph, model: bytes) -> list[str]:
     assert statement is not None
     assert statement.part == "training"
     return [str(problem) for problem in statement.problems]
+
+
+def test_small_float16_that_is_kept_passes() -> None:
+    """Numbers below the normal ones are rounded by large parts of themselves."""
+    build = Build("f16[batch, 64]")
+    switch = build.graph.add(InputOp("training_mode", parse_type("bool[]"), Data(np.array(True)))).output
+    small = build(Mul(), build.inputs[0], np.float16(1e-6))
+    graph = build.finish(build(Dropout(0.3, None, None), small, switch))
+    assert training_problems(graph, model_of(graph)) == []
 
 
 def test_another_rate_in_the_file_fails() -> None:

@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 import kir
-from kir import Input, Model, Sequential, layers
+from kir import Input, Model, Sequential, layers, passes
 from kir import backend as K
 from kir.config import own_dtype_policy, set_dtype_policy
 from kir.exporters.onnx_file import to_model_proto
@@ -27,10 +27,13 @@ from kir.modeling.lower import lower
 from kir.numerics.compare import Run
 from kir.numerics.probes import choose_probes
 from kir.numerics.report import Divergence, Statement
+from kir.ops.linear import Dense
 from kir.ops.random import RandomNormalLike
+from kir.ops.resize import Resize
 from kir.support.naming import reset_names
 from tests.benchmarks.planted_errors import disguise
 from tests.ops.cases import Case, all_cases
+from tests.passes.building import Build
 from tests.tiers import first_of_each
 
 CASES = all_cases()
@@ -281,6 +284,29 @@ def test_every_precision_passes(dtype: str, opset: int | None) -> None:
     assert not statement.not_shown
 
 
+@pytest.mark.parametrize("activation", ["hard_silu", "softsign"])
+def test_activations_are_compared_on_what_they_read(activation: str) -> None:
+    """Where float16 runs cut into its nodes, a sum that cancels has other bits than what its activation is given."""
+    reset_names()
+    x = Input((5,), dtype="float16")
+    y = layers.Activation("sparse_sigmoid", dtype="float16")(x)
+    model = Model(x, layers.Dense(600, activation, dtype="float16")(y))
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    graph = model.to_graph()
+    passes.run(graph, passes.pipeline(1))
+    assert any(isinstance(node.op, Dense) and node.op.activation is not None for node in graph.order())
+    statement = state(graph)
+    assert statement.passed, str(statement)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_resize_of_float64_is_bounded_as_one_of_float32(mode: str) -> None:
+    build = Build("f64[2, 3, 4, 5]")
+    statement = state(build.finish(build(Resize((2, 3, 8, 10), mode), build.inputs[0])), opset=18)
+    assert statement.passed, str(statement)
+
+
 @pytest.mark.parametrize("activation", ["softplus", "relu"])
 @pytest.mark.parametrize("kind", [layers.SimpleRNN, layers.GRU, layers.LSTM])
 def test_states_that_grow_past_all_floats_pass(kind: Any, activation: str) -> None:
@@ -293,6 +319,7 @@ def test_states_that_grow_past_all_floats_pass(kind: Any, activation: str) -> No
 
 
 def test_results_are_compared_in_groups_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    reset_names()
     graph = graph_of(*[layers.Dense(6, "tanh") for _ in range(5)], shape=(6,))
     whole = state(graph)
     monkeypatch.setattr(values, "GROUP_BYTES", 100)
