@@ -559,7 +559,7 @@ def test_report() -> None:
     document = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert document["passed"] is True
     assert (document["provider"], document["seed"], document["runs"]) == ("cpu", 3, 3)
-    assert document["outputs"][0]["shapes"] == [[1, 10], [2, 10], [9, 10]]
+    assert document["outputs"][0]["shapes"] == [[1, 10], [2, 10], [11, 10]]
     assert 0 < document["outputs"][0]["max_abs"] <= document["outputs"][0]["allowed"]
     assert "y " in str(report)
     report.raise_if_failed()
