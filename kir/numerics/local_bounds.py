@@ -52,8 +52,9 @@ PLACES = 4.0
 
 # Of runs with roundings inside: how many times the largest distance is allowed, how many runs, of how many copies.
 SPREADS = 8.0
-SPREAD_RUNS = 4
-SPREAD_COPIES = 6
+# What a recurrent layer takes goes with its steps, whatever the number of copies; attention takes memory for each copy.
+SPREAD_RUNS, SPREAD_COPIES = 2, 12
+ATTENTION_RUNS, ATTENTION_COPIES = 4, 6
 
 Inputs = Sequence[Array | None]
 
@@ -218,11 +219,13 @@ def _activated_bound(op: Dense, activation: Op, inputs: Inputs, wide: Inputs, dt
 
 def _expect_spread(node: Node, op: Op, inputs: Inputs, references: Sequence[Array]) -> tuple[Expected, ...]:
     """Return what to expect from runs with random roundings inside: a few times of copies along the batch, at once."""
-    copied = _copied(op, inputs)
+    is_attention = isinstance(op, Attention)
+    runs, count = (ATTENTION_RUNS, ATTENTION_COPIES) if is_attention else (SPREAD_RUNS, SPREAD_COPIES)
+    copied = _copied(op, inputs, count)
     spreads: list[Spread] = []
-    for run in range(SPREAD_RUNS):
+    for run in range(runs):
         moved = RandomRounding(np.random.default_rng([run]), saturates=run % 2 == 1)(node, copied, tuple(references))
-        copies = [np.split(array, SPREAD_COPIES, _batch_axis(op, i)) for i, array in enumerate(moved)]
+        copies = [np.split(array, count, _batch_axis(op, i)) for i, array in enumerate(moved)]
         spreads = spreads or [Spread(y, first[0]) for y, first in zip(references, copies, strict=True)]
         for spread, arrays in zip(spreads, copies, strict=True):
             for array in arrays:
@@ -238,12 +241,12 @@ def _settled(one: Expected) -> Expected:
     return Expected(one.reference, allowed)
 
 
-def _copied(op: Op, inputs: Inputs) -> tuple[Array | None, ...]:
+def _copied(op: Op, inputs: Inputs, count: int) -> tuple[Array | None, ...]:
     """Return inputs in which each sample is there several times, one after the other."""
     copied = list(inputs)
     for index, x in enumerate(inputs):
         if x is not None and _has_batch(op, inputs, index):
-            copied[index] = np.concatenate([x] * SPREAD_COPIES, 0 if isinstance(op, Attention) or x.ndim == 1 else 1)
+            copied[index] = np.concatenate([x] * count, 0 if isinstance(op, Attention) or x.ndim == 1 else 1)
     return tuple(copied)
 
 

@@ -440,8 +440,8 @@ class _RoundedSteps:
         return np.where(fits, state, np.copysign(number, np.nan_to_num(state, nan=1.0)).astype(state.dtype))
 
     def _rounded_function(self, function: Function) -> Function:
-        # Common to all steps: a state that has settled is rounded the same way at every one.
-        common = self.rounding._generator.uniform(-1, 1)
+        # Common to all steps of a sequence: a state that has settled is rounded the same way at every one.
+        commons: list[Array] = []
 
         is_softplus = isinstance(getattr(function, "__self__", None), elementwise.Softplus)
 
@@ -450,7 +450,9 @@ class _RoundedSteps:
             if is_softplus:  # onnxruntime's kernels compute log(exp(x) + 1) as it stands
                 overflows = x > math.log(float(finfo(x.dtype).max))
                 y = np.where(overflows, finfo(x.dtype).max if self.rounding.saturates else np.nan, y).astype(x.dtype)
-            step = y.dtype.type(common * self.rounding.unit(y.dtype)) * np.maximum(np.abs(y), y.dtype.type(0.5))
-            return self.rounding.move(y + step, np.maximum(np.abs(y), y.dtype.type(0.5)))
+            if not commons:  # the first step has all sequences, later ones the first few
+                commons.append(self.rounding._generator.uniform(-1, 1, (1, y.shape[1])) * self.rounding.unit(y.dtype))
+            size = np.maximum(np.abs(y), y.dtype.type(0.5))
+            return self.rounding.move(y + commons[0][:, : y.shape[1]].astype(y.dtype) * size, size)
 
         return rounded
