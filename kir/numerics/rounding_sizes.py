@@ -120,7 +120,7 @@ def _product_size(a: Array, b: Array) -> Array:
         return np.asarray(np.sqrt(sum_of_squared_partial_sums(left, right)) * (left_scale * right_scale))
     # As many rows at a time as keep the sums in the cache.
     rows = left.reshape(-1, left.shape[-1])
-    size = np.empty((len(rows), right.shape[1]), left.dtype)
+    size = np.empty((len(rows), right.shape[1]), np.result_type(left, right))
     step = max(1, CACHED_ELEMENTS // max(right.shape[1], 1))
     for start in range(0, len(rows), step):
         size[start : start + step] = sum_of_squared_partial_sums(rows[start : start + step], right)
@@ -132,12 +132,14 @@ def _product_size(a: Array, b: Array) -> Array:
 def _safe_to_square(array: Array) -> tuple[Array, Any]:
     """Return the array and 1.
 
-    If squares could overflow or vanish: the array divided by its largest element, and that.
+    If squares could overflow or vanish: the array in float64, where those of other samples do not vanish beside a large
+    one. If they could there as well: divided by its largest element, and that.
     """
     largest = max(array.max(initial=0), -array.min(initial=0))
     if not 1e-6 < largest < 1e6:
-        largest = _largest(array)
-        return array / largest, largest
+        largest, array = float(_largest(array)), array.astype(np.float64)
+        if not 1e-70 < largest < 1e70:
+            return array / largest, largest
     return array, array.dtype.type(1)
 
 
@@ -181,7 +183,7 @@ def _convolution_size(
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
     column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
     scale = x_scale * kernel_scale
-    sums = (y if column is None else y - column) / scale
+    sums = np.asarray((y if column is None else y - column) / scale, np.result_type(x, kernel))
     size = sum_blocks([(terms, sums, op.eval(np.square(x), np.square(kernel)))])
     np.sqrt(size, out=size)
     size *= scale

@@ -83,6 +83,21 @@ def test_a_convolution_is_rounded_as_the_product_that_it_is() -> None:
     np.testing.assert_allclose(size, expected)
 
 
+@pytest.mark.parametrize("large", [1e30, np.nan])
+def test_a_sample_is_rounded_alike_beside_a_large_one(large: float) -> None:
+    generator = np.random.default_rng(0)
+    x, kernel = (generator.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 8, 8), (4, 3, 3, 3)))
+    matrix = generator.standard_normal((8, 5)).astype(np.float32)
+    beside = x.copy()
+    beside[1] *= 1e30
+    beside[1, 0, 0, 0] = large
+    conv = Conv((1, 1), (1, 1), 1, (0,) * 4)
+    for op, weights in ((conv, kernel), (MatMul(), matrix)):
+        sizes = [SIZES[type(op)](op, op.eval(one, weights), one, weights) for one in (x, beside)]
+        np.testing.assert_allclose(sizes[1][0], sizes[0][0], rtol=1e-4)
+        assert np.isfinite(sizes[1][1, -1, -1, -1])
+
+
 def test_groups_of_a_convolution_are_rounded_on_their_own() -> None:
     generator = np.random.default_rng(0)
     x, kernel, bias = (generator.standard_normal(shape) for shape in ((2, 4, 6), (6, 2, 3), (6,)))
