@@ -34,6 +34,7 @@ from kir.modeling.lower import lower
 from kir.numerics.report import VerificationReport
 from kir.ops.recurrent import GRU, LSTM, RNN
 from tests.benchmarks.planted_errors import differs, plant_errors, results, right_results, verify_error
+from tests.benchmarks.planted_kinds import HIDDEN_KINDS, KINDS
 from tests.benchmarks.planted_models import NAMES, Subject, build_model
 from tests.benchmarks.random_exports import build_case
 
@@ -44,10 +45,24 @@ def has_lengths(graph: Graph) -> bool:
     return any(len(node.inputs) > 4 and node.inputs[4] is not None for node in recurrent)
 
 
-# Where a provider computes something else than ONNX asks for, so that right files fail. OpenVINO 2025.4 (in
-# onnxruntime-openvino 1.24.1) runs recurrences over the steps after the end of a sequence as well.
-KNOWN: dict[str, Callable[[Graph], bool]] = {"openvino": has_lengths}
+def has_halves(graph: Graph) -> bool:
+    """Return whether the graph computes with floats of 16 bits."""
+    dtypes = {value.type.dtype for node in graph.order() for value in node.outputs}
+    return any(dtype.is_float and dtype.itemsize == 2 for dtype in dtypes)
 
+
+def has_softplus(graph: Graph) -> bool:
+    return any("Softplus" in str(node.op) for node in graph.order())
+
+
+# Where a provider computes something else than ONNX asks for, so that right files fail. OpenVINO 2025.4, which is in
+# onnxruntime-openvino 1.24.1, runs recurrences over the steps after the end of a sequence as well; in models of 16-bit
+# floats it computes in 16 bits also between casts to float32; and its Softplus of numbers below -20 is off by 4e-6, and
+# negative.
+KNOWN: dict[str, tuple[Callable[[Graph], bool], ...]] = {"openvino": (has_lengths, has_halves, has_softplus)}
+
+# Casts to float16 and back: a provider may leave both out.
+UNDONE = "values through float16"
 
 FALSE_ALARM, MISSED = "FALSE ALARM", "ERROR MISSED"
 WRONG = {FALSE_ALARM, MISSED}
@@ -96,14 +111,15 @@ def _verify_right(right: Right, provider: str) -> tuple[str, str]:
 def _kind(report: VerificationReport, right: Right, provider: str) -> str:
     if report.passed:
         return "passed, some nodes on the CPU" if report.notes else "passed"
-    if provider in KNOWN and KNOWN[provider](right.graph):
+    if any(is_known(right.graph) for is_known in KNOWN.get(provider, ())):
         return "the provider is wrong, as is known"
     return FALSE_ALARM
 
 
 def check_errors(provider: str, count: int, part: slice) -> Iterator[tuple[str, str]]:
     """Return what becomes of each planted error: whether it is seen, if it changes a result."""
-    for error in islice(plant_errors(count, 0), part.start, None, part.step):
+    kinds = [kind for kind in (*KINDS, *HIDDEN_KINDS) if provider == "cpu" or kind != UNDONE]
+    for error in islice(plant_errors(count, 0, kinds=kinds), part.start, None, part.step):
         if not differs(right_results(error.subject, error.level), results(error.model)):
             yield "error that changes nothing", ""
             continue

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from kir.errors import KirError, ShapeError
+from kir.errors import KirError, MismatchError, ShapeError
 from kir.exporters.onnx_file.mapped import LeanModel
 from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
@@ -81,7 +81,9 @@ class Operators:
             # In a small model threads of onnxruntime's own would wait for one another longer than they work.
             self.compare_on(run.feeds, run.probe.sizes, 1 if work <= THREADED_WORK else None)
         except ShapeError as error:  # what the passes made of the model takes other inputs: they are at fault
-            self._refused = str(error)
+            self._refused = f"a probe does not fit the graph that was written: {error}"
+        except MismatchError as error:  # the file itself ran on this probe
+            self._refused = f"the file does not run where its values are inputs and outputs: {error}"
 
     def compare_on(self, feeds: Mapping[str, Array], sizes: Mapping[str, int], threads: int | None = None) -> None:
         """Compare every node on one run of the file.
@@ -110,9 +112,7 @@ class Operators:
         if len(wrong) > LISTED:
             problems.append(Finding(f"{len(wrong) - LISTED} more operators compute something else than they mean"))
         left_out = list(self._left_out.items())
-        refused = (
-            [Finding(f"a probe does not fit the graph that was written: {self._refused}")] if self._refused else []
-        )
+        refused = [Finding(self._refused)] if self._refused else []
         not_shown = [Finding(reason, _layer(node), str(node.op)) for node, reason in left_out[:LISTED]]
         if len(left_out) > LISTED:
             not_shown.append(Finding(f"{len(left_out) - LISTED} more operators were not compared"))
