@@ -301,6 +301,11 @@ def test_activations_are_compared_on_what_they_read(activation: str) -> None:
     assert statement.passed, str(statement)
 
 
+def test_a_maximum_of_what_is_no_number_passes() -> None:
+    statement = state(graph_of(layers.Lambda(K.log), layers.MaxPooling2D(2), shape=(6, 6, 3)))
+    assert statement.passed, str(statement)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_a_resize_of_float64_is_bounded_as_one_of_float32(mode: str) -> None:
     build = Build("f64[2, 3, 4, 5]")
