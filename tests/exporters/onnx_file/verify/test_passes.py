@@ -112,7 +112,7 @@ def two_activations() -> Graph:
         (swap_operands, difference, "layer_2 (Sub)"),
         (merge_activations, two_activations, "layer_3 (Elu)"),
     ],
-    ids=str,
+    ids=["drop", "swap", "merge"],
 )
 def test_a_wrong_pass_is_named(
     monkeypatch: pytest.MonkeyPatch, wrong: Pass, build: Callable[[], Graph], layer: str
