@@ -60,7 +60,7 @@ def random_feeds(
     feeds: dict[str, Array] = {}
     sparse = {node.op.label for parts, _ in sparse_inputs(graph) for node in parts if isinstance(node.op, Input)}
     for parts, type in sparse_inputs(graph):
-        feeds.update(_sparse_feeds(parts, type, sizes, generator))
+        feeds.update(_sparse_feeds(parts, type, sizes, generator, kind))
     for node in graph.inputs:
         op = node.op
         assert isinstance(op, Input)
@@ -134,13 +134,18 @@ def _random_bools(shape: tuple[int, ...], generator: np.random.Generator, kind: 
 
 
 def _sparse_feeds(
-    parts: tuple[Node, Node, Node], type: TensorType, sizes: Mapping[str, int], generator: np.random.Generator
+    parts: tuple[Node, Node, Node],
+    type: TensorType,
+    sizes: Mapping[str, int],
+    generator: np.random.Generator,
+    kind: int,
 ) -> dict[str, Array]:
+    """Return the inputs of a sparse tensor: a third of the elements of a dense one, whose rows are of all kinds."""
     shape = known_shape(type, sizes)
     count = math.prod(shape) // 3
     positions = np.sort(generator.choice(math.prod(shape), count, replace=False)) if count else np.zeros(0, np.int64)
     indices = np.stack(np.unravel_index(positions, shape), axis=1).astype(np.int64).reshape(count, len(shape))
     source = InputValues(type.dtype, InputUse(), -math.inf, math.inf, generator)
-    values = np.asarray(source.ordinary((count,))).astype(type.dtype.numpy)
+    values = _make_array(source, shape, kind)[tuple(indices.T)]
     arrays = indices, values, np.asarray(shape, np.int64)
     return {part.op.label: array for part, array in zip(parts, arrays, strict=True) if isinstance(part.op, Input)}

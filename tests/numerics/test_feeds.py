@@ -211,7 +211,10 @@ def test_sparse_inputs_agree() -> None:
         feeds = random_feeds(graph, 0, sizes)
         dense = run(graph, feeds)["y"]
         assert dense.shape == (sizes["batch"], 6)
-        assert np.count_nonzero(dense) == len(feeds["s.values"]) == sizes["batch"] * 2
+        places = tuple(feeds["s.indices"].T)
+        assert len(set(zip(*places, strict=True))) == len(feeds["s.values"]) == sizes["batch"] * 2
+        np.testing.assert_array_equal(dense[places], feeds["s.values"])
+    assert np.abs(feeds["s.values"]).max() > 100, "values are of all kinds, as those of other inputs"
 
 
 def test_defaults_are_fed_on_request_and_the_training_switch_is_off() -> None:
