@@ -215,3 +215,22 @@ def test_an_export_of_a_file_names_what_was_read(tmp_path: Path) -> None:
     assert isinstance(result, ExportResult)
     assert result.source is not None
     assert "named values of the file are those that were read in it" in result.source.statements[0].covered
+
+
+def test_a_node_that_somebody_added_to_a_file_of_kir_is_wrong(tmp_path: Path) -> None:
+    graph, path = small(), tmp_path / "m.onnx"
+    exported(graph, path)
+    change(path, add_clip)
+    held = find(graph, path)
+    assert held.is_written
+    assert any("Clip" in str(problem) and problem.layer for problem in held.statement.problems), held.statement
+    change(path, lambda model: setattr(model, "producer_name", "another tool"))
+    assert not find(graph, path).is_written
+
+
+def add_clip(model: ModelProto) -> None:
+    """Put a Clip that no usual value meets after the first convolution."""
+    place, node = next((at, node) for at, node in enumerate(model.graph.node) if node.op_type == "Conv")
+    name, node.output[0] = node.output[0], "before"
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1e6), "end"))
+    model.graph.node.insert(place + 1, helper.make_node("Clip", ["before", "", "end"], [name]))
