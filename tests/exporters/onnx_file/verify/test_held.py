@@ -232,5 +232,5 @@ def add_clip(model: ModelProto) -> None:
     """Put a Clip that no usual value meets after the first convolution."""
     place, node = next((at, node) for at, node in enumerate(model.graph.node) if node.op_type == "Conv")
     name, node.output[0] = node.output[0], "before"
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(1e6), "end"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1e6, np.float32), "end"))
     model.graph.node.insert(place + 1, helper.make_node("Clip", ["before", "", "end"], [name]))
