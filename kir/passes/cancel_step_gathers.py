@@ -82,7 +82,9 @@ def read_steps_directly(graph: Graph, node: Node) -> Replacement:
             value = given(value.node.inputs[slot])
         else:
             break
-    # 2. Rebuild the path below it.
+    # 2. Rebuild the path below it. A graph that was read may be wrong: its steps are then another axis than the time.
+    if spread is not None and spread.type.shape[:2] != given(node.inputs[0]).type.shape[:2]:
+        return None
     if spread is not None:
         x = rebuild(graph, path, spread)
     elif unmasked:

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto, helper
 
+from kir.importers.onnx_file import import_graph
 from kir.ir.graph import Graph, Value
 from kir.ir.structural import Output
 from kir.ir.types import DType
@@ -17,6 +19,8 @@ from kir.ops.shape import Concat, CumSum, GatherND, Reshape, Slice, TopK, Transp
 from kir.passes import run
 from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.merge_common import merge_common
+from tests.benchmarks.planted_errors import exported
+from tests.benchmarks.planted_models import Subject
 from tests.passes.building import Build
 
 BATCH, TIME, FEATURES = 2, 5, 4
@@ -156,3 +160,16 @@ def test_2_zeroed_steps(zero: Any) -> None:
 def test_2_not_of_values_at_masked_steps() -> None:
     graph = optimize(lambda b, steps, x, other: b(Where(), steps.valid, np.asarray(0, np.float32), x))
     assert any(isinstance(node.op, Where) for node in graph.order())
+
+
+def test_1_not_of_another_axis_in_a_file_that_is_wrong() -> None:
+    """Another tool turned the input of the first layer the wrong way: its steps are features."""
+    file = exported(Subject("masked_lstm"), 0)
+    index = next(index for index, node in enumerate(file.nodes) if node.name == "lstm/Transpose")
+    turned = ModelProto()
+    turned.CopyFrom(file.model)
+    turned.graph.node[index].attribute[0].CopyFrom(helper.make_attribute("perm", [2, 0, 1]))
+    graph = import_graph(turned)
+    before = count_gathers(graph)
+    run(graph, [merge_common, cancel_step_gathers])
+    assert count_gathers(graph) == before
