@@ -74,7 +74,7 @@ def test_a_wrong_node_fails_the_command_though_the_outputs_pass(
     script.write_text(
         "from kir import Input, Sequential, initializers, layers\n"
         "model = Sequential([Input((3,), name='x'),\n"
-        "    layers.Dense(4, name='inner', bias_initializer=initializers.Constant(1000)),\n"
+        "    layers.Dense(4, name='inner', bias_initializer=initializers.Constant(10000)),\n"
         "    layers.Lambda(lambda x: x > 0, name='y')])\n"
     )
     file, page = tmp_path / "cut.onnx", tmp_path / "cut.html"
