@@ -10,7 +10,7 @@ onnx. Two forms of each file are verified:
 - "foreign": the same, made to look like another tool's: values and nodes have other names, metadata and names of
   layers are gone, constants stand in another order.
 
-Whether an error changes any result at all is judged without kir: both files run in onnxruntime, without its
+Whether an error changes any result at all is judged without kir's numbers: both files run in onnxruntime, without its
 optimisations and on one thread, so that what stays the same stays the same bit for bit, on inputs of many sizes and
 values. Files that onnxruntime refuses to load are drawn anew. The goal: of the errors that change a result, 99 % are
 seen, and the right layer is named for 99 % of those (in the foreign form: the node or the value). The same seed plants
@@ -32,11 +32,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import ModelProto
 
 import kir
 from kir.errors import KirError, MismatchError
+from kir.exporters.onnx_file.session import Entry, Session, make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.ir.op import Array
 from kir.numerics.report import Finding, VerificationReport
@@ -143,13 +143,9 @@ def disguise(model: ModelProto) -> tuple[ModelProto, dict[str, str]]:
 # Judging
 
 
-def _session(model: ModelProto, optimizes: bool) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if not optimizes:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+def _session(model: ModelProto, optimizes: bool) -> Session:
+    """Return a session in a process of its own: what onnxruntime dies of is no error to plant."""
+    return make_session(model.SerializeToString(), threads=1, optimize=optimizes)
 
 
 def _loads(error: Error) -> bool:
@@ -158,7 +154,7 @@ def _loads(error: Error) -> bool:
         for model in (error.model, disguise(error.model)[0]):
             for optimizes in (False, True):
                 _session(model, optimizes)
-    except Exception:  # onnxruntime's exceptions have no base class of their own
+    except KirError:
         return False
     return True
 
@@ -182,7 +178,7 @@ VALUES: tuple[Values, ...] = (
 BATCHES, STEPS = (1, 2, 11), (1, 8, 48, 80)
 
 
-def judging_feeds(session: onnxruntime.InferenceSession) -> Iterator[dict[str, Array]]:
+def judging_feeds(session: Session) -> Iterator[dict[str, Array]]:
     """Return inputs of many sizes and values."""
     rng = np.random.default_rng(0)
     for index, values in enumerate(VALUES * 2):
@@ -190,7 +186,7 @@ def judging_feeds(session: onnxruntime.InferenceSession) -> Iterator[dict[str, A
         yield {entry.name: _values_for(entry, rng, values, batch, steps) for entry in session.get_inputs()}
 
 
-def _values_for(entry: onnxruntime.NodeArg, rng: np.random.Generator, values: Values, batch: int, steps: int) -> Array:
+def _values_for(entry: Entry, rng: np.random.Generator, values: Values, batch: int, steps: int) -> Array:
     if entry.name.endswith(".shape"):
         return np.array([batch, 50])
     if entry.name.endswith(".indices"):  # of a sparse input: five places of its rows
@@ -209,12 +205,11 @@ Results = list[dict[str, Array] | str]  # of all feeds: the outputs, or what onn
 def results(model: ModelProto) -> Results:
     """Return what a file computes from the inputs of the judge."""
     session = _session(model, optimizes=False)
-    names = [output.name for output in session.get_outputs()]
     found: Results = []
     for feeds in judging_feeds(session):
         try:
-            found.append(dict(zip(names, session.run(None, feeds), strict=True)))
-        except Exception as error:  # as above
+            found.append(run_session(session, feeds))
+        except KirError as error:
             found.append(str(error))
     return found
 
