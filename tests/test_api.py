@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -107,6 +108,25 @@ def test_weights_outputs_and_shapes_are_keywords(sources: dict[str, object], tmp
     result = kir.export(loaded, tmp_path / "out.onnx", input_shapes={"x": ("rows", 3)}, verify=False)
     assert isinstance(result, ExportResult)
     assert [str(node.output.type) for node in result.graph.inputs] == ["f32[rows, 3]"]
+
+
+def test_the_method_of_a_model_takes_all_options(tmp_path: Path) -> None:
+    model = kir.Sequential([kir.Input((3,), name="x"), kir.layers.Dense(2, name="y")])
+    x, proof = np.ones((4, 3), np.float32), tmp_path / "m.proof.npz"
+    asked: dict[str, Any] = {
+        "expect": {"y": np.asarray(model.predict(x))},
+        "against": "keras",
+        "strict": True,
+        "proof": proof,
+    }
+    result = model.export(tmp_path / "m.onnx", data=x, **asked, opset_version=18)
+    said = {one.part: one.verdict for one in result.verification.statements}
+    assert said.items() >= {"data": "pass", "keras": "pass", "proof": "pass"}.items()
+    assert (result.file.opset, result.verification.strict) == (18, True)
+    assert kir.check_proof(tmp_path / "m.onnx", proof).passed
+    assert isinstance(model.export(tmp_path / "m.py"), ScriptReport)
+    with pytest.raises(InvalidArgumentError, match="--against expects keras; received 'torch'"):
+        model.export(tmp_path / "m.onnx", against="torch")
 
 
 def test_a_script_is_exported_by_its_name(sources: dict[str, object], tmp_path: Path) -> None:

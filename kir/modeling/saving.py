@@ -7,11 +7,12 @@ Source: https://keras.io/api/models/model_saving_apis/
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kir.errors import FormatError, UnsupportedError
+from kir.errors import FormatError, InvalidArgumentError, UnsupportedError
 from kir.modeling.training import require_trained, writing
 
 
@@ -100,21 +101,27 @@ class Saving:
         input_signature: object = None,
         **options: Any,
     ) -> Any:
-        """Write the optimised model as a verified ONNX file; see `kir.exporters.pipeline.ExportOptions`.
+        """Write the optimised model as a verified ONNX file, or as a script: `kir.export(model, filepath, **options)`.
+
+        Of Keras's own arguments, `verbose` and `input_signature` say nothing here, and `opset_version` is `opset`.
 
         Raises:
             FormatError: another format than "onnx" is asked for, or the file cannot be written.
-            UnsupportedError: something cannot be expressed, or a script wanted to train the model, which kir did not.
-                While a script runs, these are warnings.
+            InvalidArgumentError: `kir.export` has no such option.
+            KirError: see `kir.export`. While a script runs, these are warnings.
         """
-        from kir.exporters.pipeline import ExportOptions, export_model
+        import kir
 
         path = Path(filepath)
         with writing(f"export({str(filepath)!r})"):
             if format not in (None, "onnx") or not path.suffix:
                 raise FormatError(f"kir exports ONNX files; expected a name ending in .onnx; received {str(path)!r}")
-            require_trained(self)
-            return export_model(self, path, ExportOptions(**options))
+            if "opset_version" in options:
+                options["opset"] = options.pop("opset_version")
+            known = list(inspect.signature(kir.export).parameters)[2:]
+            if unknown := [name for name in options if name not in known]:
+                raise InvalidArgumentError(f"export has no option {', '.join(unknown)}; it has {', '.join(known)}")
+            return kir.export(self, path, **options)
 
     def _require_writable(self: Any, path: Path, overwrite: bool) -> None:
         require_trained(self)

@@ -13,7 +13,7 @@ from kir import Input, KirError, Sequential
 from kir.errors import FormatError, MismatchError
 from kir.exporters import pipeline
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.exporters.pipeline import ExportOptions, SourceFile, export_reference
+from kir.exporters.pipeline import ExportOptions, SourceFile, export_model, export_reference
 from kir.importers.onnx_file import import_graph
 from kir.layers import Dense
 
@@ -31,9 +31,13 @@ from kir.layers import Dense
         ("metadata", {"version": 2}, "received metadata={'version': 2}"),
         ("metadata", ["version"], r"received metadata=\['version'\]"),
         ("passes", ["simplify"], r"text such as .*; received \['simplify'\]"),
-        ("sizes", {"time": 3}, "no size 'time' in .*; its unknown sizes are batch"),
-        ("sizes", {"batch": -3}, "received -3"),
-        ("sizes", {"batch": "rows"}, "received 'rows'"),
+        ("batch", 0, "batch must be an integer of at least 1; received 0"),
+        ("input_shapes", {"time": (3, 4)}, "there is no input 'time'"),
+        (
+            "sizes",
+            {"batch": 3},
+            "export has no option sizes; it has weights, .*, batch, input_shapes, opset, .*, strict",
+        ),
     ],
 )
 def test_bad_options_are_repeated_and_nothing_is_written(
@@ -42,6 +46,20 @@ def test_bad_options_are_repeated_and_nothing_is_written(
     model = Sequential([Input((4,)), Dense(2)])
     with pytest.raises(KirError, match=expected):
         model.export(tmp_path / "model.onnx", **{option: value})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"time": 3}, "no size 'time' in .*; its unknown sizes are batch"),
+        ({"batch": -3}, "received -3"),
+        ({"batch": "rows"}, "received 'rows'"),
+    ],
+)
+def test_bad_sizes_are_repeated(tmp_path: Path, sizes: Any, expected: str) -> None:
+    with pytest.raises(KirError, match=expected):
+        export_model(Sequential([Input((4,)), Dense(2)]), tmp_path / "model.onnx", ExportOptions(sizes=sizes))
     assert list(tmp_path.iterdir()) == []
 
 
