@@ -108,6 +108,7 @@ class ExportResult(ShownAsText):
             "passes": {name: count for name, count in self.changes.items() if count},
             "verification": None if self.verification is None else self.verification.to_json(),
             "random_weights": self.graph.provenance.random_weights or None,
+            "lost_masks": list(self.graph.provenance.lost_masks),
             "source_verification": None if self.source is None else self.source.to_json(),
         }
 
@@ -127,7 +128,9 @@ class ExportResult(ShownAsText):
         changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
         lines += [f"  passes  {changed or 'nothing to change'}"]
         random = self.graph.provenance.random_weights
-        lines += [f"  weights {random}"] if random and self.verification is None else []
+        if self.verification is None:
+            lines += [f"  weights {random}"] if random else []
+            lines += [f"  a mask ended at {layer}" for layer in self.graph.provenance.lost_masks]
         lines += ["not verified" if self.verification is None else str(self.verification)]
         if self.source is not None:
             lines.append(f"the file that was read computes the same, in {self.source.runs} runs")

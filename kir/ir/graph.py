@@ -57,6 +57,7 @@ class Provenance:
             each ran first. What ran before a file was written is not known.
         random_weights: what is to be said of weights that nobody gave, such as "random, seed 0; give --weights FILE";
             "" if there are none. Known of a graph, not of a model, whose weights may still change.
+        lost_masks: the layers at which a mask ended that they cannot carry. Known of a graph as well.
     """
 
     kind: SourceKind = "python"
@@ -64,6 +65,7 @@ class Provenance:
     file: Path | None = None
     passes: tuple[str, ...] = ()
     random_weights: str = ""
+    lost_masks: tuple[str, ...] = ()
 
     def after(self, passes: Iterable[str]) -> Provenance:
         """Return this history with passes that ran later."""

@@ -276,12 +276,13 @@ class Tracer:
     """Collects the nodes of a trace, with the layer they come from and the inference or training mode.
 
     `training` is the mode of layers that behave differently in training, unless a call names another one: False, True,
-    or a symbolic boolean.
+    or a symbolic boolean. `lost_masks` are the layers at which a mask ended that they cannot carry.
     """
 
     def __init__(self, graph: Graph | None = None, on_lost_mask: str = "error") -> None:
         self.graph = graph
         self.on_lost_mask = on_lost_mask
+        self.lost_masks: dict[Origin | None, None] = {}
         self.training: bool | Tensor = False
         self.path: tuple[str, ...] = ()
         self.origin: Origin | None = None

@@ -336,6 +336,7 @@ class Layer(KerasMethods, WeightOwner):
             f"{type(self).__name__} {self.name!r} was given an input with a mask, which it cannot carry: the layers "
             f"after it would compute with masked steps as if they were data"
         )
+        tracer.lost_masks[tracer.origin] = None
         if tracer.on_lost_mask == "error":
             raise InvalidArgumentError(
                 f"{message}; move the layer before the mask is made, or accept Keras 3's behaviour, where the mask "

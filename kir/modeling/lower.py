@@ -68,6 +68,7 @@ def lower_with_states(
         default = Data(np.array(True))
         tracer.training = tracer.add(InputOp(TRAINING_INPUT, TensorType(DType.BOOL, ()), default))[0]
     outputs = model.run(inputs)
+    graph.provenance = replace(graph.provenance, lost_masks=tuple(map(str, tracer.lost_masks)))
     for name, tensor in zip(model.output_names, flatten(outputs), strict=True):
         graph.add(Output(name), tensor.value)
     states = add_state_outputs(graph, tracer)

@@ -58,7 +58,7 @@ def check_proof(file: Path, proof: Proof, label: str, provider: str = "cpu") -> 
         _seed(proof),
         METHOD,
         (Statement("proof", covered, tuple(problems), (*_unsettled(proof), *proof.not_shown)),),
-        tuple(_fallback(file, feeds, provider)),
+        (*_fallback(file, feeds, provider), *proof.notes),
     )
 
 

@@ -31,6 +31,8 @@ from kir.support.mapped_files import require_unchanged
 if TYPE_CHECKING:
     from kir.exporters.onnx_file.verify.evidence import Evidence  # start-up time: for those who ask for it alone
 
+LOST_MASK = "a mask ended here, which it cannot carry: layers after it compute with masked steps as if they were data"
+
 
 def verify_file(
     graph: Graph,
@@ -141,6 +143,8 @@ def _notes(graph: Graph, fallback: Sequence[str], provider: str) -> Iterator[Fin
     """Yield what a reader must know beside what the parts say."""
     if graph.provenance.random_weights:
         yield Finding(f"weights of the model: {graph.provenance.random_weights}")
+    for layer in graph.provenance.lost_masks:
+        yield Finding(LOST_MASK, layer)
     if provider.lower() == CUDA_TF32:
         yield Finding(TF32_NOTE)
     for node in fallback:

@@ -68,11 +68,12 @@ class RightOutput:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a proof holds. `document` is its JSON, `not_shown` what the verification that wrote it could not show."""
+    """What a proof holds: its JSON, its probes, and what the verification that wrote it could not show and noted."""
 
     document: Mapping[str, Any]
     records: Sequence[Record]
     not_shown: Sequence[Finding] = ()
+    notes: Sequence[Finding] = ()
 
 
 # Recording
@@ -154,6 +155,7 @@ class ProofRecorder:
             "inputs": [{"name": name, "type": type} for name, type in self.inputs.items()],
             "outputs": [{"name": name, "type": type} for name, type in self.outputs.items()],
             "statements": [statement.to_json() for statement in report.statements],
+            "notes": [note.to_json() for note in report.notes],
         }
         text = json.dumps(document, indent=1, ensure_ascii=False).encode()
         arrays: dict[str, Any] = {DOCUMENT: np.frombuffer(text, np.uint8), **self.arrays}
@@ -224,13 +226,15 @@ def read_proof(arrays: Mapping[str, Array], parse: Callable[[bytes, str, str], A
         if not all(isinstance(one[key], str) for one in _digests(document) for key in ("name", "sha256")):
             raise ValueError("a digest is no text")
         records = _read_records(arrays, document["probes"], types["inputs"], types["outputs"])
-        return Proof(document, records, tuple(_not_shown(document["statements"])))
+        notes = tuple(Finding(f"{WHEN_WRITTEN}: {_finding(one)}") for one in document["notes"])
+        return Proof(document, records, tuple(_not_shown(document["statements"])), notes)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise FormatError(f"{label} is no proof that kir wrote: {reason}; write it anew (kir export --proof)") from None
 
 
 SIDES = ("inputs", "outputs")
+WHEN_WRITTEN = "when the proof was written"
 
 
 def _digests(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -240,11 +244,15 @@ def _digests(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _not_shown(statements: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     """Yield what the verification that wrote a proof could not show, from its statements."""
     for said in statements:
-        findings = [Finding(one["text"], one["layer"], one["op"], one["tensor"]) for one in said["not_shown"]]
+        findings = [_finding(one) for one in said["not_shown"]]
         if said["not_run"]:
             findings.append(Finding(f"not run: {said['not_run']}"))
         for finding in findings:
-            yield Finding(f"when the proof was written: {said['part']}: {finding}")
+            yield Finding(f"{WHEN_WRITTEN}: {said['part']}: {finding}")
+
+
+def _finding(said: Mapping[str, Any]) -> Finding:
+    return Finding(said["text"], said["layer"], said["op"], said["tensor"])
 
 
 def _read_records(

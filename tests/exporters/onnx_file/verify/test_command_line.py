@@ -174,3 +174,23 @@ def test_strict_holds_for_a_proof(kir: Callable[..., Result], monkeypatch: pytes
     monkeypatch.setattr("kir.exporters.onnx_file.verify.check_proof._unsettled", lambda proof: [UNSEEN])
     assert kir([], *check).code == 0
     assert kir([], *check, "--strict").code == 1
+
+
+LOSES_A_MASK = """
+from kir import Input, Sequential
+from kir.layers import Dense, Flatten, Masking
+model = Sequential([Input((3, 4), name="x"), Masking(), Flatten(name="flat"), Dense(2, name="y")])
+"""
+
+
+def test_masks_that_end_are_told_in_the_report(kir: Callable[..., Result]) -> None:
+    Path("model.py").write_text(LOSES_A_MASK)
+    assert "--on-lost-mask warn" in kir([], "export", "model.py", "-o", "m.onnx").err
+    read, note = ["model.py", "--on-lost-mask", "warn"], f"layer flat (Flatten): {file.LOST_MASK}"
+    assert f"note       {note}" in kir([], "export", *read, "-o", "m.onnx").out
+    assert "a mask ended at flat (Flatten)" in kir([], "export", *read, "-o", "m.onnx", "--no-verify").out
+    assert json.loads(kir([], "export", *read, "-o", "m.onnx", "--json").out)["lost_masks"] == ["flat (Flatten)"]
+    result = kir([PASSING], "verify", *read, "m.onnx", "--report", "page.html", "--strict")
+    assert (result.code, note in result.out, note in Path("page.html").read_text()) == (0, True, True)
+    notes = json.loads(kir([], "verify", *read, "m.onnx", "--json").out)["notes"]
+    assert [one["layer"] for one in notes if one["text"] == file.LOST_MASK] == ["flat (Flatten)"]

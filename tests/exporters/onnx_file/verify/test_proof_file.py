@@ -16,10 +16,11 @@ import onnx
 import pytest
 
 import kir
+from kir.config import lost_masks
 from kir.errors import FormatError, InvalidArgumentError, LimitError, MismatchError, ProviderError, UsageError
 from kir.exporters.onnx_file.verify import proof_file
 from kir.ir.op import Array
-from kir.layers import LSTM, Dense, Embedding, Input, Masking, StringLookup
+from kir.layers import LSTM, Dense, Embedding, Flatten, Input, Masking, StringLookup
 from kir.numerics.alternatives import right_instead
 from kir.numerics.compare import compare
 from kir.numerics.expected import Expected
@@ -138,10 +139,35 @@ def test_another_file_and_another_provider(paths: tuple[Path, Path], tmp_path: P
     assert "the proof is of a file with the input x: float32; this one has none" in str(kir.check_proof(other, proof))
     with pytest.raises(ProviderError):
         kir.check_proof(file, proof, provider="cuda")
-    checked = check_anywhere(file, proof, "CUDAExecutionProvider")
-    assert checked.returncode == 1
-    assert "there is no CUDAExecutionProvider" in checked.stderr
     assert check_anywhere(file, proof, "CPUExecutionProvider").returncode == 0
+
+
+def test_what_cannot_be_checked_is_not_wrong(paths: tuple[Path, Path], tmp_path: Path) -> None:
+    file, proof = paths
+    kir.export(classifier(), file, proof=proof)
+    text = tmp_path / "text.npz"
+    text.write_text("no proof")
+    for arguments, reason in (
+        ((file, proof, "CUDAExecutionProvider"), "CUDAExecutionProvider cannot be used"),
+        ((file, text), "NOT CHECKED"),
+        ((tmp_path / "none.onnx", proof), "No such file"),
+        ((file,), "python check_proof.py model.onnx"),
+    ):
+        checked = subprocess.run([sys.executable, CHECKER, *arguments], capture_output=True, text=True)
+        assert (checked.returncode, checked.stdout) == (2, "")
+        assert reason in checked.stderr
+
+
+def test_notes_travel_with_the_proof(paths: tuple[Path, Path]) -> None:
+    file, proof = paths
+    with lost_masks("warn"), pytest.warns(UserWarning, match="the mask ends here"):
+        model = kir.Sequential([Input((3, 4), name="x"), Masking(), Flatten(name="flat"), Dense(2, name="y")])
+    kir.export(model, file, proof=proof)
+    report = kir.check_proof(file, proof, strict=True)
+    assert report.passed
+    mask, weights = sorted(str(note) for note in report.notes)
+    assert mask.startswith("when the proof was written: layer flat (Flatten): a mask ended here")
+    assert weights.startswith("when the proof was written: weights of the model: random")
 
 
 def test_the_same_export_gives_the_same_bytes_and_no_own_data(paths: tuple[Path, Path], tmp_path: Path) -> None:
@@ -189,6 +215,8 @@ HOSTILE: Mapping[str, Callable[[dict[str, Any], dict[str, Array]], object]] = {
     "no probes": lambda document, arrays: [arrays.pop(key) for key in list(arrays) if key != "json"],
     "too many probes": lambda document, arrays: document.update(probes=10**9),
     "probes of no number": lambda document, arrays: document.update(probes="3"),
+    "no notes": lambda document, arrays: document.pop("notes"),
+    "notes of no list": lambda document, arrays: document.update(notes=3),
     "no statements": lambda document, arrays: document.pop("statements"),
     "statements of no list": lambda document, arrays: document.update(statements=3),
     "no inputs": lambda document, arrays: document.pop("inputs"),
