@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kir import passes
-from kir.errors import CrashError, InvalidArgumentError, MismatchError, UsageError
+from kir.errors import CrashError, InvalidArgumentError, MismatchError, NotShownError, UsageError
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
@@ -25,7 +25,7 @@ from kir.support.arguments import boolean, integer, optional_integer, text
 from kir.support.files import check_target, replacing
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.mapped_files import require_unchanged
-from kir.support.text import ShownAsText, format_bytes
+from kir.support.text import ShownAsText, counted, format_bytes
 
 if TYPE_CHECKING:
     from kir.exporters.onnx_file.verify.evidence import Evidence
@@ -133,7 +133,7 @@ class ExportResult(ShownAsText):
             lines += [f"  a mask ended at {layer}" for layer in self.graph.provenance.lost_masks]
         lines += ["not verified" if self.verification is None else str(self.verification)]
         if self.source is not None:
-            lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
+            lines.append(describe_source(self.source))
         return "\n".join(lines)
 
 
@@ -268,7 +268,7 @@ def _verify_files(
     runs = list(expect_runs(reference, options.seed))
     report = _verify(reference, graph, written, options, runs)
     progress("verifying the file that was read")
-    return report, verify_source(reference, source, options.provider, options.seed, runs)
+    return report, verify_source(reference, source, options.provider, options.seed, options.strict, runs)
 
 
 def _verify(
@@ -313,15 +313,18 @@ def _verify_carried(
 
 
 def verify_source(
-    reference: Graph, source: SourceFile, provider: str, seed: int, runs: Sequence[Run] | None = None
+    reference: Graph, source: SourceFile, provider: str, seed: int, strict: bool, runs: Sequence[Run] | None = None
 ) -> VerificationReport:
     """Check that onnxruntime computes from an ONNX file what kir read in it; arguments are those of `verify_file`.
+
+    `strict` fails it, too, if the check could not show all that it should.
 
     A file that it dies of as it is must not keep kir from writing one that it does not die of: such a file runs without
     onnxruntime's optimisations.
 
     Raises:
         MismatchError: it does not.
+        NotShownError: `strict`, and the check could not show all that it should.
         CrashError: onnxruntime dies of the file even so.
     """
     from kir.exporters.onnx_file.verify.file import verify_file
@@ -333,9 +336,22 @@ def verify_source(
         report = verify()
     except CrashError:
         report = verify(optimize=False)
-    if not report.passed:
+    report = replace(report, strict=strict)
+    if report.problems:
         raise MismatchError(
             f"onnxruntime ({report.provider}) computes something else from {source.path} than kir read in it; please "
             f"report it, with the file:\n{report}"
         )
+    if not report.passed:
+        raise NotShownError(f"not all was shown of {source.path}, the file that was read, as --strict asks:\n{report}")
     return report
+
+
+def describe_source(report: VerificationReport) -> str:
+    """Return a line that says how the file that was read verified."""
+    same = f"the file that was read computes the same, in {counted(report.runs, 'run')}"
+    if not report.not_shown:
+        return same
+    (part, first), *others = report.not_shown
+    more = f" (and {len(others)} more; --json has all)" if others else ""
+    return f"{same}, but for what was not shown: {part}: {first}{more}"

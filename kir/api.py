@@ -16,7 +16,6 @@ from kir.errors import InvalidArgumentError, UsageError
 from kir.support.files import check_target
 
 if TYPE_CHECKING:
-    from kir.exporters.onnx_file.verify.evidence import Evidence
     from kir.exporters.picture import Picture
     from kir.exporters.pipeline import ExportOptions, ExportResult, SourceFile
     from kir.exporters.script import ScriptReport
@@ -267,9 +266,12 @@ def verify(
         KirError: the model or the file cannot be read or run, or options do not go together.
     """
     from kir.exporters.onnx_file.verify.evidence import gather_evidence
+    from kir.exporters.onnx_file.verify.file import verify_file
+    from kir.exporters.onnx_file.verify.held import find_held
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
     from kir.importers.arrays import given_arrays
     from kir.importers.load import Reading, is_onnx_file
+    from kir.importers.onnx_file import import_named
 
     evidence = gather_evidence(data, expect, against, None, given_arrays)
     page = None if report is None else Path(report)
@@ -281,14 +283,20 @@ def verify(
         read = reading.load(model)
         graph = _lowered(read, reading, training, losses)
         with evidence.with_keras(read, model, reading.is_whole, custom_objects) as evidence:
-            result = _verify_graph(graph, Path(file), training, bisect, page, provider, seed, evidence, progress)
-        return replace(result, strict=strict)
+            progress("verifying")
+            held = find_held(graph, Path(file), training, import_named)
+            result = verify_file(graph, Path(file), provider, seed, held=held, evidence=evidence)
+        result = replace(result.bisected() if bisect and result.problems else result, strict=strict)
+        if page is not None:
+            from kir.exporters.picture.errors import save_error_page
+
+            named = model if isinstance(model, str | os.PathLike) else graph.name
+            save_error_page(page, f"{file} of {named}", held.graph or graph, result)
+        return result
     if page is not None:
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
     changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect, "against": against}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
-    from kir.importers.onnx_file import import_named
-
     result = verify_onnx_files(Path(model), Path(file), provider, seed, evidence, import_named)
     return replace(result, strict=strict)
 
@@ -326,33 +334,6 @@ def _lowered(model: Model | Graph, reading: Reading, training: bool, losses: boo
     if isinstance(model, Graph):
         return model
     return lower(model, training=training, sizes=reading.sizes_of(model), losses=losses)
-
-
-def _verify_graph(
-    reference: Graph,
-    file: Path,
-    training: bool,
-    bisects: bool,
-    page: Path | None,
-    provider: str,
-    seed: int,
-    evidence: Evidence | None,
-    progress: Progress,
-) -> VerificationReport:
-    from kir.exporters.onnx_file.verify.file import verify_file
-    from kir.exporters.onnx_file.verify.held import find_held
-    from kir.importers.onnx_file import import_named
-
-    progress("verifying")
-    held = find_held(reference, file, training, import_named)
-    report = verify_file(reference, file, provider=provider, seed=seed, held=held, evidence=evidence)
-    if bisects and report.problems:
-        report = report.bisected()
-    if page is not None:
-        from kir.exporters.picture.errors import save_error_page
-
-        save_error_page(page, held.graph or reference, report)
-    return report
 
 
 def summary(model: Source, *, ops: bool = False, level: int = 0) -> Summary | Graph:

@@ -156,8 +156,8 @@ def test_verify_with_own_data(kir: Command) -> None:
     np.save("wrong.npy", np.zeros((5, 2)))
     result = kir("verify", "model.py", "out.onnx", "--data", "in.npz", "--expect", "wrong.npy", "--json")
     assert result.code == 1
-    data = next(one for one in json.loads(result.out)["statements"] if one["part"] == "data")
-    assert data["problems"][0]["tensor"] == "y"
+    said = next(one for one in json.loads(result.out)["statements"] if one["part"] == "expect")
+    assert said["problems"][0]["tensor"] == "y"
     assert kir("export", "model.py", "-o", "b.onnx", "--data", "wrong.npy").code == 2
     assert kir("export", "model.py", "-o", "b.onnx", "--expect", "right.npz").code == 2
 

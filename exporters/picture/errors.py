@@ -20,11 +20,12 @@ NEAR = 0.5
 WRONG, UNSEEN = "wrong", "unseen"
 
 
-def save_error_page(path: Path, graph: Graph, report: VerificationReport) -> None:
+def save_error_page(path: Path, subject: str, graph: Graph, report: VerificationReport) -> None:
     """Write the page for a graph that was exported.
 
     Args:
         path: where to.
+        subject: the file and the model, as the title names them.
         graph: the graph that the file holds.
         report: what each part of its verification says, and what was measured at each node.
 
@@ -32,7 +33,7 @@ def save_error_page(path: Path, graph: Graph, report: VerificationReport) -> Non
         FormatError: the file cannot be written.
     """
     stage, statements = error_page(graph, report)
-    title = f"{graph.name}: {headline(report)}"
+    title = f"{subject}: {headline(report)}"
     with replacing(path) as written:
         written.write_text(write_html(title, [stage], 0, statements=statements), encoding="utf-8")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
-from kir.exporters.pipeline import SourceFile, verify_source
+from kir.exporters.pipeline import SourceFile, describe_source, verify_source
 from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import has_graph, writes_same_bytes
@@ -72,7 +72,7 @@ class ScriptReport(ShownAsText):
         same = "the same ONNX file, byte for byte" if self.same_bytes else "an ONNX file that computes the same"
         lines += [f"the script was run, and exports to {same}", str(self.verification)]
         if self.source is not None:
-            lines.append(f"the file that was read computes the same, in {self.source.runs} runs")
+            lines.append(describe_source(self.source))
         return "\n".join(lines)
 
 
@@ -120,7 +120,7 @@ def export_script(
             reference = lower(subject) if isinstance(subject, Model) else subject
             same_bytes, verification = _verify(reference, written, load, provider, seed, strict, progress)
             if source is not None:
-                source_verification = verify_source(reference, source, provider, seed)
+                source_verification = verify_source(reference, source, provider, seed, strict)
         require_unchanged(_arrays(subject))
         weights = next(iter(WEIGHTS_FILE.of(written)), None)
         size = sum(written.with_name(name).stat().st_size for name in (written.name, weights) if name)

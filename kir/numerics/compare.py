@@ -33,6 +33,7 @@ from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.numerics.threads import threads_for
 from kir.numerics.variety import OutputOrigin, Variety, origins_of
 from kir.support.mapped_files import require_unchanged
+from kir.support.text import counted
 
 INTERPRETER_METHOD = (
     f"float64 interpreter; allowed: {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {RUNS} randomly rounded runs"
@@ -123,14 +124,19 @@ class RunComparison:
     def _origin(self, name: str) -> OutputOrigin:
         return self._origins.get(name, OutputOrigin())
 
-    def statement(self, method: str) -> Statement:
-        """Return what is to be said of all outputs; `method` says how much they may be off by."""
+    def statement(self, method: str, ran: str = "") -> Statement:
+        """Return what is to be said of all outputs.
+
+        Args:
+            method: how much they may be off by.
+            ran: on what they were compared, in words; by default, on so many probes.
+        """
         not_shown = [
             Finding(variety.shortcoming, self._origin(name).layer, tensor=name)
             for name, variety in self._varieties.items()
             if variety.shortcoming and self._origin(name).is_fed
         ]
-        return outputs_statement(self.reports(), self.runs, method, not_shown)
+        return outputs_statement(self.reports(), ran or counted(self.runs, "probe"), method, not_shown)
 
 
 def compare(name: str, expected: Expected, actual: Array) -> OutputReport:

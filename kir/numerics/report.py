@@ -13,7 +13,9 @@ from kir.ir.graph import Node, Value
 from kir.support.text import counted
 
 # The parts of a verification, in the order of a report; docs/verification.md explains them.
-PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "data", "keras", "proof")
+PARTS = ("file", "passes", "operators", "alone", "outputs", "training", "data", "expect", "keras", "proof")
+# Those that compare others with what kir takes the model to mean: if they alone fail, the file is right by kir.
+OF_OTHERS = {"expect": "what --expect gives", "keras": "Keras"}
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class VerificationReport:
     def __post_init__(self) -> None:
         given = self.statements
         if all(one.part != "outputs" for one in given):
-            given = (*given, outputs_statement(self.outputs, self.runs, self.method))
+            given = (*given, outputs_statement(self.outputs, counted(self.runs, "probe"), self.method))
         order = {part: place for place, part in enumerate(PARTS)}
         object.__setattr__(self, "statements", tuple(sorted(given, key=lambda one: order.get(one.part, len(order)))))
 
@@ -280,13 +282,13 @@ class VerificationReport:
 
 
 def outputs_statement(
-    outputs: Sequence[OutputReport], runs: int, method: str, not_shown: Sequence[Finding] = ()
+    outputs: Sequence[OutputReport], ran: str, method: str, not_shown: Sequence[Finding] = ()
 ) -> Statement:
-    """Return what the errors of the outputs say."""
+    """Return what the errors of the outputs say; `ran` is on what they were compared."""
     problems = [
         Finding(one.wrong, tensor=one.name, error=one.error, allowed=one.allowed) for one in outputs if not one.passed
     ]
-    covered = f"{counted(len(outputs), 'output')} on {counted(runs, 'probe')}, against the {method}"
+    covered = f"{counted(len(outputs), 'output')} on {ran}, against the {method}"
     return Statement("outputs", covered, tuple(problems), tuple(not_shown))
 
 

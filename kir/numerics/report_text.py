@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport
+from kir.numerics.report import OF_OTHERS, Finding, OutputReport, Statement, VerificationReport
 from kir.support.text import counted
 
 # Of a longer list, the first; `--json` has all.
@@ -45,7 +45,11 @@ def _line(heading: str, text: str) -> str:
 
 def headline(report: VerificationReport) -> str:
     """Return the verdict, and where and with which seed it was reached."""
-    if report.problems:
+    wrong = dict.fromkeys(part for part, _ in report.problems)
+    if wrong and wrong.keys() <= OF_OTHERS.keys():
+        others = " and ".join(OF_OTHERS[part] for part in wrong)
+        verdict = f"MISMATCH with {others}; the file computes what kir takes the model to mean, verified"
+    elif wrong:
         verdict = "MISMATCH"
     elif report.not_shown:
         verdict = "NOT SHOWN to be right" if report.strict else "verified, but for what was not shown,"

@@ -11,9 +11,11 @@ MOST_NODES_IN_NOTEBOOKS = 5_000
 
 
 def format_bytes(count: int) -> str:
-    """Return a size with the unit that keeps it short: "1.50 KB"; 1024 bytes to the KB, as Keras counts."""
-    size = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
+    """Return a size with the unit that keeps it short: "12 B" or "1.50 KB"; 1024 bytes to the KB, as Keras counts."""
+    if count < 1024:
+        return f"{count} B"
+    size = count / 1024
+    for unit in ("KB", "MB", "GB"):
         if size < 1024:
             return f"{size:.2f} {unit}"
         size /= 1024

@@ -61,7 +61,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "m.kir": lambda path: MODEL.to_graph().save(path),
     "y.npz": lambda path: write_arrays(path, {"y": np.ones(99)}),
     "y.npy": lambda path: write_arrays(path, {"y": np.ones(99)}),
-    "errors.html": lambda path: save_error_page(path, MODEL.to_graph(), VerificationReport((), 0, "cpu", 0, "")),
+    "errors.html": lambda path: save_error_page(
+        path, "m.onnx", MODEL.to_graph(), VerificationReport((), 0, "cpu", 0, "")
+    ),
     **{f"m{suffix}": lambda path: Picture(MODEL).save(path) for suffix in (".svg", ".html", ".dot", ".mmd")},
 }
 writers = pytest.mark.parametrize("name", WRITERS)

@@ -19,6 +19,7 @@ from kir.exporters.keras_file import save_model
 from kir.exporters.onnx_file.verify.data import TWO_EXECUTIONS
 from kir.exporters.onnx_file.verify.keras_process import Keras, KerasFile, one_line
 from kir.exporters.onnx_file.verify.rows import as_kind, convert
+from kir.exporters.onnx_file.verify.subject import RunCount
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT
 from kir.ir.types import DType
@@ -100,7 +101,7 @@ class KerasPart:
     def __init__(self, model: Model, keras: Keras | None, label: str) -> None:
         """Take what kir exports, and Keras, which loads what the label says; or why there is nothing to load."""
         self._model, self._keras, self._label = model, keras, label
-        self._comparison = RunComparison()
+        self._comparison, self._runs = RunComparison(), RunCount()
         self._failed: list[Finding] = []
         self._narrow: dict[str, None] = {}  # outputs of float64 that Keras computes in float32
         self._skipped = 0
@@ -129,6 +130,7 @@ class KerasPart:
                 self._narrow |= {name: None} if compare(name, one, array).passed else {}
             expected[name], actual[name] = one, array
         self._comparison.add(expected, actual)
+        self._runs.add(run.probe)
 
     def statement(self) -> Statement:
         if self._keras is None:
@@ -138,7 +140,7 @@ class KerasPart:
         if "error" in about:
             return Statement("keras", not_run=f"{of} cannot load {self._label}: {one_line(about['error'])}")
         reports = self._comparison.reports()
-        covered = f"{of}, {self._label}, on {counted(self._comparison.runs, 'probe')}"
+        covered = f"{of}, {self._label}, on {self._runs}"
         if reports:
             worst = max(report.ratio for report in reports)
             covered += f": largest error {worst:.2g} of the allowed one, which is twice that of the file"

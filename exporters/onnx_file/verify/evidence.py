@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kir.errors import InvalidArgumentError, UsageError
-from kir.exporters.onnx_file.verify.data import DataPart
+from kir.exporters.onnx_file.verify.data import DataPart, ExpectPart
 from kir.exporters.onnx_file.verify.proof_file import ProofRecorder
 from kir.exporters.onnx_file.verify.rows import NamedArrays, UserData
 from kir.exporters.onnx_file.verify.subject import Part
@@ -53,8 +53,12 @@ class Evidence:
         Raises:
             InvalidArgumentError: an expected output has an unknown name.
         """
-        data = None if self.data is None else DataPart(self.data, outputs)
-        return [part for part in (data, self.keras, self.recorder) if part is not None]
+        parts: list[Part] = []
+        if self.data is not None:
+            parts.append(DataPart(self.data))
+            if self.data.expected is not None:
+                parts.append(ExpectPart(self.data.inputs.label, self.data.expected, outputs))
+        return [*parts, *[part for part in (self.keras, self.recorder) if part is not None]]
 
     @contextmanager
     def with_keras(

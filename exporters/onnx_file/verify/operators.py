@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from kir.errors import KirError, MismatchError, ShapeError
 from kir.exporters.onnx_file.mapped import LeanModel
+from kir.exporters.onnx_file.verify.subject import RunCount
 from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
@@ -64,7 +65,7 @@ class Operators:
         self.coverage = Coverage()
         self.values = FileValues(graph, names, lean, provider)
         self._names = names
-        self._probed = 0
+        self._runs = RunCount()
         self._refused = ""
         self._left_out: dict[Node, str] = {
             node: f"the file has no {lacking}" for node, lacking in self.values.missing.items()
@@ -75,8 +76,9 @@ class Operators:
         """Take one run into account; or leave it out, after the first, if it is dear."""
         work = run.probe.cost.work
         is_cheap = work <= CHEAP_WORK and len(self.values.nodes) <= FEW_NODES
-        if not is_cheap and self._probed:
+        if not is_cheap and self._runs != RunCount():
             return
+        self._runs.add(run.probe)
         try:
             # In a small model threads of onnxruntime's own would wait for one another longer than they work.
             self.compare_on(run.feeds, run.probe.sizes, 1 if work <= THREADED_WORK else None)
@@ -96,7 +98,6 @@ class Operators:
         Raises:
             KirError: as `FileValues.run`.
         """
-        self._probed += 1
         for run in self.values.run(feeds, sizes, threads):
             reason = _incomparable(run)
             if reason:
@@ -118,7 +119,7 @@ class Operators:
             not_shown.append(Finding(f"{len(left_out) - LISTED} more operators were not compared"))
         parts = [f"{name} at {part:,} of {total:,} positions" for name, (part, total) in sorted(self._sampled.items())]
         covered = (
-            f"{len(compared):,} of {counted(len(self.values.nodes), 'operator')} on {counted(self._probed, 'probe')}, "
+            f"{len(compared):,} of {counted(len(self.values.nodes), 'operator')} on {self._runs}, "
             f"with the inputs that onnxruntime gave them{'; ' if parts else ''}{', '.join(parts)}"
         )
         return Statement("operators", covered, tuple(problems), (*refused, *not_shown))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kir.errors import KirError
 from kir.exporters.onnx_file.verify.batches import BatchCheck
-from kir.exporters.onnx_file.verify.subject import Subject
+from kir.exporters.onnx_file.verify.subject import RunCount, Subject
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, RunComparison
 from kir.numerics.first_layer import find_first_layer
@@ -26,6 +26,7 @@ class OutputsPart:
         self._batches = BatchCheck(subject)
         self._wrong_feeds: dict[str, Array] | None = None  # of the first run in which an output is
         self._probes: list[Probe] = []
+        self._runs = RunCount()
         self._single: Run | None = None  # the first run of one row
         self.comparison = RunComparison(origins_of(subject.reference))
 
@@ -35,6 +36,7 @@ class OutputsPart:
         if self._wrong_feeds is None and not all(report.passed for report in self.comparison.reports()):
             self._wrong_feeds = run.feeds
         probe = run.probe
+        self._runs.add(probe)
         if type(probe) is Probe:
             self._probes.append(probe)
             if self._single is None and probe.batch is not None and probe.sizes[probe.batch] == 1:
@@ -43,13 +45,10 @@ class OutputsPart:
     def statement(self) -> Statement:
         """Return what the outputs showed; batches that no probe had are run before."""
         untried = tuple(self._untried())
-        said = self.comparison.statement(INTERPRETER_METHOD)
-        outputs = counted(len(self.comparison.reports()), "output")
-        probes, batches = self._probes, self._batches
-        ran = describe_probes(probes, batches.ran, batches.pixels) if probes else "the user's data"
-        covered = f"{outputs} on {ran}, against the {INTERPRETER_METHOD}"
+        ran = describe_probes(self._probes, self._batches.ran, self._batches.pixels)
+        said = self.comparison.statement(INTERPRETER_METHOD, self._runs.described(ran))
         problems = tuple(self._with_layers(said.problems))
-        return replace(said, covered=covered, problems=problems, not_shown=(*said.not_shown, *untried))
+        return replace(said, problems=problems, not_shown=(*said.not_shown, *untried))
 
     def _with_layers(self, problems: Sequence[Finding]) -> Iterator[Finding]:
         """Yield what is wrong with the layer where it begins; with that of the output, if that cannot be told."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kir import passes
 from kir.errors import KirError
-from kir.exporters.onnx_file.verify.subject import Subject
+from kir.exporters.onnx_file.verify.subject import RunCount, Subject
 from kir.ir.graph import Graph
 from kir.numerics.compare import Run
 from kir.numerics.equivalence import Equivalence, are_same
@@ -27,7 +27,7 @@ class PassesPart:
     def __init__(self, subject: Subject) -> None:
         assert subject.written is not None
         self._reference, self._written, self._seed = subject.reference, subject.written, subject.seed
-        self._runs = 0
+        self._runs = RunCount()
         self._problems: list[Finding] = []
         self._is_opaque = self._reference.has_any(Opaque) or self._written.has_any(Opaque)
         is_needless = self._is_opaque or are_same(self._reference, self._written)
@@ -35,7 +35,7 @@ class PassesPart:
 
     def add(self, run: Run) -> None:
         """Run the graph after the passes, until an output has differed."""
-        self._runs += 1
+        self._runs.add(run.probe)
         if self._equivalence is None or self._problems:
             return
         try:
@@ -52,10 +52,10 @@ class PassesPart:
             return Statement(PART, not_run="there are operators that only onnxruntime can run")
         if self._equivalence is None:
             return Statement(PART, "the passes changed nothing")
-        outputs, probes = counted(len(self._reference.outputs), "output"), counted(self._runs, "probe")
+        outputs = counted(len(self._reference.outputs), "output")
         rounded = counted(len(self._equivalence.rounded), "constant")
         but = f", but for the rounding of {rounded} that passes computed" if self._equivalence.rounded else ""
-        covered = f"{outputs} on {probes}, in float64 before and after the passes{but}"
+        covered = f"{outputs} on {self._runs}, in float64 before and after the passes{but}"
         return Statement(PART, covered, tuple(self._problems))
 
     def _explain(self, run: Run, reports: list[OutputReport]) -> list[Finding]:

@@ -11,7 +11,9 @@ from kir.exporters.onnx_file.mapped import LeanModel
 from kir.exporters.onnx_file.session import Session
 from kir.ir.graph import Graph, Value
 from kir.numerics.compare import Run
+from kir.numerics.probes import Probe
 from kir.numerics.report import Statement
+from kir.support.text import counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,29 @@ class Subject:
     session: Session
     provider: str
     seed: int
+
+
+@dataclass
+class RunCount:
+    """How many runs a part took into account: "3 probes and 2 runs of your data"."""
+
+    probes: int = 0
+    data: int = 0
+
+    def add(self, probe: Probe) -> None:
+        """Count a run on a probe of kir's own, or one that feeds the user's rows."""
+        if type(probe) is Probe:
+            self.probes += 1
+        else:
+            self.data += 1
+
+    def __str__(self) -> str:
+        return self.described(counted(self.probes, "probe"))
+
+    def described(self, probes: str) -> str:
+        """Return the same with more to say of the probes."""
+        runs = f"{counted(self.data, 'run')} of your data"
+        return f"{probes} and {runs}" if self.data and self.probes else runs if self.data else probes
 
 
 class Part(Protocol):

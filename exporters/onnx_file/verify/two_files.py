@@ -17,6 +17,7 @@ from kir.exporters.onnx_file.verify.matched import match_graphs
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.same_file import PART
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
+from kir.exporters.onnx_file.verify.subject import RunCount
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input
 from kir.numerics.compare import Run, RunComparison
@@ -81,17 +82,19 @@ def verify_onnx_files(
 
     generators = [np.random.default_rng([seed, index, 1]) for index in range(RUNS)]
     moved = [make_session(move_weights(proto, generator), provider) for generator in generators]
-    comparison, parts = RunComparison(), evidence.parts(session_outputs(first))
+    comparison, runs, parts = RunComparison(), RunCount(), evidence.parts(session_outputs(first))
     for probe in choose_probes(graph, seed, accepts=accepts, bounds=bounds):
         feeds = probe.feeds()
         comparison.add(_expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
+        runs.add(probe)
     for probe in evidence.probes(graph, seed):
         feeds = probe.feeds()
         run = Run(probe, feeds, _expect_moved(first, moved, feeds, generators), run_checked(second, feeds))
         comparison.add(run.expected, run.outputs)
+        runs.add(probe)
         for part in parts:
             part.add(run)
-    statements = [comparison.statement(METHOD), *[part.statement() for part in parts]]
+    statements = [comparison.statement(METHOD, str(runs)), *[part.statement() for part in parts]]
     if read is not None and isinstance(a, Path) and isinstance(b, Path):
         statements += _compare_graphs(a, b, provider, seed, read)
     return VerificationReport(comparison.reports(), comparison.runs, provider, seed, METHOD, tuple(statements))

@@ -57,6 +57,7 @@ def test_a_correct_file_is_within_its_bounds_everywhere(exported: Path, capsys: 
     page = exported.with_suffix(".html")
     assert verify(capsys, exported, "--report", str(page)) == (0, "")
     assert statuses(page) <= {"within", "near", "unseen"}
+    assert f"<title>{exported} of {SIAMESE}: verified" in page.read_text(encoding="utf-8")
 
 
 def test_wrong_nodes_are_marked(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +160,7 @@ def test_a_file_that_does_not_run_has_a_page_that_says_so(exported: Path, capsys
 def test_a_page_has_the_first_of_many_findings(exported: Path) -> None:
     graph, page = optimised(exported), exported.with_suffix(".html")
     many = tuple(Finding(f"finding {index:03}") for index in range(MOST_FINDINGS + 5))
-    save_error_page(page, graph, report(Statement("file", "all", many)))
+    save_error_page(page, "m.onnx of m.py", graph, report(Statement("file", "all", many)))
     text = page.read_text(encoding="utf-8")
     assert f"finding {MOST_FINDINGS - 1:03}" in text
     assert f"finding {MOST_FINDINGS:03}" not in text

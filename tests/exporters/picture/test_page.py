@@ -280,7 +280,9 @@ def test_findings_above_the_picture_lead_to_their_boxes(browser: webdriver.Chrom
         Statement("passes", not_run="nothing to compare with"),
         Statement("operators", "most nodes", not_shown=(unseen,)),
     ]
-    save_error_page(tmp_path / "page.html", graph, VerificationReport((), 0, "cpu", 0, "", tuple(statements)))
+    save_error_page(
+        tmp_path / "page.html", "m.onnx of m.py", graph, VerificationReport((), 0, "cpu", 0, "", tuple(statements))
+    )
     page = Page(browser, tmp_path / "page.html")
     section = browser.find_element(By.ID, "statements")
     for line in ("file FAIL all nodes", "passes not run nothing to compare with", "operators pass most nodes"):

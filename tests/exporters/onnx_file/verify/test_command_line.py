@@ -194,3 +194,19 @@ def test_masks_that_end_are_told_in_the_report(kir: Callable[..., Result]) -> No
     assert (result.code, note in result.out, note in Path("page.html").read_text()) == (0, True, True)
     notes = json.loads(kir([], "verify", *read, "m.onnx", "--json").out)["notes"]
     assert [one["layer"] for one in notes if one["text"] == file.LOST_MASK] == ["flat (Flatten)"]
+
+
+@pytest.mark.parametrize("target", ["new.onnx", "new.py"])
+def test_the_file_that_was_read_must_be_shown_too(
+    kir: Callable[..., Result], target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = {True: VAGUE, False: PASSING}
+    monkeypatch.setattr(file, "parts_of", lambda subject: [Stub(says[subject.model == Path("given.onnx")])])
+    command = ["export", "given.onnx", "-o", target]
+    assert run_arguments(command) == 0
+    said = "the file that was read computes the same, in 3 runs, but for what was not shown: operators: Dense of layer"
+    assert said in capsys.readouterr().out
+    Path(target).unlink()
+    assert run_arguments([*command, "--strict"]) == 1
+    assert "not all was shown of given.onnx, the file that was read, as --strict asks" in capsys.readouterr().err
+    assert not Path(target).exists()

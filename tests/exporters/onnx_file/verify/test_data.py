@@ -35,16 +35,21 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "model.onnx"
 
 
-def statement(result: Any) -> Statement:
-    return next(one for one in result.verification.statements if one.part == "data")
+def statement(result: Any, part: str = "data") -> Statement:
+    return next(one for one in result.verification.statements if one.part == part)
 
 
 def test_all_rows_are_used_and_what_is_right_agrees(target: Path) -> None:
     model = classifier()
-    said = statement(kir.export(model, target, data={"x": X}, expect={"y": np.asarray(model.predict(X))}))
+    result: Any = kir.export(model, target, data={"x": X}, expect={"y": np.asarray(model.predict(X))})
+    said, expected = statement(result), statement(result, "expect")
     assert said.passed
+    assert expected.passed
     assert "64 rows of data in 1 run: largest error of the file 0." in said.covered
-    assert "of expect 0." in said.covered
+    assert "1 output of expect for these rows: largest error 0." in expected.covered
+    for part in ("passes", "operators"):
+        assert "on 3 probes and 1 run of your data" in statement(result, part).covered
+    assert "(batch 1, 2 and 11) and 1 run of your data, against" in statement(result, "outputs").covered
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -67,6 +72,21 @@ def test_what_is_expected_wrongly_fails_with_its_rows(target: Path) -> None:
     with pytest.raises(MismatchError, match=r"y: expect differs in 2 rows \(5, 60\); worst at \[.*the file"):
         kir.export(model, target, data=X, expect=expected)
     assert not target.exists()
+
+
+def test_what_is_expected_wrongly_is_not_called_wrong_in_the_file(target: Path, tmp_path: Path) -> None:
+    model, other = classifier(), tmp_path / "other.onnx"
+    kir.export(model, target)
+    kir.export(classifier(), other)
+    expected = np.asarray(model.predict(X)) + 1
+    head = str(kir.verify(model, target, data=X, expect=expected)).partition("\n")[0]
+    assert head == (
+        "MISMATCH with what --expect gives; the file computes what kir takes the model to mean, verified in "
+        "onnxruntime (cpu), seed 0"
+    )
+    both = kir.verify(model, other, data=X, expect=expected)
+    assert {"outputs", "data", "expect"} <= {part for part, _ in both.problems}
+    assert str(both).startswith("MISMATCH in onnxruntime (cpu), seed 0")
 
 
 def test_a_file_that_is_wrong_on_these_rows_fails(target: Path) -> None:
@@ -98,17 +118,18 @@ def test_a_fixed_batch_runs_as_often_as_the_rows_need(target: Path) -> None:
 def test_several_inputs_and_some_outputs(target: Path) -> None:
     model, words, size = two_inputs(), np.arange(12).reshape(4, 3) % 10, np.ones((4, 1))
     expected = model.predict([words.astype(np.int32), size.astype(np.float32)])
-    said = statement(kir.export(model, target, data=[words, size], expect={"y": expected[0].astype(np.float16)}))
+    result = kir.export(model, target, data=[words, size], expect={"y": expected[0].astype(np.float16)})
+    said = statement(result)
     assert said.passed
     assert "words: int64 converted to int32, size: float64 converted to float32" in said.covered
-    assert "of expect (y)" in said.covered
+    assert "1 output of expect (y)" in statement(result, "expect").covered
 
 
 def test_texts_and_sparse_tensors(target: Path) -> None:
     text, ratings = Input((None,), dtype="string", name="text"), Input((4,), sparse=True, name="ratings")
     words = kir.Model(text, kir.layers.StringLookup(vocabulary=["a", "b"], name="y")(text))
     given, expected = np.array([["a", "zz"], ["b", "a"]]), np.array([[1, 0], [2, 1]])
-    assert statement(kir.export(words, target, data=given, expect=expected)).passed
+    assert statement(kir.export(words, target, data=given, expect=expected), "expect").passed
     parts = {"ratings.indices": [[0, 1], [2, 3]], "ratings.values": [1.0, 2.0], "ratings.shape": [3, 4]}
     assert statement(kir.export(kir.Model(ratings, Dense(2)(ratings)), target, data=parts)).passed
 
