@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kir import config as settings
-from kir.errors import FormatError
+from kir.errors import FormatError, KirError
 from kir.importers.bounded_json import parse
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file.archive import EXPECTED, Archive, open_file
@@ -19,6 +19,7 @@ from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import FileOrigin
 from kir.importers.keras_file.hdf5 import open_hdf5
+from kir.importers.keras_file.keras1 import in_words_of_keras_2, is_of_keras_1
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
 from kir.importers.sections import whole_file
@@ -44,7 +45,7 @@ def load_keras_model(
     """Return the model in a file that Keras wrote; nothing in it is executed.
 
     Args:
-        path: a `.keras` file, a whole model as `.h5` or `.hdf5` (Keras 2 or 3), or a `.json` of a model's config.
+        path: a `.keras` file, a whole model as `.h5` or `.hdf5` (Keras 1, 2 or 3), or a `.json` of a model's config.
         custom_objects: the user's own functions and layers (subclasses of `kir.layers.Layer`) by their names; a
             Lambda's function also by the name of its layer.
         weights: a file of weights to use instead of those in the model's file; needed for a `.json`.
@@ -78,6 +79,7 @@ class Request:
     def build(self, path: Path, description: object, metadata: object) -> Model:
         """Return the model of a description, with the metadata that was beside it."""
         origin = _origin(path, description, metadata, self.custom_objects)
+        description = _in_known_words(description, origin)
         model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
         model.loaded_from = Provenance("keras file", f"Keras {origin.version}", path)
         return model
@@ -91,7 +93,8 @@ def model_from_config(description: object, custom_objects: Mapping[str, Any] | N
     """
     where = Path("the config")
     with settings.lost_masks("warn"):
-        return build_model(description, _origin(where, description, description, custom_objects or {}))
+        origin = _origin(where, description, description, custom_objects or {})
+        return build_model(_in_known_words(description, origin), origin)
 
 
 def _read_archive(path: Path, request: Request) -> Model:
@@ -118,10 +121,6 @@ def _read_hdf5(path: Path, request: Request) -> Model:
         description = parse(text, f"{path}: model_config")
         version = {"keras_version": opened.text(opened.root, "keras_version")}
         model = request.build(path, description, version)
-        if opened.text(opened.root, "backend") == "theano":
-            from kir.importers.keras_file.keras2_layers import turn_kernels  # start-up time: few files are so old
-
-            turn_kernels(model, path)
         if request.weights is None:
             load_legacy_weights(model, opened, opened.find(MODEL_WEIGHTS))
     return _with_weights(model, request.weights)
@@ -149,7 +148,28 @@ def _origin(path: Path, description: object, metadata: object, custom_objects: M
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version[:1].isdigit():
         version = "3" if isinstance(description, dict) and "module" in description else "2"
+        if version == "2" and is_of_keras_1(description):
+            version = "1"
     return FileOrigin(path, version, custom_objects)
+
+
+def _in_known_words(description: object, origin: FileOrigin) -> Any:
+    """Return the description of a model in the words of Keras 2 or 3.
+
+    Raises:
+        UnsupportedError, FormatError: it is of Keras 1, and cannot be said so; see `in_words_of_keras_2`.
+    """
+    if not origin.version.startswith("1"):
+        return description
+    try:
+        return in_words_of_keras_2(description, lambda name: _is_of_keras(name, origin))
+    except KirError as error:
+        raise type(error)(f"{origin.path}: {error}") from None
+
+
+def _is_of_keras(name: str, origin: FileOrigin) -> bool:
+    """Return whether a class of layers is one of Keras's own, and not of the user's."""
+    return name not in origin.custom_objects and origin.layer(name) is not None
 
 
 def _with_weights(model: Model, weights: Path | None) -> Model:

@@ -52,11 +52,6 @@ def build_model(description: object, origin: FileOrigin) -> Model:
         UnsupportedError: it has layers, or uses of layers, that kir lacks; all are listed.
         FormatError: the description is not one that Keras writes.
     """
-    if origin.version.startswith("1"):
-        raise UnsupportedError(
-            f"{origin.path} was written by Keras {origin.version}, whose configs and weights are laid out otherwise; "
-            f"load it with Keras 2.2 and save it again"
-        )
     survey(description, origin)
     assert isinstance(description, dict), "the survey refuses anything else"
     builder = Builder(origin)

@@ -22,6 +22,8 @@ from kir.modeling.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]
 
+# The layers that may be given (time, batch, features).
+RECURRENT = frozenset({"GRU", "LSTM", "RNN", "SimpleRNN"})
 # The last release whose LSTM and GRU have `hard_sigmoid` by default; those of later ones, and of tf.keras, write it.
 OLD_GATES: Version = (2, 2)
 
@@ -81,8 +83,9 @@ def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
     modern = {key: value for key, value in arguments.items() if key not in dropped}
     _require_same_meaning(name, modern, written_by)
-    for key in ("time_major", "num_constants"):
-        modern.pop(key, None)
+    modern.pop("num_constants", None)
+    if name not in RECURRENT:
+        modern.pop("time_major", None)
     _set_old_defaults(name, modern, parse_version(written_by))
     if name == "ThresholdedReLU":
         modern["threshold"] = modern.pop("theta", 1.0)
@@ -160,11 +163,6 @@ def old_function(value: object, name: str, module: str | None) -> Any:
 
 
 def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: str) -> None:
-    axis = arguments.get("axis")
-    if name.endswith("BatchNormalization") and isinstance(axis, list) and len(axis) > 1:
-        raise UnsupportedError(f"{name} over several axes, axis={axis}, is not supported; normalize one axis")
-    if arguments.get("time_major"):
-        raise UnsupportedError(f"{name} with time_major=True is not supported; put the batch first, and then the time")
     if arguments.get("num_constants"):
         raise UnsupportedError(
             f"{name} whose cell is given constants, besides the states, is not supported; join them to each step of "

@@ -8,8 +8,7 @@ Source: https://github.com/keras-team/tf-keras
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import reduce
-from pathlib import Path
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,21 @@ from kir import layers
 from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_masks, locally_connected
+from kir.importers.keras_file.keras1_layers import LAYERS_OF_KERAS_1
+from kir.importers.keras_file.saved_layouts import use_cudnn_layout
 from kir.ir.op import Array
 from kir.ir.trace import Tensor
-from kir.ir.types import DType, Shape, format_shape
+from kir.ir.types import DType, Shape, format_shape, normalize_axes
 from kir.layers.categorical import IndexLookup, encode
-from kir.layers.convolutional import Convolutional
 from kir.layers.keras2 import OfKeras2, OtherForIntegers, SameForFloat32, public_layers
 from kir.layers.merging import Masks
 from kir.layers.pooling import GlobalAveragePooling
-from kir.modeling.declared import DeclaredLayer
+from kir.layers.training_mode import TrainingMode
+from kir.modeling.declared import Axes, DeclaredLayer
 from kir.modeling.layer import Layer
-from kir.modeling.model import Model
 from kir.modeling.weight import Weight
-from kir.modeling.weight_owner import walk_layers
 from kir.ops.resize import KERNELS
-from kir.support.declarations import Unchecked
+from kir.support.declarations import Argument, Unchecked
 
 # TensorFlow divides these as float64, smaller integers as float32.
 WIDE_INTEGERS = (DType.INT32, DType.INT64, DType.UINT32, DType.UINT64)
@@ -334,47 +333,65 @@ class SeparableConv1D(SameForFloat32, layers.SeparableConv1D):
         return super().get_config() | ({"padding": "causal"} if self.is_causal else {})
 
 
-class SyncBatchNormalization(OfKeras2, layers.BatchNormalization):
+def _checked_axes(owner: str, name: str, given: object) -> int | list[int]:
+    """Return one axis, or a list of several."""
+    axes = Axes.check(owner, name, given)
+    return axes[0] if isinstance(axes, list) and len(axes) == 1 else axes
+
+
+class BatchNormalization(OfKeras2, layers.BatchNormalization):
+    """Statistics for each slice along an axis, or for each place on several axes."""
+
+    axis: Argument[int | Sequence[int], Any] = Argument(_checked_axes, default=-1)
+
+    def is_same_in_keras_3(self, dtypes: Collection[DType], has_masks: bool) -> bool:
+        return not isinstance(self.axis, list)
+
+    def weight_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of each weight; of several axes it has the rank of the input."""
+        if not isinstance(self.axis, list):
+            return super().weight_shape(input_shape)
+        axes = normalize_axes(self.axis, len(input_shape))
+        return tuple(size if axis in axes else 1 for axis, size in enumerate(input_shape))
+
+    def call(self, inputs: Tensor, training: TrainingMode = None, mask: Tensor | None = None) -> Any:
+        if not isinstance(self.axis, list):
+            return super().call(inputs, training, mask)
+        x = self.promote(inputs)
+        x = x if x.type.dtype.itemsize >= 4 else K.cast(x, "float32")
+        read = partial(self.read, like=x, dtype=x.type.dtype)
+        factor = K.rsqrt(read(self.moving_variance) + self.epsilon)
+        factor = factor if self.gamma is None else factor * read(self.gamma)
+        shift = -read(self.moving_mean) * factor
+        return self.promote(x * factor + (shift if self.beta is None else shift + read(self.beta)))
+
+
+class SyncBatchNormalization(BatchNormalization):
     """A BatchNormalization whose training several devices share."""
+
+    is_same_in_keras_3 = OfKeras2.is_same_in_keras_3
 
 
 class CuDNNLSTM(OfKeras2, layers.LSTM):
-    """An LSTM, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
+    """An LSTM, whose weights lie in files as the CuDNN library wants them: see `use_cudnn_layout`."""
 
     saved_group = ""
 
     def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """See `LSTMCell.build`."""
         super().build(sequences_shape, initial_state_shape)
-        # Only the sum of the two biases matters.
-        _use_cudnn_layout(self, lambda bias: bias.reshape(2, -1).sum(0))
+        use_cudnn_layout(self)
 
 
 class CuDNNGRU(OfKeras2, layers.GRU):
-    """A GRU, whose weights lie in files as the CuDNN library wants them: see `_use_cudnn_layout`."""
+    """A GRU, whose weights lie in files as the CuDNN library wants them: see `use_cudnn_layout`."""
 
     saved_group = ""
 
     def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         """See `GRUCell.build`."""
         super().build(sequences_shape, initial_state_shape)
-        _use_cudnn_layout(self, lambda bias: bias.reshape(2, -1))
-
-
-def _use_cudnn_layout(layer: layers.LSTM | layers.GRU, convert_bias: Callable[[Array], Array]) -> None:
-    """Set how the weights of a cell lie in files: kernels by rows of each gate, and a bias of two for each unit."""
-    cell = layer.cell
-    assert isinstance(cell, layers.LSTMCell | layers.GRUCell)
-    assert cell.bias is not None
-    gates = len(cell.gate_order)
-
-    def convert(transform: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        return lambda kernel: np.hstack([transform(gate) for gate in np.hsplit(kernel, gates)])
-
-    cell.kernel.convert_saved = convert(lambda gate: gate.T.reshape(gate.shape, order="F"))
-    cell.recurrent_kernel.convert_saved = convert(lambda gate: gate.T)
-    cell.bias.saved_shape = (2 * gates * cell.units,)
-    cell.bias.convert_saved = convert_bias
+        use_cudnn_layout(self)
 
 
 class _RandomSize(OfKeras2, DeclaredLayer):
@@ -422,12 +439,13 @@ class ThresholdedReLU(ReLU):
 
 
 OLD_LAYERS: dict[str, type[Layer]] = {
+    **LAYERS_OF_KERAS_1,
     **keras2_masks.MASKED_LAYERS,
     **public_layers(vars(locally_connected)),
     **public_layers(globals()),
     # tf.keras had two of them at once.
-    "BatchNormalizationV1": layers.BatchNormalization,
-    "BatchNormalizationV2": layers.BatchNormalization,
+    "BatchNormalizationV1": BatchNormalization,
+    "BatchNormalizationV2": BatchNormalization,
 }
 # Those that kir lacks, and why.
 OLD_UNSUPPORTED: dict[str, str] = {
@@ -436,27 +454,3 @@ OLD_UNSUPPORTED: dict[str, str] = {
     "DynamicLookup": "is an experiment of Keras 2, which changes its table while it runs",
     "RandomFourierFeatures": "is an experiment of Keras 2; multiply with its kernel in a Lambda",
 }
-
-
-def turn_kernels(model: Model, path: Path) -> None:
-    """Turn the kernels of convolutions around when they are loaded: Theano's convolution reads them from their end.
-
-    Raises:
-        UnsupportedError: the model has a convolution whose kernel Keras does not turn around either.
-    """
-    whole: Layer = model
-    for layer in walk_layers(whole):
-        if isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D | layers.Conv2DTranspose):
-            layer.kernel.convert_saved = _turned
-        elif isinstance(layer, layers.ConvLSTM2D):
-            layer.cell.kernel.convert_saved = layer.cell.recurrent_kernel.convert_saved = _turned
-        elif isinstance(layer, Convolutional):
-            raise UnsupportedError(
-                f"{path}: layer {layer.name} ({type(layer).__name__}) was trained with Theano, whose convolutions are "
-                f"others; load the model with Keras on TensorFlow, and save it again"
-            )
-
-
-def _turned(kernel: Array) -> Array:
-    """Return a kernel [*window, in, out] with its window turned around."""
-    return np.flip(kernel, tuple(range(kernel.ndim - 2)))

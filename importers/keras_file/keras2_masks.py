@@ -17,7 +17,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -25,12 +25,14 @@ from kir import backend as K
 from kir import layers
 from kir.errors import UnsupportedError
 from kir.ir.trace import Tensor
-from kir.layers.keras2 import OtherForMasks, public_layers
+from kir.ir.types import DType
+from kir.layers.keras2 import OfKeras2, OtherForMasks, public_layers
 from kir.layers.merging import ElementwiseMerge, Masks
 from kir.layers.recurrence import Recurrence
 from kir.layers.wrappers import fold
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
+from kir.support.declarations import Boolean
 
 
 class _Merge(OtherForMasks, ElementwiseMerge):
@@ -111,10 +113,28 @@ class GroupNormalization(OtherForMasks, layers.GroupNormalization):
         return super().call(inputs)
 
 
+def swap_time(x: Any) -> Any:
+    """Return a tensor, or a mask, (batch, time, …) as (time, batch, …), or the reverse; None if there is none."""
+    return None if x is None else K.swapaxes(x, 0, 1)
+
+
 class _Recurrence(OtherForMasks, Recurrence):
-    """A recurrent layer that uses the mask of its sequence even if it is given initial states."""
+    """A recurrent layer that uses the mask of its sequence even if it is given initial states.
+
+    With `time_major` sequences, masks and sequences of outputs are (time, batch, …).
+    """
 
     state_hides_mask = False
+    ignored_config = frozenset({"implementation"})
+
+    time_major: Boolean = Boolean(default=False, kw_only=True, doc="sequences are (time, batch, features)")
+
+    def is_same_in_keras_3(self, dtypes: Collection[DType], has_masks: bool) -> bool:
+        return not self.time_major and super().is_same_in_keras_3(dtypes, has_masks)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the config that Keras 3 has, too."""
+        return {key: value for key, value in super().get_config().items() if key != "time_major" or value}
 
     @property
     def repeats_outputs(self) -> bool:
@@ -138,11 +158,14 @@ class _Recurrence(OtherForMasks, Recurrence):
         mask: Tensor | None = None,
         training: Tensor | bool | None = None,
     ) -> Any:
+        if self.time_major:
+            sequences, mask = swap_time(sequences), swap_time(mask)
         results = super().call(sequences, initial_state, mask, training)
-        if mask is None or not self._misreads_mask:
-            return results
         outputs, *states = results if self.return_state else (results,)
-        outputs = K.where(K.expand_dims(mask, -1), outputs, K.zeros((), outputs.dtype))
+        if mask is not None and self._misreads_mask:
+            outputs = K.where(K.expand_dims(mask, -1), outputs, K.zeros((), outputs.dtype))
+        if self.time_major and self.return_sequences:
+            outputs = swap_time(outputs)
         return (outputs, *states) if self.return_state else outputs
 
 
@@ -150,6 +173,34 @@ class _ConvLSTM(_Recurrence):
     """A convolutional LSTM, whose masked steps never give 0, also in a Bidirectional."""
 
     zeros_masked = False
+
+
+class Bidirectional(OfKeras2, layers.Bidirectional):
+    """A recurrent layer run in both directions, over (time, batch, features) if it is `time_major`."""
+
+    def finish_init(self) -> None:
+        self.is_time_major = getattr(self.forward_layer, "time_major", False)
+        super().finish_init()
+        for layer in self.directions:
+            vars(layer)["time_major"] = False
+
+    def is_same_in_keras_3(self, dtypes: Collection[DType], has_masks: bool) -> bool:
+        return not self.is_time_major
+
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: object = None,
+        mask: Tensor | None = None,
+        training: Tensor | bool | None = None,
+    ) -> Any:
+        if not self.is_time_major:
+            return super().call(sequences, initial_state, mask, training)
+        results = super().call(swap_time(sequences), initial_state, swap_time(mask), training)
+        outputs = results if isinstance(results, tuple) else (results,)
+        count = (2 if self.merge_mode is None else 1) if self.return_sequences else 0
+        swapped = (*map(swap_time, outputs[:count]), *outputs[count:])
+        return swapped if len(swapped) > 1 else swapped[0]
 
 
 # The layers that differ from those of Keras 3 by a base alone.

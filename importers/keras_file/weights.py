@@ -12,14 +12,16 @@ that its layer has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kir.errors import FormatError
 from kir.importers.arrays import load_npz, load_safetensors
 from kir.importers.keras_file.archive import open_file
 from kir.importers.keras_file.hdf5 import Hdf5File, open_hdf5
+from kir.importers.keras_file.keras2 import parse_version
 from kir.importers.sections import Section, whole_file
 from kir.initializers import Zeros
 from kir.ir.op import Array
@@ -34,6 +36,8 @@ from kir.support.regular_files import require_regular
 
 if TYPE_CHECKING:
     import h5py
+
+    from kir.importers.keras_file.saved_layouts import SavedArray
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"
@@ -66,7 +70,8 @@ def load_weights_section(model: Model, section: Section) -> None:
     """Set all weights from HDF5 in a section of a file, in any of the layouts; see `load_weights`."""
     with open_hdf5(section) as file:
         legacy = file.find("model_weights")
-        if legacy is None and file.names(file.root, "layer_names") is not None:
+        is_by_name = file.names(file.root, "layer_names") is not None or file.find("layer_0") is not None
+        if legacy is None and is_by_name:
             legacy = file.root
         if legacy is not None:
             load_legacy_weights(model, file, legacy)
@@ -200,31 +205,105 @@ def _is_of_floats(dataset: h5py.Dataset | None) -> bool:
 def load_legacy_weights(model: Model, file: Hdf5File, group: h5py.Group | None) -> None:
     """Load the layout by layers' names, from the group that has them.
 
+    As in Keras, the layers of weights without a model are in the order of the model's layers if the names are others.
+
     Raises:
         FormatError: a weight is missing or of another shape, or a layer has another number of them.
+        UnsupportedError: Theano trained a layer that Keras does not convert.
     """
+    from kir.importers.keras_file.saved_layouts import (
+        pair_up,
+        turn_kernels,
+        warn_of_theano,
+    )  # start-up time: most files are of Keras 3
+
+    origin = _origin_of(file, group)
     found = Assignments(file.section.label)
-    for layer in model.layers:
-        weights = _in_saved_order(layer)
-        if not weights:
-            continue
-        owner = file.find(layer.name, group) if group is not None else None
-        names = (None if owner is None else file.names(owner, "weight_names")) or []
-        if len(names) < len(weights):
+    wanted = {layer: weights for layer in model.layers if (weights := _in_saved_order(layer))}
+    for layer, saved in _arrays_of_layers(list(wanted), file, group):
+        weights = wanted[layer]
+        if len(saved) < len(weights):
             # Keras 3 keeps no idf_weights in this layout: those of the config count.
             weights = [weight for weight in weights if not isinstance(weight, IdfWeights)]
-        if len(names) != len(weights):
-            found.problems.append(f"layer {layer.name} has {len(names)} weights, the model's {len(weights)}")
+        pairs = pair_up(layer, weights, saved, origin.version)
+        if origin.backend == "theano":
+            turn_kernels(layer)
+        if pairs is None:
+            found.problems.append(f"layer {layer.name} has {len(saved)} weights, the model's {len(weights)}")
             continue
-        for weight, name in zip(weights, names, strict=True):
-            where = f"{name} of layer {layer.name}"
-            own_name = name.rsplit("/", 1)[-1].split(":")[0]
+        for weight, array in pairs:
+            where = f"{array.name} of layer {layer.name}"
+            own_name = array.name.rsplit("/", 1)[-1].split(":")[0]
             # TensorFlow gave those that were made without a name this one.
-            if weight.name not in (own_name, RENAMED.get(own_name)) and not isinstance(weight, IdfWeights):
+            is_named = weight.name in (own_name, RENAMED.get(own_name)) or isinstance(weight, IdfWeights)
+            if not is_named and not origin.names_otherwise:
                 found.problems.append(f"{where} stands where the model has {weight.name}")
                 continue
-            found.add(file, weight, file.find_dataset(name, owner), where)
+            found.add(file, weight, array.dataset, where)
     found.finish()
+    if origin.version[0] == 1 and origin.backend is None:
+        warn_of_theano(model, file.section.label)
+
+
+class WeightsOrigin(NamedTuple):
+    """The Keras that wrote weights in the layout by names."""
+
+    version: tuple[int, ...]
+    backend: str | None
+
+    @property
+    def names_otherwise(self) -> bool:
+        """Whether its weights have other names than today."""
+        return self.version[0] == 1
+
+
+def _origin_of(file: Hdf5File, group: h5py.Group | None) -> WeightsOrigin:
+    """Return what the group of the weights, or the whole file, says; one that says
+    nothing is of Keras 1, as in Keras 2.
+    """
+    places = [file.root] if group is None else [group, file.root]
+    version, backend = (
+        next((text for place in places if (text := file.text(place, name)) is not None), None)
+        for name in ("keras_version", "backend")
+    )
+    return WeightsOrigin((1,) if version is None else parse_version(version) or (2,), backend)
+
+
+def _arrays_of_layers(
+    layers: Sequence[Layer], file: Hdf5File, group: h5py.Group | None
+) -> Iterator[tuple[Layer, list[SavedArray]]]:
+    """Yield each layer with its arrays, in the order of the file; those that lack a group have none."""
+    from kir.importers.keras_file.saved_layouts import SavedArray  # start-up time: most files are of Keras 3
+
+    names = [layer.name for layer in layers]
+    if group is not None and any(file.find(name, group) is None for name in names):
+        listed = [name for name in _listed_layers(file, group) if _weight_names(file, file.find(name, group))]
+        names = listed if len(listed) == len(layers) else names
+    for layer, name in zip(layers, names, strict=True):
+        owner = None if group is None else file.find(name, group)
+        arrays = []
+        for array in _weight_names(file, owner):
+            dataset = file.find_dataset(array, owner)
+            arrays.append(SavedArray(array, () if dataset is None else tuple(dataset.shape), dataset))
+        yield layer, arrays
+
+
+def _listed_layers(file: Hdf5File, group: h5py.Group) -> list[str]:
+    """Return the names of the groups of layers in the order of the model; Keras before 1.0 numbered them."""
+    return file.names(group, "layer_names") or list(_numbered(file, group, "layer_"))
+
+
+def _weight_names(file: Hdf5File, owner: h5py.Group | None) -> list[str]:
+    """Return the names of a layer's weights in their order; Keras before 1.0 numbered them."""
+    if owner is None:
+        return []
+    return file.names(owner, "weight_names") or list(_numbered(file, owner, "param_"))
+
+
+def _numbered(file: Hdf5File, group: h5py.Group, prefix: str) -> Iterator[str]:
+    return itertools.takewhile(
+        lambda name: file.find(name, group) is not None, (f"{prefix}{index}" for index in itertools.count())
+    )
 
 
 def _in_saved_order(layer: Layer) -> list[Weight]:

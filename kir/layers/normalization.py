@@ -109,7 +109,7 @@ class BatchNormalization(ScaledNormalization):
 
     def build(self, input_shape: Shape) -> None:
         """Make `gamma`, `beta`, the moving statistics, and those of renorm, each of one number for each channel."""
-        shape = (input_shape[normalize_axis(self.axis, len(input_shape))],)
+        shape = self.weight_shape(input_shape)
         self.add_scale_and_shift(shape, scale=self.scale, center=self.center)
         mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
         self.moving_mean = self.new_weight("moving_mean", shape, mean, trainable=False)
@@ -119,6 +119,10 @@ class BatchNormalization(ScaledNormalization):
             self.moving_stddev = self.new_weight("moving_stddev", shape, deviation, trainable=False)
             self.renorm_mean = self.new_weight("renorm_mean", shape, mean, trainable=False)
             self.renorm_stddev = self.new_weight("renorm_stddev", shape, deviation, trainable=False)
+
+    def weight_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of each weight: one number for each channel."""
+        return (input_shape[normalize_axis(self.axis, len(input_shape))],)
 
     def call(self, inputs: Tensor, training: TrainingMode = None, mask: Tensor | None = None) -> Any:
         """Normalize. The mask matters to the statistics of a batch alone; its rank is checked as Keras does."""

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kir.errors import UnsupportedError
+from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.importers.keras_file import load_keras_model
@@ -29,13 +29,9 @@ TOLERANCE, HALF_TOLERANCE = 1e-5, 4e-3
 
 # Models that kir refuses, with a part of what it says.
 REFUSED = {
-    "batch_normalization_axes": "over several axes",
-    "gru_time_major": "time_major=True",
     "hashed_crossing": "spreads tokens by a hash",
     "hashing": "spreads tokens by a hash",
     "lambda_layer": "Python bytecode, which is never run",
-    "locally_connected_2d_matrix": "implementation=2",
-    "lstm_time_major": "time_major=True",
     "random_fourier_features": "RandomFourierFeatures is an experiment",
     "text_vectorization": "takes texts apart",
 }
@@ -130,6 +126,47 @@ def test_config_and_weights_apart(name: str, whole: bool, tmp_path: Path) -> Non
     feeds, expected = values(name)
     computed = load_keras_model(config, weights=weights).predict(feeds)
     assert_close(np.asarray(computed), expected[0], TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm_bidirectional", "gru", "gru_bidirectional"])
+def test_weights_of_cudnn_in_other_layers_and_the_reverse(name: str, tmp_path: Path) -> None:
+    """The shape of the bias tells which they are, whatever the config says."""
+    kind = name[:4].rstrip("_").upper()
+    feeds, expected = values(f"cudnn_{name}")
+    more = {"recurrent_activation": "sigmoid"} | ({"reset_after": True} if kind == "GRU" else {})
+    path = tmp_path / "model.h5"
+    path.write_bytes(members()[f"cudnn_{name}.h5"])
+    rename(path, f"CuDNN{kind}", kind, more)
+    model = load_keras_model(path)
+    assert_close(np.asarray(model.predict(feeds)), expected[0], TOLERANCE)
+    # The same weights as the layer of Keras has them, under a config of CuDNN's.
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"][model.layers[-1].name]
+        for key, weight in zip(group.attrs["weight_names"], model.layers[-1].weights, strict=True):
+            del group[key]
+            group[key] = weight.array
+    rename(path, kind, f"CuDNN{kind}", {})
+    assert_close(np.asarray(load_keras_model(path).predict(feeds)), expected[0], TOLERANCE)
+
+
+def test_a_gru_that_resets_before_takes_no_weights_of_cudnn(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(members()["cudnn_gru.h5"])
+    rename(path, "CuDNNGRU", "GRU", {"reset_after": False})
+    with pytest.raises(FormatError, match=r"bias:0 of layer .* has shape"):
+        load_keras_model(path)
+
+
+def rename(path: Path, old: str, new: str, more: dict[str, Any]) -> None:
+    """Give the layers of a class another one, and arguments."""
+    with h5py.File(path, "r+") as file:
+        description = json.loads(file.attrs["model_config"])
+        for layer in description["config"]["layers"]:
+            for one in (layer, layer["config"].get("layer", {})):
+                if one.get("class_name") == old:
+                    one["class_name"] = new
+                    one["config"] |= more
+        file.attrs["model_config"] = json.dumps(description)
 
 
 @pytest.mark.parametrize(

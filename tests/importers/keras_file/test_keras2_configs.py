@@ -272,11 +272,6 @@ def test_constants_of_recurrent_layers_are_refused(load: Callable[..., Model], c
         load(class_name, config | {"num_constants": 1}, shape=(None, 3, 4))
 
 
-def test_keras_1_is_refused(load: Callable[..., Model]) -> None:
-    with pytest.raises(UnsupportedError, match=r"was written by Keras 1\.2\.2"):
-        load("Dense", {"output_dim": 2, "init": "glorot_uniform", "activation": "linear"}, "1.2.2")
-
-
 @pytest.mark.parametrize("version", ["2.2.4", "2.3.1", "2.1.6-tf"])
 def test_bilinear_up_sampling_had_other_places(load: Callable[..., Model], version: str) -> None:
     config = {"size": [2, 2], "interpolation": "bilinear"}
