@@ -16,6 +16,7 @@ from kir.backend import image
 from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import UnsupportedError
 from kir.importers import keras_functions as functions
+from kir.importers import keras_random
 from kir.ir.trace import SymbolicOperators, Tensor, emit
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.functional import KerasTensor
@@ -246,7 +247,7 @@ NAMESPACES: Mapping[str, Mapping[str, Any]] = {
     "ops": _OPS,
     **{f"ops.{name}": _OPS for name in ("core", "linalg", "math", "nn", "numpy")},
     "ops.image": own_names(image, "kir.backend.image"),
-    "random": {"SeedGenerator": inert_class("keras.random", "SeedGenerator")},
+    "random": {"SeedGenerator": inert_class("keras.random", "SeedGenerator"), **keras_random.FUNCTIONS},
     "preprocessing": {},
     "preprocessing.sequence": {"pad_sequences": functions.pad_sequences},
     "regularizers": own_names(regularizers, "kir.regularizers") | _registry(regularizers),
@@ -265,10 +266,6 @@ INERT = frozenset(
 
 _DATA = f"kir reads no data, as it does not train; {_WITHOUT_TRAINING}"
 _NEEDS_KERAS = "kir has no such models; where Keras is installed, its own are used"
-_RANDOM = (
-    "it draws other numbers at every run, so that no file could be proved to compute the same; export the layers "
-    "before it (kir export model.py:encoder), or leave it out where the model is not trained"
-)
 _GRAPHS = "kir traces models itself; write a Lambda, or a class that derives from Layer"
 _QUANTIZED = "kir exports layers in their own precision; quantize the exported file, with onnxruntime.quantization"
 _PICTURES = "kir draws from the command line: kir plot model.py -o model.svg"
@@ -302,10 +299,6 @@ REFUSED: Mapping[str, str] = {
     **_all(_PICTURES, "visualization utils.model_to_dot utils.vis_utils"),
     **_all(_QUANTIZED, "AWQDTypePolicy DTypePolicyMap GPTQDTypePolicy Int4DTypePolicy", "dtype_policies."),
     **_all(_QUANTIZED, "QuantizedDTypePolicy QuantizedFloat8DTypePolicy", "dtype_policies."),
-    # Layers that draw, such as Dropout and GaussianNoise, are there.
-    **_all(
-        _RANDOM, "beta binomial categorical dropout gamma normal randint shuffle truncated_normal uniform", "random."
-    ),
 }
 # The same for TensorFlow.
 REFUSED_OF_TENSORFLOW: Mapping[str, str] = {

@@ -27,9 +27,13 @@ from kir.ir.graph import Provenance
 from kir.modeling.divisible_sizes import build_fitting
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
+from kir.modeling.weight_owner import walk_layers
 from kir.support.limits import MAX_SCRIPT_BYTES
 from kir.support.naming import reset_names
 from kir.support.regular_files import read_regular
+
+# The variable that holds the model where a script leaves several.
+PREFERRED = "model"
 
 
 def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
@@ -42,7 +46,7 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
     Args:
         path: the script.
         name: a global variable that holds the model, or a function without arguments that returns it. Without a
-            name the script must leave one model that is not part of another.
+            name it is the variable `model`, or the only model that is not part of another.
         on_lost_mask: what happens when a mask reaches a layer that cannot carry it; by default "warn", as in Keras 3,
             if the script imports Keras, or else what `kir.config.on_lost_mask` says.
 
@@ -71,6 +75,8 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
             model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
         if not isinstance(model, Model):
             model = model_from_keras(model, path, lambda: run_script(path))
+        with _described(path):
+            model.require_inputs()
         model.loaded_from = Provenance("script", model.loaded_from.producer, path)
         return model
 
@@ -204,6 +210,8 @@ def _script_line(path: Path, error: BaseException) -> str:
 
 def _only_model(path: Path, module: ModuleType, hint: str) -> Model | KerasLayer:
     models = {name: value for name, value in vars(module).items() if _is_model(value)}
+    if PREFERRED in models:
+        return models[PREFERRED]
     inner = {id(layer) for model in models.values() for layer in _layers_inside(model)}
     found: dict[int, str] = {}
     for name, model in models.items():
@@ -231,13 +239,7 @@ def _layers_inside(model: Model | KerasLayer) -> Sequence[Layer | KerasLayer]:
     """Return all layers that a model owns, at any depth."""
     if not isinstance(model, Model):
         return layers_inside(model)
-    found: list[Layer] = []
-    pending = list(model.operations)
-    while pending:
-        layer = pending.pop()
-        found.append(layer)
-        pending.extend(layer.sublayers())
-    return found
+    return list(walk_layers(model))[1:]
 
 
 def _named_model(path: Path, module: ModuleType, name: str, hint: str) -> Model | KerasLayer:

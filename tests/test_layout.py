@@ -15,7 +15,7 @@ OF_A_WHOLE = {
     "exporters/onnx_file/verify": {"command_line", "planted_errors"},
     "exporters/picture": {"text_forms"},
     "exporters/script": {"command_line", "keras_files"},
-    "importers": {"provenance", "subclassed_models", "user_layers"},
+    "importers": {"provenance", "user_layers"},
     "importers/keras_file": {
         *("applications", "complete", "keras2_configs", "keras2_files", "loading", "mask_arguments", "models")
     },

@@ -81,6 +81,7 @@ class Request:
         origin = _origin(path, description, metadata, self.custom_objects)
         description = _in_known_words(description, origin)
         model = build_model(without_unused(description, self.outputs) if self.outputs else description, origin)
+        model.require_inputs()
         model.loaded_from = Provenance("keras file", f"Keras {origin.version}", path)
         return model
 

@@ -110,7 +110,14 @@ class Builder:
                 f"expected a subclass of kir.layers.Layer"
             )
         config = resolve_functions(description["config"], self.origin.custom_objects)
-        return custom.from_config(with_old_functions(config) if self.origin.is_old else config)
+        layer = custom.from_config(with_old_functions(config) if self.origin.is_old else config)
+        if not isinstance(layer, Layer):
+            raise InvalidArgumentError(f"{custom.__name__}.from_config returned {layer!r}; expected a layer")
+        build_config = description.get("build_config")
+        # Other layers are built when the model calls them.
+        if isinstance(layer, Model) and isinstance(build_config, dict):
+            layer.build_from_config(build_config)
+        return layer
 
     def _arguments(self, description: Mapping[str, Any], path: str) -> dict[str, Any]:
         name, config = description["class_name"], description["config"]

@@ -14,7 +14,7 @@ from kir.errors import KirError
 from kir.importers.keras_file.document import revive
 from kir.importers.keras_file.functions import function_of_keras, known_name, resolve_function
 from kir.importers.keras_file.keras2 import MEANINGLESS, old_function
-from kir.importers.keras_file.unused import OPERATION_MODULES
+from kir.importers.keras_file.unused import MODEL_NAMES, OPERATION_MODULES
 from kir.modeling.layer import Layer
 
 OTHER_NAMES = {
@@ -68,9 +68,24 @@ def is_operation(description: Mapping[str, Any]) -> bool:
 
 
 def custom_object(description: Mapping[str, Any], origin: FileOrigin) -> Any:
-    """Return the user's own class for a description, by its registered name or its class name."""
+    """Return the user's own class for a description, by its registered name or its class name.
+
+    A class of Keras's is not the user's that happens to have its name, unless kir lacks Keras's.
+    """
+    if _is_known_class_of_keras(description, origin):
+        return None
     name = known_name((description.get("registered_name"), description.get("class_name")), origin.custom_objects)
     return None if name is None else origin.custom_objects[name]
+
+
+def _is_known_class_of_keras(description: Mapping[str, Any], origin: FileOrigin) -> bool:
+    module, name = description.get("module"), description.get("class_name")
+    return (
+        isinstance(module, str)
+        and module.partition(".")[0] == "keras"
+        and description.get("registered_name") in (None, name)
+        and (name in MODEL_NAMES or origin.layer(str(name)) is not None)
+    )
 
 
 def lambda_arguments(config: Mapping[str, Any], origin: FileOrigin) -> dict[str, Any]:

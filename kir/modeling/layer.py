@@ -292,18 +292,33 @@ class Layer(KerasMethods, WeightOwner):
             raise
 
     def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
-        """Return the outputs, each carrying the mask that `compute_mask` gives it."""
+        """Return the outputs, each carrying the mask that `compute_mask` gives it.
+
+        An output of a layer of the user's own keeps the mask that a layer inside has put on it.
+        """
         makes_masks = self.supports_masking or type(self).compute_mask is not Layer.compute_mask
         computed = self.compute_mask(inputs, masks) if makes_masks else None
         if isinstance(outputs, list | tuple):
             # As in Keras, a single mask belongs to the first output.
             computed = list(computed) if isinstance(computed, list | tuple) else [computed]
             computed += [None] * (len(outputs) - len(computed))
-            return type(outputs)(_with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True))
+            return type(outputs)(self._with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True))
         if isinstance(computed, list | tuple):
             # A layer that passes on the masks of several inputs, and has one output: it carries the first.
             computed = computed[0] if computed else None
-        return _with_mask(outputs, computed if isinstance(outputs, Tensor) else None)
+        return self._with_mask(outputs, computed if isinstance(outputs, Tensor) else None)
+
+    def _with_mask(self, outputs: object, mask: Tensor | None) -> Any:
+        keeps = self.keeps_inner_masks
+        return map_structure(lambda x: x if keeps and x.mask is not None else x.with_mask(mask), outputs)
+
+    @property
+    def keeps_inner_masks(self) -> bool:
+        """Whether the masks that layers inside have put on outputs stay, as in all of Keras's layers.
+
+        Those of kir may return a tensor that Keras's layer computes anew.
+        """
+        return not is_of_kir(type(self))
 
     def reset_states(self) -> None:
         """Let the stateful layers, this one and those inside it, begin with zeros again."""
@@ -508,10 +523,6 @@ def _as_tensor(tracer: Tracer, x: AnyTensor | Sym | float) -> Tensor:
     if isinstance(x, Sym):
         x = emit(Cast(DType.INT32), *tracer.add(Size(x)))
     return x if isinstance(x, Tensor) else tracer.constant(x)
-
-
-def _with_mask(outputs: object, mask: Tensor | None) -> Any:
-    return map_structure(lambda x: x.with_mask(mask), outputs)
 
 
 def to_config(value: object) -> Any:

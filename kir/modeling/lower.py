@@ -81,7 +81,7 @@ def lower_with_states(
 
 
 def _leave_out_training(graph: Graph) -> None:
-    """Remove losses and metrics that layers computed, and what only they read.
+    """Remove losses, metrics and random numbers of layers that no output depends on, and what only they read.
 
     Raises:
         UnsupportedError: an output depends on one.
@@ -90,12 +90,9 @@ def _leave_out_training(graph: Graph) -> None:
         return
     read = dict.fromkeys(graph.order())
     for node in read:
-        if isinstance(node.op, Opaque) and node.op.is_for_training:
+        if isinstance(node.op, Opaque) and node.op.reason_against is not None:
             where = "" if node.origin is None else f" in layer {node.origin.path}"
-            raise UnsupportedError(
-                f"{node.op.op_type}{where} computes nothing here, and an output depends on it: kir exports models and "
-                f"does not train them; leave off what only training needs (--outputs LAYER)"
-            )
+            raise UnsupportedError(f"{node.op.op_type}{where}: {node.op.reason_against}")
     for node in [node for node in graph.nodes() if node not in read and not isinstance(node.op, InputOp)][::-1]:
         graph.remove(node)
 

@@ -7,6 +7,7 @@ writes the graph of the whole model or only infers the types of an outer one.
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,20 +18,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance
 from kir.ir.op import Array
 from kir.ir.structural import Output
 from kir.ir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
 from kir.modeling.call_order import calls_between, from_inputs_only, layers_by_depth, unique_names
+from kir.modeling.deferred import Uncomputed
 from kir.modeling.functional import KerasTensor
 from kir.modeling.input import InputLayer
-from kir.modeling.layer import Layer, NoSuchTensorError
+from kir.modeling.layer import Layer
 from kir.modeling.lower import add_inputs, loss_terms, lower, lower_with_states
 from kir.modeling.saving import Saving
-from kir.modeling.subclassing import connect, placeholders
-from kir.modeling.training import Training
+from kir.modeling.subclassing import Subclassing
+from kir.modeling.training import Training, is_script_running
 from kir.numerics.interpreter import Plan, run
 from kir.support.naming import automatic_name
 from kir.support.trees import Tree, flatten, map_structure, only_item
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = Tree[npt.ArrayLike]
 
 
-class Model(Training, Saving, Layer):
+class Model(Subclassing, Training, Saving, Layer):
     """A functional model: everything between its inputs and its outputs.
 
     Args:
@@ -57,8 +59,6 @@ class Model(Training, Saving, Layer):
     """
 
     supports_masking = True
-    # Whether only `call` knows the layers; see `kir.modeling.subclassing`.
-    is_subclassed = False
     is_model = True
     # What `output_names` was set to.
     given_output_names: list[str] | None = None
@@ -83,16 +83,17 @@ class Model(Training, Saving, Layer):
         **kwargs: Any,
     ) -> None:
         is_functional = inputs is not None or input is not None
-        kwargs.setdefault("autocast", type(self).call is not Model.call and not is_functional)
+        kwargs.setdefault("autocast", self.has_own_call and not is_functional)
         super().__init__(name=name or self._automatic_name(), trainable=trainable, **kwargs)
         inputs, outputs = inputs if inputs is not None else input, outputs if outputs is not None else output
-        if inputs is None and outputs is None and type(self).call is not Model.call:
+        if inputs is None and outputs is None and type(self) is not Model:
+            # Without a `call` it can only be trained, as a GAN is, by a `train_step` of its own.
             self.is_subclassed = True
             return
         if inputs is None or outputs is None:
             raise InvalidArgumentError(
                 f"{type(self).__name__} needs inputs and outputs; received inputs={inputs!r}, outputs={outputs!r}. "
-                f"Give both, as Model(inputs, outputs), or define call in the subclass"
+                f"Give both, as Model(inputs, outputs), or define call in a subclass"
             )
         self._connect(inputs, outputs)
 
@@ -253,46 +254,28 @@ class Model(Training, Saving, Layer):
     # Running
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what `Layer.__call__` does; for arrays, a list of one output becomes that output, as in Keras."""
-        given, _ = self._input_first(args, kwargs)
-        self.connect_to(*given[:1])
-        outputs = super().__call__(*args, **kwargs)
+        """Do what `Layer.__call__` does; for arrays, a list of one output becomes that output, as in Keras.
+
+        While a script runs, an error for arrays is raised only if the script does something with the result.
+        """
+        if self._awaits_inputs:
+            given, others = self._input_first(args, kwargs)
+            self.connect_to(*given, **others)
+        try:
+            if self.failure is not None:
+                raise self.failure
+            outputs = super().__call__(*args, **kwargs)
+        except KirError as error:
+            is_symbolic = any(isinstance(x, SymbolicOperators) for x in flatten([args, list(kwargs.values())]))
+            if is_symbolic or not is_script_running():
+                raise
+            return Uncomputed(error)
         return outputs if any(isinstance(x, SymbolicOperators) for x in flatten(outputs)) else only_item(outputs)
 
-    def connect_to(self, inputs: object) -> None:
-        """Make a subclassed model one of inputs like these, if it has none yet.
-
-        Raises:
-            KirError: the model's `call` cannot be traced.
-        """
-        if self._awaits_inputs and flatten(inputs):
-            self._connect(*connect(self, inputs))
-
-    def build(self, input_shape: object = None) -> None:
-        """Make a subclassed model one of inputs of this shape, or of these shapes, and of the default dtype."""
-        is_first, self.built = not self.built, True
-        # Not from a `build` of the subclass's own that runs while its call is traced.
-        if self.is_subclassed and is_first and input_shape is not None:
-            self.connect_to(placeholders(input_shape))
-
-    def ensure_built(self, input_shape: object) -> None:
-        """Run the `build` of a subclassed model's own, once."""
-        if not self.built:
-            self.built = True
-            if type(self).build is not Model.build:
-                self.build(input_shape)
-
     @property
-    def _awaits_inputs(self) -> bool:
-        """Whether this is a subclassed model whose inputs are not known yet."""
-        return self.is_subclassed and not hasattr(self, "recorded")
-
-    def _require_connected(self) -> None:
-        if self._awaits_inputs:
-            raise NoSuchTensorError(
-                f"{type(self).__name__} {self.name!r} is a subclass of Model that has no inputs yet; call it in the "
-                f"script, on keras.Input(shape) or an array, or call its build((None, …))"
-            )
+    def has_own_call(self) -> bool:
+        """Whether a subclass says what the model does."""
+        return type(self).call is not Model.call
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Run the recorded calls on other tensors. A mask given for an input replaces the one that it carries."""
@@ -360,6 +343,14 @@ class Model(Training, Saving, Layer):
         Raises:
             ShapeError: an array does not fit its input.
         """
+        try:
+            return self._predict(x)
+        except KirError as error:
+            if not is_script_running():
+                raise
+            return Uncomputed(error)
+
+    def _predict(self, x: Arrays) -> Any:
         from kir import passes
 
         self.connect_to(x)
@@ -447,6 +438,10 @@ class Model(Training, Saving, Layer):
 
         from kir.modeling.summary import print_summary
 
+        if self._awaits_inputs and is_script_running():
+            # As in Keras, the script goes on.
+            warnings.warn(f"{self.name!r} has no summary yet: its inputs are not known", stacklevel=2)
+            return
         if print_fn is None and line_length is None:
             print_summary(self, console)
             return

@@ -58,6 +58,11 @@ def script_runs() -> Iterator[None]:
         _runs_script.reset(token)
 
 
+def is_script_running() -> bool:
+    """Return whether a script runs; see `script_runs`."""
+    return _runs_script.get()
+
+
 @contextmanager
 def writing(what: str) -> Iterator[None]:
     """Turn an error of writing a file into a warning, while a script runs.
@@ -133,7 +138,7 @@ class Training(Layer):
         self._compiled_metrics = [given.get("metrics"), given.get("weighted_metrics")]
         self.compiled = True
 
-    def connect_to(self, inputs: object) -> None:
+    def connect_to(self, *args: object, **kwargs: object) -> None:
         """Let a subclassed model know its inputs by these, if it has none yet; see `kir.modeling.model.Model`."""
 
     @property

@@ -11,8 +11,21 @@ from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.op import Op, Types
 from kir.ir.types import DType, TensorType
 
-# The domain of values that only training computes; no file has it.
+# The domains of values that no file can hold: what only training computes, and what is drawn at every run.
 TRAINING_DOMAIN = "kir.modeling.training"
+RANDOM_DOMAIN = "kir.modeling.random"
+
+DRAWN_AT_RANDOM = (
+    "it draws other numbers at every run, so that no file could be proved to compute the same; export the layers "
+    "before it (--outputs LAYER), a part of the model (kir export model.py:encoder), or leave it out where the model "
+    "is not trained"
+)
+# Why an output cannot depend on a value of a domain.
+REASONS = {
+    TRAINING_DOMAIN: "it computes nothing here, and an output depends on it: kir exports models and does not train "
+    "them; leave off what only training needs (--outputs LAYER)",
+    RANDOM_DOMAIN: DRAWN_AT_RANDOM,
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,16 @@ class Opaque(Op):
     deterministic = False  # nobody knows, so it is neither merged nor folded
 
     @property
-    def is_for_training(self) -> bool:
-        """Whether this is an operator of `for_training`."""
-        return self.domain == TRAINING_DOMAIN
+    def reason_against(self) -> str | None:
+        """Why no output may depend on this, if it is an operator of `for_training` or `drawn_at_random`."""
+        return REASONS.get(self.domain)
 
     def infer(self, *values: TensorType | None) -> Types:
         return self.types if len(self.types) != 1 else self.types[0]
 
     def eval(self, *values: Any) -> NoReturn:
+        if self.reason_against is not None:
+            raise UnsupportedError(f"{self.op_type}: {self.reason_against}")
         raise UnsupportedError(
             f"kir does not know what {self.domain or 'ai.onnx'}.{self.op_type} computes; only a runtime does"
         )
@@ -62,3 +77,8 @@ class Opaque(Op):
 def for_training(name: str) -> Opaque:
     """Return what a loss or a metric of Keras gives inside a layer's `call`; no exported value may depend on it."""
     return Opaque(TRAINING_DOMAIN, name, 1, "", (TensorType(DType.FLOAT32, ()),))
+
+
+def drawn_at_random(name: str, type: TensorType) -> Opaque:
+    """Return what a function of `keras.random` gives inside a layer's `call`; no exported value may depend on it."""
+    return Opaque(RANDOM_DOMAIN, name, 1, "", (type,))

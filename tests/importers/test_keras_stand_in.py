@@ -358,7 +358,6 @@ def test_every_way_to_import(tmp_path: Path, text: str) -> None:
         ("tf.reduce_maen(3)", UnsupportedError, "near it: reduce_mean"),
         ("keras.ops.maen(3)", UnsupportedError, "did you mean mean"),
         ("keras.backend.random_normal((2,))", UnsupportedError, "cannot be traced"),
-        ("keras.random.normal((2,))", UnsupportedError, r"keras\.random\.normal: .*other numbers at every run"),
         ("keras.datasets.mnist.load_data()", UnsupportedError, "reads no data"),
         ("keras.utils.get_file('a', 'b')", UnsupportedError, "reads no data"),
         ("keras.models.load_model('a.keras')", KirError, r"no file a\.keras"),
@@ -368,12 +367,16 @@ def test_every_way_to_import(tmp_path: Path, text: str) -> None:
         ("with tf.GradientTape() as tape: pass", UnsupportedError, "does not train"),
         ("keras.Sequential([keras.Input((2,))]).train_step(None)", UnsupportedError, r"does not train.*--weights"),
         ("keras.ops.sum(keras.losses.mse(keras.Input((2,)), 1.0))", UnsupportedError, "mse computes nothing here"),
-        ("class M(keras.Model):\n    def __init__(self): super().__init__()\nM()", KirError, "define call"),
+        (
+            "class M(keras.Model):\n    def __init__(self): super().__init__()\nM()(np.ones((1, 2))) + 1",
+            KirError,
+            "define call",
+        ),
     ],
 )
 @pytest.mark.usefixtures("no_keras")
 def test_what_kir_has_not_is_said_with_the_line(tmp_path: Path, line: str, error: type[KirError], message: str) -> None:
-    path = write(tmp_path, f"import keras\nimport tensorflow as tf\n{line}\n")
+    path = write(tmp_path, f"import keras\nimport numpy as np\nimport tensorflow as tf\n{line}\n")
     with pytest.raises(error, match=message) as caught:
         load_script(path)
     assert "script.py:" in "".join([str(caught.value), *caught.value.__notes__])
@@ -601,7 +604,7 @@ def test_a_loss_that_a_layer_adds_is_left_out(name: str, tmp_path: Path) -> None
     assert [type(node.op).__name__ for node in lower(model).order()].count("Opaque") == 0
     x = np.ones((2, 6, 4), np.float32)
     np.testing.assert_array_equal(model.predict([x, x[..., :3]]), model.get_layer("p")(x))
-    with pytest.raises(UnsupportedError, match="in layer end computes nothing here, and an output depends on it"):
+    with pytest.raises(UnsupportedError, match="in layer end: it computes nothing here, and an output depends on it"):
         lower(model, losses=True)
 
 

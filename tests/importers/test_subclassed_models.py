@@ -1,10 +1,12 @@
-"""Subclasses of keras.Model in scripts, where Keras is not installed, compared with real Keras."""
+"""Subclasses of keras.Model, by each way in which kir gets at them, compared with real Keras."""
 
 from __future__ import annotations
 
 import runpy
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,8 +15,16 @@ import pytest
 
 from kir import Input, Model, Sequential, layers
 from kir.errors import InvalidArgumentError, KirError, UnsupportedError
-from kir.importers.script import load_script
+from kir.exporters.onnx_file.session import make_session, run_session
+from kir.exporters.pipeline import export_model
+from kir.importers import keras_random
+from kir.importers.cutting import cut_model
+from kir.importers.keras_file import load_keras_model
+from kir.importers.keras_names import NAMESPACES
+from kir.importers.load import load
+from kir.importers.script import load_script, run_script
 from kir.support.trees import flatten
+from tests.importers import subclassed_models
 from tests.importers.test_keras_stand_in import assert_exports, draw, write
 
 HEAD = """
@@ -142,6 +152,58 @@ def test_a_subclassed_model_computes_what_keras_does(
     assert_exports(model, tmp_path)
 
 
+@dataclass(frozen=True)
+class Guide:
+    """A model of `subclassed_models` with random weights, in a script and in files of Keras, and what it computes."""
+
+    folder: Path
+    reference: Any
+    example: Any
+    outputs: list[Any]
+
+    @property
+    def script(self) -> Path:
+        return self.folder / "script.py"
+
+    def assert_same(self, model: Model, folder: Path) -> None:
+        """The exported file is verified, and gives Keras's outputs in onnxruntime."""
+        assert_exports(model, folder)
+        feeds = dict(zip(model.input_names, model._flat_inputs(self.example), strict=True))
+        computed = run_session(make_session(folder / "model.onnx"), feeds)
+        for name, wanted in zip(model.output_names, self.outputs, strict=True):
+            assert computed[name].shape == wanted.shape
+            np.testing.assert_allclose(computed[name], wanted, rtol=0, atol=1e-5 * max(1, np.abs(wanted).max()))
+
+
+@pytest.fixture(scope="module", params=subclassed_models.MODELS)
+def guide(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guide:
+    keras.utils.clear_session()
+    folder = tmp_path_factory.mktemp("guide")
+    path = write(folder, subclassed_models.HEAD + subclassed_models.MODELS[request.param])
+    names = runpy.run_path(str(path), run_name="script")
+    reference, example = names["model"], names["example"]()
+    random = np.random.default_rng(5)
+    for weight in reference.weights:
+        is_variance = "variance" in weight.path
+        weight.assign(random.uniform(0.2, 0.8, weight.shape) if is_variance else random.normal(0, 0.5, weight.shape))
+    reference.save(folder / "model.keras")
+    reference.save_weights(folder / "model.weights.h5")
+    return Guide(folder, reference, example, [np.asarray(one) for one in flatten(reference(example))])
+
+
+def test_a_script_without_keras(guide: Guide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "keras", None)
+        model = load_script(guide.script)
+    model.load_weights(guide.folder / "model.weights.h5")
+    guide.assert_same(model, tmp_path)
+
+
+def test_a_file_with_its_classes(guide: Guide, tmp_path: Path) -> None:
+    model = load_keras_model(guide.folder / "model.keras", custom_objects=run_script(guide.script))
+    guide.assert_same(model, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["called on an array", "fed to predict"])
 def test_a_live_subclassed_model_keeps_its_weights(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
@@ -241,12 +303,16 @@ def test_a_functional_model_with_a_call_of_its_own_is_run_by_that() -> None:
     np.testing.assert_allclose(model(feed), 2 * plain(feed), rtol=1e-6)
 
 
-def test_a_subclass_without_a_call_needs_inputs_and_outputs() -> None:
-    class Nothing(Model):
-        pass
+def test_a_subclass_without_a_call_can_be_made_and_not_called() -> None:
+    class Trained(Model):
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
 
-    with pytest.raises(InvalidArgumentError, match="or define call in the subclass"):
-        Nothing()
+    model = Trained(layers.Dense(2))
+    assert model.layers == [model.inner]
+    with pytest.raises(InvalidArgumentError, match=r"Trained 'trained' needs a call, or inputs and outputs"):
+        model(np.zeros((1, 3), "float32"))
 
 
 def test_a_file_of_a_subclassed_model_is_not_written(tmp_path: Path) -> None:
@@ -265,3 +331,160 @@ def test_a_call_that_cannot_be_traced_is_named() -> None:
 
     with pytest.raises(KirError, match=r"layer branch \(Branch\): a branch on a symbolic value"):
         Branch()(np.zeros((1, 3), "float32"))
+
+
+VAE = """
+class Sampling(layers.Layer):
+    def call(self, inputs):
+        mean, log_variance = inputs
+        return mean + ops.exp(0.5 * log_variance) * keras.random.normal(ops.shape(mean))
+
+x = keras.Input((6,))
+mean, log_variance = layers.Dense(2, name="mean")(x), layers.Dense(2)(x)
+encoder = Model(x, [mean, Sampling(name="sampling")([mean, log_variance])], name="encoder")
+encoder.summary()
+
+class Decoder(Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(6)
+
+    def call(self, z):
+        return self.dense(z)
+
+class VAE(Model):
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def call(self, x):
+        if ops.mean(x) > 0:
+            return None
+        return self.decoder(self.encoder(x)[1])
+
+decoder = Decoder()
+vae = VAE(encoder, decoder)
+vae.build((None, 6))
+vae.fit(np.zeros((2, 6)), epochs=1)
+vae(np.zeros((2, 6)))
+images = vae.predict(np.zeros((2, 6)))
+vae.summary()
+decoder(np.zeros((2, 2), "float32"))
+"""
+
+
+@pytest.fixture
+def vae(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    return write(tmp_path, HEAD + VAE)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_error_is_that_of_the_model_that_is_exported(vae: Path, tmp_path: Path) -> None:
+    assert_exports(load_script(vae, "decoder"), tmp_path)
+    with pytest.raises(KirError, match=r"layer vae \(VAE\): a branch on a symbolic value") as caught:
+        load_script(vae, "vae")
+    assert f"at {vae}:30" in caught.value.__notes__
+    with pytest.raises(KirError, match="branch on a symbolic value"):
+        load_script(vae)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_result_that_is_not_there_is_missed_where_it_is_used(vae: Path) -> None:
+    for use in (
+        "images + 1",
+        "images.shape",
+        "len(images)",
+        "np.asarray(images)",
+        "images[0]",
+        "for x in images: pass",
+    ):
+        write(vae.parent, f"{HEAD}{VAE}{use}\n")
+        with pytest.raises(KirError, match="branch on a symbolic value"):
+            load_script(vae, "decoder")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_numbers_are_refused_in_outputs_alone(vae: Path, tmp_path: Path) -> None:
+    encoder = load_script(vae, "encoder")
+    with pytest.raises(UnsupportedError, match=r"keras\.random\.normal in layer sampling: .*--outputs LAYER"):
+        export_model(encoder, tmp_path / "model.onnx")
+    assert_exports(cut_model(encoder, ["mean"]), tmp_path)
+
+
+DRAWS = {
+    "beta": "beta((2, 3), 1.0, 2.0)",
+    "binomial": "binomial((2, 3), 4, 0.5)",
+    "categorical": "categorical(np.zeros((2, 5), 'float32'), 3)",
+    "dropout": "dropout(np.ones((2, 3), 'float32'), 0.5)",
+    "gamma": "gamma((2, 3), 2.0)",
+    "normal": "normal((2, 3), mean=1.0, stddev=2.0, seed=keras.random.SeedGenerator(1))",
+    "randint": "randint((2, 3), 0, 9)",
+    "shuffle": "shuffle(np.zeros((2, 3), 'float32'))",
+    "truncated_normal": "truncated_normal((2, 3))",
+    "uniform": "uniform((2, 3), dtype='float16')",
+}
+
+
+@pytest.mark.parametrize("name", keras_random.FUNCTIONS)
+def test_a_script_may_draw(name: str) -> None:
+    drawn = eval(f"keras.random.{DRAWS[name]}", {"keras": keras, "np": np})
+    kir = SimpleNamespace(random=SimpleNamespace(**NAMESPACES["random"]))
+    ours = eval(f"keras.random.{DRAWS[name]}", {"keras": kir, "np": np})
+    assert (ours.shape, ours.dtype) == (drawn.shape, np.asarray(drawn).dtype)
+
+
+def test_a_variable_called_model_is_the_one_of_a_script(tmp_path: Path) -> None:
+    text = "a, model, b = [kir.Sequential([kir.Input((3,)), kir.layers.Dense(n, name=f'd{n}')]) for n in (1, 2, 3)]\n"
+    path = write(tmp_path, f"import kir\n{text}both = kir.Sequential([model])\n")
+    assert load_script(path).output_shape == (None, 2)
+    assert load_script(path, "b").output_shape == (None, 3)
+
+
+ATTENDS = """
+class Attends(Model):
+    def __init__(self):
+        super().__init__()
+        self.embed = layers.Embedding(9, 4)
+        self.attention = layers.MultiHeadAttention(2, 3)
+
+    def call(self, tokens, memory, weight=None, training=False):
+        x = self.attention(self.embed(tokens), memory)
+        return x if weight is None else x * weight[:, None, None]
+
+model = Attends()
+"""
+
+
+@pytest.mark.parametrize(
+    ("shapes", "names"),
+    [
+        ("tokens:batch,6 memory:batch,5,3", ["tokens", "memory"]),
+        ("tokens:2,6 memory:2,5,3 weight:2", ["tokens", "memory", "weight"]),
+    ],
+)
+def test_shapes_of_inputs_are_given_by_the_names_of_parameters(tmp_path: Path, shapes: str, names: list[str]) -> None:
+    path = write(tmp_path, f"from kir import Model, layers\n{ATTENDS}")
+    given = {name: sizes.split(",") for name, sizes in (one.split(":") for one in shapes.split())}
+    with pytest.raises(InvalidArgumentError, match=r"give their shapes with --input-shapes tokens:batch"):
+        load(path)
+    model = load(path, input_shapes={n: [int(s) if s.isdigit() else s for s in sizes] for n, sizes in given.items()})
+    assert isinstance(model, Model)
+    assert model.input_names == names
+    assert [x.dtype for x in model.inputs] == ["int32", "float32", "float32"][: len(names)]
+
+
+def test_shapes_of_a_list_or_a_dict_of_inputs(tmp_path: Path) -> None:
+    text = """
+from kir import Model
+class Pair(Model):
+    def call(self, inputs):
+        return inputs[{}] * inputs[{}]
+model = Pair()
+"""
+    for keys, names in (((0, 1), ["inputs_0", "inputs_1"]), (("'a'", "'b'"), ["a", "b"])):
+        path = write(tmp_path, text.format(*keys))
+        model = load(path, input_shapes={name: ["batch", 3] for name in names})
+        assert isinstance(model, Model)
+        assert model.input_names == names
+        assert model.output_shape == (None, 3)
