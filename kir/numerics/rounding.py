@@ -19,6 +19,10 @@ Half of each rounding is common to the whole tensor: equal inputs are rounded eq
 independent ones average out. For the functions of `APPROXIMATED` this half is common to all nodes of the operator: a
 runtime's formula errs at each of them as it does at the first, and through n of them its errors add up as n, not √n.
 
+A value of 16 bits that was rounded, and is then moved in memory (`MOVEMENTS`), is rounded anew: a runtime without
+kernels for float16 computes in float32 and casts between, and leaves a pair of casts out. One reader of the value then
+has more bits than another, and what they compute may cancel.
+
 Where a model overflows in its own precision although the reference is finite, there are several right results: a
 runtime without kernels for float16 computes in float32, and rounds to float16 where it likes. There the float64 run is
 repeated with roundings of the model's own precision (`MixedPrecision`). Right is what the own precision gives, and what
@@ -43,7 +47,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from kir.ir.graph import Node
+from kir.ir.graph import Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
 from kir.numerics.expected import Expected, Spread
@@ -61,7 +65,8 @@ from kir.numerics.rounding_sizes import (
     widen,
 )
 from kir.numerics.threads import side_by_side
-from kir.ops import elementwise, linear, recurrent
+from kir.ops import elementwise, linear, recurrent, shape
+from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import Function, Step
 from kir.support.caching import cached
 
@@ -78,6 +83,14 @@ APPROXIMATED: frozenset[type[Op]] = frozenset(
         *(elementwise.Asinh, elementwise.Acosh, elementwise.Atanh, elementwise.Tanh, elementwise.Sigmoid),
         *(elementwise.Softplus, elementwise.Mish, elementwise.Gelu, elementwise.Elu, elementwise.Celu),
         elementwise.Selu,
+    }
+)
+
+# Operators for which runtimes have kernels of 16 bits, and which move elements.
+MOVEMENTS: frozenset[type[Op]] = frozenset(
+    {
+        *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
+        *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND),
     }
 )
 
@@ -199,7 +212,8 @@ class RandomRounding:
         generator: of the roundings.
         costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
             differ by roundings give the same sizes but for roundings. None keeps none.
-        saturates: whether what overflows in a recurrent layer becomes the largest number, and not NaN.
+        saturates: whether what overflows in a recurrent layer becomes the largest number, and not NaN, and a MaxPool
+            passes over NaN and begins at the least number, as onnxruntime's kernels do.
     """
 
     def __init__(
@@ -212,11 +226,17 @@ class RandomRounding:
         self._generator = generator
         self._costly_sizes = costly_sizes
         self._common_of_functions: dict[type[Op], float] = {}
+        self._rounded_halves: set[Value] = set()
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
+        if self.saturates and isinstance(op, MaxPool) and is_float_array(outputs[0]):
+            least = finfo(outputs[0].dtype).min
+            return tuple(op.eval(np.fmax(x, least)) for x in inputs if x is not None)
+        halves = [value for value in node.outputs if value.type.dtype.is_float and value.type.dtype.itemsize == 2]
         if type(op) in EXACT or not any(is_float_array(array) for array in outputs):
-            return outputs
+            return self._round_anew(node, inputs, outputs) if halves else outputs
+        self._rounded_halves.update(halves)
         with np.errstate(all="ignore"):
             if isinstance(op, recurrent.LSTM | recurrent.GRU | recurrent.RNN):
                 return tuple(
@@ -232,6 +252,17 @@ class RandomRounding:
             if type(op) in SIZES or type(op) in PLAIN:
                 return self._move_result(op, inputs, outputs, node.outputs[0].type.dtype.numpy)
             return self._move_unknown(node, inputs, outputs)
+
+    def _round_anew(
+        self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]
+    ) -> tuple[Array, ...]:
+        """Round what an exact operator gives in 16 bits, if it is a rounded value that was moved; see the module."""
+        if type(node.op) is elementwise.Cast and not _same(inputs[0], outputs[0]):
+            self._rounded_halves.add(node.output)
+        if type(node.op) not in MOVEMENTS or self._rounded_halves.isdisjoint(filter(None, node.inputs)):
+            return outputs
+        self._rounded_halves.update(node.outputs)
+        return tuple(self.move_relative(array) for array in outputs)
 
     def _bounded(self, inputs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
         """Return the inputs of a recurrent layer, in a run that saturates with none near overflow.
@@ -386,6 +417,10 @@ class MixedPrecision(RandomRounding):
 
     def unit(self, dtype: np.dtype[Any]) -> float:
         return epsilon(self._own)
+
+
+def _same(x: Array | None, y: Array) -> bool:
+    return x is not None and x.dtype != object and np.array_equal(x, y, equal_nan=is_float_array(x))
 
 
 def _overflows(array: Array, dtype: DType) -> bool:

@@ -888,3 +888,37 @@ def test_infinities_that_reach_a_recurrence_are_unsettled(layer: Any) -> None:
     assert (np.isfinite(second) & ~np.isfinite(first)).any()
     report = verify(graph)
     assert report.passed, str(report)
+
+
+def test_what_a_max_pool_makes_of_nan_is_unsettled() -> None:
+    """A runtime's kernel passes over it, and begins at the least number."""
+    x = Input((4, 4, 2), name="x")
+    graph = Model(x, layers.MaxPooling2D(2)(layers.Lambda(lambda x: K.sqrt(x), name="root")(x))).to_graph()
+    report = verify(graph)
+    assert report.passed, str(report)
+    assert not any("FAIL" in str(one) for one in report.statements)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "mixed_float16"])
+def test_a_value_of_16_bits_has_more_of_them_for_some_readers(dtype: str) -> None:
+    """A runtime computes in float32, and leaves a pair of casts out: x less a copy of x is no zero."""
+    x = Input((15,), name="x", dtype="float16")
+    y = layers.RMSNormalization(dtype=dtype)(x)
+    difference = layers.Subtract(dtype=dtype)([y, layers.Permute((1,), dtype=dtype)(y)])
+    y = layers.LayerNormalization(dtype=dtype)(layers.Rescaling(1000.0, dtype=dtype)(difference))
+    graph = Model(x, y).to_graph()
+    report = verify(graph)
+    assert report.passed, str(report)
+
+
+def test_masks_of_16_bits_stay_zeros_and_ones() -> None:
+    """Their copies are not rounded: (1 - mask) times a large number would show nothing."""
+    x = Input((4, 3), name="x", dtype="bool")
+
+    def penalty(x: Any) -> Any:
+        return (1 - K.transpose(K.cast(K.cast(x, "float32"), "float16"), (0, 2, 1))) * 60000.0
+
+    graph = Model(x, layers.Lambda(penalty, dtype="float16", name="y")(x)).to_graph()
+    report = verify(graph)
+    assert report.passed
+    assert not report.not_shown
