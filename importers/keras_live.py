@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import sys
 import tempfile
@@ -21,8 +22,10 @@ import numpy as np
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.bounded_json import parse
-from kir.importers.keras_file.config import build_model
-from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin
+from kir.importers.keras_backend import is_of_keras_3
+from kir.importers.keras_file.config import Builder, build_model
+from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin, layer_of_keras_3
+from kir.importers.keras_layers import LiveLayer
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
@@ -33,6 +36,7 @@ T = TypeVar("T")
 # What Keras says of a layer in its files: a JSON object, in which live functions stand in place of their names.
 Description: TypeAlias = dict[str, Any]
 
+LIVE_LAYERS = {LiveLayer.__name__: LiveLayer}
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None}
 # Variables of up to so many elements are drawn again, to see whether somebody has set them: about 10 ms.
 MAX_DRAWN_AGAIN = 1 << 20
@@ -92,8 +96,11 @@ def _described_model(
     _require_input_shape(model, path)
     description = _describe(model, path)
     _put_live_objects(description, model, rebinder)
-    owns_layers = any(_is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model))
-    converted = build_model(description, FileOrigin(path, _keras_version(model), definitions() if owns_layers else {}))
+    owns_layers = not is_of_keras_3(model) and any(
+        _is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model)
+    )
+    known = {**(definitions() if owns_layers else {}), **LIVE_LAYERS}
+    converted = build_model(description, FileOrigin(path, _keras_version(model), known))
     if owns_layers:
         _save_and_load_weights(model, converted)
     else:
@@ -153,14 +160,18 @@ def _describe(model: KerasLayer, path: Path) -> Description:
 @contextlib.contextmanager
 def _short_configs(layers: Sequence[KerasLayer]) -> Iterator[None]:
     """Spare layers whose config is read from the model itself from describing it, while open."""
-    changed = [(layer, config) for layer in layers if (config := _short_config(layer)) is not None]
-    for layer, config in changed:
-        # Past the layer's own __setattr__, which tracks what is set.
-        object.__setattr__(layer, "get_config", functools.partial(dict, config))
+    changed = []
     try:
+        # Those inside others first: what owns them is described with them.
+        for layer in reversed(layers):
+            config = _short_config(layer)
+            if config is not None:
+                # Past the layer's own __setattr__, which tracks what is set.
+                object.__setattr__(layer, "get_config", functools.partial(dict, config))
+                changed.append(layer)
         yield
     finally:
-        for layer, _ in changed:
+        for layer in changed:
             if "get_config" in vars(layer):
                 object.__delattr__(layer, "get_config")
 
@@ -171,9 +182,14 @@ def _short_config(layer: KerasLayer) -> Description | None:
     if "Functional" in classes and not _is_of_keras(type(layer)):
         config: Description = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
         return config
-    if "Lambda" in classes or _is_custom_layer(layer):
-        return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
+    if "Lambda" in classes or (_is_of_user(layer) and (is_of_keras_3(layer) or not _owned_layers(layer))):
+        return _config_of_all(layer)
     return None
+
+
+def _config_of_all(layer: KerasLayer) -> Description:
+    """Return the part of a config that all layers have."""
+    return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
 
 
 def _put_live_objects(description: Description, model: KerasLayer, rebinder: Rebinder) -> None:
@@ -186,6 +202,8 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
             described.update(module="keras", class_name=kind, registered_name=None)
         if "Lambda" in _keras_classes(layer):
             _put_functions(described, layer, rebinder)
+        elif _is_traced_as_it_is(layer, rebinder):
+            _describe_as_live(described, layer, rebinder)
         elif _is_custom_layer(layer):
             _describe_as_lambda(described, layer, rebinder)
         else:
@@ -266,6 +284,42 @@ def _describe_as_lambda(description: Description, layer: KerasLayer, rebinder: R
     description.update(LAMBDA)
 
 
+def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
+    """Return whether a layer is called as Keras does: one of a package, or of the user's own with layers inside.
+
+    Others of the user's own may compute with TensorFlow's functions, which only a copy of their `call` can do.
+    """
+    return (
+        is_of_keras_3(layer)
+        and _is_of_user(layer)
+        and not (_is_custom_layer(layer) and rebinder.copies(type(layer).call))
+    )
+
+
+def _describe_as_live(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
+    convert = functools.partial(layer_from_keras, rebinder=rebinder)
+    description["config"] = {**_config_of_all(layer), "live": layer, "owned": layers_inside(layer), "convert": convert}
+    description.update(module="kir", class_name=LiveLayer.__name__, registered_name=None)
+
+
+def layer_from_keras(layer: KerasLayer, rebinder: Rebinder) -> Layer | None:
+    """Return kir's layer for one of Keras's own, with weights that are drawn; None if kir has no such layer."""
+    if not _is_of_keras(type(layer)) or "Model" in _keras_classes(layer):
+        return None
+    if layer_of_keras_3(type(layer).__name__) is None:
+        return None
+    try:
+        with warnings.catch_warnings(), _short_configs([layer, *layers_inside(layer)]):
+            warnings.simplefilter("ignore")
+            serialize = sys.modules["keras.src.saving.serialization_lib"].serialize_keras_object
+            description = parse(json.dumps(serialize(layer)), f"the description of {layer.name!r}")
+    except Exception:
+        # Keras raises anything where a config holds what it cannot describe; the layer's own `call` needs no config.
+        return None
+    _put_live_objects(description, layer, rebinder)
+    return Builder(FileOrigin(LIVE, "3", LIVE_LAYERS)).make_layer(description, layer.name)
+
+
 def _same_mask(inputs: T, mask: T) -> T:
     return mask
 
@@ -294,7 +348,9 @@ def _save_and_load_weights(model: KerasLayer, converted: Model) -> None:
 
 
 def _copy_layer_weights(source: KerasLayer, target: Layer, path: Path) -> None:
-    if not target.weights:
+    if isinstance(target, LiveLayer):
+        target.mark_as_random(_drawn_variables(source))
+    if isinstance(target, LiveLayer) or not target.weights:
         return
     try:
         target.set_weights(source.get_weights())

@@ -92,6 +92,10 @@ class Rebinder:
 
         return bound
 
+    def copies(self, function: Callable[..., Any]) -> bool:
+        """Return whether a function is copied, with what it calls."""
+        return isinstance(function, FunctionType) and self._is_of_script(function)
+
     def _module(self, module: ModuleType) -> ModuleType:
         name = _public_name(module.__name__)
         if name.partition(".")[0] not in PACKAGES:

@@ -35,7 +35,7 @@ from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 from kir.modeling.operation import Operation
-from kir.modeling.parameters import call_parameters
+from kir.modeling.parameters import call_parameters, first_call_parameter
 from kir.modeling.sequential import Sequential
 from kir.support.limits import MAX_CALLS, MAX_ELEMENTS
 from kir.support.naming import join_path
@@ -221,7 +221,8 @@ class Builder:
         if not isinstance(layer, Operation):
             kwargs = {key: value for key, value in kwargs.items() if value is not None}
             if not args:
-                given = next((key for key in INPUT_NAMES if key in kwargs), None)
+                names = (first_call_parameter(type(layer)), *INPUT_NAMES)
+                given = next((key for key in names if key in kwargs), None)
                 args = () if given is None else (kwargs.pop(given),)
             unknown = sorted(set(kwargs) - call_parameters(type(layer)) - {"mask", "training"})
             if unknown or not args:

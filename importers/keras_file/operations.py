@@ -23,7 +23,7 @@ from kir.support.limits import MAX_COUNT, MAX_UNROLLED
 COUNTS = frozenset({"num_classes", "indices_or_sections", "n"})
 
 # Arguments that kir's functions do not have, with the values for which they mean nothing.
-_MEANINGLESS: dict[str, tuple[Any, ...]] = {
+MEANINGLESS: dict[str, tuple[Any, ...]] = {
     "initial": (None,),
     "ragged": (None, False),
     "sparse": (None, False),
@@ -45,8 +45,8 @@ def make_operation(class_name: str, config: Mapping[str, Any]) -> Operation:
         if name in parameters:
             _check_count(class_name, name, value)
             arguments[name] = value if name in ("condlist", "choicelist") else _with_tuples(value)
-        elif name != "name" and value not in _MEANINGLESS.get(name, ()):
-            if name not in _MEANINGLESS:
+        elif name != "name" and value not in MEANINGLESS.get(name, ()):
+            if name not in MEANINGLESS:
                 raise FormatError(f"{class_name} has no argument {name!r}; it has {', '.join(parameters)}")
             raise UnsupportedError(f"{class_name} with {name}={value!r} is not supported")
     return Operation(bind(function, arguments), config.get("name"))

@@ -121,8 +121,9 @@ def operand(x: TensorLike) -> Operand:
     """
     if isinstance(x, (Tensor, np.ndarray, bool, int, float, Sym)):
         return x
-    if isinstance(x, Variable):
-        return x.traced()
+    if isinstance(x, Variable) or hasattr(x, "traced"):
+        # Of kir, or of the Keras whose layer is traced.
+        return cast(Variable, x).traced()
     if isinstance(x, np.generic):
         number: bool | int | float = x.item()
         return number

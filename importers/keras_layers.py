@@ -1,0 +1,154 @@
+"""Layers of the real Keras that kir has no class for, traced as they are.
+
+A layer of a package, or one that owns layers, is called as in Keras, with kir's tensors and with kir in the place of
+Keras's backend (see `kir.importers.keras_backend`):
+
+    layer(x) ──> its own `call` ──┬─ keras.ops.…            ──> nodes
+                                  ├─ a layer of Keras       ──> kir's layer of that class, with its weights
+                                  └─ another such layer     ──> its own `call`
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Container, Mapping, Sequence
+from types import FunctionType
+from typing import Any, cast
+
+from kir import backend as K
+from kir.importers.keras_backend import computing_with_kir, to_kir
+from kir.importers.rebinding import KerasLayer, as_array
+from kir.initializers import Zeros
+from kir.ir.structural import Input
+from kir.ir.trace import Tensor, Tracer, current_tracer
+from kir.ir.types import as_dtype
+from kir.modeling.layer import Layer
+from kir.modeling.user_functions import call_function
+from kir.modeling.weight import Weight, stand_in
+from kir.support.caching import cached
+from kir.support.trees import flatten, map_structure
+
+# Makes kir's layer of a layer of Keras's own; None if kir has no such layer.
+Convert = Callable[[KerasLayer], Layer | None]
+
+
+class LiveLayer(Layer):
+    """A layer of the real Keras under kir's name for it.
+
+    Args:
+        live: the layer.
+        owned: the layers inside it, at any depth.
+        convert: see `Convert`.
+    """
+
+    supports_masking = True
+
+    def __init__(self, live: KerasLayer, owned: Sequence[KerasLayer], convert: Convert, **config: Any) -> None:
+        super().__init__(autocast=False, **config)
+        self._live = live
+        self._convert = convert
+        self._weights_of = {id(variable): _weight(variable, live) for variable in live.weights}
+        self._converted: dict[int, tuple[KerasLayer, Layer | None]] = {}
+        self._root: tuple[str, ...] = ()
+        self._namespaces = [
+            type(one).call.__globals__ for one in (live, *owned) if isinstance(type(one).call, FunctionType)
+        ]
+        self._own_weights = list(self._weights_of.values())
+        self.built = True
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> LiveLayer:
+        """Return a layer of a class that has the parameters of the live layer's `call`."""
+        return _class_for(cls, type(config["live"]))(**config)
+
+    def mark_as_random(self, drawn: Container[int]) -> None:
+        """Take those of the weights for random whose variables' ids are given."""
+        for variable, weight in self._weights_of.items():
+            if variable in drawn:
+                weight.mark_as_random()
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the live layer makes of symbolic tensors."""
+        tracer = current_tracer()
+        assert tracer is not None, "layers are called inside a trace"
+        self._root = tracer.path
+        if "training" in kwargs:
+            # kir's layers inside ask the trace.
+            kwargs["training"] = False
+        with computing_with_kir(self, self._namespaces):
+            return to_kir(call_function("layer", cast(Callable[..., Any], self._live), *args, **kwargs))
+
+    def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
+        """Return the outputs: Keras has given them their masks."""
+        return outputs
+
+    # What Keras's functions ask, see `kir.importers.keras_backend.Caller`
+
+    def read_variable(self, variable: Any) -> Any:
+        """Return the tensor of a variable, in the dtype in which Keras reads it."""
+        tracer = current_tracer()
+        assert tracer is not None, "layers are called inside a trace"
+        weight = self._weights_of.get(id(variable))
+        if weight is None:
+            return K.convert_to_tensor(as_array(variable))
+        array = stand_in(weight.shape, weight.dtype) if tracer.graph is None else weight.array
+        label = "/".join((*self._root, weight.name))
+        return K.cast(tracer.shared_constant(array, label), str(variable.dtype))
+
+    def add_loss(self, loss: Any) -> None:
+        super().add_loss(loss)
+
+    def call_inside(self, original: Callable[..., Any], layer: KerasLayer, *args: Any, **kwargs: Any) -> Any:
+        """Call a layer that the live one calls, or the live one itself: as kir's layer where there is one."""
+        tracer = next((leaf.tracer for leaf in flatten((args, kwargs)) if isinstance(leaf, Tensor)), None)
+        if tracer is None or layer is self._live:
+            return original(layer, *args, **kwargs)
+        if id(layer) not in self._converted:
+            self._converted[id(layer)] = layer, self._convert(layer)
+        converted = self._converted[id(layer)][1]
+        if converted is None:
+            with tracer.layer(layer.name, type(layer).__name__):
+                return original(layer, *args, **kwargs)
+        if kwargs.get("training") in (None, False):
+            kwargs.pop("training", None)
+        args, kwargs = to_kir((args, {key: value for key, value in kwargs.items() if value is not None}))
+        self._put_weights(layer, converted, args, kwargs)
+        return converted(*args, **kwargs)
+
+    def _put_weights(self, layer: KerasLayer, converted: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Give kir's layer the weights that the live one has under kir's names."""
+        if not layer.weights:
+            return
+        if not converted.built:
+            # A trace that nobody reads: only the shapes of the inputs say those of the weights.
+            unread = Tracer(on_lost_mask="ignore")
+            converted(*_copied_to(unread, args), **_copied_to(unread, kwargs))
+        for variable, weight in zip(layer.weights, converted.weights, strict=True):
+            known = self._weights_of.get(id(variable))
+            weight.assign(as_array(variable) if known is None else known.array)
+
+
+def _copied_to(tracer: Tracer, arguments: Any) -> Any:
+    return map_structure(
+        lambda leaf: tracer.add(Input("input", leaf.type))[0] if isinstance(leaf, Tensor) else leaf, arguments
+    )
+
+
+@cached
+def _class_for(base: type[LiveLayer], live: type) -> type[LiveLayer]:
+    """Return a class of that name whose `call` has the parameters of a live layer's."""
+
+    def call(self: LiveLayer, *args: Any, **kwargs: Any) -> Any:
+        return self.run(args, kwargs)
+
+    call.__signature__ = inspect.signature(live.call)  # type: ignore[attr-defined]
+    return type(live.__name__, (base,), {"call": call, "__module__": base.__module__, "__doc__": live.__doc__})
+
+
+def _weight(variable: Any, layer: KerasLayer) -> Weight:
+    """Return kir's weight of the same numbers, named by its path inside the layer."""
+    array = as_array(variable)
+    name = variable.path.partition(f"{layer.name}/")[2] or variable.name
+    weight = Weight(name, array.shape, as_dtype(array.dtype), Zeros(), trainable=variable.trainable)
+    weight.assign(array)
+    return weight
