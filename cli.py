@@ -27,6 +27,7 @@ from kir import __version__
 from kir.errors import UsageError
 from kir.support import failures
 from kir.support.limits import MAX_INT64
+from kir.support.program import import_numpy
 
 if TYPE_CHECKING:
     from kir.ir.graph import Graph
@@ -155,9 +156,10 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(click.Command):
-    """A command whose usage errors are those of kir, too."""
+    """A command, none of which does without NumPy, and whose usage errors are those of kir, too."""
 
     def invoke(self, context: click.Context) -> None:
+        import_numpy()
         try:
             super().invoke(context)
         except UsageError as error:

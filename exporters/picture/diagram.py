@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kir.errors import InvalidArgumentError
 from kir.ir.op import Array
+from kir.support.records import dataclass
 
 PARTS = ("types", "attributes", "weights")
 # What happened to a box between two stages of the pipeline.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from kir.ir.types import DType
 from kir.ops.elementwise import Abs, Add, Cast, Ceil, Clip, Div, Floor, Maximum, Minimum, Mod, Mul, Neg, Sub
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Size, Slice, Split, Transpose
+from kir.support.records import dataclass
 
 # Shapes are short, and a table of more numbers is data.
 MAX_LENGTH = 256

@@ -22,12 +22,13 @@ from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.types import DType, TensorType
 from kir.support.caching import cached
 from kir.support.limits import MAX_INT64
+from kir.support.records import dataclass
 
 Array: TypeAlias = npt.NDArray[Any]
 Types: TypeAlias = TensorType | tuple[TensorType, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Op:
     """One operator with its attributes. Equal operators on equal inputs compute equal values.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from kir.errors import MismatchError, ShapeError
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
-from kir.numerics.cost import require_runnable
+from kir.numerics.cost import Cost, require_runnable
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
@@ -30,9 +30,10 @@ from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport, outputs_statement
 from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure_as_needed
 from kir.numerics.rounding_sizes import finfo, is_float_array
-from kir.numerics.threads import threads_for
+from kir.numerics.threads import blas_alone, does_without_blas_threads, threads_for
 from kir.numerics.variety import OutputOrigin, Variety, origins_of
 from kir.support.mapped_files import require_unchanged
+from kir.support.records import dataclass
 from kir.support.text import counted
 
 INTERPRETER_METHOD = (
@@ -77,19 +78,19 @@ def expect_probes(graph: Graph, probes: Sequence[Probe], seed: int) -> Iterator[
     reference, own = Plan(graph, wide=True), Plan(graph)
     for index, probe in enumerate(probes):
         feeds = probe.feeds()
-        threads = threads_for(probe.cost, RUNS)
-        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, threads))
+        yield Run(probe, feeds, _expect_outputs(reference, own, feeds, seed + index, probe.cost))
 
 
 def _expect_outputs(
-    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, threads: int
+    reference: Plan, own: Plan, feeds: Mapping[str, Array], seed: int, cost: Cost
 ) -> dict[str, Expected]:
-    return measure_as_needed(
-        lambda observe: reference.run(feeds, observe),
-        lambda observe: own.run(feeds, observe),
-        seed,
-        threads=threads,
-    )
+    with blas_alone(does_without_blas_threads(cost, RUNS)):
+        return measure_as_needed(
+            lambda observe: reference.run(feeds, observe),
+            lambda observe: own.run(feeds, observe),
+            seed,
+            threads=threads_for(cost, RUNS),
+        )
 
 
 # Comparing
@@ -288,7 +289,7 @@ def verify_graphs(a: Graph, b: Graph, seed: int = 0) -> VerificationReport:
     for index, probe in enumerate(choose_probes(a, seed)):
         require_runnable(b, probe.sizes)
         feeds = probe.feeds()
-        expected = _expect_outputs(reference, own, feeds, seed + index, threads_for(probe.cost, RUNS))
+        expected = _expect_outputs(reference, own, feeds, seed + index, probe.cost)
         try:
             actual = other.run(feeds)
         except ShapeError as error:

@@ -1,16 +1,19 @@
-"""Threads for runs of the interpreter on large arrays, which share the cores and the memory."""
+"""Threads for runs of the interpreter: of large arrays several at a time, which share the cores and the memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from kir.numerics.cost import Cost
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import ThreadpoolController
 
 # Runs share the processor's cores where one of them computes more than this; see `cost`.
 THREADED_WORK = 10**8
@@ -52,7 +55,18 @@ def blas_alone(is_needed: bool = True) -> Iterator[None]:
     if not is_needed:
         yield
         return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):
+    with _pools().limit(limits=1, user_api="blas"):
         yield
+
+
+def does_without_blas_threads(cost: Cost, runs: int) -> bool:
+    """Return whether so many runs gain nothing from threads of BLAS: they are small, or have threads of their own."""
+    return cost.work <= THREADED_WORK or threads_for(cost, runs) > 1
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Return the libraries of this process that have threads; NumPy's is loaded by now."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

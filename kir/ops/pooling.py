@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
+from kir.support.records import dataclass
 
 COMPARED_DTYPES = FLOATS | {DType.INT8, DType.UINT8}  # what ONNX's MaxPool takes
 

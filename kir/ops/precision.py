@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, TensorType
+from kir.support.records import dataclass
 
 NUMBERS = FLOATS | INTEGERS
 BOOLS = frozenset({DType.BOOL})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ops.shape import Expand
 from kir.support.mapped_files import is_mapped
+from kir.support.records import dataclass
 
 Replacement = Value | tuple[Value, ...] | None
 Function = Callable[[Graph, Node], Replacement]

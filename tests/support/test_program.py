@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -248,6 +249,49 @@ def test_a_thread_that_a_script_leaves_running_does_not_keep_the_program(start: 
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == b"end\n"
+
+
+def test_what_a_script_writes_to_files_that_it_never_closes_is_there(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        "class Log:\n    def __init__(self, name):\n"
+        "        self.me = self\n        self.file = open(name, 'w')\n        self.file.write('kept')\n"
+        f"log = Log('cycle.txt')\nfile = open('plain.txt', 'w')\nfile.write('kept')\n{SCRIPT}"
+    )
+    process = start(*EXPORT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [(tmp_path / name).read_text() for name in ("cycle.txt", "plain.txt")] == ["kept", "kept"]
+
+
+def test_files_that_libraries_in_c_hold_open_are_whole(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(f"import h5py\nfile = h5py.File('left.h5', 'w')\nfile['a'] = [1, 2]\n{SCRIPT}")
+    start(*EXPORT, "--no-verify").communicate(timeout=60)
+    with h5py.File(tmp_path / "left.h5") as file:
+        assert list(file["a"]) == [1, 2]
+
+
+# NumPy's threads
+
+THREADS = """
+import os, subprocess, sys
+from threadpoolctl import threadpool_info
+print([pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"], file=sys.stderr)
+show = "import os; print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'), file=__import__('sys').stderr)"
+subprocess.run([sys.executable, "-c", show])
+"""
+PLAIN = "import numpy\n" + THREADS.partition("show")[0]
+
+
+@pytest.mark.parametrize("given", [None, "10"])
+def test_scripts_have_all_threads_of_blas_and_the_users_settings(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    settings = {} if given is None else {"OPENBLAS_THREAD_TIMEOUT": given}
+    (tmp_path / "model.py").write_text(THREADS + SCRIPT)
+    _, plain = start("-c", PLAIN, python=(), env=settings).communicate(timeout=60)
+    _, err = start("summary", "model.py", env=settings).communicate(timeout=60)
+    assert err.splitlines() == [*plain.splitlines(), str(given).encode()]
 
 
 @pytest.mark.parametrize("program", [("-m", "kir"), ("-m", "kir.cli"), (str(ROOT / "cli.py"),)], ids=" ".join)

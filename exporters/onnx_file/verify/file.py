@@ -25,7 +25,7 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.compare import INTERPRETER_METHOD, Run, expect_probes, expect_runs
 from kir.numerics.report import Finding, Statement, VerificationReport
-from kir.numerics.threads import blas_alone, threads_for
+from kir.numerics.threads import blas_alone, does_without_blas_threads
 from kir.support.mapped_files import require_unchanged
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _prove(
         for expected in itertools.chain(runs, expect_probes(graph, further, seed)):
             feeds = expected.feeds
             run = replace(expected, outputs=run_checked(session, feeds))
-            with blas_alone(threads_for(run.probe.cost, 2) > 1):
+            with blas_alone(does_without_blas_threads(run.probe.cost, 2)):
                 for part in parts:
                     with naming(part):
                         part.add(run)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kir import passes
 from kir.errors import KirError
 from kir.exporters.onnx_file.verify.subject import RunCount, Subject
@@ -13,6 +11,7 @@ from kir.numerics.equivalence import Equivalence, are_same
 from kir.numerics.report import Finding, OutputReport, Statement
 from kir.numerics.variety import origins_of
 from kir.ops.opaque import Opaque
+from kir.support.records import dataclass
 from kir.support.text import counted
 
 PART = "passes"
