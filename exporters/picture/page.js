@@ -288,7 +288,7 @@ function showHits() {
 
 // What verification says, above the picture: a finding whose box is known is a button that goes there.
 
-const LOOKS = { pass: "within", FAIL: "wrong", "not run": "unseen" };
+const LOOKS = { pass: "within", FAIL: "wrong", "not run": "unseen", nothing: "unseen" };
 
 function showStatements() {
   for (const [title, verdict, text, findings, more] of data.statements) {

@@ -137,7 +137,8 @@ class RunComparison:
             for name, variety in self._varieties.items()
             if variety.shortcoming and self._origin(name).is_fed
         ]
-        return outputs_statement(self.reports(), ran or counted(self.runs, "probe"), method, not_shown)
+        said = outputs_statement(self.reports(), ran or counted(self.runs, "probe"), method, not_shown)
+        return dataclasses.replace(said, shows_nothing=0 < len(self._varieties) == len(not_shown))
 
 
 def compare(name: str, expected: Expected, actual: Array) -> OutputReport:

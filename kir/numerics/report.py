@@ -93,6 +93,7 @@ class Statement:
         problems: what is wrong; a part passes without any.
         not_shown: what this part should show and could not, which is no mistake and no proof either.
         not_run: why the part, which applies, did not run; "" if it did.
+        shows_nothing: whether it ran and none of what it compared could have been wrong; `not_shown` says why.
     """
 
     part: str
@@ -100,6 +101,7 @@ class Statement:
     problems: tuple[Finding, ...] = ()
     not_shown: tuple[Finding, ...] = ()
     not_run: str = ""
+    shows_nothing: bool = False
 
     @property
     def passed(self) -> bool:
@@ -108,10 +110,10 @@ class Statement:
 
     @property
     def verdict(self) -> str:
-        """ "pass", "FAIL" or "not run"."""
+        """ "pass", "FAIL", "not run", or "nothing", where a part shows nothing."""
         if self.problems:
             return "FAIL"
-        return "not run" if self.not_run else "pass"
+        return "not run" if self.not_run else "nothing" if self.shows_nothing else "pass"
 
     @property
     def unproved(self) -> tuple[Finding, ...]:
@@ -211,6 +213,11 @@ class VerificationReport:
         return not self.problems and not (self.strict and self.not_shown)
 
     @property
+    def shows_nothing(self) -> bool:
+        """Whether no part shows anything."""
+        return all(one.verdict in ("not run", "nothing") for one in self.statements)
+
+    @property
     def problems(self) -> tuple[tuple[str, Finding], ...]:
         """What is wrong, each with the part that says it."""
         return tuple((one.part, problem) for one in self.statements for problem in one.problems)
@@ -255,7 +262,8 @@ class VerificationReport:
         worst = max(self.outputs, key=lambda output: output.ratio, default=None)
         error = "" if worst is None else f", worst {worst.name!r} with {worst.ratio:.2g} of the allowed error"
         parts = ", ".join(dict.fromkeys(part for part, _ in self.problems))
-        verdict = "passed" if self.passed else f"FAILED in {parts}" if parts else "NOT SHOWN"
+        shown = self.passed and not self.shows_nothing
+        verdict = "passed" if shown else f"FAILED in {parts}" if parts else "NOT SHOWN"
         left = f", {len(self.not_shown)} not shown" if self.not_shown else ""
         return f"<VerificationReport {verdict}: {self.runs} runs in {self.provider}{error}{left}>"
 

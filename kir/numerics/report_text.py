@@ -11,7 +11,7 @@ from kir.support.text import counted
 # Of a longer list, the first; `--json` has all.
 MOST_LISTED = 10
 COLUMNS = ("output", "max abs", "max rel", "max ulp", "allowed", "element", "result")
-VERDICT_COLOURS = {"pass": "#16a34a", "FAIL": "#dc2626", "not run": "#d97706"}
+VERDICT_COLOURS = {"pass": "#16a34a", "FAIL": "#dc2626", "not run": "#d97706", "nothing": "#d97706"}
 
 
 def report_text(report: VerificationReport) -> str:
@@ -52,7 +52,8 @@ def headline(report: VerificationReport) -> str:
     elif wrong:
         verdict = "MISMATCH"
     elif report.not_shown:
-        verdict = "NOT SHOWN to be right" if report.strict else "verified, but for what was not shown,"
+        is_vague = report.strict or report.shows_nothing
+        verdict = "NOT SHOWN to be right" if is_vague else "verified, but for what was not shown,"
     else:
         verdict = "verified"
     runtime = "kir's interpreter" if report.provider == "interpreter" else f"onnxruntime ({report.provider})"

@@ -57,6 +57,17 @@ def test_what_passes(case: str) -> None:
     assert caught.value.details["verification"] == strict.to_json()
 
 
+def test_where_no_part_shows_anything_it_is_not_called_verified() -> None:
+    empty = Statement("outputs", "1 output", not_shown=(UNSEEN,), shows_nothing=True)
+    assert empty.verdict == "nothing"
+    assert str(report(FILE, empty)).startswith("verified, but for what was not shown, in")
+    nothing = report(SKIPPED, empty)
+    assert nothing.passed
+    assert str(nothing).startswith("NOT SHOWN to be right in")
+    assert "NOT SHOWN" in repr(nothing)
+    assert replace(empty, problems=(WRONG,)).verdict == "FAIL"
+
+
 def test_statements_come_in_one_order() -> None:
     shuffled = [Statement(part) for part in reversed(PARTS)]
     assert [one.part for one in report(*shuffled).statements] == list(PARTS)

@@ -122,7 +122,8 @@ class Operators:
             f"{len(compared):,} of {counted(len(self.values.nodes), 'operator')} on {self._runs}, "
             f"with the inputs that onnxruntime gave them{'; ' if parts else ''}{', '.join(parts)}"
         )
-        return Statement("operators", covered, tuple(problems), (*refused, *not_shown))
+        shows_nothing = not compared and bool(refused or not_shown)
+        return Statement("operators", covered, tuple(problems), (*refused, *not_shown), shows_nothing=shows_nothing)
 
     def _finding(self, value: Value, report: OutputReport) -> Finding:
         text = f"{report.wrong}, on the inputs that onnxruntime gave it"

@@ -148,6 +148,26 @@ def test_a_file_that_cannot_be_read_is_said_not_to_be(tmp_path: Path) -> None:
     assert "com.example.Unheard" in held.statement.not_run
 
 
+def test_nothing_is_shown_of_a_file_that_cannot_be_read_and_gives_one_result(tmp_path: Path) -> None:
+    """Only onnxruntime knows FusedGemm, and the units are saturated."""
+    bias = kir.initializers.Constant(-1e4)
+    model = kir.Sequential([kir.Input((4,), name="x"), kir.layers.Dense(2, "sigmoid", bias_initializer=bias, name="y")])
+    file = tmp_path / "m.onnx"
+    kir.export(model, file, verify=False)
+    proto = onnx.load(file)
+    gemm = next(node for node in proto.graph.node if node.op_type == "Gemm")
+    fused = helper.make_node("FusedGemm", gemm.input, ["y"], domain="com.microsoft", activation="Sigmoid")
+    del proto.graph.node[:]
+    proto.graph.node.append(fused)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(proto, file)
+    report = kir.verify(model, file)
+    assert {one.part: one.verdict for one in report.statements} == {"file": "not run", "outputs": "nothing"}
+    assert report.passed
+    assert str(report).startswith("NOT SHOWN to be right in onnxruntime")
+    assert not kir.verify(model, file, strict=True).passed
+
+
 def test_names_are_those_of_the_file(tmp_path: Path) -> None:
     graph = exported(small(), tmp_path / "m.onnx", opset=17)
     held = hold_written(graph, tmp_path / "m.onnx")
