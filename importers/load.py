@@ -233,11 +233,13 @@ class Reading:
         path, name = split_name(source)
         if not path.exists():
             raise FormatError(f"there is no file {path}; {EXPECTED}")
-        if path.suffix in KERAS_SUFFIXES:
+        if path.suffix == ".py":
+            return self._of_script(path, name)
+        if path.suffix in KERAS_SUFFIXES and path.is_file():
             return self._of_keras_file(path)
-        if path.suffix != ".py":
-            raise FormatError(f"cannot read {path}; {EXPECTED}")
-        return self._of_script(path, name)
+        from kir.importers.other_formats import what_else
+
+        raise FormatError(what_else(path) or f"cannot read {path}; {EXPECTED}")
 
     def _of_keras_file(self, path: Path) -> Model:
         from kir.importers.keras_file import load_keras_model

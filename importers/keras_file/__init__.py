@@ -5,7 +5,7 @@ file ── archive, hdf5 ──> description (document) ── config ──> M
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.keras1 import in_words_of_keras_2, is_of_keras_1
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
+from kir.importers.other_formats import HDF5_MAGIC, ZIP_MAGIC, what_else
 from kir.importers.sections import whole_file
 from kir.ir.graph import Provenance
 from kir.modeling.divisible_sizes import build_fitting
@@ -61,7 +62,7 @@ def load_keras_model(
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise FormatError(f"cannot read a model from {path}: expected a name ending in {', '.join(SUFFIXES)}")
-    read = {".keras": _read_archive, ".json": _read_config}.get(path.suffix, _read_hdf5)
+    read = _read_config if path.suffix == ".json" else _reader_of(path)
     with settings.lost_masks(on_lost_mask):
         given = {**(custom_objects or {}), **STAND_INS} if outputs else custom_objects or {}
         model = build_fitting(lambda: read(path, Request(given, weights, outputs)))
@@ -96,6 +97,22 @@ def model_from_config(description: object, custom_objects: Mapping[str, Any] | N
     with settings.lost_masks("warn"):
         origin = _origin(where, description, description, custom_objects or {})
         return build_model(_in_known_words(description, origin), origin)
+
+
+def _reader_of(path: Path) -> Callable[[Path, Request], Model]:
+    """Return what reads a file, by its first bytes: Keras 2 wrote HDF5 whatever the name said.
+
+    Raises:
+        FormatError: it is neither, but something else that is known.
+    """
+    with open_file(path) as file:
+        head = file.read(len(HDF5_MAGIC))
+    if head == HDF5_MAGIC:
+        return _read_hdf5
+    other = what_else(path)
+    if other is not None:
+        raise FormatError(other)
+    return _read_archive if path.suffix == ".keras" or head.startswith(ZIP_MAGIC) else _read_hdf5
 
 
 def _read_archive(path: Path, request: Request) -> Model:

@@ -54,6 +54,11 @@ class Archive:
                 )
             self._members[member.filename] = member
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all members."""
+        return list(self._members)
+
     def __contains__(self, name: str) -> bool:
         return name in self._members
 

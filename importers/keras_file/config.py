@@ -24,7 +24,7 @@ from kir.importers.keras_file.descriptions import (
     short,
 )
 from kir.importers.keras_file.document import Reference, as_reference, is_reference, revive
-from kir.importers.keras_file.functions import resolve_functions
+from kir.importers.keras_file.functions import resolve_functions, without_training
 from kir.importers.keras_file.keras2 import MEANINGLESS, modern_arguments, with_old_functions
 from kir.importers.keras_file.operations import make_operation
 from kir.importers.keras_file.survey import require_none, survey
@@ -126,7 +126,7 @@ class Builder:
             return _input_arguments(arguments, name_of(description))
         if name == "Lambda":
             return lambda_arguments(arguments, self.origin)
-        resolved = resolve_functions(arguments, self.origin.custom_objects)
+        resolved = without_training(resolve_functions(arguments, self.origin.custom_objects))
         return modern_arguments(name, resolved, self.origin.version) if self.origin.is_old else resolved
 
     def _make_sequential(self, config: list[Any] | Mapping[str, Any], path: str) -> Model:

@@ -9,11 +9,12 @@ import keyword
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kir import activations, backend
+from kir import activations, backend, constraints, initializers, regularizers
 from kir.backend.keras_operations import OPERATIONS
-from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.errors import InvalidArgumentError, KirError, UnsupportedError
 from kir.importers.keras_file.document import revive
 from kir.modeling.layer import Layer
+from kir.modeling.registry import Configurable
 from kir.support.naming import snake_case
 
 # The functions of `keras.ops` by name; whatever else kir.backend holds is no function of tensors.
@@ -28,6 +29,50 @@ def resolve_functions(config: Mapping[str, Any], custom_objects: Mapping[str, An
     A script has all kinds of globals: text that names one that cannot be called, or a layer's name, is only text.
     """
     return {key: value if key == "name" else _resolved(value, custom_objects) for key, value in config.items()}
+
+
+class NotGiven(Configurable):
+    """An initializer, regularizer or constraint of the user's own, which a file only names.
+
+    Weights that are there need none of them; calling it says which one is missing.
+    """
+
+    def __init__(self, kind: str, description: object) -> None:
+        self.kind = kind
+        self.description = description
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        name = self.description
+        if isinstance(name, Mapping):
+            name = name.get("config") if name.get("class_name") == "function" else name.get("class_name")
+        rest = "; or give the weights, with --weights" if self.kind == "initializer" else ""
+        raise UnsupportedError(f"the {self.kind} {name!r} is none of Keras's; {how_to_give(str(name))}{rest}")
+
+    def get_config(self) -> Any:
+        """Return what the file says."""
+        return self.description
+
+
+# What arguments of layers are, by the ends of their names, that training alone needs.
+OF_TRAINING = {"initializer": initializers.get, "regularizer": regularizers.get, "constraint": constraints.get}
+
+
+def without_training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's config in which what training needs, and nobody has, is `NotGiven`."""
+    made = dict(config)
+    for key, value in config.items():
+        kind = key.rpartition("_")[2]
+        if kind in OF_TRAINING and isinstance(value, str | Mapping):
+            try:
+                OF_TRAINING[kind](value)
+            except (KirError, TypeError, ValueError, KeyError):
+                made[key] = NotGiven(kind, value)
+    return made
 
 
 def _resolved(value: object, custom_objects: Mapping[str, Any]) -> Any:

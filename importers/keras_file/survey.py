@@ -19,6 +19,7 @@ from kir.importers.keras_file.descriptions import (
     name_of,
     short,
 )
+from kir.importers.keras_file.packages import how_to_give_layer
 from kir.importers.keras_file.unused import MODEL_NAMES
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.registry import KERAS_PACKAGES
@@ -81,18 +82,17 @@ def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str |
     if is_operation(description):
         return None if name in OPERATIONS else f"the operation {name} is not supported"
     if not _is_of_keras(description):
-        what = f"{name} of module {description.get('module')!r} is not a class of Keras"
         if origin.path.suffix == ".py":
-            return f"{what}; define it at the top of the script, outside of functions, where it is found by its name"
-        return (
-            f"{what}; give a kir layer of that name with --custom-objects file.py "
-            f"(custom_objects={{{name!r}: the class}})"
-        )
+            return (
+                f"{name} of module {description.get('module')!r} is not a class of Keras; define it at the top of the "
+                f"script, outside of functions, where it is found by its name"
+            )
+        return how_to_give_layer(description)
     if origin.layer(name) is None and name not in MODEL_NAMES:
         from kir.importers.keras_file.keras2_layers import OLD_UNSUPPORTED  # start-up time: only errors need it
 
         reason = (UNSUPPORTED | OLD_UNSUPPORTED).get(name)
-        return f"there is no layer {name}" if reason is None else f"{name} {reason}"
+        return how_to_give_layer(description) if reason is None else f"{name} {reason}"
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
 
 

@@ -189,7 +189,7 @@ def test_what_is_no_operation_of_keras_is_said() -> None:
 
 def test_a_config_that_is_none_of_keras_is_refused() -> None:
     layer = {"module": "keras.layers", "class_name": "Unheard", "config": {"name": "a"}}
-    with pytest.raises(UnsupportedError, match="there is no layer Unheard"):
+    with pytest.raises(UnsupportedError, match=r"Unheard of module .keras\.layers. is not a class of Keras"):
         Sequential.from_config({"name": "s", "layers": [layer]})
     with pytest.raises(FormatError, match="has no list of layers"):
         Model.from_config({"name": "s", "layers": 3})

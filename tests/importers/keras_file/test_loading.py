@@ -54,7 +54,7 @@ def test_every_unsupported_layer_is_listed_with_its_path(tmp_path: Path) -> None
         load_keras_model(tmp_path / "model.keras")
     message = str(caught.value)
     assert "model.keras: 5 of its layers are not supported" in message
-    assert "steps/later: OfAnotherKeras of module" in message
+    assert "steps/later: OfAnotherKeras is not a class of Keras, but of the module" in message
     assert "plus one: the function of this Lambda is Python bytecode, which is never run" in message
     assert "the operation Cumprod is not supported" in message
     reason = "ContrastLimitedAdaptiveHistogramEqualization prepares images for training; ONNX has no histogram"
@@ -146,7 +146,7 @@ def test_exit_code_of_an_unsupported_model(tmp_path: Path, capsys: pytest.Captur
     keras.Sequential([keras.Input((8, 8, 3)), OfAnotherKeras()]).save(tmp_path / "model.keras")
     with pytest.raises(SystemExit, match="3"):
         main(["export", str(tmp_path / "model.keras"), "-o", str(tmp_path / "model.onnx")])
-    assert "OfAnotherKeras of module" in capsys.readouterr().err
+    assert "OfAnotherKeras is not a class of Keras" in capsys.readouterr().err
 
 
 def test_exit_code_of_a_damaged_file(write: Callable[[str, bytes], Path], capsys: pytest.CaptureFixture[str]) -> None:
