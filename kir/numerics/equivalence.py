@@ -29,7 +29,7 @@ from kir.ir.graph import Graph, Value
 from kir.ir.op import Array
 from kir.numerics.compare import Run, compare
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.interpreter import Observer, Plan, widened
+from kir.numerics.interpreter import Observer, Plan, PlanRun, widened
 from kir.numerics.report import OutputReport
 from kir.numerics.rounded_constants import RoundedConstant, recognised_constants, rounded_constants
 from kir.numerics.rounding import RUNS, RandomRounding, measure
@@ -71,10 +71,14 @@ class Equivalence:
         rounded: the constants of the rewritten graph that it computed and rounded.
     """
 
-    def __init__(self, original: Graph, rewritten: Graph, seed: int) -> None:
+    def __init__(
+        self, original: Graph, rewritten: Graph, seed: int, runs: tuple[PlanRun, PlanRun] | None = None
+    ) -> None:
+        """Order the graphs; `runs` is what a run of each is, if it gives other results than the outputs."""
         self.rounded = rounded_constants(original, rewritten)
-        self._original = _Side(original, recognised_constants(original, rewritten), seed)
-        self._rewritten = _Side(rewritten, self.rounded, seed)
+        first, second = runs or (Plan.run, Plan.run)
+        self._original = _Side(original, recognised_constants(original, rewritten), seed, first)
+        self._rewritten = _Side(rewritten, self.rounded, seed, second)
         self._share = min(1.0, MARGIN * EPSILON / _coarsest_unit(original))
         self._is_moved = False
         rounded = sum(one.array.size for one in self.rounded)
@@ -91,22 +95,33 @@ class Equivalence:
         before = {name: one.reference for name, one in run.expected.items()}
         after = self._rewritten.run(run)
         bounds = {name: share * _settled(one.allowed) for name, one in run.expected.items()}
-        suspects = _find_far(before, after, bounds)
-        if suspects and (self._original.constants or self._rewritten.constants):
-            if is_dear and self._is_moved:
-                bounds = {name: one.allowed for name, one in run.expected.items()}
-            else:
-                self._is_moved = True
-                for side, outputs in ((self._original, before), (self._rewritten, after)):
-                    moved = side.move_constants(run, 1, outputs)
-                    bounds = {
-                        name: bound + moved[name].allowed if before[name].shape == after[name].shape else bound
-                        for name, bound in bounds.items()
-                    }
-            suspects = _find_far(before, after, bounds)
-        return self._judge(run, before, after, suspects)
+        if is_dear and self._is_moved and self.has_rounded and _find_far(before, after, bounds):
+            bounds = {name: one.allowed for name, one in run.expected.items()}
+            return self._measure(run, before, after, _find_far(before, after, bounds))
+        return self.judge(run, before, after, bounds)
 
-    def _judge(
+    @property
+    def has_rounded(self) -> bool:
+        """Whether a constant of either graph may be off by a rounding."""
+        return bool(self._original.constants or self._rewritten.constants)
+
+    def judge(
+        self, run: Run, before: Mapping[str, Array], after: Mapping[str, Array], bounds: Mapping[str, Array]
+    ) -> list[OutputReport]:
+        """Return the reports of those results that are further off than bounds, and than rounding explains."""
+        suspects = _find_far(before, after, bounds)
+        if suspects and self.has_rounded:
+            self._is_moved = True
+            for side, outputs in ((self._original, before), (self._rewritten, after)):
+                moved = side.move_constants(run, 1, outputs)
+                bounds = {
+                    name: bound + moved[name].allowed if before[name].shape == after[name].shape else bound
+                    for name, bound in bounds.items()
+                }
+            suspects = _find_far(before, after, bounds)
+        return self._measure(run, before, after, suspects)
+
+    def _measure(
         self, run: Run, before: Mapping[str, Array], after: Mapping[str, Array], suspects: Sequence[str]
     ) -> list[OutputReport]:
         """Return the reports of those outputs that are further off than any rounding explains."""
@@ -128,14 +143,15 @@ class Equivalence:
 class _Side:
     """One of the two graphs, in float64, and those of its constants that may be off by a rounding."""
 
-    def __init__(self, graph: Graph, constants: Sequence[RoundedConstant], seed: int) -> None:
+    def __init__(self, graph: Graph, constants: Sequence[RoundedConstant], seed: int, plan_run: PlanRun) -> None:
         self.constants = constants
         self._graph = graph
         self._seed = seed
+        self._run = plan_run
         self._plan = Plan(graph, wide=True)
 
     def run(self, run: Run) -> Mapping[str, Array]:
-        return self._plan.run(run.feeds)
+        return self._run(self._plan, run.feeds, None)
 
     def move_constants(self, run: Run, runs: int, outputs: Mapping[str, Array]) -> dict[str, Expected]:
         """Return how far runs with moved constants end from the `outputs` of the one without.
@@ -147,12 +163,12 @@ class _Side:
         generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
 
         def center(observe: Observer | None) -> Mapping[str, Array]:
-            return outputs if observe is None else self._plan.run(run.feeds, observe)
+            return outputs if observe is None else self._run(self._plan, run.feeds, observe)
 
         def moved(observe: Observer | None) -> Mapping[str, Array]:
             generator = next(generators)
             readers = {one.node: _MovedConstant(one, generator) for one in self.constants}
-            return Plan(self._graph, wide=True, constants=readers).run(run.feeds)
+            return self._run(Plan(self._graph, wide=True, constants=readers), run.feeds, None)
 
         return measure(center, moved, self._seed, runs, threads_for(run.probe.cost, 2))
 
@@ -160,7 +176,7 @@ class _Side:
         """Return how far runs with random roundings end from the `outputs` of the one without."""
 
         def rounded(observe: Observer | None) -> Mapping[str, Array]:
-            return outputs if observe is None else self._plan.run(run.feeds, observe)
+            return outputs if observe is None else self._run(self._plan, run.feeds, observe)
 
         return measure(rounded, rounded, self._seed, threads=threads_for(run.probe.cost, RUNS))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from kir.ir.graph import Graph, Node, Origin
 from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
-from kir.numerics.interpreter import Plan
+from kir.numerics.interpreter import Plan, PlanRun
 from kir.numerics.rounding_sizes import is_float_array
 from kir.support.records import dataclass
 
@@ -19,14 +19,14 @@ TOLERANCE, ROUNDED_TOLERANCE = 1e-7, 1e-5
 
 
 @dataclass(frozen=True)
-class _Statistics:
+class Statistics:
     """What is kept of a value: numbers that do not depend on the order of its elements, and their scales."""
 
     size: int
     numbers: Array
     scales: Array
 
-    def is_like(self, other: _Statistics, tolerance: float) -> bool:
+    def is_like(self, other: Statistics, tolerance: float) -> bool:
         if self.size != other.size:
             return False
         with np.errstate(invalid="ignore"):
@@ -54,9 +54,9 @@ def find_first_layer(
         ShapeError: a graph cannot run on the inputs.
     """
     results = _results_by_layer(original, feeds)
-    found = _observe(rewritten, feeds, wide=not rounds)
+    found = observe(rewritten, feeds, wide=not rounds)
     tolerance = ROUNDED_TOLERANCE if rounds else TOLERANCE
-    by_size: dict[int, list[_Statistics]] = {}
+    by_size: dict[int, list[Statistics]] = {}
     for one in found.values():
         by_size.setdefault(one.size, []).append(one)
     differing = {
@@ -70,14 +70,34 @@ def find_first_layer(
         for node, one in results.items()
         if node in differing or not any(one.is_like(other, tolerance) for other in by_size.get(one.size, ()))
     }
-    healed = _nodes_above(original, [node for node in results if node.origin not in lost])
+    healed = _nodes_above([node for node in results if node.origin not in lost])
     return next((origin for origin, node in lost.items() if node not in healed), None)
 
 
-def _results_by_layer(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, _Statistics]:
+def find_first_lost(
+    original: Sequence[Node], results: Mapping[Node, Statistics], others: Sequence[Statistics]
+) -> Origin | None:
+    """Return the first layer of a part of a graph whose result is not among others, nor that of a later layer.
+
+    Args:
+        original: the nodes of the part, in order.
+        results: what `observe` found of them.
+        others: what was found elsewhere.
+    """
+    last = {node.origin: node for node in original if node.origin is not None and node in results}
+    lost = {
+        origin: node
+        for origin, node in last.items()
+        if not any(results[node].is_like(other, TOLERANCE) for other in others)
+    }
+    healed = _nodes_above([node for origin, node in last.items() if origin not in lost])
+    return next((origin for origin, node in lost.items() if node not in healed), None)
+
+
+def _results_by_layer(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, Statistics]:
     """Return the statistics of the last node of each layer, in order."""
     last = {node.origin: node for node in graph.order() if node.origin is not None and _computes(node)}
-    observed = _observe(graph, feeds)
+    observed = observe(graph, feeds)
     chosen = set(last.values())
     return {node: observed[node] for node in graph.order() if node in chosen and node in observed}
 
@@ -86,20 +106,23 @@ def _computes(node: Node) -> bool:
     return not isinstance(node.op, Constant | Input | Output)
 
 
-def _observe(graph: Graph, feeds: Mapping[str, Array], wide: bool = True) -> dict[Node, _Statistics]:
+def observe(
+    graph: Graph, feeds: Mapping[str, Array], wide: bool = True, run: PlanRun = Plan.run
+) -> dict[Node, Statistics]:
     """Return the statistics of the first output of every node, in a float64 run or in the graph's own precision."""
-    found: dict[Node, _Statistics] = {}
+    found: dict[Node, Statistics] = {}
 
     def keep(node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         if outputs[0].dtype != object:
-            found[node] = _describe(outputs[0])
+            found[node] = describe(outputs[0])
         return outputs
 
-    Plan(graph, wide=wide).run(feeds, keep)
+    run(Plan(graph, wide=wide), feeds, keep)
     return found
 
 
-def _describe(array: Array) -> _Statistics:
+def describe(array: Array) -> Statistics:
+    """Return the statistics of an array."""
     wide = array.astype(np.float64).ravel()
     finite = wide[np.isfinite(wide)]
     size = np.abs(finite).max(initial=0) if is_float_array(array) else np.float64(1)
@@ -108,14 +131,14 @@ def _describe(array: Array) -> _Statistics:
         numbers = [finite.size, finite.sum(), np.square(finite).sum(), (finite**3).sum(), *_extremes(finite)]
         total = max(finite.size, 1)
         scales = [0.0, total * size, total * size**2, total * size**3, size, size]
-    return _Statistics(array.size, np.array(numbers, np.float64), np.array(scales))
+    return Statistics(array.size, np.array(numbers, np.float64), np.array(scales))
 
 
 def _extremes(array: Array) -> tuple[float, float]:
     return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
 
 
-def _nodes_above(graph: Graph, nodes: list[Node]) -> set[Node]:
+def _nodes_above(nodes: list[Node]) -> set[Node]:
     """Return the nodes, and all that they are computed from. O(nodes + edges)."""
     above: set[Node] = set()
     pending = list(nodes)

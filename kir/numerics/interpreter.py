@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -146,6 +146,10 @@ class Plan:
                 self._sizes_of_feeds.clear()
             self._sizes_of_feeds[signature] = bind_sizes(self.inputs, check_feeds(self.inputs, arrays))
         return self._sizes_of_feeds[signature].copy()
+
+
+# What runs a plan on feeds, as `Plan.run` does.
+PlanRun: TypeAlias = Callable[[Plan, Mapping[str, Array], Observer | None], Mapping[str, Array]]
 
 
 def run(graph: Graph, feeds: Mapping[str, Any], wide: bool = False) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from kir.ops.convolution import Conv
 from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.nn import LogSoftmax
+from kir.ops.pooling import MaxPool
 from kir.ops.reduce import ArgMax, ReduceL2, ReduceSum
 from kir.support.records import dataclass
 
@@ -373,3 +374,14 @@ def test_every_step_of_a_recurrent_layer_is_rounded(name: str) -> None:
     assert (error <= found.allowed).all()
     assert (found.allowed < 1e-4).all()
     assert found.allowed.any()
+
+
+def test_what_a_max_pool_makes_of_nan_is_not_settled() -> None:
+    """onnxruntime passes over NaN, and begins at the lowest finite number."""
+    graph = graph_of("f32[1, 1, 6]", MaxPool((2,), (2,), (1,), (0, 0), False), Exp())
+    x = np.array([[[np.nan, 1, -np.inf, -np.inf, 2, 3]]], np.float32)
+    (expected,) = expect(graph, {"x": x}).values()
+    assert np.isinf(expected.allowed).tolist() == [[[True, False, False]]]
+    for right in ([np.nan, 0, np.exp(3)], [np.exp(1), 0, np.exp(3)]):
+        assert compare("y", expected, np.array([[right]], np.float32)).passed
+    assert not compare("y", expected, np.array([[[1, 0, 3]]], np.float32)).passed

@@ -18,12 +18,13 @@ from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.subject import Subject
 from kir.importers.script import load_script
 from kir.ir.graph import Graph, Node, Value
-from kir.ir.structural import Constant
+from kir.ir.structural import Constant, constant
 from kir.modeling.lower import lower
 from kir.numerics.report import Statement
 from kir.ops.convolution import Conv
-from kir.ops.elementwise import Add, Elu, Mul, Relu, Sub, Tanh
+from kir.ops.elementwise import Add, Clip, Elu, Maximum, Mul, Relu, Sub, Tanh
 from kir.ops.linear import Dense, MatMul
+from kir.ops.nn import Softmax
 from kir.ops.opaque import Opaque
 from kir.ops.shape import Transpose
 from kir.passes.rewrite import Pass, exact_pass, given, rewrite, rule
@@ -150,6 +151,66 @@ def test_a_scale_that_is_folded_wrongly_by_a_little_is_seen(monkeypatch: pytest.
     (problem,) = statement_of(reference, optimised(reference)).problems
     assert "the pass fold-affine " in problem.text
     assert problem.layer == "layer_1 (Conv)"  # which the Mul became a part of
+
+
+# Wrong passes of which the outputs show nothing
+
+
+@rule(Clip)
+def drop_bound(graph: Graph, node: Node) -> Value | None:
+    x, low = map(given, node.inputs[:2])
+    return graph.add(Maximum(), x, low, origin=node.origin).output
+
+
+@rule(Dense)
+def scale_kernel(graph: Graph, node: Node) -> Value | None:
+    kernel = given(node.inputs[1]).node.op
+    if not isinstance(kernel, Constant) or kernel.value.array.max() != 1e9:
+        return None
+    scaled = graph.add(constant((kernel.value.array * 1.5).astype(np.float32)))
+    return graph.add(Dense(), node.inputs[0], scaled.output, origin=node.origin).output
+
+
+@exact_pass
+def drop_bounds(graph: Graph) -> int:
+    return rewrite(graph, (drop_bound,))
+
+
+@exact_pass
+def scale_kernels(graph: Graph) -> int:
+    return rewrite(graph, (scale_kernel,))
+
+
+def bounded() -> Graph:
+    build = Build("f32[batch, 6]")
+    hidden = build(Dense(), build(Tanh(), build.inputs[0]), weight(6, 6) / 3)
+    return build.finish(build(Dense(), build(Clip(), hidden, np.float32(0), np.float32(6)), weight(6, 3)))
+
+
+def saturated() -> Graph:
+    build = Build("f32[batch, 6]")
+    logits = build(Dense(), build(Tanh(), build.inputs[0]), 1e9 * np.eye(6, 3, dtype=np.float32))
+    return build.finish(build(Softmax(1), logits))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "build", "layer"),
+    [(drop_bounds, bounded, "layer_3 (Clip)"), (scale_kernels, saturated, "layer_2 (Dense)")],
+    ids=["bound", "scale"],
+)
+def test_a_wrong_pass_is_named_where_the_outputs_hide_it(
+    monkeypatch: pytest.MonkeyPatch, wrong: Pass, build: Callable[[], Graph], layer: str
+) -> None:
+    monkeypatch.setattr(passes, "PASSES", (*passes.PASSES[:9], wrong, *passes.PASSES[9:]))
+    reference = build()
+    statement = statement_of(reference, optimised(reference))
+    (problem,) = statement.problems
+    assert problem.text.startswith(f"the pass {wrong.name} changed what it means, on numbers that are fed to it")
+    assert problem.layer == layer
+    assert problem.tensor
+    assert problem.error is not None
+    assert problem.allowed is not None
+    assert problem.error > problem.allowed
 
 
 def test_a_graph_that_fails_after_the_passes_is_reported() -> None:
