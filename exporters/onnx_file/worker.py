@@ -1,18 +1,22 @@
 """A process of its own for onnxruntime, so that its death is an error of kir and not kir's own death.
 
 onnxruntime is native code, which a model can kill: with a pattern that one of its optimisations trips over, in a kernel
-that reads past an array, for want of memory. The process is forked from this one before onnxruntime is imported there,
-answers calls of functions, one after the other, and ends with the last thing that refers to it.
+that reads past an array, for want of memory. The process answers calls of functions, one after the other.
 
 Why every session, and not only those of files that look dangerous: nobody knows which these are, and a fork is cheap.
-A cold export of `models/mnist_mlp.py` takes 0.03 s of 0.9 s of processor time more than without, and the larger of
-its processes has 81 MB in place of 98 MB, since it need not import onnxruntime. A fresh interpreter in place of a fork
-would import NumPy again, which takes 0.1 s.
+It is forked from this process before onnxruntime is imported there, and ends with the last thing that refers to it. A
+cold export of `models/mnist_mlp.py` takes 0.03 s of processor time more than without, and the larger of its processes
+has 81 MB in place of 98 MB, since it need not import onnxruntime.
+
+A fork has one thread, and whatever another thread held at that moment stays locked there for ever. So in a process that
+runs onnxruntime itself, as a notebook may, or another library with threads of its own (`WITH_THREADS`), the process is
+a fresh interpreter, which takes 0.4 s to start and stays until this one ends. It imports kir, and never the user's
+`__main__`. The same where this process uses CUDA, which no fork can go on using.
 
 There is no limit on time: a large model may run for minutes. Ctrl-C ends both processes.
 
-Calls run in this process where the system has no fork (Windows), or one that its own libraries do not survive (macOS);
-if there is no memory for another process; and where this process already uses CUDA, which no fork can go on using.
+Calls run in this process where the system has no fork (Windows), or one that its own libraries do not survive (macOS),
+and if there is no memory for another process.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -59,8 +64,12 @@ class SameProcess:
         function(number)
 
 
-class ForkedProcess:
-    """A worker in a fork of this process, which ends when this object does. Functions and values are pickled.
+# Libraries whose threads may hold what a fork needs as well.
+WITH_THREADS = ("onnxruntime", "jax", "tensorflow", "torch")
+
+
+class WorkerProcess:
+    """A worker in a process that ends when this object does. Functions and values are pickled.
 
     Raises:
         OSError: there is no memory, or no number, for another process.
@@ -71,15 +80,22 @@ class ForkedProcess:
         answer_reader, answer_writer = os.pipe()
         self._lock = threading.Lock()
         self._later: list[tuple[Callable[[int], None], int]] = []
-        with warnings.catch_warnings(action="ignore"):  # that other threads are not in the fork: it uses none of them
-            self._pid = os.fork()
-        if self._pid == 0:
-            _serve(request_reader, answer_writer, (request_writer, answer_reader))
-        os.close(request_reader)
-        os.close(answer_writer)
+        try:
+            self._pid = self._begin(request_reader, answer_writer, (request_writer, answer_reader))
+        except OSError:
+            os.close(request_writer)
+            os.close(answer_reader)
+            raise
+        finally:
+            os.close(request_reader)
+            os.close(answer_writer)
         self._requests, self._answers = open(request_writer, "wb"), open(answer_reader, "rb")  # noqa: SIM115
         self.end = weakref.finalize(self, _end, self._pid, self._requests, self._answers)
-        _forked.add(self)
+        _workers.add(self)
+
+    def _begin(self, requests: int, answers: int, of_caller: tuple[int, int]) -> int:
+        """Start a process that serves these ends of pipes, and not those of this one, and return its number."""
+        raise NotImplementedError
 
     @property
     def is_usable(self) -> bool:
@@ -89,8 +105,10 @@ class ForkedProcess:
     def disown(self) -> None:
         """Close the pipes in a fork, which has inherited them, so that they end with the process that made them."""
         if self.end.detach() is not None:
-            os.close(self._requests.fileno())
-            os.close(self._answers.fileno())
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for pipe in (self._requests, self._answers):
+                os.dup2(nothing, pipe.fileno(), inheritable=False)  # where it is closed later, and may be written to
+            os.close(nothing)
 
     def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._lock:
@@ -99,10 +117,7 @@ class ForkedProcess:
                     f"onnxruntime was {doing}, and the process in which it ran is gone; load the model anew"
                 )
             try:
-                later, self._later = self._later, []
-                request = (_current_folder(), later, function, args, kwargs)
-                pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
-                self._requests.flush()
+                self._send((function, args, kwargs))
                 result, error = pickle.load(self._answers)
             except (EOFError, BrokenPipeError, pickle.UnpicklingError):
                 raise CrashError(f"onnxruntime died {self._fate()} while {doing}") from None
@@ -115,6 +130,19 @@ class ForkedProcess:
 
     def call_later(self, function: Callable[[int], None], number: int, /) -> None:
         self._later.append((function, number))
+        if self._lock.acquire(blocking=False):  # nobody is in the middle of a call
+            try:
+                self._send(None)
+            except (OSError, ValueError):  # it is gone, and all that it kept
+                pass
+            finally:
+                self._lock.release()
+
+    def _send(self, call: tuple[Callable[..., object], tuple[object, ...], dict[str, object]] | None) -> None:
+        """Send a function to call, or None, and what was to be called before."""
+        later, self._later = self._later, []
+        pickle.dump((_current_folder(), later, call), self._requests, pickle.HIGHEST_PROTOCOL)
+        self._requests.flush()
 
     def _fate(self) -> str:
         status = self.end()
@@ -133,11 +161,49 @@ def _current_folder() -> str:
         return os.curdir
 
 
-_forked: weakref.WeakSet[ForkedProcess] = weakref.WeakSet()
+class ForkedProcess(WorkerProcess):
+    """A worker in a fork of this process."""
+
+    def _begin(self, requests: int, answers: int, of_caller: tuple[int, int]) -> int:
+        with warnings.catch_warnings(action="ignore"):  # that other threads are not in the fork: it uses none of them
+            pid = os.fork()
+        if pid == 0:
+            for end in of_caller:
+                os.close(end)
+            serve(requests, answers)
+        return pid
+
+
+class FreshProcess(WorkerProcess):
+    """A worker in a fresh interpreter, which finds modules where this one does."""
+
+    def _begin(self, requests: int, answers: int, of_caller: tuple[int, int]) -> int:
+        program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({requests}, {answers})"
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", program],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(requests, answers),
+            start_new_session=True,  # Ctrl-C is for the caller, also while this one starts
+        )
+        process.returncode = 0  # `_end` waits for it
+        return process.pid
+
+
+_workers: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+_kept: list[WorkerProcess] = []  # fresh ones, which are slow to start
+
+
+def _disown_all() -> None:
+    for worker in tuple(_workers):
+        worker.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 def _end(pid: int, requests: IO[bytes], answers: IO[bytes]) -> int | None:
-    """End a forked process and close the pipes to it; return its exit status, if the system still knows."""
+    """End a worker process and close the pipes to it; return its exit status, if the system still knows."""
     with suppress(OSError):  # what could not be written, to a process that is gone
         requests.close()
     answers.close()
@@ -154,15 +220,23 @@ def shared_worker(uses_device: bool) -> Worker:
     Args:
         uses_device: whether a provider other than the CPU's is to be used.
     """
-    if not _can_fork() or (uses_device and _uses_cuda()):
+    if not _can_fork():
         return SameProcess()
-    for worker in tuple(_forked):
+    for worker in tuple(_workers):
         if worker.is_usable:
             return worker
     try:
-        return ForkedProcess()
+        if not _is_fork_deadly(uses_device):
+            return ForkedProcess()
+        _kept[:] = [FreshProcess()]
+        return _kept[0]
     except OSError:
         return SameProcess()
+
+
+def _is_fork_deadly(uses_device: bool) -> bool:
+    """Return whether a fork might wait for ever for what a thread of this process holds, or lose CUDA."""
+    return not sys.modules.keys().isdisjoint(WITH_THREADS) or (uses_device and _uses_cuda())
 
 
 def _can_fork() -> bool:
@@ -175,28 +249,25 @@ def _uses_cuda() -> bool:
     return False
 
 
-# In the fork
+# In the worker
 
 
-def _serve(requests: int, answers: int, of_caller: tuple[int, int]) -> NoReturn:
-    """Answer calls until the process that makes them is gone, whose ends of the pipes are `of_caller`."""
+def serve(requests: int, answers: int) -> NoReturn:
+    """Answer calls until the process that makes them is gone; the arguments are ends of pipes."""
     try:
-        for end in of_caller:
-            os.close(end)
-        for other in tuple(_forked):
-            other.disown()
         _leave_no_traces()
         threading.Thread(target=_exit_with_caller, args=(requests,), daemon=True).start()
         with open(requests, "rb", closefd=False) as reader, open(answers, "wb", closefd=False) as writer:
             while True:
-                folder, later, function, args, kwargs = pickle.load(reader)
+                folder, later, call = pickle.load(reader)
                 with suppress(OSError):
                     os.chdir(folder)  # relative paths mean what they mean to the caller
                 for before, number in later:
                     before(number)
-                pickle.dump(_answer(function, args, kwargs), writer, pickle.HIGHEST_PROTOCOL)
-                writer.flush()
-                del args, kwargs
+                if call is not None:
+                    pickle.dump(_answer(*call), writer, pickle.HIGHEST_PROTOCOL)
+                    writer.flush()
+                del call
     finally:
         os._exit(1)
 

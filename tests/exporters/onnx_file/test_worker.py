@@ -19,9 +19,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from kir.errors import CrashError, ShapeError
+from kir.exporters.onnx_file import session as sessions
 from kir.exporters.onnx_file import worker as workers
 from kir.exporters.onnx_file.session import make_session, run_session
-from kir.exporters.onnx_file.worker import ForkedProcess, SameProcess, shared_worker
+from kir.exporters.onnx_file.worker import ForkedProcess, FreshProcess, SameProcess, WorkerProcess, shared_worker
 from tests.exporters.onnx_file.test_session import FEEDS, model
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,13 @@ pytestmark = pytest.mark.skipif(not workers._can_fork(), reason="onnxruntime run
 
 @pytest.fixture(autouse=True)
 def _no_other_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_forked", weakref.WeakSet())
+    """Other workers are not used, and it does not matter what other tests imported here."""
+    monkeypatch.setattr(workers, "_workers", weakref.WeakSet())
+    monkeypatch.setattr(workers, "_kept", [])
+    monkeypatch.setattr(workers, "WITH_THREADS", ())
+
+
+BOTH = pytest.mark.parametrize("process", [ForkedProcess, FreshProcess])
 
 
 def double(array: Any) -> Any:
@@ -48,6 +55,10 @@ def die(number: int) -> None:
 
 def leave() -> NoReturn:
     os._exit(7)
+
+
+def count_sessions() -> int:
+    return len(sessions._loaded)
 
 
 def raise_local() -> NoReturn:
@@ -80,8 +91,9 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_results_and_errors_come_back() -> None:
-    worker = ForkedProcess()
+@BOTH
+def test_results_and_errors_come_back(process: type[WorkerProcess]) -> None:
+    worker = process()
     large = np.arange(1_000_000)
     np.testing.assert_array_equal(worker.call("doubling", double, large), large * 2)
     with pytest.raises(ShapeError, match="does not fit"):
@@ -91,8 +103,11 @@ def test_results_and_errors_come_back() -> None:
     assert worker.call("getting its number", os.getpid) != os.getpid()
 
 
-def test_relative_paths_mean_what_they_mean_to_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = ForkedProcess()
+@BOTH
+def test_relative_paths_mean_what_they_mean_to_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: type[WorkerProcess]
+) -> None:
+    worker = process()
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
@@ -107,8 +122,11 @@ def test_relative_paths_mean_what_they_mean_to_the_caller(tmp_path: Path, monkey
         (signal.SIGKILL, r"died of signal SIGKILL \(Killed\), which the system sends when memory runs out, while"),
     ],
 )
-def test_its_death_is_an_error(number: signal.Signals, expected: str, capfd: pytest.CaptureFixture[str]) -> None:
-    worker = ForkedProcess()
+@BOTH
+def test_its_death_is_an_error(
+    number: signal.Signals, expected: str, capfd: pytest.CaptureFixture[str], process: type[WorkerProcess]
+) -> None:
+    worker = process()
     with pytest.raises(CrashError, match=expected) as caught:
         worker.call("thinking", die, number)
     assert caught.value.exit_code == 1
@@ -117,9 +135,10 @@ def test_its_death_is_an_error(number: signal.Signals, expected: str, capfd: pyt
     assert capfd.readouterr().err == ""
 
 
-def test_an_exit_is_an_error() -> None:
+@BOTH
+def test_an_exit_is_an_error(process: type[WorkerProcess]) -> None:
     with pytest.raises(CrashError, match="died with exit code 7 while leaving"):
-        ForkedProcess().call("leaving", leave)
+        process().call("leaving", leave)
 
 
 def test_it_ends_with_the_last_thing_that_refers_to_it() -> None:
@@ -135,8 +154,9 @@ def test_it_ends_with_the_last_thing_that_refers_to_it() -> None:
     assert not is_alive(pid)
 
 
-def test_what_was_to_be_called_later_comes_before_the_next_call() -> None:
-    worker = ForkedProcess()
+@BOTH
+def test_what_was_to_be_called_later_comes_before_the_next_call(process: type[WorkerProcess]) -> None:
+    worker = process()
     worker.call_later(remember, 1)
     worker.call_later(remember, 2)
     assert worker.call("recalling", recall) == [1, 2]
@@ -144,8 +164,9 @@ def test_what_was_to_be_called_later_comes_before_the_next_call() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
-def test_a_worker_has_no_pipes_of_another_one() -> None:
-    first, second = ForkedProcess(), ForkedProcess()
+@BOTH
+def test_a_worker_has_no_pipes_of_another_one(process: type[WorkerProcess]) -> None:
+    first, second = process(), process()
     assert second.call("counting", open_pipes) == first.call("counting", open_pipes)
 
 
@@ -165,8 +186,119 @@ def test_without_memory_for_a_fork_onnxruntime_runs_in_this_process(monkeypatch:
 
 def test_a_process_that_uses_cuda_is_not_forked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_uses_cuda", lambda: True)
-    assert isinstance(shared_worker(True), SameProcess)
     assert isinstance(shared_worker(False), ForkedProcess)
+    gc.collect()
+    assert isinstance(shared_worker(True), FreshProcess)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "jax", "tensorflow", "torch"])
+def test_a_process_with_a_library_that_has_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(workers, "_workers", weakref.WeakSet())
+    monkeypatch.setattr(workers, "_kept", [])
+    monkeypatch.setattr(workers, "FreshProcess", lambda: name)
+    monkeypatch.setitem(sys.modules, name, None)
+    assert shared_worker(False) == name  # type: ignore[comparison-overlap]
+
+
+def test_a_fresh_process_is_kept_and_what_it_loaded_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "WITH_THREADS", ("numpy",))
+    session = make_session(model())
+    worker = session._worker
+    assert worker.call("counting", count_sessions) == 1
+    del session
+    gc.collect()
+    assert shared_worker(False) is worker
+    assert worker.call("counting", count_sessions) == 0
+
+
+IN_A_FORK = """
+import gc, os, pathlib
+from kir.exporters.onnx_file import session as sessions
+from kir.exporters.onnx_file import worker as workers
+worker = workers.{kind}()
+{call}
+if not (pid := os.fork()):
+    refused = not worker.is_usable
+    del worker
+    gc.collect()
+    os._exit(refused)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), worker.call("", os.getpid) == worker._pid)
+"""
+
+
+@pytest.mark.parametrize("kind", ["ForkedProcess", "FreshProcess"])
+def test_a_fork_of_the_users_leaves_the_worker_alone(kind: str, tmp_path: Path) -> None:
+    program = IN_A_FORK.format(kind=kind, call="worker.call('', os.getpid)")
+    assert python(program, tmp_path) == "1 True"
+
+
+# Where threads of the user's load and run models, a fork waits for ever in one of a few exports. The user's file would
+# say so if it were imported again.
+NOTEBOOK = """
+print("started")
+import threading, time, numpy, onnxruntime
+import kir
+from kir.exporters.onnx_file import worker as workers
+model = kir.Sequential([kir.Input((4,), name="x"), kir.layers.Dense(3)])
+model.export("model.onnx", verify=False)
+stop = threading.Event()
+def load_and_run():
+    while not stop.wait(0.01):
+        onnxruntime.InferenceSession("model.onnx").run(None, {"x": numpy.zeros((1, 4), "float32")})
+threading.Thread(target=load_and_run).start()
+try:
+    print(model.export("verified.onnx").verification.passed, len(workers._kept))
+    print(model.export("again.onnx").verification.passed, len(workers._workers))
+finally:
+    stop.set()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_uses_onnxruntime_exports(tmp_path: Path) -> None:
+    (tmp_path / "notebook.py").write_text(NOTEBOOK)
+    out = python("import runpy; runpy.run_path('notebook.py', run_name='__main__')", tmp_path)
+    assert out.splitlines() == ["started", "True 1", "True 1"]
+
+
+FOR_EVER = """
+import signal, time
+from kir.exporters.onnx_file.worker import FreshProcess
+signal.signal(signal.SIGINT, signal.default_int_handler)
+worker = FreshProcess()
+print(worker._pid, flush=True)
+worker.call("sleeping", time.sleep, 600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("moment", [0, 1])
+def test_a_fresh_process_ends_with_the_one_that_made_it(number: signal.Signals, moment: float, tmp_path: Path) -> None:
+    """While it starts, and in the middle of a call."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FOR_EVER]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    time.sleep(moment)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=30)
+    assert err.count(b"Traceback") == (number == signal.SIGINT)
+    deadline = time.monotonic() + 30
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def python(program: str, folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 # What onnxruntime 1.32 dies of. When a newer one does not, these models need another poison.
