@@ -60,6 +60,9 @@ ATTENTION_RUNS, ATTENTION_COPIES = 4, 6
 
 Inputs = Sequence[Array | None]
 
+# How many elements of a kernel are converted at a time.
+BLOCK_ELEMENTS = 1 << 19
+
 # Operators whose sizes are safe from overflow in their own precision, and cost as much as they do.
 SIZED_NARROW = (Dense, MatMul, Conv, ConvTranspose)
 
@@ -78,6 +81,10 @@ def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
     with np.errstate(all="ignore"):
         if is_exact(node, op):
             return tuple(_expect_exactly(op, inputs, y) for y in _as_tuple(op.eval(*inputs)))
+        if isinstance(op, Conv):
+            y, size = _convolve(op, inputs)
+            dtype = node.output.type.dtype.numpy
+            return (_expect_within(op, inputs, 0, dtype, y, _bound(dtype, y, size)),)
         wide = [None if x is None else widened(x) for x in inputs]
         references = _as_tuple(op.widen().eval(*wide))
         if isinstance(op, Dense) and op.activation is not None:
@@ -99,6 +106,21 @@ def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
 def is_exact(node: Node, op: Op) -> bool:
     """Return whether every right implementation of an operator gives the same bits."""
     return type(op) in EXACT or isinstance(op, Dropout) or not any(v.type.dtype.is_float for v in node.outputs)
+
+
+def gave_the_same(node: Node, op: Op, inputs: Inputs, outputs: Sequence[Array | None]) -> bool:
+    """Return whether an operator of which that is expected gave the same bits; an output of None counts for nothing.
+
+    Where it did not, `expect_results` says whether that is wrong.
+    """
+    if not is_exact(node, op):
+        return False
+    with np.errstate(all="ignore"):
+        expected = _as_tuple(op.eval(*inputs))
+    return all(
+        actual is None or np.array_equal(one, actual, equal_nan=actual.dtype.kind == "f")
+        for one, actual in zip(expected, outputs, strict=True)
+    )
 
 
 def _expect_exactly(op: Op, inputs: Inputs, y: Array) -> Expected:
@@ -133,6 +155,24 @@ def _undefined(op: Op, inputs: Inputs, y: Array) -> Array | None:
         assert b is not None
         return np.broadcast_to((a == 0) & (b < 0) if isinstance(op, Pow) else b == 0, y.shape)
     return None
+
+
+def _convolve(op: Conv, inputs: Inputs) -> tuple[Array, Array]:
+    """Return a convolution in float64, and the sizes of its roundings: some filters at a time, to stay in the cache."""
+    x, kernel, bias = (*inputs, None)[:3]
+    assert x is not None
+    assert kernel is not None
+    wide_x, convolve = widened(x), op.widen().eval
+    step = max(1, BLOCK_ELEMENTS // math.prod(kernel.shape[1:])) if op.groups == 1 else len(kernel)
+    results: list[Array] = []
+    sizes: list[Array] = []
+    for start in range(0, len(kernel), step):
+        filters = slice(start, start + step)
+        given = kernel[filters], None if bias is None else bias[filters]
+        wide = [None if one is None else widened(one) for one in given]
+        results.append(convolve(wide_x, *wide))
+        sizes.append(_size(op, results[-1], (x, *given), (wide_x, *wide)))
+    return np.concatenate(results, 1), np.concatenate(sizes, 1)
 
 
 def _expect_within(op: Op, inputs: Inputs, index: int, dtype: np.dtype[Any], y: Array, allowed: Array) -> Expected:

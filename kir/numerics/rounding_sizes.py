@@ -178,15 +178,21 @@ def _convolution_size(
 ) -> Array:
     """Return the size as of Dense, with all terms in random order.
 
-    That takes one more convolution, where blocks would take several.
+    That takes one more convolution, where blocks would take several. Of k terms with the sum s and the squared sum q,
+    `sum_blocks` gives (k + 1)/6 · (q + 2 s²).
     """
     (x, x_scale), (kernel, kernel_scale) = _safe_to_square(x), _safe_to_square(kernel)
     column = None if bias is None else bias.reshape(-1, *[1] * (x.ndim - 2))
     scale = x_scale * kernel_scale
-    sums = np.asarray((y if column is None else y - column) / scale, np.result_type(x, kernel))
-    size = sum_blocks([(terms, sums, op.eval(np.square(x), np.square(kernel)))])
+    size = op.eval(np.square(x), np.square(kernel))
+    sums = y if column is None else y - column
+    squares = np.square(sums if scale == 1 else sums / scale, dtype=size.dtype)
+    squares *= 2
+    size += squares
+    size *= (terms + 1) / 6
     np.sqrt(size, out=size)
-    size *= scale
+    if scale != 1:
+        size *= scale
     if column is not None:
         size += np.abs(column) * math.sqrt(terms)
     size += np.abs(y)

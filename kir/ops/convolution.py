@@ -30,6 +30,9 @@ from kir.support.records import dataclass
 COLUMN_ELEMENTS = 1 << 18
 CACHED_ELEMENTS = 1 << 17
 
+# Products of fewer elements BLAS may sum in another order where one factor is transposed.
+LARGE_KERNEL = 1 << 18
+
 
 @dataclass(frozen=True)
 class _Convolution(WideOp):
@@ -196,13 +199,19 @@ def _convolve(x: Array, kernel: Array, windows: list[Window], counts: tuple[int,
 
 
 def _kernel_rows(kernel: Array, groups: int) -> Array:
-    """Return the kernel [M, C/groups, *k] as [groups, M/groups, *k · C/groups].
+    """Return the kernel [M, C/groups, *k] as [groups, M/groups, *k · C/groups], aligned in memory.
 
-    In memory it is always [*k, C/groups, M], as in Keras, whose kernels need no copy.
+    In memory the filters are the last axis, as in Keras, whose kernels need no copy. Those of a large kernel stay where
+    they lie: to turn them takes as long as the product with a small image. What is not aligned NumPy would copy element
+    by element at each product.
     """
     units, channels, *sizes = kernel.shape
-    lying = np.ascontiguousarray(kernel.transpose(*range(2, kernel.ndim), 1, 0))
-    return lying.reshape(math.prod(sizes) * channels, groups, units // groups).transpose(1, 2, 0)
+    terms, spatial = math.prod(sizes) * channels, range(2, kernel.ndim)
+    if kernel.size < LARGE_KERNEL or kernel.strides[0] == min(kernel.strides):
+        lying = np.require(kernel.transpose(*spatial, 1, 0), requirements=("C", "A"))
+        return lying.reshape(terms, groups, units // groups).transpose(1, 2, 0)
+    lying = np.require(kernel.transpose(0, *spatial, 1), requirements=("C", "A"))
+    return lying.reshape(groups, units // groups, terms)
 
 
 def _convolve_points(x: Array, rows: Array, windows: list[Window], result: Array) -> None:

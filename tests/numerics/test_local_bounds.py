@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from kir.numerics.local_bounds import expect_results
+from kir.numerics import local_bounds
+from kir.numerics.local_bounds import expect_results, gave_the_same
+from kir.ops.convolution import Conv
+from kir.ops.elementwise import Relu
 from kir.ops.nn import Softmax
+from kir.ops.shape import Split
 from tests.passes.building import Build
 
 
@@ -14,3 +19,30 @@ def test_an_operator_may_get_nothing() -> None:
     node = build(Softmax(0), build.inputs[0]).node
     (expected,) = expect_results(node, node.op, [np.zeros((0, 3), np.float32)])
     assert expected.reference.shape == expected.allowed.shape == (0, 3)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_how_many_filters_are_computed_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch, groups: int) -> None:
+    build = Build(f"f32[1, {3 * groups}, 5, 5]", "f32[6, 3, 3, 3]", "f32[6]")
+    node = build(Conv((1, 1), (1, 1), groups, (1,) * 4), *build.inputs).node
+    generator = np.random.default_rng(0)
+    inputs = [generator.standard_normal(shape, np.float32) for shape in ((1, 3 * groups, 5, 5), (6, 3, 3, 3), (6,))]
+    (whole,) = expect_results(node, node.op, inputs)
+    monkeypatch.setattr(local_bounds, "BLOCK_ELEMENTS", 4 * 27)
+    (parts,) = expect_results(node, node.op, inputs)
+    np.testing.assert_allclose(parts.reference, whole.reference, rtol=1e-12)
+    np.testing.assert_allclose(parts.allowed, whole.allowed, rtol=1e-5)
+
+
+def test_only_exact_operators_give_the_same() -> None:
+    build = Build("f32[4]")
+    x = np.array([-1, 0, 2, np.nan], np.float32)
+    y = np.array([0, 0, 2, np.nan], np.float32)
+    relu, softmax = (build(op, build.inputs[0]).node for op in (Relu(), Softmax(0)))
+    split = build(Split(0, (1, 3)), build.inputs[0])[0].node
+    assert gave_the_same(relu, relu.op, [x], [y])
+    assert not gave_the_same(relu, relu.op, [x], [x])
+    assert not gave_the_same(relu, relu.op, [x], [y[:3]])
+    assert not gave_the_same(softmax, softmax.op, [y[:1]], [np.ones(1, np.float32)])
+    assert gave_the_same(split, split.op, [x], [None, x[1:]])
+    assert not gave_the_same(split, split.op, [x], [None, y[:3]])

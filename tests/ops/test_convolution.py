@@ -118,6 +118,19 @@ def test_arrays_need_not_be_contiguous() -> None:
     np.testing.assert_array_equal(op.eval(*turned), op.eval(*map(np.ascontiguousarray, turned)))
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 0, 1), (1, 0, 2, 3)])
+def test_large_kernels_may_lie_in_memory_in_any_way(groups: int, axes: tuple[int, ...]) -> None:
+    op = Conv((1, 1), (1, 1), groups, (1,) * 4)
+    x, kernel = draw(1, 192 * groups, 3, 2), draw(256, 192, 3, 3)
+    lying = np.ascontiguousarray(kernel.transpose(np.argsort(axes))).transpose(axes)
+    unaligned = np.frombuffer(b" " + kernel.tobytes(), np.uint8)[1:].view(kernel.dtype).reshape(kernel.shape)
+    assert kernel.size > convolution.LARGE_KERNEL
+    assert not unaligned.flags.aligned
+    for other in (lying, unaligned):
+        np.testing.assert_allclose(op.eval(x, other), op.eval(x, kernel), atol=1e-11)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_floats_of_16_bits_are_rounded_once(dtype: Any, groups: int) -> None:

@@ -20,9 +20,9 @@ from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import format_shape
-from kir.numerics.compare import Run, compare, worse
+from kir.numerics.compare import Run, compare, report_equal, worse
 from kir.numerics.coverage import Coverage
-from kir.numerics.local_bounds import expect_results
+from kir.numerics.local_bounds import expect_results, gave_the_same
 from kir.numerics.report import Finding, OutputReport, Statement
 from kir.numerics.sampling import Part, take_part
 from kir.numerics.threads import THREADED_WORK
@@ -185,6 +185,8 @@ def compare_operator(
         KirError: as ValueError; or the outputs have other shapes than the operator gives.
     """
     part = take_part(op, inputs, outputs)
+    if gave_the_same(node, part.op, part.inputs, part.outputs):
+        return [None if y is None else report_equal(name, y) for name, y in zip(names, part.outputs, strict=True)], part
     expected = expect_results(node, part.op, part.inputs)
     return [
         None if y is None else compare(name, one, y) for name, one, y in zip(names, expected, part.outputs, strict=True)
