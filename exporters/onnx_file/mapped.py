@@ -32,9 +32,12 @@ from kir.support.protobuf import DELIMITED, BrokenMessageError, Field, Message, 
 from kir.support.records import dataclass
 from kir.support.regular_files import open_regular
 
-# Smaller files run fast as they are.
-MIN_MAPPED_BYTES = 64 << 20
-MIN_WEIGHT_BYTES = 1 << 20
+# Smaller files are read again sooner than they are written.
+MIN_MAPPED_BYTES = 4 << 20
+MIN_WEIGHT_BYTES = 64 << 10
+
+# Kernels may keep copies of the weights of smaller files in an order of their own, which makes runs faster.
+LARGE_BYTES = 64 << 20
 
 # Every system can map memory at multiples of this.
 ALIGNMENT = 64 << 10
@@ -44,7 +47,13 @@ MODEL, WEIGHTS = "model.onnx", "weights"
 
 @dataclass(frozen=True)
 class LeanModel:
-    """A model to run in little memory, see `lean_model`; `file` is what onnxruntime loads instead of `original`."""
+    """A model to run in little memory, see `lean_model`.
+
+    Attributes:
+        original: the model.
+        file: what onnxruntime loads instead.
+        is_large: whether kernels should not keep copies of weights.
+    """
 
     original: Path | bytes
     file: Path | bytes
@@ -120,28 +129,29 @@ class LeanModel:
 def lean_model(
     model: Path | bytes, min_bytes: int = MIN_MAPPED_BYTES, min_weight: int = MIN_WEIGHT_BYTES
 ) -> Iterator[LeanModel]:
-    """Return the model with the weights of a large file mapped from disk.
+    """Return the model with the weights of all but small files mapped from disk.
 
     Anonymous memory stays far below the file then; pages of mapped files, which the kernel may drop, do not count.
-    Kernels do not reorder the weights of a large model, which makes a run slower. The copy lies beside the model while
-    the context is open (in the system's temporary folder if it cannot), and needs as much disk as the model. Sessions
-    may outlive it.
+    Every further session reads little more than the graph. Kernels do not reorder the weights of a large model, which
+    makes a run slower. The copy lies beside the model while the context is open (in the system's temporary folder if it
+    cannot), and needs as much disk as the model. Sessions may outlive it.
 
     Args:
         model: a file, or a serialized model, which is run as it is.
-        min_bytes: how large a file, with its external data, counts as large.
+        min_bytes: how large a file, with its external data, is to be rewritten.
         min_weight: how many bytes a weight has, at least, that is moved.
 
     Raises:
         FormatError: as `mapped_copy`.
     """
-    if isinstance(model, bytes) or _size_with_data(model) < min_bytes:
+    size = 0 if isinstance(model, bytes) else _size_with_data(model)
+    if isinstance(model, bytes) or size < min_bytes:
         yield LeanModel(model, model, is_large=False)
         return
     with ExitStack() as stack:
         with _writing_copy(model):
             folder = Path(stack.enter_context(_folder_near(model.resolve())))
-        yield LeanModel(model, mapped_copy(model, folder, min_bytes, min_weight), is_large=True)
+        yield LeanModel(model, mapped_copy(model, folder, min_bytes, min_weight), is_large=size >= LARGE_BYTES)
 
 
 def _folder_near(model: Path) -> AbstractContextManager[Path | str]:

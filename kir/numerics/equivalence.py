@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -148,7 +149,10 @@ class _Side:
         self._graph = graph
         self._seed = seed
         self._run = plan_run
-        self._plan = Plan(graph, wide=True)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan(self._graph, wide=True)
 
     def run(self, run: Run) -> Mapping[str, Array]:
         return self._run(self._plan, run.feeds, None)

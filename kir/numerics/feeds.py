@@ -45,6 +45,7 @@ def random_feeds(
     feed_defaults: bool = False,
     bounds: Mapping[str, int] | None = None,
     kind: int = 0,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, Array]:
     """Return an array for every input, by name; the switch of a training export is fed False.
 
@@ -55,6 +56,7 @@ def random_feeds(
         feed_defaults: also feed inputs that have a default.
         bounds: one more than the largest integer to feed an input, where the graph does not tell.
         kind: of the values of inputs with a single row: 0 ordinary, 1 edges, 2 wide.
+        shapes: of inputs that are to have another shape than the graph says.
     """
     generator = np.random.default_rng(seed)
     feeds: dict[str, Array] = {}
@@ -69,7 +71,8 @@ def random_feeds(
         elif op.label not in sparse and (op.default is None or feed_defaults):
             use = find_use(graph, node)
             source = InputValues(op.type.dtype, use, *_limits(use, sizes, (bounds or {}).get(op.label)), generator)
-            feeds[op.label] = _make_array(source, known_shape(op.type, sizes), kind)
+            shape = (shapes or {}).get(op.label) or known_shape(op.type, sizes)
+            feeds[op.label] = _make_array(source, shape, kind)
     return feeds
 
 

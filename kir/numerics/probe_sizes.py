@@ -70,6 +70,8 @@ def choose_runs(graph: Graph, accepts: Accepts | None = None, batch: int = LARGE
     runs: list[SizedRun] = []
     work = 0
     for wishes in wishes_of(graph, names, demands, batch):
+        if work > ENOUGH_WORK:
+            break
         run = chooser.choose(wishes, ENOUGH_WORK - work, is_first=not runs)
         if run is not None:
             runs.append(run)

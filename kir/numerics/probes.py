@@ -32,6 +32,7 @@ class Probe:
         untried: larger sizes, which limits on cost left out in its favour, in words; "" if there are none.
         batch: the name of the size that counts rows; None if there is none, or the sizes were given.
         bounds: one more than the largest integer for an input, where the graph does not tell.
+        shapes: of inputs that have another shape than the graph says.
     """
 
     graph: Graph
@@ -44,11 +45,16 @@ class Probe:
     untried: str = ""
     batch: str | None = None
     bounds: Mapping[str, int] | None = None
+    shapes: Mapping[str, tuple[int, ...]] | None = None
 
     def feeds(self) -> dict[str, Array]:
         """Return an array for every input, by name."""
         return random_feeds(
-            self.graph, self.seed, self.sizes, feed_defaults=self.feed_defaults, bounds=self.bounds, kind=self.kind
+            *(self.graph, self.seed, self.sizes),
+            feed_defaults=self.feed_defaults,
+            bounds=self.bounds,
+            kind=self.kind,
+            shapes=self.shapes,
         )
 
     def __str__(self) -> str:

@@ -170,7 +170,8 @@ def _sample_windows(op: Any, inputs: Sequence[Array | None], outputs: Sequence[A
             positions[:, None] * window.stride + np.arange(window.size) * window.dilation - before
             for positions, window, (before, _) in zip(chosen, windows, pads, strict=True)
         ]
-    gathered = _gather(x[batch], read, _filling(op, x))
+    samples = x if len(batch) == len(x) else x[batch]  # without a copy, where all are taken
+    gathered = _gather(samples, read, _filling(op, x))
     if isinstance(op, AveragePool):
         gathered = _weigh(op, x, gathered, y.shape[2:], chosen)
     part = _taken(y, {0: batch, **dict(enumerate(chosen, 2))})
@@ -213,8 +214,10 @@ def _gather(x: Array, read: Sequence[Array], filling: Any) -> Array:
     for axis, indices in enumerate(read, 2):
         flat = indices.ravel()
         inside = (flat >= 0) & (flat < x.shape[axis])
-        x = np.take(x, np.where(inside, flat, 0), axis)
-        if not inside.all():
+        if inside.all():
+            x = np.take(x, flat, axis)
+        else:
+            x = np.take(x, np.where(inside, flat, 0), axis)
             x = np.where(inside.reshape(-1, *(1,) * (x.ndim - axis - 1)), x, x.dtype.type(filling))
     return x
 

@@ -37,7 +37,10 @@ class BatchNormalization(WideOp):
 
     def compute(self, x: Array, *vectors: Array) -> Array:
         scale, bias, mean, variance = (_column(vector, x) for vector in vectors)
-        return np.asarray((x - mean) * (scale / np.sqrt(variance + x.dtype.type(self.epsilon))) + bias)
+        result: Array = x - mean
+        result *= scale / np.sqrt(variance + x.dtype.type(self.epsilon))
+        result += bias
+        return result
 
 
 @dataclass(frozen=True)

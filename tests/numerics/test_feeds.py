@@ -44,6 +44,15 @@ def multiplied(graph: Graph, x: Value) -> Value:
 # Values
 
 
+def test_an_input_may_have_another_shape_than_the_graph_says() -> None:
+    graph, (x, other) = graph_of("f32[batch, 500]", "f32[batch, 3]")
+    graph.add(Output("y"), multiplied(graph, x))
+    graph.add(Output("z"), other)
+    feeds = random_feeds(graph, 0, {"batch": 2}, shapes={"x0": (9, 7)})
+    assert shape_of_feeds(feeds) == "x0 (9, 7), x1 (2, 3)"
+    assert set(np.unique(np.abs(feeds["x0"][1]))) <= {0, 0.5, 1, 1.5, 2.5}
+
+
 def test_rows_are_ordinary_but_for_some_with_edges_and_large_values() -> None:
     rows = np.abs(fed(multiplied, "f32[batch, 500]"))
     assert all(rows[row].max() < 20 for row in (0, 2, 4, 6, 8))

@@ -102,13 +102,11 @@ class BatchCheck:
         """Return whether small images come out of the largest batch as they do alone, and others otherwise."""
         if run.probe.cost.work <= CHEAP_WORK:  # loading the file again takes as long
             return False
-        feeds: dict[str, Array] | None = None
         for small in load_small(self._subject.lean, run.feeds, LARGEST_BATCH, self._subject.provider):
             alone = small.run(run.feeds)
             if alone is None:
                 continue
-            feeds = feeds or self._probe(run, LARGEST_BATCH, axes).feeds()
-            outputs = small.run(feeds)
+            outputs = small.run(self._probe(run, LARGEST_BATCH, axes, small.crop(run.feeds)).feeds())
             if outputs is None:
                 continue
             expected = {name: rounded_alike(row) for name, row in alone.items()}
@@ -119,7 +117,7 @@ class BatchCheck:
         return False
 
     def _check_batch(self, run: Run, batch: int, axes: Axes, comparison: RunComparison) -> None:
-        probe = self._probe(run, batch, axes)
+        probe = self._probe(run, batch, axes, run.feeds)
         feeds = probe.feeds()
         outputs = run_checked(self._subject.session, feeds)
         if not _all_agree(run.expected, outputs, axes, batch):
@@ -127,24 +125,29 @@ class BatchCheck:
             for expected in expect_probes(self._graph, [probe], self._subject.seed):
                 comparison.add(expected.expected, outputs)
 
-    def _probe(self, run: Run, batch: int, axes: Axes) -> RowsProbe:
-        """Return a probe whose rows 1, 3, 5, … (or the second of two) are that of a run."""
+    def _probe(self, run: Run, batch: int, axes: Axes, row: Mapping[str, Array]) -> RowsProbe:
+        """Return a probe whose rows 1, 3, 5, … (or the second of two) are `row`, as a run had it or made smaller."""
         probe = run.probe
         assert probe.batch is not None
         sizes = {**probe.sizes, probe.batch: batch}
-        others = replace(probe, sizes=sizes, seed=(*probe.seed, OTHER_ROWS)).feeds()
+        shapes = {name: _with_rows(array.shape, axes.inputs[name], batch) for name, array in row.items()}
+        others = replace(probe, sizes=sizes, seed=(*probe.seed, OTHER_ROWS), shapes=shapes).feeds()
         arrays: dict[str, Array] = {}
-        for name, row in run.feeds.items():
+        for name, given in row.items():
             axis, array = axes.inputs[name], np.array(others[name])
             if axis is None:
-                arrays[name] = row
+                arrays[name] = given
                 continue
             places = [slice(None)] * array.ndim
             places[axis] = _copies(batch)
-            array[tuple(places)] = row
+            array[tuple(places)] = given
             arrays[name] = array
         fields = {name: getattr(probe, name) for name in ("graph", "cost", "seed", "feed_defaults", "kind", "batch")}
         return RowsProbe(**fields, sizes=sizes, purpose="a proved row among others", arrays=arrays)
+
+
+def _with_rows(shape: tuple[int, ...], axis: int | None, rows: int) -> tuple[int, ...]:
+    return shape if axis is None else (*shape[:axis], rows, *shape[axis + 1 :])
 
 
 def _copies(batch: int) -> slice:
