@@ -23,7 +23,7 @@ _NAMES = {
         "Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose DepthwiseConv1D DepthwiseConv2D "
         "SeparableConv1D SeparableConv2D"
     ),
-    "kir.layers.core": "Dense Identity Lambda Masking",
+    "kir.layers.core": "Dense Identity Lambda Masking TernaryDense",
     "kir.layers.einsum_dense": "EinsumDense",
     "kir.layers.embedding": "Embedding ReversibleEmbedding",
     "kir.layers.image": "CenterCrop Resizing",

@@ -64,6 +64,7 @@ from kir.layers.core import Dense as Dense
 from kir.layers.core import Identity as Identity
 from kir.layers.core import Lambda as Lambda
 from kir.layers.core import Masking as Masking
+from kir.layers.core import TernaryDense as TernaryDense
 from kir.layers.einsum_dense import EinsumDense as EinsumDense
 from kir.layers.embedding import Embedding as Embedding
 from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding

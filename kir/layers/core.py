@@ -63,6 +63,58 @@ class Dense(DeclaredLayer):
         )
 
 
+def _threshold(owner: str, name: str, given: object) -> float | None:
+    return None if given is None else number(owner, name, given, 0)
+
+
+class TernaryDense(DeclaredLayer):
+    """A Dense whose kernel is -1, 0 or 1: the sign of each weight, or 0 up to a threshold.
+
+    Without a threshold of its own it is half the mean of the absolute weights, and that mean is a factor of the sums.
+
+    Source: `keras/src/layers/core/ternary_dense.py`, since Keras 3.16; https://arxiv.org/abs/2402.17764
+    """
+
+    supports_masking = True
+    takes_one_tensor = True
+
+    units: Integer = Integer(1, doc="the size of the output's last axis")
+    threshold: Argument[float | None, float | None] = Argument(
+        _threshold, default=None, doc="up to which the absolute value of a weight counts as 0; at least 0"
+    )
+    activation: ActivationFunction = ActivationFunction(default=None)
+    use_bias: Boolean = Boolean(default=True)
+    kernel_initializer: Initializer = Initializer(default="glorot_uniform")
+    bias_initializer: Initializer = Initializer(default="zeros")
+    kernel_regularizer: Regularizer = Regularizer(default=None)
+    bias_regularizer: Regularizer = Regularizer(default=None)
+    activity_regularizer: Regularizer = Regularizer(default=None)
+    kernel_constraint: Constraint = Constraint(default=None)
+    bias_constraint: Constraint = Constraint(default=None)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make a kernel of (input_dim, units) and a bias of (units,)."""
+        if len(input_shape) < 2:
+            raise ShapeError(
+                f"TernaryDense needs an input of rank 2 or more, (batch, …, input_dim); received "
+                f"{format_shape(input_shape)}"
+            )
+        self.kernel = self.weight_of_role("kernel", (input_shape[-1], self.units))
+        self.bias = self.weight_of_role("bias", (self.units,)) if self.use_bias else None
+
+    def call(self, inputs: Tensor) -> Any:
+        inputs = self.promote(inputs)
+        kernel = self.read(self.kernel, inputs)
+        sizes = K.abs(kernel)
+        mean = K.mean(sizes)
+        is_counted = sizes > (0.5 * mean if self.threshold is None else self.threshold)
+        sums = K.matmul(inputs, K.sign(kernel) * K.cast(is_counted, kernel.dtype))
+        sums = sums * mean if self.threshold is None else sums
+        return call_function(
+            "activation", self.activation, sums if self.bias is None else sums + self.read(self.bias, inputs)
+        )
+
+
 class Identity(DeclaredLayer):
     """The input itself, with its mask.
 

@@ -508,3 +508,21 @@ def test_a_size_that_is_returned_is_a_tensor() -> None:
     steps, count, three = model.predict(np.zeros((2, 5, 4), np.float32))
     assert (steps, count, three) == (5, 40, 3)
     assert steps.dtype == count.dtype == np.int32
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.3, 1e9])
+def test_ternary_dense(threshold: float | None) -> None:
+    """By the formulas of Keras 3.16: the sign of each weight above the threshold, and the mean of all as a factor."""
+    rng = np.random.default_rng(3)
+    x, kernel, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 4), (4, 3), (3,)))
+    layer = layers.TernaryDense(3, threshold, activation="tanh")
+    model = Sequential([Input((5, 4)), layer])
+    model.set_weights([kernel, bias])
+    mean = np.abs(kernel).mean()
+    limit, factor = (0.5 * mean, mean) if threshold is None else (threshold, 1)
+    ternary = np.sign(kernel) * (np.abs(kernel) > limit)
+    np.testing.assert_allclose(model.predict(x), np.tanh(x @ ternary * factor + bias), rtol=1e-5, atol=1e-6)
+    copy = layers.TernaryDense.from_config(layer.get_config())
+    assert copy.threshold == threshold
+    with pytest.raises(InvalidArgumentError, match="threshold must be a finite number of at least 0"):
+        layers.TernaryDense(3, threshold=-1.0)
