@@ -33,11 +33,19 @@ MOVEMENTS = frozenset({"Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "
 
 @dataclass(frozen=True)
 class Draw:
-    """A place where a file keeps something at random: the layer, what goes in (None: not known), what comes out."""
+    """A place where a file draws at random.
+
+    Attributes:
+        layer: of the node.
+        source: what goes in, of which some is kept; None if it is not known.
+        result: what comes out.
+        is_normal: whether that is numbers of a normal distribution, and not what is kept.
+    """
 
     layer: str
     source: str | None
     result: str
+    is_normal: bool = False
 
 
 def load_model(model: Path | bytes, external_data: bool = True) -> ModelProto:
@@ -217,7 +225,7 @@ def _attribute(node: NodeProto, name: str, default: int) -> int:
 
 
 def find_draws(model: ModelProto) -> list[Draw]:
-    """Return where the file draws what it keeps: Dropout, Bernoulli, or a comparison with RandomUniformLike."""
+    """Return where a file draws: Dropout, Bernoulli, a comparison with RandomUniformLike, or RandomNormalLike."""
     uniform = {node.output[0] for node in model.graph.node if node.op_type == "RandomUniformLike"}
     draws: list[Draw] = []
     for node in model.graph.node:
@@ -225,6 +233,8 @@ def find_draws(model: ModelProto) -> list[Draw]:
             draws.append(Draw(layer_of(node), node.input[0], node.output[0]))
         elif node.op_type == "Bernoulli" or (node.op_type == "Less" and node.input[0] in uniform):
             draws.append(Draw(layer_of(node), None, node.output[0]))
+        elif node.op_type == "RandomNormalLike":
+            draws.append(Draw(layer_of(node), None, node.output[0], is_normal=True))
     return draws
 
 

@@ -18,7 +18,7 @@ from kir.exporters.onnx_file.verify.operators import Operators
 from kir.exporters.onnx_file.verify.outputs import OutputsPart
 from kir.exporters.onnx_file.verify.passes import PassesPart
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
-from kir.exporters.onnx_file.verify.signature import session_outputs, signature_problems
+from kir.exporters.onnx_file.verify.signature import default_problems, session_outputs, signature_problems
 from kir.exporters.onnx_file.verify.subject import Part, Subject
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.ir.graph import Graph
@@ -106,7 +106,7 @@ def _prove(
     further = [] if evidence is None else evidence.probes(graph, seed)
     with lean_model(model) as lean:
         session = lean.session(provider, optimize)
-        problems = signature_problems(graph, session)
+        problems = signature_problems(graph, session) or list(default_problems(graph, session, lean.file))
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         read, names = (None, {}) if held is None else (held.graph, held.names)

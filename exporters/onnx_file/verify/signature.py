@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import numpy as np
+
+from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.session import Entry, Session
 from kir.ir.dims import Sym, symbol
 from kir.ir.graph import Graph
+from kir.ir.op import Array
 from kir.ir.structural import Input, Output
 from kir.ir.types import TensorType, as_dtype
 from kir.support.naming import symbol_name
@@ -37,6 +42,37 @@ def signature_problems(graph: Graph, session: Session) -> list[str]:
         *type_problems("input", inputs, session_inputs(session)),
         *type_problems("output", outputs, session_outputs(session)),
     ]
+
+
+def default_problems(graph: Graph, session: Session, file: Path | bytes) -> Iterator[str]:
+    """Yield what differs between the defaults of a graph's inputs and of a file's, one line each.
+
+    A file without a default that the graph has must be fed more, and computes no other results.
+
+    Args:
+        graph: of which the file has the inputs.
+        session: the file.
+        file: the same, which is read only if both have defaults.
+
+    Raises:
+        FormatError: a default cannot be read.
+    """
+    expected = {node.op.label: node.op for node in graph.inputs if isinstance(node.op, Input)}
+    found = {entry.name for entry in session.get_overridable_initializers()}
+    common = [name for name, op in expected.items() if op.default is not None and name in found]
+    values = {one.head.name: one for one in read_content(file).initializers} if common else {}
+    for name, op in expected.items():
+        if op.default is None and name in found:
+            yield f"input {name!r} has a default in the file, and none in the model"
+        elif op.default is not None and name in values and op.default.array.dtype != object:
+            value = values[name].array()
+            if not np.array_equal(value, op.default.array, equal_nan=value.dtype.kind == "f"):
+                own = _shown(op.default.array)
+                yield f"input {name!r} is {_shown(value)} unless fed in the file, {own} in the model"
+
+
+def _shown(array: Array) -> str:
+    return str(array.item()) if array.size == 1 else f"an array of {array.size} elements"
 
 
 def type_problems(role: str, expected: Mapping[str, TensorType], found: Mapping[str, TensorType]) -> Iterator[str]:

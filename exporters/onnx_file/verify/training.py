@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.probe import Draw, find_draws
 from kir.exporters.onnx_file.session import Session
+from kir.exporters.onnx_file.verify.distributions import VISIBLE_CHANGE, compare_distributions, switched, unseeded
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array
@@ -20,7 +20,7 @@ from kir.numerics.interpreter import Plan, widened
 from kir.numerics.probes import choose_probes
 from kir.numerics.report import Finding, Statement
 from kir.numerics.rounding_sizes import finfo
-from kir.ops.random import Dropout
+from kir.ops.random import Dropout, RandomNormalLike
 from kir.support.text import counted
 
 # A binomial count leaves 6 standard deviations once in 500 million draws.
@@ -29,17 +29,20 @@ TRAINING_RUNS = 4
 MIN_DRAWN = 2000  # elements, over all training runs, where a model is large enough
 MAX_TRAINING_RUNS = 32
 CHANGING_RUNS = 8
-VISIBLE_CHANGE = 1e-3  # of the largest element of an output, far above any rounding
+LUCK = 20.0  # -log of the probability of what counts as luck: 2e-9
+MIN_REPEATED = 8  # numbers of a run; fewer may be the same by luck
+ROUNDED = 1e-6  # of numbers that are drawn in float32
 
 
 def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: int = 0) -> Statement | None:
     """Return what is to be said of the random choices of a training export; None if the graph has none.
 
-    The file runs with the switch off and on: each output that dropping changes in the interpreter must change.
+    The file runs with the switch off and on: each output that dropping changes in the interpreter must change, and be
+    distributed as in the interpreter, see `compare_distributions`.
 
-    Then every place where the file draws (its Dropout and Bernoulli nodes) becomes an output, and the file runs a few
-    times with the switch on. That alone would not do: onnxruntime takes out some Dropouts that are no outputs. For
-    each layer that drops:
+    Then every place where the file draws (its Dropout, Bernoulli and RandomNormalLike nodes) becomes an output, and the
+    file runs a few times with the switch on. That alone would not do: onnxruntime takes out some Dropouts that are no
+    outputs. For each layer that drops:
 
     1. The file draws in it at all.
     2. Of the elements that were not 0 before, the fraction that is not 0 after is 1 - rate, within six standard
@@ -47,35 +50,61 @@ def check_training(graph: Graph, model: ModelFile, provider: str = "cpu", seed: 
     3. Two runs draw differently.
     4. A Dropout node multiplies what it keeps by 1 / (1 - rate).
 
-    Where another tool took the layers' names out of the file, its places are paired with the layers by how much they
-    keep.
+    For each layer that draws normal numbers, their mean and their deviation are those of the layer.
+
+    Where another tool took the layers' names out of the file, its places that drop are paired with the layers by how
+    much they keep; what it draws normal numbers with may be scaled later, and the distribution of the outputs decides.
     """
-    rates = _dropout_rates(graph)
-    if not rates:
+    rates, normals = _dropout_rates(graph), _normals(graph)
+    if not rates and not normals:
         return None
     feeds = choose_probes(graph, seed)[-1].feeds()
+    unclear: list[Finding] = []
+    problems: list[Finding] = []
     with lean_model(as_file(model)) as lean:
-        still = _still_outputs(graph, lean.session(provider), feeds)
+        session = lean.session(provider)
+        still = _still_outputs(graph, session, feeds) if rates else []
+        if _has_switch(graph) and not still:
+            problems, unclear = compare_distributions(graph, session, seed)
         proto = lean.load()
-        draws = find_draws(proto)
-        has_names = not draws or any(draw.layer for draw in draws)
-        draws = [draw for draw in draws if draw.layer in rates or not has_names]
-        wanted = [name for draw in draws for name in (draw.source, draw.result) if name is not None]
+        places = find_draws(proto)
+        has_names = not places or any(draw.layer for draw in places)
+        draws = [draw for draw in places if not draw.is_normal and (draw.layer in rates or not has_names)]
+        drawn = [draw for draw in places if draw.is_normal and draw.layer in normals]
+        wanted = [name for draw in (*draws, *drawn) for name in (draw.source, draw.result) if name is not None]
         present = {output.name for output in proto.graph.output}
         session = lean.session_with([name for name in dict.fromkeys(wanted) if name not in present], provider)
-        tallies = _tally_draws(session, feeds, draws)
+        tallies, spreads = _tally_draws(session, switched(feeds, True) if _has_switch(graph) else feeds, draws, drawn)
     layers = [draw.layer for draw in draws] if has_names else _pair_layers(tallies, rates)
-    places, dropping = counted(len(draws), "place"), counted(len(rates), "layer")
-    covered = f"how much {dropping} drop at random, in {places} of the file, and how they scale what they keep"
+    covered = _covered(len(draws) + len(drawn), len({*rates, *normals}))
     if len(layers) < len(draws):
-        unnamed = Finding(f"the file does not say which of its {places} drops at random for which of {dropping}")
-        return Statement("training", covered, not_shown=(unnamed,))
-    problems = [Finding("nothing is dropped at random", layer) for layer in rates if layer not in layers]
+        dropping = counted(len(rates), "layer")
+        text = (
+            f"the file does not say which of its {counted(len(draws), 'place')} drops at random for which of {dropping}"
+        )
+        return Statement("training", covered, tuple(problems), (Finding(text), *unclear))
+    problems += [Finding("nothing is dropped at random", layer) for layer in rates if layer not in layers]
+    named = {draw.layer for draw in drawn}
+    if has_names:
+        problems += [Finding("no normal numbers are drawn", layer) for layer in normals if layer not in named]
     text = f"the switch {TRAINING_INPUT!r} does not change this output, as dropping would"
     problems += [Finding(text, tensor=name) for name in still]
     for layer, tally in zip(layers, tallies, strict=True):
         problems += [Finding(problem, layer) for problem in tally.problems(rates[layer])]
-    return Statement("training", covered, tuple(problems))
+    for draw, spread in zip(drawn, spreads, strict=True):
+        problems += [Finding(problem, draw.layer) for problem in spread.problems(normals[draw.layer])]
+    return Statement("training", covered, tuple(problems), tuple(unclear))
+
+
+def _covered(places: int, layers: int) -> str:
+    return (
+        f"how {counted(layers, 'layer')} drop at random and scale what they keep, or draw numbers, in "
+        f"{counted(places, 'place')} of the file, and how the outputs are distributed with the switch on"
+    )
+
+
+def _has_switch(graph: Graph) -> bool:
+    return any(_is_switch(node.output) for node in graph.inputs)
 
 
 def _pair_layers(tallies: Sequence[_Tally], rates: Mapping[str, float]) -> list[str]:
@@ -87,10 +116,6 @@ def _pair_layers(tallies: Sequence[_Tally], rates: Mapping[str, float]) -> list[
     return [layers[index] for index in range(len(tallies))]
 
 
-def _switched(feeds: Mapping[str, Array], is_on: bool) -> dict[str, Array]:
-    return {**feeds, TRAINING_INPUT: np.array(is_on)}
-
-
 def _still_outputs(graph: Graph, session: Session, feeds: Mapping[str, Array]) -> list[str]:
     """Return outputs that the switch does not change in a session, although it does in the interpreter.
 
@@ -99,16 +124,16 @@ def _still_outputs(graph: Graph, session: Session, feeds: Mapping[str, Array]) -
     is 2e-9 at most, as rare as `SIGMAS`.
     """
     still = _dropping_outputs(graph)
-    off = run_checked(session, _switched(feeds, False))
+    off = run_checked(session, switched(feeds, False))
     for _ in range(MAX_TRAINING_RUNS):
         if not still:
             return []
-        on = run_checked(session, _switched(feeds, True))
+        on = run_checked(session, switched(feeds, True))
         still = [name for name in still if not _differ(on[name], off[name])]
-    plan = Plan(_unseeded(graph))
-    off = plan.run(_switched(feeds, False))
+    plan = Plan(unseeded(graph))
+    off = plan.run(switched(feeds, False))
     for _ in range(CHANGING_RUNS):
-        on = plan.run(_switched(feeds, True))
+        on = plan.run(switched(feeds, True))
         still = [name for name in still if _differ(on[name], off[name], VISIBLE_CHANGE)]
     return still
 
@@ -124,15 +149,6 @@ def _dropping_outputs(graph: Graph) -> list[str]:
     ]
 
 
-def _unseeded(graph: Graph) -> Graph:
-    copy = graph.copy()
-    for node in copy.order():
-        if isinstance(node.op, Dropout) and node.op.seed is not None:
-            op = dataclasses.replace(node.op, seed=None)
-            copy.replace(node.output, copy.add(op, *node.inputs, origin=node.origin).output)
-    return copy
-
-
 def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
     """Return whether an element differs by more than a part of the largest one."""
     if a.shape != b.shape or a.dtype == object or not as_dtype(a.dtype).is_float:
@@ -142,25 +158,33 @@ def _differ(a: Array, b: Array, tolerance: float = 0.0) -> bool:
     return not np.allclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)
 
 
-def _tally_draws(session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw]) -> list[_Tally]:
-    """Return what each place kept, over enough runs with the switch on."""
-    feeds = _switched(feeds, True)
-    tallies = [_Tally() for _ in draws]
-    for run in range(MAX_TRAINING_RUNS):
-        if run >= TRAINING_RUNS and all(tally.total >= MIN_DRAWN for tally in tallies):
+def _tally_draws(
+    session: Session, feeds: Mapping[str, Array], draws: Sequence[Draw], normals: Sequence[Draw]
+) -> tuple[list[_Tally], list[_Spread]]:
+    """Return what each place kept, and which numbers it drew, over enough runs."""
+    tallies, spreads = [_Tally() for _ in draws], [_Spread() for _ in normals]
+    for run in range(MAX_TRAINING_RUNS if draws or normals else 0):
+        totals = [tally.total for tally in tallies] + [spread.total for spread in spreads]
+        if run >= TRAINING_RUNS and min(totals) >= MIN_DRAWN:
             break
-        values = feeds | run_checked(session, feeds)
+        values = {**feeds, **run_checked(session, feeds)}
         for draw, tally in zip(draws, tallies, strict=True):
             tally.add(None if draw.source is None else values.get(draw.source), values[draw.result])
-    return tallies
+        for draw, spread in zip(normals, spreads, strict=True):
+            spread.add(values[draw.result])
+    return tallies, spreads
 
 
 def _dropout_rates(graph: Graph) -> dict[str, float]:
-    return {
-        "" if node.origin is None else node.origin.path: node.op.rate
-        for node in graph.order()
-        if _drops(node) and isinstance(node.op, Dropout)
-    }
+    return {_path(node): node.op.rate for node in graph.order() if _drops(node) and isinstance(node.op, Dropout)}
+
+
+def _normals(graph: Graph) -> dict[str, RandomNormalLike]:
+    return {_path(node): node.op for node in graph.order() if isinstance(node.op, RandomNormalLike)}
+
+
+def _path(node: Node) -> str:
+    return "" if node.origin is None else node.origin.path
 
 
 def _drops(node: Node) -> bool:
@@ -209,3 +233,38 @@ class _Tally:
         scale_error = max((abs(scale * (1 - rate) - 1) for scale in self._scales if rate < 1), default=0)
         if scale_error > 0.01:
             yield f"what is kept is off by a factor of {1 + scale_error:.3g}; expected 1 / (1 - rate)"
+
+
+class _Spread:
+    """The mean and the variance of the numbers that one place drew, over several runs."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._sum = self._squares = 0.0
+        self._runs: list[bytes] = []
+
+    def add(self, drawn: Array) -> None:
+        wide = widened(drawn).astype(np.float64)
+        self.total += wide.size
+        self._sum += float(wide.sum())
+        self._squares += float(np.square(wide).sum())
+        if wide.size >= MIN_REPEATED:
+            self._runs.append(wide.tobytes())
+
+    def problems(self, op: RandomNormalLike) -> Iterator[str]:
+        """Yield what cannot be luck: of the mean, `SIGMAS` deviations; of the variance, the bounds of Laurent and
+        Massart for chi squared ("Adaptive estimation of a quadratic functional", 2000), which hold for any count.
+        """
+        count, mean = self.total, self._sum / max(self.total, 1)
+        if not count:
+            return
+        if abs(mean - op.mean) > SIGMAS * op.scale / math.sqrt(count) + ROUNDED * max(abs(op.mean), op.scale):
+            yield f"the mean of {count} numbers is {mean:.3g}; expected {op.mean:.3g}"
+        variance = self._squares / count - 2 * mean * op.mean + op.mean**2
+        low = 1 - 2 * math.sqrt(LUCK / count) - ROUNDED
+        high = 1 + 2 * math.sqrt(LUCK / count) + 2 * LUCK / count + ROUNDED
+        if not low * op.scale**2 <= variance <= high * op.scale**2 + (ROUNDED * op.mean) ** 2:
+            deviation = math.sqrt(max(variance, 0))
+            yield f"the deviation of {count} numbers is {deviation:.3g}; expected {op.scale:.3g}"
+        if len(set(self._runs)) < len(self._runs) and op.scale:
+            yield "the same numbers were drawn in two runs; expected different ones"
