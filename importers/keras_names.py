@@ -303,6 +303,6 @@ REFUSED: Mapping[str, str] = {
 # The same for TensorFlow.
 REFUSED_OF_TENSORFLOW: Mapping[str, str] = {
     "saved_model": _WRITES_ONNX,
-    **_all(TRAINING, "GradientTape compat distribute train"),
-    **_all(_DATA, "data image io"),
+    **_all(TRAINING, "GradientTape distribute train"),
+    **_all(_DATA, "data io"),
 }

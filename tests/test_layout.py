@@ -20,6 +20,7 @@ OF_A_WHOLE = {
         *("applications", "complete", "keras2_configs", "keras2_files", "loading", "mask_arguments", "models")
     },
     "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters", "named_values"},
+    "importers/tensorflow_functions": {"values"},
     "ir": {"joined_sizes", "printed_graph"},
     "layers": {"complete", "dtypes"},
     "modeling": {"model_interface"},

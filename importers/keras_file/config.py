@@ -17,6 +17,7 @@ from kir.importers.keras_file.descriptions import (
     FileOrigin,
     custom_object,
     is_operation,
+    is_recorded,
     lambda_arguments,
     layers_at,
     message_of,
@@ -87,6 +88,10 @@ class Builder:
         with self._described(path, name):
             if custom is not None:
                 return self._make_custom(custom, description)
+            if is_recorded(description, self.origin):
+                from kir.importers.keras_file.recorded import make_recorded  # start-up time: few files have them
+
+                return make_recorded(description, name_of(description))
             if is_operation(description):
                 return make_operation(name, {**revive(config), "name": name_of(description)})
         if name == "Sequential":

@@ -25,6 +25,10 @@ OTHER_NAMES = {
     "Custom>CustomScaleLayer": "CustomScaleLayer",
 }
 
+# The classes of functions that Keras 2 recorded.
+RECORDED = frozenset(
+    {"ClassMethod", "InstanceMethod", "InstanceProperty", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"}
+)
 
 # Where the configs of wrappers keep a layer inside, or a list of them.
 INNER_LAYERS = ("layer", "forward_layer", "backward_layer", "cell", "cells", "layers")
@@ -66,6 +70,11 @@ def is_operation(description: Mapping[str, Any]) -> bool:
     if name not in OPERATIONS or "trainable" in config:
         return False
     return layer_of_keras_3(name) is None or "dtype" not in config
+
+
+def is_recorded(description: Mapping[str, Any], origin: FileOrigin) -> bool:
+    """Return whether this is a function of TensorFlow that Keras 2 recorded between layers; see `recorded`."""
+    return origin.is_old and description["class_name"] in RECORDED
 
 
 def custom_object(description: Mapping[str, Any], origin: FileOrigin) -> Any:

@@ -158,8 +158,8 @@ def old_function(value: object, name: str, module: str | None) -> Any:
         return OPS_FUNCTIONS.get(name)
     from kir.importers import tensorflow_names  # start-up time: few files are so old
 
-    found = [tensorflow_names.NAMESPACES[place].get(name) for place in ("nn", "math", "linalg", "")]
-    return next((function for function in found if callable(function)), None)
+    found = [tensorflow_names.function_at(f"{place}{name}") for place in ("nn.", "math.", "linalg.", "")]
+    return next((function for function in found if function is not None), None)
 
 
 def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: str) -> None:

@@ -31,6 +31,10 @@ MEANINGLESS: dict[str, tuple[Any, ...]] = {
 }
 
 
+class Recorded(Operation):
+    """A call of one of TensorFlow's functions in a functional model of Keras 2; see `recorded`."""
+
+
 def make_operation(class_name: str, config: Mapping[str, Any]) -> Operation:
     """Return the operation that Keras saved under a class name of `OPERATIONS`, with the arguments of its config.
 

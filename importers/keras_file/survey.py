@@ -12,6 +12,7 @@ from kir.importers.keras_file.descriptions import (
     FileOrigin,
     custom_object,
     is_operation,
+    is_recorded,
     lambda_arguments,
     layer_of_keras_3,
     layers_at,
@@ -79,6 +80,10 @@ def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str |
     name, config = description["class_name"], description["config"]
     if custom_object(description, origin) is not None:
         return None
+    if is_recorded(description, origin):
+        from kir.importers.keras_file.recorded import reason_against_recorded  # start-up time: few files have them
+
+        return reason_against_recorded(description)
     if is_operation(description):
         return None if name in OPERATIONS else f"the operation {name} is not supported"
     if not _is_of_keras(description):

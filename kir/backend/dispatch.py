@@ -51,6 +51,8 @@ def operation(function: Callable[P, Result]) -> Callable[P, Result]:
 def _functional_in(values: Iterable[object]) -> Any:
     """Return the first tensor of a functional model among the values and in lists of them; None if there is none."""
     for value in values:
+        if isinstance(value, slice):
+            value = (value.start, value.stop, value.step)
         if isinstance(value, (list, tuple)):
             found = _functional_in(value)
             if found is not None:

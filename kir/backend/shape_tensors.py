@@ -26,6 +26,9 @@ from kir.support.records import dataclass
 # Shapes are short, and a table of more numbers is data.
 MAX_LENGTH = 256
 
+# A tensor that more nodes made than this is no size that somebody wrote.
+MAX_NODES = 1024
+
 # float16 and bfloat16 hold few sizes exactly.
 FLOATS = (DType.FLOAT32, DType.FLOAT64)
 
@@ -163,6 +166,17 @@ def sizes_in(x: Tensor) -> tuple[Dim, ...] | None:
     return tuple(item.floor() for item in items.ravel().tolist())
 
 
+def is_made_of_sizes(x: Tensor) -> bool:
+    """Return whether a tensor depends on sizes alone, so that its numbers are known as soon as they are."""
+    if len(x.shape) > 2 or not _may_hold_sizes(x.value):
+        return False
+    try:
+        _read(x.value)
+    except NoSizeError:
+        return False
+    return True
+
+
 def _read(wanted: Value) -> Array:
     """Return the quotients in a tensor.
 
@@ -177,7 +191,7 @@ def _read(wanted: Value) -> Array:
         if value in found:
             pending.pop()
             continue
-        if type(node.op) not in _RULES or not _may_hold_sizes(value):
+        if type(node.op) not in _RULES or not _may_hold_sizes(value) or len(found) > MAX_NODES:
             raise NoSizeError
         missing = [given for given in node.inputs if given is not None and given not in found]
         if missing:

@@ -12,9 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kir import config
+from kir.backend.shape_tensors import is_made_of_sizes
 from kir.errors import InvalidArgumentError
+from kir.ir.graph import Value
 from kir.ir.structural import Input
-from kir.ir.trace import SymbolicOperators, Tracer, call_backend
+from kir.ir.trace import SymbolicOperators, Tensor, Tracer, call_backend
 from kir.ir.types import Axis, TensorType, shape_with_none
 from kir.support.trees import flatten, map_structure
 
@@ -47,7 +49,13 @@ def infer_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     call = Call(layer, args, kwargs)
     outputs = iter(
         [
-            KerasTensor(leaf.type, call, index, None if leaf.mask is None else leaf.mask.type)
+            KerasTensor(
+                leaf.type,
+                call,
+                index,
+                None if leaf.mask is None else leaf.mask.type,
+                leaf.value if is_made_of_sizes(leaf) else None,
+            )
             for index, leaf in enumerate(flatten(traced))
         ]
     )
@@ -59,6 +67,8 @@ def _stand_in(tracer: Tracer, leaf: object) -> Any:
     """Return a traced tensor of the type of a KerasTensor, with a mask if that has one."""
     if not isinstance(leaf, KerasTensor):
         return leaf
+    if leaf.sizes is not None:
+        return Tensor(leaf.sizes, tracer)
     tensor = tracer.add(Input(leaf.call.layer.name, leaf.type))[0]
     if leaf.mask_type is None:
         return tensor
@@ -85,16 +95,25 @@ class History(NamedTuple):
 class KerasTensor(SymbolicOperators):
     """A symbolic tensor between layers. Immutable; compared by identity (`==` records a comparison).
 
-    `shape` has None for unknown sizes, as in Keras; `type` has their names.
+    `shape` has None for unknown sizes, as in Keras; `type` has their names. `sizes` is what was traced for a tensor
+    that depends on sizes alone, such as a shape: it may say how large another one is.
     """
 
-    __slots__ = ("call", "index", "mask_type", "type")
+    __slots__ = ("call", "index", "mask_type", "sizes", "type")
 
-    def __init__(self, type: TensorType, call: Call, index: int, mask_type: TensorType | None = None) -> None:
+    def __init__(
+        self,
+        type: TensorType,
+        call: Call,
+        index: int,
+        mask_type: TensorType | None = None,
+        sizes: Value | None = None,
+    ) -> None:
         self.type = type
         self.call = call
         self.index = index
         self.mask_type = mask_type
+        self.sizes = sizes
 
     @property
     def shape(self) -> tuple[int | None, ...]:

@@ -32,7 +32,7 @@ from kir.config import as_dtype_policy as dtype_policy
 from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.ir.dims import Sym
 from kir.ir.op import Array
-from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, current_tracer, emit
+from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.ir.types import DType
 from kir.modeling.eager import infer_output_shape, run_eagerly
 from kir.modeling.functional import record_call
@@ -302,7 +302,8 @@ class Layer(KerasMethods, WeightOwner):
             # As in Keras, a single mask belongs to the first output.
             computed = list(computed) if isinstance(computed, list | tuple) else [computed]
             computed += [None] * (len(outputs) - len(computed))
-            return type(outputs)(self._with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True))
+            masked = [self._with_mask(x, mask) for x, mask in zip(outputs, computed, strict=True)]
+            return type(outputs)(*masked) if hasattr(outputs, "_fields") else type(outputs)(masked)
         if isinstance(computed, list | tuple):
             # A layer that passes on the masks of several inputs, and has one output: it carries the first.
             computed = computed[0] if computed else None
@@ -518,10 +519,12 @@ def _layers_at(place: str, value: object) -> Iterator[tuple[str, Layer]]:
         pending.extend(reversed(inner))
 
 
-def _as_tensor(tracer: Tracer, x: AnyTensor | Sym | float) -> Tensor:
+def _as_tensor(tracer: Tracer, x: AnyTensor | Variable | Sym | float) -> Tensor:
     """Return a result of `call` as a tensor: numbers and arrays as constants, sizes such as `x.shape[0]` as int32."""
     if isinstance(x, Sym):
         x = emit(Cast(DType.INT32), *tracer.add(Size(x)))
+    if isinstance(x, Variable):
+        x = x.traced()
     return x if isinstance(x, Tensor) else tracer.constant(x)
 
 

@@ -63,8 +63,12 @@ def scalar_values(op: Op, slot: int, dtype: DType, constants: Sequence[Array | N
     if not dtype.is_float and not dtype.is_integer:
         return _choices(dtype), _choices(dtype)[:0]
     known = [one.ravel()[:MAX_KINKS] for one in constants if one is not None and one.dtype == dtype.numpy]
+    divisors = known if isinstance(op, elementwise.Mod) else []
+    if dtype.is_integer:
+        # Unsigned ones have no negative multiples, and larger numbers do not fit: `_integers` leaves those out.
+        divisors = [one.astype(np.int64) for one in divisors]
     with np.errstate(all="ignore"):
-        multiples = [step * one for one in known for step in range(-3, 4)] if isinstance(op, elementwise.Mod) else []
+        multiples = [step * one for one in divisors for step in range(-3, 4)]
     if dtype.is_integer:
         given = {int(one) for one in itertools.chain(*known, *multiples)}
         kinks = _integers({one + step for one in given for step in (-1, 0, 1)} | set(range(-10, 11)), dtype)

@@ -1,4 +1,4 @@
-"""Structures of tensors: nested lists, tuples and dicts, walked without recursion limits that matter.
+"""Structures of tensors: nested lists, tuples, dicts and slices, walked without recursion limits that matter.
 
 What Keras calls a tree. Structures are as deep as a user's argument, not as deep as a model.
 """
@@ -18,6 +18,8 @@ def flatten(structure: object) -> list[Any]:
         return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
     if isinstance(structure, list | tuple):
         return [leaf for item in structure for leaf in flatten(item)]
+    if isinstance(structure, slice):
+        return flatten((structure.start, structure.stop, structure.step))
     return [] if structure is None else [structure]
 
 
@@ -29,6 +31,8 @@ def map_structure(function: Callable[[Any], Any], structure: object) -> Any:
         return type(structure)(*[map_structure(function, item) for item in structure])
     if isinstance(structure, list | tuple):
         return type(structure)(map_structure(function, item) for item in structure)
+    if isinstance(structure, slice):
+        return slice(*map_structure(function, (structure.start, structure.stop, structure.step)))
     return None if structure is None else function(structure)
 
 
