@@ -301,7 +301,8 @@ class Builder:
         self, given: Reference, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
     ) -> Any:
         layer = layers.get(given.layer)
-        is_counted_from_1 = isinstance(layer, Model) and (self.origin.is_old or not isinstance(layer, Sequential))
+        is_functional = isinstance(layer, Model) and not isinstance(layer, Sequential) and not layer.is_subclassed
+        is_counted_from_1 = isinstance(layer, Model) and (self.origin.is_old or is_functional)
         found = Reference(given.layer, given.call - is_counted_from_1, given.output)
         if (found.layer, found.call) not in results:
             raise FormatError(f"there is no call {given.call} of a layer {given.layer!r}")

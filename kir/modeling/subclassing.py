@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kir.errors import InvalidArgumentError, KirError
 from kir.ir.dims import Sym
 from kir.ir.trace import SymbolicOperators
-from kir.ir.types import as_dtype
+from kir.ir.types import DType, as_dtype
 from kir.modeling.divisible_sizes import GIVEN_SIZES
 from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.index_inputs import index_inputs
@@ -84,7 +84,7 @@ def connect(model: Layer, args: Sequence[Any], kwargs: Mapping[str, Any], finds_
         KirError: the model's `call` cannot be traced.
     """
     given, body = _by_parameter(type(model), args, kwargs), body_of(model)
-    arguments = {name: _inputs_like(value, name, not index) for index, (name, value) in enumerate(given.items())}
+    arguments = {name: _inputs_like(value, name, not index, model) for index, (name, value) in enumerate(given.items())}
     names = list(given)[: len(args)]
     by_name = list(given)[len(args) :]
     if finds_indices:
@@ -122,7 +122,14 @@ def _by_parameter(cls: type[Layer], args: Sequence[Any], kwargs: Mapping[str, An
     return {name: None if name in ("mask", "training") else value for name, value in {**given, **kwargs}.items()}
 
 
-def _inputs_like(value: object, name: str, is_first: bool) -> Any:
+def _input_dtype(leaf: Any, model: Layer) -> DType:
+    """Return the dtype of an input; NumPy's float64 is what arrays have whose dtype nobody chose, as Keras has it."""
+    dtype = as_dtype(leaf.dtype)
+    is_unchosen = isinstance(leaf, np.ndarray | np.generic) and dtype is DType.FLOAT64 and model.autocast
+    return model.dtype_policy.variable if is_unchosen else dtype
+
+
+def _inputs_like(value: object, name: str, is_first: bool, model: Layer) -> Any:
     """Return an argument with an input in the place of every tensor; of the first argument, of every number."""
 
     def is_tensor(leaf: object) -> bool:
@@ -137,7 +144,7 @@ def _inputs_like(value: object, name: str, is_first: bool) -> Any:
         array: Any = leaf if hasattr(leaf, "shape") and hasattr(leaf, "dtype") else np.asarray(leaf)
         sizes = [size if isinstance(size, int) else None for size in array.shape[1:]]
         batch = () if not len(array.shape) else (None,)
-        return Input(batch_shape=(*batch, *sizes), dtype=as_dtype(array.dtype), name=next(names))
+        return Input(batch_shape=(*batch, *sizes), dtype=_input_dtype(array, model), name=next(names))
 
     return map_structure(placeholder, value)
 
