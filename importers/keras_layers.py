@@ -10,12 +10,17 @@ Keras's backend (see `kir.importers.keras_backend`):
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
+import numpy as np
+
 from kir import backend as K
+from kir.errors import FormatError
 from kir.importers.keras_backend import computing_with_kir, to_kir
 from kir.importers.rebinding import KerasLayer, as_array
 from kir.initializers import Zeros
@@ -26,10 +31,19 @@ from kir.modeling.layer import Layer
 from kir.modeling.user_functions import call_function
 from kir.modeling.weight import Weight, stand_in
 from kir.support.caching import cached
+from kir.support.regular_files import require_regular
 from kir.support.trees import flatten, map_structure
 
 # Makes kir's layer of a layer of Keras's own; None if kir has no such layer.
 Convert = Callable[[KerasLayer], Layer | None]
+
+
+# What recurrent layers ask of a cell.
+OF_CELLS = ("state_size", "output_size")
+
+
+class NotBuiltError(FormatError):
+    """A layer of Keras has no weights yet."""
 
 
 class LiveLayer(Layer):
@@ -48,12 +62,16 @@ class LiveLayer(Layer):
         self._live = live
         self._convert = convert
         self._weights_of = {id(variable): _weight(variable, live) for variable in live.weights}
+        # The variables, with what they held when their numbers were taken.
+        self._taken = [(variable, variable._value, self._weights_of[id(variable)]) for variable in live.weights]
+        self._arrays = [weight.array for _, _, weight in self._taken]
         self._converted: dict[int, tuple[KerasLayer, Layer | None]] = {}
         self._root: tuple[str, ...] = ()
         self._namespaces = [
             type(one).call.__globals__ for one in (live, *owned) if isinstance(type(one).call, FunctionType)
         ]
         self._own_weights = list(self._weights_of.values())
+        vars(self).update({name: getattr(live, name) for name in OF_CELLS if hasattr(live, name)})
         self.built = True
 
     @classmethod
@@ -75,8 +93,24 @@ class LiveLayer(Layer):
         if "training" in kwargs:
             # kir's layers inside ask the trace.
             kwargs["training"] = False
-        with computing_with_kir(self, self._namespaces):
+        with self._variables_restored(), computing_with_kir(self, self._namespaces):
             return to_kir(call_function("layer", cast(Callable[..., Any], self._live), *args, **kwargs))
+
+    @contextlib.contextmanager
+    def _variables_restored(self) -> Iterator[None]:
+        """Let the variables hold the numbers of kir's weights, while open: Keras's `call` reads them itself."""
+        changed = [
+            (variable, variable._value, weight)
+            for (variable, value, weight), array in zip(self._taken, self._arrays, strict=True)
+            if variable._value is not value or weight.array is not array
+        ]
+        try:
+            for variable, _, weight in changed:
+                variable.assign(weight.array)
+            yield
+        finally:
+            for variable, value, _ in changed:
+                variable.assign(value)
 
     def mask_outputs(self, inputs: object, outputs: object, masks: object) -> Any:
         """Return the outputs: Keras has given them their masks."""
@@ -117,12 +151,12 @@ class LiveLayer(Layer):
 
     def _put_weights(self, layer: KerasLayer, converted: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Give kir's layer the weights that the live one has under kir's names."""
-        if not layer.weights:
-            return
         if not converted.built:
             # A trace that nobody reads: only the shapes of the inputs say those of the weights.
             unread = Tracer(on_lost_mask="ignore")
             converted(*_copied_to(unread, args), **_copied_to(unread, kwargs))
+        if not layer.built and len(layer.weights) != len(converted.weights):
+            raise NotBuiltError(f"layer {layer.name!r} has no weights yet; call the model on an array first")
         for variable, weight in zip(layer.weights, converted.weights, strict=True):
             known = self._weights_of.get(id(variable))
             weight.assign(as_array(variable) if known is None else known.array)
@@ -152,3 +186,22 @@ def _weight(variable: Any, layer: KerasLayer) -> Weight:
     weight = Weight(name, array.shape, as_dtype(array.dtype), Zeros(), trainable=variable.trainable)
     weight.assign(array)
     return weight
+
+
+@contextlib.contextmanager
+def weights_loaded(model: KerasLayer, weights: Path) -> Iterator[None]:
+    """Let a model have the weights of a file, while open.
+
+    Raises:
+        FormatError: Keras cannot load them.
+    """
+    require_regular(weights, "a .weights.h5 file")
+    before = [np.array(array) for array in model.get_weights()]
+    try:
+        try:
+            model.load_weights(str(weights))
+        except Exception as error:
+            raise FormatError(f"the weights of {weights} do not fit the model: {error}") from error
+        yield
+    finally:
+        model.set_weights(before)

@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
@@ -25,12 +25,17 @@ from kir.importers.bounded_json import parse
 from kir.importers.keras_backend import is_of_keras_3
 from kir.importers.keras_file.config import Builder, build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin, layer_of_keras_3
-from kir.importers.keras_layers import LiveLayer
+from kir.importers.keras_file.document import is_reference
+from kir.importers.keras_layers import LiveLayer, NotBuiltError, weights_loaded
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
+from kir.modeling.input import Input
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
+from kir.modeling.parameters import first_call_parameter
+from kir.modeling.subclassing import connect, placeholders
+from kir.support.trees import map_structure
 
 T = TypeVar("T")
 # What Keras says of a layer in its files: a JSON object, in which live functions stand in place of their names.
@@ -63,30 +68,46 @@ def layers_inside(model: KerasLayer) -> list[KerasLayer]:
 
 
 def model_from_keras(
-    model: KerasLayer, path: Path | None = None, definitions: Callable[[], Mapping[str, object]] = dict
+    model: KerasLayer,
+    path: Path | None = None,
+    definitions: Callable[[], Mapping[str, object]] = dict,
+    weights: Path | None = None,
 ) -> Model:
     """Return the same model, with its weights, built with kir.
 
     Args:
-        model: a functional or sequential model of Keras that is built.
+        model: a model of Keras that is built.
         path: the script that built it. The functions in its folder that Lambdas call are traced; for this they are
             copied, with kir's functions in place of Keras's. Without a script, all functions are copied that are not
             installed with a package.
-        definitions: gives what the script defines where `keras` is kir: the classes of layers that own layers, and
-            subclassed models.
+        definitions: gives what the script defines where `keras` is kir: for models of Keras 2, the classes of layers
+            that own layers, and subclassed models.
+        weights: a file of weights to use instead of the model's, which stay what they are. Keras reads one that it
+            wrote, for only Keras knows where the weights of layers are that kir traces.
 
     Raises:
         UnsupportedError: it is a subclass that the script does not keep, or has layers that kir has not, all listed.
-        FormatError: it has no input shape.
+        FormatError: it has no input shape, or the weights do not fit.
     """
-    where = path or LIVE
-    if _kind_of_model(model) is None:
-        converted = _subclassed_model(model, where, definitions())
-    else:
-        converted = _described_model(model, where, Rebinder(path and path.parent), definitions)
+    rebinder = Rebinder(path and path.parent)
+    is_of_keras = weights is not None and weights.name.endswith((".h5", ".hdf5"))
+    with weights_loaded(model, weights) if is_of_keras and weights is not None else contextlib.nullcontext():
+        converted = _converted(model, path or LIVE, rebinder, definitions)
+    if weights is not None and not is_of_keras:
+        converted.load_weights(weights)
     converted.of_keras = model
     converted.loaded_from = Provenance("keras model", f"Keras {_keras_version(model)}".strip(), path)
     return converted
+
+
+def _converted(
+    model: KerasLayer, where: Path, rebinder: Rebinder, definitions: Callable[[], Mapping[str, object]]
+) -> Model:
+    if _is_of_user(model):
+        return _traced_model(model, where, rebinder)
+    if _kind_of_model(model) is None:
+        return _redefined_model(model, where, definitions())
+    return _described_model(model, where, rebinder, definitions)
 
 
 def _described_model(
@@ -108,10 +129,61 @@ def _described_model(
     return converted
 
 
-def _subclassed_model(model: KerasLayer, path: Path, definitions: Mapping[str, object]) -> Model:
-    """Return what the script makes of the same name where `keras` is kir, with the weights of the model.
+def _traced_model(model: KerasLayer, path: Path, rebinder: Rebinder) -> Model:
+    """Return a subclassed model as inputs of the shapes that it was built with, and one layer that runs its `call`."""
+    arguments = _arguments_of(model, path)
+    try:
+        inputs, outputs = connect(live_layer(model, rebinder), *arguments, finds_indices=True)
+    except KirError as error:
+        # `build` of a model without one of its own only notes the shapes.
+        if not isinstance(error, NotBuiltError) and not isinstance(error.__cause__, NotBuiltError):
+            raise
+        _call_on_zeros(model, *arguments)
+        inputs, outputs = connect(live_layer(model, rebinder), *arguments, finds_indices=True)
+    converted = Model(inputs, outputs, name=model.name)
+    _copy_weights(model, converted, path)
+    return converted
 
-    Only the model's `call` knows its layers, and it computes with Keras's functions.
+
+def live_layer(layer: KerasLayer, rebinder: Rebinder) -> Layer:
+    """Return kir's layer that calls one of the user's own as it is, with its weights."""
+    converted = LiveLayer.from_config(_live_config(layer, rebinder))
+    _copy_layer_weights(layer, converted, LIVE)
+    return converted
+
+
+def _arguments_of(model: KerasLayer, path: Path) -> tuple[list[Any], dict[str, Any]]:
+    """Return inputs of the shapes that a model was built with, as arguments of its `call`."""
+    if _kind_of_model(model) is not None:
+        _require_input_shape(model, path)
+        given = model.inputs[0] if _kind_of_model(model) == "Sequential" else model.input
+        return [map_structure(lambda x: Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), given)], {}
+    shapes = dict(model._build_shapes_dict or {})
+    if not shapes:
+        raise FormatError(
+            f"{path}: the model {model.name!r} has no input shape yet; call it on an array, or call "
+            f"model.build(shape), before it is exported"
+        )
+    if len(shapes) == 1:
+        return [placeholders(next(iter(shapes.values())))], {}
+    named = {name.removesuffix("_shape"): placeholders(shape) for name, shape in shapes.items()}
+    first = first_call_parameter(type(model))
+    return ([named.pop(first)], named) if first in named else ([], named)
+
+
+def _call_on_zeros(model: KerasLayer, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Call a model on arrays of zeros, so that Keras makes its weights."""
+
+    def zeros(leaf: Any) -> Any:
+        return np.zeros([size or 1 for size in leaf.shape], leaf.type.dtype.numpy)
+
+    model(*map_structure(zeros, args), **map_structure(zeros, kwargs))  # type: ignore[operator]
+
+
+def _redefined_model(model: KerasLayer, path: Path, definitions: Mapping[str, object]) -> Model:
+    """Return what the script makes of the same name where `keras` is kir, with the weights of a model of Keras 2.
+
+    Only the model's `call` knows its layers, and it computes with TensorFlow's functions.
     """
     for found in definitions.values():
         if isinstance(found, Model) and found.name == model.name and type(found).__name__ == type(model).__name__:
@@ -179,7 +251,7 @@ def _short_configs(layers: Sequence[KerasLayer]) -> Iterator[None]:
 def _short_config(layer: KerasLayer) -> Description | None:
     """Return the config that Keras should give for a layer in place of its own; None to leave it alone."""
     classes = _keras_classes(layer)
-    if "Functional" in classes and not _is_of_keras(type(layer)):
+    if "Functional" in classes and not _is_of_keras(type(layer)) and not _is_of_user(layer):
         config: Description = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
         return config
     if "Lambda" in classes or (_is_of_user(layer) and (is_of_keras_3(layer) or not _owned_layers(layer))):
@@ -198,7 +270,7 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
     while pending:
         described, layer = pending.pop()
         kind = _kind_of_model(layer)
-        if kind is not None:
+        if kind is not None and not _is_of_user(layer):
             described.update(module="keras", class_name=kind, registered_name=None)
         if "Lambda" in _keras_classes(layer):
             _put_functions(described, layer, rebinder)
@@ -210,7 +282,21 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
             _put_arguments(described["config"], layer, rebinder)
             if "IndexLookup" in _keras_classes(layer):
                 _put_vocabulary(described["config"], layer)
-            pending.extend(_inner_pairs(described["config"], layer))
+            inner = list(_inner_pairs(described["config"], layer))
+            traced = {one.name for _, one in inner if _kind_of_model(one) == "Functional" and _is_of_user(one)}
+            if traced and "output_layers" in described["config"]:
+                described["config"]["output_layers"] = _count_from_0(described["config"]["output_layers"], traced)
+            pending.extend(inner)
+
+
+def _count_from_0(outputs: Any, names: Set[str]) -> Any:
+    """Return the outputs of a model, in which Keras counts the calls of functional models from 1, without that."""
+    if isinstance(outputs, dict):
+        return {key: _count_from_0(one, names) for key, one in outputs.items()}
+    if is_reference(outputs):
+        name, call, index = outputs
+        return [name, call - (name in names), index]
+    return [_count_from_0(one, names) for one in outputs] if isinstance(outputs, list) else outputs
 
 
 def _inner_pairs(config: Description, layer: KerasLayer) -> Iterator[tuple[Description, KerasLayer]]:
@@ -268,9 +354,11 @@ def _is_custom_layer(layer: KerasLayer) -> bool:
 
 
 def _is_of_user(layer: KerasLayer) -> bool:
-    """Return whether this is a layer of the user's own, and no model."""
+    """Return whether this is a layer of the user's own, or a model of Keras 3 that the user's own `call` defines."""
     classes = _keras_classes(layer)
-    return "Layer" in classes and "Model" not in classes and not _is_of_keras(type(layer))
+    if "Model" in classes:
+        return is_of_keras_3(layer) and not _is_of_keras(type(layer).call)
+    return "Layer" in classes and not _is_of_keras(type(layer))
 
 
 def _describe_as_lambda(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
@@ -285,21 +373,26 @@ def _describe_as_lambda(description: Description, layer: KerasLayer, rebinder: R
 
 
 def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
-    """Return whether a layer is called as Keras does: one of a package, or of the user's own with layers inside.
+    """Return whether a layer is called as Keras does: a model, a cell, a layer of a package, or one with layers inside.
 
     Others of the user's own may compute with TensorFlow's functions, which only a copy of their `call` can do.
     """
-    return (
-        is_of_keras_3(layer)
-        and _is_of_user(layer)
-        and not (_is_custom_layer(layer) and rebinder.copies(type(layer).call))
+    if not is_of_keras_3(layer) or not _is_of_user(layer):
+        return False
+    is_one_function = (
+        not _owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
     )
+    return not (is_one_function and rebinder.copies(type(layer).call))
 
 
 def _describe_as_live(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
-    convert = functools.partial(layer_from_keras, rebinder=rebinder)
-    description["config"] = {**_config_of_all(layer), "live": layer, "owned": layers_inside(layer), "convert": convert}
+    description["config"] = _live_config(layer, rebinder)
     description.update(module="kir", class_name=LiveLayer.__name__, registered_name=None)
+
+
+def _live_config(layer: KerasLayer, rebinder: Rebinder) -> Description:
+    convert = functools.partial(layer_from_keras, rebinder=rebinder)
+    return {**_config_of_all(layer), "live": layer, "owned": layers_inside(layer), "convert": convert}
 
 
 def layer_from_keras(layer: KerasLayer, rebinder: Rebinder) -> Layer | None:

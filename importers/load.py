@@ -247,7 +247,7 @@ class Reading:
         return load_keras_model(
             path,
             custom_objects=self._objects(),
-            weights=None if self.weights is None else Path(self.weights),
+            weights=self._weights_path,
             on_lost_mask=self.on_lost_mask or "warn",
             outputs=self.outputs,
         )
@@ -259,7 +259,7 @@ class Reading:
             raise InvalidArgumentError(
                 f"--custom-objects is for Keras files; {path} is a script, which can import {self.custom_objects}"
             )
-        return self._finish(load_script(path, name, self.on_lost_mask))
+        return self._cut(load_script(path, name, self.on_lost_mask, self._weights_path))
 
     def _of_object(self, source: Model | Graph | KerasModel) -> Model | Graph:
         from kir.importers.keras_live import is_keras_model, model_from_keras
@@ -277,7 +277,9 @@ class Reading:
         from kir.modeling.divisible_sizes import build_fitting
 
         with config.lost_masks(self.on_lost_mask or "warn"):
-            return self._finish(build_fitting(lambda: model_from_keras(source, definitions=self._objects)))
+            return self._cut(
+                build_fitting(lambda: model_from_keras(source, definitions=self._objects, weights=self._weights_path))
+            )
 
     def _objects(self) -> Mapping[str, object]:
         """Return the custom objects by name, for which a script is run."""
@@ -287,10 +289,12 @@ class Reading:
             return run_script(Path(self.custom_objects))
         return self.custom_objects or {}
 
-    def _finish(self, model: Model) -> Model:
-        """Load the weights, and leave off the end of a model that does not come from a file."""
-        if self.weights is not None:
-            model.load_weights(Path(self.weights))
+    @property
+    def _weights_path(self) -> Path | None:
+        return None if self.weights is None else Path(self.weights)
+
+    def _cut(self, model: Model) -> Model:
+        """Leave off the end of a model that does not come from a file."""
         if not self.outputs:
             return model
         from kir.importers.cutting import cut_model

@@ -36,7 +36,9 @@ from kir.support.regular_files import read_regular
 PREFERRED = "model"
 
 
-def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = None) -> Model:
+def load_script(
+    path: Path, name: str | None = None, on_lost_mask: str | None = None, weights: Path | None = None
+) -> Model:
     """Run a script and return the model that it leaves behind.
 
     The script runs under its own file name, not as `__main__`, without arguments, with its folder importable, its
@@ -49,15 +51,19 @@ def load_script(path: Path, name: str | None = None, on_lost_mask: str | None = 
             name it is the variable `model`, or the only model that is not part of another.
         on_lost_mask: what happens when a mask reaches a layer that cannot carry it; by default "warn", as in Keras 3,
             if the script imports Keras, or else what `kir.config.on_lost_mask` says.
+        weights: a file of weights to load into the model.
 
     Raises:
+        FormatError: the weights do not fit.
         ScriptError: the script cannot be read or run, or there is no such model, or several.
     """
     tree, code = _compile(path)
-    return build_fitting(lambda: _run_for_model(path, tree, code, name, on_lost_mask))
+    return build_fitting(lambda: _run_for_model(path, tree, code, name, on_lost_mask, weights))
 
 
-def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | None, on_lost_mask: str | None) -> Model:
+def _run_for_model(
+    path: Path, tree: ast.Module, code: CodeType, name: str | None, on_lost_mask: str | None, weights: Path | None
+) -> Model:
     reset_names()
     config.set_random_seed(config.DEFAULT_SEED)
     module = _module_of(path)
@@ -74,9 +80,12 @@ def _run_for_model(path: Path, tree: ast.Module, code: CodeType, name: str | Non
             hint = _hint(module, tree)
             model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
         if not isinstance(model, Model):
-            model = model_from_keras(model, path, lambda: run_script(path))
-        with _described(path):
-            model.require_inputs()
+            model = model_from_keras(model, path, lambda: run_script(path), weights)
+        else:
+            with _described(path):
+                model.require_inputs()
+            if weights is not None:
+                model.load_weights(weights)
         model.loaded_from = Provenance("script", model.loaded_from.producer, path)
         return model
 

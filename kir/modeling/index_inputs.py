@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kir.ir.op import Op
-from kir.ir.structural import Input
+from kir.ir.structural import Constant, Input
 from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import DType
 from kir.modeling.functional import KerasTensor
@@ -43,9 +45,10 @@ class _UsesTracer(Tracer):
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
         """Add a node, and note which inputs of the model it reads."""
         outputs = super().add(op, *inputs)
-        sources = set[int]().union(
-            *(self._sources.get(id(x.value), (None, set[int]()))[1] for x in inputs if x is not None)
-        )
+        sources = set[int]().union(*map(self._sources_of, inputs))
+        if isinstance(op, Equal) and any(x is not None and _counts_up(x) for x in inputs):
+            # As `one_hot` does.
+            self.read_as_integers |= sources
         if isinstance(op, NEUTRAL) or (isinstance(op, Cast) and op.dtype is DType.BOOL):
             return outputs
         if isinstance(op, Cast) and op.dtype.is_integer:
@@ -63,6 +66,13 @@ class _UsesTracer(Tracer):
 
     def _sources_of(self, x: Tensor | None) -> set[int]:
         return set() if x is None else self._sources.get(id(x.value), (None, set[int]()))[1]
+
+
+def _counts_up(x: Tensor) -> bool:
+    """Return whether a tensor is the constant 0, 1, 2, …."""
+    op = x.value.node.op
+    array = op.value.array if isinstance(op, Constant) else np.zeros(1)
+    return array.size > 1 and np.array_equal(array.ravel(), np.arange(array.size))
 
 
 def index_inputs(body: Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> set[int]:

@@ -70,21 +70,21 @@ def body_of(model: Layer) -> Body:
     return body
 
 
-def connect(model: Layer, args: Sequence[Any], kwargs: Mapping[str, Any], finds_indices: bool) -> tuple[Any, Any]:
-    """Return inputs like the tensors or arrays that a model is called with, of any batch, and what it makes of them.
+def connect(body: Layer, args: Sequence[Any], kwargs: Mapping[str, Any], finds_indices: bool) -> tuple[Any, Any]:
+    """Return inputs like the tensors or arrays that a layer is called with, of any batch, and what it makes of them.
 
     Of several arguments that hold tensors the inputs are a list. The mode and a mask are no inputs.
 
     Args:
-        model: is subclassed.
+        body: does what the model does.
         args, kwargs: of its `call`.
         finds_indices: whether inputs that are only read as integers are made int32; see `kir.modeling.index_inputs`.
 
     Raises:
-        KirError: the model's `call` cannot be traced.
+        KirError: its `call` cannot be traced.
     """
-    given, body = _by_parameter(type(model), args, kwargs), body_of(model)
-    arguments = {name: _inputs_like(value, name, not index, model) for index, (name, value) in enumerate(given.items())}
+    given = _by_parameter(type(body), args, kwargs)
+    arguments = {name: _inputs_like(value, name, not index, body) for index, (name, value) in enumerate(given.items())}
     names = list(given)[: len(args)]
     by_name = list(given)[len(args) :]
     if finds_indices:
@@ -100,7 +100,7 @@ def _tensors_in(argument: object) -> list[KerasTensor]:
     return [leaf for leaf in flatten(argument) if isinstance(leaf, KerasTensor)]
 
 
-def _with_indices(body: Body, arguments: Mapping[str, Any], positional: int) -> dict[str, Any]:
+def _with_indices(body: Layer, arguments: Mapping[str, Any], positional: int) -> dict[str, Any]:
     """Return the arguments with integers for inputs that are only read as such."""
     names = list(arguments)
     indices = index_inputs(
@@ -205,7 +205,7 @@ class Subclassing(Layer):
             return
         try:
             self._require_call()
-            self._connect(*connect(self, args, kwargs, self._builds_by_shapes))
+            self._connect(*connect(body_of(self), args, kwargs, self._builds_by_shapes))
             self.failure = None
         except KirError as error:
             if not is_script_running():

@@ -204,6 +204,16 @@ def test_a_file_with_its_classes(guide: Guide, tmp_path: Path) -> None:
     guide.assert_same(model, tmp_path)
 
 
+def test_a_live_model(guide: Guide, tmp_path: Path) -> None:
+    model = load(guide.reference)
+    assert isinstance(model, Model)
+    guide.assert_same(model, tmp_path)
+
+
+def test_a_script_with_keras(guide: Guide, tmp_path: Path) -> None:
+    guide.assert_same(load_script(guide.script, weights=guide.folder / "model.weights.h5"), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["called on an array", "fed to predict"])
 def test_a_live_subclassed_model_keeps_its_weights(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
@@ -213,7 +223,7 @@ if keras.backend.backend() != "kir":
         weight.assign(np.full(weight.shape, 0.3))
 """
     model = load_script(write(tmp_path, HEAD + SCRIPTS[name] + trained))
-    assert type(model).__module__ == "script"
+    assert type(model) is Model
     assert all((weight == np.float32(0.3)).all() for weight in model.get_weights())
     assert_exports(model, tmp_path)
 
