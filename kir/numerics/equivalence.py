@@ -21,7 +21,7 @@ moves them only where that is not enough.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -113,8 +113,9 @@ class Equivalence:
         suspects = _find_far(before, after, bounds)
         if suspects and self.has_rounded:
             self._is_moved = True
+            bounds = {name: bounds[name] for name in suspects}
             for side, outputs in ((self._original, before), (self._rewritten, after)):
-                moved = side.move_constants(run, 1, outputs)
+                moved = side.move_constants(run, 1, {name: outputs[name] for name in suspects})
                 bounds = {
                     name: bound + moved[name].allowed if before[name].shape == after[name].shape else bound
                     for name, bound in bounds.items()
@@ -130,7 +131,10 @@ class Equivalence:
             return []
         bounds = [
             measured
-            for side, outputs in ((self._original, before), (self._rewritten, after))
+            for side, outputs in (
+                (self._original, {name: before[name] for name in suspects}),
+                (self._rewritten, {name: after[name] for name in suspects}),
+            )
             for measured in (side.round_at_random(run, outputs), side.move_constants(run, RUNS, outputs))
         ]
         reports = []
@@ -157,6 +161,12 @@ class _Side:
     def run(self, run: Run) -> Mapping[str, Array]:
         return self._run(self._plan, run.feeds, None)
 
+    def _run_for(
+        self, names: Collection[str], plan: Plan, run: Run, observe: Observer | None = None
+    ) -> dict[str, Array]:
+        results = self._run(plan, run.feeds, observe)
+        return {name: results[name] for name in names}
+
     def move_constants(self, run: Run, runs: int, outputs: Mapping[str, Array]) -> dict[str, Expected]:
         """Return how far runs with moved constants end from the `outputs` of the one without.
 
@@ -167,12 +177,12 @@ class _Side:
         generators = iter([np.random.default_rng([self._seed, index, 2]) for index in range(runs)])
 
         def center(observe: Observer | None) -> Mapping[str, Array]:
-            return outputs if observe is None else self._run(self._plan, run.feeds, observe)
+            return outputs if observe is None else self._run_for(outputs, self._plan, run, observe)
 
         def moved(observe: Observer | None) -> Mapping[str, Array]:
             generator = next(generators)
             readers = {one.node: _MovedConstant(one, generator) for one in self.constants}
-            return self._run(Plan(self._graph, wide=True, constants=readers), run.feeds, None)
+            return self._run_for(outputs, Plan(self._graph, wide=True, constants=readers), run)
 
         return measure(center, moved, self._seed, runs, threads_for(run.probe.cost, 2))
 
@@ -180,7 +190,7 @@ class _Side:
         """Return how far runs with random roundings end from the `outputs` of the one without."""
 
         def rounded(observe: Observer | None) -> Mapping[str, Array]:
-            return outputs if observe is None else self._run(self._plan, run.feeds, observe)
+            return outputs if observe is None else self._run_for(outputs, self._plan, run, observe)
 
         return measure(rounded, rounded, self._seed, threads=threads_for(run.probe.cost, RUNS))
 

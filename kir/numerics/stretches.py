@@ -212,7 +212,8 @@ class _Feeding:
             name: computed[value] if placement is None else placement(computed[value])
             for name, (value, placement) in self.values.items()
         }
-        return inner | {name: results[name.removeprefix(OUTPUT)] for name in self.outputs}
+        found = inner | {name: results[name.removeprefix(OUTPUT)] for name in self.outputs}
+        return {name: _known_or_zero(array) for name, array in found.items()}
 
 
 def _find_in(graph: Graph, run: Run, fed: Mapping[Value, Array], arrays: Sequence[Array]) -> list[bool]:
@@ -232,11 +233,15 @@ def _find_in(graph: Graph, run: Run, fed: Mapping[Value, Array], arrays: Sequenc
 
 
 def _both_known(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return two arrays with 0 in both where one has NaN or an infinity: that may depend on the order of operations."""
+    """Return two arrays with 0 in both where one has NaN or an infinity: an order of operations may make those."""
     if a.shape != b.shape or not is_float_array(a):
         return a, b
     known = np.isfinite(a) & np.isfinite(b)
     return (a, b) if known.all() else (np.where(known, a, 0), np.where(known, b, 0))
+
+
+def _known_or_zero(array: Array) -> Array:
+    return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0) if is_float_array(array) else array
 
 
 def _is_scaled(a: Array, b: Array) -> bool:
