@@ -177,7 +177,10 @@ def _changes() -> list[_Change]:
             if is_own and name[0] != "_" and name not in _LEFT_ALONE:
                 replacements[id(function)] = (function, _replacement(part, name, function))
     for name, make in _SPECIAL.items():
-        function = getattr(backend, name, make)
+        function = getattr(backend, name, None) or getattr(backend.core, name, None)
+        if function is None:
+            # The Keras at hand is older.
+            continue
         replacements[id(function)] = (function, make(function))
     return [
         (vars(module), name, replacements[id(value)][1], value)
@@ -291,7 +294,25 @@ def _shapes_with_none(original: Function) -> Function:
     return standardize_shape
 
 
+def _forwards(original: Function) -> Function:
+    """Return `custom_gradient`, whose functions compute for kir only the first of their two results."""
+
+    def custom_gradient(function: Function) -> Function:
+        made = original(function)
+
+        @functools.wraps(function)
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            if _depends_on_trace((args, kwargs), with_weights=False):
+                return function(*args, **kwargs)[0]
+            return made(*args, **kwargs)
+
+        return apply
+
+    return custom_gradient
+
+
 _SPECIAL: Mapping[str, Callable[[Function], Function]] = {
+    "custom_gradient": _forwards,
     "get_keras_mask": _masks_of_kir,
     "is_tensor": _knows_symbolic,
     "set_keras_mask": _puts_masks,

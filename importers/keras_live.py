@@ -261,7 +261,9 @@ def _short_config(layer: KerasLayer) -> Description | None:
 
 def _config_of_all(layer: KerasLayer) -> Description:
     """Return the part of a config that all layers have."""
-    return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
+    # A quantized layer's policy is "int8_from_float32".
+    policy = layer.dtype_policy.name.rpartition("_from_")[2]
+    return {"name": layer.name, "trainable": layer.trainable, "dtype": policy}
 
 
 def _put_live_objects(description: Description, model: KerasLayer, rebinder: Rebinder) -> None:
@@ -377,8 +379,12 @@ def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
 
     Others of the user's own may compute with TensorFlow's functions, which only a copy of their `call` can do.
     """
-    if not is_of_keras_3(layer) or not _is_of_user(layer):
+    if not is_of_keras_3(layer):
         return False
+    if not _is_of_user(layer):
+        # A file's quantized layers need classes that know all ways to quantize; a live layer knows its own.
+        is_changed = getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False)
+        return is_changed and "Model" not in _keras_classes(layer)
     is_one_function = (
         not _owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
     )
@@ -397,7 +403,7 @@ def _live_config(layer: KerasLayer, rebinder: Rebinder) -> Description:
 
 def layer_from_keras(layer: KerasLayer, rebinder: Rebinder) -> Layer | None:
     """Return kir's layer for one of Keras's own, with weights that are drawn; None if kir has no such layer."""
-    if not _is_of_keras(type(layer)) or "Model" in _keras_classes(layer):
+    if not _is_of_keras(type(layer)) or "Model" in _keras_classes(layer) or _is_traced_as_it_is(layer, rebinder):
         return None
     if layer_of_keras_3(type(layer).__name__) is None:
         return None

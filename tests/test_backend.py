@@ -315,6 +315,12 @@ case("eye", lambda k, x: k.matmul(x, k.eye(4, 6, k=1)), X)
 case("arange", lambda k, x: k.add(x, k.arange(4)), X)
 case("arange step", lambda k, x: k.add(x, k.arange(2, 10, 2)), INTEGERS)
 case("linspace", lambda k, x: x + k.linspace(0.0, 1.0, 4), X)
+case("fft", lambda k, x: k.fft((x, x * 2)), X)
+case("fft2", lambda k, x: k.fft2((x, k.zeros_like(x))), X)
+case("ifft2", lambda k, x: k.ifft2((x, x + 1)), X)
+case("rfft", lambda k, x: k.rfft(x), X)
+case("rfft of more samples", lambda k, x: k.rfft(x, 7), X)
+case("rfft of fewer samples", lambda k, x: k.rfft(x, 3), X)
 
 case("matmul", lambda k, x, y: k.matmul(x, y), X, M)
 case("matmul by matrix", lambda k, x: k.matmul(x, M[0]), X)
@@ -505,6 +511,16 @@ def test_symbolic_sizes_compute() -> None:
     )
     for one, other in zip(actual, expected, strict=True):
         assert_same(one, other)
+
+
+def test_numbers_up_to_an_unknown_size_may_be_floats() -> None:
+    (actual,) = run_traced(lambda x: x[:, 0, 0] + K.arange(x.shape[0], -x.shape[0], -2.0), X)
+    assert_same(actual, X[:, 0, 0] + np.arange(2, -2, -2.0, dtype="float32"))
+
+
+def test_an_axis_of_unknown_size_is_broadcast_to_one_of_another_name() -> None:
+    (actual,) = run_traced(lambda x: K.broadcast_to(x, (symbol("other"), *x.shape[1:])), X)
+    assert_same(actual, X)
 
 
 def test_a_shape_may_be_computed_with_tensors() -> None:

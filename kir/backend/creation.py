@@ -133,8 +133,9 @@ def arange(
     given = [operand(value) for value in (start, stop, step) if value is not None]
     wanted = result_dtype(*given) if dtype is None else as_dtype(dtype)
     if any(isinstance(one, (Sym, Tensor)) for one in given):
-        if any(isinstance(one, float) for one in given):
+        if any(isinstance(one, float) and not one.is_integer() for one in given):
             raise TraceError(f"K.arange{tuple(given)} cannot be traced; expected integers and sizes such as x.shape[0]")
+        first, last, stride = (int(one) if isinstance(one, float) else one for one in (first, last, stride))
         first, last, stride = as_size(first, "start"), as_size(last, "stop"), as_integer(stride, "step")
     if isinstance(first, Sym) or isinstance(last, Sym):
         numbers = Range(first, last, stride)

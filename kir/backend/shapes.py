@@ -190,7 +190,13 @@ def broadcast_to(x: TensorLike, shape: ShapeLike) -> Tensor:
     Raises:
         ShapeError: x does not broadcast to the shape.
     """
-    return emit(ops.Expand(as_shape(shape)), tensor(x))
+    x, wanted = tensor(x), as_shape(shape)
+    if len(shape_of(x)) <= len(wanted):
+        # An unknown size stays: it equals the wanted one where the model runs, whatever the names of both are.
+        given = (*wanted[: len(wanted) - len(shape_of(x))], *shape_of(x))
+        pairs = zip(given, wanted, strict=True)
+        wanted = tuple(a if isinstance(a, Sym) and isinstance(b, Sym) else b for a, b in pairs)
+    return emit(ops.Expand(wanted), x)
 
 
 def tril(x: TensorLike, k: int = 0) -> Tensor:

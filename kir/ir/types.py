@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -260,6 +260,18 @@ def join_sizes(a: Sym, b: Sym) -> Sym:
             (a, b),
         )
     return symbol(JOINT.join(sorted({*a.name.split(JOINT), *b.name.split(JOINT)})))
+
+
+def with_joined(dim: Dim, sizes: Mapping[str, int]) -> dict[str, Dim]:
+    """Return sizes by name with those of the joined names in a size, as far as the sizes that met there are known."""
+    found: dict[str, Dim] = dict(sizes)
+    for name in dim.names() if isinstance(dim, Sym) else ():
+        met = [sizes.get(part) for part in name.split(JOINT)]
+        known = [size for size in met if size is not None]
+        if len(met) > 1 and len(known) == len(met):
+            # Others than 1 are equal; none is larger than 0 if one is 0.
+            found[name] = max(known) if min(known) else 0
+    return found
 
 
 def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:

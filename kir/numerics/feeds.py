@@ -24,7 +24,7 @@ from kir.ir.dims import Sym, substitute
 from kir.ir.graph import Graph, Node
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input
-from kir.ir.types import DType, TensorType
+from kir.ir.types import DType, TensorType, with_joined
 from kir.numerics.inputs import known_shape, sparse_inputs
 from kir.numerics.masks import mask_steps, masked_steps, spread
 from kir.numerics.uses import InputUse, find_use
@@ -85,7 +85,7 @@ def count_edges(graph: Graph) -> int:
 
 def _limits(use: InputUse, sizes: Mapping[str, int], bound: int | None) -> tuple[float, float]:
     """Return the least integer that an input may be fed, and the one after the largest; infinite where all are fine."""
-    ends = [substitute(size, sizes) for _, size in use.indexed]
+    ends = [substitute(size, with_joined(size, sizes)) for _, size in use.indexed]
     known = [end for end in ends if not isinstance(end, Sym)] + ([] if bound is None else [bound])
     starts = [start for start, _ in use.indexed] + ([] if bound is None else [0])
     return max(starts, default=-math.inf), min(known, default=math.inf)

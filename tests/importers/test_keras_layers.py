@@ -230,3 +230,44 @@ def test_functions_have_the_parameters_of_keras_s_backends() -> None:
     backend = ops.add.__globals__["backend"]
     names = [name for part in ("numpy", "nn", "math") for name in vars(getattr(backend, part)) if name in functions()]
     assert len(names) > 180
+
+
+def dense_and_embedding() -> Any:
+    x = Input((4,), dtype="int32")
+    return Model(x, layers.EinsumDense("abc,cd->abd", (None, 5))(layers.Dense(6)(layers.Embedding(9, 8)(x))))
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_quantized_layer_computes_in_integers(mode: str, tmp_path: Path) -> None:
+    reference = dense_and_embedding()
+    reference.quantize(mode)
+    assert_exports(check(Model(reference.inputs, reference.outputs)), tmp_path)
+
+
+def test_a_layer_with_lora_weights_is_read_with_them() -> None:
+    reference = dense_and_embedding()
+    for layer in reference.layers[1:]:
+        layer.enable_lora(2)
+        for variable in layer.trainable_variables:
+            variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    check(reference)
+
+
+class Chooses(layers.Layer):
+    """A layer that chooses between functions by a tensor, and calls one whose gradient is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x: Any) -> Any:
+        @ops.custom_gradient  # type: ignore[untyped-decorator]
+        def doubled(x: Any) -> Any:
+            return x * 2, lambda *args, upstream=None: upstream
+
+        hidden = doubled(self.dense(x))
+        return ops.cond(ops.max(x) > 1e6, lambda: hidden, lambda: hidden * 3)
+
+
+def test_functions_of_functions() -> None:
+    check(of(Chooses(), (3,)))

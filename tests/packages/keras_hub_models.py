@@ -176,7 +176,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     ),
     "VGGBackbone": lambda: models.VGGBackbone([1, 2], [8, 16], image_shape=IMAGE),
     "XceptionBackbone": lambda: models.XceptionBackbone(
-        [[8, 16], [16, 16], [16, 24]], [False, True, False], image_shape=IMAGE
+        [[8, 16], [16, 24], [24, 24]], [True, True, False], image_shape=IMAGE
     ),
     "TransformerEncoder and TransformerDecoder": _transformer_layers,
 }
