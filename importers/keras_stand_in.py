@@ -6,6 +6,8 @@
 What is installed is used. One decision holds for the whole script, since layers of two libraries do not mix: a script
 that imports one of `PACKAGES` that cannot be imported gets kir under all of their names. The names exist while the
 script runs, and in the imports inside its own functions, which run again whenever a Lambda is traced; nowhere else.
+
+`keras_names`, which loads all layers, is imported by functions: most scripts have no use for it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from typing import Any
 
 from kir import backend
 from kir.errors import UnsupportedError
-from kir.importers.keras_names import INERT, NAMESPACES, REFUSED, REFUSED_OF_TENSORFLOW, Refused, inert_class
 from kir.modeling.training import script_runs
 
 PACKAGES = frozenset({"keras", "tensorflow", "tf_keras"})
@@ -141,6 +142,8 @@ class StandIn(MetaPathFinder, Loader):
         Raises:
             MissingNameError: nothing.
         """
+        from kir.importers.keras_names import INERT, Refused, inert_class
+
         fullname = f"{module.__name__}.{name}"
         library, path = _located(fullname)
         reason = _reason_to_refuse(library, path)
@@ -221,6 +224,8 @@ def _located(fullname: str) -> tuple[str, str]:
 
 def _names_in(fullname: str) -> Mapping[str, Any] | None:
     """Return what a module holds; None if there is no such module."""
+    from kir.importers.keras_names import INERT, NAMESPACES
+
     library, path = _located(fullname)
     if _reason_to_refuse(library, path) is not None or (library == "keras" and path in INERT):
         return {}
@@ -231,6 +236,8 @@ def _names_in(fullname: str) -> Mapping[str, Any] | None:
 
 def _reason_to_refuse(library: str, path: str) -> str | None:
     """Return why a name, or one of the modules that it is in, may not be used; None if it may."""
+    from kir.importers.keras_names import REFUSED, REFUSED_OF_TENSORFLOW
+
     table = REFUSED if library == "keras" else REFUSED_OF_TENSORFLOW
     parts = path.split(".")
     paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
@@ -244,6 +251,8 @@ def _tensorflow_namespaces() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _known_modules(fullname: str) -> list[str]:
+    from kir.importers.keras_names import NAMESPACES
+
     library, _ = _located(fullname)
     namespaces = NAMESPACES if library == "keras" else _tensorflow_namespaces()
     return sorted(name for name in namespaces if name)

@@ -311,6 +311,11 @@ def test_an_export_loads_what_it_needs(tmp_path: Path) -> None:
     assert (UNUSED & _loaded_by(program)) - libraries == set()
 
 
+def test_a_script_without_keras_loads_no_names_of_keras(tmp_path: Path) -> None:
+    loaded = _loaded_by(EXPORT.format(source="models/mnist_mlp.py", target=str(tmp_path / "model.onnx")))
+    assert loaded & {"kir.importers.keras_names", "kir.layers.attention", "kir.importers.tensorflow_names"} == set()
+
+
 def _loaded_by(program: str) -> set[str]:
     report = f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", report], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,3 +174,12 @@ def test_fields_are_shared_by_no_two_objects() -> None:
 def test_nothing_is_added_to_a_frozen_object() -> None:
     with pytest.raises(FrozenInstanceError, match="cannot assign to field 'new'"):
         OURS["Frozen"](1).new = 2
+
+
+def test_all_of_kir_makes_its_dataclasses_here() -> None:
+    """A class that the standard library makes cannot extend one of these if it is frozen, and takes longer."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("kir", "exporters", "importers") for path in (root / folder).rglob("*.py")]
+    others = re.compile(r"^\s*from dataclasses import .*\bdataclass\b|^@dataclasses\.dataclass", re.MULTILINE)
+    found = {path.name for path in sources if others.search(path.read_text(encoding="utf-8"))}
+    assert found == {"records.py"}
