@@ -7,7 +7,7 @@ from typing import Any
 
 from kir.errors import InvalidArgumentError
 from kir.modeling.call_order import calls_between
-from kir.modeling.functional import KerasTensor
+from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.model import Model
 from kir.support.trees import flatten
@@ -16,11 +16,16 @@ from kir.support.trees import flatten
 def cut_model(model: Model, names: Sequence[str]) -> Model:
     """Return the part of a model that computes the outputs of the layers of these names, with its weights.
 
-    Inputs that then feed nothing go.
+    Inputs that then feed nothing go. A layer inside another is named as `kir.importers.inner_outputs` says; then all
+    inputs stay.
 
     Raises:
         InvalidArgumentError: a layer of a name is not there, or was called more than once.
     """
+    if not set(names) <= {call.layer.name for call in _calls_of(model)}:
+        from kir.importers.inner_outputs import cut_inside  # start-up time
+
+        return _described_as(cut_inside(model, names), model)
     outputs = [output for name in names for output in flatten(_outputs_of(model, name))]
     given = model.input_structure
     needed = _inputs_of(outputs)
@@ -29,23 +34,27 @@ def cut_model(model: Model, names: Sequence[str]) -> Model:
     else:
         inputs = [x for x in flatten(given) if id(x) in needed]
     cut = Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+    return _described_as(cut, model)
+
+
+def _described_as(cut: Model, model: Model) -> Model:
     cut.metadata.update(model.metadata)
     cut.loaded_from = model.loaded_from
     return cut
 
 
+def _calls_of(model: Model) -> list[Call]:
+    return calls_between(model.inputs, flatten(model.output_structure))
+
+
 def _outputs_of(model: Model, name: str) -> Any:
-    calls = calls_between(model.inputs, flatten(model.output_structure))
-    found = [call.outputs for call in calls if call.layer.name == name]
+    found = [call.outputs for call in _calls_of(model) if call.layer.name == name]
     if len(found) == 1:
         return found[0]
-    if found:
-        raise InvalidArgumentError(
-            f"layer {name!r} is called {len(found)} times in {model.name!r}, so it has no single output to cut at; "
-            f"name a layer that is called once"
-        )
-    known = dict.fromkeys(call.layer.name for call in calls)
-    raise InvalidArgumentError(f"{model.name!r} has no layer {name!r} to cut at; it has {', '.join(known)}")
+    raise InvalidArgumentError(
+        f"layer {name!r} is called {len(found)} times in {model.name!r}, so it has no single output to cut at; "
+        f"name a layer that is called once"
+    )
 
 
 def _inputs_of(outputs: Sequence[KerasTensor]) -> set[int]:

@@ -59,7 +59,7 @@ class LiveLayer(Layer):
 
     def __init__(self, live: KerasLayer, owned: Sequence[KerasLayer], convert: Convert, **config: Any) -> None:
         super().__init__(autocast=False, **config)
-        self._live = live
+        self.live = live
         self._convert = convert
         self._weights_of = {id(variable): _weight(variable, live) for variable in live.weights}
         # The variables, with what they held when their numbers were taken.
@@ -94,7 +94,7 @@ class LiveLayer(Layer):
             # kir's layers inside ask the trace.
             kwargs["training"] = False
         with self._variables_restored(), computing_with_kir(self, self._namespaces):
-            return to_kir(call_function("layer", cast(Callable[..., Any], self._live), *args, **kwargs))
+            return to_kir(call_function("layer", cast(Callable[..., Any], self.live), *args, **kwargs))
 
     @contextlib.contextmanager
     def _variables_restored(self) -> Iterator[None]:
@@ -135,19 +135,19 @@ class LiveLayer(Layer):
     def call_inside(self, original: Callable[..., Any], layer: KerasLayer, *args: Any, **kwargs: Any) -> Any:
         """Call a layer that the live one calls, or the live one itself: as kir's layer where there is one."""
         tracer = next((leaf.tracer for leaf in flatten((args, kwargs)) if isinstance(leaf, Tensor)), None)
-        if tracer is None or layer is self._live:
+        if tracer is None or layer is self.live:
             return original(layer, *args, **kwargs)
         if id(layer) not in self._converted:
             self._converted[id(layer)] = layer, self._convert(layer)
         converted = self._converted[id(layer)][1]
         if converted is None:
             with tracer.layer(layer.name, type(layer).__name__):
-                return original(layer, *args, **kwargs)
+                return tracer.watch(layer, original(layer, *args, **kwargs))
         if kwargs.get("training") in (None, False):
             kwargs.pop("training", None)
         args, kwargs = to_kir((args, {key: value for key, value in kwargs.items() if value is not None}))
         self._put_weights(layer, converted, args, kwargs)
-        return converted(*args, **kwargs)
+        return tracer.watch(layer, converted(*args, **kwargs))
 
     def _put_weights(self, layer: KerasLayer, converted: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Give kir's layer the weights that the live one has under kir's names."""

@@ -56,12 +56,17 @@ def is_keras_model(value: object) -> TypeGuard[KerasLayer]:
     return "Model" in _keras_classes(value)
 
 
+def is_keras_layer(value: object) -> TypeGuard[KerasLayer]:
+    """Return whether this is a layer of the real Keras."""
+    return "Layer" in _keras_classes(value)
+
+
 def layers_inside(model: KerasLayer) -> list[KerasLayer]:
     """Return all layers that a model of Keras owns, at any depth."""
     found: list[KerasLayer] = []
     pending = [model]
     while pending:
-        owned = _owned_layers(pending.pop())
+        owned = owned_layers(pending.pop())
         found.extend(owned)
         pending.extend(owned)
     return found
@@ -118,7 +123,7 @@ def _described_model(
     description = _describe(model, path)
     _put_live_objects(description, model, rebinder)
     owns_layers = not is_of_keras_3(model) and any(
-        _is_of_user(layer) and _owned_layers(layer) for layer in layers_inside(model)
+        _is_of_user(layer) and owned_layers(layer) for layer in layers_inside(model)
     )
     known = {**(definitions() if owns_layers else {}), **LIVE_LAYERS}
     converted = build_model(description, FileOrigin(path, _keras_version(model), known))
@@ -254,7 +259,7 @@ def _short_config(layer: KerasLayer) -> Description | None:
     if "Functional" in classes and not _is_of_keras(type(layer)) and not _is_of_user(layer):
         config: Description = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
         return config
-    if "Lambda" in classes or (_is_of_user(layer) and (is_of_keras_3(layer) or not _owned_layers(layer))):
+    if "Lambda" in classes or (_is_of_user(layer) and (is_of_keras_3(layer) or not owned_layers(layer))):
         return _config_of_all(layer)
     return None
 
@@ -352,7 +357,7 @@ def _describes_keras(value: Description) -> bool:
 
 def _is_custom_layer(layer: KerasLayer) -> bool:
     """Return whether this is a layer of the user's own, without layers inside, which need more than one function."""
-    return _is_of_user(layer) and not _owned_layers(layer)
+    return _is_of_user(layer) and not owned_layers(layer)
 
 
 def _is_of_user(layer: KerasLayer) -> bool:
@@ -386,7 +391,7 @@ def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
         is_changed = getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False)
         return is_changed and "Model" not in _keras_classes(layer)
     is_one_function = (
-        not _owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
+        not owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
     )
     return not (is_one_function and rebinder.copies(type(layer).call))
 
@@ -478,7 +483,7 @@ def _drawn_variables(layer: KerasLayer) -> set[int]:
     return found
 
 
-def _owned_layers(layer: KerasLayer) -> list[KerasLayer]:
+def owned_layers(layer: KerasLayer) -> list[KerasLayer]:
     """Return the layers that a layer of Keras owns: tracked as `_layers`, and as attributes by wrappers."""
     owned = list(getattr(layer, "layers", None) or getattr(layer, "_layers", None) or ())
     return [inner for inner in owned if inner is not layer]

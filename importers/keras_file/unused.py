@@ -73,6 +73,9 @@ def without_unused(description: object, outputs: Sequence[str]) -> Any:
     layers = config.get("layers") if isinstance(config, Mapping) else config
     if not isinstance(layers, list) or not all(isinstance(layer, Mapping) for layer in layers):
         return description
+    if not {_name(layer) for layer in layers}.issuperset(outputs):
+        # A path into a layer, or a mistake.
+        return description
     if description.get("class_name") == "Sequential":
         last = max((place for place, layer in enumerate(layers) if _name(layer) in outputs), default=len(layers))
         unused = {_name(layer) for layer in layers[last + 1 :]}

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import field
 from types import EllipsisType
-from typing import Any, NoReturn, Protocol, Self, TypeAlias, overload
+from typing import Any, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ TensorLike: TypeAlias = "SymbolicOperators | Variable | Sym | npt.ArrayLike | Se
 Index: TypeAlias = "SymbolicOperators | Dim | slice | EllipsisType | Array | Sequence[Index] | None"
 Operator: TypeAlias = "Callable[[SymbolicOperators, TensorLike], Any]"
 Function: TypeAlias = Callable[..., Any]
+T = TypeVar("T")
 
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
@@ -290,6 +291,8 @@ class Tracer:
         self.losses: list[Any] = []
         self.collects_losses = False
         self.states: dict[tuple[int, int], CarriedState] = {}
+        # The outputs of each call of the layers that are watched, by the layers' ids.
+        self.watched: dict[int, list[Any]] = {}
         self._weights: dict[tuple[int, DType], Tensor] = {}
 
     def add(self, op: Op, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -298,6 +301,12 @@ class Tracer:
         graph, origin = self.graph, self.origin
         node = Node(op, values, origin) if graph is None else graph.add(op, *values, origin=origin)
         return tuple(Tensor(value, self) for value in node.outputs)
+
+    def watch(self, layer: object, outputs: T) -> T:
+        """Return the outputs of a call; of a layer that is watched, they are noted."""
+        if id(layer) in self.watched:
+            self.watched[id(layer)].append(outputs)
+        return outputs
 
     def constant(self, array: npt.ArrayLike, label: str | None = None) -> Tensor:
         """Add a constant of NumPy's dtype for the array."""

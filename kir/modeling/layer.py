@@ -209,7 +209,7 @@ class Layer(KerasMethods, WeightOwner):
         with tracer.layer(self.name, type(self).__name__, training):
             origin = tracer.origin
             try:
-                return self._trace(tracer, args, kwargs)
+                return tracer.watch(self, self._trace(tracer, args, kwargs))
             except KirError as error:
                 if error.layer is None:
                     error.layer = str(origin)

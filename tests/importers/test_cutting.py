@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from kir.cli import _run
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
+from kir.importers.load import load
 from kir.support.trees import flatten
 from tests.oracle import randomize
 
@@ -59,9 +63,9 @@ def test_layers_that_are_left_off_need_not_be_known(suffix: str, names: list[str
 
 def test_without_outputs_everything_must_be_known(tmp_path: Path) -> None:
     with_loss().save(tmp_path / "m.keras")
-    with pytest.raises(UnsupportedError, match="loss: Loss of module"):
+    with pytest.raises(UnsupportedError, match="loss: Loss is not a class of Keras"):
         load_keras_model(tmp_path / "m.keras")
-    with pytest.raises(UnsupportedError, match="loss: Loss of module"):
+    with pytest.raises(UnsupportedError, match="loss: Loss is not a class of Keras"):
         load_keras_model(tmp_path / "m.keras", outputs=["last"])
 
 
@@ -114,3 +118,104 @@ def test_a_sequential_of_kir() -> None:
     model = Sequential([Input((4,)), layers.Dense(3, name="a"), layers.Dense(2, name="b")])
     cut = cut_model(model, ["a"])
     np.testing.assert_array_equal(cut.predict(X), model.get_layer("a")(X))
+
+
+NESTED = """
+import numpy as np
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable("tests")
+class Block(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = {"first": layers.Dense(3, name="first"), "others": [layers.Dense(3), (layers.Dense(3),)]}
+
+    def call(self, x):
+        x = self.parts["first"](x)
+        return x + self.parts["others"][1][0](self.parts["others"][0](x))
+
+@keras.saving.register_keras_serializable("tests")
+class Net(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [Block(), Block()]
+        self.head = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="in_head"), layers.Softmax(name="end")])
+        self.shared = layers.ReLU(name="shared")
+        self.twice = layers.ReLU(name="twice")
+        self.never = layers.ReLU(name="never")
+
+    def call(self, x):
+        for block in self.blocks:
+            x = self.twice(block(x))
+        return self.head(self.shared(x))
+
+net = Net(name="net")
+"""
+BY_CALL = f"{NESTED}net(np.zeros((2, 3), 'float32'))\nmodel = net\n"
+BY_LAYER = f"{NESTED}x = keras.Input((3,), name='x')\nmodel = keras.Model(x, layers.Dense(1)(net(x)))\n"
+
+PATHS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "blocks.1": lambda net, x: net.blocks[1](net.twice(net.blocks[0](x))),
+    "blocks.0.parts.others.0": lambda net, x: net.blocks[0].parts["others"][0](net.blocks[0].parts["first"](x)),
+    "head.in_head": lambda net, x: net.head.layers[0](net.shared(net.twice(net.blocks[1](PATHS["twice0"](net, x))))),
+    "shared": lambda net, x: net.shared(net.twice(net.blocks[1](PATHS["twice0"](net, x)))),
+    "twice0": lambda net, x: net.twice(net.blocks[0](x)),
+}
+
+
+def _read(way: str, folder: Path, text: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Any]:
+    """Return the part of the model of a script, got at in a way, and the model of Keras."""
+    path = folder / "script.py"
+    path.write_text(text)
+    reference = runpy.run_path(str(path))["model"]
+    randomize(reference)
+    reference.save(folder / "model.keras")
+    reference.save_weights(folder / "model.weights.h5")
+    found: Any
+    if way == "live":
+        found = load(reference, outputs=names)
+    elif way == "file":
+        found = load(folder / "model.keras", outputs=names, custom_objects=path)
+    else:
+        with monkeypatch.context() as context:
+            if way == "script":
+                context.setitem(sys.modules, "keras", None)
+            found = load(path, outputs=names, weights=folder / "model.weights.h5")
+    return found, reference
+
+
+@pytest.mark.parametrize("way", ["live", "file", "script", "script with Keras"])
+def test_layers_inside_a_subclassed_model(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["blocks.1", "blocks/0/parts/others/0", "head.in_head", "shared"]
+    model, reference = _read(way, tmp_path, BY_CALL, names, monkeypatch)
+    assert model.output_names == names
+    x = X[:, :3]
+    for name, computed in zip(names, flatten(model.predict(x)), strict=True):
+        wanted = PATHS[name.replace("/", ".")](reference, x)
+        np.testing.assert_allclose(computed, np.asarray(wanted), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["live", "file", "script"])
+def test_layers_inside_a_layer_of_a_functional_model(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, reference = _read(way, tmp_path, BY_LAYER, ["net.blocks.1", "shared"], monkeypatch)
+    net, x = reference.get_layer("net"), X[:, :3]
+    for name, computed in zip(["blocks.1", "shared"], flatten(model.predict(x)), strict=True):
+        np.testing.assert_allclose(computed, np.asarray(PATHS[name](net, x)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["live", "script"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("twice", "'twice' is called 2 times"),
+        ("never", "'never' is called 0 times"),
+        ("blocks.2", r"no layer 'blocks\.2' to cut at; it has .*blocks\.0, blocks\.1"),
+        ("first", r"has 2 layers 'first'; give the path of one, such as .*blocks\.0"),
+    ],
+)
+def test_a_path_that_leads_to_no_single_output(
+    way: str, name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        _read(way, tmp_path, BY_CALL, [name], monkeypatch)
