@@ -30,8 +30,7 @@ OLD_GATES: Version = (2, 2)
 # What a layer's config says about how it was made, how Keras ran it or trained it; nothing for what it computes.
 MEANINGLESS = frozenset({"ragged", "input_dtype"})
 MEANINGLESS_FOR: Mapping[str, frozenset[str]] = {
-    "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape", "softmax_robust_masking"}),
-    "Softmax": frozenset({"robust_masking"}),
+    "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape"}),
     **{f"SpatialDropout{rank}D": frozenset({"noise_shape"}) for rank in (1, 2, 3)},
     **{
         f"Random{what}": frozenset({"rng_type"})

@@ -17,7 +17,7 @@ from kir import backend as K
 from kir import layers
 from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
-from kir.importers.keras_file import keras2_masks, locally_connected
+from kir.importers.keras_file import keras2_attention, keras2_masks, locally_connected
 from kir.importers.keras_file.keras1_layers import LAYERS_OF_KERAS_1
 from kir.importers.keras_file.saved_layouts import use_cudnn_layout
 from kir.ir.op import Array
@@ -442,6 +442,7 @@ OLD_LAYERS: dict[str, type[Layer]] = {
     **LAYERS_OF_KERAS_1,
     **keras2_masks.MASKED_LAYERS,
     **public_layers(vars(locally_connected)),
+    **public_layers(vars(keras2_attention)),
     **public_layers(globals()),
     # tf.keras had two of them at once.
     "BatchNormalizationV1": BatchNormalization,

@@ -274,10 +274,7 @@ class ProjectedAttention(DeclaredLayer):
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, wants_fractions: bool
     ) -> tuple[Any, Any]:
         """Return the heads' outputs (batch, …, heads, size), and if wanted the fractions (…, heads, queries, keys)."""
-        axes, rank = self._step_axes, len(query.shape)
-        size = query.shape[-1]
-        assert isinstance(size, int)
-        scale = 1 / math.sqrt(size)
+        axes, rank, scale = self._step_axes, len(query.shape), self.scale_of(query)
         while kept is not None and len(kept.shape) < rank - 1 + len(axes):
             kept = K.expand_dims(kept, -2 * len(axes) - 1)
         # Keras masks in two ways. Where it has one kernel for all, a query that may look nowhere gets the mean of all
@@ -287,10 +284,20 @@ class ProjectedAttention(DeclaredLayer):
         scores = attention_scores(query * scale, key, axes)
         norm_axes = tuple(range(rank - 1, len(scores.shape)))
         fractions = masked_softmax(scores, kept, norm_axes)
-        dropped = fractions
-        if self.dropout:
-            dropped = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
-        return attention_means(dropped, value, axes), fractions
+        return attention_means(self.drop(fractions), value, axes), fractions
+
+    @staticmethod
+    def scale_of(query: Tensor) -> float:
+        """Return what the queries of a head are scaled by."""
+        size = query.shape[-1]
+        assert isinstance(size, int)
+        return 1 / math.sqrt(size)
+
+    def drop(self, fractions: Tensor) -> Any:
+        """Return the fractions, of which training drops some."""
+        if not self.dropout:
+            return fractions
+        return Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout")(fractions)
 
 
 class MultiHeadAttention(ProjectedAttention):
