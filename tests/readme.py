@@ -61,7 +61,7 @@ def layer_page() -> str:
 GROUPS = {
     **dict.fromkeys(("einsum_dense", "embedding"), "core"),
     **dict.fromkeys(("rnn", "rnn_cells", "conv_lstm", "wrappers"), "recurrent"),
-    **dict.fromkeys(("audio", "categorical", "image"), "preprocessing"),
+    **dict.fromkeys(("audio", "categorical", "hashing", "image"), "preprocessing"),
 }
 
 

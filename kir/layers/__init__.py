@@ -26,6 +26,7 @@ _NAMES = {
     "kir.layers.core": "Dense Identity Lambda Masking TernaryDense",
     "kir.layers.einsum_dense": "EinsumDense",
     "kir.layers.embedding": "Embedding ReversibleEmbedding",
+    "kir.layers.hashing": "HashedCrossing Hashing",
     "kir.layers.image": "CenterCrop Resizing",
     "kir.layers.merging": (
         "Add Average Concatenate Dot Maximum Minimum Multiply Subtract add average concatenate dot maximum minimum "

@@ -68,6 +68,8 @@ from kir.layers.core import TernaryDense as TernaryDense
 from kir.layers.einsum_dense import EinsumDense as EinsumDense
 from kir.layers.embedding import Embedding as Embedding
 from kir.layers.embedding import ReversibleEmbedding as ReversibleEmbedding
+from kir.layers.hashing import HashedCrossing as HashedCrossing
+from kir.layers.hashing import Hashing as Hashing
 from kir.layers.image import CenterCrop as CenterCrop
 from kir.layers.image import Resizing as Resizing
 from kir.layers.merging import Add as Add

@@ -17,6 +17,7 @@ from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import format_shape
+from kir.layers.fingerprints import hash_buckets
 from kir.modeling.declared import DeclaredLayer
 from kir.ops.lookup import Lookup
 from kir.support.arguments import boolean, choice, number
@@ -29,7 +30,12 @@ def _output_mode(owner: str, name: str, mode: object, allowed: Sequence[str]) ->
     return str(choice(owner, name, OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode, allowed))
 
 
-def _dense(owner: str, name: str, sparse: object) -> bool:
+def dense(owner: str, name: str, sparse: object) -> bool:
+    """Return False, the only value of an argument that asks for sparse outputs.
+
+    Raises:
+        UnsupportedError: it is True.
+    """
     if boolean(owner, name, sparse):
         raise UnsupportedError(f"{owner} has sparse=True; kir writes dense outputs: use sparse=False")
     return False
@@ -71,9 +77,7 @@ class CategoryEncoding(DeclaredLayer):
     output_mode: Argument[str, str] = Argument(
         partial(_output_mode, allowed=("one_hot", "multi_hot", "count")), default="multi_hot", doc="see the table"
     )
-    sparse: Argument[bool, bool] = Argument(
-        _dense, default=False, doc="only False; ONNX models here have dense outputs"
-    )
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False; ONNX models here have dense outputs")
 
     def call(self, inputs: Tensor, count_weights: Tensor | None = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
@@ -109,7 +113,7 @@ class Discretization(DeclaredLayer):
         default="int",
         doc='"int", or one of those of `CategoryEncoding`',
     )
-    sparse: Argument[bool, bool] = Argument(_dense, default=False, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False")
 
     def finish_init(self) -> None:
         if self.bin_boundaries is None and self.num_bins is None:
@@ -160,7 +164,7 @@ class IndexLookup(DeclaredLayer):
 
     Raises:
         InvalidArgumentError: an argument is none of these, or the vocabulary repeats a token.
-        UnsupportedError: `sparse` is True, or unknown tokens would be hashed (texts, or oov_method="farmhash").
+        UnsupportedError: `sparse` is True, or unknown tokens would be hashed: texts, or integers with a salt.
     """
 
     takes_one_tensor = True
@@ -188,7 +192,7 @@ class IndexLookup(DeclaredLayer):
     pad_to_max_tokens: Boolean = Boolean(
         default=False, kw_only=True, doc="vectors of length `max_tokens`, not of that of the vocabulary"
     )
-    sparse: Argument[bool, bool] = Argument(_dense, default=False, kw_only=True, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, kw_only=True, doc="only False")
     oov_method: Choice = Choice("floormod", "farmhash", default="floormod", kw_only=True)
     salt: Unchecked = Unchecked(default=None, kw_only=True)
     vocabulary_size: OptionalInteger = OptionalInteger(0, default=None, kw_only=True)
@@ -199,12 +203,14 @@ class IndexLookup(DeclaredLayer):
             raise InvalidArgumentError(f"{owner}: invert goes with output_mode='int'; received {self.output_mode!r}")
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise InvalidArgumentError(f"{owner}: pad_to_max_tokens needs max_tokens; received max_tokens=None")
-        hashes = self.token_type is str or self.oov_method == "farmhash"
-        if self.num_oov_indices > 1 and hashes and not self.invert:
+        spreads = self.num_oov_indices > 1 and not self.invert
+        if spreads and self.token_type is str:
             raise UnsupportedError(
-                f"{owner} spreads unknown tokens over {self.num_oov_indices} indices by a hash, for which ONNX has no "
-                f"operator; use num_oov_indices=1"
+                f"{owner} spreads unknown texts over {self.num_oov_indices} indices by a hash, for which ONNX has no "
+                f"operator: none reads the letters of texts; use num_oov_indices=1"
             )
+        if spreads and self.salt is not None:
+            raise UnsupportedError(f"{owner} has salt={self.salt!r}, and hashes by SipHash64; use salt=None")
         self._tokens: tuple[Any, ...] = ()
         # A weight for every index, [depth].
         self.index_weights: Array | None = None
@@ -320,7 +326,8 @@ class IndexLookup(DeclaredLayer):
         found = emit(Lookup(tuple(keys), tuple(values), unknown), x)
         if self.num_oov_indices < 2:
             return found
-        spread = K.mod(x, self.num_oov_indices) + self._oov_start
+        spreads = K.mod if self.oov_method == "floormod" else hash_buckets
+        spread = spreads(x, self.num_oov_indices) + self._oov_start
         return K.where(K.equal(found, -1), spread, found)
 
     def _inverse(self) -> Lookup:
@@ -335,13 +342,14 @@ class IndexLookup(DeclaredLayer):
 class IntegerLookup(IndexLookup):
     """Integers to indices of a vocabulary, (…,) → (…,) of int64, or encoded; or back. See `IndexLookup`.
 
-    Unknown integers have `num_oov_indices` indices; integer i that of i mod num_oov_indices. Without any, Keras stops
+    Unknown integers have `num_oov_indices` indices; integer i that of i mod num_oov_indices, or with
+    oov_method="farmhash" of the hash of its digits. Without any, Keras stops
     at an unknown one, and here its index is -1.
 
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/integer_lookup/
     """
 
-    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; no hashing of unknown integers"
+    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; no salt"
     ignored_config = frozenset({"has_input_vocabulary"})
     token_type = int
     token_dtype = "int64"

@@ -52,7 +52,7 @@ EXACT: frozenset[Any] = frozenset(
         *(elementwise.Abs, elementwise.Neg, elementwise.Sign, elementwise.Floor, elementwise.Ceil, elementwise.Round),
         *(elementwise.Relu, elementwise.ThresholdedRelu, elementwise.Cast, elementwise.Where, elementwise.Clip),
         *(elementwise.Maximum, elementwise.Minimum, elementwise.Not, elementwise.IsNaN, elementwise.IsInf),
-        *(elementwise.And, elementwise.Or, elementwise.Xor, *elementwise.COMPARISONS),
+        *(elementwise.And, elementwise.Or, elementwise.Xor, elementwise.BitwiseXor, *elementwise.COMPARISONS),
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
         *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),

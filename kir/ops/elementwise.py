@@ -413,6 +413,10 @@ class Xor(_Logic, compute=np.logical_xor):
     """Logical exclusive or. ONNX: Xor since opset 7."""
 
 
+class BitwiseXor(_Binary, accepted=INTEGERS, compute=np.bitwise_xor):
+    """Exclusive or of the bits of integers. ONNX: BitwiseXor since opset 18."""
+
+
 class _Comparison(_Binary):
     """A comparison of numbers, answered in booleans; false of nan."""
 
@@ -513,7 +517,7 @@ BINARY = _members(_Binary)
 # Those of BINARY that answer in booleans about numbers.
 COMPARISONS = _members(_Comparison)
 # Those of BINARY with f(a, b) = f(b, a), bit for bit.
-COMMUTATIVE: frozenset[type[Op]] = frozenset({Add, Mul, Maximum, Minimum, And, Or, Xor, Equal})
+COMMUTATIVE: frozenset[type[Op]] = frozenset({Add, Mul, Maximum, Minimum, And, Or, Xor, BitwiseXor, Equal})
 # Each element of the result depends on one element of each input, after broadcasting.
 ELEMENTWISE: frozenset[type[Op]] = UNARY | BINARY | {PRelu, Where, Clip}
 # Activations that a Dense may fuse: they have one float input, and a result of its type.

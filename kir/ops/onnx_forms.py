@@ -13,7 +13,7 @@ from typing import Any
 from kir.ir.op import Op
 from kir.ir.types import DType
 from kir.ops import all_ops
-from kir.ops.elementwise import HardSwish, Maximum, Minimum, Mish, Relu
+from kir.ops.elementwise import BitwiseXor, HardSwish, Maximum, Minimum, Mish, Relu
 from kir.ops.resize import CUBIC_COEFFICIENT
 from kir.ops.shape import Transpose
 from kir.support.records import dataclass
@@ -37,6 +37,7 @@ Tanh ThresholdedRelu Where Xor
 """
 _OPS = all_ops()
 SAME: dict[type[Op], Same] = {_OPS[name]: Same(name) for name in _ONE_NAME.split()} | {
+    BitwiseXor: Same("BitwiseXor", since=18),
     HardSwish: Same("HardSwish", since=14),
     Maximum: Same("Max"),
     Minimum: Same("Min"),

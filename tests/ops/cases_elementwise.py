@@ -16,6 +16,7 @@ from kir.ops.elementwise import (
     Asinh,
     Atan,
     Atanh,
+    BitwiseXor,
     Cast,
     Ceil,
     Celu,
@@ -160,9 +161,9 @@ def _casts() -> list[Case]:
 
 
 def _binary() -> list[Case]:
-    def rows(ops: tuple[Op, ...], dtype: str, low: float, high: float) -> list[Case]:
+    def rows(ops: tuple[Op, ...], dtype: str, low: float, high: float, since: int = 13) -> list[Case]:
         return [
-            Case(op, (parse_type(f"{dtype}{a}"), parse_type(f"{dtype}{b}")), low, high)
+            Case(op, (parse_type(f"{dtype}{a}"), parse_type(f"{dtype}{b}")), low, high, since=since)
             for op in ops
             for a, b in BROADCASTS
         ]
@@ -177,6 +178,8 @@ def _binary() -> list[Case]:
         *rows((Pow(),), "i64", 0, 5),
         *rows((Mod(fmod=False), Mod(fmod=True)), "i64", 1, 9),
         *rows((*LOGIC, Equal()), "bool", 0, 1),
+        *rows((BitwiseXor(),), "i64", -9, 9, since=18),
+        *rows((BitwiseXor(),), "u8", 0, 255, since=18),
     ]
 
 

@@ -51,6 +51,8 @@ NEEDS_TENSORFLOW = "Keras makes it with TensorFlow only: tests/layers/test_categ
 ONE_STEP = "its input is one step, (batch, features)"
 STEPS = "kir needs to know the number of steps, Keras all other sizes"
 EXCUSED: dict[tuple[str, str], str] = {
+    ("HashedCrossing", A_CASE): NEEDS_TENSORFLOW,
+    ("Hashing", A_CASE): NEEDS_TENSORFLOW,
     ("IntegerLookup", A_CASE): NEEDS_TENSORFLOW,
     ("StringLookup", A_CASE): NEEDS_TENSORFLOW,
     ("Lambda", A_CASE): "bytecode in a file: tests/layers/test_core.py, test_loading.py",
