@@ -87,19 +87,11 @@ lost_mask_option = click.option(
 
 def _parse_shapes(texts: tuple[str, ...]) -> dict[str, list[str]]:
     """Return the sizes of each input, as they were given."""
-    from kir.errors import InvalidArgumentError
-    from kir.support.naming import decoded
+    if not texts:
+        return {}
+    from kir.importers.load import split_shapes
 
-    shapes: dict[str, list[str]] = {}
-    for text in texts:
-        name, colon, sizes = text.rpartition(":")
-        if not colon:
-            raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
-        name = decoded(name)
-        if name in shapes:
-            raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
-        shapes[name] = [size.strip() for size in sizes.split(",") if size.strip()]
-    return shapes
+    return split_shapes(texts)
 
 
 def _parse_metadata(texts: tuple[str, ...]) -> dict[str, str]:
@@ -116,19 +108,16 @@ def _parse_metadata(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _parse_pass(name: str | None) -> Callable[[Pass, Graph, int], None] | None:
-    """Return what prints the graph after the pass of this name."""
+    """Return what prints the graph after the pass of this name, or after those of several with commas."""
     if name is None:
         return None
-    from kir.errors import InvalidArgumentError
-    from kir.passes import PASSES
+    from kir.passes import select
 
-    names = [p.name for p in PASSES]
-    if name not in names:
-        raise InvalidArgumentError(f"there is no pass {name!r}; kir passes lists them: {', '.join(names)}")
+    wanted = select(name)
 
     def print_graph(run: Pass, graph: Graph, changes: int) -> None:
-        if run.name == name:
-            print(f"after {name} ({changes} changes):\n{graph}", file=sys.stderr)
+        if run in wanted:
+            print(f"after {run.name} ({changes} changes):\n{graph}", file=sys.stderr)
 
     return print_graph
 

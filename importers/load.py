@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeGuard
 from kir import config
 from kir.errors import FormatError, InvalidArgumentError, KirError, UsageError
 from kir.support.limits import MAX_INT64
+from kir.support.naming import decoded
 from kir.support.records import dataclass
 
 if TYPE_CHECKING:
@@ -90,6 +91,24 @@ def load(
         UnsupportedError: the model has layers or operators that kir has not; all are listed.
     """
     return Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown).load(source)
+
+
+def split_shapes(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the shapes that texts such as "image:1,3,224" give: the sizes as texts, by the names of inputs.
+
+    Raises:
+        InvalidArgumentError: a text has no name, or two have the same one.
+    """
+    shapes: dict[str, list[str]] = {}
+    for text in texts:
+        name, colon, sizes = text.rpartition(":")
+        if not colon:
+            raise InvalidArgumentError(f"--input-shapes expects NAME:1,3,224; received {text!r}")
+        name = decoded(name)
+        if name in shapes:
+            raise InvalidArgumentError(f"--input-shapes gives the shape of {name!r} twice, the second time as {text!r}")
+        shapes[name] = [size.strip() for size in sizes.split(",") if size.strip()]
+    return shapes
 
 
 def parse_shapes(input_shapes: InputShapes | None) -> dict[str, list[Dim]]:

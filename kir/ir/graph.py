@@ -120,6 +120,16 @@ class Node:
             raise GraphError(f"{self.op.name} has {len(self.outputs)} outputs; expected one: use .outputs[i]")
         return self.outputs[0]
 
+    @property
+    def layer(self) -> str:
+        """The path of its layer, with the class: "block/conv (Conv2D)"; "" if it comes from none."""
+        return "" if self.origin is None else str(self.origin)
+
+    @property
+    def layer_path(self) -> str:
+        """The path alone."""
+        return "" if self.origin is None else self.origin.path
+
     def __repr__(self) -> str:
         return f"<{self.op}{f' of {self.origin}' if self.origin else ''}>"
 

@@ -148,8 +148,7 @@ class Divergence:
         """Return the first of the values of a graph, in its order, that leaves its bound."""
         for value, report in measured.items():
             if not report.passed:
-                layer = "" if value.node.origin is None else str(value.node.origin)
-                return cls(str(value.node.op), layer, report.name, report.error, report.allowed, value.node)
+                return cls(str(value.node.op), value.node.layer, report.name, report.error, report.allowed, value.node)
         return cls()
 
     def __str__(self) -> str:

@@ -116,8 +116,9 @@ def origins_of(graph: Graph) -> dict[str, OutputOrigin]:
         if isinstance(node.op, Output):
             source = node.inputs[0]
             assert source is not None
-            layer = "" if source.node.origin is None else str(source.node.origin)
-            origins[node.op.label] = OutputOrigin(layer, LIMITS.get(type(_before_movements(source))), is_fed)
+            origins[node.op.label] = OutputOrigin(
+                source.node.layer, LIMITS.get(type(_before_movements(source))), is_fed
+            )
     return origins
 
 

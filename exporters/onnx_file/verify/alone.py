@@ -229,7 +229,7 @@ def _describe(probe: OperatorProbe, index: tuple[int, ...], expected: Expected, 
 def _finding(
     node: Node, text: str, tensor: str = "", error: float | None = None, allowed: float | None = None
 ) -> Finding:
-    return Finding(text, "" if node.origin is None else node.origin.path, str(node.op), tensor, error, allowed)
+    return Finding(text, node.layer_path, str(node.op), tensor, error, allowed)
 
 
 def _describe_covered(cuts: Sequence[Cut]) -> str:

@@ -114,7 +114,7 @@ class Operators:
             problems.append(Finding(f"{len(wrong) - LISTED} more operators compute something else than they mean"))
         left_out = list(self._left_out.items())
         refused = [Finding(self._refused)] if self._refused else []
-        not_shown = [Finding(reason, _layer(node), str(node.op)) for node, reason in left_out[:LISTED]]
+        not_shown = [Finding(reason, node.layer, str(node.op)) for node, reason in left_out[:LISTED]]
         if len(left_out) > LISTED:
             not_shown.append(Finding(f"{len(left_out) - LISTED} more operators were not compared"))
         parts = [f"{name} at {part:,} of {total:,} positions" for name, (part, total) in sorted(self._sampled.items())]
@@ -127,7 +127,7 @@ class Operators:
 
     def _finding(self, value: Value, report: OutputReport) -> Finding:
         text = f"{report.wrong}, on the inputs that onnxruntime gave it"
-        return Finding(text, _layer(value.node), str(value.node.op), report.name, report.error, report.allowed)
+        return Finding(text, value.node.layer, str(value.node.op), report.name, report.error, report.allowed)
 
     # One node
 
@@ -206,7 +206,3 @@ def _incomparable(run: NodeRun) -> str:
 def _failure(name: str, y: Array | None, problem: str) -> OutputReport:
     dtype, shape = ("", ()) if y is None else (str(y.dtype), y.shape)
     return OutputReport(name, dtype, (shape,), math.inf, 0, 0, 0, False, problem)
-
-
-def _layer(node: Node) -> str:
-    return "" if node.origin is None else str(node.origin)

@@ -176,15 +176,11 @@ def _tally_draws(
 
 
 def _dropout_rates(graph: Graph) -> dict[str, float]:
-    return {_path(node): node.op.rate for node in graph.order() if _drops(node) and isinstance(node.op, Dropout)}
+    return {node.layer_path: node.op.rate for node in graph.order() if _drops(node) and isinstance(node.op, Dropout)}
 
 
 def _normals(graph: Graph) -> dict[str, RandomNormalLike]:
-    return {_path(node): node.op for node in graph.order() if isinstance(node.op, RandomNormalLike)}
-
-
-def _path(node: Node) -> str:
-    return "" if node.origin is None else node.origin.path
+    return {node.layer_path: node.op for node in graph.order() if isinstance(node.op, RandomNormalLike)}
 
 
 def _drops(node: Node) -> bool:
