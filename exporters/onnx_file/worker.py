@@ -40,6 +40,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
+
+
 class Worker(Protocol):
     """A place to run functions that use onnxruntime. What they keep in global variables lives as long as the worker."""
 
@@ -78,6 +81,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         request_reader, request_writer = os.pipe()
         answer_reader, answer_writer = os.pipe()
+        _enlarge(answer_writer)
         self._lock = threading.Lock()
         self._later: list[tuple[Callable[[int], None], int]] = []
         try:
@@ -152,6 +156,14 @@ class WorkerProcess:
         number = os.WTERMSIG(status)
         why = ", which the system sends when memory runs out," if number == signal.SIGKILL else ""
         return f"of signal {signal.Signals(number).name} ({signal.strsignal(number)}){why}"
+
+
+def _enlarge(pipe: int) -> None:
+    """Let a pipe hold more than 64 KiB, where the system can: of large arrays the two processes take fewer turns."""
+    import fcntl  # not on Windows
+
+    with suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _current_folder() -> str:

@@ -103,6 +103,19 @@ def test_results_and_errors_come_back(process: type[WorkerProcess]) -> None:
     assert worker.call("getting its number", os.getpid) != os.getpid()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes have one size elsewhere")
+@pytest.mark.parametrize(("asked", "given"), [(workers.PIPE_BYTES, workers.PIPE_BYTES), (-1, 1 << 16)])
+def test_the_pipe_for_answers_is_large_where_the_system_allows_it(
+    asked: int, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl  # not on Windows
+
+    monkeypatch.setattr(workers, "PIPE_BYTES", asked)
+    worker = ForkedProcess()
+    assert fcntl.fcntl(worker._answers.fileno(), fcntl.F_GETPIPE_SZ) == given
+    assert worker.call("multiplying", np.ones, 1 << 18).size == 1 << 18
+
+
 @BOTH
 def test_relative_paths_mean_what_they_mean_to_the_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: type[WorkerProcess]
