@@ -22,6 +22,8 @@ from kir.modeling.registry import KERAS_PACKAGES
 
 Version = tuple[int, ...]
 
+# What arguments were called in TensorFlow 2.3 to 2.5.
+OLD_WORDS = {("CategoryEncoding", "max_tokens"): "num_tokens", ("Discretization", "bins"): "bin_boundaries"}
 # The layers that may be given (time, batch, features).
 RECURRENT = frozenset({"GRU", "LSTM", "RNN", "SimpleRNN"})
 # The last release whose LSTM and GRU have `hard_sigmoid` by default; those of later ones, and of tf.keras, write it.
@@ -80,7 +82,7 @@ def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -
         UnsupportedError: an argument asks for something that Keras 3, and kir, lack.
     """
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
-    modern = {key: value for key, value in arguments.items() if key not in dropped}
+    modern = {OLD_WORDS.get((name, key), key): value for key, value in arguments.items() if key not in dropped}
     _require_same_meaning(name, modern, written_by)
     modern.pop("num_constants", None)
     if name not in RECURRENT:

@@ -19,6 +19,7 @@ from kir.backend.image import crop_to_ratio, image_axes, weigh
 from kir.errors import UnsupportedError
 from kir.importers.keras_file import keras2_attention, keras2_masks, locally_connected
 from kir.importers.keras_file.keras1_layers import LAYERS_OF_KERAS_1
+from kir.importers.keras_file.keras2_dropped import DROPPED_LAYERS
 from kir.importers.keras_file.saved_layouts import use_cudnn_layout
 from kir.ir.op import Array
 from kir.ir.trace import Tensor
@@ -440,6 +441,7 @@ class ThresholdedReLU(ReLU):
 
 OLD_LAYERS: dict[str, type[Layer]] = {
     **LAYERS_OF_KERAS_1,
+    **DROPPED_LAYERS,
     **keras2_masks.MASKED_LAYERS,
     **public_layers(vars(locally_connected)),
     **public_layers(vars(keras2_attention)),
@@ -447,11 +449,14 @@ OLD_LAYERS: dict[str, type[Layer]] = {
     # tf.keras had two of them at once.
     "BatchNormalizationV1": BatchNormalization,
     "BatchNormalizationV2": BatchNormalization,
+    # TensorFlow 1.14 had these for LSTM and GRU.
+    "UnifiedGRU": keras2_masks.MASKED_LAYERS["GRU"],
+    "UnifiedLSTM": keras2_masks.MASKED_LAYERS["LSTM"],
 }
 # Those that kir lacks, and why.
 OLD_UNSUPPORTED: dict[str, str] = {
+    "CategoryCrossing": "joins texts, as many as there are combinations of each; cross indices by HashedCrossing",
     "DenseFeatures": "reads columns of TensorFlow's feature specifications, which a file does not hold",
     "DynamicEmbedding": "is an experiment of Keras 2, which changes its table while it runs",
     "DynamicLookup": "is an experiment of Keras 2, which changes its table while it runs",
-    "RandomFourierFeatures": "is an experiment of Keras 2; multiply with its kernel in a Lambda",
 }

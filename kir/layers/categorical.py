@@ -5,6 +5,7 @@ Source: https://keras.io/api/layers/preprocessing_layers/categorical/
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -31,14 +32,10 @@ def _output_mode(owner: str, name: str, mode: object, allowed: Sequence[str]) ->
 
 
 def dense(owner: str, name: str, sparse: object) -> bool:
-    """Return False, the only value of an argument that asks for sparse outputs.
-
-    Raises:
-        UnsupportedError: it is True.
-    """
+    """Return whether Keras makes sparse outputs; here they are dense, which is said."""
     if boolean(owner, name, sparse):
-        raise UnsupportedError(f"{owner} has sparse=True; kir writes dense outputs: use sparse=False")
-    return False
+        warnings.warn(f"{owner} has sparse=True; its output is dense here, with the same numbers", stacklevel=2)
+    return bool(sparse)
 
 
 def _boundaries(owner: str, name: str, given: Sequence[float] | None) -> list[float] | None:
@@ -63,13 +60,12 @@ class CategoryEncoding(DeclaredLayer):
 
     Raises:
         InvalidArgumentError: an argument is none of these.
-        UnsupportedError: `sparse` is True.
 
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/category_encoding/
     """
 
     unsaved = frozenset({"sparse"})
-    limits = "dense outputs (sparse=False)"
+    limits = "dense outputs"
     takes_one_tensor = True
     ignored_config = frozenset({"sparse"})
 
@@ -77,7 +73,7 @@ class CategoryEncoding(DeclaredLayer):
     output_mode: Argument[str, str] = Argument(
         partial(_output_mode, allowed=("one_hot", "multi_hot", "count")), default="multi_hot", doc="see the table"
     )
-    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False; ONNX models here have dense outputs")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="outputs are dense all the same")
 
     def call(self, inputs: Tensor, count_weights: Tensor | None = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
@@ -93,12 +89,11 @@ class Discretization(DeclaredLayer):
 
     Raises:
         InvalidArgumentError: an argument is none of these, or there are no boundaries.
-        UnsupportedError: `sparse` is True.
 
     Source: https://keras.io/api/layers/preprocessing_layers/numerical/discretization/
     """
 
-    limits = "dense outputs (sparse=False); no adapt(), but saved boundaries are read"
+    limits = "dense outputs; no adapt(), but saved boundaries are read"
     takes_one_tensor = True
 
     bin_boundaries: Argument[Sequence[float] | None, list[float] | None] = Argument(
@@ -113,7 +108,7 @@ class Discretization(DeclaredLayer):
         default="int",
         doc='"int", or one of those of `CategoryEncoding`',
     )
-    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="outputs are dense all the same")
 
     def finish_init(self) -> None:
         if self.bin_boundaries is None and self.num_bins is None:
@@ -164,7 +159,7 @@ class IndexLookup(DeclaredLayer):
 
     Raises:
         InvalidArgumentError: an argument is none of these, or the vocabulary repeats a token.
-        UnsupportedError: `sparse` is True, or unknown tokens would be hashed: texts, or integers with a salt.
+        UnsupportedError: unknown tokens would be hashed: texts, or integers with a salt.
     """
 
     takes_one_tensor = True
@@ -192,7 +187,7 @@ class IndexLookup(DeclaredLayer):
     pad_to_max_tokens: Boolean = Boolean(
         default=False, kw_only=True, doc="vectors of length `max_tokens`, not of that of the vocabulary"
     )
-    sparse: Argument[bool, bool] = Argument(dense, default=False, kw_only=True, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, kw_only=True, doc="outputs are dense all the same")
     oov_method: Choice = Choice("floormod", "farmhash", default="floormod", kw_only=True)
     salt: Unchecked = Unchecked(default=None, kw_only=True)
     vocabulary_size: OptionalInteger = OptionalInteger(0, default=None, kw_only=True)
@@ -349,7 +344,7 @@ class IntegerLookup(IndexLookup):
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/integer_lookup/
     """
 
-    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; no salt"
+    limits = "dense outputs; no adapt(), but saved vocabularies are read; no salt"
     ignored_config = frozenset({"has_input_vocabulary"})
     token_type = int
     token_dtype = "int64"
@@ -372,7 +367,7 @@ class StringLookup(IndexLookup):
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/string_lookup/
     """
 
-    limits = "dense outputs (sparse=False); no adapt(), but saved vocabularies are read; one index for unknown texts"
+    limits = "dense outputs; no adapt(), but saved vocabularies are read; one index for unknown texts"
 
     token_type = str
     token_dtype = "string"

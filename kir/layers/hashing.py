@@ -74,19 +74,19 @@ class Hashing(_Hash):
 
     Raises:
         InvalidArgumentError: an argument is none of these.
-        UnsupportedError: `sparse` is True, or there is a salt; at a call, the inputs are texts.
+        UnsupportedError: there is a salt; at a call, the inputs are texts.
 
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/hashing/
     """
 
-    limits = "no texts, no salt; dense outputs (sparse=False)"
+    limits = "no texts, no salt; dense outputs"
     takes_one_tensor = True
 
     num_bins: Integer = Integer(1, doc="how many bins; with a mask value, bin 0 is its")
     mask_value: Unchecked = Unchecked(default=None, doc="the number that has bin 0 alone, if there are more")
     salt: Argument[object, None] = Argument(_no_salt, default=None, doc="only None")
     output_mode: Argument[str, str] = _mode("int", "one_hot", "multi_hot", "count")
-    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="outputs are dense all the same")
 
     def call(self, inputs: Tensor) -> Any:
         x = self.as_integers(inputs)
@@ -104,16 +104,16 @@ class HashedCrossing(_Hash):
     Raises:
         InvalidArgumentError: an argument is none of these; at a call, there are fewer than two inputs, or no integers.
         ShapeError: at a call, if the inputs have other shapes, or not the same.
-        UnsupportedError: `sparse` is True; at a call, an input is of texts.
+        UnsupportedError: at a call, an input is of texts.
 
     Source: https://keras.io/api/layers/preprocessing_layers/categorical/hashed_crossing/
     """
 
-    limits = "no texts; dense outputs (sparse=False)"
+    limits = "no texts; dense outputs"
 
     num_bins: Integer = Integer(1, doc="how many bins")
     output_mode: Argument[str, str] = _mode("int", "one_hot")
-    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="only False")
+    sparse: Argument[bool, bool] = Argument(dense, default=False, doc="outputs are dense all the same")
 
     def call(self, inputs: Sequence[Tensor]) -> Any:
         owner = self.name_in_messages

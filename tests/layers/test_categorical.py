@@ -183,7 +183,6 @@ def test_a_lookup_is_one_node_and_feeds_an_embedding_or_a_dense() -> None:
     [
         (lambda: CategoryEncoding(), InvalidArgumentError, "num_tokens must be an integer"),
         (lambda: CategoryEncoding(3, "int"), InvalidArgumentError, "output_mode must be one of"),
-        (lambda: CategoryEncoding(3, sparse=True), UnsupportedError, "sparse=True"),
         (lambda: Discretization(), InvalidArgumentError, "bin_boundaries or num_bins"),
         (lambda: Discretization([2, 1]), InvalidArgumentError, "must rise"),
         (lambda: StringLookup(vocabulary=["a", "a"]), InvalidArgumentError, "each once"),
@@ -224,3 +223,19 @@ def test_integers_of_any_dtype_are_looked_up_backwards(dtype: str) -> None:
     assert words.tolist() == [["ok", "[UNK]"], ["warn", "[UNK]"]]
     assert numbers.tolist() == [[7, -1], [9, -1]]
     assert numbers.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **kwargs: CategoryEncoding(3, **kwargs),
+        lambda **kwargs: Discretization([1, 2], output_mode="multi_hot", **kwargs),
+        lambda **kwargs: IntegerLookup(vocabulary=[1, 2], output_mode="count", **kwargs),
+    ],
+)
+def test_sparse_outputs_are_dense_with_a_word(make: Any) -> None:
+    with pytest.warns(UserWarning, match="has sparse=True; its output is dense here, with the same numbers"):
+        layer = make(sparse=True)
+    x, given = np.array([[0, 1, 2]]), Input((3,), dtype="int64")
+    expected = Model(given, make()(given)).predict(x)
+    np.testing.assert_array_equal(Model(given, layer(given)).predict(x), expected)

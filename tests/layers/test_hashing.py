@@ -252,7 +252,6 @@ def test_configs() -> None:
     ("make", "error", "message"),
     [
         (lambda: Hashing(3, salt=5), UnsupportedError, "salt=5, and hashes by SipHash64"),
-        (lambda: Hashing(3, sparse=True), UnsupportedError, "sparse=True; kir writes dense outputs"),
         (lambda: Hashing(0), InvalidArgumentError, "num_bins"),
         (lambda: Hashing(3)(Input((2,), dtype="string")), UnsupportedError, "hashes texts: ONNX has no operator"),
         (lambda: HashedCrossing(3)(inputs(1)), InvalidArgumentError, "crosses at least two inputs"),

@@ -278,3 +278,41 @@ def test_bilinear_up_sampling_had_other_places(load: Callable[..., Model], versi
     with pytest.raises(UnsupportedError, match="measures places from the corners"):
         load("UpSampling2D", config, version, (None, 2, 2, 1))
     assert load("UpSampling2D", config, "2.2.4-tf", (None, 2, 2, 1)).output_shape == (None, 4, 4, 1)
+
+
+def test_words_of_tensorflow_2_3_to_2_5(load: Callable[..., Model]) -> None:
+    found = load("CategoryEncoding", {"max_tokens": 4, "output_mode": "binary", "sparse": False}, "2.4.0").predict(
+        np.array([[0, 2, 2, 1]])
+    )
+    np.testing.assert_array_equal(found, [[1, 1, 1, 0]])
+    found = load("Discretization", {"bins": [-2.0, 0.0]}, "2.4.0").predict(X)
+    np.testing.assert_array_equal(found, [[0, 1, 2, 2]])
+
+
+@pytest.mark.parametrize("class_name", ["UnifiedLSTM", "UnifiedGRU"])
+def test_names_of_tensorflow_1(load: Callable[..., Model], class_name: str) -> None:
+    name = class_name.removeprefix("Unified")
+    config = {"units": 2, "recurrent_activation": "sigmoid"} | ({"reset_after": False} if name == "GRU" else {})
+    columns = 8 if name == "LSTM" else 6
+    x = np.linspace(-1, 1, 24).reshape(2, 3, 4).astype(np.float32)
+    old, new = (load(one, config, "2.2.4-tf", (None, 3, 4), gates(columns)).predict(x) for one in (class_name, name))
+    np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("class_name", ["Attention", "AdditiveAttention"])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention_that_is_causal_by_its_config(class_name: str, is_causal: bool, tmp_path: Path) -> None:
+    """Before Keras 2.11."""
+    given: dict[str, Any] = {"name": "x", "class_name": "InputLayer", "inbound_nodes": []}
+    given["config"] = {"batch_input_shape": [None, 3, 4], "dtype": "float32", "name": "x"}
+    config = {"name": "a", "trainable": True, "causal": is_causal, "dropout": 0.0, "use_scale": False}
+    node = [[["x", 0, 0, {}], ["x", 0, 0, {}]]]
+    attention = {"name": "a", "class_name": class_name, "config": config, "inbound_nodes": node}
+    model_config: dict[str, Any] = {"name": "m", "layers": [given, attention], "input_layers": [["x", 0, 0]]}
+    model_config["output_layers"] = [["a", 0, 0]]
+    description = {"class_name": "Functional", "config": model_config, "keras_version": "2.9.0"}
+    (tmp_path / "m.json").write_text(json.dumps(description))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    found = np.asarray(load_keras_model(tmp_path / "m.json").predict(x))
+    # Only a causal attention leaves the first step as it is: there is nothing else to attend to.
+    assert np.allclose(found[:, 0], x[:, 0]) == is_causal
