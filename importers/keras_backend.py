@@ -12,7 +12,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from kir import backend as K
 from kir.backend.keras_operations import OPERATIONS
 from kir.errors import UnsupportedError
+from kir.importers import keras_random
 from kir.importers.keras_file.operations import MEANINGLESS
 from kir.importers.keras_stand_in import StandIn
 from kir.ir.dims import Sym
@@ -193,6 +194,8 @@ def _changes() -> list[_Change]:
 
 def _replacement(part: str, name: str, original: Function) -> Function:
     """Return the function that calls kir's for symbolic tensors, and Keras's own for everything else."""
+    if part == "random" and name in keras_random.FUNCTIONS:
+        return _drawing(keras_random.FUNCTIONS[name], original)
     function = functions().get(name) if part != "random" else None
 
     @functools.wraps(original)
@@ -206,6 +209,33 @@ def _replacement(part: str, name: str, original: Function) -> Function:
 
     apply._kir_original = original  # type: ignore[attr-defined]
     return apply
+
+
+def _drawing(function: Function, original: Function) -> Function:
+    """Return the function that gives a value that no output may depend on: numbers that Keras drew would never change.
+
+    Initializers draw the numbers of variables.
+    """
+
+    @functools.wraps(original)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if not _callers or _is_called_by("keras.src.initializers."):
+            return original(*args, **kwargs)
+        args, kwargs = to_kir((args, kwargs))
+        return function(*args, **kwargs)
+
+    apply._kir_original = original  # type: ignore[attr-defined]
+    return apply
+
+
+def _is_called_by(package: str) -> bool:
+    """Return whether a function of a package is under way."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(package):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _depends_on_trace(arguments: object, with_weights: bool) -> bool:

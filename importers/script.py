@@ -12,6 +12,7 @@ import importlib.util
 import reprlib
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -98,8 +99,11 @@ def run_script(path: Path) -> dict[str, object]:
     Under Keras's names it gets kir's, even where Keras is installed: what it defines is used in models of kir. Settings
     that it makes, such as the default dtype policy, stay: its layers make layers later.
 
+    A script that ends with an error, as one may that reads its data after its classes, gives what it defined before,
+    with a warning.
+
     Raises:
-        ScriptError: the script cannot be read or run.
+        ScriptError: the script cannot be read or run, and has defined no class and no function.
     """
     _, code = _compile(path)
     module = _module_of(path)
@@ -107,11 +111,22 @@ def run_script(path: Path) -> dict[str, object]:
         _importable(path.parent, module),
         _keras_names(StandIn(chosen=True), module),
         as_program(str(path)),
-        _described(path),
     ):
-        exec(code, module.__dict__)
+        try:
+            with _described(path):
+                exec(code, module.__dict__)
+        except KirError as error:
+            if not any(_is_defined_in(module, value) for value in vars(module).values()):
+                raise
+            stopped = " ".join([*map(str, getattr(error, "__notes__", ())), str(error)])
+            warnings.warn(f"{path} gives what it defined before it ended with an error: {stopped}", stacklevel=2)
     defined = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     return {name: value for name, value in defined.items() if not _is_import(name, value)}
+
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    """Return whether a value is a class or a function that a script defines."""
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 def _is_import(name: str, value: object) -> bool:

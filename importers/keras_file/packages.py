@@ -58,14 +58,15 @@ def how_to_give_layer(description: Mapping[str, Any]) -> str:
         return f"{full_name} runs a graph of TensorFlow from TensorFlow Hub, which a file of Keras does not hold"
     root = module.partition(".")[0]
     # Nobody has layers in Python's own modules: a file that names one means no good.
-    is_of_module = module not in OF_SCRIPTS and root not in KERAS_PACKAGES | sys.stdlib_module_names
+    is_name = all(part.isidentifier() for part in module.split("."))
+    is_of_module = is_name and module not in OF_SCRIPTS and root not in KERAS_PACKAGES | sys.stdlib_module_names
     package = PACKAGES.get(root) or PACKAGES.get(prefix) or (None if is_of_module else LAYERS.get(name))
     objects = f"(custom_objects={{{full_name!r}: the class}})"
     if package is None and not is_of_module:
         where = f" of module {module!r}" if module else ""
         return (
-            f"{full_name}{where} is not a class of Keras; give a kir layer of that name with --custom-objects file.py "
-            f"{objects}"
+            f"{full_name}{where} is not a class of Keras; give a kir layer of that name or the script that defines it "
+            f"with --custom-objects file.py {objects}"
         )
     place = module if is_of_module else package.module if package else root
     what = f"the package {package.pip_name} (pip install {package.pip_name})" if package else f"the module {module}"

@@ -23,6 +23,7 @@ from kir.importers.keras_file.descriptions import (
 from kir.importers.keras_file.packages import how_to_give_layer
 from kir.importers.keras_file.unused import MODEL_NAMES
 from kir.layers.unsupported import UNSUPPORTED
+from kir.modeling.layer import Layer
 from kir.modeling.registry import KERAS_PACKAGES
 from kir.support.naming import join_path
 
@@ -92,13 +93,20 @@ def _reason_against(description: Mapping[str, Any], origin: FileOrigin) -> str |
                 f"{name} of module {description.get('module')!r} is not a class of Keras; define it at the top of the "
                 f"script, outside of functions, where it is found by its name"
             )
-        return how_to_give_layer(description)
+        return f"{how_to_give_layer(description)}{_others_given(origin)}"
     if origin.layer(name) is None and name not in MODEL_NAMES:
         from kir.importers.keras_file.keras2_layers import OLD_UNSUPPORTED  # start-up time: only errors need it
 
         reason = (UNSUPPORTED | OLD_UNSUPPORTED).get(name)
         return how_to_give_layer(description) if reason is None else f"{name} {reason}"
     return _reason_against_config(name, config, origin) if isinstance(config, dict) else None
+
+
+def _others_given(origin: FileOrigin) -> str:
+    """Return which classes of layers were given instead."""
+    given = [name for name, value in origin.custom_objects.items() if isinstance(value, type)]
+    names = [name for name in given if ">" not in name and issubclass(origin.custom_objects[name], Layer)]
+    return f"; those that were given are {', '.join(names)}" if names else ""
 
 
 def _reason_against_config(name: str, config: Mapping[str, Any], origin: FileOrigin) -> str | None:

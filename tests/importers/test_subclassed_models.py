@@ -6,7 +6,6 @@ import runpy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -17,10 +16,8 @@ from kir import Input, Model, Sequential, layers
 from kir.errors import InvalidArgumentError, KirError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import export_model
-from kir.importers import keras_random
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
-from kir.importers.keras_names import NAMESPACES
 from kir.importers.load import load
 from kir.importers.script import load_script, run_script
 from kir.support.trees import flatten
@@ -422,28 +419,6 @@ def test_random_numbers_are_refused_in_outputs_alone(vae: Path, tmp_path: Path) 
     assert_exports(cut_model(encoder, ["mean"]), tmp_path)
 
 
-DRAWS = {
-    "beta": "beta((2, 3), 1.0, 2.0)",
-    "binomial": "binomial((2, 3), 4, 0.5)",
-    "categorical": "categorical(np.zeros((2, 5), 'float32'), 3)",
-    "dropout": "dropout(np.ones((2, 3), 'float32'), 0.5)",
-    "gamma": "gamma((2, 3), 2.0)",
-    "normal": "normal((2, 3), mean=1.0, stddev=2.0, seed=keras.random.SeedGenerator(1))",
-    "randint": "randint((2, 3), 0, 9)",
-    "shuffle": "shuffle(np.zeros((2, 3), 'float32'))",
-    "truncated_normal": "truncated_normal((2, 3))",
-    "uniform": "uniform((2, 3), dtype='float16')",
-}
-
-
-@pytest.mark.parametrize("name", keras_random.FUNCTIONS)
-def test_a_script_may_draw(name: str) -> None:
-    drawn = eval(f"keras.random.{DRAWS[name]}", {"keras": keras, "np": np})
-    kir = SimpleNamespace(random=SimpleNamespace(**NAMESPACES["random"]))
-    ours = eval(f"keras.random.{DRAWS[name]}", {"keras": kir, "np": np})
-    assert (ours.shape, ours.dtype) == (drawn.shape, np.asarray(drawn).dtype)
-
-
 def test_a_variable_called_model_is_the_one_of_a_script(tmp_path: Path) -> None:
     text = "a, model, b = [kir.Sequential([kir.Input((3,)), kir.layers.Dense(n, name=f'd{n}')]) for n in (1, 2, 3)]\n"
     path = write(tmp_path, f"import kir\n{text}both = kir.Sequential([model])\n")
@@ -451,50 +426,22 @@ def test_a_variable_called_model_is_the_one_of_a_script(tmp_path: Path) -> None:
     assert load_script(path, "b").output_shape == (None, 3)
 
 
-ATTENDS = """
-class Attends(Model):
-    def __init__(self):
-        super().__init__()
-        self.embed = layers.Embedding(9, 4)
-        self.attention = layers.MultiHeadAttention(2, 3)
-
-    def call(self, tokens, memory, weight=None, training=False):
-        x = self.attention(self.embed(tokens), memory)
-        return x if weight is None else x * weight[:, None, None]
-
-model = Attends()
-"""
-
-
-@pytest.mark.parametrize(
-    ("shapes", "names"),
-    [
-        ("tokens:batch,6 memory:batch,5,3", ["tokens", "memory"]),
-        ("tokens:2,6 memory:2,5,3 weight:2", ["tokens", "memory", "weight"]),
-    ],
-)
-def test_shapes_of_inputs_are_given_by_the_names_of_parameters(tmp_path: Path, shapes: str, names: list[str]) -> None:
-    path = write(tmp_path, f"from kir import Model, layers\n{ATTENDS}")
-    given = {name: sizes.split(",") for name, sizes in (one.split(":") for one in shapes.split())}
-    with pytest.raises(InvalidArgumentError, match=r"give their shapes with --input-shapes tokens:batch"):
-        load(path)
-    model = load(path, input_shapes={n: [int(s) if s.isdigit() else s for s in sizes] for n, sizes in given.items()})
-    assert isinstance(model, Model)
-    assert model.input_names == names
-    assert [x.dtype for x in model.inputs] == ["int32", "float32", "float32"][: len(names)]
-
-
-def test_shapes_of_a_list_or_a_dict_of_inputs(tmp_path: Path) -> None:
-    text = """
-from kir import Model
-class Pair(Model):
-    def call(self, inputs):
-        return inputs[{}] * inputs[{}]
-model = Pair()
-"""
-    for keys, names in (((0, 1), ["inputs_0", "inputs_1"]), (("'a'", "'b'"), ["a", "b"])):
-        path = write(tmp_path, text.format(*keys))
-        model = load(path, input_shapes={name: ["batch", 3] for name in names})
-        assert isinstance(model, Model)
-        assert model.input_names == names
-        assert model.output_shape == (None, 3)
+def test_a_file_whose_classes_are_not_given_says_which_script_it_needs(tmp_path: Path) -> None:
+    register = "@keras.saving.register_keras_serializable()\n"
+    text = f"{HEAD}{register}class Half(Model):\n    def call(self, x):\n        return x / 2\n"
+    path = write(tmp_path, f"{text}model = Half()\nmodel(np.ones((1, 2)))\n")
+    runpy.run_path(str(path), run_name="__main__")["model"].save(tmp_path / "model.keras")
+    for given, message in (
+        (None, r"the model: Half .* the script that defines it with --custom-objects file\.py"),
+        ({"Other": layers.Dense}, r"--custom-objects file\.py .*; those that were given are Other"),
+    ):
+        with pytest.raises(UnsupportedError, match=message):
+            load(tmp_path / "model.keras", custom_objects=given)
+    # What is in the script after its classes may be more than kir can do.
+    trains = write(tmp_path, f"{text}data = keras.datasets.mnist.load_data()\nmodel = 1 / 0\n", "trains.py")
+    with pytest.warns(
+        UserWarning, match=r"gives what it defined before it ended with an error: .*trains\.py:\d+.*no data"
+    ):
+        assert isinstance(load(tmp_path / "model.keras", custom_objects=trains), Model)
+    with pytest.raises(UnsupportedError, match="reads no data"):
+        run_script(write(tmp_path, "import keras\ndata = keras.datasets.mnist.load_data()\n", "data.py"))
