@@ -63,11 +63,15 @@ PY
     [ -z "$found" ] || export LD_LIBRARY_PATH=$found${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
-# Runs the checks in as many processes as the machine has cores for, four at most, and prints what they say.
+# Runs the checks in a process for every two cores, of two to eight, and prints what they say. Each has its share of the
+# cores for NumPy, or they would wait for one another.
 check() {
     local provider=$1 limit=$2 count part failed=0
-    count=$(nproc)
-    [ "$count" -le 4 ] || count=4
+    count=$(($(nproc) / 2))
+    [ "$count" -ge 2 ] || count=2
+    [ "$count" -le 8 ] || count=8
+    export OMP_NUM_THREADS=$((($(nproc) + count - 1) / count))
+    export OPENBLAS_NUM_THREADS=$OMP_NUM_THREADS
     local processes=()
     for part in $(seq "$count"); do
         "$python" -m tests.gpu.check --provider "$provider" --part "$part/$count" --seconds "$limit" \
@@ -85,6 +89,10 @@ has_provider "$python" || install
 find_libraries
 [ "$provider" != cuda ] || nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 left=$((seconds - SECONDS))
+if [ "$left" -lt 120 ]; then
+    echo "only $left s of $seconds are left after installing, too few to check anything: give more (SECONDS_IN_ALL)" >&2
+    exit 1
+fi
 failed=0
 if [ "$provider" = cuda ]; then
     check cuda $((left / 2 - 15)) || failed=1

@@ -79,6 +79,15 @@ def test_the_script_runs_on_the_cpu() -> None:
 
 
 @pytest.mark.slow
+def test_without_time_left_nothing_is_called_right() -> None:
+    environment = {**os.environ, "PYTHON": sys.executable, "SECONDS_IN_ALL": "60"}
+    done = subprocess.run(["bash", RUN, "cpu"], env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 1
+    assert "too few to check anything" in done.stderr
+    assert "all is right" not in done.stdout
+
+
+@pytest.mark.slow
 def test_the_script_says_what_is_wrong() -> None:
     """A provider that does not exist: nothing is verified, and nothing is said to be right."""
     environment = {**os.environ, "PYTHON": sys.executable, "WHEELS": "/nowhere"}
