@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kir.errors import KirError
-from kir.importers.keras_file.archive import Archive
+from kir.importers.keras_file.archive import ZIP_MAGIC, Archive
 from kir.support.regular_files import open_regular
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-ZIP_MAGIC = b"PK\x03\x04"
 TFLITE_MAGIC = b"TFL3"
 PICKLE_MAGIC = b"\x80"
 # How a checkpoint of TensorFlow is named.

@@ -13,7 +13,7 @@ from kir import config as settings
 from kir.errors import FormatError, KirError
 from kir.importers.bounded_json import parse
 from kir.importers.cutting import cut_model
-from kir.importers.keras_file.archive import EXPECTED, Archive, open_file
+from kir.importers.keras_file.archive import EXPECTED, HDF5_MAGIC, ZIP_MAGIC, Archive, open_file
 from kir.importers.keras_file.assets import load_vocabularies
 from kir.importers.keras_file.config import build_model
 from kir.importers.keras_file.descriptions import FileOrigin
@@ -21,7 +21,6 @@ from kir.importers.keras_file.hdf5 import open_hdf5
 from kir.importers.keras_file.keras1 import in_words_of_keras_2, is_of_keras_1
 from kir.importers.keras_file.unused import STAND_INS, without_unused
 from kir.importers.keras_file.weights import load_legacy_weights, load_weights, load_weights_section
-from kir.importers.other_formats import HDF5_MAGIC, ZIP_MAGIC, what_else
 from kir.importers.sections import whole_file
 from kir.ir.graph import Provenance
 from kir.modeling.divisible_sizes import build_fitting
@@ -109,15 +108,26 @@ def _reader_of(path: Path) -> Callable[[Path, Request], Model]:
         head = file.read(len(HDF5_MAGIC))
     if head == HDF5_MAGIC:
         return _read_hdf5
+    if head.startswith(ZIP_MAGIC):
+        return _read_archive
+    _refuse_others(path)
+    return _read_archive if path.suffix == ".keras" else _read_hdf5
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise FormatError for something else that is known."""
+    from kir.importers.other_formats import what_else  # start-up time: only errors need it
+
     other = what_else(path)
     if other is not None:
         raise FormatError(other)
-    return _read_archive if path.suffix == ".keras" or head.startswith(ZIP_MAGIC) else _read_hdf5
 
 
 def _read_archive(path: Path, request: Request) -> Model:
     with open_file(path) as file:
         archive = Archive(file, path)
+        if CONFIG not in archive:
+            _refuse_others(path)
         description = parse(archive.text(CONFIG), f"{path}: {CONFIG}")
         metadata = parse(archive.text(METADATA), f"{path}: {METADATA}") if METADATA in archive else {}
         model = request.build(path, description, metadata)

@@ -21,6 +21,10 @@ from kir.support.regular_files import open_regular
 
 EXPECTED = "a .keras, .h5 or .json file that Keras wrote"
 
+# How files of either kind begin.
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGIC = b"PK\x03\x04"
+
 ENCRYPTED = 0x1
 COPY_BYTES = 1 << 20
 

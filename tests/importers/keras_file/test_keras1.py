@@ -496,6 +496,29 @@ def test_a_merge_by_a_function_is_given_by_name(tmp_path: Path) -> None:
         load_keras_model(path)
 
 
+def test_models_inside(tmp_path: Path) -> None:
+    """A Sequential in another has no name in its config, but in its file; in a Model it has one beside its config."""
+
+    def dense(name: str, **more: Any) -> dict[str, Any]:
+        return layer("Dense", name, **COMMON, output_dim=4, **more)
+
+    weights = {name: [random(4, 4, seed=ord(name)), random(4, seed=ord(name))] for name in "abc"}
+    first = sequential(dense("a", batch_input_shape=[None, 4]), dense("b"))
+    saved = {"sequential_1": [*weights["a"], *weights["b"]], "c": weights["c"]}
+    expected = TWO[0]
+    for kernel, bias in weights.values():
+        expected = expected @ kernel + bias
+    model = load_keras_model(write(tmp_path / "m.h5", sequential(first, dense("c")), saved))
+    np.testing.assert_allclose(model.predict(TWO[0]), expected, rtol=1e-5)
+    inner = {**first, "name": "sequential_1", "inbound_nodes": [[["x", 0, 0]]]}
+    last = {**dense("c"), "name": "c", "inbound_nodes": [[["sequential_1", 1, 0]]]}
+    graph: dict[str, Any] = {"layers": [input_layer("x", 4), inner, last], "name": "m"}
+    graph |= {"input_layers": [["x", 0, 0]], "output_layers": [["c", 0, 0]]}
+    path = write(tmp_path / "m.h5", {"class_name": "Model", "config": graph}, saved)
+    np.testing.assert_allclose(load_keras_model(path).predict(TWO[0]), expected, rtol=1e-5)
+    assert load_keras_model(path, outputs=["sequential_1"]).output_shape == (None, 4)
+
+
 # What files do not say
 
 
