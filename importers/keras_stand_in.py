@@ -154,6 +154,12 @@ class StandIn(MetaPathFinder, Loader):
         inside = path.rpartition(".")[0]
         if library == "keras" and inside in INERT:
             return inert_class(module.__name__, name)
+        if library == "tensorflow":
+            from kir.importers.tensorflow_missing import known_reason  # start-up time: only errors need it
+
+            missing = known_reason(path)
+            if missing is not None:
+                return Refused(fullname, missing)
         if library == "keras" and _package(inside) in ("backend", "ops"):
             raise MissingNameError(f"{fullname}: {_backend_message(name)}")
         raise MissingNameError(_describe_missing(fullname, sorted(one for one in vars(module) if one[0] != "_")))

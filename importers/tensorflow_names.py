@@ -10,14 +10,15 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kir import backend as K
 from kir import config
-from kir.importers.tensorflow_functions import arrays, images, linear, mathematics, nn, resizing
+from kir.importers.tensorflow_functions import arrays, drawn, images, linear, losses, mathematics, nn, resizing
 from kir.importers.tensorflow_functions.signatures import FUNCTIONS
 from kir.ir.trace import Tensor
-from kir.ir.types import DType
+from kir.ir.types import DType, as_dtype
 
 # The modules that enter their functions in FUNCTIONS.
-GROUPS = (arrays, images, linear, mathematics, nn, resizing)
+GROUPS = (arrays, drawn, images, linear, losses, mathematics, nn, resizing)
 
 Function = Callable[..., Any]
 
@@ -37,7 +38,30 @@ def _list_nothing(*args: object, **kwargs: object) -> list[Any]:
 
 
 def _set_nothing(*args: object, **kwargs: object) -> None:
-    """Do nothing: devices and threads mean nothing for an export."""
+    """Do nothing: devices, threads and checks mean nothing for an export."""
+
+
+# Names of TensorFlow 1 for functions that have others today.
+_FORMER_NAMES = """
+accumulate_n:math.add_n bincount:math.bincount confusion_matrix:math.confusion_matrix cross:linalg.cross
+div_no_nan:math.divide_no_nan erfc:math.erfc invert_permutation:math.invert_permutation lin_space:linspace
+linalg.transpose:linalg.matrix_transpose logical_xor:math.logical_xor matrix_band_part:linalg.band_part
+matrix_diag:linalg.diag matrix_diag_part:linalg.diag_part matrix_set_diag:linalg.set_diag
+matrix_transpose:linalg.matrix_transpose mod:math.floormod nn.avg_pool_v2:nn.avg_pool nn.max_pool_v2:nn.max_pool
+reverse_v2:reverse rint:math.rint squared_difference:math.squared_difference trace:linalg.trace
+unsorted_segment_mean:math.unsorted_segment_mean unsorted_segment_sqrt_n:math.unsorted_segment_sqrt_n
+unsorted_segment_sum:math.unsorted_segment_sum
+"""
+for _former, _, _path in (entry.partition(":") for entry in _FORMER_NAMES.split()):
+    FUNCTIONS[f"{_VERSION_1}.{_former}"] = FUNCTIONS[_path]
+
+# Checks of values, which an export leaves out.
+_CHECKS = """
+assert_all_finite assert_equal assert_greater assert_greater_equal assert_integer assert_less assert_less_equal
+assert_near assert_negative assert_non_negative assert_non_positive assert_none_equal assert_positive
+assert_proper_iterable assert_rank assert_rank_at_least assert_rank_in assert_same_float_dtype assert_scalar
+assert_shapes assert_type Assert
+"""
 
 
 class ResizeMethod:
@@ -62,18 +86,22 @@ _DTYPES = {dtype.keras_name: dtype.keras_name for dtype in DType if dtype is not
 # What is no function of tensors.
 _OTHERS: Mapping[str, Mapping[str, Any]] = {
     "": _DTYPES
+    | dict.fromkeys(_CHECKS.split(), _set_nothing)
     | {
         "__version__": VERSION,
         "Tensor": Tensor,
         "device": contextlib.nullcontext,
         "function": decorate,
+        "as_dtype": lambda dtype: as_dtype(dtype).keras_name,
         "get_logger": lambda: logging.getLogger("tensorflow"),
+        "is_tensor": K.is_tensor,
         "name_scope": contextlib.nullcontext,
         "newaxis": None,
     },
     "config": _DEVICES,
     "config.experimental": _DEVICES,
-    "dtypes": _DTYPES,
+    "debugging": dict.fromkeys(_CHECKS.split(), _set_nothing),
+    "dtypes": _DTYPES | {"as_dtype": lambda dtype: as_dtype(dtype).keras_name},
     "image": {"ResizeMethod": ResizeMethod},
     "random": {"set_seed": config.set_random_seed},
 }
@@ -84,6 +112,8 @@ def _in_modules() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {module: dict(names) for module, names in _OTHERS.items()}
     for path, function in FUNCTIONS.items():
         module, _, name = path.rpartition(".")
+        if module.startswith("keras."):
+            continue
         found.setdefault(module, {})[name] = function
     modules = [module for module in found if not module.startswith(_VERSION_1) and module != "__operators__"]
     for module in modules:

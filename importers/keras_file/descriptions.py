@@ -27,7 +27,16 @@ OTHER_NAMES = {
 
 # The classes of functions that Keras 2 recorded.
 RECORDED = frozenset(
-    {"ClassMethod", "InstanceMethod", "InstanceProperty", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"}
+    {
+        "AddLoss",
+        "AddMetric",
+        "ClassMethod",
+        "InstanceMethod",
+        "InstanceProperty",
+        "SlicingOpLambda",
+        "TFOpLambda",
+        "TensorFlowOpLayer",
+    }
 )
 
 # Where the configs of wrappers keep a layer inside, or a list of them.

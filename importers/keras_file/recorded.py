@@ -9,6 +9,7 @@
 |                   | method_name           |                                                               |
 | InstanceMethod    | attr_name             | a method of a ragged or sparse tensor                         |
 | InstanceProperty  | attr_name             | a part of a ragged or sparse tensor                           |
+| AddLoss, AddMetric|                       | the tensor itself, of which training takes note               |
 
 Names are looked up in kir's own table alone. The arguments are those of the calls: see `calls`.
 
@@ -59,6 +60,8 @@ def _function(description: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
         from kir.importers.keras_file.node_defs import function_of_node  # start-up time: few files are so old
 
         return function_of_node(config)
+    if class_name in ("AddLoss", "AddMetric"):
+        return class_name, K.identity
     if class_name in ("ClassMethod", "InstanceMethod", "InstanceProperty"):
         name = str(config.get("method_name" if class_name == "ClassMethod" else "attr_name"))
         if name not in _METHODS:
@@ -69,7 +72,7 @@ def _function(description: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
         raise FormatError(f"a {class_name} has the function {path!r}; expected its path in TensorFlow")
     if path.rpartition(".")[2] in _LOST:
         require_operand(path, None)
-    function = _of_keras(path.removeprefix("keras.")) if path.startswith("keras.") else function_at(path)
+    function = function_at(path) or _of_keras(path)
     if function is None:
         from kir.importers.tensorflow_missing import reason_against  # start-up time: only errors need it
 
@@ -80,7 +83,7 @@ def _function(description: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
 def _of_keras(path: str) -> Callable[..., Any] | None:
     """Return a function of keras.backend or keras.activations; none of those that set something."""
     module, _, name = path.rpartition(".")
-    found = vars(K).get(name) if module in ("backend", "activations") else None
+    found = vars(K).get(name) if module in ("keras.backend", "keras.activations") else None
     return found if callable(found) and getattr(found, "__module__", None) == "kir.backend" else None
 
 

@@ -15,6 +15,7 @@ from kir.importers.tensorflow_functions.signatures import (
     Sizes,
     alike,
     refuse,
+    require_few,
     same,
     single,
     sizes_of,
@@ -25,6 +26,7 @@ from kir.ir.dims import Sym, product
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, as_dtype
 from kir.ops import shape as ops
+from kir.support.limits import MAX_ELEMENTS, MAX_UNROLLED
 
 # Shapes
 
@@ -83,12 +85,16 @@ def _broadcast_to(input: Any, shape: Any) -> Any:
 
 @tensorflow("tile")
 def _tile(input: Any, multiples: Any) -> Any:
-    return K.tile(single(input), as_shape(multiples, "multiples"))
+    x, counts = single(input), as_shape(multiples, "multiples")
+    require_few("tile", product((*sizes_of(x), *counts)), MAX_ELEMENTS)
+    return K.tile(x, counts)
 
 
 @tensorflow("repeat")
 def _repeat(input: Any, repeats: Any, axis: Any = None) -> Any:
-    return K.repeat(single(input), whole(repeats), axis=axis)
+    x, counts = single(input), whole(repeats)
+    require_few("repeat", product((*sizes_of(x), counts)) if isinstance(counts, int) else 0, MAX_ELEMENTS)
+    return K.repeat(x, counts, axis=axis)
 
 
 # Joining and cutting
@@ -113,7 +119,10 @@ def _stack(values: Any, axis: Any = 0) -> Any:
 def _unstack(value: Any, num: Any = None, axis: Any = 0) -> Any:
     if isinstance(value, Sizes):
         return [value[place] for place in range(len(value))]
-    return K.unstack(single(value), num, axis)
+    x = single(value)
+    count = sizes_of(x)[axis_of(x, axis)] if num is None else num
+    require_few("unstack", count, MAX_UNROLLED)
+    return K.unstack(x, num, axis)
 
 
 @tensorflow("split")
@@ -124,6 +133,7 @@ def _split(value: Any, num_or_size_splits: Any, axis: Any = 0, num: Any = None) 
     if isinstance(parts, Tensor):
         parts = sizes_in(parts) if rank_of(parts) else as_integer(parts, "num_or_size_splits")
     if not isinstance(parts, list | tuple):
+        require_few("split", parts, MAX_UNROLLED)
         return K.split(x, parts, place)
     sizes = list(as_shape(parts, "num_or_size_splits"))
     if -1 in [one for one in sizes if isinstance(one, int)]:
@@ -456,7 +466,7 @@ def _eye(num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype:
     return matrix if batch_shape is None else K.broadcast_to(matrix, (*as_shape(batch_shape), *sizes_of(matrix)))
 
 
-same("identity stop_gradient grad_pass_through guarantee_const", "input", K.identity)
+same("identity stop_gradient grad_pass_through guarantee_const math.real math.conj", "input", K.identity)
 
 
 @tensorflow("identity_n")
@@ -484,7 +494,11 @@ def _cast_to(path: str, dtype: str) -> None:
     tensorflow(path)(lambda x: convert(single(x), as_dtype(dtype)))
 
 
-for _name, _dtype in {"float": "float32", "double": "float64", "int32": "int32", "int64": "int64"}.items():
+for _name, _dtype in {
+    "float": "float32",
+    "double": "float64",
+    **{name: name for name in ("bfloat16", "int32", "int64")},
+}.items():
     _cast_to(f"compat.v1.to_{_name}", _dtype)
 
 
@@ -497,11 +511,19 @@ def _space_to_depth(input: Any, block_size: Any, data_format: str = "NHWC") -> A
     x, block = single(input), int(whole(block_size))
     if data_format != "NHWC":
         x = K.transpose(x, (0, 2, 3, 1))
+    x = _blocks_to_depth(x, block)
+    return x if data_format == "NHWC" else K.transpose(x, (0, 3, 1, 2))
+
+
+def _blocks_to_depth(x: Any, block: int) -> Any:
+    """Put blocks into the channels; of unknown sizes, by slices, whose sizes are known when the graph runs."""
     batch, height, width, channels = sizes_of(x)
+    if not isinstance(height, int) or not isinstance(width, int):
+        parts = [x[:, row::block, column::block] for row in range(block) for column in range(block)]
+        return K.concatenate(parts, -1)
     x = K.reshape(x, (batch, height // block, block, width // block, block, channels))
     x = K.transpose(x, (0, 1, 3, 2, 4, 5))
-    x = K.reshape(x, (batch, height // block, width // block, block * block * channels))
-    return x if data_format == "NHWC" else K.transpose(x, (0, 3, 1, 2))
+    return K.reshape(x, (batch, height // block, width // block, block * block * channels))
 
 
 @tensorflow("nn.depth_to_space compat.v1.depth_to_space")

@@ -13,6 +13,7 @@ from kir.errors import TraceError
 from kir.importers.tensorflow_functions.signatures import (
     alike,
     refuse,
+    require_few,
     require_operand,
     same,
     single,
@@ -25,6 +26,7 @@ from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, as_dtype
 from kir.ops import elementwise as ops
 from kir.ops.shape import CumSum
+from kir.support.limits import MAX_UNROLLED
 
 # Functions of one float, of the same name.
 _OF_FLOATS = "cos cosh erf exp expm1 log1p log_sigmoid reciprocal rsqrt sigmoid sin sinh sqrt tan tanh"
@@ -272,6 +274,7 @@ def _cumprod(x: Any, axis: Any = 0, exclusive: Any = False, reverse: Any = False
     size = sizes_of(x)[place]
     if not isinstance(size, int):
         raise TraceError(f"math.cumprod along an axis of the unknown size {size}; fix it in the Input's shape")
+    require_few("math.cumprod", size, MAX_UNROLLED)
     parts = K.split(x, size, place) if size > 1 else [x]
     parts = parts[::-1] if reverse else parts
     products = [parts[0]]

@@ -15,10 +15,20 @@ from kir.backend.convolution import (
     to_channels_first,
 )
 from kir.backend.dispatch import as_integer, as_shape, dtype_of, rank_of
-from kir.importers.tensorflow_functions.signatures import alike, refuse, same, single, sizes_of, tensorflow, whole
+from kir.importers.tensorflow_functions.signatures import (
+    alike,
+    refuse,
+    require_few,
+    same,
+    single,
+    sizes_of,
+    tensorflow,
+    whole,
+)
 from kir.ir.dims import Sym
 from kir.ir.trace import emit
 from kir.ops.convolution import ConvTranspose
+from kir.support.limits import MAX_UNROLLED
 
 # Activations
 
@@ -92,6 +102,7 @@ def _local_response_normalization(
     input: Any, depth_radius: Any = 5, bias: Any = 1, alpha: Any = 1, beta: Any = 0.5
 ) -> Any:
     x, radius = single(input), int(depth_radius)
+    require_few("nn.lrn", radius, MAX_UNROLLED)
     channels = sizes_of(x)[-1]
     squares = K.pad(K.square(x), [*[(0, 0)] * (rank_of(x) - 1), (radius, radius)])
     parts = [K.get_item(squares, (..., slice(start, start + channels))) for start in range(2 * radius + 1)]

@@ -19,10 +19,11 @@ import numpy as np
 from kir import backend as K
 from kir.backend.dispatch import as_shape, convert, rank_of
 from kir.backend.image import weigh
-from kir.importers.tensorflow_functions.signatures import refuse, single, sizes_of, tensorflow, whole
+from kir.importers.tensorflow_functions.signatures import refuse, require_few, single, sizes_of, tensorflow, whole
 from kir.ir.op import Array
 from kir.ir.types import DType
 from kir.ops.resize import KERNELS
+from kir.support.limits import MAX_COUNT, MAX_ELEMENTS
 
 # TensorFlow 1 numbers them.
 _NUMBERED = ("bilinear", "nearest", "bicubic", "area")
@@ -82,6 +83,7 @@ def _nearest(x: Any, size: tuple[Any, ...], places: Callable[[int, int], Array])
         return K.image.resize(x, size, "nearest", data_format=_CHANNELS_LAST)
     for axis, wanted in zip(_axes(x), size, strict=True):
         given = sizes_of(x)[axis]
+        require_few("image.resize", wanted, MAX_COUNT)
         indices = np.minimum(np.floor(places(wanted, given)).astype(np.int64), given - 1)
         x = x if np.array_equal(indices, np.arange(given)) else K.take(x, indices, axis)
     return x
@@ -91,6 +93,7 @@ def _by_weights(x: Any, size: tuple[Any, ...], kind: str, weights: Callable[[int
     if not _are_known(x, size):
         raise refuse("image.resize", f"with method={kind!r} of unknown sizes", "fix the Input's shape")
     for axis, wanted in zip(_axes(x), size, strict=True):
+        require_few("image.resize", wanted * sizes_of(x)[axis], MAX_ELEMENTS)
         x = weigh(x, axis, weights(wanted, sizes_of(x)[axis]))
     return x
 
@@ -185,6 +188,7 @@ def _bilinear_from_corners(x: Any, size: tuple[Any, ...], align_corners: bool) -
     for axis, wanted in zip(_axes(x), size, strict=True):
         given = sizes_of(x)[axis]
         if isinstance(given, int) and isinstance(wanted, int):
+            require_few("image.resize", wanted * given, MAX_ELEMENTS)
             x = weigh(x, axis, _linear_from_corners(wanted, given, align_corners))
         else:
             x = _blend_axis(x, axis, wanted, align_corners)

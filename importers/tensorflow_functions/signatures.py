@@ -11,7 +11,7 @@ import numpy as np
 
 from kir import backend as K
 from kir.backend.dispatch import convert, dtype_of, operand, shape_of
-from kir.errors import InvalidArgumentError, TraceError, UnsupportedError
+from kir.errors import InvalidArgumentError, LimitError, TraceError, UnsupportedError
 from kir.ir.dims import Dim, Sym
 from kir.ir.trace import SymbolicOperators, Tensor, Variable
 from kir.ir.types import DType, as_dtype
@@ -201,6 +201,12 @@ def sizes_of(x: Any) -> tuple[Any, ...]:
 def whole(value: Any) -> Any:
     """Return a Python number, or a list of them, from an array of known numbers; anything else as it is."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def require_few(path: str, count: Any, limit: int) -> None:
+    """Raise LimitError for a number that would become as many nodes or elements: only broken files ask for that."""
+    if isinstance(count, int) and count > limit:
+        raise LimitError(f"tf.{path} of {count} is out of all proportion; at most {limit} are made")
 
 
 def refuse(path: str, what: str, instead: str = "") -> UnsupportedError:

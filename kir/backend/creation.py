@@ -29,14 +29,14 @@ from kir.backend.dispatch import (
 from kir.backend.elementwise import add, divide, multiply, subtract
 from kir.backend.promotion import result_dtype
 from kir.errors import LimitError, TraceError
-from kir.ir.dims import Dim, Sym, maximum
+from kir.ir.dims import Dim, Sym, maximum, product
 from kir.ir.op import Array
 from kir.ir.structural import constant as constant_op
 from kir.ir.trace import SymbolicOperators, Tensor, TensorLike, emit
 from kir.ir.types import DType, DTypeLike, as_dtype
 from kir.ops.elementwise import Cast
 from kir.ops.shape import Expand, Range
-from kir.support.limits import MAX_COUNT
+from kir.support.limits import MAX_COUNT, MAX_ELEMENTS
 
 __all__ = [
     "arange", "array", "constant", "convert_to_tensor", "empty", "empty_like", "eye", "full", "full_like",
@@ -84,6 +84,10 @@ def _fill(shape: tuple[Dim, ...], value: Operand, dtype: DType, near: Tensor | N
         return emit(Expand(shape), convert(value, dtype, near))
     array = convert(value, dtype)
     if not any(isinstance(size, Sym) for size in shape):
+        if product(shape) > MAX_ELEMENTS:
+            raise LimitError(
+                f"a constant of {product(shape)} elements is out of all proportion; expected {MAX_ELEMENTS}"
+            )
         return convert(np.broadcast_to(array, shape).copy(), dtype)  # type: ignore[arg-type]
     return emit(Expand(shape), emit_source(constant_op(array), near))
 

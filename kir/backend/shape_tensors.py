@@ -18,7 +18,28 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant
 from kir.ir.trace import Tensor
 from kir.ir.types import DType
-from kir.ops.elementwise import Abs, Add, Cast, Ceil, Clip, Div, Floor, Maximum, Minimum, Mod, Mul, Neg, Sub
+from kir.ops.elementwise import (
+    Abs,
+    Add,
+    Cast,
+    Ceil,
+    Clip,
+    Div,
+    Equal,
+    Floor,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    Maximum,
+    Minimum,
+    Mod,
+    Mul,
+    Neg,
+    Not,
+    Sub,
+    Where,
+)
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Size, Slice, Split, Transpose
 from kir.support.records import dataclass
@@ -130,6 +151,18 @@ def _fold(function: Callable[[Quotient, Quotient], Quotient]) -> Callable[..., A
     return fold
 
 
+def _truth(value: bool) -> Quotient:
+    return Quotient(int(value))
+
+
+def _difference(a: Quotient, b: Quotient) -> int:
+    """Return a number with the sign of a - b, where that is known."""
+    difference = (a - b).numerator
+    if isinstance(difference, Sym):
+        raise NoSizeError
+    return difference
+
+
 # What each operator makes of sizes, which lie in arrays of objects.
 _RULES: Mapping[type[Op], Callable[..., Any]] = {
     Constant: lambda op: np.asarray(np.frompyfunc(_of_number, 1, 1)(op.value.array.astype(object)), object),
@@ -151,6 +184,13 @@ _RULES: Mapping[type[Op], Callable[..., Any]] = {
     ReduceProd: _fold(lambda a, b: a * b),
     ReduceMin: _fold(lambda a, b: a.smaller(b)),
     ReduceMax: _fold(lambda a, b: a.larger(b)),
+    Equal: _each(lambda a, b: _truth(a == b or _difference(a, b) == 0)),
+    Greater: _each(lambda a, b: _truth(_difference(a, b) > 0)),
+    GreaterOrEqual: _each(lambda a, b: _truth(_difference(a, b) >= 0)),
+    Less: _each(lambda a, b: _truth(_difference(a, b) < 0)),
+    LessOrEqual: _each(lambda a, b: _truth(_difference(a, b) <= 0)),
+    Not: _each(lambda a: _truth(a.numerator == 0)),
+    Where: _each(lambda condition, a, b: a if condition.numerator else b),
     **dict.fromkeys((Concat, Expand, Gather, Reshape, Slice, Split, Transpose), lambda op, *inputs: op.eval(*inputs)),
 }
 
@@ -217,4 +257,6 @@ def _known_numbers(quotients: Any) -> Array:
 
 def _may_hold_sizes(value: Value) -> bool:
     count, dtype = product(value.type.shape), value.type.dtype
-    return (dtype.is_integer or dtype in FLOATS) and isinstance(count, int) and count <= MAX_LENGTH
+    return (
+        (dtype.is_integer or dtype in FLOATS or dtype is DType.BOOL) and isinstance(count, int) and count <= MAX_LENGTH
+    )

@@ -32,7 +32,7 @@ from kir.backend.dispatch import (
     tensor,
 )
 from kir.config import standardize_data_format
-from kir.errors import InvalidArgumentError, ShapeError, TraceError
+from kir.errors import InvalidArgumentError, ShapeError, TraceError, UndecidedSizesError
 from kir.ir.dims import Dim, Sym, divide_exactly, product
 from kir.ir.trace import SymbolicOperators, Tensor, TensorLike, emit
 from kir.ir.types import Axis, format_shape
@@ -107,9 +107,10 @@ def reshape(x: TensorLike, newshape: ShapeLike) -> Tensor:
     given, wanted = shape_of(x), as_shape(newshape, "newshape")
     completed = ops.complete_shape(wanted, given)
     if completed is None:
-        raise ShapeError(
+        raise UndecidedSizesError(
             f"cannot reshape {format_shape(given)} to {format_shape(wanted)}; expected one -1 at most, and the other "
-            "sizes to divide the number of elements"
+            "sizes to divide the number of elements",
+            (product(given), product(size for size in wanted if size != -1)),
         )
     return emit(ops.Reshape(completed), x)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.errors import InvalidArgumentError, ShapeError
+from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
 from kir.ir.dims import Dim, Sym, divide_exactly, product, sum_of
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
@@ -31,10 +31,12 @@ class Reshape(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         _require_sizes(self, self.shape)
-        if product(x.shape) != product(self.shape):
-            raise ShapeError(
-                f"cannot reshape {format_shape(x.shape)} to {format_shape(self.shape)}: they hold "
-                f"{product(x.shape)} and {product(self.shape)} elements; expected equal numbers"
+        counts = product(x.shape), product(self.shape)
+        if counts[0] != counts[1]:
+            raise UndecidedSizesError(
+                f"cannot reshape {format_shape(x.shape)} to {format_shape(self.shape)}: they hold {counts[0]} and "
+                f"{counts[1]} elements; expected equal numbers",
+                counts,
             )
         return x.with_shape(self.shape)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.errors import FormatError, UnsupportedError
+from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.keras_file import model_from_config
 from kir.importers.keras_file.calls import parse_calls
 from kir.importers.keras_file.document import Reference
@@ -137,3 +137,73 @@ def test_masks_by_numbers_are_unsupported() -> None:
 def test_calls_that_are_none_are_refused(node: Any) -> None:
     with pytest.raises(FormatError):
         model_from_config(functional(call("nn.relu", node)))
+
+
+HUGE = 10**13
+
+
+@pytest.mark.parametrize(
+    ("path", "node"),
+    [
+        ("zeros", [["_CONSTANT_VALUE", -1, HUGE, {}], ["shape", 0, 0, {}]]),
+        ("tile", ["_CONSTANT_VALUE", -1, [1.0], {"multiples": [["shape", 0, 0]], "other": HUGE}]),
+        ("one_hot", ["shape", 0, 0, {"depth": HUGE}]),
+        ("repeat", ["shape", 0, 0, {"repeats": HUGE, "axis": 0}]),
+        ("unstack", ["x", 0, 0, {"num": HUGE}]),
+        ("split", ["x", 0, 0, {"num_or_size_splits": HUGE}]),
+        ("image.resize", ["x", 0, 0, {"size": [HUGE, HUGE], "method": "nearest"}]),
+        ("image.resize", ["x", 0, 0, {"size": [HUGE, HUGE], "method": "area"}]),
+    ],
+)
+def test_numbers_out_of_all_proportion_are_refused(path: str, node: Any) -> None:
+    shape = call("size", ["x", 0, 0, {}], name="shape")
+    with pytest.raises(KirError):
+        model_from_config(functional(shape, call(path, node), shape=(2, 4, 4, 1)))
+
+
+def sampling(output: str) -> Any:
+    """Return the config of a model that draws, as the encoder of a variational autoencoder does."""
+    shape = call("compat.v1.shape", ["x", 0, 0, {"out_type": "int32"}], name="shape")
+    noise = call("random.normal", ["shape", 0, 0, {}], name="noise")
+    mean = call("nn.relu", ["x", 0, 0, {}], name="mean")
+    total = call("math.add", ["mean", 0, 0, {"y": ["noise", 0, 0]}], name="total")
+    return functional(shape, noise, mean, total, output=output)
+
+
+def test_what_draws_may_be_there_where_no_output_depends_on_it() -> None:
+    assert np.array_equal(run(sampling("mean"), X), np.maximum(X, 0))
+    with pytest.raises(UnsupportedError, match="draws other numbers"):
+        model_from_config(sampling("total")).to_graph()
+
+
+def test_losses_and_metrics_are_the_tensors_themselves() -> None:
+    given = {"class_name": "AddLoss", "name": "loss", "config": {"name": "loss", "unconditional": False}}
+    loss = call("keras.metrics.hinge", ["x", 0, 0, {"y_pred": ["x", 0, 0]}], name="hinge")
+    added = given | {"inbound_nodes": [["hinge", 0, 0, {}]]}
+    assert np.array_equal(
+        run(functional(loss, added, call("nn.relu", ["x", 0, 0, {}]), output="f"), X), np.maximum(X, 0)
+    )
+
+
+LOSSES = {
+    "keras.backend.binary_crossentropy": lambda y, x: -(y * np.log(x + 1e-7) + (1 - y) * np.log(1 - x + 1e-7)),
+    "keras.backend.categorical_crossentropy": lambda y, x: -(y * np.log(x / x.sum(-1, keepdims=True))).sum(-1),
+    "keras.metrics.hinge": lambda y, x: np.maximum(1 - y * x, 0).mean(-1),
+    "keras.losses.squared_hinge": lambda y, x: (np.maximum(1 - y * x, 0) ** 2).mean(-1),
+}
+
+
+@pytest.mark.parametrize("path", LOSSES)
+def test_losses_of_keras_2(path: str) -> None:
+    x = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.2]], np.float32)
+    names = ("y_true", "y_pred") if "backend" not in path else ("target", "output")
+    target = np.array([[0.0, 1.0, 0.5, 0.25], [1.0, 0.0, 0.75, 0.0]], np.float32)
+    node = ["_CONSTANT_VALUE", -1, target.tolist(), {names[1]: ["x", 0, 0]}]
+    np.testing.assert_allclose(run(functional(call(path, node)), x), LOSSES[path](target, x), 1e-4)
+
+
+def test_the_sparse_crossentropy_of_keras_2() -> None:
+    x = np.array([[0.1, 0.2, 0.3, 0.4], [0.6, 0.1, 0.1, 0.2]], np.float32)
+    node = ["_CONSTANT_VALUE", -1, [2, 0], {"output": ["x", 0, 0]}]
+    got = run(functional(call("keras.backend.sparse_categorical_crossentropy", node)), x)
+    np.testing.assert_allclose(got, -np.log([0.3, 0.6]), 1e-4)
