@@ -10,8 +10,8 @@ how large the terms are that are rounded inside the operator. Which operators ar
 
 1. Those of `EXACT`, and all integers, booleans and texts, must be equal. A tie (Round, a comparison, ArgMax, TopK) is
    one of the given numbers, so every right implementation decides it the same way. A float that does not fit the
-   integer that it is cast to, a division of integers by 0, and a MaxPool of NaN or of nothing but minus infinity have
-   no defined result.
+   integer that it is cast to, a division of integers by 0, a MaxPool of NaN or of nothing but minus infinity, and a
+   maximum or minimum of NaN have no defined result.
 2. A recurrent layer and attention round inside in ways that no single size describes. They are run 24 times with
    random roundings inside, as in `rounding`, and SPREADS times their largest distance is the bound. Where they give NaN
    or overflow, nothing is compared: the vectorized functions of a runtime's kernels may clip either to a number.
@@ -46,6 +46,7 @@ from kir.ops.linear import Dense, MatMul
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.pooling import MaxPool
 from kir.ops.random import Dropout
+from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.resize import Resize
 from kir.ops.spectral import STFT
 
@@ -136,11 +137,12 @@ def _expect_exactly(op: Op, inputs: Inputs, y: Array) -> Expected:
 def _undefined(op: Op, inputs: Inputs, y: Array) -> Array | None:
     """Return where the result of an exact operator has no definition; None if everywhere it has.
 
-    onnxruntime's kernels of MaxPool begin at the lowest finite number, and pass over NaN.
+    onnxruntime's kernels of MaxPool begin at the lowest finite number, and pass over NaN; those of maxima and minima
+    may pass over NaN, by its place.
     """
-    if isinstance(op, MaxPool) and is_float_array(y):
+    if isinstance(op, MaxPool | ReduceMax | ReduceMin) and is_float_array(y):
         wide = widened(y)
-        return np.asarray(np.isnan(wide) | (wide == -np.inf))
+        return np.asarray(np.isnan(wide) | (isinstance(op, MaxPool) & (wide == -np.inf)))
     if y.dtype.kind not in "iu":
         return None
     if isinstance(op, Cast):

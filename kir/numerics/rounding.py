@@ -68,6 +68,7 @@ from kir.numerics.threads import side_by_side
 from kir.ops import elementwise, linear, recurrent, shape
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import Function, Step
+from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.support.caching import cached
 
 NEAR_OVERFLOW = 7 / 8  # of the exponent of the largest number; see `_RoundedSteps`
@@ -213,7 +214,7 @@ class RandomRounding:
         costly_sizes: the sizes of the roundings of `COSTLY_SIZES`. Runs on the same feeds share them: inputs that
             differ by roundings give the same sizes but for roundings. None keeps none.
         saturates: whether what overflows in a recurrent layer becomes the largest number, and not NaN, and a MaxPool
-            passes over NaN and begins at the least number, as onnxruntime's kernels do.
+            passes over NaN and begins at the least number, as onnxruntime's kernels do. So do maxima and minima.
     """
 
     def __init__(
@@ -230,9 +231,8 @@ class RandomRounding:
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
-        if self.saturates and isinstance(op, MaxPool) and is_float_array(outputs[0]):
-            least = finfo(outputs[0].dtype).min
-            return tuple(op.eval(np.fmax(x, least)) for x in inputs if x is not None)
+        if self.saturates and isinstance(op, MaxPool | ReduceMax | ReduceMin) and is_float_array(outputs[0]):
+            return tuple(op.eval(_without_nan(op, x)) for x in inputs if x is not None)
         halves = [value for value in node.outputs if value.type.dtype.is_float and value.type.dtype.itemsize == 2]
         if type(op) in EXACT or not any(is_float_array(array) for array in outputs):
             return self._round_anew(node, inputs, outputs) if halves else outputs
@@ -417,6 +417,12 @@ class MixedPrecision(RandomRounding):
 
     def unit(self, dtype: np.dtype[Any]) -> float:
         return epsilon(self._own)
+
+
+def _without_nan(op: MaxPool | ReduceMax | ReduceMin, x: Array) -> Array:
+    """Return an array with the number in place of NaN that says nothing to the operator."""
+    least = finfo(x.dtype).max if isinstance(op, ReduceMin) else finfo(x.dtype).min
+    return np.asarray(np.fmax(x, least) if isinstance(op, MaxPool) else np.where(np.isnan(x), least, x))
 
 
 def _same(x: Array | None, y: Array) -> bool:

@@ -890,10 +890,11 @@ def test_infinities_that_reach_a_recurrence_are_unsettled(layer: Any) -> None:
     assert report.passed, str(report)
 
 
-def test_what_a_max_pool_makes_of_nan_is_unsettled() -> None:
+@pytest.mark.parametrize("pool", [layers.MaxPooling2D, layers.GlobalMaxPooling2D])
+def test_what_a_max_pool_makes_of_nan_is_unsettled(pool: Any) -> None:
     """A runtime's kernel passes over it, and begins at the least number."""
     x = Input((4, 4, 2), name="x")
-    graph = Model(x, layers.MaxPooling2D(2)(layers.Lambda(lambda x: K.sqrt(x), name="root")(x))).to_graph()
+    graph = Model(x, pool()(layers.Lambda(lambda x: K.sqrt(x), name="root")(x))).to_graph()
     report = verify(graph)
     assert report.passed, str(report)
     assert not any("FAIL" in str(one) for one in report.statements)
