@@ -83,11 +83,13 @@ def modern_arguments(name: str, arguments: Mapping[str, Any], written_by: str) -
     """
     dropped = MEANINGLESS | MEANINGLESS_FOR.get(name, frozenset())
     modern = {OLD_WORDS.get((name, key), key): value for key, value in arguments.items() if key not in dropped}
-    _require_same_meaning(name, modern, written_by)
+    _require_same_meaning(name, modern)
     modern.pop("num_constants", None)
     if name not in RECURRENT:
         modern.pop("time_major", None)
     _set_old_defaults(name, modern, parse_version(written_by))
+    if name == "UpSampling2D" and modern.get("interpolation") == "bilinear" and _measures_from_corners(written_by):
+        modern["interpolation"] = "bilinear from corners"
     if name == "ThresholdedReLU":
         modern["threshold"] = modern.pop("theta", 1.0)
     axis = modern.get("axis")
@@ -163,19 +165,18 @@ def old_function(value: object, name: str, module: str | None) -> Any:
     return next((function for function in found if function is not None), None)
 
 
-def _require_same_meaning(name: str, arguments: Mapping[str, Any], written_by: str) -> None:
+def _require_same_meaning(name: str, arguments: Mapping[str, Any]) -> None:
     if arguments.get("num_constants"):
         raise UnsupportedError(
             f"{name} whose cell is given constants, besides the states, is not supported; join them to each step of "
             f"the sequence, with RepeatVector and Concatenate"
         )
+
+
+def _measures_from_corners(written_by: str) -> bool:
+    """Return whether bilinear up-sampling measured places from the corners of images, and not from their edges."""
     version = parse_version(written_by)
-    from_corners = version < (2, 2, 4) or (version < (2, 4) and "-tf" not in written_by)
-    if name == "UpSampling2D" and arguments.get("interpolation") == "bilinear" and from_corners:
-        raise UnsupportedError(
-            f"UpSampling2D with interpolation='bilinear' of Keras {written_by} measures places from the corners of "
-            f"images, and not from their edges, which is not supported; use 'nearest'"
-        )
+    return version < (2, 2, 4) or (version < (2, 4) and "-tf" not in written_by)
 
 
 def _set_old_defaults(name: str, arguments: dict[str, Any], version: Version) -> None:

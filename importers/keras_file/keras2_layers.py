@@ -208,6 +208,12 @@ def _area_weights(given: int, wanted: int) -> Array:
     return np.asarray(np.maximum(overlaps, 0) / ratio)
 
 
+def _weights_from_corners(given: int, wanted: int) -> Array:
+    """Return the weights of TensorFlow 1, in which old and new elements begin at the same place."""
+    places = np.arange(wanted) * (given / wanted)
+    return np.asarray(np.maximum(1 - np.abs(np.minimum(places, given - 1)[:, None] - np.arange(given)), 0))
+
+
 def _gaussian(x: Array) -> Array:
     return np.where(x < 1.5, np.exp(-2 * x * x), 0)
 
@@ -231,6 +237,7 @@ def _normalized(kernel: Callable[[Array], Array], places: Array, given: int) -> 
 WEIGHTS: Mapping[str, Callable[[int, int], Array]] = {
     "area": _area_weights,
     "bicubic": _cubic_weights,
+    "bilinear from corners": _weights_from_corners,
     "gaussian": lambda given, wanted: _normalized(_gaussian, _places(given, wanted), given),
     "mitchellcubic": lambda given, wanted: _normalized(_mitchell_cubic, _places(given, wanted), given),
 }

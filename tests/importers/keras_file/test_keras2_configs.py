@@ -272,12 +272,18 @@ def test_constants_of_recurrent_layers_are_refused(load: Callable[..., Model], c
         load(class_name, config | {"num_constants": 1}, shape=(None, 3, 4))
 
 
-@pytest.mark.parametrize("version", ["2.2.4", "2.3.1", "2.1.6-tf"])
+@pytest.mark.parametrize("version", ["2.2.4", "2.3.1", "2.1.6-tf", "2.2.4-tf"])
 def test_bilinear_up_sampling_had_other_places(load: Callable[..., Model], version: str) -> None:
-    config = {"size": [2, 2], "interpolation": "bilinear"}
-    with pytest.raises(UnsupportedError, match="measures places from the corners"):
-        load("UpSampling2D", config, version, (None, 2, 2, 1))
-    assert load("UpSampling2D", config, "2.2.4-tf", (None, 2, 2, 1)).output_shape == (None, 4, 4, 1)
+    """By tf.compat.v1.image.resize_bilinear, and as TensorFlow 2 has it."""
+    config = {"size": [3, 2], "interpolation": "bilinear"}
+    x = np.array([[1, 4], [7, 16]], np.float32).reshape(1, 2, 2, 1)
+    found = np.asarray(load("UpSampling2D", config, version, (None, 2, 2, 1)).predict(x))
+    columns = [[1, 2.5, 4, 4], [7, 11.5, 16, 16]]
+    expected = [
+        np.array(columns[0]) + share * (np.array(columns[1]) - columns[0]) for share in (0, 1 / 3, 2 / 3, 1, 1, 1)
+    ]
+    is_from_corners = version != "2.2.4-tf"
+    assert np.allclose(found[0, :, :, 0], expected, atol=1e-5) == is_from_corners
 
 
 def test_words_of_tensorflow_2_3_to_2_5(load: Callable[..., Model]) -> None:
