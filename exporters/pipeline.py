@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ from kir.support.arguments import boolean, integer, optional_integer, text
 from kir.support.files import check_target, replacing
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.mapped_files import require_unchanged
-from kir.support.records import dataclass
 from kir.support.text import ShownAsText, counted, format_bytes
 
 if TYPE_CHECKING:

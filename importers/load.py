@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeGuard
@@ -19,7 +20,6 @@ from kir import config
 from kir.errors import FormatError, InvalidArgumentError, KirError, UsageError
 from kir.support.limits import MAX_INT64
 from kir.support.naming import decoded
-from kir.support.records import dataclass
 
 if TYPE_CHECKING:
     from kir.ir.dims import Dim

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from kir.support.records import dataclass
 
 # Of a member of a zip archive, before its name and extra field.
 # Source: section 4.3.7 of https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT

@@ -16,6 +16,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -24,7 +25,6 @@ import numpy as np
 from kir.errors import InvalidArgumentError
 from kir.ir.types import DType, DTypeLike, as_dtype
 from kir.support.arguments import choice, integer, number
-from kir.support.records import dataclass
 
 OWNER = "kir.config"  # whose arguments the messages speak of
 DATA_FORMATS = ("channels_first", "channels_last")

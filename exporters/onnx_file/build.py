@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, helper
 from onnx.defs import onnx_opset_version
@@ -19,7 +20,6 @@ from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
 from kir.support.caching import cached
 from kir.support.naming import Names, join_path
-from kir.support.records import dataclass
 
 OLDEST_OPSET = 13
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from kir.exporters.onnx_file.emitter import Array
 from kir.support.mapped_files import map_array, map_file
 from kir.support.onnx_files import locate, parse_model
 from kir.support.protobuf import DELIMITED, BrokenMessageError, Field, field_head, field_number, walk_fields
-from kir.support.records import dataclass
 from kir.support.regular_files import open_regular
 
 # Of a larger initializer only what stands beside its raw data is parsed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from kir.ir.graph import Origin
 from kir.ir.types import DType, Shape, TensorType
 from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.naming import Names, join_path
-from kir.support.records import dataclass
 
 Array = np.ndarray[Any, Any]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.ir.types import DType
-from kir.support.records import dataclass
 
 Number = float | Sequence[float]
 

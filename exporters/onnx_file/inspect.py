@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import onnx
 from kir.errors import FormatError
 from kir.exporters.onnx_file.probe import layer_of
 from kir.support.onnx_files import parse_file
-from kir.support.records import dataclass
 from kir.support.text import format_bytes
 
 MAX_LISTED = 20  # layers that are printed: they fill a few lines

@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,6 @@ from kir.exporters.onnx_file.write import CHUNK_BYTES, DATA_FILE, LOCATION
 from kir.support.files import scratch_folder
 from kir.support.mapped_files import map_pages
 from kir.support.protobuf import DELIMITED, BrokenMessageError, Field, Message, field_head, field_number, walk_fields
-from kir.support.records import dataclass
 from kir.support.regular_files import open_regular
 
 # Smaller files are read again sooner than they are written.

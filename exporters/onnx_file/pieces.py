@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 
@@ -10,7 +11,6 @@ from kir.exporters.onnx_file.content import FileContent, StoredTensor
 from kir.exporters.onnx_file.emitter import onnx_dtype
 from kir.ir.op import Array
 from kir.ir.types import as_dtype
-from kir.support.records import dataclass
 
 # Initializers up to this size are compared by content, larger ones by name.
 MAX_COMPARED_BYTES = 4096

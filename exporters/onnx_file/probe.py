@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from onnx import (
 from kir.errors import FormatError
 from kir.numerics.rounding_sizes import epsilon
 from kir.support.onnx_files import locate, parse_file, parse_model, walk_subgraphs
-from kir.support.records import dataclass
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 

@@ -6,6 +6,7 @@ https://onnx.ai/onnx/operators: the list of types of an operator grows from vers
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
 
 from onnx import NodeProto, defs
 
@@ -13,7 +14,6 @@ from kir.exporters.onnx_file.emitter import onnx_dtype
 from kir.ir.types import DType
 from kir.ops.onnx_forms import DTYPES
 from kir.support.caching import cached
-from kir.support.records import dataclass
 
 _DTYPES = {f"tensor({name})": dtype for name, dtype in DTYPES.items()}
 _BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType}

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +37,6 @@ from kir.exporters.onnx_file.worker import Worker, shared_worker
 from kir.ir.op import Array
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
-from kir.support.records import dataclass
 from kir.support.regular_files import require_regular
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,6 @@ from kir.support.limits import MAX_MESSAGE_BYTES
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
 from kir.support.protobuf import Message, field_head
-from kir.support.records import dataclass
 
 CHUNK_BYTES = 1 << 20
 

@@ -8,9 +8,8 @@ erratum of 2020). Linear; neighbours on a rank never come closer than the gap.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-
-from kir.support.records import dataclass
 
 Neighbours = Sequence[Sequence[int]]
 Segment = tuple[int, int]

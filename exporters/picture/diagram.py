@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from kir.errors import InvalidArgumentError
 from kir.ir.op import Array
-from kir.support.records import dataclass
 
 PARTS = ("types", "attributes", "weights")
 # What happened to a box between two stages of the pipeline.

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from kir.exporters.picture.scene import PlacedBox, Scene, make_scene
 from kir.exporters.picture.stages import Stage
 from kir.exporters.picture.statistics import describe_weights
 from kir.exporters.picture.svg import escape
-from kir.support.records import dataclass
 
 HERE = Path(__file__).parent
 # Of the findings of a statement, the page has the first.

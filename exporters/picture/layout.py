@@ -15,6 +15,7 @@ What holds for every drawing, and why:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
@@ -22,7 +23,6 @@ from typing import NamedTuple
 from kir.exporters.picture.coordinates import Ranked, assign_coordinates
 from kir.exporters.picture.ordering import order_ranks
 from kir.exporters.picture.ranking import assign_ranks
-from kir.support.records import dataclass
 
 BOX_GAP = 28.0
 BEND_GAP = 14.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -24,7 +25,6 @@ from kir.ir.graph import Graph
 from kir.modeling.model import Model
 from kir.support.files import replacing
 from kir.support.garbage_collection import without_garbage_collection
-from kir.support.records import dataclass
 from kir.support.text import MOST_NODES_IN_NOTEBOOKS, preformatted
 
 VIEWS = ("layers", "ops")

@@ -6,14 +6,13 @@ Coordinates are those of SVG: x to the right, y down, in pixels, whole numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil
 
 from kir.exporters.picture.diagram import Box, Diagram, Line
 from kir.exporters.picture.layout import Arc, Extent, arrange
 from kir.exporters.picture.metrics import shorten, text_width
-from kir.support.records import dataclass
 
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE = 12.0, 11.0, 10.0
 HEAD, LINE_HEIGHT, PADDING = 24, 16, 8

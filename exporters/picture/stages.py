@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from kir import passes
 from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram
 from kir.exporters.picture.ops_view import NO_SOURCES, ops_diagram
 from kir.ir.graph import Graph
-from kir.support.records import dataclass
 
 
 @dataclass(slots=True)

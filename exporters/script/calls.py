@@ -8,6 +8,7 @@ operator, or more than one, is not used. So a proposal may be wrong for some inp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +21,6 @@ from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType
 from kir.lift.arrays import is_same_array
 from kir.ops import elementwise, linear, nn, reduce, shape
-from kir.support.records import dataclass
 
 Literal = Array | float | str  # what a constant is written as
 

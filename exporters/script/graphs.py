@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,6 @@ from kir.ops.sparse import SparseToDense
 from kir.passes import Pass
 from kir.passes.fold_constants import fold_constants
 from kir.support.naming import Names
-from kir.support.records import dataclass
 
 # Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
 # `Graph.load` read, says nothing of what it comes from.

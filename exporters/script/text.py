@@ -10,9 +10,9 @@ import keyword
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kir.support.naming import Names
-from kir.support.records import dataclass
 
 WIDTH = 88
 INDENT = "    "

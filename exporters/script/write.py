@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,6 @@ from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights
 from kir.support.files import behind_links, check_target, replacing
 from kir.support.mapped_files import require_unchanged
-from kir.support.records import dataclass
 from kir.support.text import ShownAsText, format_bytes
 
 if TYPE_CHECKING:

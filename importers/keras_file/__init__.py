@@ -6,6 +6,7 @@ file ── archive, hdf5 ──> description (document) ── config ──> M
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from kir.modeling.divisible_sizes import build_fitting
 from kir.modeling.model import Model
 from kir.modeling.weight_names import CONFIG, METADATA, WEIGHTS
 from kir.support.limits import MAX_CONFIG_BYTES, MAX_ELEMENTS
-from kir.support.records import dataclass
 from kir.support.regular_files import read_regular
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".json")

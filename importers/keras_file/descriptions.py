@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from kir.importers.keras_file.functions import function_of_keras, known_name, re
 from kir.importers.keras_file.keras2 import MEANINGLESS, old_function
 from kir.importers.keras_file.unused import MODEL_NAMES, OPERATION_MODULES
 from kir.modeling.layer import Layer
-from kir.support.records import dataclass
 
 OTHER_NAMES = {
     # The name of its class in Keras's code, which .h5 files have.

@@ -6,13 +6,13 @@ text ── parse ──> lists, dicts, strings, numbers ── revive ──> s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from kir.errors import FormatError
 from kir.ir.types import as_dtype
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from kir.layers.normalization import BatchNormalization
 from kir.modeling.layer import Layer
 from kir.modeling.weight import Weight
 from kir.modeling.weight_owner import walk_layers
-from kir.support.records import dataclass
 
 Conversion = Callable[[Array], Array]
 

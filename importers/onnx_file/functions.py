@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from onnx import FunctionProto, ModelProto, NodeProto
 
 from kir.errors import FormatError
 from kir.support.limits import MAX_INLINED_BYTES, MAX_INLINED_NODES, MAX_INLINED_RATIO, MAX_NODES
 from kir.support.onnx_files import require_few_nodes, walk_subgraphs
-from kir.support.records import dataclass
 
 Key = tuple[str, str, str]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from kir.ops.onnx_forms import DTYPES
 from kir.support.limits import MAX_INT64, MAX_RANK
 from kir.support.mapped_files import map_array
 from kir.support.onnx_files import locate, parse_file
-from kir.support.records import dataclass
 
 Array = np.ndarray[Any, Any]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.importers.onnx_file.numbers import intended
@@ -16,7 +18,6 @@ from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.random import Dropout
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Reshape
-from kir.support.records import dataclass
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator
 

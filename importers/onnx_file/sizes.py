@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from kir.errors import KirError
 from kir.importers.onnx_file.reading import Array
 from kir.ir.dims import Dim, Sym, minimum, product
-from kir.support.records import dataclass
 
 # Shapes are short, and a table of more integers is data.
 MAX_LENGTH = 256

@@ -7,7 +7,7 @@ works ends up in its attributes, and what computed it is never written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from kir.ir.op import Op
 from kir.ir.structural import Constant, Data, constant
 from kir.ir.types import DType, TensorType, normalize_axis, type_of
 from kir.ops.shape import Concat, Reshape, Size
-from kir.support.records import dataclass
 
 
 class Pending:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,6 @@ from kir.ops.elementwise import (
 )
 from kir.ops.reduce import ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from kir.ops.shape import Concat, Expand, Gather, Reshape, Size, Slice, Split, Transpose
-from kir.support.records import dataclass
 
 # Shapes are short, and a table of more numbers is data.
 MAX_LENGTH = 256

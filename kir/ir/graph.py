@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,6 @@ from kir.ir.op import Array, Op, Types, input_names
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ir.types import TensorType, require_sizes
 from kir.support.caching import cached
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy.typing as npt
@@ -22,7 +23,6 @@ from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.types import DType, TensorType
 from kir.support.caching import cached
 from kir.support.limits import MAX_INT64
-from kir.support.records import dataclass
 
 Array: TypeAlias = npt.NDArray[Any]
 Types: TypeAlias = TensorType | tuple[TensorType, ...]

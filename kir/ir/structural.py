@@ -6,7 +6,7 @@ All three are ordinary nodes, so that a graph output is an ordinary use and rewr
 from __future__ import annotations
 
 import hashlib
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import TensorType, type_of
-from kir.support.records import dataclass
 
 # Comparing constants up to this size by content merges repeated scalars, shapes and small tables; weights
 # above it are almost never equal, and hashing them would read every byte of a memory-mapped file.

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
 
@@ -31,7 +31,6 @@ from kir.ir.structural import Constant, Data, Input
 from kir.ir.structural import constant as constant_op
 from kir.ir.types import Axis, DType, DTypeLike, Shape, TensorType, as_dtype, type_of
 from kir.support.naming import unique
-from kir.support.records import dataclass
 
 # What `emit` takes and gives, and the functions of `kir.backend` compute with.
 AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"

@@ -6,6 +6,7 @@ import enum
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -16,7 +17,6 @@ from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
 from kir.ir.dim_parser import parse_dim
 from kir.ir.dims import Dim, Sym, symbol
 from kir.support.limits import MAX_INT64, MAX_RANK
-from kir.support.records import dataclass
 
 Shape = tuple[Dim, ...]
 # One axis, several, or all (or, where a function says so, the flattened tensor's).

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kir import backend as K
@@ -23,7 +24,6 @@ from kir.ops import linear
 from kir.ops.linear import ELLIPSIS, parse_equation
 from kir.support.arguments import integers
 from kir.support.declarations import Argument, OptionalText, Text
-from kir.support.records import dataclass
 
 FORMS = "X,Y->Z, ...X,Y->...Z or X...,Y->Z..."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
@@ -15,7 +16,6 @@ from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType
 from kir.lift.arrays import array_of
 from kir.modeling.layer import Layer
-from kir.support.records import dataclass
 
 T = TypeVar("T")
 

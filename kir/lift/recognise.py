@@ -8,6 +8,7 @@ origin, constants and labels, they are its. In a graph that passes went through,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import starmap, zip_longest
 
 from networkx.utils import UnionFind
@@ -23,7 +24,6 @@ from kir.lift.proposals import propose
 from kir.modeling.layer import Layer
 from kir.passes import Pass
 from kir.passes.fuse_activations import fuse_activations
-from kir.support.records import dataclass
 from kir.support.trees import flatten
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from kir.errors import ShapeError
 from kir.ir.types import format_shape
-from kir.support.records import dataclass
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from kir.modeling.parameters import constructor_parameters
 from kir.modeling.registry import Configurable
 from kir.modeling.training import random_weights
 from kir.support.naming import snake_case
-from kir.support.records import dataclass
 from kir.support.text import ShownAsText, format_bytes
 from kir.support.trees import flatten, map_structure
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kir.ir.types import DType
 from kir.modeling.layer import Layer, numbered
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.support.naming import join_path, unique
-from kir.support.records import dataclass
 
 # The members of a `.keras` archive.
 CONFIG = "config.json"

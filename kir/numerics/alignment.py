@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
 from kir.ir.op import Array
-from kir.support.records import dataclass
 
 # So far apart, as a part of the range of their elements, values are still taken for the same ones. That only decides
 # which correspond.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,6 @@ from kir.numerics.rounding_sizes import finfo, is_float_array
 from kir.numerics.threads import blas_alone, does_without_blas_threads, threads_for
 from kir.numerics.variety import OutputOrigin, Variety, origins_of
 from kir.support.mapped_files import require_unchanged
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 INTERPRETER_METHOD = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +15,6 @@ from kir.ir.structural import Input, Output
 from kir.numerics.alignment import Placement, find_placement
 from kir.numerics.cuts import is_bounded
 from kir.numerics.interpreter import Observer, Plan
-from kir.support.records import dataclass
 
 MAX_CANDIDATES = 16  # cuts of one size that a result is compared with
 

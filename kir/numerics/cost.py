@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kir.errors import LimitError
 from kir.ir.dims import is_known
@@ -24,7 +25,6 @@ from kir.ops.shape import Concat, Expand, Reshape, Slice, Split, Transpose
 from kir.ops.spectral import STFT
 from kir.ops.windows import explicit_padding
 from kir.support.limits import MAX_ELEMENTS, MAX_RUN_BYTES
-from kir.support.records import dataclass
 
 # Verification runs in float64.
 FLOAT_BYTES = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ from kir.ops.lookup import Lookup
 from kir.ops.nn import Softmax
 from kir.ops.reduce import ArgMax, ArgMin
 from kir.ops.shape import Gather, GatherElements, OneHot, TopK
-from kir.support.records import dataclass
 
 Inputs = Sequence[Array | None]
 

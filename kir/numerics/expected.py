@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kir.ir.op import Array
 from kir.numerics.rounding_sizes import epsilon, finfo, is_float_array
-from kir.support.records import dataclass
 
 # How many times the largest distance of a perturbed run is allowed. The distance is roughly Gaussian, and may be near 0
 # by luck: under an eighth of one standard deviation falls that of 1 run in one element of 10, the largest of 5 runs in

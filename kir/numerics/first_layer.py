@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
 from kir.numerics.interpreter import Plan, PlanRun
 from kir.numerics.rounding_sizes import is_float_array
-from kir.support.records import dataclass
 
 # Values are the same if their statistics agree to this part of their size: roundings of constants average out. Those of
 # float32 do not in all of them, and those of 16-bit floats are differences like any other.

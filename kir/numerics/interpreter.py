@@ -8,7 +8,7 @@ the float64 run as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
@@ -20,7 +20,6 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, TensorType, as_dtype, format_shape
-from kir.support.records import dataclass
 
 # Called with a node, its input and its output arrays, after every node; what it returns flows on as its outputs.
 Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]

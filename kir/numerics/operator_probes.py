@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,6 @@ from kir.ops import (
     shape,
     spectral,
 )
-from kir.support.records import dataclass
 
 # The most elements of an input of an operator; larger ones, of which nothing can be left out, are not probed.
 MAX_ELEMENTS = 1 << 18

@@ -12,6 +12,7 @@ Larger runs give way to smaller ones where they cost much. What was left out is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kir.errors import KirError, LimitError, ShapeError
 from kir.ir.graph import Graph
@@ -20,7 +21,6 @@ from kir.numerics.inputs import input_symbols
 from kir.numerics.least_sizes import Demand, Sizes, are_met
 from kir.numerics.reach import demands_of
 from kir.numerics.wanted_sizes import LARGEST_BATCH, Wish, batch_name, wishes_of
-from kir.support.records import dataclass
 
 # What a size is made a multiple of while a graph refuses the wanted ones.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)

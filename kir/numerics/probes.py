@@ -6,6 +6,7 @@ Their sizes reach what stands in it (`probe_sizes`), and so do their values (`fe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kir.ir.graph import Graph
 from kir.ir.op import Array
@@ -14,7 +15,6 @@ from kir.numerics.feeds import MOST_ROWS, count_edges, random_feeds
 from kir.numerics.least_sizes import Sizes
 from kir.numerics.probe_sizes import choose_runs, format_sizes
 from kir.numerics.wanted_sizes import LARGEST_BATCH
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

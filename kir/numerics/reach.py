@@ -10,7 +10,7 @@ through strides, crops and padding, is solved for: `kir.numerics.least_sizes`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from kir.ir.dims import Dim, Min, Operation, Sym
 from kir.ir.graph import Graph, Node, Value
@@ -24,7 +24,6 @@ from kir.ops.resize import Resize
 from kir.ops.shape import CumSum, Gather, Pad, Range, Slice, TopK
 from kir.ops.spectral import STFT
 from kir.ops.windows import SAME, Padding, Window, split_padding
-from kir.support.records import dataclass
 
 # Runtimes cut long axes into tiles of 8 to 64 elements: past them, a fault of a later tile shows.
 MANY_STEPS = 67

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from kir.errors import MismatchError, NotShownError
 from kir.ir.graph import Node, Value
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 # The parts of a verification, in the order of a report; docs/verification.md explains them.

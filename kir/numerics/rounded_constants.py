@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from kir.ir.graph import Graph, Node
 from kir.ir.op import Array
 from kir.ir.structural import Constant
 from kir.numerics.rounding_sizes import finfo
-from kir.support.records import dataclass
 
 # So many elements tell whether a constant was made of numbers of the original, or computed from them.
 SAMPLE = 64

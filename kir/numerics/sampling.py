@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.reduce import REDUCTIONS
 from kir.ops.resize import Resize
 from kir.ops.windows import explicit_padding
-from kir.support.records import dataclass
 
 # Below this many products an operator is computed as a whole.
 CHEAP_WORK = 1 << 17

@@ -17,7 +17,7 @@ numbers of both signs and many magnitudes. Every stretch between two cuts is so 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,7 +36,6 @@ from kir.numerics.report import OutputReport
 from kir.numerics.rounding_sizes import is_float_array
 from kir.ops import elementwise
 from kir.ops.nn import LogSoftmax, Softmax
-from kir.support.records import dataclass
 
 MAX_ROUNDS = 3
 MAX_LOST = 64  # cuts without a counterpart that are looked at

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from kir.ops.lookup import Lookup
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
-from kir.support.records import dataclass
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from kir.numerics.cost import MOVEMENTS
 from kir.numerics.expected import Expected
 from kir.ops.elementwise import Erf, HardSigmoid, Sigmoid, Softsign, Tanh
 from kir.ops.nn import Softmax
-from kir.support.records import dataclass
 
 # What functions come near to and never leave. Where they are all the way there, what is before them may be anything.
 LIMITS: dict[type[Op], tuple[float, float]] = {

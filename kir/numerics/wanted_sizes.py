@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from kir.ir.dims import Sym
 from kir.ir.graph import Graph
 from kir.ir.types import BATCH
 from kir.numerics.least_sizes import Demand, Sizes, greatest_size, least_sizes, split_demands
 from kir.numerics.reach import MANY_STEPS, Demands
-from kir.support.records import dataclass
 
 # Batches past 8 are cut into more than one tile; of 11 rows, some are past the tenth as well.
 LARGEST_BATCH = 11

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.errors import ShapeError
@@ -9,7 +11,6 @@ from kir.ir.dims import Dim, divide_exactly
 from kir.ir.op import Array
 from kir.ir.types import FLOATS, TensorType, agree_dim
 from kir.ops.precision import WideOp, require_dtype, require_same_dtype
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

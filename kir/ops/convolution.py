@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -23,7 +24,6 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
-from kir.support.records import dataclass
 
 # Intermediate results have so many elements, to be read while they are in the cache: the columns of a matrix product,
 # which is slow when small, and the product of two arrays.

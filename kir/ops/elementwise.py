@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,6 @@ from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, SIGNED_INTEGERS, DType, TensorType, broadcast_shapes, format_shape
 from kir.ops.error_function import erf
 from kir.ops.precision import BOOLS, NUMBERS, WideOp, require_dtype, require_same_dtype
-from kir.support.records import dataclass
 
 # One input, same shape
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from kir.ir.types import FLOATS, DType, Shape, TensorType, agree_dim, broadcast_
 from kir.ops.elementwise import ACTIVATIONS
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.precision import WideOp, is_plain, require_dtype, require_same_dtype, widen
-from kir.support.records import dataclass
 
 MULTIPLIED_DTYPES = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # what ONNX's MatMul takes
 

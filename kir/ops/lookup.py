@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import DType, TensorType
-from kir.support.records import dataclass
 
 # How many entries of a table are printed.
 MAX_SHOWN = 4

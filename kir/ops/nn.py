@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.errors import ShapeError
 from kir.ir.op import Array
 from kir.ir.types import FLOATS, TensorType
 from kir.ops.precision import WideOp, require_dtype
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

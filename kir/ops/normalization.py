@@ -6,6 +6,7 @@ Floats of 16 bits are computed in float32 and rounded once.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, TensorType, agree_dim
 from kir.ops.precision import WideOp, require_dtype, require_same_dtype
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

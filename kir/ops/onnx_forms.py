@@ -7,7 +7,7 @@ alone never means equal semantics: each was compared.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from kir.ir.op import Op
@@ -16,7 +16,6 @@ from kir.ops import all_ops
 from kir.ops.elementwise import BitwiseXor, HardSwish, Maximum, Minimum, Mish, Relu
 from kir.ops.resize import CUBIC_COEFFICIENT
 from kir.ops.shape import Transpose
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
 from kir.errors import UnsupportedError
 from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.op import Op, Types
 from kir.ir.types import DType, TensorType
-from kir.support.records import dataclass
 
 # The domains of values that no file can hold: what only training computes, and what is drawn at every run.
 TRAINING_DOMAIN = "kir.modeling.training"

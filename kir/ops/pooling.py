@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from kir.ops.windows import (
     offsets,
     padded,
 )
-from kir.support.records import dataclass
 
 COMPARED_DTYPES = FLOATS | {DType.INT8, DType.UINT8}  # what ONNX's MaxPool takes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, TensorType
-from kir.support.records import dataclass
 
 NUMBERS = FLOATS | INTEGERS
 BOOLS = frozenset({DType.BOOL})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, Shape, TensorType, broadcast_shapes, format_shape
 from kir.ops.precision import require_dtype, widen
-from kir.support.records import dataclass
 
 SCALAR_BOOL = TensorType(DType.BOOL, ())
 

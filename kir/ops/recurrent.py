@@ -17,6 +17,7 @@ Backwards, a sequence is read from its own last step to its first; `y` stays in 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,6 @@ from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, TensorType, agree_dim
 from kir.ops.elementwise import Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, Tanh, ThresholdedRelu
 from kir.ops.precision import require_dtype, widen
-from kir.support.records import dataclass
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 

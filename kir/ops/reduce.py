@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -17,7 +17,6 @@ from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, DType, TensorType
 from kir.ops.precision import NUMBERS, WideOp, require_dtype
-from kir.support.records import dataclass
 
 SUMMABLE = FLOATS | {DType.INT32, DType.INT64, DType.UINT32, DType.UINT64}  # the element types of ONNX's ReduceSum
 ORDERED = SUMMABLE | {DType.INT8, DType.UINT8}  # those of ONNX's ReduceMax

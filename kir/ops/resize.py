@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from kir.ir.dims import is_known
 from kir.ir.op import Array
 from kir.ir.types import FLOATS, Shape, TensorType, format_shape
 from kir.ops.precision import WideOp, require_dtype
-from kir.support.records import dataclass
 
 CUBIC_COEFFICIENT = -0.5  # Keys's, as in Keras; ONNX's own default is -0.75
 

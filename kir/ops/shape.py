@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from kir.ir.dims import Dim, Sym, divide_exactly, product, sum_of
 from kir.ir.op import Array, Op
 from kir.ir.types import FLOATS, INTEGERS, DType, Shape, TensorType, agree_dim, broadcast_shapes, format_shape
 from kir.ops.precision import NUMBERS, WideOp, require_dtype
-from kir.support.records import dataclass
 
 PAD_MODES = ("constant", "reflect", "edge")
 INDEX_DTYPES = frozenset({DType.INT32, DType.INT64})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.errors import ShapeError
 from kir.ir.op import Array, Op
 from kir.ir.types import DType, Shape, TensorType
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ Proc. IEEE 66, 1978; https://docs.scipy.org/doc/scipy/reference/signal.windows.h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,7 +17,6 @@ from kir.ir.dims import Dim, is_known
 from kir.ir.op import Array, Op
 from kir.ir.types import DType, TensorType
 from kir.ops.precision import require_dtype, require_same_dtype
-from kir.support.records import dataclass
 
 DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kir.errors import ShapeError
@@ -11,7 +12,6 @@ from kir.ir.dims import Dim, is_known
 from kir.ir.op import Array, Op
 from kir.ir.types import Shape, TensorType, type_of
 from kir.ops.shape import pad_constant
-from kir.support.records import dataclass
 
 SAME = "same"
 

@@ -10,6 +10,8 @@ A masked recurrent layer reads its valid steps gathered to the front, and spread
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import ELEMENTWISE, Cast, Mul, Sub, Where
 from kir.ops.linear import Dense
@@ -31,7 +33,6 @@ from kir.passes.rewrite import (
     rule,
 )
 from kir.passes.simplify import is_boolean
-from kir.support.records import dataclass
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 LENS_SLOT = 4

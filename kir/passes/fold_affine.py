@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kir.ir.dims import is_known
@@ -24,7 +26,6 @@ from kir.passes.rewrite import (
     rounding_pass,
     rule,
 )
-from kir.support.records import dataclass
 
 # Folding one Dense into another may take so many multiplications at export: about a second on one core.
 MAX_MULTIPLICATIONS = 2**31

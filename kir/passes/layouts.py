@@ -13,7 +13,7 @@ and the operator that computes the same of them:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from kir.errors import KirError
@@ -47,7 +47,6 @@ from kir.ops.shape import Concat, CumSum, Expand, Gather, Pad, Reshape, Slice, S
 from kir.ops.windows import MAX_SPATIAL
 from kir.passes.fold_transposes import AxisGroups, match_axes, read_groups, swap_sides
 from kir.passes.rewrite import given
-from kir.support.records import dataclass
 
 Permutation: TypeAlias = tuple[int, ...]
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
@@ -32,7 +32,6 @@ from kir.passes.rewrite import (
     rounding_pass,
     rule,
 )
-from kir.support.records import dataclass
 
 
 @exact_pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -20,7 +21,6 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ops.shape import Expand
 from kir.support.mapped_files import is_mapped
-from kir.support.records import dataclass
 
 Replacement = Value | tuple[Value, ...] | None
 Function = Callable[[Graph, Node], Replacement]

@@ -32,12 +32,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from kir.errors import FormatError, InvalidArgumentError, KirError
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
-from kir.support.records import dataclass
 
 if sys.platform != "win32":
     import fcntl

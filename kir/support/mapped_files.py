@@ -13,13 +13,13 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from kir.errors import FormatError
-from kir.support.records import dataclass
 from kir.support.regular_files import open_regular
 
 Array = np.ndarray[Any, Any]

@@ -13,13 +13,13 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol, TypeVar
 
 from kir.errors import FormatError
 from kir.support.limits import MAX_MESSAGE_BYTES, MAX_NODES
 from kir.support.protobuf import Message, parse
-from kir.support.records import dataclass
 from kir.support.regular_files import open_regular
 
 EXPECTED = "an ONNX file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from kir.ops.linear import MatMul
 from kir.ops.nn import LogSoftmax
 from kir.ops.pooling import MaxPool
 from kir.ops.reduce import ArgMax, ReduceL2, ReduceSum
-from kir.support.records import dataclass
 
 
 def expect(graph: Graph, feeds: dict[str, Array], seed: int = 0, threads: int = 1) -> dict[str, Expected]:

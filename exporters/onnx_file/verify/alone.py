@@ -8,7 +8,7 @@ same constants, run once. All of them are one model of many pieces, so that it i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from kir.numerics.expected import Expected
 from kir.numerics.local_bounds import expect_results, gave_the_same
 from kir.numerics.operator_probes import OperatorProbe, is_telling
 from kir.numerics.report import Finding, Statement
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 # What the unknown sizes are of a value of which only the shape is read.

@@ -11,7 +11,7 @@ itself alone. Where the rows come out otherwise, or cannot be told from one anot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,7 +30,6 @@ from kir.numerics.inputs import sparse_inputs
 from kir.numerics.probes import Probe
 from kir.numerics.report import Finding
 from kir.numerics.wanted_sizes import LARGEST_BATCH
-from kir.support.records import dataclass
 
 # In products: what onnxruntime computes in about a second on one core.
 ENOUGH_WORK = 64 * 10**9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from kir.numerics.compare import Run, errors_of, ratios_of
 from kir.numerics.expected import Expected
 from kir.numerics.report import Finding, Statement
 from kir.numerics.rounding_sizes import epsilon
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 # Two correct executions, each as far from the reference as is allowed, are twice as far from each other.

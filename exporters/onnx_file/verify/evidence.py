@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +18,6 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import TensorType
 from kir.numerics.probes import Probe
-from kir.support.records import dataclass
 
 if TYPE_CHECKING:
     from kir.exporters.onnx_file.verify.against_keras import KerasPart

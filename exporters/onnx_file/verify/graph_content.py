@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from kir.exporters.onnx_file.build import Parts
 from kir.exporters.onnx_file.content import FileContent, StoredTensor
 from kir.exporters.onnx_file.emitter import Array
 from kir.exporters.onnx_file.verify.same_tensor import Expected
-from kir.support.records import dataclass
 
 # What the attributes of a Constant node hold, other than tensors.
 _CONSTANTS: Mapping[str, Any] = {

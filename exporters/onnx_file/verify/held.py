@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +18,6 @@ from kir.exporters.onnx_file.verify.same_file import PART, compare_file, compute
 from kir.ir.graph import Graph, Value
 from kir.numerics.report import Statement
 from kir.support.garbage_collection import without_garbage_collection
-from kir.support.records import dataclass
 
 # Reads a file as a graph, and says what the file calls its values. Exporters do not import the importers.
 Read: TypeAlias = Callable[[Path], tuple[Graph, Mapping[Value, str]]]

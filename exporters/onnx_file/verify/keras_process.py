@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +21,6 @@ from kir.errors import CrashError, ProviderError
 from kir.exporters.onnx_file.verify.rows import as_kind
 from kir.ir.op import Array
 from kir.ir.types import DType
-from kir.support.records import dataclass
 
 CHILD = Path(__file__).with_name("keras_child.py")
 # The precision of the products of GPUs, which is not float32 unless these say so; and what TensorFlow prints.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kir.exporters.onnx_file.pieces import PieceCutter
 from kir.ir.graph import Node, Value
@@ -13,7 +13,6 @@ from kir.numerics.operator_probes import OperatorProbe, choose_operator_probe
 from kir.ops.elementwise import ELEMENTWISE
 from kir.ops.linear import Dense
 from kir.ops.shape import Gather
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from kir import passes
 from kir.errors import KirError
@@ -14,7 +15,6 @@ from kir.numerics.report import Finding, OutputReport, Statement
 from kir.numerics.threads import blas_alone, does_without_blas_threads
 from kir.numerics.variety import origins_of
 from kir.ops.opaque import Opaque
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 PART = "passes"

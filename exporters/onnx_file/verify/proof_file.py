@@ -11,6 +11,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from kir.numerics.alternatives import right_instead
 from kir.numerics.compare import Run
 from kir.numerics.expected import Expected
 from kir.numerics.report import Finding, Statement, VerificationReport
-from kir.support.records import dataclass
 from kir.support.text import counted, format_bytes
 
 FORMAT, VERSION = "kir proof", 1

@@ -6,7 +6,7 @@ They may be larger than memory: they are mapped from disk, and cut along the bat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from kir.ir.types import DType
 from kir.numerics.cost import describe, run_cost
 from kir.numerics.probes import Probe
 from kir.numerics.rounding_sizes import is_float_array
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 # What one piece may take in float64. Most models run many rows in it, and every machine has it.

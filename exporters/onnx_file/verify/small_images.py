@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from kir.ir.op import Array
 from kir.numerics.expected import Expected
 from kir.numerics.interpreter import widened
 from kir.numerics.rounding_sizes import epsilon, is_float_array
-from kir.support.records import dataclass
 
 # Most convolutional models halve an image five times; those that pad nothing need about twice as many pixels.
 PIXELS = (32, 80)

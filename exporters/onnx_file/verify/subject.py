@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from kir.ir.graph import Graph, Value
 from kir.numerics.compare import Run
 from kir.numerics.probes import Probe
 from kir.numerics.report import Statement
-from kir.support.records import dataclass
 from kir.support.text import counted
 
 

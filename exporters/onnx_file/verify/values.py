@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from onnx import ModelProto, NodeProto
 
@@ -29,7 +29,6 @@ from kir.ir.types import TensorType
 from kir.numerics.cost import count_elements
 from kir.numerics.interpreter import bind_sizes, check_feeds
 from kir.ops.linear import Dense
-from kir.support.records import dataclass
 
 GROUP_BYTES = 128 << 20
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kir import passes
@@ -19,7 +19,6 @@ from kir.modeling.model import Model
 from kir.numerics.report import json_number
 from kir.ops.attention import Attention
 from kir.support.garbage_collection import without_garbage_collection
-from kir.support.records import dataclass
 from kir.support.text import ShownAsText
 
 Progress = Callable[[str], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +13,6 @@ from kir.ir.op import Array
 from kir.ir.structural import MAX_COMPARED_BYTES, Constant
 from kir.ops.elementwise import COMMUTATIVE
 from kir.support.naming import is_automatic_name
-from kir.support.records import dataclass
 
 Evidence = Mapping[Node, Hashable | None]
 Numbers = dict[Node, int]

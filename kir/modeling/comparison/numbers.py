@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kir.errors import MismatchError, ShapeError, UnsupportedError
@@ -13,7 +13,6 @@ from kir.ir.structural import Input, Output
 from kir.modeling.comparison.signature import Signature
 from kir.numerics.compare import verify_graphs
 from kir.numerics.report import VerificationReport
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kir.ir.dims import Dim, Sym
 from kir.ir.graph import Graph, Node, format_content
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import TensorType
 from kir.numerics.inputs import input_symbols
-from kir.support.records import dataclass
 
 
 @dataclass(frozen=True)

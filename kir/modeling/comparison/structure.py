@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kir.ir.graph import Node, Value, format_operator
 from kir.ir.op import format_attribute, input_names
@@ -11,7 +12,6 @@ from kir.ir.structural import Constant, Input, Output
 from kir.modeling.comparison.features import Side, source
 from kir.modeling.comparison.matching import Matching, resolve
 from kir.ops.elementwise import COMMUTATIVE
-from kir.support.records import dataclass
 
 OPERATOR = "operator"  # what a change is called in which a node computes something else altogether
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from kir.ir.structural import Constant
 from kir.ir.types import TensorType, as_dtype, rounding_unit
 from kir.modeling.comparison.matching import Matching
 from kir.modeling.comparison.structure import place_of
-from kir.support.records import dataclass
 
 # Elements of a block: a few of them in float64 are what a comparison needs in memory, whatever the size of the weight.
 BLOCK = 1 << 18
