@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
 from kir.ir.graph import Graph, Node, Value
-from kir.ir.op import Array
+from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output
 from kir.numerics.alignment import Placement, find_placement
 from kir.numerics.cuts import is_bounded
@@ -109,8 +109,8 @@ def find_correspondence(
     original: Plan,
     rewritten: Plan,
     feeds: Mapping[str, Array],
-    cuts: Collection[Value],
-    others: Collection[Value],
+    cuts: Mapping[Value, frozenset[type[Op]]],
+    others: Mapping[Value, frozenset[type[Op]]],
     seed: int,
 ) -> Correspondence:
     """Run both graphs, with their cuts fed.
@@ -118,7 +118,7 @@ def find_correspondence(
     Args:
         original, rewritten: the graphs, in float64.
         feeds: an array for every input.
-        cuts: of the original.
+        cuts: of the original, and what bends them; what corresponds is bent by the same operator.
         others: of the rewritten graph.
         seed: of what is fed.
 
@@ -137,7 +137,7 @@ def find_correspondence(
     known = _Known(found.cuts)
 
     def feed_counterpart(value: Value, array: Array) -> Array:
-        match = known.find(array)
+        match = known.find(array, lambda cut: not cuts[cut.value].isdisjoint(others[value]))
         if match is None:
             found.loose[value] = array
             return array
@@ -199,9 +199,11 @@ class _Known:
         for entries in self._by_size.values():
             entries.sort()
 
-    def find(self, array: Array) -> tuple[Cut, Placement] | None:
-        """Return the cut whose result this is, and how its elements lie in it."""
+    def find(self, array: Array, may_be: Callable[[Cut], bool]) -> tuple[Cut, Placement] | None:
+        """Return the cut whose result this is, of those that it may be, and how its elements lie in it."""
         for index in self._candidates(array):
+            if not may_be(self._cuts[index]):
+                continue
             placement = find_placement(self._cuts[index].array, array)
             if placement is not None:
                 self._next = index + 1

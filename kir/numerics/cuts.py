@@ -14,7 +14,7 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output
 from kir.ops.convolution import Conv, ConvTranspose
-from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
+from kir.ops.elementwise import Add, Cast, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense, Einsum, MatMul
 from kir.ops.normalization import BatchNormalization
 from kir.ops.pooling import AveragePool
@@ -36,7 +36,7 @@ AFFINE = (*PRODUCTS, Add, Sub, Mul, Div, Neg, AveragePool, ReduceMean, ReduceSum
 JOINING = (MatMul, Einsum, Concat)
 
 # What only moves elements.
-MOVES = (Reshape, Transpose, Dropout)
+MOVES = (Reshape, Transpose, Dropout, Cast)
 
 
 def split_activations(graph: Graph) -> tuple[Graph, Mapping[Value, Value]]:

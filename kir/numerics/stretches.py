@@ -94,11 +94,11 @@ class Stretches:
 
     def find_differences(self, run: Run) -> list[Difference]:
         """Return the first places at which the graphs differ by more than rounding; none where they cannot be fed."""
-        cuts = set(self._cuts)
+        cuts = dict(self._cuts)
         plans = Plan(self._original, wide=True), Plan(self._rewritten, wide=True)
         for _ in range(MAX_ROUNDS):
             try:
-                found = find_correspondence(*plans, run.feeds, cuts, self._others.keys(), self._seed)
+                found = find_correspondence(*plans, run.feeds, cuts, self._others, self._seed)
                 lost = found.lost()
                 self.count = max(self.count, len(found.cuts) - len(lost))
                 kinds = {cut.kind for cut in lost}
@@ -108,7 +108,8 @@ class Stretches:
                 return []
             if differences or not first:
                 return differences
-            cuts -= {cut.value for cut in first}
+            for cut in first:
+                del cuts[cut.value]
         return []
 
     # What is compared
