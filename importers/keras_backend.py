@@ -274,17 +274,7 @@ def functions() -> Mapping[str, Function]:
 _FUNCTIONS: dict[str, Function] = {}
 
 
-def _cond(pred: Any, true_fn: Function, false_fn: Function) -> Any:
-    """Return one of two results; both are computed, which gives the same numbers."""
-    results = [fn() for fn in (true_fn, false_fn)]
-    if not isinstance(pred, Tensor):
-        return results[0] if bool(pred) else results[1]
-    chosen = iter([K.where(pred, a, b) for a, b in zip(*map(flatten, results), strict=True)])
-    return map_structure(lambda leaf: next(chosen), results[0])
-
-
 _OWN: Mapping[str, Function] = {
-    "cond": _cond,
     "identity": K.eye,
 }
 

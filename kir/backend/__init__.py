@@ -24,6 +24,7 @@ from typing import NoReturn
 from kir.backend.attention import *  # noqa: F403
 from kir.backend.basic import *  # noqa: F403
 from kir.backend.comparison import *  # noqa: F403
+from kir.backend.control import *  # noqa: F403
 from kir.backend.convolution import *  # noqa: F403
 from kir.backend.creation import *  # noqa: F403
 from kir.backend.dispatch import operation as operation
@@ -48,10 +49,10 @@ from kir.config import set_image_data_format as set_image_data_format
 from kir.errors import TraceError
 from kir.ir.trace import register_functions
 
-# What says something about a tensor, and what makes one of sizes and numbers, is not recorded.
+# What says something about a tensor, what makes one of sizes and numbers, and what calls functions is not recorded.
 _NOT_RECORDED = frozenset({
-    "arange", "constant", "dtype", "empty", "eye", "int_shape", "is_keras_tensor", "is_tensor", "linspace", "ndim",
-    "ones", "operation", "shape", "size", "tri", "variable", "zeros",
+    "arange", "cond", "constant", "dtype", "empty", "eye", "fori_loop", "int_shape", "is_keras_tensor", "is_tensor",
+    "linspace", "ndim", "ones", "operation", "shape", "size", "tri", "variable", "while_loop", "zeros",
 })  # fmt: skip
 _PUBLIC = [name for name, value in globals().items() if name[0] != "_" and isinstance(value, types.FunctionType)]
 _OWN = [name for name in _PUBLIC if globals()[name].__module__.startswith("kir.backend.")]
@@ -68,9 +69,6 @@ _INSTEAD = {
     "rnn": "the recurrent layers",
     "map_fn": "functions of whole tensors, which work on all rows at once",
     "scan": "functions of whole tensors, or the recurrent layers",
-    "while_loop": "a Python loop over a known number of steps",
-    "fori_loop": "a Python loop over a known number of steps",
-    "cond": "K.switch or K.where",
     "gradients": "nothing: kir exports models, it does not train them",
     "eval": "model.predict",
     "get_value": "model.predict",

@@ -40,11 +40,13 @@ from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with
 from kir.modeling.keras_methods import KerasMethods
 from kir.modeling.layer_classes import layer_class
 from kir.modeling.parameters import (
+    NamedShapes,
     call_parameters,
     constructor_arguments,
     constructor_parameters,
     first_call_parameter,
     positional_parameters,
+    shapes_for_build,
 )
 from kir.modeling.registry import Configurable
 from kir.modeling.user_functions import function_config
@@ -222,7 +224,7 @@ class Layer(KerasMethods, WeightOwner):
         if self.input_spec is not None:
             self._check_input_spec(args[0])
         # 2. Weights, made for the shapes of the first call.
-        self.ensure_built(map_structure(lambda x: tuple(getattr(x, "shape", ())), args[0]))
+        self.ensure_built(self.shapes_for_build(args, kwargs))
         # 3. Masks: used, passed on, or lost.
         parameters = call_parameters(type(self))
         masks = map_structure(lambda x: getattr(x, "mask", None), args[0])
@@ -328,10 +330,14 @@ class Layer(KerasMethods, WeightOwner):
 
     reset_state = reset_states
 
+    def shapes_for_build(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return what `build` is given in a call."""
+        return shapes_for_build(type(self), args, kwargs)
+
     def ensure_built(self, input_shape: object) -> None:
         """Build on the first call only."""
         if not self.built:
-            self.build(input_shape)
+            self.build(**input_shape) if isinstance(input_shape, NamedShapes) else self.build(input_shape)
             self.build_shapes = self.build_shapes or {"input_shape": input_shape}
             self.built = True
 

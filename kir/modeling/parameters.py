@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from kir.support.caching import cached
+from kir.support.trees import map_structure
 
 
 @cached
@@ -47,3 +49,34 @@ def constructor_parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return found
+
+
+class NamedShapes(dict[str, Any]):
+    """The shapes of the arguments of `call` for a `build` that takes several, such as "query_shape"."""
+
+
+def shapes_for_build(cls: type[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the shape of the first argument of a call; for a class of the user's own whose `build` takes several, all.
+
+    Source: `update_shapes_dict_for_target_fn` in keras/src/layers/layer.py
+    """
+    names = _build_shape_names(cls)
+    if not names:
+        return _shapes_of(args[0])
+    given = dict(zip(positional_parameters(cls), args, strict=False)) | dict(kwargs)
+    return NamedShapes(
+        {name: _shapes_of(given[name.removesuffix("_shape")]) for name in names if name.removesuffix("_shape") in given}
+    )
+
+
+@cached
+def _build_shape_names(cls: type[Any]) -> tuple[str, ...]:
+    """Return the parameters of the `build` of a class of the user's own, if there are several, each for a shape."""
+    if str(cls.build.__module__).startswith("kir."):
+        return ()
+    names = tuple(inspect.signature(cls.build).parameters)[1:]
+    return names if len(names) > 1 and all(name.endswith("_shape") for name in names) else ()
+
+
+def _shapes_of(argument: object) -> Any:
+    return map_structure(lambda x: tuple(getattr(x, "shape", ())), argument)

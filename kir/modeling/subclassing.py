@@ -24,7 +24,7 @@ from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.index_inputs import index_inputs
 from kir.modeling.input import Input
 from kir.modeling.layer import Layer, NoSuchTensorError
-from kir.modeling.parameters import call_parameters, first_call_parameter, positional_parameters
+from kir.modeling.parameters import NamedShapes, call_parameters, first_call_parameter, positional_parameters
 from kir.modeling.training import is_script_running
 from kir.modeling.weight import Weight
 from kir.support.trees import flatten, map_structure
@@ -45,7 +45,11 @@ class Body(Layer):
         """The weights that the model has itself."""
         return list(self.model.own_weights)
 
-    def build(self, input_shape: object) -> None:
+    def shapes_for_build(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return what the `build` of the model is given."""
+        return self.model.shapes_for_build(args, kwargs)
+
+    def ensure_built(self, input_shape: object) -> None:
         """Build the model, which may have a `build` of its own."""
         self.model.ensure_built(input_shape)
 
@@ -219,13 +223,19 @@ class Subclassing(Layer):
         self._builds_by_shapes = True
         self.connect_to(*args, **kwargs)
 
+    def _arguments_of(self, shapes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of `call` of the shapes that `build` was given."""
+        if len(shapes) == 1:
+            return {first_call_parameter(type(self)): placeholders(next(iter(shapes.values())))}
+        return {name.removesuffix("_shape"): placeholders(shape) for name, shape in shapes.items()}
+
     def build_from_config(self, config: Mapping[str, Any] | None) -> None:
         """Make a subclassed model one of inputs of the shapes that a file says it was built with, of any batch."""
         shapes = (config or {}).get("shapes_dict")
         if not self.is_subclassed:
             return
         if shapes is not None:
-            self._connect_to_shapes({name.removesuffix("_shape"): placeholders(one) for name, one in shapes.items()})
+            self._connect_to_shapes(self._arguments_of(shapes))
         elif config and config.get("input_shape") is not None:
             self._connect_to_shapes({first_call_parameter(type(self)): placeholders(config["input_shape"])})
 
@@ -239,6 +249,9 @@ class Subclassing(Layer):
         shapes = GIVEN_SIZES.get()
         if self._awaits_inputs and shapes:
             self._connect_to_shapes(arguments_of_shapes(type(self), shapes))
+        if self._awaits_inputs and self.build_shapes:
+            # By a `build` of its own.
+            self._connect_to_shapes(self._arguments_of(self.build_shapes))
         self._require_connected()
 
     def build(self, input_shape: object = None) -> None:
@@ -253,7 +266,7 @@ class Subclassing(Layer):
         if not self.built:
             self.built = True
             if type(self).build is not Subclassing.build:
-                self.build(input_shape)
+                self.build(**input_shape) if isinstance(input_shape, NamedShapes) else self.build(input_shape)
 
     @property
     def _awaits_inputs(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.importers.subclassed_networks import NETWORKS
+from tests.importers.subclassed_rarely import RARE
 
 HEAD = """
 import numpy as np
@@ -17,8 +18,9 @@ def draw(*shape):
 register = keras.saving.register_keras_serializable(package="guides")
 """
 
-MODELS = {
-    "MLP": """
+MODELS = (
+    {
+        "MLP": """
 @register
 class MLP(keras.Model):
     def __init__(self, units=(8, 6), classes=3, rate=0.5, **kwargs):
@@ -45,7 +47,7 @@ model = MLP(name="mlp")
 model.build((None, 5))
 model(example())
 """,
-    "CNN with blocks in lists": """
+        "CNN with blocks in lists": """
 class Block(layers.Layer):
     def __init__(self, filters, strides=1, **kwargs):
         super().__init__(**kwargs)
@@ -91,7 +93,7 @@ def example():
 model = ResNet([1, 2])
 model(example())
 """,
-    "encoder-decoder": """
+        "encoder-decoder": """
 @register
 class Encoder(keras.Model):
     def __init__(self, vocabulary, units, **kwargs):
@@ -153,7 +155,7 @@ def example():
 model = Translator(Encoder(9, 4), Decoder(7, 4))
 model(example())
 """,
-    "siamese": """
+        "siamese": """
 @register
 class Distance(layers.Layer):
     def call(self, anchor, other):
@@ -195,7 +197,7 @@ def example():
 model = Siamese()
 model(example())
 """,
-    "GAN generator": """
+        "GAN generator": """
 @register
 class Generator(keras.Model):
     def __init__(self, latent=6, **kwargs):
@@ -242,7 +244,7 @@ critic = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.De
 gan = GAN(model, critic)
 gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
 """,
-    "VAE decoder": """
+        "VAE decoder": """
 @register
 class Sampling(layers.Layer):
     def __init__(self, **kwargs):
@@ -300,4 +302,7 @@ vae = VAE(Encoder(), model)
 vae(draw(2, 9))
 model(example())
 """,
-} | NETWORKS
+    }
+    | NETWORKS
+    | RARE
+)
