@@ -7,6 +7,7 @@ Source: https://github.com/keras-team/tf-keras
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
@@ -21,6 +22,7 @@ from kir.importers.keras_file import keras2_attention, keras2_masks, locally_con
 from kir.importers.keras_file.keras1_layers import LAYERS_OF_KERAS_1
 from kir.importers.keras_file.keras2_dropped import DROPPED_LAYERS
 from kir.importers.keras_file.saved_layouts import use_cudnn_layout
+from kir.importers.tensorflow_functions.resizing import linear_from_corners, weights_of
 from kir.ir.op import Array
 from kir.ir.trace import Tensor
 from kir.ir.types import DType, Shape, format_shape, normalize_axes
@@ -32,7 +34,6 @@ from kir.layers.training_mode import TrainingMode
 from kir.modeling.declared import Axes, DeclaredLayer
 from kir.modeling.layer import Layer
 from kir.modeling.weight import Weight
-from kir.ops.resize import KERNELS
 from kir.support.declarations import Argument, Unchecked
 
 # TensorFlow divides these as float64, smaller integers as float32.
@@ -190,56 +191,14 @@ def resize(x: Tensor, sizes: Mapping[int, Any], interpolation: str) -> Any:
                 f"images are resized with interpolation={interpolation!r}, which needs known sizes; received "
                 f"{format_shape(x.shape)}: fix them in the Input's shape or with --input-shapes"
             )
-        x = weigh(x, axis, WEIGHTS[interpolation](given, wanted))
+        x = weigh(x, axis, WEIGHTS[interpolation](wanted, given))
     return x
 
 
-def _cubic_weights(given: int, wanted: int) -> Array:
-    """Return the weights by TensorFlow's table of the kernel, which has 1024 places between two elements."""
-    places = _places(given, wanted)
-    return _normalized(KERNELS["cubic"], np.floor(places) + np.round((places - np.floor(places)) * 1024) / 1024, given)
-
-
-def _area_weights(given: int, wanted: int) -> Array:
-    """Return how much of each new element lies in each old one."""
-    ratio = given / wanted
-    starts = np.arange(wanted)[:, None] * ratio
-    overlaps = np.minimum(starts + ratio, np.arange(given) + 1) - np.maximum(starts, np.arange(given))
-    return np.asarray(np.maximum(overlaps, 0) / ratio)
-
-
-def _weights_from_corners(given: int, wanted: int) -> Array:
-    """Return the weights of TensorFlow 1, in which old and new elements begin at the same place."""
-    places = np.arange(wanted) * (given / wanted)
-    return np.asarray(np.maximum(1 - np.abs(np.minimum(places, given - 1)[:, None] - np.arange(given)), 0))
-
-
-def _gaussian(x: Array) -> Array:
-    return np.where(x < 1.5, np.exp(-2 * x * x), 0)
-
-
-def _mitchell_cubic(x: Array) -> Array:
-    near = (7 * x - 12) * x * x / 6 + 8 / 9
-    far = ((-7 / 3 * x + 12) * x - 20) * x / 6 + 16 / 9
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-def _places(given: int, wanted: int) -> Array:
-    return (np.arange(wanted) + 0.5) * (given / wanted) - 0.5
-
-
-def _normalized(kernel: Callable[[Array], Array], places: Array, given: int) -> Array:
-    weights = kernel(np.abs(places[:, None] - np.arange(given)))
-    return np.asarray(weights / weights.sum(1, keepdims=True))
-
-
-# From the numbers of old and new elements, how much of each old one goes into each new one: [new, old].
+# From the numbers of new and old elements, how much of each old one goes into each new one: [new, old].
 WEIGHTS: Mapping[str, Callable[[int, int], Array]] = {
-    "area": _area_weights,
-    "bicubic": _cubic_weights,
-    "bilinear from corners": _weights_from_corners,
-    "gaussian": lambda given, wanted: _normalized(_gaussian, _places(given, wanted), given),
-    "mitchellcubic": lambda given, wanted: _normalized(_mitchell_cubic, _places(given, wanted), given),
+    **{kind: functools.partial(weights_of, kind) for kind in ("area", "bicubic", "gaussian", "mitchellcubic")},
+    "bilinear from corners": functools.partial(linear_from_corners, align_corners=False),
 }
 
 

@@ -189,13 +189,14 @@ def _bilinear_from_corners(x: Any, size: tuple[Any, ...], align_corners: bool) -
         given = sizes_of(x)[axis]
         if isinstance(given, int) and isinstance(wanted, int):
             require_few("image.resize", wanted * given, MAX_ELEMENTS)
-            x = weigh(x, axis, _linear_from_corners(wanted, given, align_corners))
+            x = weigh(x, axis, linear_from_corners(wanted, given, align_corners))
         else:
             x = _blend_axis(x, axis, wanted, align_corners)
     return x
 
 
-def _linear_from_corners(wanted: int, given: int, align_corners: bool) -> Array:
+def linear_from_corners(wanted: int, given: int, align_corners: bool) -> Array:
+    """Return the weights of TensorFlow 1, in which old and new elements begin at the same place: [new, old]."""
     places = np.arange(wanted, dtype=np.float32) * _scale(given, wanted, align_corners)
     lower = np.floor(places).astype(np.int64)
     fraction = (places - lower).astype(np.float32)
