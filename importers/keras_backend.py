@@ -170,7 +170,7 @@ def _changes() -> list[_Change]:
     replacements: dict[int, tuple[Function, Function]] = {}
     backend = _module(_BACKEND)
     for part in _PARTS:
-        module = getattr(backend, part, None) or sys.modules.get(f"{_BACKEND}.{backend.backend()}.{part}")
+        module = sys.modules.get(f"{_BACKEND}.{backend.backend()}.{part}")
         if not isinstance(module, ModuleType):
             continue
         for name, function in list(vars(module).items()):

@@ -31,6 +31,7 @@ from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
 from kir.modeling.input import Input
+from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 from kir.modeling.parameters import first_call_parameter
@@ -388,12 +389,18 @@ def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
         return False
     if not _is_of_user(layer):
         # A file's quantized layers need classes that know all ways to quantize; a live layer knows its own.
-        is_changed = getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False)
-        return is_changed and "Model" not in _keras_classes(layer)
+        is_known = layer_of_keras_3(type(layer).__name__) is not None or type(layer).__name__ in UNSUPPORTED
+        is_as_described = is_known and not any(map(_is_quantized, (layer, *layers_inside(layer))))
+        return not is_as_described and "Model" not in _keras_classes(layer) and "InputLayer" != type(layer).__name__
     is_one_function = (
         not owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
     )
     return not (is_one_function and rebinder.copies(type(layer).call))
+
+
+def _is_quantized(layer: KerasLayer) -> bool:
+    """Return whether a layer of Keras computes otherwise than its config says: in integers, or with LoRA weights."""
+    return getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False)
 
 
 def _describe_as_live(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
