@@ -60,8 +60,8 @@ keep_option = click.option(
 objects_option = click.option(
     "--custom-objects",
     type=FILE,
-    metavar="FILE.py",
-    help="A script, which is run, with the functions and layers that a Keras file only names.",
+    metavar="FILE.py|MODULE",
+    help="A script, which is run, or an installed module, with the functions and layers that a Keras file only names.",
 )
 data_option = click.option(
     "--data", type=FILE, metavar="IN.npz", help="Verify with arrays of your own, too: .npz by input name, or one .npy."

@@ -30,8 +30,8 @@ from kir.importers.keras_layers import LiveLayer, NotBuiltError, weights_loaded
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
-from kir.modeling.input import Input
 from kir.layers.unsupported import UNSUPPORTED
+from kir.modeling.input import Input
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 from kir.modeling.parameters import first_call_parameter
@@ -391,7 +391,7 @@ def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
         # A file's quantized layers need classes that know all ways to quantize; a live layer knows its own.
         is_known = layer_of_keras_3(type(layer).__name__) is not None or type(layer).__name__ in UNSUPPORTED
         is_as_described = is_known and not any(map(_is_quantized, (layer, *layers_inside(layer))))
-        return not is_as_described and "Model" not in _keras_classes(layer) and "InputLayer" != type(layer).__name__
+        return not is_as_described and "Model" not in _keras_classes(layer) and type(layer).__name__ != "InputLayer"
     is_one_function = (
         not owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
     )

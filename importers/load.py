@@ -22,6 +22,7 @@ from kir.support.limits import MAX_INT64
 from kir.support.naming import decoded
 
 if TYPE_CHECKING:
+    from kir.importers.rebinding import KerasLayer
     from kir.ir.dims import Dim
     from kir.ir.graph import Graph, Value
     from kir.modeling.model import Model
@@ -74,7 +75,7 @@ def load(
             or a graph of kir is returned as it is.
         weights: a `.weights.h5`, `.npz` or `.safetensors` file to load into the layers.
         custom_objects: the functions and layers that a Keras file only names, or that own layers of a Keras model: by
-            their names, or a script that defines them.
+            their names, a script that defines them, or the name of an installed module that has them, such as "tcn".
         on_lost_mask: what to do when a mask reaches a layer that cannot carry it; by default "warn", as in Keras, or
             what `kir.config.on_lost_mask` says for scripts that do not import Keras.
         outputs: the names of layers whose outputs are to be those of the model; what comes after them is left off.
@@ -262,10 +263,14 @@ class Reading:
 
     def _of_keras_file(self, path: Path) -> Model:
         from kir.importers.keras_file import load_keras_model
+        from kir.importers.keras_packages import holds_live_layers, load_with_keras
 
+        objects = self._objects()
+        if path.suffix != ".json" and holds_live_layers(objects):
+            return self._of_live_model(load_with_keras(path, objects))
         return load_keras_model(
             path,
-            custom_objects=self._objects(),
+            custom_objects=objects,
             weights=self._weights_path,
             on_lost_mask=self.on_lost_mask or "warn",
             outputs=self.outputs,
@@ -281,7 +286,7 @@ class Reading:
         return self._cut(load_script(path, name, self.on_lost_mask, self._weights_path))
 
     def _of_object(self, source: Model | Graph | KerasModel) -> Model | Graph:
-        from kir.importers.keras_live import is_keras_model, model_from_keras
+        from kir.importers.keras_live import is_keras_model
         from kir.ir.graph import Graph
         from kir.modeling.model import Model
 
@@ -293,6 +298,10 @@ class Reading:
             raise InvalidArgumentError(
                 f"cannot load {reprlib.repr(source)}; {EXPECTED}, or a model of Keras or of kir, or a graph of kir"
             )
+        return self._of_live_model(source)
+
+    def _of_live_model(self, source: KerasLayer) -> Model:
+        from kir.importers.keras_live import model_from_keras
         from kir.modeling.divisible_sizes import build_fitting
 
         with config.lost_masks(self.on_lost_mask or "warn"):
@@ -301,11 +310,13 @@ class Reading:
             )
 
     def _objects(self) -> Mapping[str, object]:
-        """Return the custom objects by name, for which a script is run."""
+        """Return the custom objects by name, for which a script is run, or a module imported."""
         if isinstance(self.custom_objects, str | os.PathLike):
+            from kir.importers.keras_packages import is_module_name, module_objects
             from kir.importers.script import run_script
 
-            return run_script(Path(self.custom_objects))
+            given = os.fspath(self.custom_objects)
+            return module_objects(given) if is_module_name(given) else run_script(Path(given))
         return self.custom_objects or {}
 
     @property

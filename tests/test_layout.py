@@ -24,7 +24,7 @@ OF_A_WHOLE = {
     "ir": {"joined_sizes", "printed_graph"},
     "layers": {"complete", "dtypes"},
     "modeling": {"model_interface"},
-    "packages": {"keras_hub"},
+    "packages": {"keras_hub", "other_packages"},
     "passes": {"pipeline", "properties"},
     ".": {"imports", "layout", "packaging", "planted_errors", "random_exports", "random_models", "seed"},
 }

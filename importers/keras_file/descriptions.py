@@ -14,8 +14,10 @@ from kir.errors import KirError
 from kir.importers.keras_file.document import revive
 from kir.importers.keras_file.functions import function_of_keras, known_name, resolve_function
 from kir.importers.keras_file.keras2 import MEANINGLESS, old_function
+from kir.importers.keras_file.packages import announced_layer
 from kir.importers.keras_file.unused import MODEL_NAMES, OPERATION_MODULES
 from kir.modeling.layer import Layer
+from kir.modeling.registry import KERAS_PACKAGES
 
 OTHER_NAMES = {
     # The name of its class in Keras's code, which .h5 files have.
@@ -93,7 +95,13 @@ def custom_object(description: Mapping[str, Any], origin: FileOrigin) -> Any:
     if _is_known_class_of_keras(description, origin):
         return None
     name = known_name((description.get("registered_name"), description.get("class_name")), origin.custom_objects)
-    return None if name is None else origin.custom_objects[name]
+    if name is not None:
+        return origin.custom_objects[name]
+    registered = description.get("registered_name")
+    root = str(description.get("module") or "").partition(".")[0]
+    if not isinstance(registered, str) or root in KERAS_PACKAGES:
+        return None
+    return announced_layer(registered)
 
 
 def _is_known_class_of_keras(description: Mapping[str, Any], origin: FileOrigin) -> bool:

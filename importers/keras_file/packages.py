@@ -1,12 +1,17 @@
-"""The packages that layers in files come from, for messages about layers that nobody gave."""
+"""The packages that layers in files come from: layers that they announce for kir, and messages about all others."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from kir.modeling.registry import KERAS_PACKAGES
+from kir.support.caching import cached
+
+# The group of entry points that name kir's layers for those of a package, by the names that Keras registers them under.
+GROUP = "kir.layers"
 
 
 class Package(NamedTuple):
@@ -49,6 +54,16 @@ LAYERS: Mapping[str, Package] = {
 OF_SCRIPTS = frozenset({"", "None", "__main__", "builtins"})
 
 
+@cached
+def announced_layer(registered_name: str) -> Any:
+    """Return kir's layer that an installed package announces under exactly this name, which alone imports it; or None.
+
+    A package says in its pyproject.toml: ``[project.entry-points."kir.layers"]``, ``"package>Name" = "module:Class"``.
+    """
+    found = tuple(entry_points(group=GROUP, name=registered_name))
+    return found[0].load() if found else None
+
+
 def how_to_give_layer(description: Mapping[str, Any]) -> str:
     """Return what a layer is that is none of Keras's, and how to give its class: from its package, if it is of one."""
     registered, module = str(description.get("registered_name") or ""), str(description.get("module") or "")
@@ -72,6 +87,5 @@ def how_to_give_layer(description: Mapping[str, Any]) -> str:
     what = f"the package {package.pip_name} (pip install {package.pip_name})" if package else f"the module {module}"
     return (
         f"{full_name} is not a class of Keras, but of {what}; where that is installed, give it with --custom-objects "
-        f"file.py, in which stands: from {place} import {name}. Or write a kir layer "
-        f"of that name {objects}"
+        f"{place}. Or write a kir layer of that name {objects}"
     )

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=numpy python -m tests.benchmarks.keras_layer_tests CHECKOUT [FILE …] [--verbose]
 
-CHECKOUT is one of https://github.com/keras-team/keras, of which no code is installed. Its `*_test.py` of layers are run,
+CHECKOUT is one of https://github.com/keras-team/keras, which need not be installed. Its `*_test.py` of layers are run,
 and every outermost call of a layer in them becomes a model of this one call, with inputs of the same shapes and dtypes.
 It is exported, run in onnxruntime on what the test fed (or on numbers that are drawn, where that was symbolic) and
 compared with Keras. Calls of layers that the tests define themselves are not counted. FILEs are parts of paths that

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import keras_hub
-import numpy as np
 
 models = keras_hub.models
 VOCABULARY = 60
@@ -180,25 +179,3 @@ MODELS: dict[str, Callable[[], Any]] = {
     ),
     "TransformerEncoder and TransformerDecoder": _transformer_layers,
 }
-
-
-def inputs_of(model: Any, length: int = 7) -> dict[str, np.ndarray[Any, Any]]:
-    """Return numbers for each input by its name, with two rows, and `length` for unknown sizes."""
-    rng = np.random.default_rng(0)
-    found = {}
-    for x in model.inputs:
-        name = x._keras_history.operation.name
-        shape = tuple(size or (2 if axis == 0 else length) for axis, size in enumerate(x.shape))
-        if "mask" in name and "positions" not in name:
-            array = np.ones(shape, x.dtype)
-            array[-1, shape[-1] // 2 + 1 :] = 0
-        elif "segment" in name:
-            array = rng.integers(0, 2, shape)
-        elif "mask_positions" in name:
-            array = rng.integers(0, 4, shape)
-        elif np.issubdtype(np.dtype(x.dtype), np.integer):
-            array = rng.integers(1, VOCABULARY, shape)
-        else:
-            array = rng.normal(size=shape)
-        found[name] = array.astype(x.dtype)
-    return found

@@ -18,7 +18,8 @@ pytest.importorskip("keras_hub")
 import keras
 import onnxruntime as ort
 
-from tests.packages.keras_hub_models import MODELS, inputs_of
+from tests.packages.inputs import inputs_of
+from tests.packages.keras_hub_models import MODELS
 
 
 @pytest.mark.slow
