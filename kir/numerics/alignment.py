@@ -12,6 +12,7 @@ from kir.ir.op import Array
 # So far apart, as a part of the range of their elements, values are still taken for the same ones. That only decides
 # which correspond.
 TOLERANCE = 1e-2
+EXACT = 1e-9  # the same, where it decides alone
 ROUNDINGS = 2.0**20  # of the largest element, where all are nearly the same
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -32,9 +33,9 @@ class Placement:
         return np.ascontiguousarray(array.squeeze().transpose(self.axes)).reshape(self.shape)
 
 
-def find_placement(a: Array, b: Array) -> Placement | None:
+def find_placement(a: Array, b: Array, tolerance: float = TOLERANCE) -> Placement | None:
     """Return how the elements of `a` lie in `b`; None if the two are not the same, or are so in several ways."""
-    near = [one for one in placements(a.shape, b.shape) if is_near(one(a), b)]
+    near = [one for one in placements(a.shape, b.shape) if is_near(one(a), b, tolerance)]
     return near[0] if len(near) == 1 else None
 
 
@@ -50,11 +51,11 @@ def placements(a: tuple[int, ...], b: tuple[int, ...]) -> list[Placement]:
     return found
 
 
-def is_near(a: Array, b: Array) -> bool:
+def is_near(a: Array, b: Array, tolerance: float = TOLERANCE) -> bool:
     """Return whether two arrays of one shape have about the same numbers, and NaN in the same places."""
     finite = np.isfinite(b)
     low, high = b.min(initial=np.inf, where=finite), b.max(initial=-np.inf, where=finite)
-    distance = max(TOLERANCE * (high - low), ROUNDINGS * EPSILON * max(abs(low), abs(high))) if finite.any() else 0.0
+    distance = max(tolerance * (high - low), ROUNDINGS * EPSILON * max(abs(low), abs(high))) if finite.any() else 0.0
     stride = max(1, b.size // SAMPLE)
     return _within(a.reshape(-1)[::stride], b.reshape(-1)[::stride], distance) and _within(a, b, distance)
 

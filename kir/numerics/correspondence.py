@@ -12,7 +12,7 @@ import numpy as np
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output
-from kir.numerics.alignment import Placement, find_placement
+from kir.numerics.alignment import EXACT, TOLERANCE, Placement, find_placement
 from kir.numerics.cuts import is_bounded
 from kir.numerics.interpreter import Observer, Plan
 
@@ -118,7 +118,7 @@ def find_correspondence(
     Args:
         original, rewritten: the graphs, in float64.
         feeds: an array for every input.
-        cuts: of the original, and what bends them; what corresponds is bent by the same operator.
+        cuts: of the original, and what bends them: the same operator does where results are only nearly the same.
         others: of the rewritten graph.
         seed: of what is fed.
 
@@ -137,7 +137,7 @@ def find_correspondence(
     known = _Known(found.cuts)
 
     def feed_counterpart(value: Value, array: Array) -> Array:
-        match = known.find(array, lambda cut: not cuts[cut.value].isdisjoint(others[value]))
+        match = known.find(array, lambda cut: cuts[cut.value].isdisjoint(others[value]))
         if match is None:
             found.loose[value] = array
             return array
@@ -199,12 +199,11 @@ class _Known:
         for entries in self._by_size.values():
             entries.sort()
 
-    def find(self, array: Array, may_be: Callable[[Cut], bool]) -> tuple[Cut, Placement] | None:
-        """Return the cut whose result this is, of those that it may be, and how its elements lie in it."""
+    def find(self, array: Array, is_bent_otherwise: Callable[[Cut], bool]) -> tuple[Cut, Placement] | None:
+        """Return the cut whose result this is, and how its elements lie in it; exactly so for one bent otherwise."""
         for index in self._candidates(array):
-            if not may_be(self._cuts[index]):
-                continue
-            placement = find_placement(self._cuts[index].array, array)
+            cut = self._cuts[index]
+            placement = find_placement(cut.array, array, EXACT if is_bent_otherwise(cut) else TOLERANCE)
             if placement is not None:
                 self._next = index + 1
                 return self._cuts[index], placement
