@@ -268,6 +268,8 @@ def functions() -> Mapping[str, Function]:
             names = [name for name, value in vars(module).items() if name[0] != "_" and callable(value)]
             _FUNCTIONS.update({name: getattr(module, name) for name in names})
         _FUNCTIONS.update(_OWN)
+        # That of old `keras.backend` chooses between two values, Keras 3's between functions.
+        del _FUNCTIONS["switch"]
     return _FUNCTIONS
 
 

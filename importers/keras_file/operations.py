@@ -26,6 +26,7 @@ COUNTS = frozenset({"num_classes", "indices_or_sections", "n"})
 MEANINGLESS: dict[str, tuple[Any, ...]] = {
     "initial": (None,),
     "ragged": (None, False),
+    "retstep": (False,),
     "sparse": (None, False),
     "synchronized": (False,),
 }

@@ -38,6 +38,8 @@ class Resizing(ImageLayer):
     """
 
     limits = "antialias and the Lanczos kernels need known sizes"
+    # Of boxes that are given beside the images of a training set.
+    ignored_config = frozenset({"bounding_box_format"})
 
     height: Integer = Integer(1, doc="the size")
     width: Integer = Integer(1, doc="the size")

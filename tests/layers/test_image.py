@@ -208,3 +208,7 @@ def test_bad_arguments_are_repeated(make: Any, value: str) -> None:
 def test_shapes_that_do_not_fit(layer: Any, shape: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         layer(Input(shape))
+
+
+def test_boxes_beside_the_images_of_a_training_set_mean_nothing() -> None:
+    assert Resizing.from_config({"height": 2, "width": 3, "bounding_box_format": "xyxy"}).width == 3
