@@ -12,13 +12,24 @@ from typing import Any
 
 from kir import backend as K
 from kir import config
-from kir.importers.tensorflow_functions import arrays, drawn, images, linear, losses, mathematics, nn, resizing
+from kir.importers.tensorflow_functions import (
+    arrays,
+    drawn,
+    images,
+    linear,
+    losses,
+    mathematics,
+    nn,
+    picking,
+    resizing,
+    windows,
+)
 from kir.importers.tensorflow_functions.signatures import FUNCTIONS
 from kir.ir.trace import Tensor
 from kir.ir.types import DType, as_dtype
 
 # The modules that enter their functions in FUNCTIONS.
-GROUPS = (arrays, drawn, images, linear, losses, mathematics, nn, resizing)
+GROUPS = (arrays, drawn, images, linear, losses, mathematics, nn, picking, resizing, windows)
 
 Function = Callable[..., Any]
 
