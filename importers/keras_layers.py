@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
@@ -22,6 +22,7 @@ import numpy as np
 from kir import backend as K
 from kir.errors import FormatError
 from kir.importers.keras_backend import computing_with_kir, to_kir
+from kir.importers.keras_file.document import is_reference
 from kir.importers.rebinding import KerasLayer, as_array
 from kir.initializers import Zeros
 from kir.ir.structural import Input
@@ -205,3 +206,22 @@ def weights_loaded(model: KerasLayer, weights: Path) -> Iterator[None]:
         yield
     finally:
         model.set_weights(before)
+
+
+def call_on_zeros(model: KerasLayer, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Call a model on arrays of zeros, so that Keras makes its weights."""
+
+    def zeros(leaf: Any) -> Any:
+        return np.zeros([size or 1 for size in leaf.shape], leaf.type.dtype.numpy)
+
+    model(*map_structure(zeros, args), **map_structure(zeros, kwargs))  # type: ignore[operator]
+
+
+def count_from_0(outputs: Any, names: Set[str]) -> Any:
+    """Return the outputs of a model, in which Keras counts the calls of functional models from 1, without that."""
+    if isinstance(outputs, dict):
+        return {key: count_from_0(one, names) for key, one in outputs.items()}
+    if is_reference(outputs):
+        name, call, index = outputs
+        return [name, call - (name in names), index]
+    return [count_from_0(one, names) for one in outputs] if isinstance(outputs, list) else outputs

@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
@@ -25,17 +25,17 @@ from kir.importers.bounded_json import parse
 from kir.importers.keras_backend import is_of_keras_3
 from kir.importers.keras_file.config import Builder, build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin, layer_of_keras_3
-from kir.importers.keras_file.document import is_reference
-from kir.importers.keras_layers import LiveLayer, NotBuiltError, weights_loaded
+from kir.importers.keras_layers import LiveLayer, NotBuiltError, call_on_zeros, count_from_0, weights_loaded
 from kir.importers.keras_stand_in import PACKAGES
 from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
 from kir.ir.graph import Provenance
 from kir.layers.unsupported import UNSUPPORTED
+from kir.modeling.divisible_sizes import GIVEN_SIZES
 from kir.modeling.input import Input
 from kir.modeling.layer import Layer
 from kir.modeling.model import Model
 from kir.modeling.parameters import first_call_parameter
-from kir.modeling.subclassing import connect, placeholders
+from kir.modeling.subclassing import arguments_of_shapes, connect, placeholders
 from kir.support.trees import map_structure
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ def _traced_model(model: KerasLayer, path: Path, rebinder: Rebinder) -> Model:
         # `build` of a model without one of its own only notes the shapes.
         if not isinstance(error, NotBuiltError) and not isinstance(error.__cause__, NotBuiltError):
             raise
-        _call_on_zeros(model, *arguments)
+        call_on_zeros(model, *arguments)
         inputs, outputs = connect(live_layer(model, rebinder), *arguments, finds_indices=True)
     converted = Model(inputs, outputs, name=model.name)
     _copy_weights(model, converted, path)
@@ -164,26 +164,20 @@ def _arguments_of(model: KerasLayer, path: Path) -> tuple[list[Any], dict[str, A
         _require_input_shape(model, path)
         given = model.inputs[0] if _kind_of_model(model) == "Sequential" else model.input
         return [map_structure(lambda x: Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), given)], {}
+    first = first_call_parameter(type(model))
+    if given := GIVEN_SIZES.get():
+        named = arguments_of_shapes(type(model), given)
+        return ([named.pop(first)], named) if first in named else ([], named)
     shapes = dict(model._build_shapes_dict or {})
     if not shapes:
         raise FormatError(
-            f"{path}: the model {model.name!r} has no input shape yet; call it on an array, or call "
-            f"model.build(shape), before it is exported"
+            f"{path}: the model {model.name!r} has no input shape yet; give it with --input-shapes {first}:batch,…, or "
+            f"call the model on an array, or call model.build(shape), before it is exported"
         )
     if len(shapes) == 1:
         return [placeholders(next(iter(shapes.values())))], {}
     named = {name.removesuffix("_shape"): placeholders(shape) for name, shape in shapes.items()}
-    first = first_call_parameter(type(model))
     return ([named.pop(first)], named) if first in named else ([], named)
-
-
-def _call_on_zeros(model: KerasLayer, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Call a model on arrays of zeros, so that Keras makes its weights."""
-
-    def zeros(leaf: Any) -> Any:
-        return np.zeros([size or 1 for size in leaf.shape], leaf.type.dtype.numpy)
-
-    model(*map_structure(zeros, args), **map_structure(zeros, kwargs))  # type: ignore[operator]
 
 
 def _redefined_model(model: KerasLayer, path: Path, definitions: Mapping[str, object]) -> Model:
@@ -293,18 +287,8 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
             inner = list(_inner_pairs(described["config"], layer))
             traced = {one.name for _, one in inner if _kind_of_model(one) == "Functional" and _is_of_user(one)}
             if traced and "output_layers" in described["config"]:
-                described["config"]["output_layers"] = _count_from_0(described["config"]["output_layers"], traced)
+                described["config"]["output_layers"] = count_from_0(described["config"]["output_layers"], traced)
             pending.extend(inner)
-
-
-def _count_from_0(outputs: Any, names: Set[str]) -> Any:
-    """Return the outputs of a model, in which Keras counts the calls of functional models from 1, without that."""
-    if isinstance(outputs, dict):
-        return {key: _count_from_0(one, names) for key, one in outputs.items()}
-    if is_reference(outputs):
-        name, call, index = outputs
-        return [name, call - (name in names), index]
-    return [_count_from_0(one, names) for one in outputs] if isinstance(outputs, list) else outputs
 
 
 def _inner_pairs(config: Description, layer: KerasLayer) -> Iterator[tuple[Description, KerasLayer]]:

@@ -237,17 +237,18 @@ class Reading:
             return self.load_named(source)[0]
         shapes = parse_shapes(self.input_shapes)
         refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=self.keep_unknown)
-        if not isinstance(source, str | os.PathLike):
-            return self._of_object(source)
         from kir.modeling.divisible_sizes import given_sizes
 
         try:
-            return self._of_file(os.fspath(source))
+            return self._of_any(source)
         except KirError:
             if not shapes:
                 raise
         with given_sizes(shapes):
-            return self._of_file(os.fspath(source))
+            return self._of_any(source)
+
+    def _of_any(self, source: Source) -> Model | Graph:
+        return self._of_file(os.fspath(source)) if isinstance(source, str | os.PathLike) else self._of_object(source)
 
     def _of_file(self, source: str) -> Model:
         path, name = split_name(source)

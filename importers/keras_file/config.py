@@ -31,6 +31,7 @@ from kir.importers.keras_file.operations import make_operation
 from kir.importers.keras_file.survey import require_none, survey
 from kir.importers.keras_file.unused import FUNCTIONAL_NAMES
 from kir.ir.dims import Sym
+from kir.modeling.divisible_sizes import GIVEN_SIZES
 from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
@@ -87,7 +88,7 @@ class Builder:
         custom = custom_object(description, self.origin)
         with self._described(path, name):
             if custom is not None:
-                return self._make_custom(custom, description)
+                return self._make_custom(custom, description, path)
             if is_recorded(description, self.origin):
                 from kir.importers.keras_file.recorded import make_recorded  # start-up time: few files have them
 
@@ -108,7 +109,7 @@ class Builder:
             assert cls is not None, "the survey found it"
             return cls.from_config(self._arguments(description, path) | inner)
 
-    def _make_custom(self, custom: object, description: Mapping[str, Any]) -> Layer:
+    def _make_custom(self, custom: object, description: Mapping[str, Any], path: str) -> Layer:
         if not isinstance(custom, type) or not issubclass(custom, Layer):
             raise InvalidArgumentError(
                 f"the custom object {description['class_name']!r} is {custom!r}; "
@@ -119,8 +120,9 @@ class Builder:
         if not isinstance(layer, Layer):
             raise InvalidArgumentError(f"{custom.__name__}.from_config returned {layer!r}; expected a layer")
         build_config = description.get("build_config")
-        # Other layers are built when the model calls them.
-        if isinstance(layer, Model) and isinstance(build_config, dict):
+        # Other layers are built when the model calls them; the model itself by shapes that are given, if any are.
+        is_given = not path and GIVEN_SIZES.get()
+        if isinstance(layer, Model) and isinstance(build_config, dict) and not is_given:
             layer.build_from_config(build_config)
         return layer
 

@@ -162,7 +162,7 @@ def placeholders(input_shape: Any) -> Any:
     return [placeholders(shape) for shape in input_shape]
 
 
-def arguments_of_shapes(cls: type[Layer], shapes: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of_shapes(cls: type[Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments for `call`, from shapes by the names of its parameters, or of its inputs.
 
     | names                                      | arguments                                      |

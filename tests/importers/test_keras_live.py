@@ -266,7 +266,7 @@ net.build((None, 4))
 
 def test_a_subclassed_model_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
     made = SUBCLASSED.replace("net = Net()\nnet.build((None, 4))", "def make():\n    return Net()")
-    with pytest.raises(FormatError, match=r"'net' has no input shape yet; call it on an array, or call model\.build"):
+    with pytest.raises(FormatError, match=r"'net' has no input shape yet; give it with --input-shapes x:batch,…"):
         load_script(write(tmp_path, HEAD + made), "make")
     # Keras only notes the shape.
     assert load_script(write(tmp_path, HEAD + SUBCLASSED)).output_shape == (None, 2)

@@ -445,3 +445,30 @@ def test_a_file_whose_classes_are_not_given_says_which_script_it_needs(tmp_path:
         assert isinstance(load(tmp_path / "model.keras", custom_objects=trains), Model)
     with pytest.raises(UnsupportedError, match="reads no data"):
         run_script(write(tmp_path, "import keras\ndata = keras.datasets.mnist.load_data()\n", "data.py"))
+
+
+def test_shapes_of_several_arguments_are_given(tmp_path: Path) -> None:
+    """Keras notes the shape of the first one alone."""
+    register = "@keras.saving.register_keras_serializable()\n"
+    text = f"""{register}class Two(Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3)
+
+    def call(self, a, b):
+        return self.dense(a) + b
+
+model = Two()
+model(np.zeros((2, 4), "float32"), np.zeros((2, 3), "float32"))
+"""
+    path = write(tmp_path, HEAD + text)
+    reference = runpy.run_path(str(path))["model"]
+    reference.save(tmp_path / "model.keras")
+    shapes: Any = {"a": ["batch", 4], "b": ["batch", 3]}
+    feeds = [np.ones((2, 4), "float32"), np.ones((2, 3), "float32")]
+    for source, objects in ((reference, None), (tmp_path / "model.keras", path)):
+        with pytest.raises(KirError, match=r"missing .* 'b'"):
+            load(source, custom_objects=objects)
+        model = load(source, custom_objects=objects, input_shapes=shapes)
+        assert isinstance(model, Model)
+        np.testing.assert_allclose(model.predict(feeds), np.asarray(reference(*feeds)), rtol=1e-6)
