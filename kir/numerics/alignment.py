@@ -44,11 +44,20 @@ def placements(a: tuple[int, ...], b: tuple[int, ...]) -> list[Placement]:
     if np.prod(a) != np.prod(b):
         return []
     found = [Placement(None, b)]
-    sizes, wanted = (tuple(size for size in shape if size != 1) for shape in (a, b))
-    if len(sizes) == len(wanted) <= MAX_RANK:
+    sizes, wanted = _longer_than_1(a), _longer_than_1(b)
+    if has_all_placements(a, b):
         others = itertools.islice(itertools.permutations(range(len(sizes))), 1, None)
         found += [Placement(axes, b) for axes in others if tuple(sizes[axis] for axis in axes) == wanted]
     return found
+
+
+def has_all_placements(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Return whether `placements` knows all orders of axes: others merge or split them, or are too many to try."""
+    return len(_longer_than_1(a)) == len(_longer_than_1(b)) <= MAX_RANK
+
+
+def _longer_than_1(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def is_near(a: Array, b: Array, tolerance: float = TOLERANCE) -> bool:

@@ -25,7 +25,7 @@ from kir.errors import KirError
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Output
-from kir.numerics.alignment import Placement, is_near, placements
+from kir.numerics.alignment import Placement, has_all_placements, is_near, placements
 from kir.numerics.compare import Run
 from kir.numerics.correspondence import Correspondence, Cut, cuts_above, feeding, find_correspondence, nodes_above
 from kir.numerics.cuts import RECURRENT, find_cuts, split_activations
@@ -142,6 +142,8 @@ class Stretches:
             if other is not None:
                 others.remove(other)
                 array = found.loose[other]
+                if _is_moved(cut.array, array):
+                    continue
                 placement = _nearest(cut.array, array)
                 if not self._cuts[cut.value].isdisjoint(UNSCALED) or not _is_scaled(placement(cut.array), array):
                     pairs.append(_Pair(cut.value, other, placement(cut.array), array, placement))
@@ -250,6 +252,11 @@ def _is_scaled(a: Array, b: Array) -> bool:
     total = float(np.square(a[known]).sum())
     factor = float((a[known] * b[known]).sum()) / total if total else 1.0
     return abs(factor - 1) > LEAST_SCALE and is_near(factor * a, b)
+
+
+def _is_moved(a: Array, b: Array) -> bool:
+    """Return whether an array may be another whose elements moved in a way that no placement says."""
+    return not has_all_placements(a.shape, b.shape) and is_near(np.sort(a, axis=None), np.sort(b, axis=None))
 
 
 def _nearest(a: Array, b: Array) -> Placement:

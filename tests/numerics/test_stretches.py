@@ -168,7 +168,21 @@ def doubled_relu(is_doubled: bool) -> Graph:
     return stack(bend=[Relu(), Relu()] if is_doubled else [Relu()])
 
 
+def many_axes(are_moved: bool) -> Graph:
+    """Return a graph that scales a result as a row, or with more axes than are tried in every order, reversed."""
+    build = Build("f32[batch, 64]")
+    y, scale = build(Dense(), build.inputs[0], weight_of((64, 64), 5)), weight_of((64,), 6)
+    if are_moved:
+        y = build(Transpose((0, 6, 5, 4, 3, 2, 1)), build(Reshape((BATCH, 2, 2, 2, 2, 2, 2)), y))
+        y = build(Mul(), y, scale.reshape(2, 2, 2, 2, 2, 2).transpose())
+        y = build(Reshape((BATCH, 64)), build(Transpose((0, 6, 5, 4, 3, 2, 1)), build(Tanh(), y)))
+    else:
+        y = build(Tanh(), build(Mul(), y, scale))
+    return build.finish(y)
+
+
 RIGHT = {
+    "many axes": (many_axes(False), many_axes(True)),
     "folded": (normalized(False), normalized(True)),
     "joined": (joined(False), joined(True)),
     "merged": (merged(False), merged(True)),
