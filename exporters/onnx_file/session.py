@@ -183,12 +183,17 @@ class Session:
 
     def __init__(self, worker: Worker, model: ModelFile, provider: str, settings: Settings) -> None:
         """Load a model; see `make_session`."""
+        self._model, self._provider, self._settings = model, provider, settings
+        self._inputs, self._outputs, self._optional = self._load(worker)
+
+    def _load(self, worker: Worker) -> tuple[tuple[Entry, ...], ...]:
+        """Load the model in a worker, and return its inputs, its outputs, and its inputs with a default."""
         self._worker = worker
         self._number = number = next(_numbers)
-        self._model, self._provider = model, provider
-        entries = worker.call(f"loading {_shown(model)}", _keep_loaded, number, model, provider, settings)
-        self._inputs, self._outputs, self._optional = entries
+        doing = f"loading {_shown(self._model)}"
+        entries = worker.call(doing, _keep_loaded, number, self._model, self._provider, self._settings)
         weakref.finalize(self, worker.call_later, _unload, number).atexit = False
+        return entries
 
     def get_inputs(self) -> tuple[Entry, ...]:
         """Return the inputs without a default."""
@@ -202,7 +207,12 @@ class Session:
         return self._optional
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name; see `run_session`, which checks the feeds first."""
+        """Return the outputs by name; see `run_session`, which checks the feeds first.
+
+        Where the process of the worker died of another model, this one is loaded anew.
+        """
+        if not self._worker.is_usable:
+            self._load(shared_worker(not _is_cpu(self._provider)))
         given = ", ".join(f"{name}: {array.dtype}[{', '.join(map(str, array.shape))}]" for name, array in feeds.items())
         doing = f"running {_shown(self._model)} on {given or 'no inputs'}"
         try:

@@ -56,9 +56,15 @@ class Worker(Protocol):
     def call_later(self, function: Callable[[int], None], number: int, /) -> None:
         """Call the function before the next call. Safe in finalizers, which run in the middle of anything."""
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it still runs."""
+
 
 class SameProcess:
     """A worker that runs functions here."""
+
+    is_usable = True
 
     def call(self, doing: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)

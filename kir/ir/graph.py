@@ -10,7 +10,7 @@ An edge is a reference and never a name: names live on `Input`, `Output` and `Co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -409,10 +409,16 @@ class Graph:
         """Return the arrays of all constants. O(nodes)."""
         return [node.op.value.array for node in self.nodes() if isinstance(node.op, Constant)]
 
-    def infer_types(self, sizes: Mapping[str, Dim]) -> Iterator[tuple[Node, tuple[TensorType, ...]]]:
+    def infer_types(
+        self, sizes: Mapping[str, Dim], rewrite: Callable[[Node, Sequence[TensorType | None]], Op] | None = None
+    ) -> Iterator[tuple[Node, tuple[TensorType, ...]]]:
         """Yield the types of each node's outputs where symbolic sizes have the given values. O(nodes + edges) in all.
 
         They are those of `specialize`, without its graph.
+
+        Args:
+            sizes: the values of symbolic sizes; those that types of inputs tell are learnt from them.
+            rewrite: returns the operator that a node applies to inputs of these types: an Input of another shape.
 
         Raises:
             ShapeError: an operator cannot work with one of the sizes.
@@ -423,8 +429,10 @@ class Graph:
             if isinstance(node.op, Constant):
                 outputs: tuple[TensorType, ...] = (node.output.type,)
             else:
-                op = _bind_input(node.op, sizes) if isinstance(node.op, Input) else node.op.bind(sizes)
-                outputs = output_types(op, [types[value] for value in node.inputs])
+                inputs = [types[value] for value in node.inputs]
+                op = node.op if rewrite is None else rewrite(node, inputs)
+                op = _bind_input(op, sizes) if isinstance(op, Input) else op.bind(sizes)
+                outputs = output_types(op, inputs)
             for value, type in zip(node.outputs, outputs, strict=True):
                 types[value] = type
                 _learn_sizes(value.type, type, sizes)

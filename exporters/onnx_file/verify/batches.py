@@ -101,7 +101,9 @@ class BatchCheck:
         """Return whether small images come out of the largest batch as they do alone, and others otherwise."""
         if run.probe.cost.work <= CHEAP_WORK:  # loading the file again takes as long
             return False
-        for small in load_small(self._subject.lean, run.feeds, LARGEST_BATCH, self._subject.provider):
+        subject = self._subject
+        held = subject.written or self._graph
+        for small in load_small(subject.lean, held, run.feeds, LARGEST_BATCH, subject.provider):
             alone = small.run(run.feeds)
             if alone is None:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from kir.errors import FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
+from kir.errors import CrashError, FormatError, InvalidArgumentError, ProviderError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import export_graph, session, to_model_proto
 from kir.exporters.onnx_file.session import (
     CPU,
@@ -187,6 +188,15 @@ def test_bfloat16_goes_in_and_out() -> None:
     x_value = np.array([[1.5, -2]], ml_dtypes.bfloat16)
     result = run_session(make_session(to_model_proto(graph).SerializeToString()), {"x": x_value})
     np.testing.assert_array_equal(result["y"], np.concatenate([x_value, x_value]), strict=True)
+
+
+def test_a_model_is_loaded_anew_where_its_process_died_of_another() -> None:
+    feeds = {"features": np.ones((2, 8), np.float32)}
+    session = make_session(to_model_proto(mlp()).SerializeToString())
+    before = run_session(session, feeds)
+    with pytest.raises(CrashError):
+        session._worker.call("dying of another model", os.abort)
+    np.testing.assert_array_equal(run_session(session, feeds)["scores"], before["scores"])
 
 
 def test_nodes_are_placed_where_they_ran(tmp_path: Path) -> None:
