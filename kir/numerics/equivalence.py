@@ -73,13 +73,25 @@ class Equivalence:
     """
 
     def __init__(
-        self, original: Graph, rewritten: Graph, seed: int, runs: tuple[PlanRun, PlanRun] | None = None
+        self,
+        original: Graph,
+        rewritten: Graph,
+        seed: int,
+        runs: tuple[PlanRun, PlanRun] = (Plan.run, Plan.run),
+        plans: tuple[Plan | None, Plan | None] = (None, None),
     ) -> None:
-        """Order the graphs; `runs` is what a run of each is, if it gives other results than the outputs."""
+        """Order the graphs.
+
+        Args:
+            original, rewritten: the graphs.
+            seed: of roundings.
+            runs: what a run of each is, if it gives other results than the outputs.
+            plans: of the two in float64, where there are some.
+        """
         self.rounded = rounded_constants(original, rewritten)
-        first, second = runs or (Plan.run, Plan.run)
-        self._original = _Side(original, recognised_constants(original, rewritten), seed, first)
-        self._rewritten = _Side(rewritten, self.rounded, seed, second)
+        recognised = recognised_constants(original, rewritten)
+        self._original = _Side(original, recognised, seed, runs[0], plans[0])
+        self._rewritten = _Side(rewritten, self.rounded, seed, runs[1], plans[1])
         self._share = min(1.0, MARGIN * EPSILON / _coarsest_unit(original))
         self._is_moved = False
         rounded = sum(one.array.size for one in self.rounded)
@@ -148,15 +160,18 @@ class Equivalence:
 class _Side:
     """One of the two graphs, in float64, and those of its constants that may be off by a rounding."""
 
-    def __init__(self, graph: Graph, constants: Sequence[RoundedConstant], seed: int, plan_run: PlanRun) -> None:
+    def __init__(
+        self, graph: Graph, constants: Sequence[RoundedConstant], seed: int, plan_run: PlanRun, plan: Plan | None
+    ) -> None:
         self.constants = constants
         self._graph = graph
+        self._given = plan
         self._seed = seed
         self._run = plan_run
 
     @cached_property
     def _plan(self) -> Plan:
-        return Plan(self._graph, wide=True)
+        return self._given or Plan(self._graph, wide=True)
 
     def run(self, run: Run) -> Mapping[str, Array]:
         return self._run(self._plan, run.feeds, None)
@@ -182,7 +197,7 @@ class _Side:
         def moved(observe: Observer | None) -> Mapping[str, Array]:
             generator = next(generators)
             readers = {one.node: _MovedConstant(one, generator) for one in self.constants}
-            return self._run_for(outputs, Plan(self._graph, wide=True, constants=readers), run)
+            return self._run_for(outputs, self._plan.reading(readers), run)
 
         return measure(center, moved, self._seed, runs, threads_for(run.probe.cost, 2))
 

@@ -8,6 +8,7 @@ the float64 run as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -55,7 +56,6 @@ class Plan:
         graph: Graph,
         wide: bool = False,
         keep: Sequence[Value] = (),
-        constants: Mapping[Node, Callable[[], Array]] | None = None,
     ) -> None:
         """Order the graph and assign slots. O(nodes + edges).
 
@@ -63,7 +63,6 @@ class Plan:
             graph: what to run; it must not be edited while the plan is used.
             wide: compute in float64 whatever the model's float dtypes; integers and booleans stay.
             keep: values to return besides the outputs; see `Plan.run`.
-            constants: what to read instead of float constants, by node, in float64; for wide plans only.
         """
         self.inputs = {node.op.label: node.op for node in graph.inputs if isinstance(node.op, Input)}
         self.wide = wide
@@ -89,8 +88,20 @@ class Plan:
         }
         filled = ready | defaults
         self._start = [filled.get(slot) for slot in range(slots[ABSENT] + 1)]  # what the slots hold before a run
-        self._steps = _plan_steps(order, slots, pinned | set(ready), wide, constants or {})
+        self._steps = _plan_steps(order, slots, pinned | set(ready), wide)
         self._sizes_of_feeds: dict[Hashable, dict[str, int]] = {}
+
+    def reading(self, constants: Mapping[Node, Callable[[], Array]]) -> Plan:
+        """Return a wide plan that reads other arrays in the place of float constants, given by node, in float64.
+
+        The two share what they remember of sizes.
+        """
+        assert self.wide
+        other = copy(self)
+        other._steps = [
+            replace(step, function=constants[step.node]) if step.node in constants else step for step in self._steps
+        ]
+        return other
 
     def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
         """Return the output arrays by name.
@@ -250,7 +261,6 @@ def _plan_steps(
     slots: dict[Value | None, int],
     pinned: set[int],
     wide: bool,
-    constants: Mapping[Node, Callable[[], Array]],
 ) -> list[Step]:
     """Return the steps in order; a slot is freed after its last reader, or after its writer when nobody reads it."""
     last_use: dict[int, int] = {}
@@ -269,8 +279,7 @@ def _plan_steps(
     steps: list[Step] = []
     for position, node in enumerate(computed):
         names = _size_names(node)
-        step = _step(node, slots, tuple(freed[position]), wide, not names <= known)
-        steps.append(replace(step, function=constants[node]) if node in constants else step)
+        steps.append(_step(node, slots, tuple(freed[position]), wide, not names <= known))
         known |= names
     return steps
 

@@ -89,16 +89,16 @@ class Stretches:
         self._original, _ = split_activations(original)
         self._rewritten, self._given = split_activations(rewritten)
         self._cuts, self._others = find_cuts(self._original), find_cuts(self._rewritten)
+        self._plans = Plan(self._original, wide=True), Plan(self._rewritten, wide=True)
         self._seed = seed
         self.count = 0
 
     def find_differences(self, run: Run) -> list[Difference]:
         """Return the first places at which the graphs differ by more than rounding; none where they cannot be fed."""
         cuts = dict(self._cuts)
-        plans = Plan(self._original, wide=True), Plan(self._rewritten, wide=True)
         for _ in range(MAX_ROUNDS):
             try:
-                found = find_correspondence(*plans, run.feeds, cuts, self._others, self._seed)
+                found = find_correspondence(*self._plans, run.feeds, cuts, self._others, self._seed)
                 lost = found.lost()
                 self.count = max(self.count, len(found.cuts) - len(lost))
                 kinds = {cut.kind for cut in lost}
@@ -160,7 +160,7 @@ class Stretches:
         inner = {name: pair for name, pair in pairs.items() if name not in outputs}
         first = _Feeding(found.fed_before(), {name: (one.value, one.placement) for name, one in inner.items()}, outputs)
         second = _Feeding(found.fed_after(), {name: (one.other, None) for name, one in inner.items()}, outputs)
-        equivalence = Equivalence(self._original, self._rewritten, self._seed, (first, second))
+        equivalence = Equivalence(self._original, self._rewritten, self._seed, (first, second), self._plans)
         before: dict[str, Array] = {}
         after: dict[str, Array] = {}
         for name, pair in pairs.items():
