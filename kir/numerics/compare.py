@@ -23,7 +23,7 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
 from kir.numerics.cost import Cost, require_runnable
-from kir.numerics.expected import MULTIPLE, Expected
+from kir.numerics.expected import MULTIPLE, UNSTABLE_RUNS, Expected
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
@@ -36,7 +36,8 @@ from kir.support.mapped_files import require_unchanged
 from kir.support.text import counted
 
 INTERPRETER_METHOD = (
-    f"float64 interpreter; allowed: {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {RUNS} randomly rounded runs"
+    f"float64 interpreter; allowed: {MULTIPLE:g} times the spread of {RUNS_AT_FIRST} to {UNSTABLE_RUNS} randomly "
+    "rounded runs"
 )
 
 

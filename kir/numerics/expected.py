@@ -18,6 +18,10 @@ from kir.numerics.rounding_sizes import epsilon, finfo, is_float_array
 # up to twice what a rounding is.
 MULTIPLE = 8.0
 
+# Where a sign or a maximum turns over, runs end at one of two values: five at the same one in one element of 16, and so
+# many at none in practice.
+UNSTABLE_RUNS = 25
+
 # So many elements of about the same magnitude make a median.
 ALIKE = 16
 
@@ -93,6 +97,13 @@ class Spread:
             return np.zeros(())
         return ~self._unsettled & ~np.isfinite(self._first.astype(np.float64)) & np.isfinite(self._reference)
 
+    @property
+    def is_unstable(self) -> bool:
+        """Whether a run ended so far off that a sign or a maximum may have turned over, and not only near."""
+        if not self._is_float or not self._same_shape or not self._distance.ndim or not self._distance.size:
+            return False
+        return bool(self._unstable(self._distance, np.isfinite(self._reference)).any())
+
     def add_mixed(self, array: Array) -> None:
         """Take a run in mixed precision into account, once all others are: it counts where those overflow."""
         where = self.overflows
@@ -144,10 +155,12 @@ class Spread:
         """Return the distances; those of a row that has lost half of its digits all as large as the largest."""
         if not distance.ndim or not distance.size:
             return distance
-        largest = distance.max(axis=-1, keepdims=True)
+        return np.where(self._unstable(distance, where), distance.max(axis=-1, keepdims=True), distance)
+
+    def _unstable(self, distance: Array, where: Array) -> Array:
+        """Return which rows have lost half of their digits."""
         magnitude = np.where(where, np.abs(self._reference), 0).max(axis=-1, keepdims=True)
-        unstable = largest > math.sqrt(epsilon(self._first.dtype)) * magnitude
-        return np.where(unstable, largest, distance)
+        return np.asarray(distance.max(axis=-1, keepdims=True) > math.sqrt(epsilon(self._first.dtype)) * magnitude)
 
     def _floor(self, distance: Array, where: Array) -> Array:
         info = finfo(self._first.dtype)

@@ -50,7 +50,7 @@ import numpy as np
 from kir.ir.graph import Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
-from kir.numerics.expected import Expected, Spread
+from kir.numerics.expected import UNSTABLE_RUNS, Expected, Spread
 from kir.numerics.interpreter import Observer
 from kir.numerics.rounding_sizes import (
     COSTLY_SIZES,
@@ -122,12 +122,12 @@ def measure(reference: Run[Key], own: Run[Key], seed: int, runs: int = RUNS, thr
 def measure_as_needed(reference: Run[Key], own: Run[Key], seed: int, threads: int = 1) -> dict[Key, Expected]:
     """Return what to expect of each tensor of a run, as `measure` does, from few perturbed runs at first.
 
-    `Expected.widened` is the bound after `RUNS` runs, which are made when it is asked for: by `compare`, for a result
-    that is further off. With more runs a bound only grows, and nearly all results are right after the first.
+    `Expected.widened` is the bound after `RUNS` runs, or `UNSTABLE_RUNS` if they end far apart, which are made for what
+    is further off, by `compare`. With more runs a bound only grows, and nearly all results are right after the first.
     """
     measurement = _Measurement(reference, own, seed, threads)
     first = measurement.expect(RUNS_AT_FIRST, mixed=False)
-    all_runs = cache(lambda: measurement.expect(RUNS))
+    all_runs = cache(measurement.expect_all)
     return {key: replace(one, widened=partial(lambda key: all_runs()[key], key)) for key, one in first.items()}
 
 
@@ -144,20 +144,21 @@ class _Measurement(Generic[Key]):
 
     def expect(self, runs: int, mixed: bool = True) -> dict[Key, Expected]:
         """Make perturbed runs until there are so many, and those in `mixed` precision if one overflows."""
-        indices = range(self._runs, runs)
-        self._runs = runs
-        self._add_runs(indices)
+        self._add_runs(runs)
         if mixed and any(spread.overflows.any() for spread in self._spreads.values()):
-            for run in _run_mixed(self._reference, self._seed, runs):
+            for run in _run_mixed(self._reference, self._seed, min(runs, RUNS)):
                 for key, spread in self._spreads.items():
                     spread.add_mixed(run[key])
-        run_unmoved = cache(lambda: self._own(None))
-        return {
-            key: replace(spread.expected(), unmoved=partial(lambda key: run_unmoved()[key], key))
-            for key, spread in self._spreads.items()
-        }
+        unmoved = cache(lambda: self._own(None))
+        spreads = self._spreads.items()
+        return {key: replace(one.expected(), unmoved=partial(lambda key: unmoved()[key], key)) for key, one in spreads}
 
-    def _add_runs(self, indices: range) -> None:
+    def expect_all(self) -> dict[Key, Expected]:
+        self._add_runs(RUNS)
+        return self.expect(UNSTABLE_RUNS if any(spread.is_unstable for spread in self._spreads.values()) else RUNS)
+
+    def _add_runs(self, runs: int) -> None:
+        indices, self._runs = range(self._runs, runs), runs
         # Sizes take as much memory as all results of costly operators: they are kept for others alone.
         costly_sizes: dict[Node, Array] | None = {} if len(indices) > 1 else None
 

@@ -20,7 +20,7 @@ from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, RandomRounding, measure, 
 from kir.numerics.rounding_sizes import EXACT, SIZES, epsilon, sum_of_squared_partial_sums
 from kir.ops import all_ops
 from kir.ops.convolution import Conv
-from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sub, Tanh
+from kir.ops.elementwise import Div, Exp, Mul, Relu, Sigmoid, Sign, Sub, Tanh
 from kir.ops.linear import MatMul
 from kir.ops.nn import LogSoftmax
 from kir.ops.pooling import MaxPool
@@ -170,6 +170,21 @@ def test_more_runs_are_made_only_where_they_are_needed(threads: int) -> None:
     np.testing.assert_array_equal(widened.allowed, all_at_once.allowed)
     assert (widened.allowed >= expected.allowed).all()
     assert widened.allowed[wrong.element] == wrong.allowed
+
+
+@pytest.mark.parametrize("seed", [29, 39, 42, 48])
+def test_runs_are_made_until_both_sides_of_a_sign_show(seed: int) -> None:
+    """The sign of what cancels but for its rounding is any: five runs of these seeds all end on one side."""
+    graph = Graph()
+    x = graph.add(Input("x", parse_type("f32[1, 1]"))).output
+    two, four, some = (graph.add(constant(np.float32(number))).output for number in (2, 4, 0.035))
+    sign = graph.add(Sign(), graph.add(Sub(), graph.add(Mul(), x, two).output, four).output).output
+    graph.add(Output("y"), graph.add(Relu(), graph.add(Sub(), some, sign).output).output)
+    reference, own, feeds = Plan(graph, wide=True), Plan(graph), {"x": np.full((1, 1), 2, np.float32)}
+    expected = measure_as_needed(lambda look: reference.run(feeds, look), lambda look: own.run(feeds, look), seed)["y"]
+    for right in (0.0, 0.035, 1.035):
+        assert compare("y", expected, np.full((1, 1), right, np.float32)).passed
+    assert not compare("y", expected, np.full((1, 1), 20, np.float32)).passed
 
 
 def test_equal_seeds_give_equal_bounds() -> None:
