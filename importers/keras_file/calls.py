@@ -38,10 +38,15 @@ def parse_calls(nodes: object, layer: Layer, layers: Mapping[str, Layer]) -> lis
 
 
 def _counted_from_0(leaf: object, layers: Mapping[str, Layer]) -> Any:
-    """Return a reference of Keras 2, which counts the calls of a model from 1: its own graph was the first."""
-    if isinstance(leaf, Reference) and isinstance(layers.get(leaf.layer), Model):
+    """Return a reference of Keras 2, which counts the calls of a model with a graph from 1: that was the first."""
+    if isinstance(leaf, Reference) and has_graph(layers.get(leaf.layer)):
         return Reference(leaf.layer, leaf.call - 1, leaf.output)
     return leaf
+
+
+def has_graph(layer: Layer | None) -> bool:
+    """Return whether a layer is a model that is made of calls of layers, as a subclassed one is not."""
+    return isinstance(layer, Model) and not layer.is_subclassed
 
 
 def _parse_call(node: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kir.errors import FormatError, InvalidArgumentError, KirError, TraceError, UnsupportedError
-from kir.importers.keras_file.calls import find_output, parse_calls
+from kir.importers.keras_file.calls import find_output, has_graph, parse_calls
 from kir.importers.keras_file.descriptions import (
     INNER_LAYERS,
     FileOrigin,
@@ -273,7 +273,7 @@ class Builder:
         self, call: tuple[str, int], calls: Mapping[str, Sequence[Any]], path: str
     ) -> Iterator[tuple[str, int]]:
         name, index = call
-        if name not in calls or index >= len(calls[name]):
+        if name not in calls or not 0 <= index < len(calls[name]):
             raise FormatError(f"{self.origin.path}: there is no call {index} of a layer {join_path(path, name)!r}")
         if index:
             yield name, index - 1
@@ -303,8 +303,7 @@ class Builder:
         self, given: Reference, layers: Mapping[str, Layer], results: Mapping[tuple[str, int], Sequence[KerasTensor]]
     ) -> Any:
         layer = layers.get(given.layer)
-        is_functional = isinstance(layer, Model) and not isinstance(layer, Sequential) and not layer.is_subclassed
-        is_counted_from_1 = isinstance(layer, Model) and (self.origin.is_old or is_functional)
+        is_counted_from_1 = has_graph(layer) and (self.origin.is_old or not isinstance(layer, Sequential))
         found = Reference(given.layer, given.call - is_counted_from_1, given.output)
         if (found.layer, found.call) not in results:
             raise FormatError(f"there is no call {given.call} of a layer {given.layer!r}")

@@ -32,6 +32,7 @@ from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.modeling.weight_names import SavedLayer, named_weights, saved_layers
 from kir.modeling.weight_owner import is_of_kir
+from kir.support.naming import join_path
 from kir.support.regular_files import require_regular
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
     """Load Keras 3's layout."""
     is_old = OLD_LAYERS in file.root
     found = Assignments(file.section.label)
-    all_saved = saved_layers(model)
+    all_saved = _layout_of(file, model)
     groups = {saved.group for saved in all_saved}
     for saved in all_saved:
         group = _group_in(file, saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group)
@@ -167,6 +168,19 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
         if not is_old and not is_of_kir(type(saved.layer)):
             found.problems.extend(_left_over(saved, groups, file))
     found.finish()
+
+
+def _layout_of(file: Hdf5File, model: Model) -> list[SavedLayer]:
+    """Return the groups of the layers: where the file does not have those of Keras 3, those of tf_keras if it has."""
+    layout = saved_layers(model)
+    if _has_groups(file, layout):
+        return layout
+    from_last = saved_layers(model, from_last=True)
+    return from_last if _has_groups(file, from_last) else layout
+
+
+def _has_groups(file: Hdf5File, layout: Sequence[SavedLayer]) -> bool:
+    return all(file.find(join_path(_group_in(file, one.group), "vars")) is not None for one in layout if one.weights)
 
 
 def _group_in(file: Hdf5File, group: str) -> str:

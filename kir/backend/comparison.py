@@ -120,7 +120,12 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
         raise TraceError(
             "K.where(condition) alone gives a shape that depends on the data; give K.where(condition, a, b)"
         )
-    return emit(ops.Where(), *_booleans(condition), *promote(x1, x2))
+    (choice,) = _booleans(condition)
+    then, other = promote(x1, x2)
+    if dtype_of(then) is DType.BOOL:
+        # onnxruntime has no kernel that chooses between booleans.
+        return logical_or(logical_and(choice, then), logical_and(logical_not(choice), other))
+    return emit(ops.Where(), choice, then, other)
 
 
 Branch: TypeAlias = "TensorLike | Callable[[], TensorLike]"

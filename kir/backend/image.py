@@ -373,12 +373,19 @@ def _two_of_three(owner: str, before: Dim | None, after: Dim | None, total: Dim 
 
 
 def crop_to_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> Tensor:
-    for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=1), strict=True):
+    for axis, size in zip(axes, sizes_at_ratio(x, axes, wanted), strict=True):
         given = shape_of(x)[axis]
-        size = minimum(ideal, given)
         start = (given - size) // 2
         x = x if given == size else emit_slice(x, axis, start, start + size)
     return x
+
+
+def sizes_at_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...]) -> tuple[Dim, Dim]:
+    """Return the height and the width of the largest window in images that has the ratio of the wanted size."""
+    height, width = (
+        minimum(ideal, shape_of(x)[axis]) for axis, ideal in zip(axes, _at_ratio(x, axes, wanted, least=1), strict=True)
+    )
+    return height, width
 
 
 def _padded_to_ratio(x: Tensor, axes: tuple[int, int], wanted: tuple[Dim, ...], fill_value: float) -> Tensor:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, NoReturn, Protocol, Self, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input
 from kir.ir.structural import constant as constant_op
-from kir.ir.types import Axis, DType, DTypeLike, Shape, TensorType, as_dtype, type_of
+from kir.ir.types import Axis, DType, DTypeLike, TensorType, as_dtype, type_of
 from kir.support.naming import unique
 
 # What `emit` takes and gives, and the functions of `kir.backend` compute with.
@@ -194,6 +194,33 @@ class SymbolicOperators:
         return call_backend("min", self, axis=axis, keepdims=keepdims)
 
 
+class TracedShape(tuple[Dim, ...]):
+    """A shape with what functions written for TensorFlow ask it for.
+
+    Source: https://www.tensorflow.org/api_docs/python/tf/TensorShape
+    """
+
+    __slots__ = ()
+
+    def as_list(self) -> list[Dim]:
+        """Return the sizes. Unknown ones are symbolic, where TensorFlow has None."""
+        return list(self)
+
+    @property
+    def rank(self) -> int:
+        return len(self)
+
+    ndims = rank
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Dim: ...
+    @overload
+    def __getitem__(self, key: slice) -> TracedShape: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> Dim | TracedShape:
+        found = super().__getitem__(key)
+        return TracedShape(found) if isinstance(found, tuple) else found
+
+
 class Tensor(SymbolicOperators):
     """A symbolic tensor while a function is traced: a value of the graph being written, and its mask.
 
@@ -212,8 +239,12 @@ class Tensor(SymbolicOperators):
         return self.value.type
 
     @property
-    def shape(self) -> Shape:
-        return self.value.type.shape
+    def shape(self) -> TracedShape:
+        return TracedShape(self.value.type.shape)
+
+    def get_shape(self) -> TracedShape:
+        """Return the shape, as TensorFlow's tensors do."""
+        return self.shape
 
     @property
     def dtype(self) -> str:

@@ -5,12 +5,14 @@ Source: https://keras.io/api/layers/preprocessing_layers/image_preprocessing/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kir import backend as K
-from kir.backend.image import INTERPOLATIONS, image_axes
+from kir.backend.image import INTERPOLATIONS, image_axes, sizes_at_ratio
 from kir.backend.indexing import emit_slice
 from kir.errors import InvalidArgumentError
+from kir.ir.dims import Dim, is_known, minimum
 from kir.ir.trace import Tensor
 from kir.modeling.declared import DataFormat, DeclaredLayer
 from kir.support.declarations import Boolean, Choice, Integer, Number
@@ -79,7 +81,7 @@ class Resizing(ImageLayer):
 class CenterCrop(ImageLayer):
     """The middle (height, width) of images. Smaller ones are cut to that ratio and resized, bilinearly.
 
-    An unknown size is taken to be large enough, as in Keras: running the model on a smaller one is an error.
+    Where a size is unknown, the model finds out which it is when it runs, as Keras does.
 
     Raises:
         InvalidArgumentError: an argument is of the wrong kind.
@@ -91,9 +93,24 @@ class CenterCrop(ImageLayer):
     def call(self, data: Tensor) -> Any:
         data = self.promote(data)
         axes, wanted = image_axes(data, self.data_format), (self.height, self.width)
-        rest = [data.shape[axis] - size for axis, size in zip(axes, wanted, strict=True)]
-        if any(isinstance(left, int) and left < 0 for left in rest):
+        given = [data.shape[axis] for axis in axes]
+        is_large = _is_large_enough(given, wanted)
+        if is_large == 0:
             return K.image.resize(data, wanted, crop_to_aspect_ratio=True, data_format=self.data_format)
-        for axis, size, left in zip(axes, wanted, rest, strict=True):
-            data = data if isinstance(left, int) and left == 0 else emit_slice(data, axis, left // 2, left // 2 + size)
-        return data
+        at_ratio = (1, 1) if is_large == 1 else sizes_at_ratio(data, axes, wanted)
+        for axis, size, target, ideal in zip(axes, given, wanted, at_ratio, strict=True):
+            window = is_large * target + (1 - is_large) * ideal
+            start = (size - window) // 2
+            data = data if size == window else emit_slice(data, axis, start, start + window)
+        # Of an image that was large enough, this changes nothing.
+        return data if is_large == 1 else K.image.resize(data, wanted, data_format=self.data_format)
+
+
+def _is_large_enough(given: Sequence[Dim], wanted: Sequence[int]) -> Dim:
+    """Return 1 where no size is smaller than it shall be, and 0 where one is."""
+    if any(is_known(size) and size < target for size, target in zip(given, wanted, strict=True)):
+        return 0
+    result: Dim = 1
+    for size, target in zip(given, wanted, strict=True):
+        result = result if is_known(size) else minimum(result, size // target)
+    return result

@@ -66,12 +66,16 @@ def named_weights_of(layers: Sequence[Layer]) -> dict[str, Weight]:
     return found
 
 
-def saved_layers(model: Model) -> list[SavedLayer]:
+def saved_layers(model: Model, from_last: bool = False) -> list[SavedLayer]:
     """Return the groups of a `.weights.h5` file as Keras 3 lays it out; a layer shared between models has one.
 
     Layers in a model are numbered by class, not by name: "layers/dense_1" is the second Dense of `model.layers`.
 
-    Source: `_save_state` in keras/src/saving/saving_lib.py
+    Args:
+        model: the model, whose layers are built.
+        from_last: whether attributes are visited from the last name on, as tf_keras 2.16 and later does.
+
+    Source: `_save_state` in keras/src/saving/saving_lib.py, and in tf_keras/src/saving/saving_lib.py
     """
     found: list[SavedLayer] = []
     seen: set[int] = set()
@@ -84,23 +88,31 @@ def saved_layers(model: Model) -> list[SavedLayer]:
         found.append(SavedLayer(join_path(group, layer.saved_group), path, layer))
         pending.extend(
             (join_path(group, inner), join_path(path, owned.name), owned)
-            for inner, owned in reversed(_inner_groups(layer))
+            for inner, owned in reversed(_inner_groups(layer, from_last))
         )
     return found
 
 
-def _inner_groups(layer: Layer) -> list[tuple[str, Layer]]:
-    if not isinstance(layer, Model) or layer.is_subclassed:
-        # A layer that is there under two names is saved under the first.
-        places = list(layer.owned_layers().items())
-        if isinstance(layer, Model):
-            # An attribute of all models.
-            places += [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
-        return sorted(places, key=lambda place: _attribute_order(place[0]))
-    return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+def _inner_groups(layer: Layer, from_last: bool) -> list[tuple[str, Layer]]:
+    if isinstance(layer, Model) and not layer.is_subclassed:
+        return [(f"layers/{name}", inner) for name, inner in numbered(layer.layers)]
+    # A layer that is there under two names is saved under the first.
+    places = list(layer.owned_layers().items())
+    if isinstance(layer, Model):
+        # An attribute of all models. tf_keras numbers those that it did not visit before.
+        visited = {id(owned) for place, owned in places if from_last and _attribute(place) > "layers"}
+        rest = [inner for inner in layer.layers if id(inner) not in visited]
+        places += [(f"layers/{name}", inner) for name, inner in numbered(rest)]
+    if from_last:
+        return sorted(places, key=lambda place: _attribute(place[0]), reverse=True)
+    return sorted(places, key=lambda place: _attribute_order(place[0]))
+
+
+def _attribute(place: str) -> str:
+    return place.partition("/")[0]
 
 
 def _attribute_order(place: str) -> str:
-    """Return the key that sorts attributes as Keras visits them: by name, private ones last."""
-    attribute = place.partition("/")[0]
+    """Return the key that sorts attributes as Keras 3 visits them: by name, private ones last."""
+    attribute = _attribute(place)
     return f"~{attribute}" if attribute.startswith("_") else attribute
