@@ -22,6 +22,8 @@ COMMANDS = "tests/test_cli.py::test_every_command_prints_text_or_one_json_docume
 # The layers that no file of Keras's has in the tests, which test_complete.py excuses, and their tests.
 OTHER_LAYERS = {
     "Equalization": "tests/layers/test_augmentation.py::test_images_as_keras_gives_them_at_inference",
+    "HashedCrossing": "tests/layers/test_hashing.py::test_one_hot_crosses",
+    "Hashing": "tests/layers/test_hashing.py::test_modes",
     "IntegerLookup": "tests/layers/test_categorical.py::test_lookup",
     "Lambda": "tests/layers/test_core.py::test_lambda_like_keras",
     "StringLookup": "tests/layers/test_categorical.py::test_lookup",

@@ -134,7 +134,8 @@ def _emit(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tupl
         return (emitter.node(same.name, names_of(inputs), **attributes),)
     function = EXPORTERS.get(type(op))
     if function is None:
-        raise UnsupportedError(f"{op} has no ONNX form at opset {emitter.opset}; see `kir ops` for what has")
+        advice = "see `kir ops` for what has" if same is None else f"it has one since opset {same.since}"
+        raise UnsupportedError(f"{op} has no ONNX form at opset {emitter.opset}; {advice}")
     result = function(emitter, op, *inputs)
     return result if isinstance(result, tuple) else (result,)
 
