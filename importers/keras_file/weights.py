@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 # Where Keras 2.13 to 2.15 kept in `.keras` files what Keras 3 has in "layers".
 OLD_LAYERS = "_layer_checkpoint_dependencies"
-# What Keras 2 called the kernels of depthwise convolutions.
-RENAMED = {"depthwise_kernel": "kernel"}
+# What Keras 2 called the kernels of depthwise convolutions, and the factors of a LayerScale, which have no name today.
+RENAMED = {"depthwise_kernel": "kernel", "gamma": "variable"}
 MAX_LISTED = 10
 
 
