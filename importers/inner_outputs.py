@@ -1,8 +1,9 @@
 """Outputs of layers inside a model: `--outputs encoder.blocks.2.conv`.
 
-encoder.blocks.2.conv     by the attributes, and the places in lists and dicts, of models and layers
-encoder/conv_3            by the names of layers
-conv_3                    by the name of one layer, at any depth
+encoder.blocks.2.conv         by the attributes, and the places in lists and dicts, of models and layers
+net/encoder/blocks/2/conv     as the nodes of a file are called; see `kir.modeling.attribute_paths`
+encoder/conv_3                by the names of layers
+conv_3                        by the name of one layer, at any depth
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kir.errors import InvalidArgumentError
-from kir.importers.keras_layers import LiveLayer
+from kir.importers.keras_layers import LiveLayer, keras_places_in
 from kir.importers.keras_live import is_keras_layer, layers_inside, owned_layers
 from kir.ir.trace import current_tracer
+from kir.modeling.attribute_paths import is_placing, placed_layers, places_in
 from kir.modeling.functional import record_call
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
@@ -96,6 +98,10 @@ def cut_inside(model: Model, names: Sequence[str]) -> Model:
 
 def _layer_named(model: Model, name: str) -> Any:
     """Return the layer of a path or a name, which may be one of kir or of Keras itself."""
+    placed = _placed_layers(model)
+    for written in (name, f"{model.name}/{name}"):
+        if written.replace(".", "/") in placed:
+            return placed[written.replace(".", "/")]
     for owner in _owners(model):
         for path in ([name], re.split(r"[./]", name)):
             found = _at(owner, path)
@@ -111,6 +117,18 @@ def _layer_named(model: Model, name: str) -> Any:
             f"{model.name!r} has {len(everywhere)} layers {name!r}; give the path of one, such as {shown}"
         )
     raise InvalidArgumentError(f"{model.name!r} has no layer {name!r} to cut at; it has {shown}")
+
+
+def _placed_layers(model: Model) -> dict[str, Any]:
+    """Return the layers inside those of the user's own, by the paths that nodes of a file have."""
+    found: dict[str, Any] = {}
+    for layer in model.operations:
+        if isinstance(layer, LiveLayer):
+            inner = placed_layers(layer.live, (layer.name,), keras_places_in)
+        else:
+            inner = placed_layers(layer, (layer.name,), places_in) if is_placing(layer) else []
+        found.update(("/".join(path), one) for path, one in inner[1:])
+    return found
 
 
 def _owners(model: Model) -> list[Any]:

@@ -23,11 +23,12 @@ from kir import backend as K
 from kir.errors import FormatError
 from kir.importers.keras_backend import computing_with_kir, to_kir
 from kir.importers.keras_file.document import is_reference
-from kir.importers.rebinding import KerasLayer, as_array
+from kir.importers.rebinding import KerasLayer, as_array, keras_classes
 from kir.initializers import Zeros
 from kir.ir.structural import Input
 from kir.ir.trace import Tensor, Tracer, current_tracer
 from kir.ir.types import as_dtype
+from kir.modeling.attribute_paths import Places, attributes, counted_by_class, paths_inside, places_in
 from kir.modeling.layer import Layer
 from kir.modeling.user_functions import call_function
 from kir.modeling.weight import Weight, stand_in
@@ -67,7 +68,6 @@ class LiveLayer(Layer):
         self._taken = [(variable, variable._value, self._weights_of[id(variable)]) for variable in live.weights]
         self._arrays = [weight.array for _, _, weight in self._taken]
         self._converted: dict[int, tuple[KerasLayer, Layer | None]] = {}
-        self._root: tuple[str, ...] = ()
         self._namespaces = [
             type(one).call.__globals__ for one in (live, *owned) if isinstance(type(one).call, FunctionType)
         ]
@@ -80,6 +80,10 @@ class LiveLayer(Layer):
         """Return a layer of a class that has the parameters of the live layer's `call`."""
         return _class_for(cls, type(config["live"]))(**config)
 
+    def get_config(self) -> dict[str, Any]:
+        """Return what all layers have: the live layer is no argument that can be shown or written."""
+        return self.shared_config()
+
     def mark_as_random(self, drawn: Container[int]) -> None:
         """Take those of the weights for random whose variables' ids are given."""
         for variable, weight in self._weights_of.items():
@@ -90,10 +94,10 @@ class LiveLayer(Layer):
         """Return what the live layer makes of symbolic tensors."""
         tracer = current_tracer()
         assert tracer is not None, "layers are called inside a trace"
-        self._root = tracer.path
         if "training" in kwargs:
             # kir's layers inside ask the trace.
             kwargs["training"] = False
+        tracer.place(paths_inside(self.live, tracer.path, keras_places_in))
         with self._variables_restored(), computing_with_kir(self, self._namespaces):
             return to_kir(call_function("layer", cast(Callable[..., Any], self.live), *args, **kwargs))
 
@@ -127,8 +131,8 @@ class LiveLayer(Layer):
         if weight is None:
             return K.convert_to_tensor(as_array(variable))
         array = stand_in(weight.shape, weight.dtype) if tracer.graph is None else weight.array
-        label = "/".join((*self._root, weight.name))
-        return K.cast(tracer.shared_constant(array, label), str(variable.dtype))
+        label = "/".join((*tracer.path, variable.name))
+        return K.cast(tracer.shared_constant(array, label, tracer.origin), str(variable.dtype))
 
     def add_loss(self, loss: Any) -> None:
         super().add_loss(loss)
@@ -142,12 +146,14 @@ class LiveLayer(Layer):
             self._converted[id(layer)] = layer, self._convert(layer)
         converted = self._converted[id(layer)][1]
         if converted is None:
-            with tracer.layer(layer.name, type(layer).__name__):
+            with tracer.layer(layer.name, type(layer).__name__, layer=layer):
                 return tracer.watch(layer, original(layer, *args, **kwargs))
         if kwargs.get("training") in (None, False):
             kwargs.pop("training", None)
         args, kwargs = to_kir((args, {key: value for key, value in kwargs.items() if value is not None}))
         self._put_weights(layer, converted, args, kwargs)
+        path = tracer.path_of(layer, layer.name, type(layer).__name__)
+        tracer.place(paths_inside(converted, path, places_in))
         return tracer.watch(layer, converted(*args, **kwargs))
 
     def _put_weights(self, layer: KerasLayer, converted: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -187,6 +193,15 @@ def _weight(variable: Any, layer: KerasLayer) -> Weight:
     weight = Weight(name, array.shape, as_dtype(array.dtype), Zeros(), trainable=variable.trainable)
     weight.assign(array)
     return weight
+
+
+def keras_places_in(owner: KerasLayer) -> Places:
+    """Return the layers that a layer of Keras owns, with their places; see `kir.modeling.attribute_paths`."""
+    classes = keras_classes(owner)
+    if "Functional" in classes or "Sequential" in classes:
+        operations = getattr(owner, "operations", owner.layers)
+        return counted_by_class([(one.name, type(one).__name__, one) for one in operations])
+    return attributes(owner, lambda value: "Layer" in keras_classes(value))
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from kir.importers.keras_file.config import Builder, build_model
 from kir.importers.keras_file.descriptions import INNER_LAYERS, FileOrigin, layer_of_keras_3
 from kir.importers.keras_layers import LiveLayer, NotBuiltError, call_on_zeros, count_from_0, weights_loaded
 from kir.importers.keras_stand_in import PACKAGES
-from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_variable
+from kir.importers.rebinding import KerasLayer, Rebinder, as_array, is_of_keras, is_variable, keras_classes
 from kir.ir.graph import Provenance
 from kir.layers.unsupported import UNSUPPORTED
 from kir.modeling.divisible_sizes import GIVEN_SIZES
@@ -54,12 +54,12 @@ LAMBDA_FUNCTIONS = {"function": "function", "output_shape": "_output_shape", "ma
 
 def is_keras_model(value: object) -> TypeGuard[KerasLayer]:
     """Return whether this is a model of the real Keras."""
-    return "Model" in _keras_classes(value)
+    return "Model" in keras_classes(value)
 
 
 def is_keras_layer(value: object) -> TypeGuard[KerasLayer]:
     """Return whether this is a layer of the real Keras."""
-    return "Layer" in _keras_classes(value)
+    return "Layer" in keras_classes(value)
 
 
 def layers_inside(model: KerasLayer) -> list[KerasLayer]:
@@ -210,7 +210,7 @@ def _require_input_shape(model: KerasLayer, path: Path) -> None:
 
 def _kind_of_model(layer: KerasLayer) -> str | None:
     """Return "Sequential" or "Functional", also for classes of the user's own; None for everything else."""
-    classes = _keras_classes(layer)
+    classes = keras_classes(layer)
     return next((kind for kind in ("Sequential", "Functional") if kind in classes), None)
 
 
@@ -250,8 +250,8 @@ def _short_configs(layers: Sequence[KerasLayer]) -> Iterator[None]:
 
 def _short_config(layer: KerasLayer) -> Description | None:
     """Return the config that Keras should give for a layer in place of its own; None to leave it alone."""
-    classes = _keras_classes(layer)
-    if "Functional" in classes and not _is_of_keras(type(layer)) and not _is_of_user(layer):
+    classes = keras_classes(layer)
+    if "Functional" in classes and not is_of_keras(type(layer)) and not _is_of_user(layer):
         config: Description = classes["Functional"](layer.input, layer.output, name=layer.name).get_config()
         return config
     if "Lambda" in classes or (_is_of_user(layer) and (is_of_keras_3(layer) or not owned_layers(layer))):
@@ -274,7 +274,7 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
         kind = _kind_of_model(layer)
         if kind is not None and not _is_of_user(layer):
             described.update(module="keras", class_name=kind, registered_name=None)
-        if "Lambda" in _keras_classes(layer):
+        if "Lambda" in keras_classes(layer):
             _put_functions(described, layer, rebinder)
         elif _is_traced_as_it_is(layer, rebinder):
             _describe_as_live(described, layer, rebinder)
@@ -282,7 +282,7 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
             _describe_as_lambda(described, layer, rebinder)
         else:
             _put_arguments(described["config"], layer, rebinder)
-            if "IndexLookup" in _keras_classes(layer):
+            if "IndexLookup" in keras_classes(layer):
                 _put_vocabulary(described["config"], layer)
             inner = list(_inner_pairs(described["config"], layer))
             traced = {one.name for _, one in inner if _kind_of_model(one) == "Functional" and _is_of_user(one)}
@@ -347,17 +347,17 @@ def _is_custom_layer(layer: KerasLayer) -> bool:
 
 def _is_of_user(layer: KerasLayer) -> bool:
     """Return whether this is a layer of the user's own, or a model of Keras 3 that the user's own `call` defines."""
-    classes = _keras_classes(layer)
+    classes = keras_classes(layer)
     if "Model" in classes:
-        return is_of_keras_3(layer) and not _is_of_keras(type(layer).call)
-    return "Layer" in classes and not _is_of_keras(type(layer))
+        return is_of_keras_3(layer) and not is_of_keras(type(layer).call)
+    return "Layer" in classes and not is_of_keras(type(layer))
 
 
 def _describe_as_lambda(description: Description, layer: KerasLayer, rebinder: Rebinder) -> None:
     """Describe a layer of the user's own as a Lambda of its `call`; its variables become constants."""
     config = description["config"]
     config["function"] = rebinder.method(type(layer).call, layer)
-    if not _is_of_keras(type(layer).compute_mask):
+    if not is_of_keras(type(layer).compute_mask):
         config["mask"] = rebinder.method(type(layer).compute_mask, layer)
     elif layer.supports_masking:
         config["mask"] = _same_mask
@@ -375,9 +375,9 @@ def _is_traced_as_it_is(layer: KerasLayer, rebinder: Rebinder) -> bool:
         # A file's quantized layers need classes that know all ways to quantize; a live layer knows its own.
         is_known = layer_of_keras_3(type(layer).__name__) is not None or type(layer).__name__ in UNSUPPORTED
         is_as_described = is_known and not any(map(_is_quantized, (layer, *layers_inside(layer))))
-        return not is_as_described and "Model" not in _keras_classes(layer) and type(layer).__name__ != "InputLayer"
+        return not is_as_described and "Model" not in keras_classes(layer) and type(layer).__name__ != "InputLayer"
     is_one_function = (
-        not owned_layers(layer) and "Model" not in _keras_classes(layer) and not hasattr(layer, "state_size")
+        not owned_layers(layer) and "Model" not in keras_classes(layer) and not hasattr(layer, "state_size")
     )
     return not (is_one_function and rebinder.copies(type(layer).call))
 
@@ -399,7 +399,7 @@ def _live_config(layer: KerasLayer, rebinder: Rebinder) -> Description:
 
 def layer_from_keras(layer: KerasLayer, rebinder: Rebinder) -> Layer | None:
     """Return kir's layer for one of Keras's own, with weights that are drawn; None if kir has no such layer."""
-    if not _is_of_keras(type(layer)) or "Model" in _keras_classes(layer) or _is_traced_as_it_is(layer, rebinder):
+    if not is_of_keras(type(layer)) or "Model" in keras_classes(layer) or _is_traced_as_it_is(layer, rebinder):
         return None
     if layer_of_keras_3(type(layer).__name__) is None:
         return None
@@ -467,7 +467,7 @@ def _drawn_variables(layer: KerasLayer) -> set[int]:
             initializer = getattr(owner, f"{name.lstrip('_')}_initializer", None) if is_variable(variable) else None
             if initializer is None or not isinstance(getattr(initializer, "seed", None), int):
                 continue
-            if "RandomInitializer" in _keras_classes(initializer) and math.prod(variable.shape) <= MAX_DRAWN_AGAIN:
+            if "RandomInitializer" in keras_classes(initializer) and math.prod(variable.shape) <= MAX_DRAWN_AGAIN:
                 again = as_array(initializer(variable.shape, dtype=variable.dtype))
                 if np.array_equal(again, as_array(variable)):
                     found.add(id(variable))
@@ -480,17 +480,7 @@ def owned_layers(layer: KerasLayer) -> list[KerasLayer]:
     return [inner for inner in owned if inner is not layer]
 
 
-def _keras_classes(value: object) -> dict[str, type]:
-    """Return the classes of Keras that an object is of, by name."""
-    return {cls.__name__: cls for cls in reversed(type(value).__mro__) if _is_of_keras(cls)}
-
-
-def _is_of_keras(value: object) -> bool:
-    """Return whether a class or a function was written in Keras."""
-    return str(value.__module__).partition(".")[0] in PACKAGES
-
-
 def _keras_version(model: KerasLayer) -> str:
     """Return the version of the Keras that the model is of."""
-    package = _keras_classes(model)["Model"].__module__.partition(".")[0]
+    package = keras_classes(model)["Model"].__module__.partition(".")[0]
     return str(getattr(sys.modules.get(package), "__version__", ""))

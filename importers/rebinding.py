@@ -72,7 +72,7 @@ class Rebinder:
         """Return kir's module or function for one of Keras's, a copy of one of the script's, all else as it is."""
         if isinstance(value, ModuleType):
             return self._module(value)
-        if isinstance(value, FunctionType) and _is_of_keras(value):
+        if isinstance(value, FunctionType) and is_of_keras(value):
             return self._function(value)
         if isinstance(value, FunctionType) and self._is_of_script(value):
             return self._copy(value)
@@ -192,7 +192,7 @@ def _weight(variable: Named, policy: DTypePolicy) -> Weight:
 
 def is_variable(value: object) -> bool:
     """Return whether this is a variable of the real Keras."""
-    return any(cls.__name__ in ("Variable", "KerasVariable") and _is_of_keras(cls) for cls in type(value).__mro__)
+    return any(cls.__name__ in ("Variable", "KerasVariable") and is_of_keras(cls) for cls in type(value).__mro__)
 
 
 def as_array(variable: object) -> np.ndarray[Any, Any]:
@@ -200,7 +200,12 @@ def as_array(variable: object) -> np.ndarray[Any, Any]:
     return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
 
 
-def _is_of_keras(value: object) -> bool:
+def keras_classes(value: object) -> dict[str, type]:
+    """Return the classes of Keras that an object is of, by name."""
+    return {cls.__name__: cls for cls in reversed(type(value).__mro__) if is_of_keras(cls)}
+
+
+def is_of_keras(value: object) -> bool:
     return str(getattr(value, "__module__", "")).partition(".")[0] in PACKAGES
 
 

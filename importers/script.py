@@ -120,6 +120,9 @@ def run_script(path: Path) -> dict[str, object]:
                 raise
             stopped = " ".join([*map(str, getattr(error, "__notes__", ())), str(error)])
             warnings.warn(f"{path} gives what it defined before it ended with an error: {stopped}", stacklevel=2)
+        finally:
+            # The model that is read next is none of the script's.
+            reset_names()
     defined = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     return {name: value for name, value in defined.items() if not _is_import(name, value)}
 

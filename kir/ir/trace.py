@@ -13,6 +13,7 @@ shape is found when it is called).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,7 +31,7 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input
 from kir.ir.structural import constant as constant_op
 from kir.ir.types import Axis, DType, DTypeLike, TensorType, as_dtype, type_of
-from kir.support.naming import unique
+from kir.support.naming import is_automatic_name, snake_case, unique
 
 # What `emit` takes and gives, and the functions of `kir.backend` compute with.
 AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"
@@ -317,6 +318,11 @@ class Tracer:
         self.lost_masks: dict[Origin | None, None] = {}
         self.training: bool | Tensor = False
         self.path: tuple[str, ...] = ()
+        # The paths of layers inside the open one that are not called by their names, by the layers' ids.
+        self.placed: dict[int, tuple[str, ...]] = {}
+        # Layers without a place that were called where others have one, so that their ids stay theirs.
+        self._made_in_calls: list[object] = []
+        self._counts: Counter[tuple[str, ...]] = Counter()
         self.origin: Origin | None = None
         self.losses: list[Any] = []
         self.collects_losses = False
@@ -381,22 +387,44 @@ class Tracer:
         return state
 
     @contextmanager
-    def layer(self, name: str, class_name: str, training: bool | Tensor | None = None) -> Iterator[None]:
-        """Let new nodes belong to this layer, inside the one that is open already, while the context is open.
+    def layer(
+        self, name: str, class_name: str, training: bool | Tensor | None = None, layer: object = None
+    ) -> Iterator[None]:
+        """Let new nodes belong to a layer, inside the one that is open already, while the context is open.
 
-        `training` overrides the mode for everything inside.
+        `training` overrides the mode for everything inside. Where the `layer` has a place, its name is not asked.
         """
-        saved = self.path, self.origin, self.training
+        saved = self.path, self.placed, self.origin, self.training
         token = _current.set(self)
-        self.path = (*self.path, name)
+        self.path = self.path_of(layer, name, class_name)
         self.origin = Origin("/".join(self.path), class_name)
         if training is not None:
             self.training = training
         try:
             yield
         finally:
-            self.path, self.origin, self.training = saved
+            self.path, self.placed, self.origin, self.training = saved
             _current.reset(token)
+
+    def path_of(self, layer: object, name: str, class_name: str) -> tuple[str, ...]:
+        """Return the path of a layer that is called in the open one.
+
+        Of one that a `call` makes, the name counts anew in its layer.
+        """
+        if id(layer) not in self.placed and self.placed and layer is not None and is_automatic_name(name, class_name):
+            prefix = (*self.path, snake_case(class_name))
+            count = self._counts[prefix]
+            self._counts[prefix] += 1
+            self._made_in_calls.append(layer)
+            self.placed[id(layer)] = (*prefix[:-1], f"{prefix[-1]}_{count}" if count else prefix[-1])
+        return self.placed.get(id(layer)) or (*self.path, name)
+
+    def place(self, paths: Mapping[int, tuple[str, ...]]) -> None:
+        """Let layers inside the open one have these paths, by their ids, unless they have others already."""
+        if not self.placed:
+            self.placed = {}
+        for key, path in paths.items():
+            self.placed.setdefault(key, path)
 
     @contextmanager
     def from_origin(self, origin: Origin | None) -> Iterator[None]:

@@ -34,6 +34,7 @@ from kir.ir.dims import Sym
 from kir.ir.op import Array
 from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.ir.types import DType
+from kir.modeling.attribute_paths import is_placing, paths_inside, places_in
 from kir.modeling.eager import infer_output_shape, run_eagerly
 from kir.modeling.functional import record_call
 from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with_none
@@ -96,6 +97,8 @@ class Layer(KerasMethods, WeightOwner):
     is_layer: ClassVar[bool] = True
     # True for what is made of recorded calls, which it was built of.
     is_model: ClassVar[bool] = False
+    # True for what does with its inputs what `model` does.
+    stands_for_model: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -208,7 +211,7 @@ class Layer(KerasMethods, WeightOwner):
         args, kwargs = self._with_names(args, kwargs)
         training = kwargs.pop("training", None)
         tracer = next(leaf.tracer for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, Tensor))
-        with tracer.layer(self.name, type(self).__name__, training):
+        with tracer.layer(self.name, type(self).__name__, training, self):
             origin = tracer.origin
             try:
                 return tracer.watch(self, self._trace(tracer, args, kwargs))
@@ -225,6 +228,10 @@ class Layer(KerasMethods, WeightOwner):
             self._check_input_spec(args[0])
         # 2. Weights, made for the shapes of the first call.
         self.ensure_built(self.shapes_for_build(args, kwargs))
+        if is_placing(self):
+            # Of one that has a place, `build` may have made more, but what is deeper inside comes later.
+            depth = 1 if id(self) in tracer.placed else None
+            tracer.place(paths_inside(self, tracer.path, places_in, depth))
         # 3. Masks: used, passed on, or lost.
         parameters = call_parameters(type(self))
         masks = map_structure(lambda x: getattr(x, "mask", None), args[0])

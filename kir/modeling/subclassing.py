@@ -35,6 +35,7 @@ class Body(Layer):
 
     model: Any
     keeps_inner_masks = True
+    stands_for_model = True
 
     def owned_layers(self) -> dict[str, Layer]:
         """Return the layers of the model."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kir.ir.op import Array
+from kir.modeling.attribute_paths import is_placing, paths_inside, places_in
 from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.layer import Layer, own_arguments
 from kir.modeling.model import Model
@@ -91,13 +93,17 @@ class Summary(ShownAsText):
 def summarize(model: Model) -> Summary:
     """Return what `print_summary` prints, as data."""
     rows: list[Row] = []
-    pending = [(layer, "", _calls_by_layer(model)) for layer in reversed(model.operations)]
+    placed: dict[int, tuple[str, ...]] = {}
+    pending: list[tuple[Layer, tuple[str, ...], dict[int, list[Call]]]] = [
+        (layer, (layer.name,), _calls_by_layer(model)) for layer in reversed(model.operations)
+    ]
     while pending:
-        layer, prefix, calls = pending.pop()
-        rows.append(_row(layer, prefix, calls.get(id(layer)) or layer.calls[:1]))
+        layer, path, calls = pending.pop()
+        rows.append(_row(layer, "/".join(path), calls.get(id(layer)) or layer.calls[:1]))
+        if id(layer) not in placed:
+            placed = paths_inside(layer, path, places_in) if is_placing(layer) else {}
         inner_calls = _calls_by_layer(layer) if isinstance(layer, Model) else {}
-        inner = layer.operations if isinstance(layer, Model) else layer.sublayers()
-        pending.extend((one, f"{prefix}{layer.name}/", inner_calls) for one in reversed(inner))
+        pending.extend((one, here, inner_calls) for here, one in reversed(_inside(layer, path, placed)))
     weights = model.weights
     return Summary(
         model.name,
@@ -114,9 +120,20 @@ def print_summary(model: Model, console: Console | None = None) -> None:
     summarize(model).print(console)
 
 
-def _row(layer: Layer, prefix: str, calls: list[Call]) -> Row:
+def _inside(
+    layer: Layer, path: tuple[str, ...], placed: Mapping[int, tuple[str, ...]]
+) -> list[tuple[tuple[str, ...], Layer]]:
+    """Return the layers inside a layer with their paths; one that has two places is at the first alone."""
+    if id(layer) not in placed:
+        inner = layer.operations if isinstance(layer, Model) else layer.sublayers()
+        return [((*path, one.name), one) for one in inner]
+    found = [((*path, place), one) for place, one in places_in(layer)]
+    return [(here, one) for here, one in found if placed[id(one)] == here]
+
+
+def _row(layer: Layer, path: str, calls: list[Call]) -> Row:
     return Row(
-        f"{prefix}{layer.name}",
+        path,
         type(layer).__name__,
         ", ".join(dict.fromkeys(_shape_text(call.outputs) for call in calls)) or "?",
         layer.count_params(),

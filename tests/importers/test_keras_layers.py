@@ -94,8 +94,9 @@ def test_a_layer_that_owns_layers_is_traced_as_it_is(tmp_path: Path) -> None:
 def test_nodes_and_weights_have_the_paths_of_the_layers_inside() -> None:
     graph = check(block_model()).to_graph()
     paths = {node.origin.path for node in graph.nodes() if node.origin is not None}
-    inside = {path.split("/")[1].rstrip("_0123456789") for path in paths if path.startswith("last/")}
-    assert inside == {"dense", "dropout", "layer_normalization", "multi_head_attention"}
+    inside = {path.partition("/")[2] for path in paths if path.startswith("last/")}
+    assert {"attention/query", "drop", "norms/0", "norms/1", "feed_forward/0", "feed_forward/1"} <= inside
+    assert {path.partition("/")[0] for path in inside} == {"attention", "drop", "norms", "feed_forward"}
     labels = labels_of(graph)
     assert "last/scale" in labels
     assert len(labels) == len(set(labels))

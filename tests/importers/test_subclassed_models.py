@@ -22,6 +22,7 @@ from kir.importers.load import load
 from kir.importers.script import load_script, run_script
 from kir.support.trees import flatten
 from tests.importers import subclassed_models
+from tests.importers.test_attribute_paths import names_in
 from tests.importers.test_keras_stand_in import assert_exports, draw, write
 
 HEAD = """
@@ -472,3 +473,15 @@ model(np.zeros((2, 4), "float32"), np.zeros((2, 3), "float32"))
         model = load(source, custom_objects=objects, input_shapes=shapes)
         assert isinstance(model, Model)
         np.testing.assert_allclose(model.predict(feeds), np.asarray(reference(*feeds)), rtol=1e-6)
+
+
+def test_names_are_attribute_paths_however_the_model_is_read(
+    guide: Guide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = names_in(load(guide.reference), tmp_path)  # type: ignore[arg-type]
+    model = load(guide.folder / "model.keras", custom_objects=guide.script)
+    assert names_in(model, tmp_path) == live  # type: ignore[arg-type]
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "keras", None)
+        model = load_script(guide.script, weights=guide.folder / "model.weights.h5")
+        assert names_in(model, tmp_path) == live
