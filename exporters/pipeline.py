@@ -115,7 +115,8 @@ class ExportResult(ShownAsText):
     def _headline(self) -> str:
         file = self.file
         data = f", data in {file.data_path}" if file.data_path else ""
-        return f"{file.path}: {file.node_count} nodes, opset {file.opset}, {format_bytes(file.size_bytes)}{data}"
+        nodes = counted(file.node_count, "node")
+        return f"{file.path}: {nodes}, opset {file.opset}, {format_bytes(file.size_bytes)}{data}"
 
     def __repr__(self) -> str:
         verified = "not verified" if self.verification is None else "verified"

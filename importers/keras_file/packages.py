@@ -85,7 +85,8 @@ def how_to_give_layer(description: Mapping[str, Any]) -> str:
         )
     place = module if is_of_module else package.module if package else root
     what = f"the package {package.pip_name} (pip install {package.pip_name})" if package else f"the module {module}"
+    other = "write a kir layer of that name" if package else "give a script that defines it as --custom-objects file.py"
     return (
         f"{full_name} is not a class of Keras, but of {what}; where that is installed, give it with --custom-objects "
-        f"{place}. Or write a kir layer of that name {objects}"
+        f"{place}. Or {other} {objects}"
     )

@@ -149,6 +149,11 @@ def _load_numbered_weights(model: Model, file: Hdf5File) -> None:
     is_old = OLD_LAYERS in file.root
     found = Assignments(file.section.label)
     all_saved = _layout_of(file, model)
+    if _is_of_unbuilt(file, all_saved):
+        raise FormatError(
+            f"{file.section.label} has no weights: the model was not built when Keras saved it; call the model on an "
+            f"array, and save it again"
+        )
     groups = {saved.group for saved in all_saved}
     for saved in all_saved:
         group = _group_in(file, saved.group.replace("layers", OLD_LAYERS) if is_old else saved.group)
@@ -181,6 +186,14 @@ def _layout_of(file: Hdf5File, model: Model) -> list[SavedLayer]:
 
 def _has_groups(file: Hdf5File, layout: Sequence[SavedLayer]) -> bool:
     return all(file.find(join_path(_group_in(file, one.group), "vars")) is not None for one in layout if one.weights)
+
+
+def _is_of_unbuilt(file: Hdf5File, layout: Sequence[SavedLayer]) -> bool:
+    """Return whether a file has the groups of all layers, and no weight in any of them."""
+    import h5py  # start-up time
+
+    groups = [file.find(join_path(_group_in(file, one.group), "vars")) for one in layout if one.weights]
+    return bool(groups) and all(isinstance(group, h5py.Group) and not len(group) for group in groups)
 
 
 def _group_in(file: Hdf5File, group: str) -> str:

@@ -103,3 +103,8 @@ def test_a_mismatch_speaks_of_the_target(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(MismatchError, match=re.escape(f"{tmp_path / 'model.onnx'} differs")):
         Sequential([Input((4,)), Dense(2)]).export(tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_node_is_told_of_as_one(tmp_path: Path) -> None:
+    export = export_model(Sequential([Input((3,)), Dense(2)]), tmp_path / "m.onnx", ExportOptions(verify=False))
+    assert str(export).startswith(f"{tmp_path / 'm.onnx'}: 1 node, opset ")

@@ -20,6 +20,8 @@ from kir.cli import main
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.keras_file import load_keras_model
+from kir.importers.keras_file.weights import load_weights
+from kir.importers.keras_live import model_from_keras
 from kir.layers import Layer
 from tests.importers.keras_file import hostile
 
@@ -60,6 +62,21 @@ def test_every_unsupported_layer_is_listed_with_its_path(tmp_path: Path) -> None
     reason = "ContrastLimitedAdaptiveHistogramEqualization prepares images for training; ONNX has no histogram"
     assert f"inner/inside: {reason}" in message
     assert f"outside: {reason}" in message
+
+
+def test_a_file_of_a_model_that_was_not_built_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    built = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    unbuilt = keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(2)])
+    unbuilt.built = True  # as a subclass is after a `build` that does not reach its layers
+    unbuilt.save_weights(path)
+    with pytest.raises(FormatError, match=r"model\.weights\.h5 has no weights: the model was not built when Keras"):
+        load_weights(model_from_keras(built), path)
+    built.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        del file["layers/dense/vars/0"], file["layers/dense/vars/1"]
+    with pytest.raises(FormatError, match=r"do not fit the model: kernel of layer .* is missing"):
+        load_weights(model_from_keras(built), path)
 
 
 def test_uses_that_are_not_supported_are_listed_too(write: Callable[[str, bytes], Path]) -> None:
@@ -341,6 +358,8 @@ PEAK = """
 import sys
 from pathlib import Path
 from kir.importers.keras_file import load_keras_model
+from kir.importers.keras_file.weights import load_weights
+from kir.importers.keras_live import model_from_keras
 from kir.exporters.pipeline import ExportOptions, export_model
 from tests.importers.keras_file.memory import peak_megabytes
 export_model(load_keras_model(Path(sys.argv[1])), Path(sys.argv[1] + ".onnx"), ExportOptions(verify=False))

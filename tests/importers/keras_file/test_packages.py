@@ -63,7 +63,7 @@ MODULE = "keras_hub.src.layers.modeling.reversible_embedding"
         (
             "Block",
             {"module": "ours.blocks", "registered_name": "ours>Block"},
-            r"of the module ours.blocks; .* --custom-objects ours.blocks\. Or write .*'Block': the class",
+            r"of the module ours.blocks; .* --custom-objects ours.blocks\. Or give a script .*'Block': the class",
         ),
         ("Custom>Block", {}, r"Custom>Block is not a class of Keras; give a kir layer of that name .*custom_objects"),
         ("Block", {"module": "__main__"}, "Block of module '__main__' is not a class of Keras; give a kir layer"),
