@@ -28,7 +28,7 @@ from typing import Any
 
 from kir import backend
 from kir.errors import UnsupportedError
-from kir.modeling.training import script_runs
+from kir.modeling.deferred import script_runs
 
 PACKAGES = frozenset({"keras", "tensorflow", "tf_keras"})
 

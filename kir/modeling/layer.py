@@ -35,6 +35,7 @@ from kir.ir.op import Array
 from kir.ir.trace import AnyTensor, SymbolicOperators, Tensor, Tracer, Variable, current_tracer, emit
 from kir.ir.types import DType
 from kir.modeling.attribute_paths import is_placing, paths_inside, places_in
+from kir.modeling.deferred import FailedTensor, is_script_running
 from kir.modeling.eager import infer_output_shape, run_eagerly
 from kir.modeling.functional import record_call
 from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with_none
@@ -199,8 +200,20 @@ class Layer(KerasMethods, WeightOwner):
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return self.trace(*args, **kwargs)
         if any(isinstance(leaf, SymbolicOperators) for leaf in leaves):
-            return record_call(self, args, kwargs)
+            return self.record(args, kwargs)
         return run_eagerly(self, args, kwargs)
+
+    def record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call; while a script runs, an error is raised only for the model that is exported."""
+        failed = next((leaf for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, FailedTensor)), None)
+        if failed is not None:
+            return failed
+        try:
+            return record_call(self, args, kwargs)
+        except KirError as error:
+            if not is_script_running():
+                raise
+            return FailedTensor(error)
 
     def trace(self, *args: object, **kwargs: Any) -> Any:
         """Run `call` in the tracer of its inputs; the outputs carry their masks.

@@ -25,14 +25,14 @@ from kir.ir.op import Array
 from kir.ir.structural import Output
 from kir.ir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
 from kir.modeling.call_order import calls_between, from_inputs_only, layers_by_depth, unique_names
-from kir.modeling.deferred import Uncomputed
+from kir.modeling.deferred import FailedTensor, Uncomputed, is_script_running
 from kir.modeling.functional import KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer
 from kir.modeling.lower import add_inputs, loss_terms, lower, lower_with_states
 from kir.modeling.saving import Saving
 from kir.modeling.subclassing import Subclassing
-from kir.modeling.training import Training, is_script_running
+from kir.modeling.training import Training
 from kir.numerics.interpreter import Plan, run
 from kir.support.naming import automatic_name
 from kir.support.trees import Tree, flatten, map_structure, only_item
@@ -109,6 +109,10 @@ class Model(Subclassing, Training, Saving, Layer):
     def _connect(self, inputs: Tree[SymbolicOperators], outputs: Tree[SymbolicOperators]) -> None:
         if not flatten(outputs):
             raise InvalidArgumentError(f"model {self.name!r} needs at least one output; received outputs={outputs!r}")
+        failed = next((leaf for leaf in flatten(outputs) if isinstance(leaf, FailedTensor)), None)
+        if failed is not None:
+            self.failure, self._layers = failed.error, []
+            return
         for role, structure in (("inputs", inputs), ("outputs", outputs)):
             for leaf in flatten(structure):
                 if not isinstance(leaf, KerasTensor):
@@ -267,9 +271,9 @@ class Model(Subclassing, Training, Saving, Layer):
             outputs = super().__call__(*args, **kwargs)
         except KirError as error:
             is_symbolic = any(isinstance(x, SymbolicOperators) for x in flatten([args, list(kwargs.values())]))
-            if is_symbolic or not is_script_running():
+            if not is_script_running():
                 raise
-            return Uncomputed(error)
+            return FailedTensor(error) if is_symbolic else Uncomputed(error)
         return outputs if any(isinstance(x, SymbolicOperators) for x in flatten(outputs)) else only_item(outputs)
 
     @property
@@ -438,7 +442,7 @@ class Model(Subclassing, Training, Saving, Layer):
 
         from kir.modeling.summary import print_summary
 
-        if self._awaits_inputs and is_script_running():
+        if (self._awaits_inputs or self.failure is not None) and is_script_running():
             # As in Keras, the script goes on.
             warnings.warn(f"{self.name!r} has no summary yet: its inputs are not known", stacklevel=2)
             return

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from kir.errors import InvalidArgumentError
 from kir.ir.types import shape_with_none
-from kir.modeling.functional import Call, KerasTensor, record_call
+from kir.modeling.deferred import FailedTensor
+from kir.modeling.functional import Call, KerasTensor
 from kir.modeling.input import InputLayer
 from kir.modeling.layer import Layer, NoSuchTensorError
 from kir.modeling.model import Arrays, Model
@@ -90,7 +91,10 @@ class Sequential(Model):
         self._chain.append(layer)
 
     def _extend(self, layer: Layer, last: KerasTensor) -> KerasTensor:
-        output = record_call(layer, (last,), {})
+        output: Any = layer.record((last,), {})
+        if isinstance(output, FailedTensor):
+            self.failure = output.error
+            return output  # type: ignore[return-value]
         if not isinstance(output, KerasTensor):
             raise InvalidArgumentError(
                 f"layer {layer.name!r} returns several tensors; a Sequential needs one: use Model(inputs, outputs)"
@@ -106,6 +110,8 @@ class Sequential(Model):
         """
         if not self._chain:
             raise InvalidArgumentError(f"{self.name!r} has no layers to remove")
+        if self.failure is not None:
+            raise self.failure
         layer = self._chain.pop()
         self._uses[id(layer)] -= 1
         if not self._uses[id(layer)]:

@@ -19,13 +19,13 @@ from kir.errors import InvalidArgumentError, KirError
 from kir.ir.dims import Sym
 from kir.ir.trace import SymbolicOperators
 from kir.ir.types import DType, as_dtype
+from kir.modeling.deferred import is_script_running
 from kir.modeling.divisible_sizes import GIVEN_SIZES
 from kir.modeling.functional import KerasTensor, record_call
 from kir.modeling.index_inputs import index_inputs
 from kir.modeling.input import Input
 from kir.modeling.layer import Layer, NoSuchTensorError
 from kir.modeling.parameters import NamedShapes, call_parameters, first_call_parameter, positional_parameters
-from kir.modeling.training import is_script_running
 from kir.modeling.weight import Weight
 from kir.support.trees import flatten, map_structure
 
@@ -282,6 +282,8 @@ class Subclassing(Layer):
             )
 
     def _require_connected(self) -> None:
+        if self.failure is not None and not self.is_subclassed:
+            raise self.failure
         if self._awaits_inputs:
             self._require_call()
             if self.failure is not None:

@@ -16,7 +16,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import numpy as np
 from kir import config
 from kir.errors import KirError, UnsupportedError
 from kir.ir.graph import SourceKind
+from kir.modeling.deferred import is_script_running
 from kir.modeling.layer import Layer
 from kir.support.naming import snake_case
 from kir.support.trees import flatten
@@ -44,24 +44,6 @@ IDLE_METHODS = (
 # Steps of a loop of the script's own, whose results would go on into what it computes.
 REFUSED_METHODS = ("compute_loss", "compute_metrics", "stateless_compute_loss", "test_step", "train_step")
 
-# Whether a script runs for the sake of the model in it, so that what it writes at its end is only noted.
-_runs_script: ContextVar[bool] = ContextVar("runs_script", default=False)
-
-
-@contextmanager
-def script_runs() -> Iterator[None]:
-    """Make it a warning and no error, while open, that a model cannot write a file."""
-    token = _runs_script.set(True)
-    try:
-        yield
-    finally:
-        _runs_script.reset(token)
-
-
-def is_script_running() -> bool:
-    """Return whether a script runs; see `script_runs`."""
-    return _runs_script.get()
-
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
@@ -73,7 +55,7 @@ def writing(what: str) -> Iterator[None]:
     try:
         yield
     except KirError as error:
-        if not _runs_script.get():
+        if not is_script_running():
             raise
         warnings.warn(f"{what} wrote nothing: {error}", stacklevel=4)
 

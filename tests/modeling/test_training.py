@@ -13,7 +13,8 @@ import pytest
 
 from kir import Input, Sequential, layers
 from kir.errors import FormatError, UnsupportedError
-from kir.modeling.training import IDLE_METHODS, REFUSED_METHODS, script_runs
+from kir.modeling.deferred import script_runs
+from kir.modeling.training import IDLE_METHODS, REFUSED_METHODS
 
 
 def small() -> Sequential:
