@@ -485,3 +485,39 @@ def test_names_are_attribute_paths_however_the_model_is_read(
         context.setitem(sys.modules, "keras", None)
         model = load_script(guide.script, weights=guide.folder / "model.weights.h5")
         assert names_in(model, tmp_path) == live
+
+
+@pytest.mark.parametrize("policy", ["default", "of the layers"])
+def test_layers_of_mixed_precision_compute_in_float16(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_default = policy == "default"
+    text = f"""
+{"keras.config.set_dtype_policy('mixed_float16')" if is_default else ""}
+class Mixed(Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3, "relu"{"" if is_default else ", dtype='mixed_float16'"})
+        self.head = layers.Dense(2, dtype="float32")
+
+    def call(self, x):
+        return self.head(self.dense(x))
+
+model = Mixed()
+model(np.zeros((2, 4), "float32"))
+"""
+    path = write(tmp_path, HEAD + text)
+    before = keras.config.dtype_policy()
+    try:
+        reference = runpy.run_path(str(path))["model"]
+        live = load(reference)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert isinstance(live, Model)
+    feed = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(live.predict(feed), np.asarray(reference(feed)), rtol=2e-3, atol=2e-3)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    for model in (live, load_script(path)):
+        dtypes = {node.outputs[0].type.dtype.name for node in model.to_graph().nodes() if node.origin and node.outputs}
+        assert {"FLOAT16", "FLOAT32"} <= dtypes
+        assert_exports(model, tmp_path)
