@@ -23,7 +23,8 @@ from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.keras_file import load_keras_model, model_from_config
 from kir.ir.op import Array
 from kir.ir.types import DTypeLike, as_dtype
-from kir.modeling.layer import layer_from_config, to_config
+from kir.modeling.layer import to_config
+from kir.modeling.layer_classes import layer_from_config
 from kir.modeling.model import Model
 from kir.modeling.weight import Weight
 from kir.support.naming import reset_names

@@ -15,7 +15,8 @@ from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.ir.trace import Tensor
 from kir.ir.types import format_shape
 from kir.modeling.declared import DataFormat, DeclaredLayer
-from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
+from kir.modeling.layer import Layer, numbered, to_config
+from kir.modeling.layer_classes import layer_from_config
 from kir.support.declarations import Argument, Integer, Unchecked
 
 

@@ -18,7 +18,8 @@ from kir.layers.rnn_cells import (
     require_cell,
 )
 from kir.modeling.declared import ActivationFunction, Constraint, Initializer, Regularizer
-from kir.modeling.layer import Layer, layer_from_config, own_arguments
+from kir.modeling.layer import Layer, own_arguments
+from kir.modeling.layer_classes import layer_from_config
 from kir.modeling.weight import Weight
 from kir.support.arguments import choice
 from kir.support.declarations import Argument, Boolean, Integer, Number, OptionalInteger

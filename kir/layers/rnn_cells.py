@@ -18,7 +18,8 @@ from kir.ir.types import Shape
 from kir.layers.cell import RECURRENT_ACTIVATIONS, Cell, DenseCell, Step
 from kir.layers.training_mode import TrainingMode
 from kir.modeling.declared import ActivationFunction, Constraint, DeclaredLayer, Initializer, Regularizer
-from kir.modeling.layer import Layer, layer_from_config, numbered, to_config
+from kir.modeling.layer import Layer, numbered, to_config
+from kir.modeling.layer_classes import layer_from_config
 from kir.ops import recurrent
 from kir.support.arguments import choice
 from kir.support.declarations import Argument, Boolean, Integer, Number, OptionalInteger

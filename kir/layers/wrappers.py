@@ -22,7 +22,8 @@ from kir.layers.rnn_cells import config_to_copy, copied_cell, require_known_leng
 from kir.layers.steps import BATCH_AND_TIME, Steps, one_step, reverse_time, run, select_direction, with_steps
 from kir.layers.training_mode import TrainingMode, is_off
 from kir.modeling.declared import DeclaredLayer
-from kir.modeling.layer import Layer, layer_from_config, to_config
+from kir.modeling.layer import Layer, to_config
+from kir.modeling.layer_classes import layer_from_config
 from kir.modeling.parameters import call_parameters
 from kir.modeling.weight_owner import walk_layers
 from kir.ops.reduce import ReduceMean, ReduceProd, ReduceSum

@@ -40,7 +40,6 @@ from kir.modeling.eager import infer_output_shape, run_eagerly
 from kir.modeling.functional import record_call
 from kir.modeling.given_shapes import GivenShape, first_layer_shape, shapes_with_none
 from kir.modeling.keras_methods import KerasMethods
-from kir.modeling.layer_classes import layer_class
 from kir.modeling.parameters import (
     NamedShapes,
     call_parameters,
@@ -575,23 +574,6 @@ def to_config(value: object) -> Any:
         # A lambda has no name to be found by, but it can be shown.
         return function_config(value) if "<" in value.__qualname__ else activations.serialize(value)
     return value
-
-
-def layer_from_config(given: object) -> Any:
-    """Return a layer from a saved config; a layer, or None, as it is.
-
-    Raises:
-        InvalidArgumentError: kir has no layer of that class.
-    """
-    if not isinstance(given, Mapping):
-        return given
-    name = given.get("class_name")
-    found = layer_class(str(name))
-    if found is None:
-        raise InvalidArgumentError(
-            f"kir.layers has no class {name!r}; give the inner layer itself instead of its config"
-        )
-    return found.from_config(given.get("config", {}))
 
 
 def numbered(layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
