@@ -22,8 +22,8 @@ from kir.importers.load import load
 from kir.importers.script import load_script, run_script
 from kir.support.trees import flatten
 from tests.importers import subclassed_models
-from tests.importers.test_attribute_paths import names_in
 from tests.importers.test_keras_stand_in import assert_exports, draw, write
+from tests.modeling.test_attribute_paths import names_in
 
 HEAD = """
 import numpy as np
