@@ -81,12 +81,12 @@ def _run_for_model(
             hint = _hint(module, tree)
             model = _named_model(path, module, name, hint) if name else _only_model(path, module, hint)
         if not isinstance(model, Model):
-            model = model_from_keras(model, path, lambda: run_script(path), weights)
-        else:
-            with _described(path):
-                model.require_inputs()
-            if weights is not None:
-                model.load_weights(weights)
+            # Keras itself loads the weights.
+            model, weights = model_from_keras(model, path, lambda: run_script(path), weights), None
+        with _described(path):
+            model.require_inputs()
+        if weights is not None:
+            model.load_weights(weights)
         model.loaded_from = Provenance("script", model.loaded_from.producer, path)
         return model
 
