@@ -52,8 +52,7 @@ shapes_option = click.option(
     multiple=True,
     metavar="NAME:1,3,224",
     callback=lambda context, option, texts: _parse_shapes(texts),
-    help="Fix an input's sizes, or say those that a subclassed model lacks; the batch first, text names an unknown "
-    "size. Repeatable.",
+    help="Fix an input's sizes, or give those that a subclassed model lacks; text names an unknown size. Repeatable.",
 )
 keep_option = click.option(
     "--keep-unknown", is_flag=True, help="Carry operators of an ONNX file that kir does not have through as they are."
