@@ -12,11 +12,12 @@ import numpy as np
 from onnx import ModelProto
 from onnx.backend.base import Backend, BackendRep
 
-from kir.errors import InvalidArgumentError
+from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.onnx_file.build import import_graph
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.interpreter import Plan
+from kir.ops.opaque import Opaque
 
 
 class KirModel(BackendRep):
@@ -49,13 +50,17 @@ class KirBackend(Backend):
         """Return the model, imported.
 
         Raises:
-            UnsupportedError: kir has no operator for some of its nodes.
+            UnsupportedError: kir does not know what some of its nodes compute.
             FormatError: the model is not valid.
             InvalidArgumentError: the device is not the CPU.
         """
         if not cls.supports_device(device):
             raise InvalidArgumentError(f"received device={device!r}; kir's interpreter runs on the CPU")
-        return KirModel(import_graph(model))
+        graph = import_graph(model, keep_unknown=True)
+        unknown = {node.op.full_name for node in graph.order() if isinstance(node.op, Opaque) and not node.op.meaning}
+        if unknown:
+            raise UnsupportedError(f"kir does not know what {', '.join(sorted(unknown))} computes")
+        return KirModel(graph)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

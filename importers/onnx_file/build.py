@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
-from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types
+from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types, with_exact_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
 from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
@@ -246,7 +246,9 @@ class _Reader:
     def _carry(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand]:
         if self._inferred is None:
             self._inferred = infer_types(self.model, self.translator.size_names)
-        op = read_opaque(node, self.versions, self._inferred)
+        op = read_opaque(node, self.versions, self._inferred, self.folder)
+        if op.deterministic and op.symbols() and all(x is None or x.array is not None for x in inputs):
+            op = with_exact_types(op, [None if x is None else x.array for x in inputs])
         captured: list[Operand | None] = []
         for name in outer_names(node):
             if name not in self.operands:

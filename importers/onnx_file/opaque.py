@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames
-from kir.importers.onnx_file.reading import domain_of, read_dtype
+from kir.importers.onnx_file.numbers import intended
+from kir.importers.onnx_file.reading import domain_of, read_dtype, read_tensor
+from kir.ir.op import Array
+from kir.ir.structural import Data
 from kir.ir.types import DType, TensorType
-from kir.ops.opaque import Opaque
+from kir.ops.opaque import Opaque, Setting
 from kir.support.onnx_files import defined_names, outer_names, rename_values, walk_subgraphs
 
 # Larger initializers are no shapes, and only their type is of use to shape inference.
@@ -20,13 +25,16 @@ MAX_SHAPE_BYTES = 4096
 ABSENT = TensorType(DType.BOOL, ())  # the type of an output that a node leaves out
 
 
-def read_opaque(node: NodeProto, versions: Mapping[str, int], types: Mapping[str, TensorType]) -> Opaque:
+def read_opaque(
+    node: NodeProto, versions: Mapping[str, int], types: Mapping[str, TensorType], folder: Path | None
+) -> Opaque:
     """Return the node as an operator; see `Opaque` for its subgraphs, whose own values are called inner_0, inner_1, ….
 
     Args:
         node: what to carry.
         versions: of the domains that the model imports.
         types: of the values of the model, as far as they are known.
+        folder: the one that external data may lie in.
 
     Raises:
         UnsupportedError: the type of an output is not known.
@@ -37,14 +45,35 @@ def read_opaque(node: NodeProto, versions: Mapping[str, int], types: Mapping[str
         raise UnsupportedError(
             f"{node.op_type} cannot be carried through: the file does not say the type and rank of {', '.join(unknown)}"
         )
+    settings, encoded, captured = _read_attributes(node, folder)
+    found = tuple(types[name] if name else ABSENT for name in node.output)
+    left_out = tuple(place for place, name in enumerate(node.output) if not name)
+    imports = tuple(_imports_of(node, versions))
+    domain = domain_of(node)
+    return Opaque(domain, node.op_type, versions[domain], settings, found, left_out, encoded, len(captured), imports)
+
+
+def with_exact_types(op: Opaque, inputs: Sequence[Array | None]) -> Opaque:
+    """Return an operator on constants, with the sizes of what it computes from them."""
+    result = op.eval(*inputs)
+    results = result if isinstance(result, tuple) else (result,)
+    return replace(op, types=tuple(type.with_shape(y.shape) for type, y in zip(op.types, results, strict=True)))
+
+
+def _read_attributes(node: NodeProto, folder: Path | None) -> tuple[tuple[tuple[str, Setting], ...], str, list[str]]:
+    """Return the attributes of a node that kir can read, the others encoded, and the names that subgraphs read."""
+    settings: dict[str, Setting] = {}
     kept = NodeProto()
-    kept.CopyFrom(node)
-    del kept.input[:], kept.metadata_props[:]
-    for field in ("name", "domain", "op_type"):
-        kept.ClearField(field)
-    kept.output[:] = ["given" if name else "" for name in node.output]
-    captured = outer_names(node)
-    names = {name: f"inner_{number}" for number, name in enumerate(defined_names(node))}
+    for attribute in node.attribute:
+        setting = None if attribute.ref_attr_name else _read_setting(attribute, folder)
+        if setting is None:
+            kept.attribute.append(attribute)
+        elif attribute.name in settings:
+            raise FormatError(f"node {node.name!r} ({node.op_type}) has the attribute {attribute.name!r} twice")
+        else:
+            settings[attribute.name] = setting
+    captured = outer_names(kept)
+    names = {name: f"inner_{number}" for number, name in enumerate(defined_names(kept))}
     names |= {name: f"outer_{number}" for number, name in enumerate(captured)}
     for graph in walk_subgraphs(kept):
         known = [value for value in graph.value_info if value.name in names]
@@ -52,11 +81,30 @@ def read_opaque(node: NodeProto, versions: Mapping[str, int], types: Mapping[str
         graph.value_info.extend(known)
     rename_values(kept, lambda name: names[name])
     encoded = base64.b64encode(kept.SerializeToString(deterministic=True)).decode()
-    found = tuple(types[name] if name else ABSENT for name in node.output)
-    imports = _imports_of(node, versions)
-    return Opaque(
-        domain_of(node), node.op_type, versions[domain_of(node)], encoded, found, len(captured), tuple(imports)
-    )
+    return tuple(sorted(settings.items())), encoded, captured
+
+
+def _read_setting(attribute: AttributeProto, folder: Path | None) -> Setting | None:
+    """Return the value of an attribute; None if it is of a kind, or of an element type, that kir has not."""
+    try:
+        match attribute.type:
+            case AttributeProto.INT:
+                return int(attribute.i)
+            case AttributeProto.FLOAT:
+                return intended(attribute.f)
+            case AttributeProto.STRING:
+                return str(attribute.s.decode())
+            case AttributeProto.TENSOR:
+                return Data(read_tensor(attribute.t, folder))
+            case AttributeProto.INTS:
+                return tuple(attribute.ints)
+            case AttributeProto.FLOATS:
+                return tuple(map(intended, attribute.floats)) or None
+            case AttributeProto.STRINGS:
+                return tuple([text.decode() for text in attribute.strings]) or None
+    except (UnicodeDecodeError, UnsupportedError):
+        pass
+    return None
 
 
 def _imports_of(node: NodeProto, versions: Mapping[str, int]) -> list[tuple[str, int]]:

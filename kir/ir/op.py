@@ -53,6 +53,10 @@ class Op:
         """
         return self.eval
 
+    def prepare_wide(self, *types: TensorType | None) -> Callable[..., Any]:
+        """Return the function that a plan in float64 calls on widened arrays; the types are those of the model."""
+        return self.widen().prepare(*[None if type is None else widened_type(type) for type in types])
+
     @property
     def name(self) -> str:
         return type(self).__name__
@@ -120,6 +124,11 @@ def input_names(cls: type[Op]) -> tuple[str, ...]:
     """Return the names of an operator's inputs, read from `infer`; a variadic input is one name with a star."""
     parameters = list(inspect.signature(cls.infer).parameters.values())[1:]
     return tuple(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters)
+
+
+def widened_type(type: TensorType) -> TensorType:
+    """Return the type of a value in a run in float64."""
+    return type.with_dtype(DType.FLOAT64) if type.dtype.is_float else type
 
 
 def _substitute_attribute(value: object, sizes: Mapping[str, Dim]) -> object:

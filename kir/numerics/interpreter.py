@@ -20,7 +20,7 @@ from kir.ir.dims import Sym, bind_dim
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
-from kir.ir.types import DType, TensorType, as_dtype, format_shape
+from kir.ir.types import TensorType, as_dtype, format_shape
 
 # Called with a node, its input and its output arrays, after every node; what it returns flows on as its outputs.
 Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]
@@ -308,11 +308,7 @@ def _function(node: Node, op: Op, wide: bool) -> Callable[..., Any]:
     if isinstance(op, Constant):
         return partial(widened, op.value.array)
     types = [None if value is None else value.type for value in node.inputs]
-    return op.widen().prepare(*map(_widened_type, types)) if wide else op.prepare(*types)
-
-
-def _widened_type(type: TensorType | None) -> TensorType | None:
-    return type.with_dtype(DType.FLOAT64) if type and type.dtype.is_float else type
+    return op.prepare_wide(*types) if wide else op.prepare(*types)
 
 
 def _size_names(node: Node) -> set[str]:

@@ -54,11 +54,11 @@ from kir.numerics.expected import UNSTABLE_RUNS, Expected, Spread
 from kir.numerics.interpreter import Observer
 from kir.numerics.rounding_sizes import (
     COSTLY_SIZES,
-    EXACT,
     PLAIN,
     SIZES,
     epsilon,
     finfo,
+    is_exact,
     is_float_array,
     magnitude,
     size_as_computed,
@@ -66,6 +66,7 @@ from kir.numerics.rounding_sizes import (
 )
 from kir.numerics.threads import side_by_side
 from kir.ops import elementwise, linear, recurrent, shape
+from kir.ops.opaque import Opaque
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import Function, Step
 from kir.ops.reduce import ReduceMax, ReduceMin
@@ -235,7 +236,9 @@ class RandomRounding:
         if self.saturates and isinstance(op, MaxPool | ReduceMax | ReduceMin) and is_float_array(outputs[0]):
             return tuple(op.eval(_without_nan(op, x)) for x in inputs if x is not None)
         halves = [value for value in node.outputs if value.type.dtype.is_float and value.type.dtype.itemsize == 2]
-        if type(op) in EXACT or not any(is_float_array(array) for array in outputs):
+        # What is unknown may round inside, as quantization does.
+        rounded = (*inputs, *outputs) if isinstance(op, Opaque) else outputs
+        if is_exact(op) or not any(array is not None and is_float_array(array) for array in rounded):
             return self._round_anew(node, inputs, outputs) if halves else outputs
         self._rounded_halves.update(halves)
         with np.errstate(all="ignore"):
@@ -345,12 +348,16 @@ class RandomRounding:
 
     def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
         """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
-        if node.op.symbols():
+        if node.op.symbols() and not isinstance(node.op, Opaque):
             return self._move_result(node.op, inputs, outputs, node.outputs[0].type.dtype.numpy)
         moved = [None if array is None else self.move_relative(array) for array in inputs]
-        result = node.op.eval(*moved)
+        result = self._in_own_width(node.op).eval(*moved)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(self.move_relative(array) for array in results)
+
+    def _in_own_width(self, op: Op) -> Op:
+        """Return the operator for arrays as this observes them."""
+        return op
 
     def _run_recurrent(
         self, op: recurrent.LSTM | recurrent.GRU | recurrent.RNN, inputs: Sequence[Array | None]
@@ -407,7 +414,7 @@ class MixedPrecision(RandomRounding):
         if node is self._first:
             self._stored = 1.0
         if self._generator.random() >= self._stored:
-            if type(node.op) not in EXACT and any(_overflows(*pair) for pair in zip(outputs, dtypes, strict=True)):
+            if not is_exact(node.op) and any(_overflows(*pair) for pair in zip(outputs, dtypes, strict=True)):
                 self.overflowing.append(node)
             return outputs
         with np.errstate(over="ignore"):
@@ -418,6 +425,9 @@ class MixedPrecision(RandomRounding):
 
     def unit(self, dtype: np.dtype[Any]) -> float:
         return epsilon(self._own)
+
+    def _in_own_width(self, op: Op) -> Op:
+        return op.widen()
 
 
 def _without_nan(op: MaxPool | ReduceMax | ReduceMin, x: Array) -> Array:

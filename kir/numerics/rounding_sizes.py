@@ -28,6 +28,7 @@ from kir.ops import (
     sparse,
     spectral,
 )
+from kir.ops.opaque import Opaque
 from kir.support.caching import cached
 
 # Operators whose rounding costs more to size than they cost to compute.
@@ -58,6 +59,11 @@ EXACT: frozenset[Any] = frozenset(
         *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
     }
 )
+
+
+def is_exact(op: Op) -> bool:
+    """Return whether every right implementation of an operator gives the same bits, whatever the dtypes."""
+    return type(op) in EXACT or (isinstance(op, Opaque) and op.meaning is not None and op.meaning.exact)
 
 
 @cached

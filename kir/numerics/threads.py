@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
     from concurrent.futures import ThreadPoolExecutor
 
     with blas_alone():
-        pool = ThreadPoolExecutor(threads)
+        # What is set for the time of a verification holds on its threads, too.
+        context = copy_context()
+        pool = ThreadPoolExecutor(threads, initializer=lambda: [one.set(context[one]) for one in context])
         try:
             yield pool
         finally:

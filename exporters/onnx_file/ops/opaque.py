@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 
-from onnx import NodeProto, defs
+from onnx import AttributeProto, NodeProto, defs, helper, numpy_helper
 
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
-from kir.ops.opaque import Opaque
+from kir.ir.structural import Data
+from kir.ops.opaque import Opaque, Setting
 from kir.support.onnx_files import rename_values, walk_subgraphs
 
 
@@ -18,7 +19,7 @@ def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
     """Write the node as it was read; one of ONNX's own operators only where the opset means the same by it."""
     read = NodeProto.FromString(base64.b64decode(op.encoded))
     _require_same_meaning(emitter, op, read)
-    used = [bool(name) for name in read.output]
+    used = [place not in op.left_out for place in range(len(op.types))]
     domain = (op.domain, op.version) if op.domain else None
     names = names_of(inputs)
     given, captured = names[: len(names) - op.captured], names[len(names) - op.captured :]
@@ -26,9 +27,18 @@ def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
     node = emitter.graph.node[-1]
     outer = {f"outer_{number}": name for number, name in enumerate(captured)}
     rename_values(read, lambda name: outer.get(name) or f"{node.name}/{name}")
+    node.attribute.extend(_attribute(name, setting) for name, setting in op.settings)
     node.attribute.extend(read.attribute)
     emitter.domains.update((name, version) for name, version in op.imports if name)
     return outputs
+
+
+def _attribute(name: str, setting: Setting) -> AttributeProto:
+    if setting == ():
+        return helper.make_attribute(name, (), attr_type=AttributeProto.INTS)
+    if isinstance(setting, Data):
+        return helper.make_attribute(name, numpy_helper.from_array(setting.array))
+    return helper.make_attribute(name, setting)
 
 
 def _require_same_meaning(emitter: Emitter, op: Opaque, read: NodeProto) -> None:

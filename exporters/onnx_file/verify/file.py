@@ -13,6 +13,7 @@ from kir.errors import FormatError, KirError, MismatchError, UnsupportedError
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import CUDA_TF32, TF32_NOTE, fallback_nodes
 from kir.exporters.onnx_file.verify.alone import AlonePart
+from kir.exporters.onnx_file.verify.asked import asking_onnxruntime
 from kir.exporters.onnx_file.verify.held import Held, hold_written
 from kir.exporters.onnx_file.verify.operators import Operators
 from kir.exporters.onnx_file.verify.outputs import OutputsPart
@@ -49,6 +50,7 @@ def verify_file(
     """Prove by parts that an ONNX file computes what a graph means; see `parts_of` for the parts.
 
     A training export is compared with its switch off; then its random choices are checked, see `check_training`.
+    Operators that only onnxruntime knows are taken at its word, see `asked`; the part "operators" names them.
 
     Memory: at most 8 times the largest weight, beside libraries and activations, if the graph's weights are mapped from
     disk and the file is large and holds them inline, or as kir writes external data (`lean_model`). That is anonymous
@@ -82,7 +84,8 @@ def verify_file(
     if written is not None:
         held = hold_written(written, model)
     try:
-        return _prove(graph, model, provider, seed, runs, optimize, held, evidence)
+        with asking_onnxruntime(provider):
+            return _prove(graph, model, provider, seed, runs, optimize, held, evidence)
     except (MismatchError, FormatError, UnsupportedError) as error:
         if held is None or held.statement.passed:
             raise

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from kir.errors import KirError, MismatchError, ShapeError
 from kir.exporters.onnx_file.mapped import LeanModel
+from kir.exporters.onnx_file.verify.asked import AT_ITS_WORD
 from kir.exporters.onnx_file.verify.subject import RunCount
 from kir.exporters.onnx_file.verify.values import FileValues, NodeRun
 from kir.ir.graph import Graph, Node, Value
@@ -195,8 +196,8 @@ def compare_operator(
 
 def _incomparable(run: NodeRun) -> str:
     """Return why a node cannot be compared; "" if it can."""
-    if isinstance(run.op, Opaque):
-        return "only a runtime knows what it computes"
+    if isinstance(run.op, Opaque) and run.op.meaning is None:
+        return AT_ITS_WORD
     if isinstance(run.op, Dropout):
         training = run.inputs[1] if len(run.inputs) > 1 else None
         return "it draws at random" if training is not None and training.any() else ""

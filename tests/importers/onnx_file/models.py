@@ -45,3 +45,15 @@ def operators(given: ModelProto | Graph) -> list[str]:
     """Return the operators of a model, imported, that are neither inputs, outputs nor constants."""
     graph = import_graph(given) if isinstance(given, ModelProto) else given
     return [str(n.op) for n in graph.order() if not isinstance(n.op, Input | Output | Constant)]
+
+
+def quick_gelu() -> ModelProto:
+    """Return a model with an operator of which kir does not know what it computes, between two that it knows."""
+    nodes = [
+        node("Relu", "x", "before"),
+        node("QuickGelu", "before", "after", domain="com.microsoft", alpha=1.5),
+        node("Neg", "after", "y"),
+    ]
+    given = model(nodes, {"x": ["N", 3]}, opset=21, domains={"com.microsoft": 1})
+    given.graph.value_info.append(value("after", ["N", 3]))
+    return given

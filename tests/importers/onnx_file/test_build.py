@@ -29,7 +29,7 @@ from kir.ops.elementwise import Acosh
 from kir.ops.opaque import Opaque
 from kir.passes.fuse_activations import fuse_activations
 from tests.exporters.onnx_file.graphs import graph_of, two_outputs
-from tests.importers.onnx_file.models import INT64, model, node, operators, value
+from tests.importers.onnx_file.models import INT64, model, node, operators, quick_gelu, value
 from tests.test_random_models import models
 from tests.versions import needs_onnxruntime
 
@@ -199,10 +199,25 @@ def test_carried_operators_run_in_onnxruntime(tmp_path: Path) -> None:
     written = to_model_proto(graph)
     expected = run_session(make_session(given.SerializeToString()), feeds)
     assert np.array_equal(run_session(make_session(written.SerializeToString()), feeds)["y"], expected["y"])
-    with pytest.raises(UnsupportedError, match=r"does not know what ai\.onnx\.Hardmax computes"):
-        run(graph, feeds)
+    assert np.array_equal(run(graph, feeds)["y"], expected["y"])
     graph.save(tmp_path / "graph.kir")
     assert str(Graph.load(tmp_path / "graph.kir")) == str(graph)
+
+
+def test_carried_operators_on_constants_are_folded() -> None:
+    nodes = [node("Hardmax", "c", "h"), node("Mul", "x h", "y")]
+    given = model(nodes, {"x": ["N", 3]}, constants={"c": np.array([[1, 3, 2]], np.float32)})
+    given.graph.value_info.append(value("h", ["M", 3]))
+    graph = import_graph(given, keep_unknown=True)
+    assert [str(n.output.type) for n in graph.order() if isinstance(n.op, Opaque)] == ["f32[1, 3]"]
+    passes.run(graph, passes.pipeline(2), check=True)
+    assert operators(graph) == ["Mul"]
+
+
+def test_operators_without_a_meaning_do_not_run() -> None:
+    graph = import_graph(quick_gelu(), keep_unknown=True)
+    with pytest.raises(UnsupportedError, match=r"does not know what com\.microsoft\.QuickGelu computes"):
+        run(graph, {"x": np.ones((1, 3), np.float32)})
 
 
 def test_sizes_of_carried_operators_can_be_bound() -> None:

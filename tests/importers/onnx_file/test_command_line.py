@@ -14,7 +14,7 @@ import pytest
 from kir.cli import _run
 from kir.exporters.pipeline import SourceFile, export_reference
 from kir.importers.onnx_file import import_graph
-from tests.importers.onnx_file.models import model, node
+from tests.importers.onnx_file.models import model, node, quick_gelu
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -140,7 +140,7 @@ def test_unknown_operators_are_carried_through(kir: Command, tmp_path: Path) -> 
     assert "--keep-unknown" in err
     code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
     assert code == 0, err
-    assert "against the first file" in out
+    assert "2 of 2 operators" in out
     assert operators("out.onnx") == ["Hardmax", "Neg"]
     assert kir("verify", "odd.onnx", "out.onnx")[0] == 0
     assert "Hardmax" in kir("summary", "odd.onnx", "--ops", "--keep-unknown")[1]
@@ -148,13 +148,22 @@ def test_unknown_operators_are_carried_through(kir: Command, tmp_path: Path) -> 
     assert kir("inspect", "odd.onnx")[0] == 0
 
 
-def test_other_sizes_cannot_be_verified_with_carried_operators(kir: Command, tmp_path: Path) -> None:
+def test_carried_operators_are_verified_with_other_sizes(kir: Command, tmp_path: Path) -> None:
     given = model([node("Hardmax", "x", "y")], {"x": ["N", 3]}, opset=17)
     (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
-    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2")
-    assert code == 2
-    assert "--no-verify" in err
-    assert kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2", "--no-verify")[0] == 0
+    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2")
+    assert code == 0, err
+    assert "x: f32[2, 3]" in out
+
+
+def test_operators_without_a_meaning_are_taken_at_the_word_of_onnxruntime(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "odd.onnx").write_bytes(quick_gelu().SerializeToString())
+    export = ("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
+    code, out, err = kir(*export)
+    assert code == 0, err
+    assert "taken at onnxruntime's word" in out
+    assert "com.microsoft.QuickGelu" in out
+    assert kir(*export, "--strict")[0] == 1
 
 
 def test_only_onnx_files_have_unknown_operators(kir: Command, tmp_path: Path) -> None:

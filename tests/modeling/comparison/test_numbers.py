@@ -56,7 +56,7 @@ def test_run_can_be_switched_off() -> None:
 
 
 def opaque(op_type: str) -> Graph:
-    op = Opaque("com.example", op_type, 1, "", (parse_type("f32[batch, 4]"),))
+    op = Opaque("com.example", op_type, 1, (), (parse_type("f32[batch, 4]"),))
     return Layers().layer("unknown", op).finish()
 
 

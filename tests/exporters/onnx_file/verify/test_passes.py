@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,6 @@ import pytest
 from kir import passes
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.verify.file import verify_file
-from kir.exporters.onnx_file.verify.passes import PassesPart
-from kir.exporters.onnx_file.verify.subject import Subject
 from kir.importers.script import load_script
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Constant, constant
@@ -25,7 +23,6 @@ from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Clip, Elu, Maximum, Mul, Relu, Sub, Tanh
 from kir.ops.linear import Dense, MatMul
 from kir.ops.nn import Softmax
-from kir.ops.opaque import Opaque
 from kir.ops.shape import Transpose
 from kir.passes.rewrite import Pass, exact_pass, given, rewrite, rule
 from tests.passes.building import Build
@@ -248,11 +245,3 @@ def test_folded_constants_are_rounded_once(dtype: str) -> None:
 def test_passes_that_change_nothing_need_no_run() -> None:
     reference = difference()
     assert statement_of(reference, reference.copy()).covered == "the passes changed nothing"
-
-
-def test_graphs_that_only_onnxruntime_can_run_are_not_compared() -> None:
-    build = Build("f32[6]")
-    type = build.inputs[0].type
-    graph = build.finish(build(Opaque("custom", "Unknown", 1, "", (type,)), build.inputs[0]))
-    part = PassesPart(Subject(graph, graph.copy(), {}, b"", cast(Any, None), cast(Any, None), "cpu", 0))
-    assert part.statement().not_run == "there are operators that only onnxruntime can run"
