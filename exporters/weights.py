@@ -15,7 +15,7 @@ from kir import backend as K
 from kir.errors import FormatError
 from kir.ir.op import Array
 from kir.ir.types import as_dtype
-from kir.layers.categorical import IndexLookup
+from kir.layers.text import lookup_of
 from kir.modeling.model import Model
 from kir.modeling.weight_names import SAFETENSORS_DTYPES, named_weights, saved_layers
 from kir.support.files import replacing
@@ -58,8 +58,9 @@ def write_h5(model: Model, path: Path) -> None:
             group.attrs["name"] = saved.layer.name
             for index, weight in enumerate(saved.weights):
                 group.create_dataset(str(index), data=weight.array, track_times=False)
-            if isinstance(saved.layer, IndexLookup) and saved.layer.index_weights is not None:
-                data = saved.layer.index_weights.astype(K.floatx())
+            lookup = lookup_of(saved.layer)
+            if lookup is not None and lookup.index_weights is not None:
+                data = lookup.index_weights.astype(K.floatx())
                 group.create_dataset("idf_weights", data=data, track_times=False)
 
 

@@ -282,7 +282,7 @@ def _put_live_objects(description: Description, model: KerasLayer, rebinder: Reb
             _describe_as_lambda(described, layer, rebinder)
         else:
             _put_arguments(described["config"], layer, rebinder)
-            if "IndexLookup" in keras_classes(layer):
+            if not {"IndexLookup", "TextVectorization"}.isdisjoint(keras_classes(layer)):
                 _put_vocabulary(described["config"], layer)
             inner = list(_inner_pairs(described["config"], layer))
             traced = {one.name for _, one in inner if _kind_of_model(one) == "Functional" and _is_of_user(one)}
@@ -331,9 +331,10 @@ def _put_vocabulary(config: Description, layer: KerasLayer) -> None:
     if not layer.get_vocabulary(include_special_tokens=False):
         return
     config["vocabulary"] = layer.get_vocabulary()
-    if layer.output_mode == "tf_idf":
+    lookup = getattr(layer, "_lookup_layer", layer)
+    if lookup.output_mode == "tf_idf":
         # After the tokens are zeros, up to max_tokens.
-        config["idf_weights"] = np.asarray(layer.idf_weights_const)[: len(config["vocabulary"])]
+        config["idf_weights"] = np.asarray(lookup.idf_weights_const)[: len(config["vocabulary"])]
 
 
 def _describes_keras(value: Description) -> bool:

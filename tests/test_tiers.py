@@ -27,6 +27,7 @@ OTHER_LAYERS = {
     "IntegerLookup": "tests/layers/test_categorical.py::test_lookup",
     "Lambda": "tests/layers/test_core.py::test_lambda_like_keras",
     "StringLookup": "tests/layers/test_categorical.py::test_lookup",
+    "TextVectorization": "tests/layers/test_text.py::test_texts_become_the_indices_that_keras_gives",
     "Wrapper": "tests/layers/test_wrappers.py::test_a_wrapper_of_ones_own",
 }
 

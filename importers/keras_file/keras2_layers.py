@@ -111,6 +111,14 @@ class StringLookup(_EncodedLookup, layers.StringLookup):
     """Texts to indices of a vocabulary, and back."""
 
 
+class TextVectorization(OfKeras2, layers.TextVectorization):
+    """Texts to the indices of their words; vectors are of the default float dtype. The layer's own dtype is string."""
+
+    def call(self, inputs: Tensor) -> Any:
+        found = super().call(inputs)
+        return found if self.output_mode == "int" else K.cast(found, K.floatx())
+
+
 class RandomBrightness(OfKeras2, layers.RandomBrightness):
     """Images that training makes darker or brighter, in the compute dtype."""
 

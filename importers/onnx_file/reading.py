@@ -101,10 +101,11 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
             raise FormatError(f"{what} of shape {list(shape)} has {len(data)} bytes; that does not fit")
         return np.frombuffer(data, dtype.numpy.newbyteorder("<")).reshape(shape)
     try:
-        array = numpy_helper.to_array(tensor)
+        if dtype is DType.STRING:  # numpy_helper drops the zeros at the end of texts
+            return np.array([text.decode() for text in tensor.string_data], object).reshape(shape)
+        return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, DecodeError) as error:
         raise FormatError(f"the data of {what} cannot be read: {error}") from None
-    return np.asarray(array, object) if dtype is DType.STRING else np.asarray(array)
 
 
 def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Array:

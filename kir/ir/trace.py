@@ -25,13 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kir.errors import TraceError
-from kir.ir.dims import Dim, Sym
+from kir.ir.dims import Dim, Sym, symbol
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Data, Input
 from kir.ir.structural import constant as constant_op
 from kir.ir.types import Axis, DType, DTypeLike, TensorType, as_dtype, type_of
-from kir.support.naming import is_automatic_name, snake_case, unique
+from kir.support.naming import is_automatic_name, snake_case, symbol_name, unique
 
 # What `emit` takes and gives, and the functions of `kir.backend` compute with.
 AnyTensor: TypeAlias = "Tensor | npt.NDArray[Any]"
@@ -47,6 +47,9 @@ T = TypeVar("T")
 
 # The tracer whose layer is open: where a value that depends on no tensor, such as K.arange(x.shape[0]), is added.
 _current: ContextVar[Tracer | None] = ContextVar("current_tracer", default=None)
+
+# How often a size was named between layers, where each call is a trace of its own; see `Tracer.new_size`.
+_SIZES_BETWEEN_LAYERS: Counter[tuple[str, ...]] = Counter()
 
 # See `register_functions`: this module stands below the backend and does not import it.
 _BACKEND: dict[str, Function] = {}
@@ -337,6 +340,13 @@ class Tracer:
         graph, origin = self.graph, self.origin
         node = Node(op, values, origin) if graph is None else graph.add(op, *values, origin=origin)
         return tuple(Tensor(value, self) for value in node.outputs)
+
+    def new_size(self, wanted: str) -> Sym:
+        """Return a size of the open layer that nothing before the run says; no other value has it."""
+        name = symbol_name("_".join((*self.path, wanted)))
+        counts = _SIZES_BETWEEN_LAYERS if self.graph is None else self._counts
+        counts[name,] += 1
+        return symbol(name if counts[name,] == 1 else f"{name}_{counts[name,]}")
 
     def watch(self, layer: object, outputs: T) -> T:
         """Return the outputs of a call; of a layer that is watched, they are noted."""

@@ -53,6 +53,7 @@ _NAMES = {
     ),
     "kir.layers.rnn": "GRU LSTM RNN SimpleRNN",
     "kir.layers.rnn_cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
+    "kir.layers.text": "TextVectorization",
     "kir.layers.wrappers": "Bidirectional TimeDistributed Wrapper",
     "kir.modeling.input": "Input InputLayer",
     "kir.modeling.layer": "Layer",

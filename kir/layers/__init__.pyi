@@ -143,6 +143,7 @@ from kir.layers.rnn_cells import GRUCell as GRUCell
 from kir.layers.rnn_cells import LSTMCell as LSTMCell
 from kir.layers.rnn_cells import SimpleRNNCell as SimpleRNNCell
 from kir.layers.rnn_cells import StackedRNNCells as StackedRNNCells
+from kir.layers.text import TextVectorization as TextVectorization
 from kir.layers.wrappers import Bidirectional as Bidirectional
 from kir.layers.wrappers import TimeDistributed as TimeDistributed
 from kir.layers.wrappers import Wrapper as Wrapper

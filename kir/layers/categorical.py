@@ -27,7 +27,8 @@ from kir.support.declarations import Argument, Boolean, Choice, Integer, Number,
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
-def _output_mode(owner: str, name: str, mode: object, allowed: Sequence[str]) -> str:
+def output_mode(owner: str, name: str, mode: object, allowed: Sequence[str]) -> str:
+    """Return one of the words allowed, of which some had other names in old versions of Keras."""
     return str(choice(owner, name, OLD_MODES.get(mode, mode) if isinstance(mode, str) else mode, allowed))
 
 
@@ -71,7 +72,7 @@ class CategoryEncoding(DeclaredLayer):
 
     num_tokens: Integer = Integer(1, default=None, doc="at least 1")
     output_mode: Argument[str, str] = Argument(
-        partial(_output_mode, allowed=("one_hot", "multi_hot", "count")), default="multi_hot", doc="see the table"
+        partial(output_mode, allowed=("one_hot", "multi_hot", "count")), default="multi_hot", doc="see the table"
     )
     sparse: Argument[bool, bool] = Argument(dense, default=False, doc="outputs are dense all the same")
 
@@ -104,7 +105,7 @@ class Discretization(DeclaredLayer):
     )
     epsilon: Number = Number(0, default=0.01, doc="the error that `adapt` was allowed; kept only")
     output_mode: Argument[str, str] = Argument(
-        partial(_output_mode, allowed=("int", "one_hot", "multi_hot", "count")),
+        partial(output_mode, allowed=("int", "one_hot", "multi_hot", "count")),
         default="int",
         doc='"int", or one of those of `CategoryEncoding`',
     )
@@ -179,7 +180,7 @@ class IndexLookup(DeclaredLayer):
     idf_weights = Unchecked(default=None, doc='for "tf_idf", a weight for each token of `vocabulary`')
     invert: Boolean = Boolean(default=False, kw_only=True, doc="from indices to tokens")
     output_mode: Argument[str, str] = Argument(
-        partial(_output_mode, allowed=("int", "one_hot", "multi_hot", "count", "tf_idf")),
+        partial(output_mode, allowed=("int", "one_hot", "multi_hot", "count", "tf_idf")),
         default="int",
         kw_only=True,
         doc='"int", "one_hot", "multi_hot", "count" or "tf_idf"',
@@ -264,7 +265,7 @@ class IndexLookup(DeclaredLayer):
             raise InvalidArgumentError(
                 f"{owner}: a token must be {'text' if self.token_type is str else 'an integer'}; received {token!r}"
             )
-        return token
+        return str(token)  # a text of NumPy's is of a class of its own
 
     @property
     def _oov_start(self) -> int:
@@ -297,7 +298,7 @@ class IndexLookup(DeclaredLayer):
         if depth is None or (not self._tokens and inputs.tracer.graph is not None):
             raise InvalidArgumentError(
                 f"{type(self).__name__} has no vocabulary; kir does not adapt to data: give vocabulary=, call "
-                f"set_vocabulary, or export a saved model"
+                f"set_vocabulary, or export a .keras file, which holds what the layer learned (.h5 files do not)"
             )
         if self.invert:
             return emit(self._inverse(), K.cast(inputs, "int64"))
@@ -391,7 +392,9 @@ def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor |
     marks = K.one_hot(indices, depth, dtype=dtype)
     axis = 1 if rank > 1 else 0
     if mode == "multi_hot":
-        return K.max(marks, axis=axis)
+        # Where there may be no index at all, there is no largest mark.
+        is_filled = isinstance(indices.shape[axis], int) and indices.shape[axis] > 0
+        return K.max(marks, axis=axis) if is_filled else K.minimum(K.sum(marks, axis=axis), K.ones((), dtype))
     if weights is not None:
         if not _may_be_equal(weights.shape, indices.shape):
             raise ShapeError(

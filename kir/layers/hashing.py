@@ -22,8 +22,8 @@ from kir.support.declarations import Argument, Integer, Unchecked
 
 # Why texts are refused.
 NO_TEXTS = (
-    "ONNX has no operator that reads the letters of texts, and StringToHashBucketFast of onnxruntime-extensions has "
-    "another hash than TensorFlow since its version 0.15; hash texts before the model, or use a StringLookup"
+    "ONNX has no operator that reads the letters of texts, and both hashes of onnxruntime-extensions give other "
+    "numbers than TensorFlow's; hash texts before the model, or use a StringLookup"
 )
 
 

@@ -10,8 +10,6 @@ UNSUPPORTED: dict[str, str] = {
     "JaxLayer": _OTHER_CODE,
     "MaxNumBoundingBoxes": "prepares the bounding boxes of a training set; it means nothing for inference",
     "TFSMLayer": _OTHER_CODE,
-    "TextVectorization": "takes texts apart by regular expressions, for which ONNX has no operator; split them before, "
-    "and give the words to a StringLookup",
     "TorchModuleWrapper": _OTHER_CODE,
 }
 

@@ -25,6 +25,7 @@ from kir.ops.lookup import Lookup
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
+from kir.ops.text import JoinTexts, LowerCase, SplitText
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
@@ -59,6 +60,7 @@ class InputUse:
         indexed: ranges that integers must lie in, from a number up to and without a size.
         compared: the constants that elements are compared with for equality: they mark masked steps.
         keys: those of tables that elements are looked up in.
+        separators: the characters that texts are taken apart at; "" where every character is a part.
         divides: whether integers must not be 0.
         counts_from_end: whether indices may be negative.
         edges: the values at which something happens, without their neighbours.
@@ -71,6 +73,7 @@ class InputUse:
     indexed: list[tuple[int, Dim]] = field(default_factory=list)
     compared: list[Any] = field(default_factory=list)
     keys: list[Any] = field(default_factory=list)
+    separators: list[str] = field(default_factory=list)
     divides: bool = False
     counts_from_end: bool = True
     edges: list[float] = field(default_factory=list)
@@ -130,6 +133,10 @@ def _follow(use: InputUse, path: _Path, node: Node, slot: int) -> Iterator[_Path
         yield _Path(node.output, path.scales, is_exact=False)
     elif isinstance(op, Lookup):
         use.keys.extend(op.keys)
+    elif isinstance(op, LowerCase | SplitText | JoinTexts):
+        if isinstance(op, SplitText):
+            use.separators.extend(op.separators or ("",))
+        yield _Path(node.output, path.scales, path.is_exact)
     elif isinstance(op, Equal):
         if path.scales == (IDENTITY,) and path.is_exact:
             use.compared.extend(_constant_elements(node.inputs[1 - slot])[:1])

@@ -13,6 +13,8 @@ from kir.ir.types import DType
 from kir.numerics.rounding_sizes import epsilon
 from kir.numerics.uses import IDENTITY, InputUse
 
+MOST_WORDS = 12  # of a text that is taken apart
+CAPITAL_SHARE = 0.1
 KNOWN_SHARE = 0.7  # of what is looked up in a table: the rest is most likely unknown there
 WORDS = ("", "a", "zebra", "ΑΩ", "two words")
 
@@ -52,12 +54,28 @@ class InputValues:
 
     def ordinary(self, shape: tuple[int, ...]) -> Array:
         """Return what most elements are."""
+        if self.use.separators:
+            return self._texts(shape)
         array = self._plain(shape)
         if self.use.keys:
             keys = np.asarray(self.use.keys, array.dtype)
             known = self.generator.random(shape) < KNOWN_SHARE
             array = np.where(known, self.generator.choice(keys, size=shape), array)
         return array
+
+    def _texts(self, shape: tuple[int, ...]) -> Array:
+        """Return texts of a few words each, most of them known, some in capital letters, between all separators."""
+        generator, use = self.generator, self.use
+        known, separators = (np.asarray(given, object) for given in (use.keys or WORDS, use.separators))
+        texts = np.empty(shape, object)
+        for place in range(texts.size):
+            count = int(generator.integers(0, MOST_WORDS))
+            words = np.where(
+                generator.random(count) < KNOWN_SHARE, generator.choice(known, count), WORDS[place % len(WORDS)]
+            )
+            words = np.where(generator.random(count) < CAPITAL_SHARE, np.frompyfunc(str.upper, 1, 1)(words), words)
+            texts.flat[place] = "".join(np.ravel([words, generator.choice(separators, count)], "F").tolist())
+        return texts
 
     def _plain(self, shape: tuple[int, ...]) -> Array:
         generator, dtype = self.generator, self.dtype
@@ -131,6 +149,8 @@ class InputValues:
         """
         dtype, use = self.dtype, self.use
         of_graph: list[Any] = []
+        if dtype is DType.STRING and use.separators:
+            return self._texts((rows, columns))
         if dtype is DType.STRING:
             usual: Sequence[Any] = [*use.keys, *WORDS]
         elif self.end < math.inf:

@@ -22,6 +22,7 @@ from kir.ops import (
     shape,
     sparse,
     spectral,
+    text,
 )
 from kir.support.caching import cached
 
@@ -30,7 +31,7 @@ GROUPS = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),
-        *(reduce, resize, shape, sparse, spectral, structural),
+        *(reduce, resize, shape, sparse, spectral, structural, text),
     )
 }
 

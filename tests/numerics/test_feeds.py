@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from kir import Model, layers
 from kir.errors import ShapeError
 from kir.ir.graph import Graph, Value
 from kir.ir.op import Array, Op
@@ -243,3 +244,14 @@ def test_bounds_limit_integers_that_the_graph_says_nothing_about() -> None:
 def test_shapes_for_messages() -> None:
     assert shape_of_feeds({"x": np.zeros((2, 3)), "y": np.zeros(())}) == "x (2, 3), y ()"
     assert shape_of_feeds({}) == "no inputs"
+
+
+def test_texts_that_are_taken_apart_are_fed_known_words_between_their_separators() -> None:
+    given = layers.Input((), dtype="string")
+    model = Model(given, layers.TextVectorization(vocabulary=["fox", "dog"])(given))
+    (x,) = random_feeds(model.to_graph(), 0, {"batch": 11}).values()
+    text = " ".join(x.tolist())
+    assert "fox" in text
+    assert "DOG" in text
+    assert {"!", "\t", "\n"} <= set(text)
+    assert len(set(x.tolist())) > 8

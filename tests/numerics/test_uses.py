@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kir import layers
+from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Origin, Value
 from kir.ir.op import Op
 from kir.ir.structural import Output, constant
@@ -37,6 +38,7 @@ from kir.ops.elementwise import (
 )
 from kir.ops.lookup import Lookup
 from kir.ops.shape import Gather, OneHot, Reshape
+from kir.ops.text import JoinTexts, LowerCase, SplitText
 from tests.numerics.graphs import graph_of, lowered
 
 
@@ -162,6 +164,17 @@ def test_keys_masks_and_divisors() -> None:
     assert divided.divides
     raised = use_of(lambda graph, x: graph.add(Pow(), number(graph, 7, np.int64), x).output, "i64[batch]")
     assert raised.indexed == [(0, 5)]
+
+
+def test_texts_are_followed_to_their_words() -> None:
+    def build(graph: Graph, x: Value) -> Value:
+        joined = graph.add(JoinTexts(), graph.add(SplitText("!?", 3), graph.add(LowerCase(), x).output).output).output
+        words = graph.add(SplitText("", symbol("parts")), joined).output
+        return graph.add(Lookup(("a", "b"), (1, 2), 0), words).output
+
+    use = use_of(build, "str[batch]")
+    assert use.keys == ["a", "b"]
+    assert use.separators == ["!", "?", ""]
 
 
 def test_what_is_compared_only_may_be_as_large_as_it_can() -> None:

@@ -28,6 +28,10 @@ Sizes = Mapping[str, int]
 DEFAULT_SAMPLES: tuple[Sizes, ...] = ({"batch": 1, "length": 1, "n": 1}, {"batch": 3, "length": 4, "n": 5})
 
 
+# Texts of two words.
+TEXTS = ("a B", "\u00e9, \u00c9.", " z  -9")
+
+
 @dataclass(frozen=True)
 class Case:
     """One operator on inputs.
@@ -106,8 +110,10 @@ class Case:
 
     def _draw(self, type: TensorType, random: np.random.Generator) -> Array:
         shape: Any = type.shape
-        if type.dtype is DType.BOOL:
-            drawn: Any = random.random(shape) < 0.5
+        if type.dtype is DType.STRING:
+            drawn: Any = random.choice(np.asarray(TEXTS, object), shape)
+        elif type.dtype is DType.BOOL:
+            drawn = random.random(shape) < 0.5
         elif type.dtype.is_integer:
             drawn = random.integers(int(self.low), int(self.high), shape, endpoint=True)
         else:

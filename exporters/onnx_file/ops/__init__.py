@@ -18,6 +18,7 @@ from kir.exporters.onnx_file.ops import resize as resize
 from kir.exporters.onnx_file.ops import shape as shape
 from kir.exporters.onnx_file.ops import sparse as sparse
 from kir.exporters.onnx_file.ops import spectral as spectral
+from kir.exporters.onnx_file.ops import text as text
 from kir.exporters.onnx_file.ops.table import EXPORTERS, STRUCTURAL, emit, supported_ops
 
 __all__ = ["EXPORTERS", "STRUCTURAL", "emit", "supported_ops"]

@@ -18,6 +18,7 @@ from kir.importers.onnx_file.ops import reduce as reduce
 from kir.importers.onnx_file.ops import resize as resize
 from kir.importers.onnx_file.ops import shape as shape
 from kir.importers.onnx_file.ops import spectral as spectral
+from kir.importers.onnx_file.ops import text as text
 from kir.importers.onnx_file.ops.folding import FOLDED, fold_sizes
 from kir.importers.onnx_file.ops.table import IMPORTERS, check_inputs, translate
 

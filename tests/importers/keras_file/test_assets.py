@@ -14,26 +14,37 @@ import pytest
 
 from kir.errors import FormatError
 from kir.importers.keras_file import load_keras_model
+from kir.support.naming import snake_case
 from tests.importers.keras_file import hostile
 
 WORDS = np.array([["b", "zebra", ""]], object)
 
 
-def archive(path: Path, config: dict[str, Any], *, weights: Any = None, **assets: bytes) -> Path:
-    """Return a `.keras` file of an input of texts and a StringLookup."""
-    given = hostile.layer("InputLayer", "x", {"batch_shape": [None, 3], "dtype": "string"})
-    lookup = hostile.layer("StringLookup", "d", config, hostile.tensor("x"))
+def archive(
+    path: Path,
+    config: dict[str, Any],
+    *,
+    weights: Any = None,
+    kind: str = "StringLookup",
+    inside: str = "",
+    length: int = 3,
+    **assets: bytes,
+) -> Path:
+    """Return a `.keras` file of an input of texts and a layer with a vocabulary, which one `inside` may hold."""
+    given = hostile.layer("InputLayer", "x", {"batch_shape": [None, length], "dtype": "string"})
+    lookup = hostile.layer(kind, "d", config, hostile.tensor("x"))
     file = io.BytesIO()
+    group = f"{snake_case(kind)}{inside}"
     with h5py.File(file, "w") as opened:
-        opened.create_group("layers/string_lookup/vars")
+        opened.create_group(f"layers/{group}/vars")
         if weights is not None:
-            opened["layers/string_lookup/vars/idf_weights"] = weights
+            opened[f"layers/{group}/vars/idf_weights"] = weights
     with zipfile.ZipFile(path, "w") as written:
         written.writestr("metadata.json", json.dumps(hostile.KERAS_3))
         written.writestr("config.json", json.dumps(hostile.model(given, lookup)))
         written.writestr("model.weights.h5", file.getvalue())
         for name, content in assets.items():
-            written.writestr(f"assets/layers/{name}/vocabulary.txt", content)
+            written.writestr(f"assets/layers/{name}{inside}/vocabulary.txt", content)
     return path
 
 
@@ -54,6 +65,31 @@ def test_learned_weights_are_read(tmp_path: Path) -> None:
         tmp_path / "m.keras", config, weights=np.array([2, 3, 5, 0], np.float32), string_lookup=b"[UNK]\nzebra\nb"
     )
     assert load_keras_model(path).predict(WORDS).tolist() == [[2, 3, 5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("config", "content", "wanted"),
+    [
+        ({"vocabulary_size": 4}, b"\n[UNK]\nzebra\nb", [[2, 1, 3]]),
+        ({"vocabulary_size": 3, "output_mode": "tf_idf"}, b"[UNK]\nzebra\nb", [[2, 3, 5]]),
+    ],
+)
+def test_a_vectorization_of_texts_has_that_of_the_lookup_inside(
+    config: dict[str, Any], content: bytes, wanted: Any, tmp_path: Path
+) -> None:
+    path = archive(
+        tmp_path / "m.keras",
+        config,
+        weights=np.array([2, 3, 5], np.float32),
+        kind="TextVectorization",
+        inside="/_lookup_layer",
+        length=1,
+        text_vectorization=content,
+    )
+    assert load_keras_model(path).predict(np.array([["Zebra, a b!"]], object)).tolist() == wanted
+    load_keras_model(path).save(tmp_path / "saved.keras")
+    again = load_keras_model(tmp_path / "saved.keras")
+    assert again.predict(np.array([["Zebra, a b!"]], object)).tolist() == wanted
 
 
 def test_stored_weights_replace_those_of_the_config(tmp_path: Path) -> None:
