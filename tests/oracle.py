@@ -13,9 +13,9 @@ import onnxruntime
 from kir import Model, layers, passes
 from kir import backend as K
 from kir.exporters.onnx_file import to_model_proto
+from kir.ir import interpreter
 from kir.layers import Input
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from kir.support.trees import flatten
 
 Array = np.ndarray[Any, Any]

@@ -11,10 +11,10 @@ from kir import activations
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.structural import Input, Output
 from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType, as_dtype, parse_type
-from kir.numerics.interpreter import run
 
 VALUES = np.array(
     [[-8.0, -3.0, -1.0, -0.5, 0.25, 1.0], [0.0, 0.5, 1.0, 2.9999, 6.5, 20.0], [0.3, -0.2, 0.1, 0.05, 0.4, -4.0]],

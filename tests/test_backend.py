@@ -14,10 +14,10 @@ from kir import backend as K
 from kir.errors import InvalidArgumentError, KirError, ShapeError, TraceError
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.structural import Input, Output
 from kir.ir.trace import Tensor, Tracer
 from kir.ir.types import TensorType, as_dtype
-from kir.numerics.interpreter import run
 
 ops = keras.ops
 BATCH = symbol("batch")

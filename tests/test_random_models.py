@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kir import Input, Model, passes
 from kir import backend as K
 from kir.exporters.pipeline import export_model
+from kir.ir.interpreter import run
 from kir.layers import (
     GRU,
     LSTM,
@@ -34,7 +35,6 @@ from kir.layers import (
     SpatialDropout1D,
 )
 from kir.modeling.functional import KerasTensor
-from kir.numerics.interpreter import run
 from kir.support.naming import reset_names
 
 ACTIVATIONS = [

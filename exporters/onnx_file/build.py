@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, helper
 from onnx.defs import onnx_opset_version
 
 import kir
 from kir.errors import GraphError, InvalidArgumentError, UnsupportedError
-from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype
-from kir.exporters.onnx_file.ops import emit
+from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype, value_info
+from kir.exporters.onnx_file.nodes import read_value, write_nodes
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph, Node, Value
-from kir.ir.structural import Constant, Input, Output
-from kir.ir.types import TensorType, as_dtype
+from kir.ir.structural import Input, Output
+from kir.ir.types import as_dtype
 from kir.ops.pooling import AveragePool
 from kir.ops.sparse import SparseToDense
-from kir.support.caching import cached
-from kir.support.naming import Names, join_path
+from kir.support.naming import Names
 
 OLDEST_OPSET = 13
 
@@ -146,24 +145,8 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, FileTens
     order = _sparse_first(graph.order())
     labels: dict[Value, str] = {}
     for output in graph.outputs:
-        labels.setdefault(_read_value(output), _label(output))
-    used = {value for node in order for value in node.inputs}
-    tensors: dict[Value, FileTensor] = {}
-    problems: dict[str, list[Node]] = {}
-    for node in order:
-        emitter.begin(node.origin, tuple(value in used for value in node.outputs))
-        if isinstance(node.op, Input | Constant):
-            tensors[node.output] = _emit_source(emitter, node)
-        elif isinstance(node.op, Output):
-            _emit_output(emitter, node.op.label, tensors[_read_value(node)])
-        else:
-            try:
-                tensors.update(_emit_operator(emitter, node, tensors, labels))
-            except UnsupportedError as error:
-                problems.setdefault(str(error), []).append(node)
-                tensors.update(_stand_in(emitter, node))
-    if problems:
-        raise _unsupported(problems)
+        labels.setdefault(read_value(output), _label(output))
+    tensors = write_nodes(emitter, order, labels, {})
     return emitter, tensors
 
 
@@ -188,59 +171,6 @@ def reserve_labels(graph: Graph) -> Names:
     return Names(inputs)
 
 
-def _emit_operator(
-    emitter: Emitter, node: Node, tensors: Mapping[Value, FileTensor], labels: Mapping[Value, str]
-) -> dict[Value, FileTensor]:
-    inputs = [None if value is None else tensors[value] for value in node.inputs]
-    results: dict[Value, FileTensor] = {}
-    for value, name in zip(node.outputs, emit(emitter, node.op, *inputs), strict=True):
-        label = labels.get(value)
-        if label is not None and emitter.rename_output(name, label):
-            name = label
-        if name:
-            emitter.types[name] = value.type
-            emitter.offer(name, value.type.shape, composite=False)
-        results[value] = FileTensor(name, value.type)
-    return results
-
-
-def _stand_in(emitter: Emitter, node: Node) -> dict[Value, FileTensor]:
-    """Return what a node that cannot be written would have given, so that those after it can be tried."""
-    for value in node.outputs:
-        emitter.offer(node.op.name, value.type.shape, composite=False)
-    return {value: FileTensor(node.op.name, value.type) for value in node.outputs}
-
-
-def _unsupported(problems: Mapping[str, Sequence[Node]]) -> UnsupportedError:
-    """Return one error for all nodes that cannot be written, by reason, in the order in which the reasons came up."""
-    lines = [f"{_places(nodes)}: {reason}" for reason, nodes in problems.items()]
-    if len(lines) == 1:
-        return UnsupportedError(lines[0])
-    return UnsupportedError("\n  ".join([f"the model cannot be written as ONNX, for {len(lines)} reasons:", *lines]))
-
-
-def _places(nodes: Sequence[Node]) -> str:
-    return ", ".join(dict.fromkeys(f"layer {n.origin}" if n.origin else f"operator {n.op.name}" for n in nodes))
-
-
-def _emit_source(emitter: Emitter, node: Node) -> FileTensor:
-    if isinstance(node.op, Input):
-        if node.op.default is not None:
-            emitter.initializers.append((node.op.label, node.op.default.array))
-        emitter.offer(node.op.label, node.op.type.shape, composite=True)
-        return FileTensor(node.op.label, node.op.type)
-    assert isinstance(node.op, Constant)
-    array = node.op.value.array
-    path = node.origin.path if node.origin else ""
-    return FileTensor(emitter.weight(array, node.op.label or join_path(path, "constant")), node.output.type, array)
-
-
-def _emit_output(emitter: Emitter, label: str, value: FileTensor) -> None:
-    """Copy a value under an output's name, unless it has that name already."""
-    if value.name != label:
-        emitter.rename_output(emitter.node("Identity", [value.name]), label)
-
-
 def _sparse_first(order: list[Node]) -> list[Node]:
     """Return the order with sparse inputs made dense first: some sizes are in no other value."""
     if not any(isinstance(node.op, SparseToDense) for node in order):
@@ -250,12 +180,6 @@ def _sparse_first(order: list[Node]) -> list[Node]:
         if node in first:
             first.update(value.node for value in node.inputs if value is not None)
     return [node for node in order if node in first] + [node for node in order if node not in first]
-
-
-def _read_value(output: Node) -> Value:
-    (value,) = output.inputs
-    assert value is not None
-    return value
 
 
 def _label(node: Node) -> str:
@@ -268,23 +192,7 @@ def _signature(graph: Graph, emitter: Emitter) -> GraphProto:
     outputs = {_label(node) for node in graph.outputs}
     inner = (name for node in emitter.graph.node for name in node.output if name in emitter.types)
     return GraphProto(
-        input=[_value_info(_label(node), node.output.type) for node in graph.inputs],
-        output=[_value_info(_label(node), node.output.type) for node in graph.outputs],
-        value_info=[_value_info(name, emitter.types[name]) for name in inner if name not in outputs],
-    )
-
-
-def _value_info(name: str, type: TensorType) -> ValueInfoProto:
-    return ValueInfoProto(name=name, type=_type_proto(type))
-
-
-@cached
-def _type_proto(type: TensorType) -> TypeProto:
-    """Return a type as protobuf. Symbolic sizes are given by their text: equal texts are equal sizes."""
-    dims = [{"dim_value": dim} if isinstance(dim, int) else {"dim_param": str(dim)} for dim in type.shape]
-    return TypeProto(
-        tensor_type=TypeProto.Tensor(
-            elem_type=onnx_dtype(type.dtype),
-            shape=TensorShapeProto(dim=[TensorShapeProto.Dimension(**dim) for dim in dims]),
-        )
+        input=[value_info(_label(node), node.output.type) for node in graph.inputs],
+        output=[value_info(_label(node), node.output.type) for node in graph.outputs],
+        value_info=[value_info(name, emitter.types[name]) for name in inner if name not in outputs],
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import GraphProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, helper
 
 from kir.errors import UnsupportedError
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.ir.graph import Origin
 from kir.ir.types import DType, Shape, TensorType
 from kir.ops.onnx_forms import TYPE_NAMES
+from kir.support.caching import cached
 from kir.support.naming import Names, join_path
 
 Array = np.ndarray[Any, Any]
@@ -67,6 +68,21 @@ class Emitter:
         other.used, other.refused = self.used, self.refused
         other._axes, other._shapes = self._axes, self._shapes
         return other
+
+    def inner(self) -> Emitter:
+        """Return an emitter for a graph inside the current operator.
+
+        It sees the values, the sizes and the constants that are written, which it adds to; its own are not seen here.
+        """
+        other = Emitter(self.opset, self._names)
+        other.domains, other.initializers, other._merged = self.domains, self.initializers, self._merged
+        other.refused = self.refused
+        other._axes, other._shapes, other._sizes = self._axes.copy(), self._shapes.copy(), self._sizes.copy()
+        return other
+
+    def unique(self, wanted: str) -> str:
+        """Return a name of a value that nothing else has."""
+        return self._names.unique(wanted)
 
     # Nodes and initializers
 
@@ -319,3 +335,20 @@ def _is_plainly_positive(dim: Dim) -> bool:
 def onnx_dtype(dtype: DType) -> int:
     """Return the number of an element type in ONNX."""
     return int(TensorProto.DataType.Value(TYPE_NAMES[dtype].upper()))
+
+
+def value_info(name: str, type: TensorType) -> ValueInfoProto:
+    """Return the name and the type of a value as protobuf."""
+    return ValueInfoProto(name=name, type=_type_proto(type))
+
+
+@cached
+def _type_proto(type: TensorType) -> TypeProto:
+    """Return a type as protobuf. Symbolic sizes are given by their text: equal texts are equal sizes."""
+    dims = [{"dim_value": dim} if isinstance(dim, int) else {"dim_param": str(dim)} for dim in type.shape]
+    return TypeProto(
+        tensor_type=TypeProto.Tensor(
+            elem_type=onnx_dtype(type.dtype),
+            shape=TensorShapeProto(dim=[TensorShapeProto.Dimension(**dim) for dim in dims]),
+        )
+    )

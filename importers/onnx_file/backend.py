@@ -15,8 +15,8 @@ from onnx.backend.base import Backend, BackendRep
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.onnx_file.build import import_graph
 from kir.ir.graph import Graph
+from kir.ir.interpreter import Plan
 from kir.ir.op import Array
-from kir.numerics.interpreter import Plan
 from kir.ops.opaque import Opaque
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -26,6 +26,18 @@ from kir.support.limits import MAX_INT64
 
 Array: TypeAlias = npt.NDArray[Any]
 Types: TypeAlias = TensorType | tuple[TensorType, ...]
+
+
+class Inner:
+    """A graph inside an operator. `kir.ir.body.Body` is the only kind: graphs know operators, and not the reverse."""
+
+    __slots__ = ()
+
+    def bind(self, sizes: Mapping[str, Dim]) -> Inner:
+        raise NotImplementedError
+
+    def widen(self) -> Inner:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,14 @@ class Op:
     def name(self) -> str:
         return type(self).__name__
 
+    def bodies(self) -> tuple[Any, ...]:
+        """Return the graphs inside this operator, each a `kir.ir.body.Body`."""
+        return ()
+
+    def run(self, bodies: Sequence[Callable[[Sequence[Array]], list[Array]]], *inputs: Array | None) -> Any:
+        """Return what `eval` returns, given functions that run the graphs inside: only operators that have some."""
+        raise NotImplementedError
+
     def attributes(self) -> dict[str, Any]:
         """Return the field values by name, in the order of declaration."""
         return {field: getattr(self, field) for field in field_names(type(self))}
@@ -81,9 +101,7 @@ class Op:
 
     def widen(self) -> Self:
         """Return this operator for a run in float64: every float dtype among its attributes becomes float64."""
-        return self.map_attributes(
-            lambda value: DType.FLOAT64 if isinstance(value, DType) and value.is_float else value
-        )
+        return self.map_attributes(_widen_attribute)
 
     def symbols(self) -> frozenset[str]:
         """Return the names of the symbolic sizes among the attributes."""
@@ -134,9 +152,17 @@ def widened_type(type: TensorType) -> TensorType:
 def _substitute_attribute(value: object, sizes: Mapping[str, Dim]) -> object:
     if isinstance(value, Sym):
         return substitute(value, sizes)
+    if isinstance(value, Inner):
+        return value.bind(sizes)
     if isinstance(value, tuple) and any(isinstance(item, Sym) for item in value):
         return tuple(substitute(item, sizes) if isinstance(item, Sym) else item for item in value)
     return value
+
+
+def _widen_attribute(value: object) -> object:
+    if isinstance(value, Inner):
+        return value.widen()
+    return DType.FLOAT64 if isinstance(value, DType) and value.is_float else value
 
 
 def format_attribute(value: object) -> str:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from kir import config
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.structural import Input, Output, constant
 from kir.ir.trace import CarriedState, Tensor, Tracer, feed_states, store_states
 from kir.ir.types import shape_with_none
 from kir.modeling.divisible_sizes import input_type
-from kir.numerics.interpreter import run
 from kir.support.trees import flatten, map_structure
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from kir.errors import InvalidArgumentError, KirError, ShapeError
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance
+from kir.ir.interpreter import Plan, run
 from kir.ir.op import Array
 from kir.ir.structural import Output
 from kir.ir.trace import CarriedState, SymbolicOperators, Tensor, Tracer, feed_states, store_states
@@ -33,7 +34,6 @@ from kir.modeling.lower import add_inputs, loss_terms, lower, lower_with_states
 from kir.modeling.saving import Saving
 from kir.modeling.subclassing import Subclassing
 from kir.modeling.training import Training
-from kir.numerics.interpreter import Plan, run
 from kir.support.naming import automatic_name
 from kir.support.trees import Tree, flatten, map_structure, only_item
 

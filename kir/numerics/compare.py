@@ -20,12 +20,12 @@ import numpy as np
 
 from kir.errors import MismatchError, ShapeError
 from kir.ir.graph import Graph
+from kir.ir.interpreter import Plan
 from kir.ir.op import Array
 from kir.ir.types import as_dtype, format_shape
 from kir.numerics.cost import Cost, require_runnable
 from kir.numerics.expected import MULTIPLE, UNSTABLE_RUNS, Expected
 from kir.numerics.inputs import shape_of_feeds
-from kir.numerics.interpreter import Plan
 from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import Finding, OutputReport, Statement, VerificationReport, outputs_statement
 from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, measure_as_needed

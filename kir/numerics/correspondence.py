@@ -10,11 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.interpreter import Observer, Plan
 from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output
 from kir.numerics.alignment import EXACT, TOLERANCE, Placement, find_placement
 from kir.numerics.cuts import is_bounded
-from kir.numerics.interpreter import Observer, Plan
 
 MAX_CANDIDATES = 16  # cuts of one size that a result is compared with
 

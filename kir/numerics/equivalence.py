@@ -27,10 +27,10 @@ from functools import cached_property
 import numpy as np
 
 from kir.ir.graph import Graph, Value
+from kir.ir.interpreter import Observer, Plan, PlanRun, widened
 from kir.ir.op import Array
 from kir.numerics.compare import Run, compare
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.interpreter import Observer, Plan, PlanRun, widened
 from kir.numerics.report import OutputReport
 from kir.numerics.rounded_constants import RoundedConstant, recognised_constants, rounded_constants
 from kir.numerics.rounding import RUNS, RandomRounding, measure

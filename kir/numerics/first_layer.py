@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kir.ir.graph import Graph, Node, Origin
+from kir.ir.interpreter import Plan, PlanRun
 from kir.ir.op import Array
 from kir.ir.structural import Constant, Input, Output
-from kir.numerics.interpreter import Plan, PlanRun
 from kir.numerics.rounding_sizes import is_float_array
 
 # Values are the same if their statistics agree to this part of their size: roundings of constants average out. Those of

@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from kir.ir.graph import Node
+from kir.ir.interpreter import widened
 from kir.ir.op import Array, Op
 from kir.numerics.expected import MULTIPLE, Expected, Spread
-from kir.numerics.interpreter import widened
 from kir.numerics.rounding import RandomRounding
 from kir.numerics.rounding_sizes import PLAIN, SIZES, epsilon, finfo, is_float_array, size_as_computed, widen
 from kir.numerics.rounding_sizes import is_exact as is_exact_anywhere

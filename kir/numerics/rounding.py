@@ -48,10 +48,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from kir.ir.graph import Node, Value
+from kir.ir.interpreter import Observer
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
 from kir.numerics.expected import UNSTABLE_RUNS, Expected, Spread
-from kir.numerics.interpreter import Observer
 from kir.numerics.rounding_sizes import (
     COSTLY_SIZES,
     PLAIN,

@@ -23,6 +23,7 @@ import numpy as np
 
 from kir.errors import KirError
 from kir.ir.graph import Graph, Node, Origin, Value
+from kir.ir.interpreter import Observer, Plan
 from kir.ir.op import Array, Op
 from kir.ir.structural import Output
 from kir.numerics.alignment import Placement, has_all_placements, is_near, placements
@@ -31,7 +32,6 @@ from kir.numerics.correspondence import Correspondence, Cut, cuts_above, feeding
 from kir.numerics.cuts import RECURRENT, find_cuts, split_activations
 from kir.numerics.equivalence import Equivalence
 from kir.numerics.first_layer import describe, find_first_lost, observe
-from kir.numerics.interpreter import Observer, Plan
 from kir.numerics.report import OutputReport
 from kir.numerics.rounding_sizes import is_float_array
 from kir.ops import elementwise

@@ -7,6 +7,7 @@ from kir.ir import structural
 from kir.ir.op import Op
 from kir.ops import (
     attention,
+    control,
     convolution,
     elementwise,
     linear,
@@ -30,8 +31,8 @@ from kir.support.caching import cached
 GROUPS = {
     module.__name__.rpartition(".")[2]: module
     for module in (
-        *(attention, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random, recurrent),
-        *(reduce, resize, shape, sparse, spectral, structural, text),
+        *(attention, control, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random),
+        *(recurrent, reduce, resize, shape, sparse, spectral, structural, text),
     )
 }
 

@@ -197,7 +197,7 @@ class _Judge:
         self.outputs = self.run_graph()
 
     def run_graph(self) -> dict[str, Array]:
-        from kir.numerics.interpreter import run as interpret
+        from kir.ir.interpreter import run as interpret
 
         return {} if self.feeds is None else interpret(self.graph, self.feeds)
 

@@ -32,11 +32,11 @@ from kir.exporters.onnx_file.write import to_model_proto
 from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
 from kir.ir.graph import Graph
+from kir.ir.interpreter import Plan
 from kir.ir.structural import Input as InputOp
 from kir.ir.types import BATCH
 from kir.layers import Dense, Dropout
 from kir.numerics.feeds import random_feeds
-from kir.numerics.interpreter import Plan
 
 MODELS = Path(__file__).parents[2] / "models"
 BATCHES = (1, 64)

@@ -206,7 +206,7 @@ def run(path: Path, options: Any, feeds: dict[str, Any]) -> list[Any]:
     from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
     import kir
-    from kir.numerics.interpreter import run as interpret
+    from kir.ir.interpreter import run as interpret
 
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -14,9 +14,9 @@ from kir import Model, compare, initializers, layers
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.pipeline import ExportOptions, export_model
 from kir.importers.onnx_file import import_graph
+from kir.ir import interpreter
 from kir.layers import AdditiveAttention, Attention, Embedding, GroupQueryAttention, Input, MultiHeadAttention
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from kir.support.naming import reset_names
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, draw_feeds, node_types, show_mask
 

@@ -11,9 +11,9 @@ import pytest
 
 from kir import Model, layers
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.ir import interpreter
 from kir.layers import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, Input
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from kir.support.trees import flatten
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 

@@ -12,6 +12,7 @@ import pytest
 from kir import Input, Model, config, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.exporters.onnx_file import to_model_proto
+from kir.ir import interpreter
 from kir.layers import (
     ActivityRegularization,
     Dropout,
@@ -20,7 +21,6 @@ from kir.layers import (
     SpatialDropout3D,
 )
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from tests.oracle import assert_matches_keras, build_both, check_layer, draw_feeds, node_types, show_mask
 
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

@@ -12,11 +12,11 @@ import pytest
 
 from kir import Model, activations, layers, passes
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.ir import interpreter
 from kir.ir.structural import Constant
 from kir.layers import GRU, LSTM, Input, SimpleRNN
 from kir.layers.cell import RECURRENT_ACTIVATIONS
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from kir.ops.random import Dropout
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types
 

@@ -16,10 +16,10 @@ from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import ExportOptions, export_model
+from kir.ir import interpreter
 from kir.layers import GRU, LSTM, RNN, GRUCell, Input, Layer, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
 from kir.layers.cell import RECURRENT_ACTIVATIONS
 from kir.modeling.lower import lower
-from kir.numerics import interpreter
 from kir.support.trees import flatten
 from tests.layers.test_rnn import BATCH, FEATURES, KINDS, LOOPS, MASKS, STATES, TIME, UNITS, make_x
 from tests.oracle import assert_matches_keras, assert_same_config, build_both, node_types

@@ -13,9 +13,9 @@ import pytest
 from kir import Input, Model, Sequential, layers
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError
+from kir.ir import interpreter
 from kir.layers import Add, Concatenate, Dense, Dropout, Flatten, Lambda
 from kir.modeling.lower import bind_input_shapes, lower
-from kir.numerics import interpreter
 from kir.support import naming
 from tests.oracle import assert_matches_keras, build_both, draw_feeds
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.types import BATCH
 from kir.numerics.cuts import find_cuts, is_bounded, split_activations
-from kir.numerics.interpreter import run
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Mul, Relu, Tanh
 from kir.ops.linear import Dense, MatMul

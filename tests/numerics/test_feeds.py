@@ -10,12 +10,12 @@ import pytest
 from kir import Model, layers
 from kir.errors import ShapeError
 from kir.ir.graph import Graph, Value
+from kir.ir.interpreter import run
 from kir.ir.op import Array, Op
 from kir.ir.structural import Data, Input, Output, constant
 from kir.ir.types import DType, parse_type
 from kir.numerics.feeds import count_edges, random_feeds
 from kir.numerics.inputs import shape_of_feeds
-from kir.numerics.interpreter import run
 from kir.numerics.probe_sizes import choose_runs
 from kir.ops.elementwise import Cast, Clip, Div, Greater, Mod, Mul, Pow
 from kir.ops.linear import MatMul

@@ -13,12 +13,12 @@ from kir.backend import minimum, shape
 from kir.errors import ShapeError
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.op import Op
 from kir.ir.structural import Output, constant
 from kir.ir.types import DType
 from kir.numerics.cost import ELEMENT_WORK, run_cost
 from kir.numerics.feeds import random_feeds
-from kir.numerics.interpreter import run
 from kir.numerics.probe_sizes import choose_runs
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Add, Cast, Relu

@@ -10,12 +10,12 @@ import pytest
 
 from kir.errors import ShapeError
 from kir.ir.graph import Graph, Node
+from kir.ir.interpreter import Plan
 from kir.ir.op import Array, Op
 from kir.ir.structural import Input, Output, constant
 from kir.ir.types import TensorType, parse_type
 from kir.numerics.compare import compare
 from kir.numerics.expected import MULTIPLE, Expected
-from kir.numerics.interpreter import Plan
 from kir.numerics.rounding import RUNS, RUNS_AT_FIRST, RandomRounding, measure, measure_as_needed
 from kir.numerics.rounding_sizes import EXACT, SIZES, epsilon, sum_of_squared_partial_sums
 from kir.ops import all_ops

@@ -12,8 +12,8 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.onnx_file import import_graph
 from kir.ir.dims import Sym
+from kir.ir.interpreter import run
 from kir.ir.types import parse_type
-from kir.numerics.interpreter import run
 from kir.ops.attention import Attention
 from tests.ops.cases_attention import ATTENTION_CASES
 

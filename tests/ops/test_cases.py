@@ -17,9 +17,9 @@ from kir.errors import UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
+from kir.ir.interpreter import run
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, type_of
-from kir.numerics.interpreter import run
 from kir.ops import GROUPS, all_ops, group_by_op, ops_of
 from kir.ops.attention import Attention
 from kir.ops.elementwise import Celu, Gelu, HardSwish, Mish, Relu

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from kir.errors import KirError
 from kir.ir.dims import product, symbol
 from kir.ir.graph import Graph, Value
+from kir.ir.interpreter import run as interpret
 from kir.ir.op import Op
 from kir.ir.types import DType
-from kir.numerics.interpreter import run as interpret
 from kir.ops.elementwise import (
     ELEMENTWISE,
     Abs,

@@ -4,6 +4,7 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 """
 
 from kir.exporters.onnx_file.ops import attention as attention
+from kir.exporters.onnx_file.ops import control as control
 from kir.exporters.onnx_file.ops import convolution as convolution
 from kir.exporters.onnx_file.ops import elementwise as elementwise
 from kir.exporters.onnx_file.ops import linear as linear

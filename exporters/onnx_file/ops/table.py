@@ -22,6 +22,7 @@ from kir.ir.graph import output_types
 from kir.ir.op import Op, field_names
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, as_dtype
+from kir.ops.control import ControlOp
 from kir.ops.onnx_forms import SAME
 from kir.ops.opaque import Opaque
 
@@ -96,7 +97,7 @@ def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...
 def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, DType] | None:
     """Return the operator of ONNX and the type that it does not take, if any: it is tried once for each types."""
     dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
-    if isinstance(op, Opaque) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
+    if isinstance(op, Opaque | ControlOp) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
         return None
     key = (op, dtypes)
     if key not in emitter.refused:

@@ -17,11 +17,11 @@ from kir.exporters.onnx_file.session import Session
 from kir.exporters.onnx_file.verify.runs import run_checked
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph
+from kir.ir.interpreter import Plan, widened
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input, Output
 from kir.numerics.cost import run_cost
 from kir.numerics.feeds import random_feeds
-from kir.numerics.interpreter import Plan, widened
 from kir.numerics.probes import Probe, choose_probes
 from kir.numerics.report import Finding
 from kir.numerics.rounding_sizes import epsilon

@@ -20,11 +20,11 @@ from kir.exporters.onnx_file.mapped import LeanModel
 from kir.exporters.onnx_file.session import Session, run_session
 from kir.ir.dims import divide_exactly, is_known
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.interpreter import widened
 from kir.ir.op import Array, Op
 from kir.ir.structural import Input
 from kir.ir.types import TensorType
 from kir.numerics.expected import Expected
-from kir.numerics.interpreter import widened
 from kir.numerics.rounding_sizes import epsilon, is_float_array
 from kir.ops.resize import Resize
 from kir.ops.shape import Slice

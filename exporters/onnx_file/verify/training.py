@@ -13,10 +13,10 @@ from kir.exporters.onnx_file.session import Session
 from kir.exporters.onnx_file.verify.distributions import VISIBLE_CHANGE, compare_distributions, switched, unseeded
 from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.interpreter import Plan, widened
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input, Output
 from kir.ir.types import as_dtype
-from kir.numerics.interpreter import Plan, widened
 from kir.numerics.probes import choose_probes
 from kir.numerics.report import Finding, Statement
 from kir.numerics.rounding_sizes import finfo

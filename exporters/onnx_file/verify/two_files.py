@@ -18,12 +18,12 @@ from kir.exporters.onnx_file.verify.runs import ModelFile, as_file, run_checked
 from kir.exporters.onnx_file.verify.same_file import PART
 from kir.exporters.onnx_file.verify.signature import session_inputs, session_outputs, signature_graph, type_problems
 from kir.exporters.onnx_file.verify.subject import RunCount
+from kir.ir.interpreter import widened
 from kir.ir.op import Array
 from kir.ir.structural import TRAINING_INPUT, Input
 from kir.numerics.compare import Run, RunComparison
 from kir.numerics.expected import MULTIPLE, Expected
 from kir.numerics.feeds import random_feeds
-from kir.numerics.interpreter import widened
 from kir.numerics.least_sizes import Sizes
 from kir.numerics.probes import choose_probes
 from kir.numerics.report import Statement, VerificationReport

@@ -23,11 +23,11 @@ from kir.exporters.onnx_file.session import Session
 from kir.exporters.onnx_file.verify.runs import run_checked
 from kir.ir.dims import bind_dim
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.interpreter import bind_sizes, check_feeds
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import TensorType
 from kir.numerics.cost import count_elements
-from kir.numerics.interpreter import bind_sizes, check_feeds
 from kir.ops.linear import Dense
 
 GROUP_BYTES = 128 << 20

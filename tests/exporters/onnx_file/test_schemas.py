@@ -16,10 +16,10 @@ from kir.exporters.onnx_file.ops import table
 from kir.exporters.onnx_file.schemas import signature
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.ir.graph import Graph
+from kir.ir.interpreter import run
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output
 from kir.ir.types import FLOATS, INTEGERS, DType, TensorType, as_dtype, parse_type
-from kir.numerics.interpreter import run
 from kir.ops.elementwise import Add, IsInf, Relu, Where
 from kir.ops.linear import Dense
 from kir.ops.recurrent import LSTM, SIGMOID, TANH

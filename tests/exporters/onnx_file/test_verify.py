@@ -24,6 +24,7 @@ from kir.exporters.onnx_file.verify.file import verify_file
 from kir.exporters.onnx_file.verify.training import check_training
 from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 from kir.ir.graph import Graph, Origin, Value
+from kir.ir.interpreter import Plan
 from kir.ir.op import Array, Op
 from kir.ir.structural import Data, Output, constant
 from kir.ir.structural import Input as InputOp
@@ -36,7 +37,6 @@ from kir.modeling.lower import lower
 from kir.modeling.sequential import Sequential
 from kir.numerics.compare import RunComparison, compare, verify_graphs
 from kir.numerics.expected import Expected
-from kir.numerics.interpreter import Plan
 from kir.numerics.probe_sizes import choose_runs
 from kir.numerics.report import Divergence, OutputReport, VerificationReport
 from kir.numerics.rounding import RandomRounding

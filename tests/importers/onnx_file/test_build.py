@@ -22,9 +22,9 @@ from kir.importers.onnx_file import import_graph
 from kir.importers.script import load_script
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Origin
+from kir.ir.interpreter import run
 from kir.ir.op import Op, input_names
 from kir.ir.structural import Constant, Input
-from kir.numerics.interpreter import run
 from kir.ops.elementwise import Acosh
 from kir.ops.opaque import Opaque
 from kir.passes.fuse_activations import fuse_activations

@@ -11,9 +11,9 @@ import kir
 from kir.exporters.onnx_file.mapped import lean_model
 from kir.exporters.onnx_file.session import run_session
 from kir.importers.onnx_file import import_named
+from kir.ir.interpreter import Plan
 from kir.ir.structural import Constant, Input, Output
 from kir.numerics.feeds import random_feeds
-from kir.numerics.interpreter import Plan
 from kir.numerics.probes import choose_probes
 
 MODELS = sorted((Path(__file__).parents[3] / "models").glob("*.py"))

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.importers.onnx_file import import_graph
-from kir.numerics.interpreter import run
+from kir.ir.interpreter import run
 from tests.importers.onnx_file.models import model, node, operators, value
 from tests.versions import needs_onnxruntime
 

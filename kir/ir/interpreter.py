@@ -22,8 +22,21 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import TensorType, as_dtype, format_shape
 
-# Called with a node, its input and its output arrays, after every node; what it returns flows on as its outputs.
+# Called with a node, its input and its output arrays, after every node; what it returns flows on as its outputs. Nodes
+# of bodies are not shown to it, unless it is a `BodyObserver`.
 Observer = Callable[[Node, tuple[Array | None, ...], tuple[Array, ...]], tuple[Array, ...]]
+
+
+class BodyObserver:
+    """An observer that looks into the bodies of operators as well."""
+
+    def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        raise NotImplementedError
+
+    def inside(self) -> Observer:
+        """Return what to call with the nodes of a body, which may run many times in one run."""
+        raise NotImplementedError
+
 
 ABSENT = None  # among the inputs of a node: an optional one that is not there
 
@@ -123,7 +136,9 @@ class Plan:
 
     def _run(self, feeds: Mapping[str, Any], observe: Observer | None) -> list[Any]:
         arrays = {label: _as_array(given) for label, given in feeds.items()}
-        sizes = self._bind_sizes(arrays)
+        return self._run_steps(arrays, self._bind_sizes(arrays, _check_and_bind), observe)
+
+    def _run_steps(self, arrays: Mapping[str, Array], sizes: dict[str, int], observe: Observer | None) -> list[Any]:
         slots: list[Any] = self._start.copy()
         read = slots.__getitem__
         for label, array in arrays.items():
@@ -131,6 +146,8 @@ class Plan:
         with np.errstate(all="ignore"):
             for step in self._steps:
                 function = step.function or step.bind(sizes)
+                if observe is not None and isinstance(function, _WithBodies):
+                    function = function.observed(observe)
                 try:
                     result = function(*map(read, step.inputs))
                 except ValueError as error:
@@ -148,14 +165,47 @@ class Plan:
                     slots[slot] = None
         return slots
 
-    def _bind_sizes(self, arrays: Mapping[str, Array]) -> dict[str, int]:
-        """Return the value of every symbolic size, once the feeds are checked; what was fed before is known."""
+    def run_body(self, arrays: Sequence[Array], observe: Observer | None = None) -> list[Array]:
+        """Return the outputs in order, for arrays of the inputs in order, which come from the graph around."""
+        feeds = dict(zip(self._input_slots, map(np.asarray, arrays), strict=True))
+        slots = self._run_steps(feeds, self._bind_sizes(feeds, bind_sizes), observe)
+        return [slots[slot] for slot in self._output_slots.values()]
+
+    def _bind_sizes(
+        self, arrays: Mapping[str, Array], bind: Callable[[Mapping[str, Input], Mapping[str, Array]], dict[str, int]]
+    ) -> dict[str, int]:
+        """Return the value of every symbolic size, as `bind` finds it; what was fed before is known."""
         signature = tuple([(label, array.dtype, array.shape) for label, array in arrays.items()])
         if signature not in self._sizes_of_feeds:
             if len(self._sizes_of_feeds) >= MAX_REMEMBERED:
                 self._sizes_of_feeds.clear()
-            self._sizes_of_feeds[signature] = bind_sizes(self.inputs, check_feeds(self.inputs, arrays))
+            self._sizes_of_feeds[signature] = bind(self.inputs, arrays)
         return self._sizes_of_feeds[signature].copy()
+
+
+class _WithBodies:
+    """What computes an operator with graphs inside, of which each has a plan."""
+
+    def __init__(self, op: Op) -> None:
+        self._op = op
+        self._plans = [Plan(body.graph, body.wide) for body in op.bodies()]
+
+    def __call__(self, *inputs: Array | None) -> Any:
+        return self._op.run([plan.run_body for plan in self._plans], *inputs)
+
+    def observed(self, observe: Observer) -> Callable[..., Any]:
+        """Return the same, with an observer of the nodes inside, if it wants to see them."""
+        if not isinstance(observe, BodyObserver):
+            return self
+        inner = observe.inside()
+        runs = [partial(plan.run_body, observe=inner) for plan in self._plans]
+        return lambda *inputs: self._op.run(runs, *inputs)
+
+
+def evaluate(op: Op, *inputs: Array | None) -> Any:
+    """Return the outputs of an operator with graphs inside, whose sizes are bound."""
+    with np.errstate(all="ignore"):
+        return _WithBodies(op)(*inputs)
 
 
 # What runs a plan on feeds, as `Plan.run` does.
@@ -191,6 +241,10 @@ def check_feeds(inputs: Mapping[str, Input], feeds: Mapping[str, Any]) -> dict[s
         else:
             raise ShapeError(f"input {label!r} is missing; the model's inputs are {_listed(inputs)}")
     return arrays
+
+
+def _check_and_bind(inputs: Mapping[str, Input], arrays: Mapping[str, Array]) -> dict[str, int]:
+    return bind_sizes(inputs, check_feeds(inputs, arrays))
 
 
 def bind_sizes(inputs: Mapping[str, Input], arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -307,6 +361,8 @@ def _function(node: Node, op: Op, wide: bool) -> Callable[..., Any]:
     """Return what computes a node whose operator's sizes are known."""
     if isinstance(op, Constant):
         return partial(widened, op.value.array)
+    if op.bodies():
+        return _WithBodies(op.widen() if wide else op)
     types = [None if value is None else value.type for value in node.inputs]
     return op.prepare_wide(*types) if wide else op.prepare(*types)
 

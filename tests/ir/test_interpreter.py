@@ -11,9 +11,9 @@ import pytest
 from kir.errors import ShapeError
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Node
+from kir.ir.interpreter import Plan, run, run_all
 from kir.ir.structural import Data, Input, Output, constant
 from kir.ir.types import DType, parse_type
-from kir.numerics.interpreter import Plan, run, run_all
 from kir.ops.elementwise import Add, Cast, Exp, Mul, Neg
 from kir.ops.shape import Reshape
 

@@ -1,0 +1,242 @@
+"""Operators that run graphs inside: If, Loop, Scan.
+
+Their bodies are closed. What a body reads of the graph around is an ordinary input, so that every pass sees the use:
+the last inputs of the operator, the *captured* ones, are the last inputs of each body. `types` are those of the
+outputs; where a size is not the same in all cases it has a name of its own there, and inside.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+
+from kir.errors import ShapeError
+from kir.ir.body import Body
+from kir.ir.dims import Dim, Sym, substitute
+from kir.ir.interpreter import evaluate
+from kir.ir.op import Array, Op, Types
+from kir.ir.structural import Input, Output
+from kir.ir.types import DType, TensorType
+
+RunBody: TypeAlias = Callable[[Sequence[Array]], list[Array]]
+
+SCALAR_BOOL = TensorType(DType.BOOL, ())
+SCALAR_INT = TensorType(DType.INT64, ())
+
+
+@dataclass(frozen=True)
+class ControlOp(Op):
+    """An operator with graphs inside."""
+
+    @property
+    @abstractmethod
+    def output_types(self) -> tuple[TensorType, ...]:
+        """The field `types` of the subclasses."""
+
+    @abstractmethod
+    def with_bodies(self, *bodies: Body) -> Self:
+        """Return the same operator with other bodies that take and give the same."""
+
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]  # it depends on what is inside
+        nodes = (node for body in self.bodies() for node in body.graph.order())
+        return all(node.op.deterministic or isinstance(node.op, Input | Output) for node in nodes)
+
+    def bind(self, sizes: Mapping[str, Dim]) -> Self:
+        types = tuple(
+            type.with_shape(tuple(substitute(dim, sizes) for dim in type.shape)) for type in self.output_types
+        )
+        bodies = tuple(body.bind(sizes) for body in self.bodies())
+        return replace(self.with_bodies(*bodies), types=types)
+
+    def symbols(self) -> frozenset[str]:
+        dims = (dim for type in self.output_types for dim in type.shape)
+        own = frozenset[str]().union(*(dim.names() for dim in dims if isinstance(dim, Sym)))
+        return own.union(*(body.symbols() for body in self.bodies()))
+
+    def eval(self, *inputs: Array | None) -> Any:
+        results = evaluate(self, *inputs)
+        return results[0] if len(results) == 1 else results
+
+    def _outputs(self) -> Types:
+        return self.output_types[0] if len(self.output_types) == 1 else self.output_types
+
+    def _require_alike(self, what: str, given: Sequence[TensorType | None], expected: Sequence[TensorType]) -> None:
+        """Raise ShapeError if what goes into a body, or comes out, has another element type or rank than it says."""
+        alike = len(given) == len(expected) and all(
+            one is not None and (one.dtype, one.rank) == (other.dtype, other.rank)
+            for one, other in zip(given, expected, strict=True)
+        )
+        if not alike:
+            shown = [", ".join(map(str, types)) or "nothing" for types in (given, expected)]
+            raise ShapeError(f"{self.name} has the {what} {shown[0]}; expected {shown[1]}")
+
+
+@dataclass(frozen=True)
+class If(ControlOp):
+    """One of two graphs, as the `condition` of one element says. ONNX: If.
+
+    All other inputs are captured; both branches take them, and read what they need.
+    """
+
+    then_branch: Body
+    else_branch: Body
+    types: tuple[TensorType, ...]
+
+    @property
+    def output_types(self) -> tuple[TensorType, ...]:
+        return self.types
+
+    def bodies(self) -> tuple[Body, ...]:
+        return self.then_branch, self.else_branch
+
+    def with_bodies(self, *bodies: Body) -> Self:
+        then_branch, else_branch = bodies
+        return replace(self, then_branch=then_branch, else_branch=else_branch)
+
+    def infer(self, condition: TensorType, *captured: TensorType) -> Types:
+        if condition.dtype is not DType.BOOL:
+            raise ShapeError(f"If received the condition {condition}; expected a bool")
+        for body in self.bodies():
+            self._require_alike("inputs", captured, body.inputs)
+            self._require_alike("outputs", body.outputs, self.types)
+        return self._outputs()
+
+    def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
+        condition, *captured = map(_present, inputs)
+        return tuple(bodies[0 if condition.item() else 1](captured))
+
+
+@dataclass(frozen=True)
+class Loop(ControlOp):
+    """A graph that runs until `trips` are done or the condition fails. ONNX: Loop.
+
+    The body takes the number of the step (i64[]), the condition, the carried values and the captured ones, and gives
+    the next condition, the next carried values, and what is stacked along a new first axis. Absent `trips` are endless,
+    an absent `condition` holds.
+    """
+
+    body: Body
+    carried: int
+    types: tuple[TensorType, ...]
+
+    @property
+    def output_types(self) -> tuple[TensorType, ...]:
+        return self.types
+
+    def bodies(self) -> tuple[Body, ...]:
+        return (self.body,)
+
+    def with_bodies(self, *bodies: Body) -> Self:
+        (body,) = bodies
+        return replace(self, body=body)
+
+    def infer(self, trips: TensorType | None, condition: TensorType | None, *values: TensorType) -> Types:
+        self._require_alike("inputs", (SCALAR_INT, SCALAR_BOOL, *values), self.body.inputs)
+        stacked = self.types[self.carried :]
+        steps = (SCALAR_BOOL, *self.types[: self.carried], *(type.with_shape(type.shape[1:]) for type in stacked))
+        self._require_alike("outputs", self.body.outputs, steps)
+        return self._outputs()
+
+    def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
+        trips, condition, *rest = inputs
+        carried, captured = rest[: self.carried], rest[self.carried :]
+        goes_on = condition is None or bool(condition.item())
+        stacks: list[list[Array]] = [[] for _ in self.types[self.carried :]]
+        step = 0
+        while goes_on and (trips is None or step < trips.item()):
+            number, holds = np.array(step, np.int64), np.array(True)
+            following, *results = bodies[0]([number, holds, *map(_present, (*carried, *captured))])
+            carried, scanned = results[: self.carried], results[self.carried :]
+            for stack, array in zip(stacks, scanned, strict=True):
+                stack.append(array)
+            goes_on = bool(following.item())
+            step += 1
+        types = self.body.outputs[1 + self.carried :]
+        stacked = [_stack(stack, type, 0, self.body) for stack, type in zip(stacks, types, strict=True)]
+        return (*map(_present, carried), *stacked)
+
+
+@dataclass(frozen=True)
+class Scan(ControlOp):
+    """A graph that runs once for each slice of its sequences. ONNX: Scan since opset 9.
+
+    The inputs are `states` states, then the sequences, then the captured values; the body takes the same with a slice
+    of each sequence, and gives the next states and a slice of each output. `axes` and `reversed` say along which axis
+    a sequence is cut and whether backwards, `output_axes` and `output_reversed` how outputs are put together.
+    """
+
+    body: Body
+    states: int
+    axes: tuple[int, ...]
+    reversed: tuple[bool, ...]
+    output_axes: tuple[int, ...]
+    output_reversed: tuple[bool, ...]
+    types: tuple[TensorType, ...]
+
+    @property
+    def output_types(self) -> tuple[TensorType, ...]:
+        return self.types
+
+    def bodies(self) -> tuple[Body, ...]:
+        return (self.body,)
+
+    def with_bodies(self, *bodies: Body) -> Self:
+        (body,) = bodies
+        return replace(self, body=body)
+
+    def infer(self, *values: TensorType) -> Types:
+        states, sequences, captured = self._parts(values)
+        slices = [_without_axis(type, axis) for type, axis in zip(sequences, self.axes, strict=True)]
+        self._require_alike("inputs", (*states, *slices, *captured), self.body.inputs)
+        outputs = zip(self.types[self.states :], self.output_axes, strict=True)
+        steps = (*self.types[: self.states], *(_without_axis(type, axis) for type, axis in outputs))
+        self._require_alike("outputs", self.body.outputs, steps)
+        return self._outputs()
+
+    def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
+        states, sequences, captured = self._parts([_present(x) for x in inputs])
+        moved = [
+            np.moveaxis(array, axis, 0)[:: -1 if backwards else 1]
+            for array, axis, backwards in zip(sequences, self.axes, self.reversed, strict=True)
+        ]
+        stacks: list[list[Array]] = [[] for _ in self.output_axes]
+        for slices in zip(*moved, strict=True):
+            results = bodies[0]([*states, *slices, *captured])
+            states, scanned = results[: self.states], results[self.states :]
+            for stack, array in zip(stacks, scanned, strict=True):
+                stack.append(array)
+        outputs = [
+            _stack(stack[:: -1 if backwards else 1], type, axis, self.body)
+            for stack, type, axis, backwards in zip(
+                stacks, self.body.outputs[self.states :], self.output_axes, self.output_reversed, strict=True
+            )
+        ]
+        return (*states, *outputs)
+
+    def _parts(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return the states, the sequences and the captured ones of the inputs."""
+        end = self.states + len(self.axes)
+        return list(values[: self.states]), list(values[self.states : end]), list(values[end:])
+
+
+def _present(array: Array | None) -> Array:
+    assert array is not None, "only the trips and the condition of a Loop may be absent"
+    return array
+
+
+def _without_axis(type: TensorType, axis: int) -> TensorType:
+    return type.with_shape((*type.shape[:axis], *type.shape[axis + 1 :]))
+
+
+def _stack(arrays: list[Array], type: TensorType, axis: int, body: Body) -> Array:
+    """Return the results of all steps along a new axis; of no step, an array that is empty as the types say."""
+    if arrays:
+        return np.stack(arrays, axis)
+    dtype = DType.FLOAT64 if body.wide and type.dtype.is_float else type.dtype
+    sizes = [dim if isinstance(dim, int) else 0 for dim in type.shape]
+    return np.empty((*sizes[:axis], 0, *sizes[axis:]), dtype.numpy)
