@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
@@ -105,7 +106,42 @@ class _Reader:
         reads = _count_reads(self.nodes, [value.name for value in model.graph.output])
         self.translator = Translator(self.graph, opset, written_by_kir, reads, names)
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
+        self.translator.scope = self
         self._inferred: Mapping[str, TensorType] | None = None
+
+    # Graphs inside operators
+
+    def captured(self, graphs: Sequence[GraphProto]) -> dict[str, Operand]:
+        """Return what graphs inside a node read of this one, by name.
+
+        Raises:
+            FormatError: they read what nothing before gives.
+            UnsupportedError: they read what cannot be read.
+        """
+        node = NodeProto(attribute=[AttributeProto(type=AttributeProto.GRAPH, g=graph) for graph in graphs])
+        found: dict[str, Operand] = {}
+        for name in outer_names(node):
+            try:
+                operand = self.find(name)
+            except KeyError:
+                raise FormatError(f"a graph inside reads {name!r}, which nothing before it gives") from None
+            if operand is None:
+                raise UnsupportedError(f"a graph inside reads {name!r}, which cannot be read")
+            if not operand.is_shape and operand.array is None:
+                self.translator.value(operand)
+            found[name] = operand
+        return found
+
+    def read_body(self, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]) -> Graph:
+        """Return a graph inside an operator, whose inputs are its own, of these types, and all captured values.
+
+        Captured constants and sizes are the same inside, and no inputs.
+
+        Raises:
+            FormatError: it is no valid graph.
+            UnsupportedError: part of it cannot be read.
+        """
+        return _BodyReader(self, graph, types, captured).read()
 
     # Inputs and initializers
 
@@ -179,6 +215,14 @@ class _Reader:
 
     # Nodes
 
+    def find(self, name: str) -> Operand | None:
+        """Return what a name stands for, None for a value of a node that failed.
+
+        Raises:
+            KeyError: nothing before gives it.
+        """
+        return self.operands[name]
+
     def add_node(self, index: int, node: NodeTexts) -> None:
         """Add one node, or note that kir has no operator for it.
 
@@ -212,10 +256,13 @@ class _Reader:
         found: list[Operand | None] = []
         has_failed = False
         for name in node.inputs:
-            if name and name not in self.operands:
+            try:
+                operand = self.find(name) if name else None
+            except KeyError:
                 place = _place(index, node)
-                raise FormatError(f"{place} reads {name!r}, which nothing before it gives; expected nodes in order")
-            operand = self.operands[name] if name else None
+                raise FormatError(
+                    f"{place} reads {name!r}, which nothing before it gives; expected nodes in order"
+                ) from None
             has_failed = has_failed or (operand is None and name != "")
             found.append(operand)
         return None if has_failed else found
@@ -301,6 +348,61 @@ class _Reader:
             if operand is not None and operand.value in live:
                 names.setdefault(operand.value, name)
         return names
+
+
+class _BodyReader(_Reader):
+    """The reader of a graph inside an operator of another reader's graph."""
+
+    def __init__(
+        self, outer: _Reader, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]
+    ) -> None:
+        self.model, self.folder = ModelProto(graph=graph), outer.folder
+        self.versions, self.keep_unknown = outer.versions, outer.keep_unknown
+        self.has_unknown, self._inferred = outer.has_unknown, outer._inferred
+        self.problems = {}
+        self.graph = Graph(str(graph.name))
+        self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
+        around = outer.translator
+        reads = _count_reads(self.nodes, [value.name for value in graph.output])
+        self.translator = Translator(self.graph, around.opset, around.written_by_kir, reads, around.size_names)
+        self.translator.hints = stated_types([*graph.value_info], around.size_names)
+        self.translator.scope = self
+        self.operands = {}
+        self._add_own_inputs(graph, types)
+        for name, operand in captured.items():
+            self._add_captured(name, operand)
+
+    def _add_own_inputs(self, graph: GraphProto, types: Sequence[TensorType]) -> None:
+        if len(graph.input) != len(types):
+            raise FormatError(f"a graph inside has {len(graph.input)} inputs; expected {len(types)}")
+        for value, type in zip(graph.input, types, strict=True):
+            if not value.name or value.name in self.operands:
+                raise FormatError(f"an input of a graph inside is named {value.name!r}; expected unique names")
+            self.operands[value.name] = Operand(value.name, self.graph.add(Input(value.name, type)).output)
+
+    def _add_captured(self, name: str, operand: Operand) -> None:
+        inside = replace(operand, value=None, pending=None)
+        if operand.value is not None and operand.array is None:
+            inside.value = self.graph.add(Input(name, operand.value.type)).output
+        self.operands[name] = inside
+
+    def read(self) -> Graph:
+        """Return the graph."""
+        proto = self.model.graph
+        for tensor in proto.initializer:
+            self._add_initializer(tensor.name, tensor, {})
+        if proto.sparse_initializer:
+            raise UnsupportedError("a graph inside has sparse initializers")
+        for index, node in enumerate(self.nodes):
+            self.add_node(index, node)
+        self.raise_problems()
+        for number, value in enumerate(proto.output):
+            operand = self.operands.get(value.name)
+            if operand is None:
+                raise FormatError(f"the output {value.name!r} of a graph inside is given by no node")
+            self.graph.add(Output(f"output_{number}"), self.translator.value(operand))
+        remove_dead(self.graph)
+        return self.graph
 
 
 def _place(index: int, node: NodeTexts) -> str:

@@ -218,6 +218,8 @@ class Attributes:
         AttributeProto.STRINGS, lambda found: tuple(one.decode("utf-8", "replace") for one in found.strings)
     )
 
+    graph = _reader(AttributeProto.GRAPH, lambda found: found.g)
+
     def tensor(self, name: str, default: Array | None = _MISSING) -> Any:
         found = self._get(name, AttributeProto.TENSOR, default)
         return read_tensor(found.t, self._folder) if isinstance(found, AttributeProto) else found

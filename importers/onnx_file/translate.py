@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
+from onnx import GraphProto
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames
@@ -78,6 +80,14 @@ class Operand:
         return TensorType(DType.INT64, () if self.sizes.is_scalar else (len(self.sizes.items),))
 
 
+class Scope(Protocol):
+    """The reader of a graph, which reads the graphs inside its operators as well."""
+
+    def captured(self, graphs: Sequence[GraphProto]) -> dict[str, Operand]: ...
+
+    def read_body(self, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]) -> Graph: ...
+
+
 @dataclass
 class Translator:
     """A reader of operands that appends to a graph. `origin` is the layer of the node that is being translated.
@@ -89,6 +99,7 @@ class Translator:
         reads: how often each name of the file is read.
         size_names: the symbols of the file's sizes.
         hints: types that the file states of values.
+        scope: reads graphs inside operators.
     """
 
     graph: Graph
@@ -98,6 +109,7 @@ class Translator:
     size_names: SizeNames
     hints: Mapping[str, TensorType] = field(default_factory=dict)
     origin: Origin | None = None
+    scope: Scope | None = None
 
     def value(self, operand: Operand) -> Value:
         """Return the operand in the graph, where it is put if it is not there yet.

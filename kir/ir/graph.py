@@ -19,7 +19,7 @@ import networkx as nx
 
 from kir.errors import GraphError, KirError
 from kir.ir.dims import Dim, Sym, substitute
-from kir.ir.op import Array, Op, Types, input_names
+from kir.ir.op import Array, Inner, Op, Types, input_names
 from kir.ir.structural import Constant, Data, Input, Output
 from kir.ir.types import TensorType, require_sizes
 from kir.support.caching import cached
@@ -203,6 +203,16 @@ class Graph:
         """Return all nodes, dead ones too, in the order in which they were added. A copy: O(nodes)."""
         return list(self._store)
 
+    def graphs(self) -> Iterator[Graph]:
+        """Yield this graph, and those inside its operators at any depth. O(nodes)."""
+        pending = [self]
+        while pending:
+            graph = pending.pop()
+            yield graph
+            if any(cls.bodies is not Op.bodies for cls in graph.op_types()):
+                inner = [body.graph for node in graph.nodes() for body in node.op.bodies()]
+                pending += reversed(inner)
+
     def get_node_count(self) -> int:
         """Return the number of nodes, dead ones included. O(1)."""
         return len(self._store)
@@ -357,7 +367,7 @@ class Graph:
     # Checking, printing, keeping
 
     def check(self) -> None:
-        """Check all invariants from scratch. O(nodes + edges).
+        """Check all invariants from scratch, of the graphs inside operators as well. O(nodes + edges).
 
         Ports agree with edges, types agree with `infer`, the graph is acyclic, and every Input and Output is known by
         its name.
@@ -365,6 +375,10 @@ class Graph:
         Raises:
             GraphError: something does not hold; the message names the node.
         """
+        for graph in self.graphs():
+            graph._check()
+
+    def _check(self) -> None:
         if not nx.is_directed_acyclic_graph(self._store):
             raise GraphError("the graph has a cycle")
         for node in self._store:
@@ -406,8 +420,9 @@ class Graph:
         return graph
 
     def constant_arrays(self) -> list[Array]:
-        """Return the arrays of all constants. O(nodes)."""
-        return [node.op.value.array for node in self.nodes() if isinstance(node.op, Constant)]
+        """Return the arrays of all constants, of those inside operators as well. O(nodes)."""
+        nodes = (node for graph in self.graphs() for node in graph.nodes())
+        return [node.op.value.array for node in nodes if isinstance(node.op, Constant)]
 
     def infer_types(
         self, sizes: Mapping[str, Dim], rewrite: Callable[[Node, Sequence[TensorType | None]], Op] | None = None
@@ -507,7 +522,8 @@ MAX_SHOWN_ELEMENTS = 8
 def print_graph(graph: Graph) -> str:
     """Return the live nodes of a graph as text, one line each, without a last line break. O(nodes + edges).
 
-    Constants of up to 8 elements show their content, larger ones their type and label only.
+    Constants of up to 8 elements show their content, larger ones their type and label only. A graph inside an operator
+    follows it, indented; its values have numbers of their own.
     """
     lines = [f"graph {graph.name}"]
     lines += [f"metadata {key!r}: {value!r}" for key, value in sorted(graph.metadata.items())]
@@ -515,12 +531,20 @@ def print_graph(graph: Graph) -> str:
     symbols = sorted(_symbols(nodes))
     if symbols:
         lines.append(f"symbols {', '.join(symbols)}")
+    return "\n".join([*lines, *_node_lines(graph, "")])
+
+
+def _node_lines(graph: Graph, indent: str) -> Iterator[str]:
+    """Yield a line for each live node; below an operator with graphs inside, those of these graphs."""
     names: dict[Value, str] = {}
-    for node in nodes:
+    for node in graph.order():
         for value in node.outputs:
             names[value] = f"%{len(names)}"
-        lines.append(_line(node, names))
-    return "\n".join(lines)
+        yield indent + _line(node, names)
+        for name, value in node.op.attributes().items():
+            if isinstance(value, Inner):
+                yield f"{indent}  {name}:"
+                yield from _node_lines(value.graph, f"{indent}    ")
 
 
 def _line(node: Node, names: Mapping[Value, str]) -> str:

@@ -202,10 +202,11 @@ class _WithBodies:
         return lambda *inputs: self._op.run(runs, *inputs)
 
 
-def evaluate(op: Op, *inputs: Array | None) -> Any:
-    """Return the outputs of an operator with graphs inside, whose sizes are bound."""
+def evaluate(op: Op, *inputs: Array | None, observe: Observer | None = None) -> tuple[Array, ...]:
+    """Return the outputs of an operator with graphs inside, whose sizes are bound; see `BodyObserver`."""
+    function = _WithBodies(op)
     with np.errstate(all="ignore"):
-        return _WithBodies(op)(*inputs)
+        return _as_tuple((function if observe is None else function.observed(observe))(*inputs))
 
 
 # What runs a plan on feeds, as `Plan.run` does.

@@ -31,7 +31,7 @@ Types: TypeAlias = TensorType | tuple[TensorType, ...]
 class Inner:
     """A graph inside an operator. `kir.ir.body.Body` is the only kind: graphs know operators, and not the reverse."""
 
-    __slots__ = ()
+    graph: Any
 
     def bind(self, sizes: Mapping[str, Dim]) -> Inner:
         raise NotImplementedError

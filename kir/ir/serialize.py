@@ -15,6 +15,7 @@ Attributes that JSON has no form for:
 | TensorType  | ``{"type": "f32[batch, 4]"}``            | read by `parse_type`                                     |
 | Op          | ``{"op": "Relu", "attributes": {}}``     | what a Dense fuses                                       |
 | Data        | ``{"array": 0, "dtype": "bf16"}``        | the member's number; bfloat16 is stored as its 16 bits   |
+| Body        | ``{"graph": {"name": "body", …}}``       | a graph inside an operator, without format and version   |
 | Data of str | ``{"strings": ["a"], "shape": [1]}``     | a .npy of objects would be a pickle                      |
 """
 
@@ -35,6 +36,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import numpy as np
 
 from kir.errors import FormatError, KirError
+from kir.ir.body import Body
 from kir.ir.dim_parser import parse_dim
 from kir.ir.dims import Sym
 from kir.ir.graph import Graph, Node, Origin, Value
@@ -107,11 +109,12 @@ class _Writer:
         self.arrays: dict[int, int] = {}  # the member's number, by the array's id
 
     def graph(self, graph: Graph) -> JSONObject:
+        return {"format": FORMAT, "version": VERSION, **self.content(graph)}
+
+    def content(self, graph: Graph) -> JSONObject:
         nodes = graph.order()
         numbers = {node: number for number, node in enumerate(nodes)}
         return {
-            "format": FORMAT,
-            "version": VERSION,
             "name": graph.name,
             "metadata": dict(graph.metadata),
             "nodes": [self.node(node, numbers) for node in nodes],
@@ -149,6 +152,8 @@ class _Writer:
                 return self.op(value)
             case Data():
                 return self.data(value.array)
+            case Body():
+                return {"graph": self.content(value.graph)}
         raise FormatError(
             f"cannot save an attribute of type {type(value).__name__}; expected what kir/ir/serialize.py lists"
         )
@@ -198,19 +203,26 @@ class _Reader:
             frozenset({"dim"}): lambda given, depth: parse_dim(_require(given["dim"], str, "the text of a size")),
             frozenset({"type"}): lambda given, depth: _read_type(given["type"]),
             frozenset({"op", "attributes"}): self.op,
+            frozenset({"graph"}): self.body,
             frozenset({"array", "dtype"}): lambda given, depth: self.data(given["array"], _read_dtype(given["dtype"])),
             frozenset({"strings", "shape"}): lambda given, depth: _read_strings(given["strings"], given["shape"]),
         }
 
     def graph(self) -> Graph:
-        structure = self.structure()
+        return self.content(self.structure(), 0)
+
+    def body(self, given: JSONObject, depth: int) -> Body:
+        content = _require_keys(_require(given["graph"], dict, "a graph"), {"name", "metadata", "nodes"})
+        return Body(self.content(content, depth))
+
+    def content(self, structure: JSONObject, depth: int) -> Graph:
         graph = Graph(_require(structure["name"], str, "a graph name"))
         for key, value in _require(structure["metadata"], dict, "metadata").items():
             graph.metadata[key] = _require(value, str, f"a text for the metadata {key!r}")
         nodes: list[Node] = []
         for number, given in enumerate(_require(structure["nodes"], list, "a list of nodes")):
             try:
-                nodes.append(self.node(graph, nodes, given))
+                nodes.append(self.node(graph, nodes, given, depth))
             except (KirError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
                 # Operators check their inputs and trust the kinds of their attributes, which a file may have wrong.
                 raise FormatError(f"node {number}: {error}") from error
@@ -233,9 +245,9 @@ class _Reader:
             raise FormatError(f"it says {given}; expected {FORMAT!r}, version {VERSION}: save it with this kir")
         return _require_keys(structure, {"format", "version", "name", "metadata", "nodes"})
 
-    def node(self, graph: Graph, nodes: list[Node], given: JSON) -> Node:
+    def node(self, graph: Graph, nodes: list[Node], given: JSON, depth: int) -> Node:
         node = _require_keys(_require(given, dict, "an object"), {"op", "attributes"}, {"inputs", "origin"})
-        op = self.op(node, 0)
+        op = self.op(node, depth)
         inputs = [_read_value(nodes, value) for value in _require(node.get("inputs", []), list, "a list of inputs")]
         return graph.add(op, *inputs, origin=_read_origin(node.get("origin")))
 

@@ -41,6 +41,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Generic, TypeVar
@@ -48,7 +49,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from kir.ir.graph import Node, Value
-from kir.ir.interpreter import Observer
+from kir.ir.interpreter import BodyObserver, Observer
 from kir.ir.op import Array, Op
 from kir.ir.types import DType
 from kir.numerics.expected import UNSTABLE_RUNS, Expected, Spread
@@ -208,7 +209,7 @@ def _run_mixed(reference: Run[Key], seed: int, runs: int) -> Iterator[Mapping[Ke
         yield reference(MixedPrecision(next(generators), 0.0, costly_sizes, node))
 
 
-class RandomRounding:
+class RandomRounding(BodyObserver):
     """An observer of the interpreter that moves every float result by a random rounding; see the module.
 
     Args:
@@ -230,6 +231,12 @@ class RandomRounding:
         self._costly_sizes = costly_sizes
         self._common_of_functions: dict[type[Op], float] = {}
         self._rounded_halves: set[Value] = set()
+
+    def inside(self) -> Observer:
+        """Return an observer of bodies, whose nodes have other inputs at every step, so that no sizes are shared."""
+        inner = copy(self)
+        inner._costly_sizes = None
+        return inner
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op

@@ -14,6 +14,7 @@ from kir.ir import structural
 from kir.ir.op import Array, Op
 from kir.ir.types import as_dtype
 from kir.ops import (
+    control,
     convolution,
     elementwise,
     linear,
@@ -57,6 +58,7 @@ EXACT: frozenset[Any] = frozenset(
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
         *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
+        *(control.If, control.Loop, control.Scan),  # the operators inside round
     }
 )
 

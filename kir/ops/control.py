@@ -7,73 +7,21 @@ outputs; where a size is not the same in all cases it has a name of its own ther
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.ir.body import Body
-from kir.ir.dims import Dim, Sym, substitute
-from kir.ir.interpreter import evaluate
-from kir.ir.op import Array, Op, Types
-from kir.ir.structural import Input, Output
+from kir.ir.body import Body, ControlOp
+from kir.ir.op import Array, Types
 from kir.ir.types import DType, TensorType
 
 RunBody: TypeAlias = Callable[[Sequence[Array]], list[Array]]
 
 SCALAR_BOOL = TensorType(DType.BOOL, ())
 SCALAR_INT = TensorType(DType.INT64, ())
-
-
-@dataclass(frozen=True)
-class ControlOp(Op):
-    """An operator with graphs inside."""
-
-    @property
-    @abstractmethod
-    def output_types(self) -> tuple[TensorType, ...]:
-        """The field `types` of the subclasses."""
-
-    @abstractmethod
-    def with_bodies(self, *bodies: Body) -> Self:
-        """Return the same operator with other bodies that take and give the same."""
-
-    @property
-    def deterministic(self) -> bool:  # type: ignore[override]  # it depends on what is inside
-        nodes = (node for body in self.bodies() for node in body.graph.order())
-        return all(node.op.deterministic or isinstance(node.op, Input | Output) for node in nodes)
-
-    def bind(self, sizes: Mapping[str, Dim]) -> Self:
-        types = tuple(
-            type.with_shape(tuple(substitute(dim, sizes) for dim in type.shape)) for type in self.output_types
-        )
-        bodies = tuple(body.bind(sizes) for body in self.bodies())
-        return replace(self.with_bodies(*bodies), types=types)
-
-    def symbols(self) -> frozenset[str]:
-        dims = (dim for type in self.output_types for dim in type.shape)
-        own = frozenset[str]().union(*(dim.names() for dim in dims if isinstance(dim, Sym)))
-        return own.union(*(body.symbols() for body in self.bodies()))
-
-    def eval(self, *inputs: Array | None) -> Any:
-        results = evaluate(self, *inputs)
-        return results[0] if len(results) == 1 else results
-
-    def _outputs(self) -> Types:
-        return self.output_types[0] if len(self.output_types) == 1 else self.output_types
-
-    def _require_alike(self, what: str, given: Sequence[TensorType | None], expected: Sequence[TensorType]) -> None:
-        """Raise ShapeError if what goes into a body, or comes out, has another element type or rank than it says."""
-        alike = len(given) == len(expected) and all(
-            one is not None and (one.dtype, one.rank) == (other.dtype, other.rank)
-            for one, other in zip(given, expected, strict=True)
-        )
-        if not alike:
-            shown = [", ".join(map(str, types)) or "nothing" for types in (given, expected)]
-            raise ShapeError(f"{self.name} has the {what} {shown[0]}; expected {shown[1]}")
 
 
 @dataclass(frozen=True)
@@ -85,11 +33,6 @@ class If(ControlOp):
 
     then_branch: Body
     else_branch: Body
-    types: tuple[TensorType, ...]
-
-    @property
-    def output_types(self) -> tuple[TensorType, ...]:
-        return self.types
 
     def bodies(self) -> tuple[Body, ...]:
         return self.then_branch, self.else_branch
@@ -102,9 +45,9 @@ class If(ControlOp):
         if condition.dtype is not DType.BOOL:
             raise ShapeError(f"If received the condition {condition}; expected a bool")
         for body in self.bodies():
-            self._require_alike("inputs", captured, body.inputs)
-            self._require_alike("outputs", body.outputs, self.types)
-        return self._outputs()
+            self.require_alike("inputs", captured, body.inputs)
+            self.require_alike("outputs", body.outputs, self.types)
+        return self.outputs()
 
     def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
         condition, *captured = map(_present, inputs)
@@ -122,11 +65,6 @@ class Loop(ControlOp):
 
     body: Body
     carried: int
-    types: tuple[TensorType, ...]
-
-    @property
-    def output_types(self) -> tuple[TensorType, ...]:
-        return self.types
 
     def bodies(self) -> tuple[Body, ...]:
         return (self.body,)
@@ -136,15 +74,16 @@ class Loop(ControlOp):
         return replace(self, body=body)
 
     def infer(self, trips: TensorType | None, condition: TensorType | None, *values: TensorType) -> Types:
-        self._require_alike("inputs", (SCALAR_INT, SCALAR_BOOL, *values), self.body.inputs)
+        self.require_alike("inputs", (SCALAR_INT, SCALAR_BOOL, *values), self.body.inputs)
         stacked = self.types[self.carried :]
         steps = (SCALAR_BOOL, *self.types[: self.carried], *(type.with_shape(type.shape[1:]) for type in stacked))
-        self._require_alike("outputs", self.body.outputs, steps)
-        return self._outputs()
+        self.require_alike("outputs", self.body.outputs, steps)
+        return self.outputs()
 
     def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
         trips, condition, *rest = inputs
-        carried, captured = rest[: self.carried], rest[self.carried :]
+        carried: Sequence[Array | None] = rest[: self.carried]
+        captured = rest[self.carried :]
         goes_on = condition is None or bool(condition.item())
         stacks: list[list[Array]] = [[] for _ in self.types[self.carried :]]
         step = 0
@@ -176,11 +115,6 @@ class Scan(ControlOp):
     reversed: tuple[bool, ...]
     output_axes: tuple[int, ...]
     output_reversed: tuple[bool, ...]
-    types: tuple[TensorType, ...]
-
-    @property
-    def output_types(self) -> tuple[TensorType, ...]:
-        return self.types
 
     def bodies(self) -> tuple[Body, ...]:
         return (self.body,)
@@ -192,11 +126,11 @@ class Scan(ControlOp):
     def infer(self, *values: TensorType) -> Types:
         states, sequences, captured = self._parts(values)
         slices = [_without_axis(type, axis) for type, axis in zip(sequences, self.axes, strict=True)]
-        self._require_alike("inputs", (*states, *slices, *captured), self.body.inputs)
+        self.require_alike("inputs", (*states, *slices, *captured), self.body.inputs)
         outputs = zip(self.types[self.states :], self.output_axes, strict=True)
         steps = (*self.types[: self.states], *(_without_axis(type, axis) for type, axis in outputs))
-        self._require_alike("outputs", self.body.outputs, steps)
-        return self._outputs()
+        self.require_alike("outputs", self.body.outputs, steps)
+        return self.outputs()
 
     def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:
         states, sequences, captured = self._parts([_present(x) for x in inputs])

@@ -10,7 +10,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.verify.asked import AT_ITS_WORD, asking_onnxruntime
 from kir.exporters.onnx_file.verify.file import verify_file
 from kir.importers.onnx_file import import_graph
-from kir.numerics.interpreter import run
+from kir.ir.interpreter import run
 from kir.passes import pipeline
 from kir.passes import run as run_passes
 from tests.importers.onnx_file.models import quick_gelu
