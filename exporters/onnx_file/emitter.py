@@ -56,6 +56,8 @@ class Emitter:
         self._origin: Origin | None = None
         self._first_node = 0
         self._merged: dict[tuple[Any, ...], str] = {}
+        self._weights: dict[tuple[int, str], str] = {}
+        self._is_inner = False
         self._axes: dict[Dim, tuple[str, int]] = {}  # where each size can be read: the first axis that has it
         self._shapes: dict[str, Shape] = {}  # of the values offered
         self._sizes: dict[Dim | tuple[str, int, int] | str, str] = {}
@@ -76,7 +78,7 @@ class Emitter:
         """
         other = Emitter(self.opset, self._names)
         other.domains, other.initializers, other._merged = self.domains, self.initializers, self._merged
-        other.refused = self.refused
+        other.refused, other._weights, other._is_inner = self.refused, self._weights, True
         other._axes, other._shapes, other._sizes = self._axes.copy(), self._shapes.copy(), self._sizes.copy()
         return other
 
@@ -141,9 +143,16 @@ class Emitter:
         )
 
     def weight(self, array: Array, label: str) -> str:
-        """Return an initializer of its own, kept by reference; the name is `label` if that is free."""
+        """Return an initializer of its own, kept by reference; the name is `label` if that is free.
+
+        Graphs inside operators share those of one label.
+        """
+        key = (id(array), label)
+        if self._is_inner and key in self._weights:
+            return self._weights[key]
         name = self._names.unique(label)
         self.initializers.append((name, array))
+        self._weights[key] = name
         return name
 
     def constant(self, value: object, hint: str, dtype: npt.DTypeLike = np.int64) -> str:

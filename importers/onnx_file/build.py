@@ -26,6 +26,9 @@ from kir.support.onnx_files import outer_names
 
 OLDEST_OPSET = 7
 
+# The body of a loop whose state changes its size is read twice; so is each in it, again.
+MAX_READINGS = 20
+
 # Until then every initializer had to be listed as an input too, so that being one says nothing.
 IR_VERSION_OF_DEFAULTS = 4
 
@@ -107,6 +110,7 @@ class _Reader:
         self.translator = Translator(self.graph, opset, written_by_kir, reads, names)
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
         self.translator.scope = self
+        self.budget = [MAX_READINGS * (1000 + len(self.nodes))]
         self._inferred: Mapping[str, TensorType] | None = None
 
     # Graphs inside operators
@@ -356,16 +360,21 @@ class _BodyReader(_Reader):
     def __init__(
         self, outer: _Reader, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]
     ) -> None:
-        self.model, self.folder = ModelProto(graph=graph), outer.folder
+        self.model, self.proto, self.folder = outer.model, graph, outer.folder
         self.versions, self.keep_unknown = outer.versions, outer.keep_unknown
-        self.has_unknown, self._inferred = outer.has_unknown, outer._inferred
+        self.budget = outer.budget
+        self.budget[0] -= 1 + len(graph.node)
+        if self.budget[0] < 0:
+            raise UnsupportedError("graphs inside operators are nested so that they are read over and over")
+        self.has_unknown = outer.has_unknown
         self.problems = {}
         self.graph = Graph(str(graph.name))
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
         around = outer.translator
         reads = _count_reads(self.nodes, [value.name for value in graph.output])
         self.translator = Translator(self.graph, around.opset, around.written_by_kir, reads, around.size_names)
-        self.translator.hints = stated_types([*graph.value_info], around.size_names)
+        self.translator.hints = stated_types([*graph.value_info, *graph.output], around.size_names)
+        self._inferred = self.translator.hints
         self.translator.scope = self
         self.operands = {}
         self._add_own_inputs(graph, types)
@@ -388,7 +397,7 @@ class _BodyReader(_Reader):
 
     def read(self) -> Graph:
         """Return the graph."""
-        proto = self.model.graph
+        proto = self.proto
         for tensor in proto.initializer:
             self._add_initializer(tensor.name, tensor, {})
         if proto.sparse_initializer:

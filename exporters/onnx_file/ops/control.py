@@ -75,13 +75,13 @@ def _write_body(emitter: Emitter, body: Body, captured: Sequence[FileTensor]) ->
     tensors = nodes.write_nodes(inner, order, {}, given | outside, outputs)
     graph = inner.graph
     graph.name = "body"
-    computed = set(chain.from_iterable(node.output for node in graph.node))
+    free = {tensor.name for tensor in given.values()}.union(*(node.output for node in graph.node))
     for value in outputs:
         name = tensors[value].name
-        if name not in computed:  # of the graph around, or given to this one, or given out before
+        if name not in free:  # it is of the graph around, or given out before
             inner.begin(None)
             name = inner.node("Identity", [name])
-        computed.discard(name)
+        free.discard(name)
         graph.output.append(value_info(name, value.type))
     graph.input.extend(value_info(given[value].name, value.type) for value in own)
     written = {value.name for value in graph.output}

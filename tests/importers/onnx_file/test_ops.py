@@ -297,7 +297,7 @@ def test_recurrent_with_the_batch_first() -> None:
 
 UNSUPPORTED = {
     "no operator": ([node("Upsample", "x s", "y")], "no operator for ONNX's Upsample"),
-    "a control flow": ([node("Loop", "", "y")], "no operator for ONNX's Loop"),
+    "a control flow": ([node("SequenceMap", "x", "y")], "no operator for ONNX's SequenceMap"),
     "an unknown attribute": ([node("Relu", "x", "y", slope=1)], "attribute slope"),
     "another mode": ([node("Pad", "x p", "y", mode="wrap")], "mode='wrap'"),
     "a shape that is computed": ([node("Cast", "x", "i", to=7), node("Reshape", "x i", "y")], "its shape"),
@@ -320,7 +320,7 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     nodes = [
         node("Upsample", "x s", "a"),
         node("Relu", "a", "b"),
-        node("Loop", "", "c"),
+        node("SequenceMap", "x", "c"),
         node("Upsample", "x s", "d"),
         node("Add", "b d", "y"),
     ]
@@ -329,7 +329,7 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     lines = str(caught.value).splitlines()
     assert lines[1:] == [
         "  kir has no operator for ONNX's Upsample (/a/Upsample, /d/Upsample)",
-        "  kir has no operator for ONNX's Loop (/c/Loop)",
+        "  kir has no operator for ONNX's SequenceMap (/c/SequenceMap)",
     ]
     assert caught.value.exit_code == 3
 

@@ -1,0 +1,260 @@
+"""Graphs inside operators, as files of others have them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from kir.errors import FormatError, UnsupportedError
+from kir.exporters.onnx_file import to_model_proto
+from kir.importers.onnx_file import import_graph
+from kir.ir.graph import Graph
+from kir.ir.interpreter import run
+from kir.ops.control import If, Loop
+
+FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+info = helper.make_tensor_value_info
+node = helper.make_node
+Feeds = dict[str, np.ndarray[Any, Any]]
+
+
+def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], **initializers: Any) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in initializers.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def body(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any]) -> onnx.GraphProto:
+    return helper.make_graph(nodes, "body", inputs, outputs)
+
+
+def loop(nodes: list[onnx.NodeProto], states: list[Any], outputs: list[Any]) -> onnx.GraphProto:
+    return body(nodes, [info("i", INT, []), info("c", BOOL, []), *states], [info("c2", BOOL, []), *outputs])
+
+
+def growing() -> onnx.ModelProto:
+    """A carried value that is a row longer after each step."""
+    inside = loop(
+        [node("Concat", ["h", "x"], ["h2"], axis=0), node("Identity", ["c"], ["c2"])],
+        [info("h", FLOAT, ["a", 2])],
+        [info("h2", FLOAT, ["b", 2])],
+    )
+    return model(
+        [node("Loop", ["m", "", "x"], ["y"], body=inside)],
+        [info("x", FLOAT, ["n", 2]), info("m", INT, [])],
+        [info("y", FLOAT, ["rows", 2])],
+    )
+
+
+def condition_alone() -> onnx.ModelProto:
+    """A loop until the sum is over 10, as Newton's iterations are."""
+    inside = loop(
+        [
+            node("Add", ["h", "x"], ["h2"]),
+            node("ReduceSum", ["h2"], ["s"], keepdims=0),
+            node("Less", ["s", "limit"], ["c2"]),
+        ],
+        [info("h", FLOAT, [2])],
+        [info("h2", FLOAT, [2])],
+    )
+    return model(
+        [node("Loop", ["", "go", "x"], ["y"], body=inside)],
+        [info("x", FLOAT, [2])],
+        [info("y", FLOAT, [2])],
+        limit=np.float32(10),
+        go=np.array(True),
+    )
+
+
+def branch_in_loop() -> onnx.ModelProto:
+    """An If inside a Loop, which captures from both graphs around, and gives one of its values back as it is."""
+    positive = body([node("Mul", ["h", "x"], ["p"])], [], [info("p", FLOAT, [2])])
+    other = body([node("Identity", ["h"], ["q"])], [], [info("q", FLOAT, [2])])
+    inside = loop(
+        [
+            node("Mod", ["i", "two"], ["rest"]),
+            node("Equal", ["rest", "zero"], ["even"]),
+            node("If", ["even"], ["h2"], then_branch=positive, else_branch=other),
+            node("Identity", ["c"], ["c2"]),
+            node("Identity", ["x"], ["x2"]),
+        ],
+        [info("h", FLOAT, [2])],
+        [info("h2", FLOAT, [2]), info("x2", FLOAT, [2])],
+    )
+    return model(
+        [node("Loop", ["m", "go", "x"], ["y", "stack"], body=inside)],
+        [info("x", FLOAT, [2])],
+        [info("y", FLOAT, [2]), info("stack", FLOAT, [5, 2])],
+        two=np.int64(2),
+        zero=np.int64(0),
+        m=np.int64(5),
+        go=np.array(True),
+    )
+
+
+def branches_of_other_sizes() -> onnx.ModelProto:
+    """Sizes that depend on the branch, and shapes that are computed inside."""
+    first = body([node("Concat", ["x", "x"], ["p"], axis=0)], [], [info("p", FLOAT, ["k", 2])])
+    second = body(
+        [node("Shape", ["x"], ["s"]), node("ConstantOfShape", ["s"], ["q"])],
+        [],
+        [info("q", FLOAT, ["l", 2])],
+    )
+    return model(
+        [
+            node("ReduceMax", ["x"], ["top"], keepdims=0),
+            node("Greater", ["top", "zero"], ["is_positive"]),
+            node("If", ["is_positive"], ["y"], then_branch=first, else_branch=second),
+            node("Relu", ["y"], ["z"]),
+        ],
+        [info("x", FLOAT, ["n", 2])],
+        [info("z", FLOAT, ["rows", 2])],
+        zero=np.float32(0),
+    )
+
+
+def two_sequences() -> onnx.ModelProto:
+    """A Scan over two sequences along other axes, one of them backwards."""
+    inside = body(
+        [node("Mul", ["a", "b"], ["p"]), node("Add", ["s", "p"], ["s2"]), node("Identity", ["p"], ["o"])],
+        [info("s", FLOAT, [3]), info("a", FLOAT, [3]), info("b", FLOAT, [3])],
+        [info("s2", FLOAT, [3]), info("o", FLOAT, [3])],
+    )
+    scan = node(
+        "Scan",
+        ["init", "x", "y"],
+        ["last", "all"],
+        body=inside,
+        num_scan_inputs=2,
+        scan_input_axes=[0, -1],
+        scan_input_directions=[0, 1],
+        scan_output_axes=[1],
+        scan_output_directions=[1],
+    )
+    return model(
+        [scan],
+        [info("init", FLOAT, [3]), info("x", FLOAT, ["t", 3]), info("y", FLOAT, [3, "t"])],
+        [info("last", FLOAT, [3]), info("all", FLOAT, [3, "t"])],
+    )
+
+
+def draw(*shape: int) -> Any:
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+CASES: list[tuple[onnx.ModelProto, Feeds]] = [
+    *((growing(), {"x": draw(2, 2), "m": np.array(count)}) for count in (0, 1, 3)),
+    (condition_alone(), {"x": np.array([1, 2], np.float32)}),
+    (branch_in_loop(), {"x": draw(2)}),
+    *((branches_of_other_sizes(), {"x": sign * np.abs(draw(3, 2))}) for sign in (np.float32(1), np.float32(-1))),
+    *((two_sequences(), {"init": draw(3), "x": draw(t, 3), "y": draw(3, t)}) for t in (1, 4)),
+]
+
+
+def compute(made: onnx.ModelProto, feeds: Feeds) -> list[Any]:
+    return list(onnxruntime.InferenceSession(made.SerializeToString()).run(None, feeds))
+
+
+@pytest.mark.parametrize(("made", "feeds"), CASES)
+def test_what_is_read_computes_the_same_before_and_after_it_is_written(made: onnx.ModelProto, feeds: Feeds) -> None:
+    graph = import_graph(made)
+    graph.check()
+    again = to_model_proto(graph, opset=18)
+    onnx.checker.check_model(again, full_check=True)
+    for expected, *results in zip(
+        compute(made, feeds),
+        run(graph, feeds).values(),
+        compute(again, feeds),
+        run(import_graph(again), feeds).values(),
+        strict=True,
+    ):
+        for result in results:
+            np.testing.assert_allclose(result, expected, rtol=1e-6)
+    assert str(import_graph(again)) == str(import_graph(to_model_proto(import_graph(again), opset=18)))
+
+
+def test_sizes_that_differ_have_names_of_their_own() -> None:
+    graph = import_graph(growing())
+    (found,) = [n for n in graph.order() if isinstance(n.op, Loop)]
+    assert str(found.outputs[0].type) == "f32[rows, 2]"
+    assert len({str(type) for type in found.op.bodies()[0].inputs[2:]} & {"f32[n, 2]"}) == 1  # the captured one
+
+
+def test_constants_move_in_and_weights_are_written_once() -> None:
+    graph = import_graph(branch_in_loop())
+    (found,) = [n for n in graph.order() if isinstance(n.op, Loop)]
+    assert [value and value.node.op.name for value in found.inputs] == ["Constant", "Constant", "Input", "Input"]
+    weights = to_model_proto(graph, opset=18).graph.initializer
+    assert len({tensor.name for tensor in weights}) == len(weights)
+
+
+def test_a_body_that_gives_too_little_is_told() -> None:
+    inside = loop([node("Identity", ["c"], ["c2"])], [info("h", FLOAT, [2])], [])
+    graph = helper.make_graph(
+        [node("Loop", ["m", "", "x"], ["y"], body=inside)],
+        "g",
+        [info("x", FLOAT, [2]), info("m", INT, [])],
+        [info("y", FLOAT, [2])],
+    )
+    with pytest.raises(UnsupportedError, match="the body of a Loop gives 0 states; expected 1"):
+        import_graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+
+
+def test_a_body_reads_nothing_that_is_not_there() -> None:
+    inside = body([node("Relu", ["nothing"], ["p"])], [], [info("p", FLOAT, [2])])
+    graph = helper.make_graph(
+        [node("If", ["c"], ["y"], then_branch=inside, else_branch=inside)],
+        "g",
+        [info("c", BOOL, [])],
+        [info("y", FLOAT, [2])],
+    )
+    with pytest.raises(FormatError, match="reads 'nothing', which nothing before it gives"):
+        import_graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+
+
+def test_nested_loops_are_read_in_bounded_time() -> None:
+    """A loop whose state changes its size is read twice; nested 20 deep that would be a million times."""
+    inside = loop(
+        [node("Concat", ["h", "h"], ["h2"], axis=0), node("Identity", ["c"], ["c2"])],
+        [info("h", FLOAT, None)],
+        [info("h2", FLOAT, None)],
+    )
+    for depth in range(20):
+        names = {"h": f"h{depth}", "h2": f"k{depth}"}
+        inside = loop(
+            [node("Loop", ["m", "", names["h"]], [names["h2"]], body=inside), node("Identity", ["c"], ["c2"])],
+            [info(names["h"], FLOAT, None)],
+            [info(names["h2"], FLOAT, None)],
+        )
+    graph = helper.make_graph(
+        [node("Loop", ["m", "", "x"], ["y"], body=inside)],
+        "g",
+        [info("x", FLOAT, ["n"]), info("m", INT, [])],
+        [info("y", FLOAT, ["r"])],
+    )
+    start = time.process_time()
+    with pytest.raises(UnsupportedError, match="read over and over"):
+        import_graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    assert time.process_time() - start < 5
+
+
+def test_equal_branches_are_equal_bodies() -> None:
+    one = body([node("Neg", ["x"], ["p"])], [], [info("p", FLOAT, [2])])
+    other = body([node("Neg", ["x"], ["q"])], [], [info("q", FLOAT, [2])])
+    graph: Graph = import_graph(
+        model(
+            [node("If", ["c"], ["y"], then_branch=one, else_branch=other)],
+            [info("x", FLOAT, [2]), info("c", BOOL, [])],
+            [info("y", FLOAT, [2])],
+        )
+    )
+    (found,) = [n.op for n in graph.order() if isinstance(n.op, If)]
+    assert found.then_branch == found.else_branch
