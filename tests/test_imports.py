@@ -47,7 +47,6 @@ FLOORS = (
 WINGS = {"support", "ir", "numerics", "modeling", "lift"}
 MAX_NAMES_AT_THE_TOP = 12
 UPWARDS = {
-    ("kir.ir.serialize", "ops"): "a file names its operators, which are looked up there",
     ("kir.support.former_paths", "ir"): "a shim gives what has moved",
     ("kir.support.former_paths", "modeling"): "a shim gives what has moved",
 }

@@ -11,7 +11,7 @@ from onnx.defs import onnx_opset_version
 import kir
 from kir.errors import GraphError, InvalidArgumentError, UnsupportedError
 from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype, value_info
-from kir.exporters.onnx_file.nodes import read_value, write_nodes
+from kir.exporters.onnx_file.ops.nodes import read_value, write_nodes
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Input, Output

@@ -21,6 +21,7 @@ Attributes that JSON has no form for:
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -43,7 +44,6 @@ from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op, field_names
 from kir.ir.structural import Data
 from kir.ir.types import DType, TensorType, as_dtype, parse_type
-from kir.ops import all_ops
 from kir.support.files import replacing
 from kir.support.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
 from kir.support.mapped_files import require_unchanged
@@ -56,6 +56,8 @@ T = TypeVar("T")
 FORMAT = "kir graph"
 VERSION = 1
 STRUCTURE = "graph.json"
+# Where the operators are that a file may name. They stand above this module, and are imported when a file is read.
+OPERATORS = "kir.ops"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip member: the same graph gives the same bytes
 
@@ -196,7 +198,7 @@ class _Reader:
         self.archive = archive
         self.left = size  # how many bytes may still be read
         self.arrays: dict[tuple[int, DType], Data] = {}
-        self.ops = all_ops()
+        self.ops = _operators()
         self.tagged: dict[frozenset[str], Callable[[JSONObject, int], object]] = {
             frozenset({"float"}): lambda given, depth: _read_float(given["float"]),
             frozenset({"dtype"}): lambda given, depth: _read_dtype(given["dtype"]),
@@ -359,8 +361,15 @@ def _read_type(given: JSON) -> TensorType:
 
 
 @cache
+def _operators() -> dict[str, type[Op]]:
+    """Return the operators that a file may name."""
+    found: dict[str, type[Op]] = importlib.import_module(OPERATORS).all_ops()
+    return found
+
+
+@cache
 def _field_hints(name: str) -> dict[str, Any]:
-    return typing.get_type_hints(all_ops()[name])
+    return typing.get_type_hints(_operators()[name])
 
 
 def _fits(value: object, hint: Any) -> bool:

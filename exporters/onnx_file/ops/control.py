@@ -11,8 +11,8 @@ from itertools import chain
 
 from onnx import GraphProto
 
-from kir.exporters.onnx_file import nodes
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor, value_info
+from kir.exporters.onnx_file.ops import nodes
 from kir.exporters.onnx_file.ops.table import Names, exports, names_of
 from kir.ir.body import Body
 from kir.ir.graph import Value
