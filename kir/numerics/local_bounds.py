@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from kir.ir.body import ControlOp
+from kir.ir.control import ControlOp
 from kir.ir.graph import Node
 from kir.ir.interpreter import Observer, evaluate, widened
 from kir.ir.op import Array, Op

@@ -14,7 +14,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.ir.body import Body, ControlOp
+from kir.ir.body import Body
+from kir.ir.control import ControlOp
 from kir.ir.op import Array, Types
 from kir.ir.types import DType, TensorType
 

@@ -18,7 +18,7 @@ from kir.exporters.onnx_file import formulas
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
-from kir.ir.body import ControlOp
+from kir.ir.control import ControlOp
 from kir.ir.graph import output_types
 from kir.ir.op import Op, field_names
 from kir.ir.structural import Constant, Input, Output
