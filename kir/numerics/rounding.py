@@ -240,6 +240,9 @@ class RandomRounding(BodyObserver):
 
     def __call__(self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
         op = node.op
+        if isinstance(op, Opaque):
+            op, resolved = op.resolve(inputs)
+            inputs = tuple(resolved)
         if self.saturates and isinstance(op, MaxPool | ReduceMax | ReduceMin) and is_float_array(outputs[0]):
             return tuple(op.eval(_without_nan(op, x)) for x in inputs if x is not None)
         halves = [value for value in node.outputs if value.type.dtype.is_float and value.type.dtype.itemsize == 2]
@@ -262,7 +265,7 @@ class RandomRounding(BodyObserver):
                 return self._move_sized_once(node, op, inputs, outputs)
             if type(op) in SIZES or type(op) in PLAIN:
                 return self._move_result(op, inputs, outputs, node.outputs[0].type.dtype.numpy)
-            return self._move_unknown(node, inputs, outputs)
+            return self._move_unknown(node, op, inputs, outputs)
 
     def _round_anew(
         self, node: Node, inputs: tuple[Array | None, ...], outputs: tuple[Array, ...]
@@ -353,12 +356,14 @@ class RandomRounding(BodyObserver):
                 kept[node] = size
         return (self.move(output, size),)
 
-    def _move_unknown(self, node: Node, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> tuple[Array, ...]:
+    def _move_unknown(
+        self, node: Node, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array]
+    ) -> tuple[Array, ...]:
         """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
-        if node.op.symbols() and not isinstance(node.op, Opaque):
-            return self._move_result(node.op, inputs, outputs, node.outputs[0].type.dtype.numpy)
+        if op.symbols() and not isinstance(op, Opaque):
+            return self._move_result(op, inputs, outputs, node.outputs[0].type.dtype.numpy)
         moved = [None if array is None else self.move_relative(array) for array in inputs]
-        result = self._in_own_width(node.op).eval(*moved)
+        result = self._in_own_width(op).eval(*moved)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(self.move_relative(array) for array in results)
 

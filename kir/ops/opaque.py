@@ -123,6 +123,11 @@ class Opaque(Op):
             raise UnsupportedError(f"kir does not know what {self.full_name} computes; only a runtime does")
         return self._outputs(runtime(self, values))
 
+    def resolve(self, values: Sequence[Array | None]) -> tuple[Op, Sequence[Array | None]]:
+        """Return the operator of kir that this is on these inputs, and the inputs of that; or this and them."""
+        resolved = None if self.meaning is None else self.meaning.resolve(self, *values)
+        return (self, values) if resolved is None else resolved
+
     def prepare_wide(self, *types: TensorType | None) -> Callable[..., Any]:
         if self.meaning is not None:
             return super().prepare_wide(*types)

@@ -189,4 +189,6 @@ def _reduced_shape(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> tupl
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype.kind == "b":
+        return False, True
     return (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from threading import Lock
 
+import numpy as np
+
 from kir.exporters.onnx_file.build import OLDEST_OPSET
 from kir.exporters.onnx_file.session import Session, make_session, run_session
 from kir.exporters.onnx_file.write import to_model_proto
@@ -38,13 +40,25 @@ class _Asked:
     def __call__(self, op: Opaque, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         kinds = tuple([None if x is None else (as_dtype(x.dtype), x.ndim) for x in inputs])
         with self._lock:
-            key = (op, kinds)
-            if key not in self._sessions:
-                model = to_model_proto(_graph_of(op, inputs), opset=_opset_of(op))
-                self._sessions[key] = make_session(model.SerializeToString(), self._provider)
-            feeds = {f"input_{place}": x for place, x in enumerate(inputs) if x is not None}
-            results = run_session(self._sessions[key], feeds)
-        return tuple([results[f"output_{place}"] for place in range(len(op.types))])
+            if (op, kinds) not in self._sessions:
+                self._sessions[op, kinds] = _session_of(op, inputs, self._provider)
+            return _run(self._sessions[op, kinds], op, inputs)
+
+
+def run_in_onnxruntime(op: Opaque, inputs: Sequence[Array | None], provider: str = "cpu") -> tuple[Array, ...]:
+    """Return what onnxruntime computes of one operator; something in the place of an output that is left out."""
+    return _run(_session_of(op, inputs, provider), op, inputs)
+
+
+def _session_of(op: Opaque, inputs: Sequence[Array | None], provider: str) -> Session:
+    model = to_model_proto(_graph_of(op, inputs), opset=_opset_of(op))
+    return make_session(model.SerializeToString(), provider)
+
+
+def _run(session: Session, op: Opaque, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+    results = run_session(session, {f"input_{place}": x for place, x in enumerate(inputs) if x is not None})
+    absent = np.zeros((), bool)
+    return tuple([results.get(f"output_{place}", absent) for place in range(len(op.types))])
 
 
 def _opset_of(op: Opaque) -> int | None:

@@ -172,7 +172,7 @@ def slice_bounds(start: Dim, end: Dim, step: int, size: Dim) -> tuple[Dim, Dim]:
         low = _clamp(start, size, 0, size)
         high = _clamp(end, size, 0, size)
     else:
-        low = _clamp(start, size, -1, size - 1)
+        low = _clamp(start, size, 0, size - 1)
         high = -1 if isinstance(end, int) and end <= -HUGE else _clamp(end, size, -1, size - 1)
     if isinstance(low, int) and isinstance(high, int) and (low > high if step > 0 else low < high):
         high = low
