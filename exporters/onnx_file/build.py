@@ -17,7 +17,6 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Input, Output
 from kir.ir.types import as_dtype
 from kir.ops.pooling import AveragePool
-from kir.ops.sparse import SparseToDense
 from kir.support.naming import Names
 
 OLDEST_OPSET = 13
@@ -142,7 +141,7 @@ def _emit_nodes(graph: Graph, opset: int) -> tuple[Emitter, dict[Value, FileTens
         UnsupportedError: listing every node that cannot be written.
     """
     emitter = Emitter(opset, reserve_labels(graph))
-    order = _sparse_first(graph.order())
+    order = graph.order()
     labels: dict[Value, str] = {}
     for output in graph.outputs:
         labels.setdefault(read_value(output), _label(output))
@@ -169,17 +168,6 @@ def reserve_labels(graph: Graph) -> Names:
     if "" in inputs:
         raise GraphError("an input or an output of the graph is named ''; in ONNX that means an absent value: name it")
     return Names(inputs)
-
-
-def _sparse_first(order: list[Node]) -> list[Node]:
-    """Return the order with sparse inputs made dense first: some sizes are in no other value."""
-    if not any(isinstance(node.op, SparseToDense) for node in order):
-        return order
-    first = {node for node in order if isinstance(node.op, Input | SparseToDense)}
-    for node in reversed(order):
-        if node in first:
-            first.update(value.node for value in node.inputs if value is not None)
-    return [node for node in order if node in first] + [node for node in order if node not in first]
 
 
 def _label(node: Node) -> str:

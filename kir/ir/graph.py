@@ -259,15 +259,25 @@ class Graph:
                     seen.add(node)
                     for value in node.inputs: visit(value.node)
                     result.append(node)
+
+        visited for the nodes first whose results have sizes that nothing before them has: others may take such a size
+        without reading the value.
         """
         if self._known_order is None:
             self._known_order = self._find_order()
         return self._known_order.copy()
 
     def _find_order(self) -> list[Node]:
+        order = self._walk_back(self._outputs.values())
+        first = [node for node in order if node.op.introduces_sizes]
+        return self._walk_back([*first, *self._outputs.values()]) if first else order
+
+    def _walk_back(self, roots: Iterable[Node]) -> list[Node]:
         result = list(self._inputs.values())
         seen: set[Node] = set(result)
-        for root in self._outputs.values():
+        for root in roots:
+            if root in seen:
+                continue
             stack: list[tuple[Node, Iterator[Value | None]]] = [(root, iter(root.inputs))]
             seen.add(root)
             while stack:

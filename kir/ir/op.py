@@ -58,6 +58,9 @@ class Op:
     # Whether equal inputs always give equal outputs; only then may nodes be merged or folded.
     deterministic: ClassVar[bool] = True
 
+    # Whether the results have sizes that their inputs' shapes do not say.
+    introduces_sizes: ClassVar[bool] = False
+
     def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
         """Return the function that a plan calls on arrays of these types: `eval`, or a faster one with equal results.
 

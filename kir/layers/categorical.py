@@ -15,14 +15,19 @@ import numpy.typing as npt
 
 from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.ir.dims import is_known
 from kir.ir.op import Array
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import format_shape
 from kir.layers.fingerprints import hash_buckets
 from kir.modeling.declared import DeclaredLayer
 from kir.ops.lookup import Lookup
+from kir.ops.sparse import SparseToDense
 from kir.support.arguments import boolean, choice, number
 from kir.support.declarations import Argument, Boolean, Choice, Integer, Number, OptionalInteger, Unchecked
+
+# Vectors so long are made by counting: marks for each index of a row, a vector of that length, would fill the memory.
+LARGE_DEPTH = 1000
 
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
@@ -389,6 +394,9 @@ def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor |
         indices = K.expand_dims(indices, -1)
     if mode == "one_hot":
         return K.one_hot(K.squeeze(indices, -1) if rank > 1 and indices.shape[-1] == 1 else indices, depth, dtype=dtype)
+    if rank == 2 and weights is None and depth >= LARGE_DEPTH and not is_known(indices.shape[1]):
+        counts = _counts(indices, depth, dtype)
+        return K.minimum(counts, K.ones((), dtype)) if mode == "multi_hot" else counts
     marks = K.one_hot(indices, depth, dtype=dtype)
     axis = 1 if rank > 1 else 0
     if mode == "multi_hot":
@@ -403,6 +411,21 @@ def encode(indices: Tensor, mode: str, depth: int, dtype: str, weights: Tensor |
             )
         marks = marks * K.expand_dims(K.cast(weights, dtype), -1)
     return K.sum(marks, axis=axis)
+
+
+def _counts(indices: Tensor, depth: int, dtype: str) -> Any:
+    """Return how often each index below `depth` occurs in a row: (batch, n) → (batch, depth).
+
+    Nothing of the size of batch × n × depth is made.
+    """
+    batch, length = indices.shape
+    is_counted = K.logical_and(indices >= 0, indices < depth)
+    column = K.where(is_counted, K.cast(indices, "int64"), depth)
+    row = K.broadcast_to(K.expand_dims(K.arange(batch, dtype="int64"), -1), (batch, length))
+    places = K.reshape(K.stack([row, column], axis=-1), (batch * length, 2))
+    shape = (batch, depth + 1)
+    size = K.stack([K.cast(one, "int64") for one in shape])
+    return emit(SparseToDense(shape), places, K.ones((batch * length,), dtype), size)[:, :depth]
 
 
 def _may_be_equal(a: Sequence[Any], b: Sequence[Any]) -> bool:

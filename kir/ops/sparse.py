@@ -19,6 +19,8 @@ class SparseToDense(Op):
     ONNX: ConstantOfShape, then ScatterND with reduction "add" (opset 16).
     """
 
+    introduces_sizes = True
+
     shape: Shape
 
     def infer(self, indices: TensorType, values: TensorType, size: TensorType) -> TensorType:

@@ -45,6 +45,8 @@ class SplitText(Op):
     onnxruntime: Tokenizer of the domain com.microsoft.
     """
 
+    introduces_sizes = True
+
     separators: str
     size: Dim
 

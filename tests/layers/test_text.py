@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from kir import Input, Model, Sequential
+from kir import backend as K
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session
 from kir.importers.keras_file.keras2_layers import TextVectorization as OfKeras2
-from kir.layers import LSTM, Dense, Embedding, GlobalAveragePooling1D, TextVectorization
+from kir.layers import LSTM, Dense, Embedding, GlobalAveragePooling1D, Lambda, TextVectorization
 from tests.tiers import first_of_each
 
 VALUES = json.loads((Path(__file__).parent / "text_values.json").read_text())
@@ -125,3 +126,23 @@ def test_what_is_refused(options: dict[str, Any], error: type[Exception], messag
 def test_rows_of_texts_are_not_split() -> None:
     with pytest.raises(ShapeError, match=r"of the shape \(batch,\) or \(batch, 1\)"):
         TextVectorization(vocabulary=WORDS)(Input((3,), dtype="string"))
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count"])
+def test_a_large_vocabulary_is_counted(mode: str) -> None:
+    words = [f"w{number}" for number in range(1200)]
+    layer = TextVectorization(vocabulary=words, output_mode=mode)
+    x = np.array(["w0 w1199 w0", "", "w7 w8 unknown words"], object)
+    wanted = np.zeros((3, 1201), np.int64)
+    wanted[[0, 0, 2, 2, 2], [1, 1200, 8, 9, 0]] = [2 if mode == "count" else 1, 1, 1, 1, 2 if mode == "count" else 1]
+    given = Input((), dtype="string")
+    model = Model(given, layer(given))
+    np.testing.assert_array_equal(computed(model, x), wanted)
+    assert computed(model, x[:0]).shape == (0, 1201)
+
+
+def test_the_number_of_words_is_known_before_it_is_asked_for() -> None:
+    given = Input((), dtype="string")
+    found = TextVectorization(vocabulary=WORDS)(given)
+    model = Model(given, Lambda(lambda x: K.arange(x.shape[1]) * 2 + K.sum(x) * 0)(found))
+    assert computed(model, np.array(["a b c", "d"], object)).tolist() == [0, 2, 4]
