@@ -54,9 +54,6 @@ shapes_option = click.option(
     callback=lambda context, option, texts: _parse_shapes(texts),
     help="Fix an input's sizes, or give those that a subclassed model lacks; text names an unknown size. Repeatable.",
 )
-keep_option = click.option(
-    "--keep-unknown", is_flag=True, help="Carry operators of an ONNX file that kir does not have through as they are."
-)
 objects_option = click.option(
     "--custom-objects",
     type=FILE,
@@ -219,10 +216,13 @@ cli.command_class = Command
 @expect_option
 @against_option
 @click.option("--proof", type=FILE, metavar="PROOF.npz", help="Write a proof, too: kir verify FILE --proof checks it.")
-@strict_option
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Fail, too, if an ONNX file's operators would be carried through, or not all could be verified.",
+)
 @provider_option
 @seed_option
-@keep_option
 @json_option
 def export(name: str, output: str, as_json: bool, **options: Any) -> None:
     """Export MODEL as an ONNX file or a script, and verify it.
@@ -305,17 +305,15 @@ def _refuse_beside_proof(context: click.Context, options: dict[str, Any]) -> Non
 @click.option(
     "-O", "level", type=click.IntRange(0, 2), default=0, show_default=True, help="Passes to run before --ops."
 )
-@keep_option
 @json_option
 def summary(name: str, ops: bool, level: int, as_json: bool, **reading: Any) -> None:
     """Print MODEL's layers, or its graph."""
     from kir import api
-    from kir.importers.load import load
     from kir.modeling.summary import Summary
 
     with _progress() as progress:
         progress("reading the model")
-        result = api.summary(load(name, **reading), ops=ops, level=level)
+        result = api.summary(api.load(name, **reading), ops=ops, level=level)
     if isinstance(result, Summary):
         _print(result.to_json()) if as_json else result.print()
     else:
@@ -336,7 +334,6 @@ def summary(name: str, ops: bool, level: int, as_json: bool, **reading: Any) -> 
     "--show", default="types,attributes,weights", show_default=True, help="What boxes and links say, or none."
 )
 @click.option("--expand-nested", is_flag=True, help="Draw the layers of nested models inside their boxes.")
-@keep_option
 @json_option
 def plot(
     name: str,
@@ -357,8 +354,7 @@ def plot(
     """
     from pathlib import Path
 
-    from kir.api import require_suffix
-    from kir.importers.load import load
+    from kir.api import load, require_suffix
 
     require_suffix(Path(output), ".svg", ".png", ".html", ".dot", ".mmd")
     with _progress() as progress:

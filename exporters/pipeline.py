@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kir import passes
 from kir.errors import CrashError, InvalidArgumentError, MismatchError, NotShownError, UsageError
+from kir.exporters.onnx_file.build import opset_for
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
@@ -201,6 +202,8 @@ def export_reference(
         FormatError: the target cannot be written, or the file that the weights are read from changed.
     """
     options = options or ExportOptions()
+    if options.opset is None and reference.provenance.opset is not None:
+        options = replace(options, opset=opset_for(reference, None))
     chosen = check_request(path, options)
     arrays = reference.constant_arrays()
     recorder = None if options.evidence is None else options.evidence.recorder

@@ -1,4 +1,4 @@
-"""`kir.load`: one way in for everything that a model can be read from.
+"""One way in for everything that a model can be read from; `kir.load` is in `kir.api`.
 
     script, .keras, .h5, .hdf5, .json, live model of Keras ──> Model
     .onnx                                                  ──> Graph
@@ -22,6 +22,7 @@ from kir.support.limits import MAX_INT64
 from kir.support.naming import decoded
 
 if TYPE_CHECKING:
+    from kir.importers.onnx_file.build import ObserveFile
     from kir.importers.rebinding import KerasLayer
     from kir.ir.dims import Dim
     from kir.ir.graph import Graph, Value
@@ -52,46 +53,6 @@ FLAGS = {"level": "-O", "after_pass": "--print-after"}
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 EXPECTED = "expected a script model.py[:name], an .onnx file, or a .keras, .h5, .hdf5 or .json file that Keras wrote"
-
-
-def load(
-    source: Source,
-    *,
-    weights: PathLike | None = None,
-    custom_objects: CustomObjects | None = None,
-    on_lost_mask: LostMask | None = None,
-    outputs: Sequence[str] = (),
-    batch: int | None = None,
-    input_shapes: InputShapes | None = None,
-    keep_unknown: bool = False,
-) -> Model | Graph:
-    """Return the model that a file, a script or Keras itself holds; of an ONNX file, its graph.
-
-    Nothing that is found in a file is run; only a script is.
-
-    Args:
-        source: a `.keras`, `.h5`, `.hdf5` or `.onnx` file, the `.json` of a model's config, a script `model.py`, with
-            the variable's name where it builds several models (`model.py:encoder`), or a model of Keras itself. A model
-            or a graph of kir is returned as it is.
-        weights: a `.weights.h5`, `.npz` or `.safetensors` file to load into the layers.
-        custom_objects: the functions and layers that a Keras file only names, or that own layers of a Keras model: by
-            their names, a script that defines them, or the name of an installed module that has them, such as "tcn".
-        on_lost_mask: what to do when a mask reaches a layer that cannot carry it; by default "warn", as in Keras, or
-            what `kir.config.on_lost_mask` says for scripts that do not import Keras.
-        outputs: the names of layers whose outputs are to be those of the model; what comes after them is left off.
-        batch: the size of the first axis of all inputs of an ONNX file that leaves it open.
-        input_shapes: shapes for inputs of an ONNX file, by name; see `InputShapes`. Layers that cannot be made for
-            unknown sizes are made for these; otherwise a model of layers keeps its unknown sizes until it is exported.
-        keep_unknown: carry operators of an ONNX file that kir does not have through as they are.
-
-    Raises:
-        UsageError: an option is for another kind of source.
-        InvalidArgumentError: the source is none of these, or a size is none of an input.
-        FormatError: the file cannot be read, or is damaged.
-        ScriptError: the script cannot be run, or leaves no single model behind.
-        UnsupportedError: the model has layers or operators that kir has not; all are listed.
-    """
-    return Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown).load(source)
 
 
 def split_shapes(texts: Iterable[str]) -> dict[str, list[str]]:
@@ -178,7 +139,10 @@ def split_name(source: str) -> tuple[Path, str | None]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a model, and the sizes that its inputs are to have; see `load`."""
+    """How to read a model, and the sizes that its inputs are to have; see `kir.load`.
+
+    `observe` is for ONNX files, see `import_graph`.
+    """
 
     weights: PathLike | None = None
     custom_objects: CustomObjects | None = None
@@ -186,7 +150,8 @@ class Reading:
     outputs: Sequence[str] = ()
     batch: int | None = None
     input_shapes: InputShapes | None = None
-    keep_unknown: bool = False
+    strict: bool = False
+    observe: ObserveFile | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -222,21 +187,20 @@ class Reading:
         return {name: vars(self)[name] for name in ("weights", "custom_objects", "on_lost_mask", "outputs")}
 
     def load_named(self, source: Source) -> tuple[Model | Graph, Mapping[Value, str]]:
-        """Return what `load` does, and of an ONNX file what it calls the values of the graph."""
+        """Return what `kir.load` does, and of an ONNX file what it calls the values of the graph."""
         if not is_onnx_file(source):
             return self.load(source), {}
         self.refuse_for_onnx(source)
         from kir.importers.onnx_file import import_named
 
         shapes = parse_shapes(self.input_shapes)
-        return import_named(Path(source), keep_unknown=self.keep_unknown, shapes=shapes, batch=self.batch)
+        return import_named(Path(source), strict=self.strict, observe=self.observe, shapes=shapes, batch=self.batch)
 
     def load(self, source: Source) -> Model | Graph:
         """See `kir.load`."""
         if is_onnx_file(source):
             return self.load_named(source)[0]
         shapes = parse_shapes(self.input_shapes)
-        refuse_options(f"is for ONNX files; {_name(source)} is a model of layers", keep_unknown=self.keep_unknown)
         from kir.modeling.divisible_sizes import given_sizes
 
         try:

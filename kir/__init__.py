@@ -17,9 +17,8 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kir import activations, backend, config, constraints, initializers, layers, regularizers
-    from kir.api import check_proof, diff, export, plot, summary, verify
+    from kir.api import check_proof, diff, export, load, plot, summary, verify
     from kir.errors import KirError
-    from kir.importers.load import load
     from kir.ir.graph import Graph
     from kir.modeling.comparison import compare
     from kir.modeling.input import Input
@@ -61,7 +60,7 @@ _HOME_OF_NAME = {
     "compare": "kir.modeling.comparison",
     "diff": "kir.api",
     "export": "kir.api",
-    "load": "kir.importers.load",
+    "load": "kir.api",
     "plot": "kir.api",
     "summary": "kir.api",
     "verify": "kir.api",

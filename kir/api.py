@@ -1,4 +1,4 @@
-"""The functions of the package: `kir.export`, `verify`, `summary`, `plot` and `diff`, for whatever `kir.load` takes.
+"""The functions of the package: `kir.load`; `kir.export`, `verify`, `summary`, `plot` and `diff` for whatever it takes.
 
 The command line says the same in words. kir/ reaches out to exporters and importers here, inside the functions.
 """
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,6 +38,56 @@ def silent(stage: str) -> None:
     """Say nothing of the stage that begins."""
 
 
+def load(
+    source: Source,
+    *,
+    weights: PathLike | None = None,
+    custom_objects: CustomObjects | None = None,
+    on_lost_mask: LostMask | None = None,
+    outputs: Sequence[str] = (),
+    batch: int | None = None,
+    input_shapes: InputShapes | None = None,
+    strict: bool = False,
+) -> Model | Graph:
+    """Return the model that a file, a script or Keras itself holds; of an ONNX file, its graph.
+
+    Nothing that is found in a file is run; only a script is.
+
+    Args:
+        source: a `.keras`, `.h5`, `.hdf5` or `.onnx` file, the `.json` of a model's config, a script `model.py`, with
+            the variable's name where it builds several models (`model.py:encoder`), or a model of Keras itself. A model
+            or a graph of kir is returned as it is.
+        weights: a `.weights.h5`, `.npz` or `.safetensors` file to load into the layers.
+        custom_objects: the functions and layers that a Keras file only names, or that own layers of a Keras model: by
+            their names, a script that defines them, or the name of an installed module that has them, such as "tcn".
+        on_lost_mask: what to do when a mask reaches a layer that cannot carry it; by default "warn", as in Keras, or
+            what `kir.config.on_lost_mask` says for scripts that do not import Keras.
+        outputs: the names of layers whose outputs are to be those of the model; what comes after them is left off.
+        batch: the size of the first axis of all inputs of an ONNX file that leaves it open.
+        input_shapes: shapes for inputs of an ONNX file, by name; see `InputShapes`. Layers that cannot be made for
+            unknown sizes are made for these; otherwise a model of layers keeps its unknown sizes until it is exported.
+        strict: refuse operators of an ONNX file that kir does not know, or whose parameters the model computes; else
+            they are carried through as they are, and a warning names them.
+
+    Raises:
+        UsageError: an option is for another kind of source.
+        InvalidArgumentError: the source is none of these, or a size is none of an input.
+        FormatError: the file cannot be read, or is damaged.
+        ScriptError: the script cannot be run, or leaves no single model behind.
+        UnsupportedError: the model has layers or operators that kir has not; all are listed.
+    """
+    from kir.importers.load import Reading
+
+    return Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, strict, observe).load(source)
+
+
+def observe(model: bytes, folder: Path | None, names: Sequence[str]) -> Mapping[str, str]:
+    """Return the types of values of a serialized ONNX model, found by running it; see `observe_types`."""
+    from kir.exporters.onnx_file.observe import observe_types
+
+    return observe_types(model, folder, names)
+
+
 def export(
     model: Source,
     path: PathLike,
@@ -45,7 +96,6 @@ def export(
     custom_objects: CustomObjects | None = None,
     on_lost_mask: LostMask | None = None,
     outputs: Sequence[str] = (),
-    keep_unknown: bool = False,
     batch: int | None = None,
     input_shapes: InputShapes | None = None,
     opset: int | None = None,
@@ -72,7 +122,7 @@ def export(
     Args:
         model: what `kir.load` takes; models and graphs are left as they are.
         path: the `.onnx` file or the `.py` script to write.
-        weights, custom_objects, on_lost_mask, outputs, keep_unknown: how to read the model; see `kir.load`.
+        weights, custom_objects, on_lost_mask, outputs: how to read the model; see `kir.load`.
         batch, input_shapes: sizes of inputs to fix, or to name.
         opset: ONNX opset, 13 or newer; by default the newest that onnxruntime supports, or 18 where it averages faster.
         training: keep Dropout, switched by the input `training_mode`.
@@ -85,7 +135,8 @@ def export(
         bisect: on a mismatch, name the first node that differs.
         data, expect, against: what to verify with beside, such as arrays of your own; see `kir.verify`.
         proof: a `.npz` file to write as well, with which anybody can check the file; see `check_proof`.
-        strict: write nothing either if the verification could not show all that it should.
+        strict: write nothing either if operators of an ONNX file would be carried through as they are, or if the
+            verification could not show all that it should.
         provider, seed: onnxruntime's execution provider ("cpu", "cuda", …), and the seed of the random inputs.
         progress: told the name of each stage as it begins.
         after_pass: called after each pass with the graph and the number of changes.
@@ -96,7 +147,7 @@ def export(
     from kir.exporters.pipeline import ExportOptions
     from kir.importers.load import Reading, refuse_options
 
-    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, keep_unknown)
+    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, strict, observe)
     options = ExportOptions(opset=opset, training=training, losses=losses, level=level, passes=passes)
     options = replace(options, external_data=external_data, metadata=metadata or {})
     asked = {"data": data is not None, "expect": expect is not None, "against": against, "proof": proof is not None}
@@ -123,7 +174,7 @@ def _export(
 
     require_suffix(path, ".onnx", ".py")
     if path.suffix == ".py":
-        _refuse_for_script(path, options, after_pass=after_pass, keep_unknown=reading.keep_unknown)
+        _refuse_for_script(path, options, after_pass=after_pass)
         return _export_script(source, path, reading, options, progress)
     if is_onnx_file(source):
         reading.refuse_for_onnx(source, losses=options.losses)
@@ -273,18 +324,19 @@ def verify(
     from kir.importers.load import Reading, is_onnx_file
     from kir.importers.onnx_file import import_named
 
+    read_strictly = partial(import_named, strict=True)
     evidence = gather_evidence(data, expect, against, None, given_arrays)
     page = None if report is None else Path(report)
     if page is not None:
         require_suffix(page, ".html")
-    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes)
+    reading = Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, observe=observe)
     progress("reading the model")
     if not is_onnx_file(model):
         read = reading.load(model)
         graph = _lowered(read, reading, training, losses)
         with evidence.with_keras(read, model, reading.is_whole, custom_objects) as evidence:
             progress("verifying")
-            held = find_held(graph, Path(file), training, import_named)
+            held = find_held(graph, Path(file), training, read_strictly)
             result = verify_file(graph, Path(file), provider, seed, held=held, evidence=evidence)
         result = replace(result.bisected() if bisect and result.problems else result, strict=strict)
         if page is not None:
@@ -297,7 +349,7 @@ def verify(
         raise UsageError("--report compares node by node with a model, and MODEL is an ONNX file")
     changes = {"batch": batch, "input_shapes": input_shapes, "bisect": bisect, "against": against}
     reading.refuse_for_onnx(model, training=training, losses=losses, **changes)
-    result = verify_onnx_files(Path(model), Path(file), provider, seed, evidence, import_named)
+    result = verify_onnx_files(Path(model), Path(file), provider, seed, evidence, read_strictly)
     return replace(result, strict=strict)
 
 
@@ -348,7 +400,6 @@ def summary(model: Source, *, ops: bool = False, level: int = 0) -> Summary | Gr
         KirError: the model cannot be read; or it is an ONNX file, which has no layers.
     """
     from kir import passes
-    from kir.importers.load import load
     from kir.modeling.model import Model
     from kir.modeling.summary import summarize
 
@@ -392,7 +443,6 @@ def plot(
         FormatError: the file cannot be written.
     """
     from kir.exporters.picture import Picture
-    from kir.importers.load import load
 
     picture = Picture(load(model), view, level, passes, before_after, direction, show, expand_nested)
     if path is not None:
@@ -439,7 +489,7 @@ def diff(
     from kir.modeling.comparison import compare_graphs, default_level
     from kir.modeling.model import Model
 
-    shared = Reading(None, custom_objects, on_lost_mask, (), batch, input_shapes)
+    shared = Reading(None, custom_objects, on_lost_mask, (), batch, input_shapes, observe=observe)
     readings = _readings((a, b), (weights_a, weights_b), shared)
     subjects, graphs = [], []
     # A is lowered before B is read: functions of scripts may import modules from beside them when they are traced.
@@ -470,7 +520,6 @@ def _readings(sources: Sequence[Source], weights: Sequence[PathLike | None], sha
             weights=own_weights,
             custom_objects=shared.custom_objects if takes_custom_objects(source) or not some_take_objects else None,
             on_lost_mask=None if is_onnx_file(source) and some_have_layers else shared.on_lost_mask,
-            keep_unknown=is_onnx_file(source),
         )
         for source, own_weights in zip(sources, weights, strict=True)
     ]

@@ -148,7 +148,6 @@ REFUSED = [
     (lambda folder: kir.load(3), InvalidArgumentError, "cannot load 3; expected a script"),  # type: ignore[arg-type]
     (lambda folder: kir.load(folder / "missing.keras"), FormatError, "there is no file"),
     (lambda folder: kir.load(folder / "model.onnx", weights="w.npz"), UsageError, "--weights is for models of layers"),
-    (lambda folder: kir.load(folder / "model.keras", keep_unknown=True), UsageError, "--keep-unknown is for ONNX"),
     (lambda folder: kir.load(folder / "model.py", custom_objects={"f": abs}), InvalidArgumentError, "--custom-objects"),
     (lambda folder: kir.load(Graph(), outputs=["a"]), UsageError, "--outputs is for what is read"),
     (lambda folder: kir.export(Graph(), folder / "out.onnx", batch=2), UsageError, "--batch is for what is read"),

@@ -50,8 +50,8 @@ class Parts:
 def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
     """Return the parts of the file. O(nodes); weights are not read.
 
-    The opset is by default the newest that onnxruntime supports fully, or an older one that makes the file faster and
-    no larger.
+    The opset is by default that of the ONNX file that the graph was read from; else the newest that onnxruntime
+    supports fully, or an older one that makes the file faster and no larger.
 
     Raises:
         InvalidArgumentError: the opset is not one that can be written, or a name is not text that a file can hold.
@@ -68,8 +68,8 @@ def build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts
 
 
 def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Parts:
-    emitter, tensors = _emit_nodes(graph, check_opset(opset))
-    if opset is None and graph.has_any(AveragePool):
+    emitter, tensors = _emit_nodes(graph, opset_for(graph, opset))
+    if opset is None and graph.provenance.opset is None and graph.has_any(AveragePool):
         emitter, tensors = _emit_fast_means(graph, len(emitter.graph.node)) or (emitter, tensors)
     opset = emitter.opset
     emitter.graph.name = graph.name or "graph"
@@ -84,6 +84,14 @@ def _build(graph: Graph, opset: int | None, metadata: Mapping[str, str]) -> Part
     helper.set_model_props(tail, {**graph.metadata, **metadata})
     signature = _signature(graph, emitter)
     return Parts(opset, head, emitter.graph, tuple(emitter.initializers), signature, tail, _names(tensors))
+
+
+def opset_for(graph: Graph, opset: int | None) -> int:
+    """Return the opset to write a graph in: the given one, or the file's that it was read from, see `check_opset`."""
+    own = graph.provenance.opset
+    if opset is None and own is not None:
+        return min(max(own, OLDEST_OPSET), onnx_opset_version())
+    return check_opset(opset)
 
 
 def check_opset(opset: int | None) -> int:

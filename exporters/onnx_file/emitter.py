@@ -13,10 +13,11 @@ from onnx import GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto
 from kir.errors import UnsupportedError
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Operation, Sym, is_known
 from kir.ir.graph import Origin
-from kir.ir.types import DType, Shape, TensorType
+from kir.ir.types import CarriedType, DType, Shape, TensorType
 from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.caching import cached
 from kir.support.naming import Names, join_path
+from kir.support.onnx_types import fill_type
 
 Array = np.ndarray[Any, Any]
 
@@ -354,6 +355,10 @@ def value_info(name: str, type: TensorType) -> ValueInfoProto:
 @cached
 def _type_proto(type: TensorType) -> TypeProto:
     """Return a type as protobuf. Symbolic sizes are given by their text: equal texts are equal sizes."""
+    if isinstance(type, CarriedType):
+        proto = TypeProto()
+        fill_type(proto, type.text)
+        return proto
     dims = [{"dim_value": dim} if isinstance(dim, int) else {"dim_param": str(dim)} for dim in type.shape]
     return TypeProto(
         tensor_type=TypeProto.Tensor(

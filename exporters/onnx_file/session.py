@@ -220,6 +220,10 @@ class Session:
         except CrashError as error:
             raise _with_killer(error, self._model, self._provider, feeds) from None
 
+    def run_ranks(self, feeds: Mapping[str, Array]) -> dict[str, int]:
+        """Return the ranks of the outputs that are tensors, by name."""
+        return self._worker.call(f"running {_shown(self._model)}", _run_ranks, self._number, dict(feeds))
+
 
 def make_session(
     model: ModelFile,
@@ -312,6 +316,10 @@ def _keep_loaded(number: int, model: ModelFile, provider: str, settings: Setting
 
 def _run_loaded(number: int, feeds: dict[str, Array]) -> dict[str, Array]:
     return _run(_loaded[number], feeds)
+
+
+def _run_ranks(number: int, feeds: dict[str, Array]) -> dict[str, int]:
+    return {name: array.ndim for name, array in _run_loaded(number, feeds).items() if isinstance(array, np.ndarray)}
 
 
 def _load(model: ModelFile, provider: str, settings: Settings) -> InferenceSession:

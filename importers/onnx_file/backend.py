@@ -12,12 +12,11 @@ import numpy as np
 from onnx import ModelProto
 from onnx.backend.base import Backend, BackendRep
 
-from kir.errors import InvalidArgumentError, UnsupportedError
+from kir.errors import InvalidArgumentError
 from kir.importers.onnx_file.build import import_graph
 from kir.ir.graph import Graph
 from kir.ir.interpreter import Plan
 from kir.ir.op import Array
-from kir.ops.opaque import Opaque
 
 
 class KirModel(BackendRep):
@@ -56,11 +55,7 @@ class KirBackend(Backend):
         """
         if not cls.supports_device(device):
             raise InvalidArgumentError(f"received device={device!r}; kir's interpreter runs on the CPU")
-        graph = import_graph(model, keep_unknown=True)
-        unknown = {node.op.full_name for node in graph.order() if isinstance(node.op, Opaque) and not node.op.meaning}
-        if unknown:
-            raise UnsupportedError(f"kir does not know what {', '.join(sorted(unknown))} computes")
-        return KirModel(graph)
+        return KirModel(import_graph(model, strict=True))
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

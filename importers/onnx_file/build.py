@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kir.errors import FormatError, KirError, UnsupportedError
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
-from kir.importers.onnx_file.opaque import infer_types, read_opaque, stated_types, with_exact_types
+from kir.importers.onnx_file.opaque import read_opaque, with_exact_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
+from kir.importers.onnx_file.output_types import Observe, OutputTypes, WholeModel, stated_types
 from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Translator
@@ -20,9 +24,11 @@ from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance, Value
 from kir.ir.structural import Data, Input, Output
 from kir.ir.types import DType, TensorType, type_of
+from kir.ops.opaque import Opaque
 from kir.passes.remove_dead import remove_dead
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.onnx_files import outer_names
+from kir.support.text import counted
 
 OLDEST_OPSET = 7
 
@@ -33,10 +39,15 @@ MAX_READINGS = 20
 IR_VERSION_OF_DEFAULTS = 4
 
 
+# Runs a serialized model, whose external data lies in the folder, once: see `Observe`.
+ObserveFile: TypeAlias = Callable[[bytes, Path | None, Sequence[str]], Mapping[str, str]]
+
+
 def import_graph(
     source: Path | ModelProto,
     *,
-    keep_unknown: bool = False,
+    strict: bool = False,
+    observe: ObserveFile | None = None,
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     batch: Dim | None = None,
 ) -> Graph:
@@ -49,22 +60,24 @@ def import_graph(
 
     Args:
         source: the file, of opset 7 or newer; or the model.
-        keep_unknown: carry nodes that kir has no operator for through, as `Opaque`. Such a graph can be optimised and
-            written, and not run.
+        strict: refuse what would be carried through.
+        observe: finds types of values by running the model, for operators of which nobody knows what they give.
         shapes: shapes to give inputs instead of those in the file, by name.
         batch: the size to give the first axis of all inputs where the file leaves it open.
 
     Raises:
         FormatError: the file cannot be read, or is not a valid ONNX model.
-        UnsupportedError: nodes have no operator in kir; the message lists them all.
+        UnsupportedError: an input or a weight is none that kir can hold; or `strict`, and nodes would be carried
+            through: the message lists them all.
     """
-    return import_named(source, keep_unknown=keep_unknown, shapes=shapes, batch=batch)[0]
+    return import_named(source, strict=strict, observe=observe, shapes=shapes, batch=batch)[0]
 
 
 def import_named(
     source: Path | ModelProto,
     *,
-    keep_unknown: bool = False,
+    strict: bool = False,
+    observe: ObserveFile | None = None,
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     batch: Dim | None = None,
 ) -> tuple[Graph, dict[Value, str]]:
@@ -74,30 +87,44 @@ def import_named(
     """
     model, folder = load(source)
     with without_garbage_collection():
-        reader = _Reader(model, folder, keep_unknown)
+        reader = _Reader(model, folder, strict, None if observe is None else _observer(observe, model, folder))
         reader.add_sources(shapes or {}, batch)
         for index, node in enumerate(reader.nodes):
             reader.add_node(index, node)
         reader.raise_problems()
+        reader.warn_of_carried()
         reader.add_outputs()
         remove_dead(reader.graph)
     producer = f"{model.producer_name} {model.producer_version}".strip()
-    reader.graph.provenance = Provenance("onnx file", producer, None if folder is None else Path(str(source)))
+    reader.graph.provenance = Provenance(
+        "onnx file", producer, None if folder is None else Path(str(source)), opset=reader.translator.opset
+    )
     return reader.graph, reader.names()
+
+
+def _observer(observe: ObserveFile, model: ModelProto, folder: Path | None) -> Observe:
+    def run(names: Sequence[str]) -> Mapping[str, str]:
+        try:
+            content = model.SerializeToString()
+        except ValueError as error:  # it is larger than protobuf writes
+            raise FormatError(str(error)) from error
+        return observe(content, folder, names)
+
+    return run
 
 
 class _Reader:
     """The builder of the graph; `operands` holds what each name stands for, None for one of a node that failed."""
 
-    def __init__(self, model: ModelProto, folder: Path | None, keep_unknown: bool) -> None:
+    def __init__(self, model: ModelProto, folder: Path | None, strict: bool, observe: Observe | None) -> None:
         self.versions = opset_versions(model)
         opset = self.versions.get("", OLDEST_OPSET)
         if opset < OLDEST_OPSET:
             raise UnsupportedError(f"the model is written in opset {opset}; kir reads {OLDEST_OPSET} and newer")
         self.model = model
         self.folder = folder
-        self.keep_unknown = keep_unknown
-        self.has_unknown = False
+        self.strict = strict
+        self.carried: dict[tuple[str, ...], str] = {}
         self.graph = Graph(str(model.graph.name))
         self.graph.metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
         self.operands: dict[str, Operand | None] = {}
@@ -111,7 +138,8 @@ class _Reader:
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
         self.translator.scope = self
         self.budget = [MAX_READINGS * (1000 + len(self.nodes))]
-        self._inferred: Mapping[str, TensorType] | None = None
+        unknown = [name for node in self.nodes if node.full_type not in IMPORTERS for name in node.outputs if name]
+        self.output_types = OutputTypes(model.graph, self.versions, names, WholeModel(model, unknown, observe))
 
     # Graphs inside operators
 
@@ -250,9 +278,11 @@ class _Reader:
             raise FormatError(f"{_place(index, node)}: {error}") from error
         if any(node.outputs[len(results) :]):
             raise FormatError(f"{_place(index, node)} has {len(node.outputs)} outputs; expected {len(results)} at most")
-        for name, result in zip(node.outputs, results, strict=False):
+        for output, (name, result) in enumerate(zip(node.outputs, results, strict=False)):
             if name and result is not None:
                 result.name = result.name or name
+                if result.pending is not None and not self.strict:
+                    result.carry = partial(self._carry_for, node, inputs, output)
                 self.operands[name] = result
 
     def _inputs_of(self, index: int, node: NodeTexts) -> list[Operand | None] | None:
@@ -275,11 +305,16 @@ class _Reader:
         domain = node.domain
         if domain not in self.versions:
             raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
-        op_type = f"{domain}.{node.op_type}" if domain else node.op_type
-        is_unknown = op_type not in IMPORTERS
-        self.has_unknown = self.has_unknown or is_unknown
-        if self.keep_unknown and is_unknown:
-            return self._carry(node.node, inputs)
+        try:
+            return self._translate(node, inputs)
+        except UnsupportedError:
+            op, outer = self._opaque(node, inputs)
+            if self.strict and op.meaning is None:
+                raise
+            return self._carry(node, op, *inputs, *outer)
+
+    def _translate(self, node: NodeTexts, inputs: list[Operand | None]) -> Sequence[Operand | None]:
+        op_type = node.full_type
         check_inputs(op_type, inputs)
         call = OperatorCall(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
@@ -294,20 +329,31 @@ class _Reader:
             results[0].sizes = folded
         return results
 
-    def _carry(self, node: NodeProto, inputs: list[Operand | None]) -> Sequence[Operand]:
-        if self._inferred is None:
-            self._inferred = infer_types(self.model, self.translator.size_names)
-        op = read_opaque(node, self.versions, self._inferred, self.folder)
-        if op.deterministic and op.symbols() and all(x is None or x.array is not None for x in inputs):
-            op = with_exact_types(op, [None if x is None else x.array for x in inputs])
-        captured: list[Operand | None] = []
+    def _opaque(self, texts: NodeTexts, inputs: list[Operand | None]) -> tuple[Opaque, list[Operand]]:
+        """Return a node as it is carried, and what its subgraphs read from outside."""
+        node = texts.node
+        outer: list[Operand] = []
         for name in outer_names(node):
             if name not in self.operands:
                 raise FormatError(f"a subgraph reads {name!r}, which nothing before it gives; expected nodes in order")
-            if self.operands[name] is None:
+            operand = self.operands[name]
+            if operand is None:
                 raise UnsupportedError(f"a subgraph of {node.op_type} reads what cannot be read")
-            captured.append(self.operands[name])
-        return self.translator.add_all(op, *inputs, *captured)
+            outer.append(operand)
+        op = read_opaque(node, self.versions, self.output_types.of(node, inputs, outer), self.folder)
+        if op.deterministic and op.symbols() and all(x is None or x.array is not None for x in inputs):
+            op = with_exact_types(op, [None if x is None else x.array for x in inputs])
+        return op, outer
+
+    def _carry(self, node: NodeTexts, op: Opaque, *inputs: Operand | None) -> Sequence[Operand]:
+        if op.meaning is None:
+            self.carried[node.op_type, *node.outputs] = node.full_type
+        return self.translator.add_all(op, *inputs)
+
+    def _carry_for(self, node: NodeTexts, inputs: list[Operand | None], output: int) -> Value:
+        """Carry a node after all, for one of its outputs."""
+        op, outer = self._opaque(node, inputs)
+        return self.translator.value(self._carry(node, op, *inputs, *outer)[output])
 
     # Ends
 
@@ -327,9 +373,17 @@ class _Reader:
         head = "the model cannot be read"
         several = "\n  ".join([f"{head}, for {len(lines)} reasons:", *lines])
         error = UnsupportedError(f"{head}: {lines[0]}" if len(lines) == 1 else several)
-        if self.has_unknown and not self.keep_unknown:
-            error.add_note("--keep-unknown (keep_unknown=True) carries operators that kir does not have through as is")
+        if self.strict:
+            error.add_note("without --strict (strict=False) nodes are carried through as they are")
         raise error
+
+    def warn_of_carried(self) -> None:
+        """Say which operators are carried through, and how many."""
+        if self.carried:
+            counts = Counter(self.carried.values())
+            names = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items())
+            count = f"{counts.total()} of {counted(len(self.nodes), 'node')}"
+            warnings.warn(f"carried through as they are, {count}: {names}; --strict says why", stacklevel=4)
 
     def add_outputs(self) -> None:
         """Add the outputs in the order of the file."""
@@ -361,12 +415,12 @@ class _BodyReader(_Reader):
         self, outer: _Reader, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]
     ) -> None:
         self.model, self.proto, self.folder = outer.model, graph, outer.folder
-        self.versions, self.keep_unknown = outer.versions, outer.keep_unknown
+        self.versions, self.strict = outer.versions, outer.strict
         self.budget = outer.budget
         self.budget[0] -= 1 + len(graph.node)
         if self.budget[0] < 0:
             raise UnsupportedError("graphs inside operators are nested so that they are read over and over")
-        self.has_unknown = outer.has_unknown
+        self.carried = outer.carried
         self.problems = {}
         self.graph = Graph(str(graph.name))
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
@@ -374,7 +428,7 @@ class _BodyReader(_Reader):
         reads = _count_reads(self.nodes, [value.name for value in graph.output])
         self.translator = Translator(self.graph, around.opset, around.written_by_kir, reads, around.size_names)
         self.translator.hints = stated_types([*graph.value_info, *graph.output], around.size_names)
-        self._inferred = self.translator.hints
+        self.output_types = OutputTypes(graph, self.versions, around.size_names)
         self.translator.scope = self
         self.operands = {}
         self._add_own_inputs(graph, types)

@@ -49,6 +49,10 @@ class SizeNames:
             self._dims[text] = self.new(text)
         return self._dims[text]
 
+    def find(self, text: str) -> Dim | None:
+        """Return the size that a text stands for, None if it stands for none so far."""
+        return self._dims.get(str(text))
+
     def new(self, wanted: str) -> Sym:
         """Return a symbol that nothing else is called."""
         return symbol(self._names.unique(symbol_name(wanted)))

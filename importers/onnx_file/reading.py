@@ -20,7 +20,7 @@ from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
 from kir.ir.types import DType
-from kir.ops.onnx_forms import DTYPES
+from kir.ops.onnx_forms import DTYPES, TYPE_NAMES
 from kir.support.limits import MAX_INT64, MAX_RANK
 from kir.support.mapped_files import map_array
 from kir.support.onnx_files import locate, parse_file
@@ -75,6 +75,11 @@ def read_dtype(number: int, what: str) -> DType:
     except ValueError:
         raise FormatError(f"{what} has the element type {number}, which ONNX does not know") from None
     raise UnsupportedError(f"{what} has elements of type {name.lower()}; kir has none of that type")
+
+
+def element_number(dtype: DType) -> int:
+    """Return the number of an element type in ONNX."""
+    return int(TensorProto.DataType.Value(TYPE_NAMES[dtype].upper()))
 
 
 def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
@@ -139,6 +144,11 @@ class NodeTexts:
     outputs: list[str]
     attributes: list[AttributeProto]
     node: NodeProto
+
+    @property
+    def full_type(self) -> str:
+        """The operator's type; that of another domain than ONNX's own with its name."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
 
     @classmethod
     def of(cls, index: int, node: NodeProto) -> NodeTexts:

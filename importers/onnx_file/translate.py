@@ -6,7 +6,7 @@ works ends up in its attributes, and what computed it is never written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,7 @@ class Operand:
     array: of an initializer or a Constant node.
     sizes: its elements, where they are known or symbolic.
     pending: it becomes part of an operator, see `Pending`.
+    carry: carries its node through instead, if it becomes no part of an operator.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Operand:
     pending: Pending | None = None
     label: str | None = None
     origin: Origin | None = None
+    carry: Callable[[], Value] | None = None
 
     @classmethod
     def of_array(cls, name: str, array: Array, label: str | None, origin: Origin | None) -> Operand:
@@ -75,9 +77,18 @@ class Operand:
         if self.array is not None:
             return type_of(self.array)
         if self.sizes is None:
-            assert self.pending is not None
-            return self.pending.type
+            return self._type_of_pending()
         return TensorType(DType.INT64, () if self.sizes.is_scalar else (len(self.sizes.items),))
+
+    def _type_of_pending(self) -> TensorType:
+        assert self.pending is not None
+        try:
+            return self.pending.type
+        except UnsupportedError:
+            if self.carry is None:
+                raise
+        self.value = self.carry()
+        return self.value.type
 
 
 class Scope(Protocol):
@@ -126,7 +137,12 @@ class Translator:
             return self.graph.add(Constant(Data(operand.array), operand.label), origin=operand.origin).output
         if operand.sizes is None:
             assert operand.pending is not None
-            return operand.pending.complete(self)
+            try:
+                return operand.pending.complete(self)
+            except UnsupportedError:
+                if operand.carry is None:
+                    raise
+                return operand.carry()
         if operand.sizes.is_scalar:
             return self._size(operand.sizes.items[0], operand.origin)
         parts = [self._run_of_sizes(run, operand.origin) for run in _runs(operand.sizes.items)]

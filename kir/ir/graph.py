@@ -17,11 +17,11 @@ from typing import Literal
 
 import networkx as nx
 
-from kir.errors import GraphError, KirError
+from kir.errors import GraphError, KirError, UnsupportedError
 from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.op import Array, Inner, Op, Types, input_names
 from kir.ir.structural import Constant, Data, Input, Output
-from kir.ir.types import TensorType, require_sizes
+from kir.ir.types import CarriedType, TensorType, require_sizes
 from kir.support.caching import cached
 from kir.support.text import counted
 
@@ -53,6 +53,7 @@ class Provenance:
         producer: the program that wrote what was read, as it says itself, such as "tf2onnx 1.16.1" or "Keras 3.11.0";
             "" if it does not say.
         file: the file that was read.
+        opset: the version of ONNX's operators in that file, of an ONNX file.
         passes: the names of all passes that `kir.passes.run` ran on the graph in this process, in the order in which
             each ran first. What ran before a file was written is not known.
         random_weights: what is to be said of weights that nobody gave, such as "random, seed 0; give --weights FILE";
@@ -66,6 +67,7 @@ class Provenance:
     passes: tuple[str, ...] = ()
     random_weights: str = ""
     lost_masks: tuple[str, ...] = ()
+    opset: int | None = None
 
     def after(self, passes: Iterable[str]) -> Provenance:
         """Return this history with passes that ran later."""
@@ -137,10 +139,18 @@ class Node:
 # them apart. Those without inputs are not here, since a Constant would be hashed with its data.
 def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
     op.require_integers()
+    if not cls.takes_carried:
+        _refuse_carried(op, types)
     return tuple(map(require_sizes, _as_tuple(op.infer(*types))))
 
 
 _infer = cached(_infer_anew, 4096)
+
+
+def _refuse_carried(op: Op, types: Iterable[TensorType | None]) -> None:
+    for type in types:
+        if isinstance(type, CarriedType):
+            raise UnsupportedError(f"{op.name} received {type}; expected a tensor of known rank and type")
 
 
 def output_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:

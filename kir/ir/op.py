@@ -61,6 +61,9 @@ class Op:
     # Whether the results have sizes that their inputs' shapes do not say.
     introduces_sizes: ClassVar[bool] = False
 
+    # Whether it takes values of a `CarriedType`.
+    takes_carried: ClassVar[bool] = False
+
     def prepare(self, *types: TensorType | None) -> Callable[..., Any]:
         """Return the function that a plan calls on arrays of these types: `eval`, or a faster one with equal results.
 

@@ -86,6 +86,7 @@ class Output(Op):
     label: str
 
     deterministic = False  # two outputs of one value are two outputs
+    takes_carried = True
 
     def infer(self, value: TensorType) -> TensorType:
         return value

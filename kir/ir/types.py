@@ -17,6 +17,7 @@ from kir.errors import InvalidArgumentError, ShapeError, UndecidedSizesError
 from kir.ir.dim_parser import parse_dim
 from kir.ir.dims import Dim, Sym, symbol
 from kir.support.limits import MAX_INT64, MAX_RANK
+from kir.support.onnx_types import TYPE_TEXT
 
 Shape = tuple[Dim, ...]
 # One axis, several, or all (or, where a function says so, the flattened tensor's).
@@ -145,12 +146,36 @@ class TensorType:
     __repr__ = __str__
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedType(TensorType):
+    """The type of a value that carried operators alone compute with: no tensor, or one that kir cannot describe.
+
+    That is a sequence, a map, an optional or a sparse tensor; a tensor of unknown rank, or of an element type that kir
+    lacks. `text` says which, see `kir.support.onnx_types`. Element type and shape say nothing. No other operator than
+    `Opaque`, `Input` and `Output` takes such a value.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+
+def carried_type(text: str) -> CarriedType:
+    """Return the type of a value that no operator but a carried one can take."""
+    return CarriedType(DType.STRING, (), text)
+
+
 def parse_type(text: str) -> TensorType:
     """Return the type that a text such as "f32[batch, 28]" says: the inverse of ``str(type)``.
 
     Raises:
         ShapeError: the text is not a printed type.
     """
+    if TYPE_TEXT.fullmatch(text):
+        return carried_type(text)
     match = re.fullmatch(r"([a-z0-9]+)\[(.*)\]", text)
     if match is None:
         raise ShapeError(f"{text!r} is not a type; expected text like 'f32[batch, 28]'")
@@ -239,8 +264,8 @@ def agree_dim(a: Dim, b: Dim, what: str) -> Dim:
     if isinstance(a, Sym) and isinstance(b, Sym):
         try:
             return join_sizes(a, b)
-        except ShapeError as error:
-            raise ShapeError(f"{what}: {error}") from error
+        except UndecidedSizesError as error:
+            raise UndecidedSizesError(f"{what}: {error}", error.sizes) from error
     raise ShapeError(f"{what}: sizes {a} and {b} differ; expected equal sizes")
 
 
@@ -290,8 +315,10 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
             try:
                 result[offset + axis] = broadcast_dim(result[offset + axis], dim)
             except ShapeError as error:
-                listed = ", ".join(format_shape(s) for s in shapes)
-                raise ShapeError(f"shapes {listed} do not fit: {error}") from None
+                message = f"shapes {', '.join(map(format_shape, shapes))} do not fit: {error}"
+                if isinstance(error, UndecidedSizesError):
+                    raise UndecidedSizesError(message, error.sizes) from None
+                raise ShapeError(message) from None
     return tuple(result)
 
 

@@ -82,6 +82,8 @@ class Opaque(Op):
     captured: int = 0
     imports: tuple[tuple[str, int], ...] = ()
 
+    takes_carried = True
+
     @cached_property
     def meaning(self) -> Meaning | None:
         """What it computes; None if kir does not know it."""
@@ -153,8 +155,8 @@ class Opaque(Op):
 
     def bind(self, sizes: Mapping[str, Dim]) -> Self:
         shapes = [tuple(substitute(dim, sizes) for dim in type.shape) for type in self.types]
-        types = tuple(type.with_shape(shape) for type, shape in zip(self.types, shapes, strict=True))
-        return replace(self, types=types)
+        types = [replace(type, shape=shape) for type, shape in zip(self.types, shapes, strict=True)]
+        return replace(self, types=tuple(types))
 
     def widen(self) -> Self:
         return replace(self, types=tuple(widened_type(type) for type in self.types))

@@ -15,11 +15,11 @@ from keras import layers as L
 from keras import ops
 
 from kir import Input, Model, Sequential, layers
+from kir.api import load
 from kir.cli import _run
 from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
-from kir.importers.load import load
 from kir.support.trees import flatten
 from tests.oracle import randomize
 

@@ -59,7 +59,7 @@ def test_what_was_built_and_what_is_written_from_it(tmp_path: Path) -> None:
     result = export_model(model, file, ExportOptions(verify=False))
     random = "random, seed 0; give others with load_weights(FILE)"
     assert result.graph.provenance == Provenance(passes=tuple(p.name for p in pipeline()), random_weights=random)
-    assert import_graph(file).provenance == Provenance("onnx file", f"kir {__version__}", file)
+    assert import_graph(file).provenance == Provenance("onnx file", f"kir {__version__}", file, opset=21)
 
 
 MIXED = """

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from kir import Input, Model, Sequential, layers
+from kir.api import load
 from kir.errors import InvalidArgumentError, KirError, UnsupportedError
 from kir.exporters.onnx_file.session import make_session, run_session
 from kir.exporters.pipeline import export_model
 from kir.importers.cutting import cut_model
 from kir.importers.keras_file import load_keras_model
-from kir.importers.load import load
 from kir.importers.script import load_script, run_script
 from kir.support.trees import flatten
 from tests.importers import subclassed_models

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kir import Model
+from kir.api import load
 from kir.errors import InvalidArgumentError
-from kir.importers.load import load
 from tests.importers.test_keras_stand_in import write
 
 ATTENDS = """

@@ -121,7 +121,7 @@ def test_a_query_that_may_look_nowhere_gets_zeros(opset: int) -> None:
 def test_what_is_not_read(attributes: Any) -> None:
     model = attention_file("f32[2, 4, 3, 2]", "f32[2, 4, 5, 2]", "f32[2, 4, 5, 2]", **attributes)
     with pytest.raises(UnsupportedError, match=next(iter(attributes))):
-        import_graph(model)
+        import_graph(model, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -7,22 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
+from kir.errors import InvalidArgumentError
 from kir.exporters.onnx_file.content import read_content
 from kir.exporters.onnx_file.session import Entry, Session
 from kir.ir.dims import Sym, symbol
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.ir.structural import Input, Output
-from kir.ir.types import TensorType, as_dtype
+from kir.ir.types import TensorType, as_dtype, carried_type
 from kir.support.naming import symbol_name
 
 
 def _session_type(entry: Entry) -> TensorType:
+    try:
+        dtype = as_dtype(entry.dtype)
+    except InvalidArgumentError:
+        return carried_type(entry.type)
     dims = (
         size if isinstance(size, int) else symbol(symbol_name(size or f"{entry.name}_{axis}"))
         for axis, size in enumerate(entry.shape)
     )
-    return TensorType(as_dtype(entry.dtype), tuple(dims))
+    return TensorType(dtype, tuple(dims))
 
 
 def session_inputs(session: Session) -> dict[str, TensorType]:

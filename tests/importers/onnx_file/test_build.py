@@ -24,7 +24,7 @@ from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Origin
 from kir.ir.interpreter import run
 from kir.ir.op import Op, input_names
-from kir.ir.structural import Constant, Input
+from kir.ir.structural import Constant, Input, Output
 from kir.ops.control import If
 from kir.ops.elementwise import Acosh
 from kir.ops.opaque import Opaque
@@ -178,8 +178,9 @@ def test_unknown_operators_are_carried_through() -> None:
     given = model(nodes, {"x": ["N", 3]}, constants={"w": [1.0]}, domains={"com.example": 2})
     given.graph.value_info.extend([value("m", ["N", 3]), value("unused", [1], INT64)])
     with pytest.raises(UnsupportedError, match=r"com\.example\.Magic"):
-        import_graph(given)
-    graph = import_graph(given, keep_unknown=True)
+        import_graph(given, strict=True)
+    with pytest.warns(UserWarning, match=r"1 of 4 nodes: com\.example\.Magic; --strict says why"):
+        graph = import_graph(given)
     graph.check()
     passes.run(graph, passes.pipeline(2), check=True)
     written = to_model_proto(graph, opset=17)
@@ -190,12 +191,12 @@ def test_unknown_operators_are_carried_through() -> None:
     assert magic.input[1] == ""
     assert list(hardmax.attribute) == list(nodes[2].attribute)
     assert {entry.domain: entry.version for entry in written.opset_import} == {"": 17, "com.example": 2}
-    assert str(import_graph(written, keep_unknown=True)) == str(graph)
+    assert str(import_graph(written)) == str(graph)
 
 
 def test_carried_operators_run_in_onnxruntime(tmp_path: Path) -> None:
     given = model([node("Hardmax", "x", "h"), node("Neg", "h", "y")], {"x": ["N", 3]})
-    graph = import_graph(given, keep_unknown=True)
+    graph = import_graph(given)
     feeds = {"x": np.array([[1, 3, 2], [5, 1, 1]], np.float32)}
     written = to_model_proto(graph)
     expected = run_session(make_session(given.SerializeToString()), feeds)
@@ -209,27 +210,27 @@ def test_carried_operators_on_constants_are_folded() -> None:
     nodes = [node("Hardmax", "c", "h"), node("Mul", "x h", "y")]
     given = model(nodes, {"x": ["N", 3]}, constants={"c": np.array([[1, 3, 2]], np.float32)})
     given.graph.value_info.append(value("h", ["M", 3]))
-    graph = import_graph(given, keep_unknown=True)
+    graph = import_graph(given)
     assert [str(n.output.type) for n in graph.order() if isinstance(n.op, Opaque)] == ["f32[1, 3]"]
     passes.run(graph, passes.pipeline(2), check=True)
     assert operators(graph) == ["Mul"]
 
 
 def test_operators_without_a_meaning_do_not_run() -> None:
-    graph = import_graph(quick_gelu(), keep_unknown=True)
+    graph = import_graph(quick_gelu())
     with pytest.raises(UnsupportedError, match=r"does not know what com\.microsoft\.QuickGelu computes"):
         run(graph, {"x": np.ones((1, 3), np.float32)})
 
 
 def test_sizes_of_carried_operators_can_be_bound() -> None:
-    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": ["N", 3]}), keep_unknown=True)
+    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": ["N", 3]}))
     assert str(graph.specialize({"N": 2}).outputs[0].output.type) == "f32[2, 3]"
     (op,) = (n.op for n in graph.order() if isinstance(n.op, Opaque))
     assert op.symbols() == {"N"}
 
 
 def test_another_definition_of_a_carried_operator_is_refused() -> None:
-    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": [2, 3]}, opset=11), keep_unknown=True)
+    graph = import_graph(model([node("Hardmax", "x", "y")], {"x": [2, 3]}, opset=11))
     with pytest.raises(UnsupportedError, match="--opset 11"):
         to_model_proto(graph, opset=17)
 
@@ -279,7 +280,7 @@ def test_values_that_subgraphs_read_stay() -> None:
     given = branching()
     given.graph.node[0].op_type = "Neg"
     given.graph.output.append(value("hidden", ["N", 3]))
-    graph = import_graph(given, keep_unknown=True)
+    graph = import_graph(given)
     passes.run(graph, passes.pipeline(2), check=True)
     feeds = {"x": np.array([[1, -3, 2]], np.float32), "flag": np.array(True)}
     written = to_model_proto(graph)
@@ -290,7 +291,7 @@ def test_subgraphs_that_read_what_nothing_gives() -> None:
     given = branching()
     del given.graph.initializer[:]
     with pytest.raises(FormatError, match="a graph inside reads 'w', which nothing before it gives"):
-        import_graph(given, keep_unknown=True)
+        import_graph(given)
 
 
 def test_another_definition_inside_a_subgraph_is_refused() -> None:
@@ -299,7 +300,7 @@ def test_another_definition_inside_a_subgraph_is_refused() -> None:
     given = model([one], [value("x", [2, 3]), value("flag", [], TensorProto.BOOL)], opset=11)
     given.graph.output[0].CopyFrom(value("y", [2, 3]))
     with pytest.raises(UnsupportedError, match="write that opset"):
-        to_model_proto(import_graph(given, keep_unknown=True), opset=17)
+        to_model_proto(import_graph(given), opset=17)
 
 
 def test_functions_of_the_model_are_put_in_place_of_their_calls() -> None:
@@ -316,7 +317,11 @@ def test_functions_of_the_model_are_put_in_place_of_their_calls() -> None:
     assert run(graph, {"x": np.array([[1, -1, 2]], np.float32)})["y"].tolist() == [[4, 0, 8]]
 
 
-def test_carrying_needs_to_know_types() -> None:
-    given = model([node("Magic", "x", "y", domain="com.example")], {"x": [2]}, domains={"com.example": 1})
-    with pytest.raises(UnsupportedError, match="does not say the type and rank of y"):
-        import_graph(given, keep_unknown=True)
+def test_what_reads_a_value_of_an_unknown_type_is_carried_too() -> None:
+    nodes = [node("Magic", "x", "h", domain="com.example"), node("Relu", "h", "y")]
+    graph = import_graph(model(nodes, {"x": [2]}, domains={"com.example": 1}))
+    assert [type(n.op) for n in graph.order()] == [Input, Opaque, Opaque, Output]
+    assert str(graph.outputs[0].output.type) == "tensor(undefined)"
+    written = to_model_proto(graph)
+    assert [n.op_type for n in written.graph.node] == ["Magic", "Relu"]
+    assert str(import_graph(written)) == str(graph)

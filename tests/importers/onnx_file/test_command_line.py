@@ -109,7 +109,7 @@ def test_what_cannot_be_done_is_said(kir: Command, arguments: tuple[str, ...], m
 def test_everything_unsupported_is_listed(kir: Command, tmp_path: Path) -> None:
     given = model([node("Upsample", "x s", "a"), node("NonZero", "a", "y")], {"x": [2]}, constants={"s": [1.0]})
     (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
-    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx")
+    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx", "--strict")
     assert code == 3
     assert "/a/Upsample" in err
     assert not (tmp_path / "out.onnx").exists()
@@ -134,40 +134,32 @@ def test_unknown_operators_are_carried_through(kir: Command, tmp_path: Path) -> 
     given = model(nodes, {"x": ["N", 3]}, opset=17)
     given.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, ["N", 3]))
     (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
-    code, _, err = kir("export", "odd.onnx", "-o", "out.onnx")
-    assert code == 3
-    assert "no operator for ONNX's Hardmax" in err
-    assert "--keep-unknown" in err
-    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
+    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--strict")
     assert code == 0, err
     assert "2 of 2 operators" in out
     assert operators("out.onnx") == ["Hardmax", "Neg"]
     assert kir("verify", "odd.onnx", "out.onnx")[0] == 0
-    assert "Hardmax" in kir("summary", "odd.onnx", "--ops", "--keep-unknown")[1]
-    assert kir("plot", "odd.onnx", "-o", "odd.svg", "--keep-unknown")[0] == 0
+    assert "Hardmax" in kir("summary", "odd.onnx", "--ops")[1]
+    assert kir("plot", "odd.onnx", "-o", "odd.svg")[0] == 0
     assert kir("inspect", "odd.onnx")[0] == 0
 
 
 def test_carried_operators_are_verified_with_other_sizes(kir: Command, tmp_path: Path) -> None:
     given = model([node("Hardmax", "x", "y")], {"x": ["N", 3]}, opset=17)
     (tmp_path / "odd.onnx").write_bytes(given.SerializeToString())
-    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown", "--batch", "2")
+    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx", "--batch", "2")
     assert code == 0, err
     assert "x: f32[2, 3]" in out
 
 
 def test_operators_without_a_meaning_are_taken_at_the_word_of_onnxruntime(kir: Command, tmp_path: Path) -> None:
     (tmp_path / "odd.onnx").write_bytes(quick_gelu().SerializeToString())
-    export = ("export", "odd.onnx", "-o", "out.onnx", "--keep-unknown")
+    export = ("export", "odd.onnx", "-o", "out.onnx")
     code, out, err = kir(*export)
     assert code == 0, err
     assert "taken at onnxruntime's word" in out
     assert "com.microsoft.QuickGelu" in out
-    assert kir(*export, "--strict")[0] == 1
-
-
-def test_only_onnx_files_have_unknown_operators(kir: Command, tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text("")
-    code, _, err = kir("export", "model.py", "-o", "out.onnx", "--keep-unknown")
-    assert code == 2
-    assert "--keep-unknown is for ONNX files" in err
+    code, out, err = kir(*export, "--strict")
+    assert code == 3
+    assert "no operator for com.microsoft.QuickGelu" in err
+    assert "without --strict" in err

@@ -20,7 +20,8 @@ def test_files_become_as_small_as_those_of_kir(name: str, tmp_path: Path) -> Non
     given, small = tmp_path / "given.onnx", tmp_path / "small.onnx"
     given.write_bytes(proto.SerializeToString())
     own = export_model(model, tmp_path / "own.onnx", ExportOptions(verify=False))
-    result = export_reference(import_graph(given), small, source=SourceFile(given))
+    options = ExportOptions(opset=own.file.opset)
+    result = export_reference(import_graph(given), small, options, source=SourceFile(given))
     assert result.verification is not None
     assert result.source is not None
     assert result.verification.passed

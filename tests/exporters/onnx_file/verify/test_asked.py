@@ -17,7 +17,7 @@ from tests.importers.onnx_file.models import quick_gelu
 
 
 def test_onnxruntime_computes_them_for_the_interpreter_in_both_precisions() -> None:
-    graph = import_graph(quick_gelu(), keep_unknown=True)
+    graph = import_graph(quick_gelu())
     feeds = {"x": np.array([[1, -1, 0.5]], np.float32)}
     x = np.maximum(feeds["x"], 0)
     with asking_onnxruntime("cpu"):
@@ -30,7 +30,7 @@ def test_onnxruntime_computes_them_for_the_interpreter_in_both_precisions() -> N
 
 
 def test_the_rest_of_the_file_is_proved_by_parts() -> None:
-    reference = import_graph(quick_gelu(), keep_unknown=True)
+    reference = import_graph(quick_gelu())
     graph = reference.copy()
     run_passes(graph, pipeline(2))
     model = to_model_proto(graph)
@@ -43,7 +43,7 @@ def test_the_rest_of_the_file_is_proved_by_parts() -> None:
 
 @pytest.mark.parametrize("op_type", ["Relu", "Neg"])
 def test_an_error_beside_them_is_found(op_type: str) -> None:
-    graph = import_graph(quick_gelu(), keep_unknown=True)
+    graph = import_graph(quick_gelu())
     model = to_model_proto(graph)
     next(node for node in model.graph.node if node.op_type == op_type).op_type = "Abs"
     assert not verify_file(graph, model.SerializeToString(), written=graph).passed

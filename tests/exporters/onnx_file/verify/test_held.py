@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import kir
 from kir import passes
+from kir.api import load
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.build import value_names
 from kir.exporters.onnx_file.verify.held import Held, find_held, hold_written
 from kir.exporters.onnx_file.write import export_graph
 from kir.exporters.pipeline import ExportResult
-from kir.importers.load import load
 from kir.importers.onnx_file import import_named
 from kir.ir.graph import Graph
 from kir.modeling.lower import lower
@@ -45,7 +46,7 @@ def exported(graph: Graph, path: Path, level: int = 2, training: bool = False, o
 
 
 def find(graph: Graph, path: Path, training: bool = False) -> Held:
-    return find_held(graph, path, training, import_named)
+    return find_held(graph, path, training, partial(import_named, strict=True))
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
