@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output
+from kir.ops.blocks import DepthToSpace, SpaceToDepth
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Add, Cast, Div, Mul, Neg, Sub
 from kir.ops.linear import Dense, Einsum, MatMul
@@ -36,7 +37,7 @@ AFFINE = (*PRODUCTS, Add, Sub, Mul, Div, Neg, AveragePool, ReduceMean, ReduceSum
 JOINING = (MatMul, Einsum, Concat)
 
 # What only moves elements.
-MOVES = (Reshape, Transpose, Dropout, Cast)
+MOVES = (Reshape, Transpose, DepthToSpace, SpaceToDepth, Dropout, Cast)
 
 
 def split_activations(graph: Graph) -> tuple[Graph, Mapping[Value, Value]]:

@@ -66,7 +66,7 @@ from kir.numerics.rounding_sizes import (
     widen,
 )
 from kir.numerics.threads import side_by_side
-from kir.ops import elementwise, linear, recurrent, shape
+from kir.ops import blocks, elementwise, linear, recurrent, shape
 from kir.ops.opaque import Opaque
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import Function, Step
@@ -93,6 +93,7 @@ APPROXIMATED: frozenset[type[Op]] = frozenset(
 MOVEMENTS: frozenset[type[Op]] = frozenset(
     {
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
+        *(blocks.DepthToSpace, blocks.SpaceToDepth),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND),
     }
 )

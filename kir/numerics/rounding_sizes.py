@@ -14,6 +14,7 @@ from kir.ir import structural
 from kir.ir.op import Array, Op
 from kir.ir.types import as_dtype
 from kir.ops import (
+    blocks,
     control,
     convolution,
     elementwise,
@@ -56,6 +57,7 @@ EXACT: frozenset[Any] = frozenset(
         *(elementwise.Maximum, elementwise.Minimum, elementwise.Not, elementwise.IsNaN, elementwise.IsInf),
         *(elementwise.And, elementwise.Or, elementwise.Xor, elementwise.BitwiseXor, *elementwise.COMPARISONS),
         *(shape.Reshape, shape.Transpose, shape.Expand, shape.Concat, shape.Slice, shape.Split, shape.Pad, shape.Tile),
+        *(blocks.DepthToSpace, blocks.SpaceToDepth),
         *(shape.Gather, shape.GatherND, shape.GatherElements, shape.ScatterND, shape.OneHot, shape.Range, shape.Size),
         *(shape.TopK, shape.Trilu, reduce.ReduceMax, reduce.ReduceMin, reduce.ArgMax, reduce.ArgMin, pooling.MaxPool),
         *(control.If, control.Loop, control.Scan),  # the operators inside round

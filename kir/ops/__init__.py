@@ -7,6 +7,7 @@ from kir.ir import structural
 from kir.ir.op import Op
 from kir.ops import (
     attention,
+    blocks,
     control,
     convolution,
     elementwise,
@@ -31,8 +32,8 @@ from kir.support.caching import cached
 GROUPS = {
     module.__name__.rpartition(".")[2]: module
     for module in (
-        *(attention, control, convolution, elementwise, linear, lookup, nn, normalization, opaque, pooling, random),
-        *(recurrent, reduce, resize, shape, sparse, spectral, structural, text),
+        *(attention, blocks, control, convolution, elementwise, linear, lookup, nn, normalization, opaque),
+        *(pooling, random, recurrent, reduce, resize, shape, sparse, spectral, structural, text),
     )
 }
 

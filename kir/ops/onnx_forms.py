@@ -29,10 +29,10 @@ class Same:
 
 # The names of operators that are called so in ONNX, too.
 _ONE_NAME = """
-Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Ceil Concat Cos Cosh Div Elu Equal Erf Exp Floor Gather
-GatherElements GatherND Greater GreaterOrEqual HardSigmoid IsInf IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax Mod Mul
-Neg Not Or PRelu Pow Reciprocal Round ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Sub Tan
-Tanh ThresholdedRelu Where Xor
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Ceil Concat Cos Cosh DepthToSpace Div Elu Equal Erf Exp Floor
+Gather GatherElements GatherND Greater GreaterOrEqual HardSigmoid IsInf IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax
+Mod Mul Neg Not Or PRelu Pow Reciprocal Round ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign
+SpaceToDepth Sqrt Sub Tan Tanh ThresholdedRelu Where Xor
 """
 _OPS = all_ops()
 SAME: dict[type[Op], Same] = {_OPS[name]: Same(name) for name in _ONE_NAME.split()} | {

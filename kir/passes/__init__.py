@@ -22,6 +22,7 @@ from kir.passes.expand_constants import expand_constants
 from kir.passes.expand_normalizations import expand_normalizations
 from kir.passes.expand_powers import expand_powers
 from kir.passes.fold_affine import fold_affine
+from kir.passes.fold_blocks import fold_blocks
 from kir.passes.fold_constants import fold_constants
 from kir.passes.fold_pads import fold_pads
 from kir.passes.fold_reshapes import fold_reshapes
@@ -29,6 +30,7 @@ from kir.passes.fold_strides import fold_strides
 from kir.passes.fold_transposes import fold_transposes
 from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_attention import fuse_attention
+from kir.passes.fuse_blocks import fuse_blocks
 from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.fuse_normalizations import fuse_normalizations
 from kir.passes.join_affine import join_affine
@@ -62,6 +64,7 @@ PASSES: tuple[Pass, ...] = (
     expand_constants,
     # Before any Reshape or Transpose moves: it knows how the layers divide and join heads.
     fuse_attention,
+    fuse_blocks,
     # Before moving, which looks for a partner across elementwise operators only.
     fold_reshapes,
     fold_transposes,
@@ -72,6 +75,7 @@ PASSES: tuple[Pass, ...] = (
     # After the last Transpose between them is gone; a Slice that became a stride no longer hides a Pad.
     fold_strides,
     fold_pads,
+    fold_blocks,
     # After Transposes have looked for partners: as a Reshape, one finds none.
     reshape_transposes,
     # Before powers become products, whose factors hide a formula, and before numbers of a formula go into a Dense.

@@ -4,6 +4,7 @@ What must never be added here: a rewrite that makes the graph better. That is a 
 """
 
 from kir.importers.onnx_file.ops import attention as attention
+from kir.importers.onnx_file.ops import blocks as blocks
 from kir.importers.onnx_file.ops import control as control
 from kir.importers.onnx_file.ops import convolution as convolution
 from kir.importers.onnx_file.ops import elementwise as elementwise
