@@ -49,6 +49,7 @@ from kir.ops.linear import Dense, MatMul
 from kir.ops.nn import LogSoftmax, Softmax
 from kir.ops.opaque import Opaque
 from kir.ops.pooling import MaxPool
+from kir.ops.quantization import DynamicQuantizeLinear, QuantizeLinear
 from kir.ops.random import Dropout
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.resize import Resize
@@ -62,9 +63,12 @@ SPREADS = 8.0
 # What a recurrent layer takes goes with its steps, whatever the number of copies; attention takes memory for each copy.
 SPREAD_RUNS, SPREAD_COPIES = 2, 12
 ATTENTION_RUNS, ATTENTION_COPIES = 4, 6
-CARRIED_RUNS = 24
+RUNS_WITH_ROUNDINGS = 24
 
 Inputs = Sequence[Array | None]
+
+# Operators that are decided so, whatever their results are: integers may be one step off, where a rounding decides.
+ROUNDING_INSIDE = (Opaque, QuantizeLinear, DynamicQuantizeLinear)
 
 # How many elements of a kernel are converted at a time.
 BLOCK_ELEMENTS = 1 << 19
@@ -91,8 +95,8 @@ def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
             op, inputs = op.resolve(inputs)
         if is_exact(node, op):
             return tuple(_expect_exactly(op, inputs, y) for y in _as_tuple(op.eval(*inputs)))
-        if isinstance(op, Opaque):
-            return _expect_carried(node, op, inputs)
+        if isinstance(op, ROUNDING_INSIDE):
+            return _expect_by_runs(node, op, inputs)
         if isinstance(op, Conv):
             y, size = _convolve(op, inputs)
             dtype = node.output.type.dtype.numpy
@@ -121,8 +125,8 @@ def is_exact(node: Node, op: Op) -> bool:
         return False  # what is inside may round, and decide
     if is_exact_anywhere(op) or isinstance(op, Dropout):
         return True
-    # What is carried through may round before it gives integers, as quantization does.
-    values = (*node.inputs, *node.outputs) if isinstance(op, Opaque) else node.outputs
+    # Quantization rounds before it gives integers, and so may what is carried through.
+    values = (*node.inputs, *node.outputs) if isinstance(op, ROUNDING_INSIDE) else node.outputs
     return not any(value is not None and value.type.dtype.is_float for value in values)
 
 
@@ -315,13 +319,13 @@ def _expect_spread(node: Node, op: Op, inputs: Inputs, references: Sequence[Arra
     return tuple([_settled(spread.expected()) for spread in spreads])
 
 
-def _expect_carried(node: Node, op: Opaque, inputs: Inputs) -> tuple[Expected, ...]:
-    """Return what to expect of an operator with a meaning: the float64 run, and as far off as random roundings lead."""
+def _expect_by_runs(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
+    """Return the float64 run of an operator, and as far off as random roundings of its inputs and results lead."""
     own = _as_tuple(op.eval(*inputs))
     wide = _as_tuple(op.widen().eval(*[None if x is None else widened(x) for x in inputs]))
     runs = [
         RandomRounding(np.random.default_rng([run]), saturates=run % 2 == 1)(node, tuple(inputs), own)
-        for run in range(CARRIED_RUNS)
+        for run in range(RUNS_WITH_ROUNDINGS)
     ]
     return tuple([_expect_moved(*arrays) for arrays in zip(wide, own, zip(*runs, strict=True), strict=True)])
 

@@ -69,6 +69,7 @@ from kir.numerics.threads import side_by_side
 from kir.ops import blocks, elementwise, linear, recurrent, shape
 from kir.ops.opaque import Opaque
 from kir.ops.pooling import MaxPool
+from kir.ops.quantization import DynamicQuantizeLinear, QuantizeLinear
 from kir.ops.recurrent import Function, Step
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.support.caching import cached
@@ -247,8 +248,8 @@ class RandomRounding(BodyObserver):
         if self.saturates and isinstance(op, MaxPool | ReduceMax | ReduceMin) and is_float_array(outputs[0]):
             return tuple(op.eval(_without_nan(op, x)) for x in inputs if x is not None)
         halves = [value for value in node.outputs if value.type.dtype.is_float and value.type.dtype.itemsize == 2]
-        # What is unknown may round inside, as quantization does.
-        rounded = (*inputs, *outputs) if isinstance(op, Opaque) else outputs
+        # Quantization rounds inside, and so may what is carried through.
+        rounded = (*inputs, *outputs) if isinstance(op, Opaque | QuantizeLinear | DynamicQuantizeLinear) else outputs
         if is_exact(op) or not any(array is not None and is_float_array(array) for array in rounded):
             return self._round_anew(node, inputs, outputs) if halves else outputs
         self._rounded_halves.update(halves)

@@ -23,6 +23,7 @@ from kir.ops import (
     normalization,
     ops_of,
     pooling,
+    quantization,
     random,
     reduce,
     resize,
@@ -399,7 +400,7 @@ SIZES: dict[type[Op], Callable[..., Array]] = {
 }
 
 # Of these groups, an operator without a size of its own is rounded as its result is.
-PLAIN = ops_of(elementwise, shape, reduce, nn, random, sparse)
+PLAIN = ops_of(elementwise, shape, reduce, nn, random, sparse) | {quantization.DequantizeLinear}
 
 
 def size_as_computed(op: Op, dtype: np.dtype[Any], y: Array, size: Array) -> Array:

@@ -17,6 +17,7 @@ from kir.ops import (
     normalization,
     opaque,
     pooling,
+    quantization,
     random,
     recurrent,
     reduce,
@@ -33,7 +34,7 @@ GROUPS = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         *(attention, blocks, control, convolution, elementwise, linear, lookup, nn, normalization, opaque),
-        *(pooling, random, recurrent, reduce, resize, shape, sparse, spectral, structural, text),
+        *(pooling, quantization, random, recurrent, reduce, resize, shape, sparse, spectral, structural, text),
     )
 }
 

@@ -10,6 +10,7 @@ from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, TensorType
 from kir.numerics.cost import workspace_bytes
 from kir.ops.elementwise import Cast
+from kir.ops.quantization import DequantizeLinear
 from kir.ops.shape import Reshape, Transpose
 from kir.passes.rewrite import Replacement, add_constant, exact_pass, given, rewrite, rule
 from kir.support.limits import MAX_FOLDED_BYTES
@@ -29,6 +30,7 @@ def fold_constants(graph: Graph) -> int:
        reads would be the table once more.
     3. It stays if computing it takes far more memory than the result has: a Conv whose strides skip a giant padding.
     4. It stays if the operator is random, or works on texts.
+    5. A DequantizeLinear stays: it is what tells a runtime to compute with integers.
 
     Exact: the result is computed by the operator's own `eval`.
     """
@@ -59,7 +61,11 @@ def _is_constant_expression(node: Node) -> bool:
     for value in node.inputs:
         if value is not None and not isinstance(value.node.op, Constant):
             return False
-    return not isinstance(node.op, Constant | Input | Output) and node.op.deterministic and not node.op.symbols()
+    return (
+        not isinstance(node.op, Constant | Input | Output | DequantizeLinear)
+        and node.op.deterministic
+        and not node.op.symbols()
+    )
 
 
 def _is_worth_storing(graph: Graph, node: Node) -> bool:

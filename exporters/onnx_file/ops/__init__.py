@@ -12,6 +12,7 @@ from kir.exporters.onnx_file.ops import lookup as lookup
 from kir.exporters.onnx_file.ops import normalization as normalization
 from kir.exporters.onnx_file.ops import opaque as opaque
 from kir.exporters.onnx_file.ops import pooling as pooling
+from kir.exporters.onnx_file.ops import quantization as quantization
 from kir.exporters.onnx_file.ops import random as random
 from kir.exporters.onnx_file.ops import recurrent as recurrent
 from kir.exporters.onnx_file.ops import reduce as reduce

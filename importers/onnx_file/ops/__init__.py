@@ -14,6 +14,7 @@ from kir.importers.onnx_file.ops import lookup as lookup
 from kir.importers.onnx_file.ops import nn as nn
 from kir.importers.onnx_file.ops import normalization as normalization
 from kir.importers.onnx_file.ops import pooling as pooling
+from kir.importers.onnx_file.ops import quantization as quantization
 from kir.importers.onnx_file.ops import random as random
 from kir.importers.onnx_file.ops import recurrent as recurrent
 from kir.importers.onnx_file.ops import reduce as reduce

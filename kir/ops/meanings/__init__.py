@@ -5,6 +5,7 @@ merged nor folded, and a verification takes a runtime at its word.
 """
 
 from kir.ops.meanings import computed as computed
+from kir.ops.meanings import quantized as quantized
 from kir.ops.meanings import rearranging as rearranging
 from kir.ops.meanings.table import Meaning as Meaning
 from kir.ops.meanings.table import meaning_of as meaning_of
