@@ -136,7 +136,7 @@ class Node:
 
 
 # Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
-# them apart. Those without inputs are not here, since a Constant would be hashed with its data.
+# them apart. Those without inputs are not here, since a Constant would be hashed with its data; nor are graphs.
 def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
     op.require_integers()
     if not cls.takes_carried:
@@ -159,7 +159,8 @@ def output_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ..
     Raises:
         ShapeError: the operator cannot work on these types.
     """
-    return _infer(op.__class__, op, *types) if types else _infer_anew(op.__class__, op)
+    remembers = types and op.__class__.bodies is Op.bodies
+    return _infer(op.__class__, op, *types) if remembers else _infer_anew(op.__class__, op, *types)
 
 
 def _as_tuple(types: Types) -> tuple[TensorType, ...]:
@@ -436,7 +437,7 @@ class Graph:
             new = graph.add(op, *inputs, origin=node.origin)
             for old_value, new_value in zip(node.outputs, new.outputs, strict=True):
                 values[old_value] = new_value
-                _learn_sizes(old_value.type, new_value.type, sizes)
+                learn_sizes(old_value.type, new_value.type, sizes)
         return graph
 
     def constant_arrays(self) -> list[Array]:
@@ -470,7 +471,7 @@ class Graph:
                 outputs = output_types(op, inputs)
             for value, type in zip(node.outputs, outputs, strict=True):
                 types[value] = type
-                _learn_sizes(value.type, type, sizes)
+                learn_sizes(value.type, type, sizes)
             yield node, outputs
 
     def __str__(self) -> str:
@@ -510,7 +511,7 @@ class Graph:
         return load_graph(Path(path))
 
 
-def _learn_sizes(old: TensorType, new: TensorType, sizes: dict[str, Dim]) -> None:
+def learn_sizes(old: TensorType, new: TensorType, sizes: dict[str, Dim]) -> None:
     """Record the new sizes of symbols that stand alone in the old type."""
     for dim, value in zip(old.shape, new.shape, strict=True):
         if isinstance(dim, Sym) and dim.name is not None and dim != value:

@@ -18,6 +18,8 @@ from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.compare import find_difference
+from kir.passes.count_steps import count_steps
+from kir.passes.dissolve_control import dissolve_control
 from kir.passes.expand_constants import expand_constants
 from kir.passes.expand_normalizations import expand_normalizations
 from kir.passes.expand_powers import expand_powers
@@ -33,16 +35,19 @@ from kir.passes.fuse_attention import fuse_attention
 from kir.passes.fuse_blocks import fuse_blocks
 from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.fuse_normalizations import fuse_normalizations
+from kir.passes.inner_graphs import InnerGraphs
 from kir.passes.join_affine import join_affine
 from kir.passes.join_slices import join_slices
 from kir.passes.keep_axes import keep_axes
 from kir.passes.merge_common import merge_common
+from kir.passes.move_invariants import move_invariants
 from kir.passes.move_reshapes import move_reshapes
 from kir.passes.move_transposes import move_transposes, move_transposes_freely
 from kir.passes.remove_dead import remove_dead
 from kir.passes.reshape_transposes import reshape_transposes
 from kir.passes.rewrite import Pass
 from kir.passes.simplify import simplify
+from kir.passes.simplify_control import simplify_control
 from kir.passes.simplify_recurrent import simplify_recurrent
 from kir.passes.strip_inference import strip_inference
 
@@ -53,6 +58,11 @@ PASSES: tuple[Pass, ...] = (
     remove_dead,
     strip_inference,
     fold_constants,
+    # Conditions are constants by now. What dissolves here is simplified with the rest.
+    count_steps,
+    simplify_control,
+    dissolve_control,
+    move_invariants,
     simplify,
     # Before passes that ask for a single reader: Relu(dense), computed twice, is one reader after merging.
     merge_common,
@@ -172,23 +182,44 @@ def run(
 def _run_rounds(
     graph: Graph, passes: Sequence[Pass], judge: _Judge, after: Callable[[Pass, Graph, int], None] | None
 ) -> dict[str, int]:
+    """Run the passes on a graph in rounds, each time on the graphs inside its operators first."""
     counts = {p.name: 0 for p in passes}
-    version = 0
+
+    def run_inside(graph: Graph) -> int:
+        return _repeat(graph, (inside, *passes), lambda current, _, changes: count(current, changes))
+
+    def count(current: Pass, changes: int) -> None:
+        if current.name in counts:
+            counts[current.name] += changes
+
+    def look(current: Pass, graph: Graph, changes: int) -> None:
+        judge.look(current)
+        count(current, changes)
+        if after is not None and (changes or current is not inside):
+            after(current, graph, changes)
+
+    tolerance = sum(p.tolerance for p in passes)
+    inside = Pass("inner-graphs", InnerGraphs(run_inside).enter, all(p.exact for p in passes), tolerance)
+    _repeat(graph, (inside, *passes), look)
+    return counts
+
+
+def _repeat(graph: Graph, passes: Sequence[Pass], after: Callable[[Pass, Graph, int], None]) -> int:
+    """Run passes to a fixpoint, or for five rounds; return the number of changes."""
+    total = version = 0
     seen: dict[str, int] = {}
     for _ in range(MAX_ROUNDS):
         for current in passes:
             if seen.get(current.name) == version:
                 continue
             changes = current(graph)
-            judge.look(current)
-            counts[current.name] += changes
             version += changes > 0
+            total += changes
             seen[current.name] = version
-            if after is not None:
-                after(current, graph, changes)
+            after(current, graph, changes)
         if all(last == version for last in seen.values()):
             break
-    return counts
+    return total
 
 
 class _Judge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kir.ir.control import ControlOp
 from kir.ir.dims import is_known
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Constant, Input, Output
@@ -29,7 +30,7 @@ def fold_constants(graph: Graph) -> int:
        Range of a million. Inputs that others read too do not count: the transpose of a table that an Embedding also
        reads would be the table once more.
     3. It stays if computing it takes far more memory than the result has: a Conv whose strides skip a giant padding.
-    4. It stays if the operator is random, or works on texts.
+    4. It stays if the operator is random, or works on texts, or has graphs inside: a Loop may never end.
     5. A DequantizeLinear stays: it is what tells a runtime to compute with integers.
 
     Exact: the result is computed by the operator's own `eval`.
@@ -62,7 +63,7 @@ def _is_constant_expression(node: Node) -> bool:
         if value is not None and not isinstance(value.node.op, Constant):
             return False
     return (
-        not isinstance(node.op, Constant | Input | Output | DequantizeLinear)
+        not isinstance(node.op, Constant | ControlOp | DequantizeLinear | Input | Output)
         and node.op.deterministic
         and not node.op.symbols()
     )

@@ -14,7 +14,8 @@ from kir.ops.linear import Dense
 from kir.ops.random import Dropout
 from kir.ops.shape import Expand, Range, Size, Split, Tile, Transpose
 from kir.passes.fold_constants import fold_constants
-from tests.passes.building import Build, f32, left, optimize
+from tests.passes.bodies import loop
+from tests.passes.building import Build, Builder, f32, left, optimize
 
 
 def stored(graph: Graph) -> list[Any]:
@@ -80,3 +81,10 @@ def test_2_large_inputs_that_others_read_are_not_stored_twice() -> None:
 
 def test_3_random() -> None:
     assert left(fold_constants, lambda b, x: b(Dropout(0.5, None, None), f32([1, 2]))) == ["Dropout"]
+
+
+def test_operators_with_graphs_inside_are_not_run() -> None:
+    forever: Builder = lambda b, i, going, x: (going, b(Neg(), x))  # noqa: E731
+    b = Build()
+    graph = b.finish(loop(b, None, forever, 1, b.constant(f32(1.0)), types=("f32[]",)))
+    assert fold_constants(graph) == 0
