@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -199,6 +200,19 @@ def test_summary_inspect_run_passes_and_ops_print_something(kir: Command, tmp_pa
     assert np.load(tmp_path / "y.npz")["y"].shape == (2, 2)
     assert "fuse-activations" in kir("passes").out
     assert "InstanceNormalization " in kir("ops").out
+
+
+def test_inspect_counts_what_is_inside(kir: Command, tmp_path: Path) -> None:
+    (tmp_path / "texts.py").write_text(
+        "from kir import Input, Sequential\nfrom kir.layers import TextVectorization\n"
+        "model = Sequential([Input((), dtype='string'), TextVectorization(vocabulary=['fox'])])\n"
+    )
+    assert kir("export", "texts.py", "-o", "texts.onnx", "--no-verify").code == 0
+    printed = kir("inspect", "texts.onnx").out
+    assert "Loop 1" in printed
+    assert re.search(r"inside +7: Slice 2, .*StringConcat 1", printed)
+    assert "com.microsoft 1" in printed
+    assert json.loads(kir("inspect", "texts.onnx", "--json").out)["inner_operators"]["StringConcat"] == 1
 
 
 def test_inspect_prints_the_first_of_many_layers(kir: Command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import onnx
 
 from kir.errors import FormatError
 from kir.exporters.onnx_file.probe import layer_of
-from kir.support.onnx_files import parse_file
+from kir.support.onnx_files import parse_file, walk_subgraphs
 from kir.support.text import format_bytes
 
 MAX_LISTED = 20  # layers that are printed: they fill a few lines
@@ -21,7 +21,11 @@ MAX_LISTED = 20  # layers that are printed: they fill a few lines
 
 @dataclass(frozen=True)
 class Inspection:
-    """The facts about a file; sizes in bytes. `layers` counts nodes by the layer that kir's metadata names."""
+    """The facts about a file; sizes in bytes.
+
+    `operators` counts the nodes of the graph, `inner_operators` those of graphs inside them, at any depth. `layers`
+    counts nodes by the layer that kir's metadata names. Initializers of graphs inside count as well.
+    """
 
     path: Path
     size_bytes: int
@@ -31,6 +35,7 @@ class Inspection:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     operators: Mapping[str, int]
+    inner_operators: Mapping[str, int]
     layers: Mapping[str, int]
     initializers: int
     parameters: int
@@ -53,7 +58,9 @@ def inspect_file(path: Path) -> Inspection:
     """
     model = _load(path)
     graph = model.graph
+    inside = [inner for node in graph.node for inner in walk_subgraphs(node)]
     initializers = {tensor.name for tensor in graph.initializer}
+    tensors = [tensor for one in (graph, *inside) for tensor in one.initializer]
     return Inspection(
         path,
         path.stat().st_size,
@@ -63,10 +70,11 @@ def inspect_file(path: Path) -> Inspection:
         {v.name: _type_text(v) + (" (with a default)" if v.name in initializers else "") for v in graph.input},
         {v.name: _type_text(v) for v in graph.output},
         dict(Counter(node.op_type for node in graph.node).most_common()),
+        dict(Counter(node.op_type for inner in inside for node in inner.node).most_common()),
         dict(Counter(layer_of(node) for node in graph.node if layer_of(node))),
-        len(graph.initializer),
-        sum(math.prod(tensor.dims) for tensor in graph.initializer),
-        tuple(sorted(_locations(graph.initializer))),
+        len(tensors),
+        sum(math.prod(tensor.dims) for tensor in tensors),
+        tuple(sorted(_locations(tensors))),
         {entry.key: entry.value for entry in model.metadata_props},
     )
 
@@ -79,8 +87,10 @@ def print_inspection(inspection: Inspection) -> None:
     for role, values in (("input", inspection.inputs), ("output", inspection.outputs)):
         for name, type in values.items():
             print(f"  {role:<11} {name}: {type}")
-    operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
-    print(f"  nodes       {inspection.node_count}: {operators or 'none'}")
+    print(f"  nodes       {inspection.node_count}: {_counts(inspection.operators) or 'none'}")
+    if inspection.inner_operators:
+        inner = inspection.inner_operators
+        print(f"  inside      {sum(inner.values())}: {_counts(inner)}")
     print(f"  weights     {inspection.parameters:,} numbers in {inspection.initializers} initializers")
     if inspection.external_data:
         print(f"  data in     {', '.join(inspection.external_data)}")
@@ -88,6 +98,10 @@ def print_inspection(inspection: Inspection) -> None:
         print(f"  layers      {_listed(inspection.layers)}")
     for key, value in inspection.metadata.items():
         print(f"  metadata    {key} = {value}")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -41,7 +41,8 @@ class Box:
 
     `title` is its class, `name` its layer, `kind` the group that colours it. `outputs` are the types of its outputs,
     each of which links leave as a port. `facts` are what a reader finds when looking closer. `identity` is the same
-    object in two diagrams if the box is. `inner` is the diagram of a nested model that is drawn inside.
+    object in two diagrams if the box is. `inner` is the diagram of a nested model, or of the graph inside an operator,
+    that is drawn inside; `folded` is how many boxes are inside that are not drawn.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Box:
     weights: Sequence[Weights] = ()
     identity: object = None
     inner: Diagram | None = None
+    folded: int = 0
     status: str = ""
 
 
@@ -74,6 +76,18 @@ class Diagram:
     boxes: list[Box] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     shows_types: bool = True
+
+
+def boxes_inside(box: Box) -> list[Box]:
+    """Return the boxes of the diagram inside a box, and of those inside of these. O(boxes)."""
+    found: list[Box] = []
+    pending = [box]
+    while pending:
+        inner = pending.pop().inner
+        if inner is not None:
+            found += inner.boxes
+            pending += inner.boxes
+    return found
 
 
 def write_nested(diagram: Diagram, write: Callable[[Diagram, str], list[str | tuple[Diagram, str]]]) -> list[str]:

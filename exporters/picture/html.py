@@ -10,12 +10,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kir.exporters.picture import palette
-from kir.exporters.picture.diagram import Weights
+from kir.exporters.picture.diagram import Diagram, Weights, boxes_inside
 from kir.exporters.picture.scene import PlacedBox, Scene, make_scene
 from kir.exporters.picture.stages import Stage
 from kir.exporters.picture.statistics import describe_weights
@@ -81,6 +81,7 @@ _BODY = """<header>
 <input id="search" type="search" placeholder="Search ( / )" aria-label="Search boxes" autocomplete="off">
 <span id="hits" role="status"></span>
 <button id="before" aria-pressed="false" title="Show what this pass was given (b)">Before</button>
+<button id="inside" aria-pressed="true" title="Show what is inside of boxes (i, or a double click)">Inside</button>
 <button id="out" title="Zoom out (-)" aria-label="Zoom out">−</button>
 <button id="in" title="Zoom in (+)" aria-label="Zoom in">+</button>
 <button id="fit" title="Show everything (f)">Fit</button>
@@ -132,24 +133,32 @@ class _Data:
         }
 
     def add_stage(self, stage: Stage) -> None:
-        scene = make_scene(stage.diagram, self.direction)
+        """Add a stage as it is drawn open, and where there is anything inside of boxes, folded."""
+        boxes = stage.diagram.boxes
+        folded = None
+        if any(box.inner is not None for box in boxes):
+            closed = [replace(box, inner=None, folded=len(boxes_inside(box))) for box in boxes]
+            folded = self.drawing(stage, replace(stage.diagram, boxes=closed))
+        self.stages.append({**self.drawing(stage, stage.diagram), "folded": folded})
+
+    def drawing(self, stage: Stage, diagram: Diagram) -> dict[str, Any]:
+        """Return what is drawn of a stage; the places are those of the diagram's boxes."""
+        scene = make_scene(diagram, self.direction)
         # Nested boxes stand in the scene, but are no part of the comparison of stages.
         numbers = {id(placed.box): number for number, placed in enumerate(scene.boxes)}
-        self.places = [numbers[id(box)] for box in stage.diagram.boxes]
-        self.stages.append(
-            {
-                "title": stage.title,
-                "note": stage.note,
-                "step": _step(stage),
-                "width": round(scene.width),
-                "height": round(scene.height),
-                "boxes": [self.box(placed) for placed in scene.boxes],
-                "links": _links(scene),
-                "labels": [[label.x, label.y, label.text] for label in scene.labels],
-                "arrived": _by_place(self.places, stage.arrived),
-                "leaving": _by_place(self.places, stage.leaving),
-            }
-        )
+        self.places = [numbers[id(box)] for box in diagram.boxes]
+        return {
+            "title": stage.title,
+            "note": stage.note,
+            "step": _step(stage),
+            "width": round(scene.width),
+            "height": round(scene.height),
+            "boxes": [self.box(placed) for placed in scene.boxes],
+            "links": _links(scene),
+            "labels": [[label.x, label.y, label.text] for label in scene.labels],
+            "arrived": _by_place(self.places, stage.arrived),
+            "leaving": _by_place(self.places, stage.leaving),
+        }
 
     def box(self, placed: PlacedBox) -> list[float]:
         nests = 1 if placed.box.inner is not None else 0
@@ -168,6 +177,7 @@ class _Data:
             "lines": [[line.key, line.value, int(line.is_weight)] for line in placed.lines],
             "facts": [list(fact) for fact in box.facts],
             "weights": [self.weight(weights) for weights in box.weights],
+            "inside": box.folded or len(boxes_inside(box)),
             "key": f"{box.title} {box.name}",  # what a box is found by in another stage
         }
         return self.records.setdefault(json.dumps(record), len(self.records))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kir.exporters.picture.diagram import Box, Diagram, Line, Weights, join_links
+from kir.ir.body import Body
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import input_names
 from kir.ir.structural import Constant, Input, Output
@@ -18,8 +19,22 @@ NO_SOURCES: Mapping[str, str] = {}
 
 
 def ops_diagram(graph: Graph, shown: frozenset[str], sources: Mapping[str, str] = NO_SOURCES) -> Diagram:
-    """Draw the live nodes of a graph; `sources` are the lines of the user's program, by layer. O(nodes + edges)."""
-    diagram = Diagram(graph.name, shows_types="types" in shown)
+    """Draw the live nodes of a graph, those of graphs inside operators within their boxes. O(nodes + edges).
+
+    `sources` are the lines of the user's program, by layer.
+    """
+    whole = Diagram(graph.name, shows_types="types" in shown)
+    pending = [(graph, whole)]
+    while pending:
+        pending += _fill(*pending.pop(), shown, sources)
+    return whole
+
+
+def _fill(
+    graph: Graph, diagram: Diagram, shown: frozenset[str], sources: Mapping[str, str]
+) -> list[tuple[Graph, Diagram]]:
+    """Draw the nodes of one graph, and return those inside with the diagrams that they are to fill."""
+    inside: list[tuple[Graph, Diagram]] = []
     numbers: dict[Node, int] = {}
     reads: list[tuple[int, int, int, int]] = []
     order = graph.order()
@@ -31,9 +46,24 @@ def ops_diagram(graph: Graph, shown: frozenset[str], sources: Mapping[str, str] 
         for slot, value in enumerate(node.inputs):
             if value is not None and value.node in numbers:
                 reads.append((numbers[value.node], value.index, numbers[node], slot))
-        diagram.boxes.append(_box(node, shown, sources))
+        box = _box(node, shown, sources)
+        bodies = [(name, value.graph) for name, value in node.op.attributes().items() if isinstance(value, Body)]
+        if bodies:
+            inner = {name: (body, Diagram(name, shows_types=diagram.shows_types)) for name, body in bodies}
+            inside += inner.values()
+            box.inner = _joined({name: one for name, (_, one) in inner.items()})
+        diagram.boxes.append(box)
     diagram.links = join_links(reads)
-    return diagram
+    return inside
+
+
+def _joined(diagrams: Mapping[str, Diagram]) -> Diagram:
+    """Return the only diagram, or one that has each in a box of its name: the branches of an If."""
+    first, *others = diagrams.values()
+    if not others:
+        return first
+    boxes = [Box(name, "", "control", (), inner=one) for name, one in diagrams.items()]
+    return Diagram(first.name, boxes, shows_types=first.shows_types)
 
 
 def kind_of_op(node: Node) -> str:
@@ -100,8 +130,9 @@ def _content(value: Value) -> str:
     array = value.node.op.value.array
     if array.size > MAX_SHOWN_ELEMENTS:
         return str(value.type)
-    # As short as the dtype allows: 1e-06, and not 9.999999974752427e-07, for a float32.
-    return " ".join(np.array2string(array, separator=", ", formatter={"all": str}).split())
+    # As short as the dtype allows: 1e-06, and not 9.999999974752427e-07, for a float32. Texts may be empty.
+    shown = repr if array.dtype == object else str
+    return " ".join(np.array2string(array, separator=", ", formatter={"all": shown}).split())
 
 
 def _weights(name: str, value: Value) -> Weights:

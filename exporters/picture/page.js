@@ -13,7 +13,7 @@ const MIN_SCALE = 0.002, MAX_SCALE = 4;
 // Below these scales text is not legible, and leaving it out keeps thousands of boxes smooth.
 const TITLE_SCALE = 0.3, TEXT_SCALE = 0.45;
 
-const view = { stage: data.first, before: false, x: 0, y: 0, scale: 1, selected: -1, hits: [], hit: -1 };
+const view = { stage: data.first, before: false, folded: false, x: 0, y: 0, scale: 1, selected: -1, hits: [], hit: -1 };
 let colours = {};
 let due = false;
 
@@ -48,7 +48,8 @@ function trace(path, points) {
 }
 
 // A step shows its result, or with "Before" the stage that it was given, with what it removes.
-const shownStage = () => data.stages[view.before ? view.stage - 1 : view.stage];
+const drawn = (stage) => (view.folded && stage.folded) || stage;
+const shownStage = () => drawn(data.stages[view.before ? view.stage - 1 : view.stage]);
 const shownStatus = () => (view.before ? shownStage().leaving : shownStage().arrived);
 const recordOf = (box) => data.records[box[0]];
 
@@ -242,10 +243,11 @@ function select(index, move = false) {
   redraw();
 }
 
-function showStage(stage, before = false) {
+function showStage(stage, before = false, folded = view.folded) {
   const key = view.selected < 0 ? null : recordOf(shownStage().boxes[view.selected]).key;
-  const moved = stage !== view.stage;
+  const moved = stage !== view.stage || folded !== view.folded;
   view.stage = stage;
+  view.folded = folded;
   view.before = before && stage > 0 && hasStep(stage);
   view.selected = key === null ? -1 : shownStage().boxes.findIndex((box) => recordOf(box).key === key);
   search(element("search").value, false);
@@ -256,6 +258,7 @@ function showStage(stage, before = false) {
   redraw();
 }
 
+const canFold = () => Boolean(data.stages[view.before ? view.stage - 1 : view.stage].folded);
 const hasStep = (stage) => stage > 0 && data.stages[stage].step;
 
 function search(text, jump = true) {
@@ -308,7 +311,7 @@ function showStatements() {
 function showFinding(list, [text, status, box]) {
   const item = make("li", undefined, list);
   if (box < 0) make("span", text, item, status);
-  else make("button", text, item, status).addEventListener("click", () => { showStage(0); select(box, true); });
+  else make("button", text, item, status).addEventListener("click", () => { showStage(0, false, false); select(box, true); });
 }
 
 // The panel and the tabs
@@ -347,12 +350,13 @@ function showOverview(panel) {
     else if (hasStep(view.stage)) listStatus(panel, status, data.stages[view.stage - 1], "leaving", true);
   }
   make("h3", "Keys", panel);
-  table([["/", "search"], ["↑ ↓ ← →", "from box to box"], ["[ ]", "stage"], ["b", "before the pass"], ["+ − f", "zoom, fit"], ["Esc", "back"]], panel);
+  table([["/", "search"], ["↑ ↓ ← →", "from box to box"], ["[ ]", "stage"], ["b", "before the pass"], ["i", "what is inside of boxes"], ["+ − f", "zoom, fit"], ["Esc", "back"]], panel);
 }
 
 const MAX_LISTED = 200;
 
-function listStatus(panel, wanted, stage, field, before) {
+function listStatus(panel, wanted, whole, field, before) {
+  const stage = drawn(whole);
   const found = Object.keys(stage[field]).filter((index) => stage[field][index] === wanted).map(Number);
   if (!found.length) return;
   make("h3", `${wanted}: ${found.length.toLocaleString("en")}`, panel);
@@ -426,6 +430,9 @@ function showTabs() {
   const button = element("before");
   button.disabled = !hasStep(view.stage);
   button.setAttribute("aria-pressed", view.before);
+  const inside = element("inside");
+  inside.disabled = !canFold();
+  inside.setAttribute("aria-pressed", !view.folded);
   const stage = shownStage();
   canvas.setAttribute("aria-label", `${data.name}, ${stage.title}: ${stage.boxes.length} boxes`);
   element("status").textContent = `${view.before ? "before " : ""}${data.stages[view.stage].title}: ${data.stages[view.stage].note}`;
@@ -470,6 +477,7 @@ const keys = {
   "=": () => zoom(1.25),
   "-": () => zoom(0.8),
   "b": () => { if (hasStep(view.stage)) showStage(view.stage, !view.before); },
+  "i": () => { if (canFold()) showStage(view.stage, view.before, !view.folded); },
   "[": () => showStage(Math.max(0, view.stage - 1)),
   "]": () => showStage(Math.min(data.stages.length - 1, view.stage + 1)),
   "Escape": () => select(-1),
@@ -519,6 +527,11 @@ for (const name of ["pointerup", "pointercancel"]) {
   });
 }
 
+// A double click opens or folds a box that has others inside; of those, all do the same.
+canvas.addEventListener("dblclick", () => {
+  if (view.selected >= 0 && data.records[shownStage().boxes[view.selected][0]].inside) keys.i();
+});
+
 function spread() {
   if (pointers.size !== 2) return 0;
   const [a, b] = [...pointers.values()];
@@ -538,6 +551,7 @@ canvas.addEventListener("wheel", (event) => {
 }, { passive: false });
 
 element("search").addEventListener("input", (event) => search(event.target.value));
+element("inside").addEventListener("click", keys.i);
 element("before").addEventListener("click", keys.b);
 element("in").addEventListener("click", keys["+"]);
 element("out").addEventListener("click", keys["-"]);

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kir import passes
-from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram
+from kir.exporters.picture.diagram import ADDED, CHANGED, REMOVED, Box, Diagram, boxes_inside
 from kir.exporters.picture.ops_view import NO_SOURCES, ops_diagram
 from kir.ir.graph import Graph
 
@@ -93,4 +93,5 @@ def _partners(before: Sequence[Box], after: Sequence[Box]) -> list[tuple[int, in
 
 
 def _text(box: Box) -> tuple[object, ...]:
-    return box.title, tuple(box.facts), tuple(box.outputs), tuple((one.name, one.type) for one in box.weights)
+    inside = [(one.title, tuple(one.facts)) for one in boxes_inside(box)]
+    return box.title, tuple(box.facts), tuple(box.outputs), tuple((one.name, one.type) for one in box.weights), inside

@@ -25,7 +25,7 @@ from kir.ops.lookup import Lookup
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
-from kir.ops.text import JoinTexts, LowerCase, SplitText
+from kir.ops.text import SplitText
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
@@ -133,10 +133,11 @@ def _follow(use: InputUse, path: _Path, node: Node, slot: int) -> Iterator[_Path
         yield _Path(node.output, path.scales, is_exact=False)
     elif isinstance(op, Lookup):
         use.keys.extend(op.keys)
-    elif isinstance(op, LowerCase | SplitText | JoinTexts):
+    elif path.value.type.dtype is DType.STRING and any(made.type.dtype is DType.STRING for made in node.outputs):
+        # Texts that are made of texts, in one way or another.
         if isinstance(op, SplitText):
             use.separators.extend(op.separators or ("",))
-        yield _Path(node.output, path.scales, path.is_exact)
+        yield from (_Path(made) for made in node.outputs if made.type.dtype is DType.STRING)
     elif isinstance(op, Equal):
         if path.scales == (IDENTITY,) and path.is_exact:
             use.compared.extend(_constant_elements(node.inputs[1 - slot])[:1])
@@ -224,7 +225,8 @@ def _edges(node: Node, slot: int) -> list[float]:
 def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
     """Return the sizes that the input in a slot selects from."""
     op, data = node.op, node.inputs[0]
-    assert data is not None
+    if data is None:  # the absent number of rounds of a Loop
+        return []
     if isinstance(op, Gather | GatherElements) and slot == 1:
         return [data.type.shape[op.axis]]
     if isinstance(op, GatherND) and slot == 1:

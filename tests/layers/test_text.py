@@ -15,7 +15,10 @@ from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.session import make_session
 from kir.importers.keras_file.keras2_layers import TextVectorization as OfKeras2
+from kir.importers.onnx_file import import_graph
+from kir.ir.interpreter import run
 from kir.layers import LSTM, Dense, Embedding, GlobalAveragePooling1D, Lambda, TextVectorization
+from kir.ops.control import Loop
 from tests.tiers import first_of_each
 
 VALUES = json.loads((Path(__file__).parent / "text_values.json").read_text())
@@ -146,3 +149,12 @@ def test_the_number_of_words_is_known_before_it_is_asked_for() -> None:
     found = TextVectorization(vocabulary=WORDS)(given)
     model = Model(given, Lambda(lambda x: K.arange(x.shape[1]) * 2 + K.sum(x) * 0)(found))
     assert computed(model, np.array(["a b c", "d"], object)).tolist() == [0, 2, 4]
+
+
+def test_a_file_that_was_written_is_read_with_its_loop() -> None:
+    given = Input((), dtype="string")
+    model = Model(given, TextVectorization(vocabulary=WORDS)(given))
+    graph = import_graph(to_model_proto(model.to_graph()))
+    assert graph.has_any(Loop)
+    x = np.array(["don't the-fox", "!", ""], object)
+    np.testing.assert_array_equal(next(iter(run(graph, {"input_layer": x}).values())), model.predict(x))

@@ -44,7 +44,7 @@ def join_texts(emitter: Emitter, op: JoinTexts, x: FileTensor) -> Names:
     joined = emitter.node("Loop", ["", "", start])
     node = emitter.graph.node[-1]
     node.attribute.append(helper.make_attribute("body", _join_pairs(node.name, empty)))
-    return emitter.node("Squeeze", [joined, emitter.constant([1], "axes")])
+    return emitter.node("Gather", [joined, emitter.constant(0, "first")], axis=1)
 
 
 def _join_pairs(prefix: str, empty: str) -> GraphProto:

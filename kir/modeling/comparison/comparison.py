@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from kir import passes
+from kir.ir.body import Body
 from kir.ir.graph import Graph, Node
 from kir.ir.structural import Input, Output
 from kir.modeling.comparison.features import Numbering, Side
 from kir.modeling.comparison.matching import Matching
 from kir.modeling.comparison.numbers import Numbers, compare_numbers
 from kir.modeling.comparison.signature import Signature, compare_signatures, with_sizes_of
-from kir.modeling.comparison.structure import Structure, compare_structures
+from kir.modeling.comparison.structure import Structure, compare_structures, place_of
 from kir.modeling.comparison.weights import OwnWeight, WeightChange, Weights, compare_weights
 from kir.modeling.model import Model
 from kir.numerics.report import json_number
 from kir.ops.attention import Attention
 from kir.support.garbage_collection import without_garbage_collection
+from kir.support.naming import Names
 from kir.support.text import ShownAsText
 
 Progress = Callable[[str], None]
@@ -155,9 +157,10 @@ def compare_graphs(
     progress("matching nodes")
     with without_garbage_collection():
         matching = _match(_optimized(a, chosen), _optimized(b, chosen), signature)
-        structure = compare_structures(matching)
+        matchings = _with_inside(matching)
+        structure = compare_structures(matchings)
     progress("comparing weights")
-    weights = compare_weights(matching)
+    weights = compare_weights(matchings)
     if not run:
         numbers = Numbers(reason="not run, as asked")
     elif not (structure.differs or weights.differs or any(change.role != "metadata" for change in signature.changes)):
@@ -188,6 +191,40 @@ def _match(a: Graph, b: Graph, signature: Signature) -> Matching:
         kinds_a[end_a] = kinds_b[end_b] = place
     number = Numbering()
     return Matching(Side(a, kinds_a, number), Side(b, kinds_b, number), ends)
+
+
+def _with_inside(whole: Matching) -> dict[str, Matching]:
+    """Return a matching of graphs with those of the graphs inside matched operators, by what their places begin with.
+
+    Inputs and outputs of graphs inside are known by their places.
+    """
+    found: dict[str, Matching] = {}
+    names = Names()
+    pending = [("", whole)]
+    while pending:
+        place, matching = pending.pop()
+        found[place] = matching
+        for a, b in matching.pairs():
+            if type(a.op) is type(b.op) and a.op.bodies():
+                here = names.unique(f"{place}{place_of(a)}")
+                pending += [(f"{here}/{name}/", _match_bodies(*bodies)) for name, *bodies in _bodies(a, b)]
+    return found
+
+
+def _bodies(a: Node, b: Node) -> Iterator[tuple[str, Graph, Graph]]:
+    others = b.op.attributes()
+    for name, value in a.op.attributes().items():
+        if isinstance(value, Body):
+            yield name, value.graph, others[name].graph
+
+
+def _match_bodies(a: Graph, b: Graph) -> Matching:
+    b = with_sizes_of(a, b)
+    inputs, outputs = (
+        {_label(end): _label(other) for end, other in zip(*ends, strict=False)}
+        for ends in ((a.inputs, b.inputs), (a.outputs, b.outputs))
+    )
+    return _match(a, b, Signature(inputs, outputs, (), is_compatible=True))
 
 
 def _end_pairs(a: tuple[Node, ...], b: tuple[Node, ...], names: Mapping[str, str]) -> list[tuple[Node, Node]]:

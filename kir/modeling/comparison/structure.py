@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kir.ir.graph import Node, Value, format_operator
-from kir.ir.op import format_attribute, input_names
+from kir.ir.op import Inner, format_attribute, input_names
 from kir.ir.structural import Constant, Input, Output
 from kir.modeling.comparison.features import Side, source
 from kir.modeling.comparison.matching import Matching, resolve
@@ -75,8 +75,36 @@ class Structure:
         return bool(self.changed or self.added or self.removed)
 
 
-def compare_structures(matching: Matching) -> Structure:
-    """Compare the structure of matched graphs. O(nodes + edges)."""
+def compare_structures(matchings: Mapping[str, Matching]) -> Structure:
+    """Compare the structure of matched graphs, given by what their places begin with. O(nodes + edges)."""
+    found = [_at(place, _compare(matching)) for place, matching in matchings.items()]
+    return Structure(
+        sum(one.same for one in found),
+        tuple(change for one in found for change in one.changed),
+        tuple(part for one in found for part in one.added),
+        tuple(part for one in found for part in one.removed),
+        tuple(renaming for one in found for renaming in one.renamed),
+    )
+
+
+def _at(place: str, found: Structure) -> Structure:
+    """Return what was found inside an operator with the place of that; all of a graph itself stays as it is."""
+    if not place:
+        return found
+
+    def moved(part: Part) -> Part:
+        return replace(part, place=place + (part.layer or part.place), layer="")
+
+    return Structure(
+        found.same,
+        tuple(replace(one, place_a=place + one.place_a, place_b=place + one.place_b) for one in found.changed),
+        tuple(map(moved, found.added)),
+        tuple(map(moved, found.removed)),
+        tuple(replace(one, a=place + one.a, b=place + one.b) for one in found.renamed),
+    )
+
+
+def _compare(matching: Matching) -> Structure:
     rewired = _Rewiring(matching)
     changed: list[NodeChange] = []
     same = 0
@@ -121,7 +149,7 @@ def _operator_changes(a: Node, b: Node) -> Iterator[Change]:
         return
     others = b.op.attributes()
     for name, value in a.op.attributes().items():
-        if value != others[name]:
+        if value != others[name] and not isinstance(value, Inner):  # those have matchings of their own
             yield Change(name, format_attribute(value), format_attribute(others[name]))
 
 

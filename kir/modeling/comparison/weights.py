@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,8 +73,25 @@ class Weights:
         return self.differs and rounded and not self.added and not self.removed
 
 
-def compare_weights(matching: Matching) -> Weights:
-    """Compare the matched constants. Every weight is read once, and a few blocks are in memory."""
+def compare_weights(matchings: Mapping[str, Matching]) -> Weights:
+    """Compare the matched constants of graphs, given by what their places begin with.
+
+    Every weight is read once, and a few blocks are in memory.
+    """
+    found = {place: _compare(matching) for place, matching in matchings.items()}
+    return Weights(
+        sum(one.equal for one in found.values()),
+        tuple(
+            replace(change, name_a=place + change.name_a, name_b=place + change.name_b)
+            for place, one in found.items()
+            for change in one.changed
+        ),
+        tuple(replace(own, name=place + own.name) for place, one in found.items() for own in one.added),
+        tuple(replace(own, name=place + own.name) for place, one in found.items() for own in one.removed),
+    )
+
+
+def _compare(matching: Matching) -> Weights:
     changed: list[WeightChange] = []
     pairs = [(node, matching.partners[node]) for node in matching.a.constants if node in matching.partners]
     for a, b in pairs:

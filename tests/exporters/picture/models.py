@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from kir import Input, Model
 from kir.ir import structural
-from kir.ir.graph import Graph
+from kir.ir.body import Body
+from kir.ir.graph import Graph, Origin
 from kir.ir.types import parse_type
 from kir.layers import Add, Concatenate, Dense, Dropout
 from kir.ops import elementwise
+from kir.ops.control import If, Loop
 
 HOSTILE = "</script><script>alert('1')</script>&\"\\ ]]> \x00 #quot; `x` %%"
 
@@ -64,3 +66,28 @@ def longest_path(count: int, arcs: list[tuple[int, int, int]]) -> int:
     graph.add_nodes_from(range(count))
     graph.add_edges_from((source, target) for source, target, _ in arcs)
     return int(nx.dag_longest_path_length(graph))
+
+
+def controlled(repeats: int = 2) -> Graph:
+    """Return a graph with a Loop, in whose body are an If and a Relu."""
+    branches = []
+    for op in (elementwise.Neg(), elementwise.Abs()):
+        branch = Graph(op.name)
+        x = branch.add(structural.Input("x", parse_type("f32[3]"))).output
+        branch.add(structural.Output("y"), branch.add(op, x).output)
+        branches.append(Body(branch))
+    body = Graph("body")
+    body.add(structural.Input("step", parse_type("i64[]")))
+    goes_on = body.add(structural.Input("goes_on", parse_type("bool[]"))).output
+    x = body.add(structural.Input("x", parse_type("f32[3]"))).output
+    chosen = body.add(If((parse_type("f32[3]"),), *branches), goes_on, x).output
+    body.add(structural.Output("again"), goes_on)
+    body.add(structural.Output("y"), body.add(elementwise.Relu(), chosen).output)
+    graph = Graph("controlled")
+    trips = graph.add(structural.constant(repeats)).output
+    given = graph.add(structural.Input("given", parse_type("f32[3]"))).output
+    loop = graph.add(
+        Loop((parse_type("f32[3]"),), Body(body), 1), trips, None, given, origin=Origin("repeat", "Repeat")
+    )
+    graph.add(structural.Output("result"), graph.add(elementwise.Exp(), loop.output).output)
+    return graph

@@ -23,7 +23,7 @@ import kir
 from kir import Model
 from kir.exporters.picture.errors import save_error_page
 from kir.numerics.report import Finding, Statement, VerificationReport
-from tests.exporters.picture.models import HOSTILE, hostile_model, nested, residual
+from tests.exporters.picture.models import HOSTILE, controlled, hostile_model, nested, residual
 
 HOW_TO_INSTALL = "install Chromium and its driver: apt-get install chromium chromium-driver"
 OPTIONS = [
@@ -268,6 +268,42 @@ def test_boxes_inside_boxes_can_be_clicked(browser: webdriver.Chrome, tmp_path: 
     page.search("inner_dense")
     page.click_middle()
     page.wait(lambda: page.title == "Dense inner_dense")
+    assert page.errors() == []
+
+
+def test_graphs_inside_operators_open_and_fold(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    kir.plot(controlled(), tmp_path / "page.html")
+    page = Page(browser, tmp_path / "page.html")
+    button = browser.find_element(By.ID, "inside")
+
+    def titles() -> list[str]:
+        found = browser.execute_script("return shownStage().boxes.map((box) => recordOf(box).title)")
+        return list(map(str, found))
+
+    assert {"Loop", "If", "then_branch", "Neg", "Abs", "Relu"} <= set(titles())
+    page.search("Abs")
+    page.click_middle()
+    page.wait(lambda: page.title == "Abs")
+    button.click()
+    page.wait(lambda: set(titles()) == {"Input", "Loop", "Exp", "Output"})
+    assert button.get_attribute("aria-pressed") == "false"
+    page.search("Loop")
+    page.click_middle()
+    page.wait(lambda: page.title == "Loop repeat")
+    ActionChains(browser).move_to_element(page.canvas).double_click().perform()
+    page.wait(lambda: "Neg" in titles())
+    assert page.title == "Loop repeat"
+    assert button.get_attribute("aria-pressed") == "true"
+    browser.execute_script("canvas.focus()")
+    page.press("i")
+    page.wait(lambda: "Neg" not in titles())
+    assert page.errors() == []
+
+
+def test_where_nothing_is_inside_there_is_nothing_to_fold(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = plotted(browser, residual(1), tmp_path)
+    assert not browser.find_element(By.ID, "inside").is_enabled()
+    page.press("i")
     assert page.errors() == []
 
 

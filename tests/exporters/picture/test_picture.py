@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import kir
@@ -13,7 +14,12 @@ from kir import Input, Model, Sequential
 from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.picture import Picture, png
 from kir.exporters.picture.html import embed
+from kir.ir.graph import Graph
+from kir.ir.structural import Input as GraphInput
+from kir.ir.structural import Output, constant
+from kir.ir.types import parse_type
 from kir.layers import Dense, Lambda
+from kir.ops.text import ConcatTexts
 from tests.exporters.picture.models import HOSTILE, hostile_model, residual
 
 ROOT = Path(kir.__file__).parent.parent
@@ -229,3 +235,14 @@ def test_a_layer_of_operators_without_number_is_not_drawn_in_notebooks() -> None
     for subject in (model, Picture(model.to_graph())):
         assert subject._repr_svg_() is None
         assert "is too large to draw here" in str(subject._repr_html_())
+
+
+def test_texts_are_shown_as_texts() -> None:
+    graph = Graph("texts")
+    x = graph.add(GraphInput("x", parse_type("str[2]"))).output
+    for text in ("", "two  words"):
+        x = graph.add(ConcatTexts(), x, graph.add(constant(np.array([text], object))).output).output
+    graph.add(Output("y"), x)
+    [diagram] = Picture(graph).diagrams
+    lines = [line.value for box in diagram.boxes for line in box.lines]
+    assert lines == ["['']", "['two words']"]

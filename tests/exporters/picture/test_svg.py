@@ -17,13 +17,22 @@ from kir.exporters.picture import Picture
 from kir.exporters.picture.diagram import Box, Diagram, Line, join_links
 from kir.exporters.picture.palette import COLOURS, OTHER, STATUS
 from kir.exporters.picture.scene import Scene, make_scene
+from kir.exporters.picture.stages import compare
 from kir.exporters.picture.svg import escape, write_svg
 from kir.importers.script import load_script
 from kir.ir import structural
 from kir.ir.graph import Graph
 from kir.ir.types import type_of
 from kir.ops import elementwise
-from tests.exporters.picture.models import HOSTILE, arc_lists, hostile_graph, hostile_model, nested, residual
+from tests.exporters.picture.models import (
+    HOSTILE,
+    arc_lists,
+    controlled,
+    hostile_graph,
+    hostile_model,
+    nested,
+    residual,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROOT = Path(kir.__file__).parent.parent
@@ -130,6 +139,26 @@ def test_nested_models_are_drawn_inside_their_boxes() -> None:
             assert any(_is_inside(scene, index, place) for place in range(index))
     assert_links_meet_no_foreign_box(scene)
     assert len(elements(write_svg(scene), "rect", "nest")) == 6
+
+
+def test_graphs_inside_operators_are_drawn_inside_their_boxes() -> None:
+    scene = make_scene(Picture(controlled()).diagrams[0])
+    outer = [box.title for box in scene.boxes if box.box.inner is not None]
+    assert outer == ["Loop", "If", "then_branch", "else_branch"]
+    for index, box in enumerate(scene.boxes):
+        if box.depth:
+            assert any(_is_inside(scene, index, place) for place in range(index))
+    assert_links_meet_no_foreign_box(scene)
+    assert len(elements(write_svg(scene), "rect", "nest")) == 4
+
+
+def test_a_pass_that_changes_a_graph_inside_changes_the_box() -> None:
+    before, after = (Picture(controlled()).diagrams[0] for _ in range(2))
+    assert set(compare(before, after)[1]) == {""}
+    loop = next(box for box in after.boxes if box.inner is not None)
+    assert loop.inner is not None
+    loop.inner.boxes[-2].title = "Elu"
+    assert compare(before, after)[1].count("changed") == 1
 
 
 def test_without_expansion_a_nested_model_is_one_box() -> None:

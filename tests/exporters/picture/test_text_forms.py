@@ -10,7 +10,7 @@ from kir.errors import InvalidArgumentError
 from kir.exporters.picture import Picture
 from kir.exporters.picture.dot import quote
 from kir.exporters.picture.mermaid import escape
-from tests.exporters.picture.models import hostile_model, nested, residual
+from tests.exporters.picture.models import controlled, hostile_model, nested, residual
 
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
@@ -33,6 +33,16 @@ def test_dot_draws_nested_models_as_clusters() -> None:
     assert text.count("subgraph cluster_") == 6
     assert text.count("{") == text.count("}")
     assert 'n0 -> n1 [label="f32[batch, 4]", lhead=cluster_n1];' in text
+
+
+def test_graphs_inside_operators_are_clusters_and_subgraphs() -> None:
+    picture = Picture(controlled())
+    dot = picture.dot()
+    assert dot.count("subgraph cluster_") == 4
+    assert dot.count("{") == dot.count("}")
+    assert 'n0 -> n1 [label="f32[3]", lhead=cluster_n1];' in dot
+    lines = picture.mermaid().splitlines()
+    assert sum(line.startswith("subgraph ") for line in lines) == lines.count("end") == 4
 
 
 @given(st.text())
