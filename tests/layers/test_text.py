@@ -152,9 +152,9 @@ def test_the_number_of_words_is_known_before_it_is_asked_for() -> None:
 
 
 def test_a_file_that_was_written_is_read_with_its_loop() -> None:
-    given = Input((), dtype="string")
+    given = Input((), dtype="string", name="x")
     model = Model(given, TextVectorization(vocabulary=WORDS)(given))
     graph = import_graph(to_model_proto(model.to_graph()))
     assert graph.has_any(Loop)
     x = np.array(["don't the-fox", "!", ""], object)
-    np.testing.assert_array_equal(next(iter(run(graph, {"input_layer": x}).values())), model.predict(x))
+    np.testing.assert_array_equal(next(iter(run(graph, {"x": x}).values())), model.predict(x))

@@ -75,7 +75,7 @@ def test_other_ways_to_take_texts_apart_are_not_taken_for_separators(attributes:
     del node.attribute[:]
     node.attribute.extend(helper.make_attribute(name, value) for name, value in given.items())
     with pytest.raises(UnsupportedError, match="Tokenizer for separators"):
-        import_graph(file)
+        import_graph(file, strict=True)
 
 
 def test_other_locales_and_stop_words_are_not_taken_for_lower_case() -> None:
@@ -86,7 +86,7 @@ def test_other_locales_and_stop_words_are_not_taken_for_lower_case() -> None:
         del node.attribute[:]
         node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
         with pytest.raises(UnsupportedError, match="StringNormalizer"):
-            import_graph(file)
+            import_graph(file, strict=True)
 
 
 def test_a_zero_at_the_end_of_a_text_in_a_file_stays() -> None:
