@@ -10,7 +10,7 @@ from onnx.defs import onnx_opset_version
 
 import kir
 from kir.errors import GraphError, InvalidArgumentError, UnsupportedError
-from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype, value_info
+from kir.exporters.onnx_file.emitter import Array, Emitter, FileTensor, onnx_dtype, type_proto
 from kir.exporters.onnx_file.ops.nodes import read_value, write_nodes
 from kir.exporters.onnx_file.session import NEWEST_FULL_OPSET
 from kir.ir.graph import Graph, Node, Value
@@ -184,11 +184,15 @@ def _label(node: Node) -> str:
 
 
 def _signature(graph: Graph, emitter: Emitter) -> GraphProto:
-    """Return inputs and outputs, and the types of the values in between that are known, in the order of the nodes."""
-    outputs = {_label(node) for node in graph.outputs}
-    inner = (name for node in emitter.graph.node for name in node.output if name in emitter.types)
-    return GraphProto(
-        input=[value_info(_label(node), node.output.type) for node in graph.inputs],
-        output=[value_info(_label(node), node.output.type) for node in graph.outputs],
-        value_info=[value_info(name, emitter.types[name]) for name in inner if name not in outputs],
-    )
+    """Return inputs and outputs, and the types of the values in between that are known."""
+    signature = GraphProto()
+    # Added in place: the messages of a list would be copied.
+    for node in graph.inputs:
+        signature.input.add(name=_label(node), type=type_proto(node.output.type))
+    for node in graph.outputs:
+        signature.output.add(name=_label(node), type=type_proto(node.output.type))
+    others = {_label(node) for node in (*graph.inputs, *graph.outputs)} | {name for name, _ in emitter.initializers}
+    for name, type in emitter.types.items():
+        if name not in others:
+            signature.value_info.add(name=name, type=type_proto(type))
+    return signature

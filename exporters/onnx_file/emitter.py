@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from kir.ir.graph import Origin
 from kir.ir.types import CarriedType, DType, Shape, TensorType
 from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.caching import cached
-from kir.support.naming import Names, join_path
+from kir.support.naming import Names
 from kir.support.onnx_types import fill_type
 
 Array = np.ndarray[Any, Any]
@@ -30,8 +29,7 @@ MOVERS = frozenset({"Transpose", "Cast", "Identity", "Dropout", "Reshape"})
 MAX_MOVES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class FileTensor:
+class FileTensor(NamedTuple):
     """An input of an operator in the file being written: its name, its type, its value if it is an initializer."""
 
     name: str
@@ -117,7 +115,8 @@ class Emitter:
         end. The first output is never absent: onnxruntime's own tools take two nodes without one for a cycle. `domain`
         is that of the operator with its version, if it is not one of ONNX's own.
         """
-        name = self._names.unique(join_path(self._origin.path if self._origin else "", op_type))
+        origin = self._origin
+        name = self._names.unique(f"{origin.path}/{op_type}" if origin is not None and origin.path else op_type)
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         outputs = self._output_names(name, used or (True,) * n_outputs)
@@ -132,8 +131,9 @@ class Emitter:
             if value is not None:
                 node.attribute.append(helper.make_attribute(key, int(value) if isinstance(value, bool) else value))
         if self._origin is not None:
-            node.metadata_props.add(key="kir.layer", value=self._origin.path)
-            node.metadata_props.add(key="kir.class", value=self._origin.layer)
+            metadata = node.metadata_props
+            metadata.add(key="kir.layer", value=self._origin.path)
+            metadata.add(key="kir.class", value=self._origin.layer)
         return outputs
 
     def _output_names(self, node: str, used: Sequence[bool]) -> tuple[str, ...]:
@@ -179,6 +179,7 @@ class Emitter:
                 names[:] = [new if name == old else name for name in names]
         if old in self._movers:
             self._movers[new] = self._movers.pop(old)
+        self.types.pop(old, None)
         return True
 
     def permutations(self, name: str, dtype: DType) -> Iterator[tuple[int, ...]]:
@@ -349,11 +350,11 @@ def onnx_dtype(dtype: DType) -> int:
 
 def value_info(name: str, type: TensorType) -> ValueInfoProto:
     """Return the name and the type of a value as protobuf."""
-    return ValueInfoProto(name=name, type=_type_proto(type))
+    return ValueInfoProto(name=name, type=type_proto(type))
 
 
 @cached
-def _type_proto(type: TensorType) -> TypeProto:
+def type_proto(type: TensorType) -> TypeProto:
     """Return a type as protobuf. Symbolic sizes are given by their text: equal texts are equal sizes."""
     if isinstance(type, CarriedType):
         proto = TypeProto()

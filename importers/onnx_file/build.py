@@ -70,7 +70,7 @@ def import_graph(
         UnsupportedError: an input or a weight is none that kir can hold; or `strict`, and nodes would be carried
             through: the message lists them all.
     """
-    return import_named(source, strict=strict, observe=observe, shapes=shapes, batch=batch)[0]
+    return _read(source, strict, observe, shapes or {}, batch).graph
 
 
 def import_named(
@@ -85,10 +85,21 @@ def import_named(
 
     Values of operators that stand for several nodes, or for none, have no name.
     """
+    reader = _read(source, strict, observe, shapes or {}, batch)
+    return reader.graph, reader.names()
+
+
+def _read(
+    source: Path | ModelProto,
+    strict: bool,
+    observe: ObserveFile | None,
+    shapes: Mapping[str, Sequence[Dim]],
+    batch: Dim | None,
+) -> _Reader:
     model, folder = load(source)
     with without_garbage_collection():
         reader = _Reader(model, folder, strict, None if observe is None else _observer(observe, model, folder))
-        reader.add_sources(shapes or {}, batch)
+        reader.add_sources(shapes, batch)
         for index, node in enumerate(reader.nodes):
             reader.add_node(index, node)
         reader.raise_problems()
@@ -99,7 +110,7 @@ def import_named(
     reader.graph.provenance = Provenance(
         "onnx file", producer, None if folder is None else Path(str(source)), opset=reader.translator.opset
     )
-    return reader.graph, reader.names()
+    return reader
 
 
 def _observer(observe: ObserveFile, model: ModelProto, folder: Path | None) -> Observe:

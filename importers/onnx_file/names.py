@@ -68,8 +68,9 @@ def _parse(text: str) -> Dim | None:
 
 def origin_of(node: NodeProto, written_by_kir: bool) -> Origin | None:
     """Return the layer that kir's metadata names; in others' files, what is before the last slash of its name."""
-    if node.metadata_props:
-        metadata = {entry.key: entry.value for entry in node.metadata_props}
+    entries = node.metadata_props
+    if entries:
+        metadata = {entry.key: entry.value for entry in entries}
         if "kir.layer" in metadata:
             return Origin(metadata["kir.layer"], metadata.get("kir.class", node.op_type))
     if written_by_kir:

@@ -6,7 +6,7 @@ works ends up in its attributes, and what computed it is never written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -159,13 +159,14 @@ class Translator:
 
     def add(self, op: Op, *inputs: Operand | None) -> Operand:
         """Add a node and return its only output."""
-        values = [None if operand is None else self.value(operand) for operand in inputs]
-        return Operand("", self.graph.add(op, *values, origin=self.origin).output)
+        return Operand("", self.graph.add(op, *self._values(inputs), origin=self.origin).output)
 
     def add_all(self, op: Op, *inputs: Operand | None) -> list[Operand]:
         """Add a node and return its outputs."""
-        values = [None if operand is None else self.value(operand) for operand in inputs]
-        return [Operand("", value) for value in self.graph.add(op, *values, origin=self.origin).outputs]
+        return [Operand("", value) for value in self.graph.add(op, *self._values(inputs), origin=self.origin).outputs]
+
+    def _values(self, operands: Iterable[Operand | None]) -> list[Value | None]:
+        return [None if operand is None else operand.value or self.value(operand) for operand in operands]
 
     def constant(self, array: object, dtype: DType) -> Operand:
         """Return a constant that the file does not have."""

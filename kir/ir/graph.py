@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import networkx as nx
 
@@ -91,7 +91,7 @@ class Value:
 class Node:
     """One operator applied to values. `inputs` holds None for an optional input that is absent."""
 
-    __slots__ = ("_inputs", "op", "origin", "outputs")
+    __slots__ = ("_inputs", "inputs", "op", "origin", "outputs")
 
     def __init__(self, op: Op, inputs: Iterable[Value | None], origin: Origin | None = None) -> None:
         """Infer the output types.
@@ -101,14 +101,11 @@ class Node:
         """
         self.op = op
         self._inputs = list(inputs)
+        # The values that the node reads now: a view, so that replacing all of n inputs one by one is O(n).
+        self.inputs: Final[Sequence[Value | None]] = self._inputs
         self.origin = origin
         types = output_types(op, [None if value is None else value.type for value in self._inputs])
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
-
-    @property
-    def inputs(self) -> Sequence[Value | None]:
-        """The values that the node reads now: a view, so that replacing all of n inputs one by one is O(n)."""
-        return self._inputs
 
     @property
     def output(self) -> Value:

@@ -60,7 +60,7 @@ def _kept_label(graph: Graph, node: Node) -> str | None:
 
 def _is_constant_expression(node: Node) -> bool:
     for value in node.inputs:
-        if value is not None and not isinstance(value.node.op, Constant):
+        if value is not None and value.node.op.__class__ is not Constant:
             return False
     return (
         not isinstance(node.op, Constant | ControlOp | DequantizeLinear | Input | Output)

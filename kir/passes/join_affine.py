@@ -9,6 +9,8 @@ from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
 from kir.passes.fold_affine import Affine, find_affine
 from kir.passes.rewrite import add_constant, add_for, rewrite, rounding_pass, rule
 
+AFFINE = (Add, Sub, Mul, Div, Neg)
+
 # A row of three is enough to save a node: it becomes a scale and a shift.
 LONGEST_ROW = 3
 
@@ -28,8 +30,10 @@ def join_affine(graph: Graph) -> int:
     return rewrite(graph, (join_row,))
 
 
-@rule(Add, Sub, Mul, Div, Neg)
+@rule(*AFFINE)
 def join_row(graph: Graph, node: Node) -> Value | None:
+    if not any(value is not None and isinstance(value.node.op, AFFINE) for value in node.inputs):
+        return None  # the most frequent case by far, and quick to tell
     row = find_affine(node, axis=None)
     for length in range(2, LONGEST_ROW + 1):
         inner = find_affine(row.x.node, axis=None) if row and graph.is_read_once(row.x.node) else None

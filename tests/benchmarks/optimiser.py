@@ -1,9 +1,12 @@
 """What `kir export in.onnx -o out.onnx` leaves of ONNX files, against other optimisers: nodes, seconds, right or wrong.
 
-Run with `python -m tests.benchmarks.optimiser [NODES …]`; NODES are the sizes of the generated graphs, by default
-1,000, 10,000 and 100,000. The others are onnxslim, onnxsim, onnxscript's optimizer and onnxruntime's offline
+Run with `python -m tests.benchmarks.optimiser [speed] [NODES …]`; NODES are the sizes of the generated graphs, by
+default 1,000, 10,000 and 100,000. The others are onnxslim, onnxsim, onnxscript's optimizer and onnxruntime's offline
 optimisation at its basic level (the next one writes operators that only onnxruntime has). Those that are not installed
 are left out, and so is one behind the first file that it takes longer than a minute for.
+
+With `speed`, each optimiser runs as a program of its own on three shapes of 10,000 and 100,000 nodes: seconds, as
+ratios to those of kir, and memory.
 
 Every optimiser reads a file and writes one; the processor time of that is taken, without kir's verification. What
 they wrote runs in onnxruntime, unoptimised, beside the file that they read.
@@ -14,6 +17,9 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -44,6 +50,8 @@ OPEN_SIZE = 5  # of every axis that a model leaves open
 TOLERANCE = 1e-4
 SLOW = 1.0  # seconds, from which on being slower counts
 TOO_SLOW = 60.0  # seconds
+ROUNDS = 3
+SOURCE, TARGET = "SOURCE.onnx", "TARGET.onnx"  # in commands
 
 
 # The optimisers: from file to file
@@ -261,14 +269,37 @@ def wide_duplicates(size: int) -> ModelProto:
         scale = w.number(1 + index / size)
         for _ in range(2):
             branches.append(w.node("Tanh", w.node("Mul", w.node("Sin", "x"), scale)))
-    while len(branches) > 1:
-        pairs = zip(branches[::2], branches[1::2], strict=False)
-        rest = branches[-1:] if len(branches) % 2 else []
-        branches = [w.node("Add", a, b) for a, b in pairs] + rest
-    return w.model(branches[0])
+    return w.model(_added(branches, w))
+
+
+def _added(values: list[str], w: Writer) -> str:
+    while len(values) > 1:
+        pairs = zip(values[::2], values[1::2], strict=False)
+        rest = values[-1:] if len(values) % 2 else []
+        values = [w.node("Add", a, b) for a, b in pairs] + rest
+    return values[0]
+
+
+def dense_chain(size: int) -> ModelProto:
+    """Dense layers of 4 in a row, each a MatMul, an Add and a Relu."""
+    w = Writer(4)
+    x = "x"
+    for _ in range(size // 3):
+        x = w.dense(x)
+    return w.model(x)
+
+
+def branches(size: int) -> ModelProto:
+    """Branches of three operators from one input, all different, added up pairwise."""
+    w = Writer(4)
+    count = size // 4
+    return w.model(
+        _added([w.node("Tanh", w.node("Mul", w.node("Sin", "x"), w.number(1 + i / count))) for i in range(count)], w)
+    )
 
 
 GENERATED = (elementwise_chain, noisy_dense, wide_duplicates)
+SHAPES = (elementwise_chain, dense_chain, branches)
 
 
 def write_files(folder: Path, sizes: tuple[int, ...]) -> Iterator[Path]:
@@ -350,7 +381,89 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+# Speed: each optimiser as a program of its own, start-up and all
+
+COMMANDS = {
+    "kir": ["-m", "kir", "export", SOURCE, "-o", TARGET, "--no-verify"],
+    "onnxslim": ["-c", f"import onnxslim; onnxslim.slim({SOURCE!r}, {TARGET!r})"],
+    "onnxsim": ["-c", f"import onnx, onnxsim; onnx.save(onnxsim.simplify(onnx.load({SOURCE!r}))[0], {TARGET!r})"],
+    "onnxruntime": [
+        "-c",
+        "import onnxruntime as ort; options = ort.SessionOptions(); options.log_severity_level = 4; "
+        "options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC; "
+        f"options.intra_op_num_threads = 1; options.optimized_model_filepath = {TARGET!r}; "
+        f"ort.InferenceSession({SOURCE!r}, options, providers=['CPUExecutionProvider'])",
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a program took: seconds by the clock, seconds of processors, and the most memory at once."""
+
+    seconds: float
+    processor_seconds: float
+    megabytes: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:8.2f} s{self.processor_seconds:8.2f} s of processors{self.megabytes:8.0f} MB"
+
+
+def measure_program(name: str, source: Path) -> Cost | None:
+    """Run an optimiser as a program; None if it takes longer than `TOO_SLOW` or fails."""
+    texts = {SOURCE: str(source), TARGET: str(source.with_suffix(".small.onnx"))}
+    command = [re.sub("|".join(texts), lambda found: texts[found[0]], word) for word in COMMANDS[name]]
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_limit_time
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        return None
+    return Cost(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def _limit_time() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(TOO_SLOW), int(TOO_SLOW)))
+
+
+def compare_speed(sizes: tuple[int, ...]) -> None:
+    """Print what each optimiser takes for the three shapes, as ratios to kir's.
+
+    The runs take turns, so that what else the machine does meets all alike; of each program the one with the least
+    processor time counts. All have one thread, so that on an idle machine that is the time by the clock.
+    """
+    names = [name for name in COMMANDS if is_installed(name)]
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            for generate in SHAPES:
+                source = Path(folder) / f"{generate.__name__}_{size}.onnx"
+                onnx.save(generate(size), source)
+                print(f"{source.stem}, {count_nodes(source)} nodes")
+                rounds = [{name: measure_program(name, source) for name in names} for _ in range(ROUNDS)]
+                ours = _shortest("kir", rounds)
+                for name in names:
+                    _print_cost(name, _shortest(name, rounds), ours)
+
+
+def _shortest(name: str, rounds: list[dict[str, Cost | None]]) -> Cost | None:
+    costs = [cost for found in rounds if (cost := found[name]) is not None]
+    return min(costs, key=lambda cost: cost.processor_seconds, default=None)
+
+
+def _print_cost(name: str, cost: Cost | None, ours: Cost | None) -> None:
+    ratio = (
+        "" if cost is None or ours is None else f"{cost.processor_seconds / ours.processor_seconds:8.2f} times kir's"
+    )
+    shown = f"fails, or takes more than {TOO_SLOW:.0f} s" if cost is None else str(cost)
+    print(f"  {name:<12}{shown}{ratio}", flush=True)
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["speed"]:
+        compare_speed(tuple(int(text) for text in sys.argv[2:]) or SIZES[1:])
+        return
     sizes = tuple(int(text) for text in sys.argv[1:]) or SIZES
     chosen = {name: function for name, function in OPTIMISERS.items() if is_installed(name)}
     for name in OPTIMISERS.keys() - chosen:

@@ -8,7 +8,6 @@ formulas of `formulas.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from onnx import TensorProto, helper
@@ -54,8 +53,8 @@ def supported_ops() -> frozenset[type[Op]]:
     return frozenset(SAME) | frozenset(EXPORTERS) | STRUCTURAL
 
 
-# What every operator that is written takes at every opset.
-ALWAYS_TAKEN = frozenset({DType.FLOAT32, DType.INT64, DType.BOOL})
+# What every operator that is written takes at every opset; None is an input that is absent.
+ALWAYS_TAKEN = frozenset({DType.FLOAT32, DType.INT64, DType.BOOL, None})
 
 # What computes the same as an element type that an operator does not take, before the result is cast back.
 WIDER = {
@@ -73,7 +72,9 @@ def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...
     Raises:
         UnsupportedError: the operator has no ONNX form (at the emitter's opset, in the inputs' types).
     """
-    emitter.types.update({x.name: x.type for x in inputs if x is not None})
+    for x in inputs:
+        if x is not None:
+            emitter.types[x.name] = x.type
     refused = _find_refused(emitter, op, inputs)
     if refused is None:
         return _emit(emitter, op, inputs)
@@ -96,13 +97,13 @@ def emit(emitter: Emitter, op: Op, *inputs: FileTensor | None) -> tuple[str, ...
 
 def _find_refused(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, DType] | None:
     """Return the operator of ONNX and the type that it does not take, if any: it is tried once for each types."""
-    dtypes = tuple(None if x is None else x.type.dtype for x in inputs)
-    if isinstance(op, Opaque | ControlOp) or all(dtype is None or dtype in ALWAYS_TAKEN for dtype in dtypes):
+    dtypes = tuple([None if x is None else x.type.dtype for x in inputs])
+    if ALWAYS_TAKEN.issuperset(dtypes) or isinstance(op, Opaque | ControlOp):
         return None
     key = (op, dtypes)
     if key not in emitter.refused:
         trial = emitter.trial()
-        given = [None if x is None else replace(x, name=f"input {index}") for index, x in enumerate(inputs)]
+        given = [None if x is None else x._replace(name=f"input {index}") for index, x in enumerate(inputs)]
         try:
             _emit(trial, op, given)
         except UnsupportedError:
@@ -122,7 +123,7 @@ def _cast(emitter: Emitter, wanted: FileTensor | None, given: FileTensor | None)
     assert given is not None
     name = emitter.node("Cast", [given.name], to=onnx_dtype(wanted.type.dtype))
     emitter.types[name] = wanted.type
-    return replace(wanted, name=name)
+    return wanted._replace(name=name)
 
 
 def _emit(emitter: Emitter, op: Op, inputs: Sequence[FileTensor | None]) -> tuple[str, ...]:
