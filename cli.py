@@ -373,13 +373,15 @@ def plot(
 def inspect(file: str, as_json: bool) -> None:
     """Say what is in an ONNX FILE.
 
-    Its inputs, outputs, operators, weights and metadata; the model is not run.
+    Its inputs, outputs, operators, weights and metadata, and which sizes it takes to be equal; the model is not run.
     """
+    from dataclasses import replace
     from pathlib import Path
 
+    from kir.api import assumptions_of
     from kir.exporters.onnx_file.inspect import inspect_file, print_inspection
 
-    inspection = inspect_file(Path(file))
+    inspection = replace(inspect_file(Path(file)), assumptions=assumptions_of(file))
     if as_json:
         _print(inspection.to_json())
     else:

@@ -109,6 +109,7 @@ class ExportResult(ShownAsText):
             "verification": None if self.verification is None else self.verification.to_json(),
             "random_weights": self.graph.provenance.random_weights or None,
             "lost_masks": list(self.graph.provenance.lost_masks),
+            "assumptions": self.graph.assumptions(),
             "source_verification": None if self.source is None else self.source.to_json(),
         }
 
@@ -127,6 +128,7 @@ class ExportResult(ShownAsText):
         lines += [f"  input   {label_of(node)}: {node.output.type}" for node in self.graph.inputs]
         lines += [f"  output  {label_of(node)}: {node.output.type}" for node in self.graph.outputs]
         changed = ", ".join(f"{name} {count}" for name, count in self.changes.items() if count)
+        lines += [f"  assumes {equality}" for equality in self.graph.assumptions()]
         lines += [f"  passes  {changed or 'nothing to change'}"]
         random = self.graph.provenance.random_weights
         if self.verification is None:

@@ -6,14 +6,15 @@ The command line says the same in words. kir/ reaches out to exporters and impor
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kir.errors import InvalidArgumentError, UsageError
+from kir.errors import InvalidArgumentError, KirError, UsageError
 from kir.support.files import check_target
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ def load(
     from kir.importers.load import Reading
 
     return Reading(weights, custom_objects, on_lost_mask, outputs, batch, input_shapes, strict, observe).load(source)
+
+
+def assumptions_of(file: PathLike) -> tuple[str, ...]:
+    """Return the equalities of sizes that an ONNX file takes for granted; none if kir cannot read it as a graph."""
+    from kir.importers.onnx_file import import_graph
+
+    with warnings.catch_warnings(action="ignore"), suppress(KirError):  # that operators are carried through
+        return tuple(import_graph(Path(file)).assumptions())
+    return ()
 
 
 def observe(model: bytes, folder: Path | None, names: Sequence[str]) -> Mapping[str, str]:

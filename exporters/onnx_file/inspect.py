@@ -24,7 +24,8 @@ class Inspection:
     """The facts about a file; sizes in bytes.
 
     `operators` counts the nodes of the graph, `inner_operators` those of graphs inside them, at any depth. `layers`
-    counts nodes by the layer that kir's metadata names. Initializers of graphs inside count as well.
+    counts nodes by the layer that kir's metadata names. Initializers of graphs inside count as well. `assumptions` are
+    equalities of sizes that the file takes for granted.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Inspection:
     parameters: int
     external_data: tuple[str, ...]
     metadata: Mapping[str, str]
+    assumptions: tuple[str, ...] = ()
 
     @property
     def node_count(self) -> int:
@@ -92,6 +94,8 @@ def print_inspection(inspection: Inspection) -> None:
         inner = inspection.inner_operators
         print(f"  inside      {sum(inner.values())}: {_counts(inner)}")
     print(f"  weights     {inspection.parameters:,} numbers in {inspection.initializers} initializers")
+    for equality in inspection.assumptions:
+        print(f"  assumes     {equality}")
     if inspection.external_data:
         print(f"  data in     {', '.join(inspection.external_data)}")
     if inspection.layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TypeAlias
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from kir.errors import FormatError, KirError, UnsupportedError
+from kir.errors import FormatError, KirError, ShapeError, UnsupportedError
+from kir.importers.onnx_file.assumptions import assuming
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import read_opaque, with_exact_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
@@ -22,7 +24,7 @@ from kir.importers.onnx_file.sizes import ELEMENTWISE
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Translator
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance, Value
-from kir.ir.structural import Data, Input, Output
+from kir.ir.structural import Assume, Data, Input, Output
 from kir.ir.types import DType, TensorType, type_of
 from kir.ops.opaque import Opaque
 from kir.passes.remove_dead import remove_dead
@@ -126,6 +128,8 @@ def _observer(observe: ObserveFile, model: ModelProto, folder: Path | None) -> O
 
 class _Reader:
     """The builder of the graph; `operands` holds what each name stands for, None for one of a node that failed."""
+
+    is_inside = False  # an operator, where sizes of branches that are never taken need not fit
 
     def __init__(self, model: ModelProto, folder: Path | None, strict: bool, observe: Observe | None) -> None:
         self.versions = opset_versions(model)
@@ -317,8 +321,10 @@ class _Reader:
         if domain not in self.versions:
             raise FormatError(f"the model does not import the domain {domain or 'ai.onnx'} in any version")
         try:
-            return self._translate(node, inputs)
-        except UnsupportedError:
+            return assuming(self.translator, inputs, lambda given: self._translate(node, given))
+        except (UnsupportedError, ShapeError) as error:
+            if not isinstance(error, UnsupportedError) and not self.is_inside:
+                raise
             op, outer = self._opaque(node, inputs)
             if self.strict and op.meaning is None:
                 raise
@@ -353,7 +359,8 @@ class _Reader:
             outer.append(operand)
         op = read_opaque(node, self.versions, self.output_types.of(node, inputs, outer), self.folder)
         if op.deterministic and op.symbols() and all(x is None or x.array is not None for x in inputs):
-            op = with_exact_types(op, [None if x is None else x.array for x in inputs])
+            with suppress(KirError, ValueError):  # it fails whenever it runs, which it need not
+                op = with_exact_types(op, [None if x is None else x.array for x in inputs])
         return op, outer
 
     def _carry(self, node: NodeTexts, op: Opaque, *inputs: Operand | None) -> Sequence[Operand]:
@@ -411,16 +418,22 @@ class _Reader:
 
     def names(self) -> dict[Value, str]:
         """Return what the file calls the values that are live; of several names the first."""
-        live = {value for node in self.graph.order() for value in node.outputs}
+        order = self.graph.order()
+        live = {value for node in order for value in node.outputs}
         names: dict[Value, str] = {}
         for name, operand in self.operands.items():
             if operand is not None and operand.value in live:
                 names.setdefault(operand.value, name)
+        for node in order:
+            if isinstance(node.op, Assume) and node.inputs[0] in names:
+                names[node.output] = names[node.inputs[0]]
         return names
 
 
 class _BodyReader(_Reader):
     """The reader of a graph inside an operator of another reader's graph."""
+
+    is_inside = True
 
     def __init__(
         self, outer: _Reader, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]

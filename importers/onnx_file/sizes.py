@@ -23,6 +23,8 @@ from kir.ir.dims import Dim, Sym, minimum, product
 MAX_LENGTH = 256
 # Sizes of real models have a few factors. What grows past that comes from no shape, and costs time.
 MAX_TERMS = 64
+# A bound of a Slice from here on says "to the end": no axis is as long, and tf2onnx writes this number.
+HUGE = 10**9
 LARGEST = np.iinfo(np.int64).max
 
 
@@ -105,7 +107,7 @@ def _largest(a: Dim, b: Dim) -> Dim | None:
 
 def _smallest(a: Dim, b: Dim) -> Dim | None:
     """Return the size, of a size and a huge number, which says "to the end"."""
-    return next((x for x, y in ((a, b), (b, a)) if isinstance(y, int) and y >= 2**31 - 1), minimum(a, b))
+    return next((x for x, y in ((a, b), (b, a)) if isinstance(y, int) and y >= HUGE), minimum(a, b))
 
 
 def _equal(a: Dim, b: Dim) -> Dim | None:

@@ -331,6 +331,13 @@ def divide_exactly(a: Dim, b: Dim) -> Dim | None:
     return None if quotient is None else _from_terms(quotient)
 
 
+def reduce_fraction(a: Dim, b: Dim) -> tuple[Dim, Dim]:
+    """Return two sizes without their common factor, an integer or a product of names; themselves if one is 0."""
+    if a == 0 or b == 0:
+        return a, b
+    return _reduced(a, b, floor_constant=False)
+
+
 def bind_dim(dim: Dim, size: int, bindings: dict[str, int]) -> None:
     """Match a declared `dim` with the `size` that an array has: record a bare symbol in `bindings`, or check.
 

@@ -20,7 +20,7 @@ import networkx as nx
 from kir.errors import GraphError, KirError, UnsupportedError
 from kir.ir.dims import Dim, Sym, substitute
 from kir.ir.op import Array, Inner, Op, Types, input_names
-from kir.ir.structural import Constant, Data, Input, Output
+from kir.ir.structural import Assume, Constant, Data, Input, Output
 from kir.ir.types import CarriedType, TensorType, require_sizes
 from kir.support.caching import cached
 from kir.support.text import counted
@@ -203,6 +203,14 @@ class Graph:
     def outputs(self) -> tuple[Node, ...]:
         """The Output nodes, in the order in which they were added."""
         return tuple(self._outputs.values())
+
+    def assumptions(self) -> list[str]:
+        """Return the equalities of sizes that the graph takes for granted, such as "2*(h//2) = h". O(nodes)."""
+        equalities: dict[str, None] = {}
+        for node in self.order() if self.has_any(Assume) else ():
+            if isinstance(node.op, Assume) and node.inputs[0] is not None:
+                equalities |= {f"{a} = {b}": None for a, b in node.op.equalities(node.inputs[0].type)}
+        return list(equalities)
 
     def __contains__(self, node: Node) -> bool:
         return node in self._store

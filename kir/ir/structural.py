@@ -6,16 +6,18 @@ All three are ordinary nodes, so that a graph output is an ordinary use and rewr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kir.errors import ShapeError
+from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
-from kir.ir.types import TensorType, type_of
+from kir.ir.types import Shape, TensorType, type_of
 
 # Comparing constants up to this size by content merges repeated scalars, shapes and small tables; weights
 # above it are almost never equal, and hashing them would read every byte of a memory-mapped file.
@@ -107,6 +109,47 @@ class Constant(Op):
 
     def eval(self) -> Array:
         return self.value.array
+
+
+@dataclass(frozen=True)
+class Assume(Op):
+    """A tensor whose sizes are taken to be others, since the file says that they are equal: an *assumption*.
+
+    Nothing is written for it. Where it runs, the sizes are compared.
+    """
+
+    shape: Shape
+
+    def infer(self, x: TensorType) -> TensorType:
+        for taken, expected in self.equalities(x):
+            if isinstance(taken, int) and isinstance(expected, int):
+                raise ShapeError(f"the file takes {taken} and {expected} to be one size; expected equal sizes")
+        return x.with_shape(self.shape)
+
+    def equalities(self, x: TensorType) -> Iterator[tuple[Dim, Dim]]:
+        """Yield each two sizes that are taken to be equal.
+
+        Raises:
+            ShapeError: the ranks differ.
+        """
+        if x.rank != len(self.shape):
+            raise ShapeError(f"{self} received {x}; expected a tensor of rank {len(self.shape)}")
+        return ((a, b) for a, b in zip(x.shape, self.shape, strict=True) if a != b)
+
+    def eval(self, x: Array) -> Array:
+        return self._check(x, type_of(x))
+
+    def prepare(self, *types: TensorType | None) -> Callable[[Array], Array]:
+        (type,) = types
+        assert type is not None
+        return partial(self._check, type=type)
+
+    def _check(self, x: Array, type: TensorType) -> Array:
+        if x.shape != self.shape:
+            columns = [(a, b, c) for a, b, c in zip(type.shape, x.shape, self.shape, strict=True) if b != c]
+            wrong = " and ".join(f"{dim}, which is {size}, to be {taken}" for dim, size, taken in columns)
+            raise ShapeError(f"the file takes {wrong}; feed inputs of sizes that fit (kir inspect lists what it takes)")
+        return x
 
 
 def constant(given: npt.ArrayLike, label: str | None = None) -> Constant:

@@ -13,7 +13,7 @@ from kir.errors import LimitError
 from kir.ir.dims import is_known
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.op import Op
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import DType, TensorType
 from kir.ops.attention import Attention
 from kir.ops.blocks import DepthToSpace, SpaceToDepth
@@ -35,7 +35,7 @@ STRING_BYTES = 64
 ELEMENT_WORK = 100
 
 # Operators that only move or convert elements.
-MOVEMENTS = (Cast, Reshape, Transpose, Expand, Slice, Split, Concat, DepthToSpace, SpaceToDepth)
+MOVEMENTS = (Assume, Cast, Reshape, Transpose, Expand, Slice, Split, Concat, DepthToSpace, SpaceToDepth)
 
 # Rounding a result at random makes this many arrays of its size; see `kir.numerics.rounding.RandomRounding.move`.
 ROUNDING_ARRAYS = 3

@@ -10,7 +10,7 @@ import numpy as np
 from kir.ir.graph import Graph, Node, Origin
 from kir.ir.interpreter import Plan, PlanRun
 from kir.ir.op import Array
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.numerics.rounding_sizes import is_float_array
 
 # Values are the same if their statistics agree to this part of their size: roundings of constants average out. Those of
@@ -103,7 +103,7 @@ def _results_by_layer(graph: Graph, feeds: Mapping[str, Array]) -> dict[Node, St
 
 
 def _computes(node: Node) -> bool:
-    return not isinstance(node.op, Constant | Input | Output)
+    return not isinstance(node.op, Assume | Constant | Input | Output)
 
 
 def observe(

@@ -52,7 +52,7 @@ SMALL_PRODUCT = 1 << 12
 # Results that are representable, or rounded in the one way that IEEE 754 prescribes for them.
 EXACT: frozenset[Any] = frozenset(
     {
-        *(structural.Input, structural.Output, structural.Constant),
+        *(structural.Input, structural.Output, structural.Constant, structural.Assume),
         *(elementwise.Abs, elementwise.Neg, elementwise.Sign, elementwise.Floor, elementwise.Ceil, elementwise.Round),
         *(elementwise.Relu, elementwise.ThresholdedRelu, elementwise.Cast, elementwise.Where, elementwise.Clip),
         *(elementwise.Maximum, elementwise.Minimum, elementwise.Not, elementwise.IsNaN, elementwise.IsInf),

@@ -18,7 +18,7 @@ from kir.exporters.onnx_file import to_model_proto
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.importers.onnx_file import import_graph
 from kir.ir.interpreter import run
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import DType, type_of
 from kir.ops import GROUPS, all_ops, group_by_op, ops_of
 from kir.ops.attention import Attention
@@ -34,7 +34,7 @@ from tests.tiers import first_of_each
 CASES = all_cases()
 
 # None of these computes anything: a case is built of the first three, and the last is whatever a file says.
-STRUCTURAL = {Input, Output, Constant, Opaque}
+STRUCTURAL = {Assume, Input, Output, Constant, Opaque}
 
 # The oldest opset that can be asked for, and the one chosen when none is.
 OPSETS = (13, None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
 from kir.exporters.onnx_file.ops.table import emit
 from kir.ir.graph import Node, Value
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.support.naming import join_path
 
 
@@ -39,6 +40,8 @@ def write_nodes(
         if isinstance(node.op, Input | Constant):
             if node.output not in tensors:
                 tensors[node.output] = _emit_source(emitter, node)
+        elif isinstance(node.op, Assume):
+            tensors[node.output] = replace(tensors[read_value(node)], type=node.output.type)
         elif isinstance(node.op, Output):
             _emit_output(emitter, node.op.label, tensors[read_value(node)])
         else:
@@ -87,7 +90,7 @@ def _emit_output(emitter: Emitter, label: str, value: FileTensor) -> None:
 
 
 def read_value(output: Node) -> Value:
-    """Return what an Output reads."""
+    """Return the only input of a node."""
     (value,) = output.inputs
     assert value is not None
     return value

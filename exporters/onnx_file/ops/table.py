@@ -20,7 +20,7 @@ from kir.exporters.onnx_file.schemas import find_refused
 from kir.ir.control import ControlOp
 from kir.ir.graph import output_types
 from kir.ir.op import Op, field_names
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import DType, as_dtype
 from kir.ops.onnx_forms import SAME
 from kir.ops.opaque import Opaque
@@ -31,8 +31,8 @@ Exporter = Callable[..., Names]
 
 EXPORTERS: dict[type[Op], Exporter] = {}
 
-# Written by whoever builds the file: they are its inputs, outputs and initializers.
-STRUCTURAL: frozenset[type[Op]] = frozenset({Input, Output, Constant})
+# Written by whoever builds the file: they are its inputs, outputs and initializers, or nothing.
+STRUCTURAL: frozenset[type[Op]] = frozenset({Assume, Input, Output, Constant})
 
 
 def exports(*classes: type[Op]) -> Callable[[Exporter], Exporter]:

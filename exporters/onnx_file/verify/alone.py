@@ -21,7 +21,7 @@ from kir.exporters.onnx_file.verify.subject import Subject
 from kir.ir.dims import Sym, substitute
 from kir.ir.graph import Node
 from kir.ir.op import Array
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import TensorType
 from kir.numerics.compare import Run, compare
 from kir.numerics.expected import Expected
@@ -103,7 +103,7 @@ class AlonePart:
         """Yield every operator that is to run alone, in the order of the graph."""
         graph = self._subject.written
         for node in [] if graph is None else graph.order():
-            if isinstance(node.op, Input | Output | Constant) or not node.op.deterministic:
+            if isinstance(node.op, Assume | Input | Output | Constant) or not node.op.deterministic:
                 continue
             for one in operations_of(node, self._subject.names, cutter):
                 if not is_telling(one.node.op) and node not in weak:

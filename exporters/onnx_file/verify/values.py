@@ -25,7 +25,7 @@ from kir.ir.dims import bind_dim
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.interpreter import bind_sizes, check_feeds
 from kir.ir.op import Array, Op
-from kir.ir.structural import Constant, Input, Output
+from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import TensorType
 from kir.numerics.cost import count_elements
 from kir.ops.linear import Dense
@@ -80,7 +80,7 @@ class FileValues:
         model = lean.load()
         self._computed = computed_names(model)
         self._outputs = {output.name for output in model.graph.output}
-        self.nodes = [node for node in graph.order() if not isinstance(node.op, Input | Output | Constant)]
+        self.nodes = [node for node in graph.order() if not isinstance(node.op, Assume | Input | Output | Constant)]
         self.linear_names = _find_linear(model, self.nodes, names)
         self.missing = dict(self._find_missing())
         self._loaded: tuple[tuple[str, ...], Session, Session | None] | None = None

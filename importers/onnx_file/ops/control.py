@@ -58,9 +58,12 @@ def loop(call: Call, trips: Operand | None = None, condition: Operand | None = N
 
 
 @imports("Scan")
-def scan(call: Call, *values: Operand) -> Results:
+def scan(call: Call, *given: Operand | None) -> Results:
     if call.opset < 9:
         raise UnsupportedError("kir has the Scan of opset 9 and newer, which has no batch axis of its own")
+    values = [x for x in given if x is not None]
+    if len(values) < len(given):
+        raise FormatError("an input of a Scan is absent; expected a value")
     proto = call.attributes.graph("body")
     count = call.attributes.integer("num_scan_inputs")
     states, sequences = values[: len(values) - count], values[len(values) - count :]

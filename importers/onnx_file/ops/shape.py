@@ -11,7 +11,7 @@ import numpy as np
 from kir.errors import FormatError, ShapeError, UnsupportedError
 from kir.importers.onnx_file import recognise, sizes
 from kir.importers.onnx_file.ops.table import IMPORTERS, Results, imports
-from kir.importers.onnx_file.sizes import Sizes
+from kir.importers.onnx_file.sizes import HUGE, Sizes
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import Dim, Sym, divide_exactly, product
 from kir.ir.types import DType, Shape, as_dtype, broadcast_shapes, normalize_axis
@@ -20,9 +20,6 @@ from kir.ops.elementwise import Cast
 from kir.ops.sparse import SparseToDense
 
 Item = TypeVar("Item")
-
-# A bound of a Slice from here on says "to the end".
-HUGE = 2**31 - 1
 
 
 def _axis(call: OperatorCall, x: Operand, default: int) -> int:

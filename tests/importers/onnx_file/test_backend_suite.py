@@ -36,6 +36,9 @@ REFUSED = {
     r"RandomUniformLike": "the function that defines Bernoulli, with random results",
     r"select_last_index=1": "the last of equals; Keras takes the first",
     r"ScatterND with reduction": "kir has the one of sparse tensors only",
+    r"kir has the Scan of opset 9": "Scan of opset 8",
+    r"the attribute mode of": "orders of blocks that no onnxruntime has yet",
+    r"draws at random": "results that no two runs share",
     r"the mask of a Dropout": "Keras has no such output",
     r"BatchNormalization in training mode": "its results are statistics, and Keras's inference computes none",
     r"indices of the largest": "Keras's MaxPooling has no such output",
@@ -51,7 +54,7 @@ REFUSED = {
 # Refused or not, these cannot be compared.
 RANDOM = re.compile(r"test_training_dropout(_default)?$")
 
-BFLOAT16_ROUNDING = 2**-9
+ROUNDINGS = {np.dtype(ml_dtypes.bfloat16): 2**-9, np.dtype(np.float16): 2**-12}
 
 # How many models ran, of how many, when this was written. ONNX adds models with every version.
 LEAST_SHARE = 0.51
@@ -101,8 +104,8 @@ def run_case(case: Any) -> None:
         if wanted.dtype == object:
             assert given.tolist() == wanted.tolist()
         else:
-            # ONNX rounds to bfloat16 after every step, kir once.
-            rtol = 8 * BFLOAT16_ROUNDING if wanted.dtype == ml_dtypes.bfloat16 else case.rtol or 1e-3
+            # ONNX rounds to 16 bits after every step, kir once.
+            rtol = 8 * ROUNDINGS.get(wanted.dtype, 0) or case.rtol or 1e-3
             np.testing.assert_allclose(
                 given.astype(np.float64), wanted.astype(np.float64), rtol=rtol, atol=case.atol or 1e-7
             )
@@ -150,8 +153,8 @@ def test_every_operator_that_kir_reads_is_among_those_that_run() -> None:
 
 def test_random_results_are_of_the_right_type() -> None:
     for name in ("test_training_dropout", "test_training_dropout_default"):
-        prepared, inputs = prepare(cases()[name])
-        (output,) = prepared.run(inputs)
+        fixed, inputs = fix_inputs(cases()[name].model, list(cases()[name].data_sets[0][0]))
+        (output,) = KirBackend.prepare(fixed).run(inputs)
         assert output.shape == inputs[0].shape
 
 
