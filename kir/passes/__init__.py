@@ -35,6 +35,7 @@ from kir.passes.fuse_attention import fuse_attention
 from kir.passes.fuse_blocks import fuse_blocks
 from kir.passes.fuse_formulas import fuse_formulas
 from kir.passes.fuse_normalizations import fuse_normalizations
+from kir.passes.fuse_steps import fuse_steps
 from kir.passes.inner_graphs import InnerGraphs
 from kir.passes.join_affine import join_affine
 from kir.passes.join_slices import join_slices
@@ -68,6 +69,8 @@ PASSES: tuple[Pass, ...] = (
     merge_common,
     # After merging, when layers that share a mask share its order too, and before anything that it looks for moves.
     cancel_step_gathers,
+    # Before join_slices, which works on slices of a sequence itself.
+    fuse_steps,
     # Before simplify_recurrent, which reads a last step as a state: that is no slice like the others then.
     join_slices,
     simplify_recurrent,

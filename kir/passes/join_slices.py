@@ -29,7 +29,7 @@ def join_slices(graph: Graph) -> int:
     All slices of one element of an axis are joined, in order. Each slice has lost that axis, and may have it back.
 
     1. Without f: x, with that axis moved before the one that is joined. If the slices do not have it back, the two axes
-       become one.
+       become one. In the reverse order, along their own axis: x backwards.
     2. f is a run of elementwise operators, Dense, Softmax and LogSoftmax, the same with the same weights for each
        slice. The axis is the first one, and the slices have it back.
     3. The slices are the two of an axis of size 2, and added instead of joined: ReduceSum.
@@ -47,7 +47,7 @@ def join_parts(graph: Graph, node: Node) -> Value | None:
     values = [given(value) for value in node.inputs]
     found = _find_axis(values)
     if found is None:
-        return None
+        return _join_backwards(graph, node, values)
     source, axis = found
     joined = op_of(node, Concat).axis
     rank = source.type.rank
@@ -60,6 +60,17 @@ def join_parts(graph: Graph, node: Node) -> Value | None:
     order = (*others[:joined], axis, *others[joined:])
     moved = source if order == tuple(range(rank)) else add_for(graph, node, Transpose(order), source)
     return moved if moved.type == node.output.type else add_for(graph, node, Reshape(node.output.type.shape), moved)
+
+
+def _join_backwards(graph: Graph, node: Node, parts: Sequence[Value]) -> Value | None:
+    """Join all slices in the reverse order, where they have their axis of size 1: x backwards."""
+    found = _find_axis(parts[::-1])
+    if found is None:
+        return None
+    source, axis = found
+    if op_of(node, Concat).axis != axis or source.type != node.output.type:
+        return None
+    return add_for(graph, node, Slice((axis,), (len(parts) - 1,), (-1,), (-1,)), source)
 
 
 def _find_axis(parts: Sequence[Value]) -> tuple[Value, int] | None:

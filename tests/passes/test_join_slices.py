@@ -55,6 +55,11 @@ CASES = {
         ["Transpose", "Reshape"],
     ),
     "1 not in another order": (joined(1, gathered, (1, 0)), ROWS, ["Gather", "Gather", "Concat"]),
+    "1 backwards": (
+        joined(0, lambda b, x, i: put_back(b, gathered(b, x, i)), (1, 0)),
+        ROWS,
+        ["Slice"],
+    ),
     "1 not some": (joined(1, gathered), "f32[3, batch, 4]", ["Gather", "Gather", "Concat"]),
     "1 not along another axis": (joined(2, sliced), ROWS, ["Slice", "Slice", "Concat"]),
     "2": (joined(0, layer), ROWS, ["Dense", "Softmax", "Mul"]),
