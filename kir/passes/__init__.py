@@ -50,6 +50,7 @@ from kir.passes.rewrite import Pass
 from kir.passes.simplify import simplify
 from kir.passes.simplify_control import simplify_control
 from kir.passes.simplify_recurrent import simplify_recurrent
+from kir.passes.split_slices import split_slices
 from kir.passes.strip_inference import strip_inference
 
 __all__ = ["PASSES", "Pass", "pipeline", "run", "select"]
@@ -89,6 +90,8 @@ PASSES: tuple[Pass, ...] = (
     fold_strides,
     fold_pads,
     fold_blocks,
+    # After all passes that look for Slices.
+    split_slices,
     # After Transposes have looked for partners: as a Reshape, one finds none.
     reshape_transposes,
     # Before powers become products, whose factors hide a formula, and before numbers of a formula go into a Dense.

@@ -8,7 +8,7 @@ import numpy as np
 
 from kir.ir.dims import product
 from kir.ir.graph import Graph, Node, Value
-from kir.ops.reduce import REDUCTIONS
+from kir.ops.reduce import REDUCTIONS, ReduceMax, ReduceMin
 from kir.ops.shape import Expand, Gather, Reshape, Slice
 from kir.passes.rewrite import add_constant, add_for, exact_pass, given, op_of, rewrite, rule
 
@@ -22,10 +22,12 @@ def fold_reshapes(graph: Graph) -> int:
     3. Expand that adds axes of size 1 and no elements: Reshape(x).
     4. Reshape that removes an axis of which a Slice leaves one element: Gather of that element.
     5. Reshape(ReduceMean(x)) that only restores or removes the reduced axes: ReduceMean(x) with or without keepdims.
+    6. ReduceMax and ReduceMin of axes of size 1: Reshape(x).
 
     Exact: elements keep their order, and nothing is computed.
     """
-    return rewrite(graph, (drop_reshape, join_reshapes, expand_as_reshape, slice_as_gather, keep_reduced_axes))
+    rules = (drop_reshape, join_reshapes, expand_as_reshape, slice_as_gather, keep_reduced_axes, reduce_as_reshape)
+    return rewrite(graph, rules)
 
 
 @rule(Reshape)
@@ -65,3 +67,11 @@ def keep_reduced_axes(graph: Graph, node: Node, inner: Node) -> Value | None:
     x, op = given(inner.inputs[0]), op_of(inner, *REDUCTIONS)
     other = replace(op, keepdims=not op.keepdims)
     return add_for(graph, inner, other, x) if other.infer(x.type) == node.output.type else None
+
+
+@rule(ReduceMax, ReduceMin)
+def reduce_as_reshape(graph: Graph, node: Node) -> Value | None:
+    x, op = given(node.inputs[0]), op_of(node, ReduceMax, ReduceMin)
+    if any(x.type.shape[axis] != 1 for axis in op.axes):
+        return None
+    return add_for(graph, node, Reshape(node.output.type.shape), x)

@@ -6,8 +6,10 @@ import numpy as np
 
 from kir.ir.graph import Graph, Node, Value
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sub
+from kir.ops.reduce import ReduceMean, ReduceSum
+from kir.ops.shape import Reshape
 from kir.passes.fold_affine import Affine, find_affine
-from kir.passes.rewrite import add_constant, add_for, rewrite, rounding_pass, rule
+from kir.passes.rewrite import add_constant, add_for, both_orders, given, is_number, op_of, rewrite, rounding_pass, rule
 
 AFFINE = (Add, Sub, Mul, Div, Neg)
 
@@ -22,12 +24,30 @@ def join_affine(graph: Graph) -> int:
     Two or three of Mul, Div, Add, Sub and Neg of floats in a row, with constant operands, become a scale, a shift, or
     both, if that is fewer nodes. Nothing else reads the values between. -x + c becomes c - x.
 
+    x + 0.0 is x, and so are a ReduceSum and a ReduceMean of single elements, reshaped.
+
     The new constants are computed in float64 and rounded once. The row stays if one is not finite, or has more elements
     than the constants that it replaces.
 
-    Rounding: the row is rounded once instead of at each step, and shifts may cancel.
+    Rounding: the row is rounded once instead of at each step, and shifts may cancel. -0.0 + 0.0 is 0.0.
     """
-    return rewrite(graph, (join_row,))
+    return rewrite(graph, (add_nothing, sum_of_one, join_row))
+
+
+@rule(Add, Sub)
+def add_nothing(graph: Graph, node: Node) -> Value | None:
+    for x, zero in both_orders(node) if isinstance(node.op, Add) else both_orders(node)[:1]:
+        if x.type == node.output.type and x.type.dtype.is_float and is_number(zero, 0):
+            return x
+    return None
+
+
+@rule(ReduceSum, ReduceMean)
+def sum_of_one(graph: Graph, node: Node) -> Value | None:
+    x, op = given(node.inputs[0]), op_of(node, ReduceSum, ReduceMean)
+    if any(x.type.shape[axis] != 1 for axis in op.axes):
+        return None
+    return add_for(graph, node, Reshape(node.output.type.shape), x)
 
 
 @rule(*AFFINE)

@@ -8,8 +8,8 @@ from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Constant
 from kir.ir.types import Shape
 from kir.ops.elementwise import ELEMENTWISE
-from kir.ops.shape import Reshape
-from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, rewrite, rule
+from kir.ops.shape import Concat, Reshape
+from kir.passes.rewrite import add_constant, add_for, constant_array, exact_pass, given, op_of, rewrite, rule
 
 # A Reshape passes at most so many elementwise operators. Without a limit, looking up from each of many Reshapes without
 # a partner would be quadratic; a formula of a layer has ten operators.
@@ -26,10 +26,12 @@ def move_reshapes(graph: Graph) -> int:
     2. f with side operands that are scalars, or have only trailing axes that the inner Reshape leaves alone.
     3. f(Reshape(a), Reshape(b)), both from one shape to one shape: Reshape(f(a, b)).
 
+    4. Concat(Reshape(a), Reshape(b)) along the first axis that the Reshapes do not leave alone: Reshape(Concat(a, b)).
+
     A Reshape moves only where one disappears, so this ends and never adds a node.
     Exact: elementwise operators compute every element on its own.
     """
-    rules = (cancel_reshapes, join_equal_reshapes)
+    rules = (cancel_reshapes, join_equal_reshapes, concat_reshapes)
     return rewrite(graph, rules) if graph.has_any(Reshape) else 0
 
 
@@ -73,6 +75,23 @@ def join_equal_reshapes(graph: Graph, node: Node) -> Value | None:
         return None
     moved = {slot: given(reshape.inputs[0]) for slot, reshape in zip(slots, reshapes, strict=True)}
     return add_for(graph, node, first.op, add_on(graph, node, moved, kept))
+
+
+@rule(Concat)
+def concat_reshapes(graph: Graph, node: Node) -> Value | None:
+    axis = op_of(node, Concat).axis
+    inner = [given(value).node for value in node.inputs]
+    if len(inner) < 2 or not all(isinstance(part.op, Reshape) and graph.is_read_once(part) for part in inner):
+        return None
+    values = [given(part.inputs[0]) for part in inner]
+    first = values[0].type.shape
+    for value, part in zip(values, inner, strict=True):
+        shape = value.type.shape
+        is_alike = len(shape) == len(first) > axis and shape[axis + 1 :] == first[axis + 1 :]
+        # Before the axis nothing changes, so that each index there has the elements of all parts one after another.
+        if not is_alike or shape[:axis] != part.output.type.shape[:axis]:
+            return None
+    return add_for(graph, node, Reshape(node.output.type.shape), add_for(graph, node, node.op, *values))
 
 
 def full_slots(node: Node) -> list[int]:

@@ -7,7 +7,7 @@ from kir.ir.graph import Value
 from kir.ir.op import Op
 from kir.ir.types import Shape
 from kir.ops.elementwise import Sin
-from kir.ops.reduce import ArgMax, ReduceSum
+from kir.ops.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from kir.ops.shape import Expand, Reshape, Slice
 from kir.passes.fold_reshapes import fold_reshapes
 from tests.passes.building import Build, Builder, left
@@ -63,3 +63,13 @@ def test_case(case: str) -> None:
     build, expected = CASES[case]
     type = "f32[batch, time, 4]" if case.startswith("4") else "f32[batch, 4]"
     assert left(fold_reshapes, build, type) == expected
+
+
+@pytest.mark.parametrize("op", [ReduceMax((1, 2), False), ReduceMax((1,), True), ReduceMin((2,), False)], ids=str)
+def test_reductions_of_single_elements_are_reshapes(op: Op) -> None:
+    assert left(fold_reshapes, lambda b, x: b(op, x), "f32[batch, 1, 1, 4]") in (["Reshape"], [])
+
+
+def test_reductions_of_more_elements_stay() -> None:
+    assert left(fold_reshapes, lambda b, x: b(ReduceMean((1, 2), False), x), "f32[batch, 1, 2, 4]") == ["ReduceMean"]
+    assert left(fold_reshapes, lambda b, x: b(ReduceMax((1,), False), x), "f32[batch, time]") == ["ReduceMax"]

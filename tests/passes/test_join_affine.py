@@ -6,6 +6,7 @@ import pytest
 from kir.ir.graph import Value
 from kir.ir.op import Op
 from kir.ops.elementwise import Add, Div, Mul, Neg, Sin, Sub
+from kir.ops.reduce import ReduceMean, ReduceSum
 from kir.passes.join_affine import join_affine
 from tests.passes.building import Array, Build, Builder, f32, left, optimize, weights
 
@@ -73,3 +74,20 @@ def test_integers_stay() -> None:
 def test_constants_are_rounded_once() -> None:
     graph = optimize(join_affine, row((Div(), f32(3)), (Mul(), f32(3))), IMAGE, special=False)
     assert not [node for node in graph.order() if isinstance(node.op, Mul)]
+
+
+@pytest.mark.parametrize("zero", [f32(0), f32(-0.0), np.zeros((1, 4), np.float32)])
+def test_zeros_are_not_added(zero: Array) -> None:
+    assert left(join_affine, lambda b, x: b(Add(), zero, x), special=False) == []
+    assert left(join_affine, lambda b, x: b(Sub(), x, zero), special=False) == []
+
+
+def test_zeros_stay_that_broadcast_or_are_not_added() -> None:
+    assert left(join_affine, lambda b, x: b(Add(), x, np.zeros((1, 1, 4), np.float32)), special=False) == ["Add"]
+    assert left(join_affine, lambda b, x: b(Sub(), f32(0), x), special=False) != []
+    assert left(join_affine, lambda b, x: b(Add(), x, f32([0, 0, 0, 1])), special=False) == ["Add"]
+
+
+def test_sums_of_single_elements_are_reshapes() -> None:
+    assert left(join_affine, lambda b, x: b(ReduceMean((1,), False), x), "f32[3, 1, 4]", special=False) == ["Reshape"]
+    assert left(join_affine, lambda b, x: b(ReduceSum((1,), False), x), "f32[3, time]", special=False) == ["ReduceSum"]

@@ -6,9 +6,10 @@ import pytest
 from kir.ir.dims import symbol
 from kir.ir.graph import Value
 from kir.ir.op import Op
+from kir.ir.types import Shape
 from kir.ops.elementwise import Add, Clip, Mul, PRelu, Relu, Sin, Where
 from kir.ops.nn import Softmax
-from kir.ops.shape import Reshape
+from kir.ops.shape import Concat, Reshape
 from kir.passes.move_reshapes import count_common_trailing, move_reshapes
 from tests.passes.building import Array, Build, Builder, f32, left
 
@@ -100,3 +101,25 @@ def test_common_trailing_axes() -> None:
     assert count_common_trailing((BATCH, 3, 4), (3 * BATCH, 4)) == 1
     assert count_common_trailing((4,), (BATCH, 4)) == 1
     assert count_common_trailing((), (1,)) == 0
+
+
+JOINED = [(0, (4,), (1, 2, 2)), (1, (2, 6), (2, 3, 2)), (0, (3, 2), (3, 1, 2))]
+OTHERS = [(1, (4,), (1, 2, 2)), (1, (6, 2), (2, 3, 2)), (2, (2, 6), (2, 3, 2))]
+
+
+@pytest.mark.parametrize(("axis", "before", "after"), JOINED)
+def test_joined_reshapes_become_one(axis: int, before: Shape, after: Shape) -> None:
+    def build(b: Build, x: Value, y: Value) -> Any:
+        return b(Concat(axis), b(Reshape(after), x), b(Reshape(after), y))
+
+    inputs = [f"f32[{', '.join(map(str, before))}]"] * 2
+    assert left(move_reshapes, build, *inputs) == ["Concat", "Reshape"]
+
+
+@pytest.mark.parametrize(("axis", "before", "after"), OTHERS)
+def test_joined_reshapes_stay_where_elements_would_change_places(axis: int, before: Shape, after: Shape) -> None:
+    def build(b: Build, x: Value, y: Value) -> Any:
+        return b(Concat(axis), b(Reshape(after), x), b(Reshape(after), y))
+
+    inputs = [f"f32[{', '.join(map(str, before))}]"] * 2
+    assert left(move_reshapes, build, *inputs) == ["Reshape", "Reshape", "Concat"]

@@ -11,6 +11,7 @@ from kir.ir.types import DType
 from kir.ops import shape as ops
 
 PAST_THE_FRONT = np.iinfo(np.int64).min  # as the end of a falling Slice: the first element is included
+PAST_THE_END = np.iinfo(np.int64).max
 
 
 @exports(ops.Reshape)
@@ -63,9 +64,13 @@ def expand(emitter: Emitter, op: ops.Expand, x: FileTensor) -> Names:
 
 @exports(ops.Slice)
 def slice_(emitter: Emitter, op: ops.Slice, x: FileTensor) -> Names:
+    """Write a Slice. Up to the end of an axis of unknown size it needs no size computed."""
     starts, ends = [], []
     for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
-        bounds = (start, end) if step > 0 else _falling_bounds(start, end, x.type.shape[axis])
+        size = x.type.shape[axis]
+        bounds = (start, end) if step > 0 else _falling_bounds(start, end, size)
+        if step > 0 and end == size and isinstance(end, Sym):
+            bounds = start, PAST_THE_END
         starts.append(bounds[0])
         ends.append(bounds[1])
     axes, steps = emitter.constant(op.axes, "axes"), emitter.constant(op.steps, "steps")
