@@ -13,7 +13,6 @@ import numpy as np
 
 from kir.errors import ShapeError, UnsupportedError
 from kir.ir.op import Array, Op
-from kir.ir.structural import Data
 from kir.ops import elementwise, reduce, shape
 from kir.ops.meanings.table import Carried, means, stands_for
 
@@ -139,8 +138,8 @@ def tile(x: Array, repeats: Array) -> Resolved:
 
 
 @means("ConstantOfShape", exact=True)
-def constant_of_shape(sizes: Array, *, value: Data | None = None) -> Array:
-    filling = np.zeros(1, np.float32) if value is None else value.array
+def constant_of_shape(sizes: Array, *, value: Array | None = None) -> Array:
+    filling = np.zeros(1, np.float32) if value is None else value
     return np.full(_integers(sizes) or (), filling.reshape(()), filling.dtype)
 
 

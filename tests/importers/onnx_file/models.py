@@ -47,11 +47,11 @@ def operators(given: ModelProto | Graph) -> list[str]:
     return [str(n.op) for n in graph.order() if not isinstance(n.op, Input | Output | Constant)]
 
 
-def quick_gelu() -> ModelProto:
+def with_trilu() -> ModelProto:
     """Return a model with an operator of which kir does not know what it computes, between two that it knows."""
     nodes = [
         node("Relu", "x", "before"),
-        node("QuickGelu", "before", "after", domain="com.microsoft", alpha=1.5),
+        node("Trilu", "before", "after", domain="com.microsoft", upper=0),
         node("Neg", "after", "y"),
     ]
     given = model(nodes, {"x": ["N", 3]}, opset=21, domains={"com.microsoft": 1})

@@ -30,7 +30,7 @@ from kir.ops.elementwise import Acosh
 from kir.ops.opaque import Opaque
 from kir.passes.fuse_activations import fuse_activations
 from tests.exporters.onnx_file.graphs import graph_of, two_outputs
-from tests.importers.onnx_file.models import INT64, model, node, operators, quick_gelu, value
+from tests.importers.onnx_file.models import INT64, model, node, operators, value, with_trilu
 from tests.test_random_models import models
 from tests.versions import needs_onnxruntime
 
@@ -217,8 +217,8 @@ def test_carried_operators_on_constants_are_folded() -> None:
 
 
 def test_operators_without_a_meaning_do_not_run() -> None:
-    graph = import_graph(quick_gelu())
-    with pytest.raises(UnsupportedError, match=r"does not know what com\.microsoft\.QuickGelu computes"):
+    graph = import_graph(with_trilu())
+    with pytest.raises(UnsupportedError, match=r"does not know what com\.microsoft\.Trilu computes"):
         run(graph, {"x": np.ones((1, 3), np.float32)})
 
 
