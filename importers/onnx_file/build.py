@@ -17,7 +17,7 @@ from kir.errors import FormatError, KirError, ShapeError, UnsupportedError
 from kir.importers.onnx_file.assumptions import assuming
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
 from kir.importers.onnx_file.opaque import read_opaque, with_exact_types
-from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_sizes, translate
+from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_constants, fold_sizes, translate
 from kir.importers.onnx_file.output_types import Observe, OutputTypes, WholeModel, stated_types
 from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
 from kir.importers.onnx_file.sizes import ELEMENTWISE
@@ -190,6 +190,15 @@ class _Reader:
         """
         return _BodyReader(self, graph, types, captured).read()
 
+    def read_here(self, graph: GraphProto, captured: Mapping[str, Operand]) -> list[Operand]:
+        """Add the nodes of a graph inside an operator, which certainly runs once, to this graph; return its outputs.
+
+        Raises:
+            FormatError: it is no valid graph.
+            UnsupportedError: part of it cannot be read.
+        """
+        return _BodyReader(self, graph, (), captured, into=self.graph).read_operands()
+
     # Inputs and initializers
 
     def add_sources(self, shapes: Mapping[str, Sequence[Dim]], batch: Dim | None) -> None:
@@ -336,7 +345,7 @@ class _Reader:
         call = OperatorCall(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
         if folded is None:
-            return translate(call, inputs)
+            return list(map(fold_constants, translate(call, inputs)))
         # Scalars are calculated with in the graph as well: there a size is a value like any other.
         stays = any(x is not None and x.is_shape for x in inputs) and node.op_type not in ("Equal", "Cast")
         if stays and not (folded.is_scalar and node.op_type in ELEMENTWISE):
@@ -344,7 +353,7 @@ class _Reader:
         results = translate(call, inputs)
         if results[0] is not None and results[0].type.dtype in (DType.INT64, DType.INT32, DType.BOOL):
             results[0].sizes = folded
-        return results
+        return list(map(fold_constants, results))
 
     def _opaque(self, texts: NodeTexts, inputs: list[Operand | None]) -> tuple[Opaque, list[Operand]]:
         """Return a node as it is carried, and what its subgraphs read from outside."""
@@ -436,7 +445,12 @@ class _BodyReader(_Reader):
     is_inside = True
 
     def __init__(
-        self, outer: _Reader, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]
+        self,
+        outer: _Reader,
+        graph: GraphProto,
+        types: Sequence[TensorType],
+        captured: Mapping[str, Operand],
+        into: Graph | None = None,
     ) -> None:
         self.model, self.proto, self.folder = outer.model, graph, outer.folder
         self.versions, self.strict = outer.versions, outer.strict
@@ -446,7 +460,7 @@ class _BodyReader(_Reader):
             raise UnsupportedError("graphs inside operators are nested so that they are read over and over")
         self.carried = outer.carried
         self.problems = {}
-        self.graph = Graph(str(graph.name))
+        self.graph = Graph(str(graph.name)) if into is None else into
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
         around = outer.translator
         reads = _count_reads(self.nodes, [value.name for value in graph.output])
@@ -457,7 +471,10 @@ class _BodyReader(_Reader):
         self.operands = {}
         self._add_own_inputs(graph, types)
         for name, operand in captured.items():
-            self._add_captured(name, operand)
+            if into is None:
+                self._add_captured(name, operand)
+            else:
+                self.operands[name] = operand
 
     def _add_own_inputs(self, graph: GraphProto, types: Sequence[TensorType]) -> None:
         if len(graph.input) != len(types):
@@ -475,6 +492,13 @@ class _BodyReader(_Reader):
 
     def read(self) -> Graph:
         """Return the graph."""
+        for number, operand in enumerate(self.read_operands()):
+            self.graph.add(Output(f"output_{number}"), self.translator.value(operand))
+        remove_dead(self.graph)
+        return self.graph
+
+    def read_operands(self) -> list[Operand]:
+        """Add all nodes, and return the outputs."""
         proto = self.proto
         for tensor in proto.initializer:
             self._add_initializer(tensor.name, tensor, {})
@@ -483,13 +507,13 @@ class _BodyReader(_Reader):
         for index, node in enumerate(self.nodes):
             self.add_node(index, node)
         self.raise_problems()
-        for number, value in enumerate(proto.output):
+        found: list[Operand] = []
+        for value in proto.output:
             operand = self.operands.get(value.name)
             if operand is None:
                 raise FormatError(f"the output {value.name!r} of a graph inside is given by no node")
-            self.graph.add(Output(f"output_{number}"), self.translator.value(operand))
-        remove_dead(self.graph)
-        return self.graph
+            found.append(operand)
+        return found
 
 
 def _place(index: int, node: NodeTexts) -> str:

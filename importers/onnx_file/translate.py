@@ -98,6 +98,8 @@ class Scope(Protocol):
 
     def read_body(self, graph: GraphProto, types: Sequence[TensorType], captured: Mapping[str, Operand]) -> Graph: ...
 
+    def read_here(self, graph: GraphProto, captured: Mapping[str, Operand]) -> list[Operand]: ...
+
 
 @dataclass
 class Translator:

@@ -22,7 +22,7 @@ from kir.importers.onnx_file.ops import resize as resize
 from kir.importers.onnx_file.ops import shape as shape
 from kir.importers.onnx_file.ops import spectral as spectral
 from kir.importers.onnx_file.ops import text as text
-from kir.importers.onnx_file.ops.folding import FOLDED, fold_sizes
+from kir.importers.onnx_file.ops.folding import FOLDED, fold_constants, fold_sizes
 from kir.importers.onnx_file.ops.table import IMPORTERS, check_inputs, translate
 
-__all__ = ["FOLDED", "IMPORTERS", "check_inputs", "fold_sizes", "translate"]
+__all__ = ["FOLDED", "IMPORTERS", "check_inputs", "fold_constants", "fold_sizes", "translate"]

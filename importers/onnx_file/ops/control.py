@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onnx import GraphProto
 
-from kir.errors import FormatError, UnsupportedError
+from kir.errors import FormatError, ShapeError, UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Scope
 from kir.ir.body import Body
@@ -24,8 +24,15 @@ Call = OperatorCall
 def if_(call: Call, condition: Operand) -> Results:
     graphs = [call.attributes.graph("then_branch"), call.attributes.graph("else_branch")]
     scope = _scope(call)
+    chosen = _known_condition(condition)
+    if chosen is not None:  # the other branch may be of another rank, or nothing that can be read
+        graph = graphs[0 if chosen else 1]
+        return scope.read_here(graph, scope.captured([graph]))
     captured = scope.captured(graphs)
-    bodies = [scope.read_body(graph, (), captured) for graph in graphs]
+    try:
+        bodies = [scope.read_body(graph, (), captured) for graph in graphs]
+    except (FormatError, ShapeError) as error:  # it may well be the branch that never runs
+        raise UnsupportedError(f"a branch of an If cannot be read: {error}") from error
     known = _known_names([], captured)
     read = _close(bodies, captured)
     then_types, else_types = (_output_types(graph) for graph in bodies)
@@ -93,6 +100,13 @@ def scan(call: Call, *given: Operand | None) -> Results:
         tuple(map(bool, output_directions)),
     )
     return call.translator.add_all(op, *values, *read)
+
+
+def _known_condition(condition: Operand) -> bool | None:
+    if condition.array is not None:
+        return bool(condition.array.item())
+    items = () if condition.sizes is None else condition.sizes.items
+    return bool(items[0]) if len(items) == 1 and isinstance(items[0], int) else None
 
 
 def _scope(call: Call) -> Scope:

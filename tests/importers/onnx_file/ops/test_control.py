@@ -24,11 +24,14 @@ node = helper.make_node
 Feeds = dict[str, np.ndarray[Any, Any]]
 
 
-def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], **initializers: Any) -> onnx.ModelProto:
+def model(
+    nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], checks: bool = True, **initializers: Any
+) -> onnx.ModelProto:
     tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in initializers.items()]
     graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(made, full_check=True)
+    if checks:
+        onnx.checker.check_model(made, full_check=True)
     return made
 
 
@@ -261,3 +264,82 @@ def test_equal_branches_are_equal_bodies() -> None:
     )
     (found,) = [n.op for n in graph.order() if isinstance(n.op, If)]
     assert found.then_branch == found.else_branch
+
+
+def squeezing(batch: Any) -> onnx.ModelProto:
+    """An If that squeezes an axis where it is 1: its branches give values of other ranks, as torch writes a squeeze."""
+    then = body([node("Squeeze", ["x", "axes"], ["t"])], [], [info("t", FLOAT, None)])
+    other = body([node("Identity", ["x"], ["e"])], [], [info("e", FLOAT, None)])
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "zero"], ["d"]),
+        node("Equal", ["d", "one"], ["c"]),
+        node("If", ["c"], ["z"], then_branch=then, else_branch=other),
+        node("Relu", ["z"], ["y"]),
+    ]
+    return model(
+        nodes,
+        [info("x", FLOAT, [batch, 2])],
+        [info("y", FLOAT, None)],
+        checks=False,
+        axes=np.array([0]),
+        zero=np.array(0),
+        one=np.array(1),
+    )
+
+
+@pytest.mark.parametrize(("batch", "rank"), [(1, 1), (3, 2)])
+def test_of_a_known_condition_one_branch_is_read(batch: int, rank: int) -> None:
+    graph = import_graph(squeezing(batch), strict=True)
+    assert not graph.has_any(If)
+    assert graph.outputs[0].output.type.rank == rank
+
+
+def test_an_if_with_a_branch_that_fits_some_sizes_only_is_carried() -> None:
+    given = squeezing("n")
+    with pytest.raises(UnsupportedError, match="one rank for each"):
+        import_graph(given, strict=True)
+    with pytest.warns(UserWarning, match="carried through as they are"):
+        graph = import_graph(given)
+    session = onnxruntime.InferenceSession(to_model_proto(graph).SerializeToString())
+    for rows, rank in ((1, 1), (3, 2)):
+        (y,) = session.run(None, {"x": np.ones((rows, 2), np.float32)})
+        assert y.ndim == rank
+
+
+def test_the_branch_that_never_runs_may_be_anything() -> None:
+    then = body([node("Relu", ["x"], ["t"])], [], [info("t", FLOAT, [2])])
+    other = body([node("Mystery", ["x"], ["e"], domain="nobody.knows")], [], [info("e", FLOAT, [2])])
+    nodes = [node("If", ["c"], ["y"], then_branch=then, else_branch=other)]
+    graph = helper.make_graph(
+        nodes, "g", [info("x", FLOAT, [2])], [info("y", FLOAT, [2])], [numpy_helper.from_array(np.array(True), "c")]
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("nobody.knows", 1)]
+    read = import_graph(helper.make_model(graph, opset_imports=opsets), strict=True)
+    assert [one.op.name for one in read.order()] == ["Input", "Relu", "Output"]
+
+
+def test_pads_that_are_computed_from_constants_are_known() -> None:
+    """torch reverses the pads of its own order: ConstantOfShape, Concat, Reshape, Slice, Transpose, Reshape, Cast."""
+    constants = {
+        "pads": np.array([0, 3]),
+        "rows": np.array([-1, 2]),
+        "last": np.array([-1]),
+        "least": np.array([-(2**63) + 1]),
+        "first": np.array([0]),
+        "missing": np.array([2]),
+    }
+    nodes = [
+        node("ConstantOfShape", ["missing"], ["zeros"], value=numpy_helper.from_array(np.array([0]))),
+        node("Concat", ["pads", "zeros"], ["all"], axis=0),
+        node("Reshape", ["all", "rows"], ["pairs"]),
+        node("Slice", ["pairs", "last", "least", "first", "last"], ["turned"]),
+        node("Transpose", ["turned"], ["columns"], perm=[1, 0]),
+        node("Reshape", ["columns", "last"], ["flat"]),
+        node("Cast", ["flat"], ["whole"], to=INT),
+        node("Pad", ["x", "whole"], ["y"], mode="reflect"),
+    ]
+    graph = import_graph(
+        model(nodes, [info("x", FLOAT, ["n", "m"])], [info("y", FLOAT, ["n", "k"])], **constants), strict=True
+    )
+    assert str(graph.outputs[0].output.type) == "f32[n, m + 3]"
