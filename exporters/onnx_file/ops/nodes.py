@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.emitter import Emitter, FileTensor
@@ -41,7 +40,7 @@ def write_nodes(
             if node.output not in tensors:
                 tensors[node.output] = _emit_source(emitter, node)
         elif isinstance(node.op, Assume):
-            tensors[node.output] = replace(tensors[read_value(node)], type=node.output.type)
+            tensors[node.output] = tensors[read_value(node)]._replace(type=node.output.type)
         elif isinstance(node.op, Output):
             _emit_output(emitter, node.op.label, tensors[read_value(node)])
         else:

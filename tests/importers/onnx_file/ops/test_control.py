@@ -321,7 +321,7 @@ def test_the_branch_that_never_runs_may_be_anything() -> None:
 
 def test_pads_that_are_computed_from_constants_are_known() -> None:
     """torch reverses the pads of its own order: ConstantOfShape, Concat, Reshape, Slice, Transpose, Reshape, Cast."""
-    constants = {
+    constants: dict[str, Any] = {
         "pads": np.array([0, 3]),
         "rows": np.array([-1, 2]),
         "last": np.array([-1]),
