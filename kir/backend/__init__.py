@@ -21,6 +21,7 @@ import difflib
 import types
 from typing import NoReturn
 
+from kir.backend.arrangement import *  # noqa: F403
 from kir.backend.attention import *  # noqa: F403
 from kir.backend.basic import *  # noqa: F403
 from kir.backend.comparison import *  # noqa: F403
@@ -39,7 +40,10 @@ from kir.backend.ordering import *  # noqa: F403
 from kir.backend.pooling import *  # noqa: F403
 from kir.backend.reduce import *  # noqa: F403
 from kir.backend.shapes import *  # noqa: F403
+from kir.backend.special import *  # noqa: F403
 from kir.backend.spectral import *  # noqa: F403
+from kir.backend.statistics import *  # noqa: F403
+from kir.backend.unsupported import REASONS as _REASONS
 from kir.config import epsilon as epsilon
 from kir.config import floatx as floatx
 from kir.config import image_data_format as image_data_format
@@ -51,8 +55,9 @@ from kir.ir.trace import register_functions
 
 # What says something about a tensor, what makes one of sizes and numbers, and what calls functions is not recorded.
 _NOT_RECORDED = frozenset({
-    "arange", "cond", "constant", "dtype", "empty", "eye", "fori_loop", "int_shape", "is_keras_tensor", "is_tensor",
-    "linspace", "ndim", "ones", "operation", "shape", "size", "tri", "variable", "while_loop", "zeros",
+    "arange", "bartlett", "blackman", "cond", "constant", "dtype", "empty", "eye", "fori_loop", "geomspace", "hamming",
+    "hanning", "int_shape", "is_keras_tensor", "is_tensor", "kaiser", "linspace", "logspace", "ndim", "ones",
+    "operation", "shape", "size", "tri", "variable", "while_loop", "zeros",
 })  # fmt: skip
 _PUBLIC = [name for name, value in globals().items() if name[0] != "_" and isinstance(value, types.FunctionType)]
 _OWN = [name for name in _PUBLIC if globals()[name].__module__.startswith("kir.backend.")]
@@ -62,20 +67,6 @@ _FUNCTIONS = {name: value for name, value in globals().items() if callable(value
 NUMPY_FUNCTIONS = _numpy_functions(_FUNCTIONS)
 register_functions(_FUNCTIONS, NUMPY_FUNCTIONS)
 
-_INSTEAD = {
-    "dropout": "layers.Dropout",
-    "random_normal": "layers.GaussianNoise, or a NumPy array made beforehand",
-    "random_uniform": "a NumPy array made beforehand",
-    "rnn": "the recurrent layers",
-    "map_fn": "functions of whole tensors, which work on all rows at once",
-    "scan": "functions of whole tensors, or the recurrent layers",
-    "gradients": "nothing: kir exports models, it does not train them",
-    "eval": "model.predict",
-    "get_value": "model.predict",
-    "bitwise_and": "K.logical_and of booleans",
-    "nonzero": "K.where(condition, a, b), whose shape does not depend on the data",
-}
-
 
 class UnknownFunctionError(TraceError, AttributeError):
     """`kir.backend` has no function of that name."""
@@ -84,8 +75,8 @@ class UnknownFunctionError(TraceError, AttributeError):
 def __getattr__(name: str) -> NoReturn:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _INSTEAD:
-        raise UnknownFunctionError(f"K.{name} cannot be traced; use {_INSTEAD[name]}")
+    if name in _REASONS:
+        raise UnknownFunctionError(f"K.{name} cannot be traced: {_REASONS[name]}")
     known = [known for known in globals() if not known.startswith("_")]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(close)}?" if close else "see dir(kir.backend) for what there is"

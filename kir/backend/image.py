@@ -25,11 +25,12 @@ from kir.backend.dispatch import (
     shape_of,
     tensor,
 )
-from kir.backend.elementwise import clip, round
+from kir.backend.elementwise import clip, multiply, round
 from kir.backend.indexing import emit_slice
 from kir.backend.linear import matmul
 from kir.backend.reduce import max as reduce_max
 from kir.backend.reduce import min as reduce_min
+from kir.backend.reduce import sum as reduce_sum
 from kir.backend.shapes import pad, reshape, squeeze, transpose
 from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir.dims import Dim, divide_exactly, is_known, maximum, minimum, product
@@ -414,5 +415,27 @@ def _scaled(size: Dim, times: Dim, by: Dim, least: int) -> Dim:
     return scaled if is_enough else maximum(scaled, least)
 
 
+GRAY = (0.2989, 0.5870, 0.1140)  # what red, green and blue count
+
+
+def rgb_to_grayscale(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """Return images of one channel, the weighted sum of three; those of one channel stay as they are.
+
+    Raises:
+        ShapeError: they have another rank than 3 or 4, or another number of channels.
+    """
+    x = tensor(images)
+    axis = rank_of(x) - (3 if config.standardize_data_format(data_format, "K.image") == "channels_first" else 1)
+    shape = shape_of(x)
+    if rank_of(x) not in (3, 4) or shape[axis] not in (1, 3):
+        raise ShapeError(f"rgb_to_grayscale takes images of 1 or 3 channels; received {format_shape(shape)}")
+    if shape[axis] == 1:
+        return x
+    computed = x if dtype_of(x).is_float else cast(x, config.floatx())
+    weights = np.asarray(GRAY).astype(dtype_of(computed).numpy)
+    spread = weights.reshape([-1 if one == axis else 1 for one in range(rank_of(x))])
+    return convert(reduce_sum(multiply(computed, spread), axis, True), dtype_of(x))
+
+
 # `K.image` is a namespace, too.
-record_calls(globals(), ("crop_images", "extract_patches", "pad_images", "resize"))
+record_calls(globals(), ("crop_images", "extract_patches", "pad_images", "resize", "rgb_to_grayscale"))

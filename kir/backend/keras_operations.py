@@ -5,10 +5,8 @@ Source: https://keras.io/api/ops/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from kir import activations
 from kir import backend as K
@@ -31,6 +29,7 @@ Reciprocal Relu Relu6 Repeat Reshape Roll Round Rsqrt Selu Sigmoid Sign Silu Sin
 Softmax Softplus Softsign Sort SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std
 StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Transpose Tril
 Triu TrueDivide Trunc Unstack Var Vdot Vstack Where ZerosLike
+Append Conj Conjugate Copy Fabs Fliplr Flipud Heaviside Hsplit Isneginf Isposinf Real Select Vsplit
 AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv MaxPool SeparableConv
 """
 
@@ -38,28 +37,6 @@ AdaptiveAveragePool AdaptiveMaxPool AveragePool Conv ConvTranspose DepthwiseConv
 def _get_item(x: TensorLike, key: Index | list[IndexPart]) -> Tensor:
     """Return ``x[key]``; JSON has no tuples, and Keras takes a list for one."""
     return K.get_item(x, tuple(key) if isinstance(key, list) else key)
-
-
-def _append(x1: TensorLike, x2: TensorLike, axis: int | None = None) -> Tensor:
-    return K.concatenate([K.ravel(x1), K.ravel(x2)], 0) if axis is None else K.concatenate([x1, x2], axis)
-
-
-def _all_close(
-    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Tensor:
-    return K.all(K.isclose(x1, x2, rtol, atol, equal_nan))
-
-
-def _select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> TensorLike:
-    """Return, for each element, the choice of the first condition that is true."""
-    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
-        default = K.where(condition, choice, default)
-    return default
-
-
-def _heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return 0 below 0, 1 above, and x2 at 0."""
-    return K.where(K.isnan(x1), x1, K.where(K.equal(x1, 0), x2, K.where(K.greater(x1, 0), 1.0, 0.0)))
 
 
 def _layer_norm(
@@ -73,11 +50,7 @@ def _layer_norm(
     """Return x without its mean, divided by its deviation; see `LayerNorm` in keras/src/ops/nn.py."""
     if rms_scaling:
         raise UnsupportedError("LayerNorm with rms_scaling=True is not supported; use keras.ops.rms_normalization")
-    centered = K.subtract(x, K.mean(x, axis=axis, keepdims=True))
-    variance = K.mean(K.square(centered), axis=axis, keepdims=True)
-    result = K.multiply(centered, K.rsqrt(K.add(variance, 1e-7 if epsilon is None else epsilon)))
-    result = result if gamma is None else K.multiply(result, gamma)
-    return result if beta is None else K.add(result, beta)
+    return K.layer_normalization(x, gamma, beta, axis, epsilon)
 
 
 def _moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
@@ -85,29 +58,15 @@ def _moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor,
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {name: getattr(K, snake_case(name)) for name in _SAME.split()} | {
-    "AllClose": _all_close,
-    "Append": _append,
-    "Conj": K.identity,
-    "Conjugate": K.identity,
-    "Copy": K.identity,
+    "AllClose": K.allclose,
     "CropImages": K.image.crop_images,
     "ExtractPatches": K.image.extract_patches,
-    "Fabs": K.absolute,
-    "Fliplr": lambda x: K.flip(x, axis=1),
-    "Flipud": lambda x: K.flip(x, axis=0),
     "Full": lambda fill_value, shape, dtype=None: K.full(shape, fill_value, dtype),
     "GetItem": _get_item,
-    "Heaviside": _heaviside,
-    "Hsplit": lambda x, indices_or_sections: K.split(x, indices_or_sections, axis=1 if len(x.shape) > 1 else 0),
-    "Isneginf": lambda x: K.equal(x, -np.inf),
-    "Isposinf": lambda x: K.equal(x, np.inf),
     "LayerNorm": _layer_norm,
     "Moments": _moments,
     "ReLU": activations.relu,
     "PadImages": K.image.pad_images,
-    "Real": K.identity,
     "Resize": K.image.resize,
-    "Select": _select,
     "Size": lambda x: K.cast(K.size(x), "int32"),
-    "Vsplit": lambda x, indices_or_sections: K.split(x, indices_or_sections, axis=0),
 }
