@@ -17,6 +17,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from kir.errors import FormatError
 from kir.exporters.onnx_file.emitter import Array
+from kir.ir.packing import is_narrow, packed, stored_bytes, unpacked
 from kir.support.mapped_files import map_array, map_file
 from kir.support.onnx_files import locate, parse_model
 from kir.support.protobuf import DELIMITED, BrokenMessageError, Field, field_head, field_number, walk_fields
@@ -64,6 +65,7 @@ class StoredTensor:
             array: Array = numpy_helper.to_array(self.head)
         except (ValueError, TypeError, OverflowError, DecodeError) as error:
             raise FormatError(f"the data of {what} cannot be read: {error}") from None
+        array = packed(array)
         return memoryview(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
 
     def array(self) -> Array:
@@ -74,6 +76,8 @@ class StoredTensor:
             ValueError, KeyError: they are no array of the type and the shape that the tensor states.
         """
         dtype = helper.tensor_dtype_to_np_dtype(self.head.data_type)
+        if is_narrow(dtype):
+            return unpacked(np.frombuffer(self.elements(), np.uint8), dtype, self.shape)
         return np.frombuffer(self.elements(), dtype.newbyteorder("<")).astype(dtype).reshape(self.shape)
 
     def _external_elements(self, what: str) -> memoryview:
@@ -88,7 +92,7 @@ class StoredTensor:
     @property
     def nbytes(self) -> int:
         """How many bytes the elements take; of strings, 8 each."""
-        return math.prod(self.shape) * helper.tensor_dtype_to_np_dtype(self.head.data_type).itemsize
+        return stored_bytes(helper.tensor_dtype_to_np_dtype(self.head.data_type), math.prod(self.shape))
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from onnx import NodeProto, defs
 
 from kir.exporters.onnx_file.emitter import onnx_dtype
-from kir.ir.types import DType
+from kir.ir.types import NARROW, DType
 from kir.ops.onnx_forms import DTYPES
 from kir.support.caching import cached
 
 _DTYPES = {f"tensor({name})": dtype for name, dtype in DTYPES.items()}
-_BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType}
+# Operators on others are no concern of schemas: conversions alone take them.
+_BY_NUMBER = {onnx_dtype(dtype): dtype for dtype in DType if dtype not in NARROW}
 
 # Attributes that say the element type of the result, where no input does.
 TYPE_ATTRIBUTES = ("to", "dtype")

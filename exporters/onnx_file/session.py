@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
+import math
 import os
 import re
 import tempfile
@@ -21,7 +22,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import ml_dtypes
 import numpy as np
 
 from kir.errors import (
@@ -35,6 +35,9 @@ from kir.errors import (
 )
 from kir.exporters.onnx_file.worker import Worker, shared_worker
 from kir.ir.op import Array
+from kir.ir.packing import packed, stored_bytes, unpacked
+from kir.ir.types import DType
+from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
 from kir.support.regular_files import require_regular
@@ -65,7 +68,17 @@ FATAL_ONLY = 4
 DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-_ORT_TYPES = {"float": "float32", "double": "float64"}
+# What NumPy and ml_dtypes call element types that onnxruntime calls otherwise.
+_ORT_TYPES = {
+    "float": "float32",
+    "double": "float64",
+    "float8e4m3fn": "float8_e4m3fn",
+    "float8e5m2": "float8_e5m2",
+    "float8e4m3fnuz": "float8_e4m3fnuz",
+    "float8e5m2fnuz": "float8_e5m2fnuz",
+    "float4e2m1": "float4_e2m1fn",
+    "float8e8m0": "float8_e8m0fnu",
+}
 
 
 def import_onnxruntime() -> ModuleType:
@@ -470,7 +483,7 @@ def _run(session: InferenceSession, feeds: dict[str, Array]) -> dict[str, Array]
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = FATAL_ONLY
     kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
-    if "tensor(bfloat16)" not in kinds:
+    if not any(kind in kinds for kind in _AS_BYTES):
         return dict(zip(names, _try(session.run, names, feeds, quiet), strict=True))
     values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
     return {
@@ -523,21 +536,41 @@ def _fits(entry: Entry, array: Array) -> bool:
 
 
 def _ort_value(onnxruntime: ModuleType, array: Array) -> Any:
-    if array.dtype == ml_dtypes.bfloat16:
-        bits = np.ascontiguousarray(array).view(np.uint16)
-        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16)
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    number = next((number for number, dtype in _OF_ML_DTYPES.items() if dtype.numpy == array.dtype), None)
+    if number is None:
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    bits = packed(np.ascontiguousarray(array)).view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, number)
 
 
-BFLOAT16 = 16  # TensorProto.BFLOAT16, without importing onnx
+# By the numbers of `TensorProto.DataType`, without importing onnx: what NumPy arrays of onnxruntime cannot hold.
+_OF_ML_DTYPES = {
+    16: DType.BFLOAT16,
+    17: DType.FLOAT8_E4M3FN,
+    18: DType.FLOAT8_E4M3FNUZ,
+    19: DType.FLOAT8_E5M2,
+    20: DType.FLOAT8_E5M2FNUZ,
+    21: DType.UINT4,
+    22: DType.INT4,
+    23: DType.FLOAT4_E2M1FN,
+    24: DType.FLOAT8_E8M0FNU,
+    25: DType.UINT2,
+    26: DType.INT2,
+}
+_AS_BYTES = {f"tensor({TYPE_NAMES[dtype]})" for dtype in _OF_ML_DTYPES.values()}
 
 
 def _to_array(value: OrtValue) -> Array:
-    """Return an array. onnxruntime gives none of bfloat16: the bytes are copied from where they lie (on the CPU)."""
-    if value.element_type() != BFLOAT16:
+    """Return an array. onnxruntime gives none of some types: the bytes are copied from where they lie (on the CPU)."""
+    dtype = _OF_ML_DTYPES.get(value.element_type())
+    if dtype is None:
         return np.asarray(value.numpy())
-    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
-    return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape()).copy()
+    shape = tuple(value.shape())
+    count = stored_bytes(dtype.numpy, math.prod(shape))
+    data = np.frombuffer(ctypes.string_at(value.data_ptr(), count), np.uint8)
+    if dtype is DType.BFLOAT16:
+        return data.view(dtype.numpy).reshape(shape).copy()
+    return unpacked(data, dtype.numpy, shape)
 
 
 def node_providers(model: ModelFile, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:

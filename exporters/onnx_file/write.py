@@ -26,6 +26,7 @@ from kir.errors import FormatError, InvalidArgumentError
 from kir.exporters.onnx_file.build import Parts, build, tensor_head
 from kir.exporters.onnx_file.emitter import Array
 from kir.ir.graph import Graph
+from kir.ir.packing import packed, stored_bytes
 from kir.support.files import Companion, behind_links, replacing, short_name
 from kir.support.limits import MAX_MESSAGE_BYTES
 from kir.support.mapped_files import require_unchanged
@@ -158,7 +159,7 @@ def to_model_proto(graph: Graph, *, opset: int | None = None) -> ModelProto:
     for name, array in parts.initializers:
         tensor = tensor_head(name, array)
         if array.dtype != object:
-            tensor.raw_data = b"".join(chunks(array))
+            tensor.raw_data = b"".join(chunks(packed(array)))
         model.graph.initializer.append(tensor)
     return model
 
@@ -171,9 +172,9 @@ def _offsets(parts: Parts) -> dict[str, int]:
     offsets: dict[str, int] = {}
     end = 0
     for name, array in parts.initializers:
-        if array.dtype != object and array.nbytes >= MIN_EXTERNAL_BYTES:
+        if array.dtype != object and _stored_bytes(array) >= MIN_EXTERNAL_BYTES:
             offsets[name] = -(-end // PAGE_BYTES) * PAGE_BYTES
-            end = offsets[name] + array.nbytes
+            end = offsets[name] + _stored_bytes(array)
     return offsets
 
 
@@ -196,13 +197,19 @@ def _message_field(message: type[Message], field: str, pieces: Sequence[bytes | 
 
 def _inline_tensor(name: str, array: Array) -> list[bytes | Array]:
     head = _serialize(tensor_head(name, array))
-    return [head] if array.dtype == object else [head, field_head(TensorProto, "raw_data", array.nbytes), array]
+    if array.dtype == object:
+        return [head]
+    return [head, field_head(TensorProto, "raw_data", _stored_bytes(array)), packed(array)]
+
+
+def _stored_bytes(array: Array) -> int:
+    return stored_bytes(array.dtype, array.size)
 
 
 def _external_tensor(name: str, array: Array, location: str, offset: int) -> bytes:
     tensor = tensor_head(name, array)
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in ((LOCATION, location), ("offset", offset), ("length", array.nbytes)):
+    for key, value in ((LOCATION, location), ("offset", offset), ("length", _stored_bytes(array))):
         tensor.external_data.add(key=key, value=str(value))
     return _serialize(tensor)
 
@@ -242,7 +249,7 @@ def _write_data(path: Path, parts: Parts, offsets: Mapping[str, int]) -> None:
         for name, array in parts.initializers:
             if name in offsets:
                 file.write(bytes(offsets[name] - file.tell()))
-                write_piece(file, array)
+                write_piece(file, packed(array))
 
 
 def write_piece(file: IO[bytes], piece: bytes | Array) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 from onnx import ModelProto
 from onnx.backend.base import Backend, BackendRep
 
-from kir.errors import InvalidArgumentError
+from kir.errors import InvalidArgumentError, UnsupportedError
 from kir.importers.onnx_file.build import import_graph
 from kir.ir.graph import Graph
 from kir.ir.interpreter import Plan
 from kir.ir.op import Array
+from kir.ops.opaque import Opaque
 
 
 class KirModel(BackendRep):
@@ -55,7 +57,13 @@ class KirBackend(Backend):
         """
         if not cls.supports_device(device):
             raise InvalidArgumentError(f"received device={device!r}; kir's interpreter runs on the CPU")
-        return KirModel(import_graph(model, strict=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is carried through, which is refused unless it has a meaning
+            graph = import_graph(model)
+        unknown = {node.op.full_name for node in graph.order() if isinstance(node.op, Opaque) and not node.op.meaning}
+        if unknown:
+            raise UnsupportedError(f"kir does not know what {', '.join(sorted(unknown))} computes")
+        return KirModel(graph)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

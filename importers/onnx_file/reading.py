@@ -19,7 +19,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, Tens
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
 from kir.importers.onnx_file.numbers import intended
-from kir.ir.types import DType
+from kir.ir.packing import stored_bytes, unpacked
+from kir.ir.types import NARROW, DType
 from kir.ops.onnx_forms import DTYPES, TYPE_NAMES
 from kir.support.limits import MAX_INT64, MAX_RANK
 from kir.support.mapped_files import map_array
@@ -27,7 +28,12 @@ from kir.support.onnx_files import locate, parse_file
 
 Array = np.ndarray[Any, Any]
 
-_DTYPES = {TensorProto.DataType.Value(name.upper()): dtype for name, dtype in DTYPES.items()}
+# The installed onnx may be too old for the newest.
+_DTYPES = {
+    TensorProto.DataType.Value(name.upper()): dtype
+    for name, dtype in DTYPES.items()
+    if name.upper() in TensorProto.DataType.keys()  # noqa: SIM118 - protobuf's enumeration is no mapping
+}
 
 
 def load(source: Path | ModelProto) -> tuple[ModelProto, Path | None]:
@@ -102,8 +108,10 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
         return _read_external(tensor, dtype, folder)
     if tensor.HasField("raw_data"):
         data = tensor.raw_data
-        if dtype is DType.STRING or len(data) != math.prod(shape) * dtype.itemsize:
+        if dtype is DType.STRING or len(data) != stored_bytes(dtype.numpy, math.prod(shape)):
             raise FormatError(f"{what} of shape {list(shape)} has {len(data)} bytes; that does not fit")
+        if dtype in NARROW:
+            return unpacked(np.frombuffer(data, np.uint8), dtype.numpy, shape)
         return np.frombuffer(data, dtype.numpy.newbyteorder("<")).reshape(shape)
     try:
         if dtype is DType.STRING:  # numpy_helper drops the zeros at the end of texts
@@ -121,7 +129,7 @@ def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Ar
         )
     place = locate(tensor.name, {entry.key: entry.value for entry in tensor.external_data}, folder)
     shape = tuple(tensor.dims)
-    size = math.prod(shape) * dtype.itemsize
+    size = stored_bytes(dtype.numpy, math.prod(shape))
     if dtype is DType.STRING or place.length not in (None, size) or place.offset + size > place.available:
         raise FormatError(
             f"the external data of the tensor {tensor.name!r} is said to be {place.length or size} bytes at "
@@ -130,6 +138,9 @@ def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Ar
         )
     if size == 0:
         return np.zeros(shape, dtype.numpy)
+    if dtype in NARROW:
+        packed = map_array(place.path, "external data", np.dtype(np.uint8), place.offset, (size,))
+        return unpacked(np.asarray(packed), dtype.numpy, shape)
     return map_array(place.path, "external data", dtype.numpy.newbyteorder("<"), place.offset, shape)
 
 

@@ -14,7 +14,7 @@ Attributes that JSON has no form for:
 | Sym         | ``{"dim": "batch + 1"}``                 | read by `parse_dim`                                      |
 | TensorType  | ``{"type": "f32[batch, 4]"}``            | read by `parse_type`                                     |
 | Op          | ``{"op": "Relu", "attributes": {}}``     | what a Dense fuses                                       |
-| Data        | ``{"array": 0, "dtype": "bf16"}``        | the member's number; bfloat16 is stored as its 16 bits   |
+| Data        | ``{"array": 0, "dtype": "bf16"}``        | the member's number; bfloat16 and less are stored as bits |
 | Body        | ``{"graph": {"name": "body", …}}``       | a graph inside an operator, without format and version   |
 | Data of str | ``{"strings": ["a"], "shape": [1]}``     | a .npy of objects would be a pickle                      |
 """
@@ -43,7 +43,7 @@ from kir.ir.dims import Sym
 from kir.ir.graph import Graph, Node, Origin, Value
 from kir.ir.op import Array, Op, field_names
 from kir.ir.structural import Data
-from kir.ir.types import DType, TensorType, as_dtype, parse_type
+from kir.ir.types import NARROW, DType, TensorType, as_dtype, parse_type
 from kir.support.files import replacing
 from kir.support.limits import MAX_ATTRIBUTE_DEPTH, MAX_STRUCTURE_BYTES
 from kir.support.mapped_files import require_unchanged
@@ -52,6 +52,9 @@ from kir.support.regular_files import open_regular
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | JSONObject | None"
 JSONObject: TypeAlias = "dict[str, JSON]"
 T = TypeVar("T")
+
+# What the element types of ml_dtypes are stored as, which .npy files do not have.
+AS_BITS: dict[DType, np.dtype[Any]] = {DType.BFLOAT16: np.dtype(np.uint16), **dict.fromkeys(NARROW, np.dtype(np.uint8))}
 
 FORMAT = "kir graph"
 VERSION = 1
@@ -177,15 +180,15 @@ def _array_name(number: int) -> str:
 
 
 def _plain(array: Array, dtype: DType) -> Array:
-    """Return an array in the one layout that is written: C order, little-endian, bfloat16 as its bits."""
+    """Return an array in the one layout that is written: C order, little-endian, types of ml_dtypes as their bits."""
     array = np.asarray(array, order="C")
-    if dtype is DType.BFLOAT16:
-        array = array.view(np.uint16)
+    if dtype in AS_BITS:
+        array = array.view(AS_BITS[dtype])
     return array.astype(_stored_dtype(dtype), copy=False)
 
 
 def _stored_dtype(dtype: DType) -> np.dtype[Any]:
-    return (np.dtype(np.uint16) if dtype is DType.BFLOAT16 else dtype.numpy).newbyteorder("<")
+    return AS_BITS.get(dtype, dtype.numpy).newbyteorder("<")
 
 
 # Reading
@@ -298,7 +301,7 @@ class _Reader:
         expected = _stored_dtype(dtype)
         if stored != expected:
             raise FormatError(f"{name} holds {stored}; expected {expected} for {dtype}")
-        return array.view(dtype.numpy) if dtype is DType.BFLOAT16 else array.astype(dtype.numpy, copy=False)
+        return array.view(dtype.numpy) if dtype in AS_BITS else array.astype(dtype.numpy, copy=False)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
         """Return a member's bytes. No member is compressed or read twice, so that no more than the file is read."""

@@ -45,6 +45,16 @@ class DType(enum.Enum):
     FLOAT32 = "f32"
     FLOAT64 = "f64"
     STRING = "str"
+    INT4 = "i4"
+    UINT4 = "u4"
+    INT2 = "i2"
+    UINT2 = "u2"
+    FLOAT8_E4M3FN = "f8e4m3fn"
+    FLOAT8_E4M3FNUZ = "f8e4m3fnuz"
+    FLOAT8_E5M2 = "f8e5m2"
+    FLOAT8_E5M2FNUZ = "f8e5m2fnuz"
+    FLOAT8_E8M0FNU = "f8e8m0fnu"
+    FLOAT4_E2M1FN = "f4e2m1fn"
 
     # Members are compared by identity. Types are hashed all the time, and Enum's own hash is a function in Python.
     __hash__ = object.__hash__
@@ -59,7 +69,7 @@ class DType(enum.Enum):
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """The NumPy dtype (bfloat16 from ml_dtypes, strings as objects)."""
+        """The NumPy dtype (bfloat16 and those of `NARROW` from ml_dtypes, strings as objects)."""
         return _NUMPY[self]
 
     @property
@@ -82,8 +92,20 @@ SIGNIFICAND_BITS = {DType.BFLOAT16: 8, DType.FLOAT16: 11, DType.FLOAT32: 24, DTy
 SIGNED_INTEGERS = frozenset({DType.INT8, DType.INT16, DType.INT32, DType.INT64})
 INTEGERS = SIGNED_INTEGERS | {DType.UINT8, DType.UINT16, DType.UINT32, DType.UINT64}
 
+# Element types that values are only stored in: they stand for others, and only conversions and movements take them. In
+# memory each element has a byte; files pack those of fewer bits.
+NARROW_BITS = {
+    **dict.fromkeys((DType.INT4, DType.UINT4, DType.FLOAT4_E2M1FN), 4),
+    **dict.fromkeys((DType.INT2, DType.UINT2), 2),
+    **dict.fromkeys((DType.FLOAT8_E4M3FN, DType.FLOAT8_E4M3FNUZ, DType.FLOAT8_E5M2, DType.FLOAT8_E5M2FNUZ), 8),
+    DType.FLOAT8_E8M0FNU: 8,
+}
+NARROW = frozenset(NARROW_BITS)
+
 _NUMPY: dict[DType, np.dtype[Any]] = {
-    dtype: np.dtype(dtype.name.lower()) for dtype in DType if dtype not in (DType.BFLOAT16, DType.STRING)
+    dtype: np.dtype(getattr(ml_dtypes, dtype.name.lower()) if dtype in NARROW else dtype.name.lower())
+    for dtype in DType
+    if dtype not in (DType.BFLOAT16, DType.STRING)
 }
 _NUMPY[DType.BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
 _NUMPY[DType.STRING] = np.dtype(object)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kir.ir.op import Array
-from kir.ir.types import DType
+from kir.ir.types import NARROW, DType
 from kir.numerics.rounding_sizes import epsilon
 from kir.numerics.uses import IDENTITY, InputUse
 
@@ -85,6 +85,8 @@ class InputValues:
             return self._indices(shape)
         if dtype.is_float:
             return self._floats(shape)
+        if dtype in NARROW:
+            return generator.integers(0 if dtype.value.startswith("u") else -2, 2, shape)
         if dtype.itemsize == 1:
             info = np.iinfo(dtype.numpy)
             return generator.integers(info.min, info.max + 1, shape, dtype=np.int64)

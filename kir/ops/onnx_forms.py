@@ -46,7 +46,12 @@ SAME: dict[type[Op], Same] = {_OPS[name]: Same(name) for name in _ONE_NAME.split
 }
 
 # What ONNX, its schemas and onnxruntime call the element types: "float" for float32.
-TYPE_NAMES = {dtype: dtype.keras_name for dtype in DType} | {DType.FLOAT32: "float", DType.FLOAT64: "double"}
+TYPE_NAMES = {dtype: dtype.keras_name.replace("_", "") for dtype in DType} | {
+    DType.FLOAT32: "float",
+    DType.FLOAT64: "double",
+    DType.FLOAT8_E8M0FNU: "float8e8m0",
+    DType.FLOAT4_E2M1FN: "float4e2m1",
+}
 DTYPES = {name: dtype for dtype, name in TYPE_NAMES.items()}
 
 # The attributes of ONNX's Resize that say what kir's modes do.

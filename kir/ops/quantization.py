@@ -7,7 +7,9 @@ along `axis`, or a tensor of the rank of `x` with a number for each block of `bl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from kir.errors import ShapeError
@@ -17,8 +19,10 @@ from kir.ir.types import FLOATS, DType, TensorType, agree_dim, format_shape
 from kir.ops.precision import require_dtype, widen
 
 BYTES = frozenset({DType.INT8, DType.UINT8})
-QUANTIZED = BYTES | {DType.INT16, DType.UINT16}
+QUANTIZED = BYTES | {DType.INT16, DType.UINT16, DType.INT4, DType.UINT4, DType.INT2, DType.UINT2}
 DEQUANTIZED = QUANTIZED | {DType.INT32}
+
+SCALES = FLOATS - {DType.FLOAT64}
 
 UINT8_LEVELS = 255
 
@@ -47,7 +51,7 @@ class _Linear(Op):
         for wanted, size in zip(expected[0], given.shape, strict=True):
             agree_dim(wanted, size, f"{self} of {x} received the {name} of shape {format_shape(given.shape)}")
 
-    def _aligned(self, parameter: Array, x: Array) -> Array:
+    def aligned(self, parameter: Array, x: Array) -> Array:
         """Return a scale or a zero point with a number for every element of x, as NumPy broadcasts."""
         if parameter.ndim == 0 or parameter.shape == (1,):
             return parameter.reshape(())
@@ -66,8 +70,8 @@ class QuantizeLinear(_Linear):
     dtype: DType
 
     def infer(self, x: TensorType, scale: TensorType, zero_point: TensorType | None = None) -> TensorType:
-        require_dtype(self, "x", x, FLOATS | {DType.INT32})
-        require_dtype(self, "scale", scale, FLOATS)
+        require_dtype(self, "x", x, SCALES | {DType.INT32})
+        require_dtype(self, "scale", scale, SCALES)
         self._require_parameter("scale", scale, x)
         if self.dtype not in QUANTIZED:
             known = ", ".join(sorted(map(str, QUANTIZED)))
@@ -77,13 +81,17 @@ class QuantizeLinear(_Linear):
             self._require_parameter("zero_point", zero_point, x)
         return x.with_dtype(self.dtype)
 
+    def divide(self, x: Array, scale: Array) -> Array:
+        """Return ``x / scale``, in float32 at least; where that is NaN, the result has no definition."""
+        return np.asarray(widen(x) / self.aligned(widen(scale), x))
+
     def eval(self, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
         with np.errstate(all="ignore"):
-            divided = np.rint(widen(x) / self._aligned(widen(scale), x))
+            divided = np.rint(self.divide(x, scale))
             if zero_point is not None:
-                divided = divided + self._aligned(zero_point, x).astype(divided.dtype)
-            info = np.iinfo(self.dtype.numpy)
-            return np.clip(divided, info.min, info.max).astype(self.dtype.numpy)
+                divided = divided + self.aligned(zero_point, x).astype(divided.dtype)
+            info: Any = ml_dtypes.iinfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
+            return np.asarray(np.clip(divided, int(info.min), int(info.max))).astype(self.dtype.numpy)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class DequantizeLinear(_Linear):
 
     def infer(self, x: TensorType, scale: TensorType, zero_point: TensorType | None = None) -> TensorType:
         require_dtype(self, "x", x, DEQUANTIZED)
-        require_dtype(self, "scale", scale, FLOATS)
+        require_dtype(self, "scale", scale, SCALES)
         self._require_parameter("scale", scale, x)
         if zero_point is not None:
             require_dtype(self, "zero_point", zero_point, frozenset({x.dtype}))
@@ -100,10 +108,10 @@ class DequantizeLinear(_Linear):
         return x.with_dtype(scale.dtype)
 
     def eval(self, x: Array, scale: Array, zero_point: Array | None = None) -> Array:
-        factor = self._aligned(widen(scale), x)
+        factor = self.aligned(widen(scale), x)
         levels = x.astype(np.int64)
         if zero_point is not None:
-            levels = levels - self._aligned(zero_point, x)
+            levels = levels - self.aligned(zero_point.astype(np.int64), x)
         with np.errstate(all="ignore"):
             return np.asarray(levels.astype(factor.dtype) * factor).astype(scale.dtype, copy=False)
 

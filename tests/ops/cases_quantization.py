@@ -23,7 +23,7 @@ QUANTIZE_CASES = [
     Case(QuantizeLinear(1, 0, DType.UINT8), (parse_type("f32[batch, 3]"), scale(0.013), zero("uint8", 128))),
     Case(QuantizeLinear(1, 0, DType.UINT8), (parse_type("f32[2, 3]"), scale(0.5), None)),
     Case(QuantizeLinear(1, 0, DType.UINT8), (parse_type("f32[2, 3]"), np.full(1, 0.5, "f4"), np.full(1, 7, "u1"))),
-    Case(QuantizeLinear(1, 0, DType.INT8), (parse_type("f32[2, 3]"), parse_type("f32[]"), zero("int8", -3)), low=0.1),
+    Case(QuantizeLinear(1, 0, DType.INT8), (parse_type("f32[2, 3]"), scale(0.2), zero("int8", -3))),
     Case(
         QuantizeLinear(1, 0, DType.INT8),
         (parse_type("f32[batch, 3, n]"), scale(0.1, 0.01, 0.5), zero("int8", 0, -20, 5)),
@@ -34,11 +34,12 @@ QUANTIZE_CASES = [
     Case(
         QuantizeLinear(1, 0, DType.INT8),
         (parse_type("f16[batch, 3]"), scale(0.01, dtype="float16"), zero("int8", 1)),
-        since=19,
     ),
 ]
 
 DEQUANTIZE_CASES = [
+    Case(DequantizeLinear(1, 0), (np.array([[-8, 7, 3]]).astype("int4"), parse_type("f32[]"), None), since=21),
+    Case(DequantizeLinear(1, 2), (np.array([[1, 15, 3]]).astype("uint4"), parse_type("f32[1, 2]"), None), since=21),
     Case(DequantizeLinear(1, 0), (parse_type("u8[batch, 3]"), scale(0.013), zero("uint8", 128)), 0, 255),
     Case(DequantizeLinear(1, 0), (parse_type("i8[2, 3]"), scale(0.5), None), -128, 127),
     Case(DequantizeLinear(1, 0), (parse_type("i32[3]"), scale(0.5), None), -1000, 1000),
@@ -51,7 +52,6 @@ DEQUANTIZE_CASES = [
         (parse_type("u8[batch, 3]"), scale(0.013, dtype="float16"), zero("uint8", 8)),
         0,
         255,
-        since=19,
     ),
 ]
 

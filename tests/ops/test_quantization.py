@@ -46,7 +46,7 @@ def test_zeros_quantize_dynamically() -> None:
         (UINT8, ("f32[2, 3]", "f32[2]"), "received the scale of shape"),
         (UINT8, ("f32[2, 3]", "f32[2, 3]"), "one for each index"),
         (UINT8, ("f32[2, 3]", "f32[]", "i8[]"), "zero_point"),
-        (QuantizeLinear(1, 0, DType.INT64), ("f32[2, 3]", "f32[]"), "expected one of i16, i8, u16, u8"),
+        (QuantizeLinear(1, 0, DType.INT64), ("f32[2, 3]", "f32[]"), "expected one of i16, i2, i4, i8"),
         (QuantizeLinear(1, 2, DType.INT8), ("f32[2, 5]", "f32[2, 2]"), "received the scale of shape"),
         (DequantizeLinear(1, 0), ("f32[2]", "f32[]"), "expected a dtype of"),
         (MatMulInteger(), ("i8[2, 3]", "u8[3, 2]", "u8[]"), "a_zero_point"),

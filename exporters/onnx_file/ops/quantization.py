@@ -16,7 +16,7 @@ def quantize_linear(
     emitter: Emitter, op: QuantizeLinear, x: FileTensor, scale: FileTensor, zero_point: FileTensor | None = None
 ) -> Names:
     """Write one node; the zero point says the dtype, which is a number of 0 where there is none."""
-    _require_opset(emitter, op, op.dtype, scale)
+    _require_opset(emitter, op, op.dtype)
     names = names_of([x, scale, zero_point])
     if zero_point is None and op.dtype is not DType.UINT8:
         names[2] = emitter.constant(0 if scale.type.rank == 0 else [0], "zero_point", op.dtype.numpy)
@@ -29,7 +29,7 @@ def quantize_linear(
 def dequantize_linear(
     emitter: Emitter, op: DequantizeLinear, x: FileTensor, scale: FileTensor, zero_point: FileTensor | None = None
 ) -> Names:
-    _require_opset(emitter, op, x.type.dtype, scale)
+    _require_opset(emitter, op, x.type.dtype)
     return emitter.node("DequantizeLinear", names_of([x, scale, zero_point]), **_attributes(op, scale))
 
 
@@ -38,13 +38,13 @@ def _attributes(op: QuantizeLinear | DequantizeLinear, scale: FileTensor) -> dic
     return {**axis, "block_size": op.block_size} if op.block_size else axis
 
 
-def _require_opset(emitter: Emitter, op: QuantizeLinear | DequantizeLinear, dtype: DType, scale: FileTensor) -> None:
+def _require_opset(emitter: Emitter, op: QuantizeLinear | DequantizeLinear, dtype: DType) -> None:
     """Raise UnsupportedError where the opset has no such QuantizeLinear or DequantizeLinear."""
     since = 13
-    if scale.type.dtype in (DType.FLOAT16, DType.BFLOAT16):
-        since = 19
-    if op.block_size or dtype in (DType.INT16, DType.UINT16):
+    if op.block_size or dtype in (DType.INT16, DType.UINT16, DType.INT4, DType.UINT4):
         since = 21
+    if dtype in (DType.INT2, DType.UINT2):
+        since = 25
     if emitter.opset < since:
         raise UnsupportedError(f"{op} of {dtype} has no ONNX form at opset {emitter.opset}; it has one since {since}")
 

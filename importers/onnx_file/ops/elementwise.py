@@ -13,7 +13,7 @@ from kir.importers.onnx_file.ops.table import IMPORTERS, Results, activation, im
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op
-from kir.ir.types import DType
+from kir.ir.types import NARROW, DType
 from kir.ops import elementwise as ops
 from kir.ops.shape import Reshape
 
@@ -114,17 +114,20 @@ def _largest(dtype: DType) -> float:
 
 @imports("Cast")
 def cast(call: OperatorCall, x: Operand) -> Results:
+    return _cast(call, x, read_dtype(call.attributes.integer("to"), "the target of Cast"))
+
+
+def _cast(call: OperatorCall, x: Operand, dtype: DType) -> Results:
+    if x.type.dtype in NARROW or dtype in NARROW:
+        raise UnsupportedError(f"a Cast of {x.type.dtype.keras_name} to {dtype.keras_name}")
     call.attributes.integer("saturate", 1)  # says something about floats of 8 bits only
     call.attributes.text("round_mode", "up")
-    dtype = read_dtype(call.attributes.integer("to"), "the target of Cast")
     return call.add(ops.Cast(dtype), x)
 
 
 @imports("CastLike")
 def cast_like(call: OperatorCall, x: Operand, like: Operand) -> Results:
-    call.attributes.integer("saturate", 1)
-    call.attributes.text("round_mode", "up")
-    return call.add(ops.Cast(like.type.dtype), x)
+    return _cast(call, x, like.type.dtype)
 
 
 @imports("Pow")

@@ -7,6 +7,7 @@ merged nor folded, and a verification takes a runtime at its word.
 from kir.ops.meanings import attention as attention
 from kir.ops.meanings import bits as bits
 from kir.ops.meanings import computed as computed
+from kir.ops.meanings import conversion as conversion
 from kir.ops.meanings import fused as fused
 from kir.ops.meanings import grids as grids
 from kir.ops.meanings import indexing as indexing

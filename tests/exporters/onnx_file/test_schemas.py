@@ -20,6 +20,7 @@ from kir.ir.interpreter import run
 from kir.ir.op import Op
 from kir.ir.structural import Input, Output
 from kir.ir.types import FLOATS, INTEGERS, DType, TensorType, as_dtype, parse_type
+from kir.ops import group_by_op
 from kir.ops.elementwise import Add, IsInf, Relu, Where
 from kir.ops.linear import Dense
 from kir.ops.recurrent import LSTM, SIGMOID, TANH
@@ -40,7 +41,9 @@ def in_other_dtypes(case: Case) -> Iterator[Case]:
     for dtype in sorted({type.dtype for type in case.types() if type}, key=str):
         alike = FLOATS if dtype.is_float else INTEGERS if dtype.is_integer else frozenset()
         for other in sorted(alike - {dtype}, key=str):
-            changed = dataclasses.replace(case, inputs=tuple(_change(given, dtype, other) for given in case.inputs))
+            inputs = tuple(_change(given, dtype, other) for given in case.inputs)
+            since = 21 if group_by_op()[type(case.op)] == "quantization" else case.since  # other bytes came so late
+            changed = dataclasses.replace(case, inputs=inputs, since=since)
             try:
                 changed.op.infer(*changed.types())
             except (InvalidArgumentError, ShapeError):
