@@ -26,6 +26,7 @@ from kir.passes.expand_powers import expand_powers
 from kir.passes.fold_affine import fold_affine
 from kir.passes.fold_blocks import fold_blocks
 from kir.passes.fold_constants import fold_constants
+from kir.passes.fold_movements import fold_movements
 from kir.passes.fold_pads import fold_pads
 from kir.passes.fold_reshapes import fold_reshapes
 from kir.passes.fold_strides import fold_strides
@@ -102,6 +103,8 @@ PASSES: tuple[Pass, ...] = (
     expand_powers,
     # Before activations are fused: a Dense with an activation is no longer linear.
     fold_affine,
+    # After Reshapes and Transposes have moved as far as they do without weights.
+    fold_movements,
     # After fold_affine, for what no Dense or convolution absorbed.
     join_affine,
     fuse_activations,

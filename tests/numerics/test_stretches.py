@@ -181,7 +181,14 @@ def many_axes(are_moved: bool) -> Graph:
     return build.finish(y)
 
 
+def moved_units(are_moved: bool) -> Graph:
+    """Return a graph whose units stand in another order."""
+    order = [3, 0, 5, 1, 4, 2]
+    return stack(FIRST[:, order], BIAS[order], second=SECOND[order]) if are_moved else stack()
+
+
 RIGHT = {
+    "moved units": (moved_units(False), moved_units(True)),
     "many axes": (many_axes(False), many_axes(True)),
     "folded": (normalized(False), normalized(True)),
     "joined": (joined(False), joined(True)),
