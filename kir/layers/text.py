@@ -81,7 +81,10 @@ class TextVectorization(DeclaredLayer):
     """
 
     takes_one_tensor = True
-    limits = "dense outputs; no adapt(), but saved vocabularies are read; no functions of the user's own"
+    limits = (
+        "dense outputs; no adapt(), but saved vocabularies are read; no functions of the user's own; the file runs in "
+        "onnxruntime alone, whose Tokenizer it has, and is of opset 20 where it strips or makes n-grams"
+    )
     ignored_config = frozenset({"has_input_vocabulary"})
 
     max_tokens: OptionalInteger = OptionalInteger(1, default=None, doc="the size of the vocabulary at most")

@@ -32,7 +32,6 @@ REFUSED = {
     "hashed_crossing": "hashes texts: ONNX has no operator",
     "hashing": "hashes texts: ONNX has no operator",
     "lambda_layer": "Python bytecode, which is never run",
-    "text_vectorization": "takes texts apart",
 }
 # Layers that no file of this archive has.
 BASES = "a base class for layers of one's own"
