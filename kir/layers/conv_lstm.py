@@ -1,4 +1,4 @@
-"""ConvLSTM1D, ConvLSTM2D and ConvLSTM3D: LSTMs whose products are convolutions. Their steps are always unrolled.
+"""ConvLSTM1D, ConvLSTM2D and ConvLSTM3D: LSTMs whose products are convolutions.
 
 Source: https://keras.io/api/layers/recurrent_layers/
 """
@@ -119,15 +119,11 @@ class ConvLSTMCell(Cell):
 class ConvLSTM(CellLayer):
     """An LSTM whose products are convolutions: (batch, time, *spatial, channels) → (batch, *spatial, filters).
 
-    The number of steps must be known. For the other arguments see `LSTMCell`.
-
-    Raises:
-        UnsupportedError: when the model is lowered, the number of steps is not known.
+    For the other arguments see `LSTMCell`.
     """
 
     cell_class = ConvLSTMCell
     rank: ClassVar[int]
-    limits = "the number of steps must be known"
 
     filters: Integer = Integer(1, doc="the channels of the states")
     kernel_size: PerAxis = PerAxis(doc="of the windows, a number or one for each spatial axis")
@@ -160,14 +156,14 @@ class ConvLSTM(CellLayer):
     stateful: Boolean = Boolean(default=False)
 
     def _run_steps(
-        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         layout = self.cell.data_format
         if layout == "channels_last":
             last = self.rank + 2
             x = emit(Transpose((0, 1, last, *range(2, last))), x)
         states = [to_channels_first(state, layout) for state in initial]
-        output, finals = super()._run_steps(x, time, states, mask, training)
+        output, finals = super()._run_steps(x, states, mask, training)
         if layout == "channels_last" and self.return_sequences:
             output = emit(Transpose((0, 1, *range(3, self.rank + 3), 2)), output)
         elif not self.return_sequences:

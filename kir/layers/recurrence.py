@@ -3,7 +3,8 @@
 A cell that ONNX has an operator for becomes that operator, over the whole sequence. Masks are arbitrary: a masked step
 keeps the state, and its output repeats the one before. No loop is needed for that, since a masked step changes nothing:
 `Steps` gathers the valid steps to the front, the operator runs over that many (`sequence_lens`), and a sequence of
-outputs is gathered back. Every other cell is unrolled: each step becomes nodes of its own.
+outputs is gathered back. Every other cell is unrolled, each step becoming nodes of its own, or runs in a Scan where the
+number of steps is unknown or large.
 """
 
 from __future__ import annotations
@@ -14,22 +15,33 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from kir import backend as K
+from kir.backend.scanning import scan_steps
 from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from kir.ir.dims import Dim
 from kir.ir.trace import Tensor, emit
 from kir.ir.types import DType, Shape, format_shape
-from kir.layers.cell import RECURRENT_ACTIVATIONS, Cell, Step
+from kir.layers.cell import Cell, Step
 from kir.layers.rnn_cells import (
     entered,
     initial_states,
     leaf_cells,
-    require_known_length,
     start_steps,
     state_count,
     state_size,
     why_not_operator,
 )
-from kir.layers.steps import BATCH_AND_TIME, Steps, as_column, cut_steps, join_steps, one_step, reverse_time, with_steps
+from kir.layers.steps import (
+    BATCH_AND_TIME,
+    Steps,
+    as_column,
+    cut_steps,
+    is_unrolled,
+    join_steps,
+    last_step,
+    one_step,
+    reverse_time,
+    with_steps,
+)
 from kir.layers.training_mode import TrainingMode
 from kir.modeling.declared import DeclaredLayer
 from kir.modeling.layer import Layer
@@ -38,22 +50,16 @@ from kir.ops.shape import CumSum, Reshape, Slice
 from kir.support.declarations import Boolean, Unchecked
 from kir.support.trees import flatten
 
-# What needs no unrolling, for messages.
-OPERATORS = (
-    f"use what ONNX has: one of Keras's cells, the activations "
-    f"{', '.join(sorted(known.__name__ for known in RECURRENT_ACTIVATIONS))}, and no recurrent_dropout in training"
-)
-
 
 class Recurrence(DeclaredLayer):
     """A cell run over sequences: (batch, time, features) → (batch, units), or (batch, time, units).
 
     Raises:
-        UnsupportedError: when the model is lowered, if the cell has to be unrolled and the number of steps is unknown.
+        UnsupportedError: when the model is lowered, if a state of the cell changes its type, and the number of steps is
+            unknown.
         ShapeError: at a call, if the layer is stateful and the batch size is not known.
     """
 
-    limits = "activations that ONNX lacks, and recurrent_dropout in a training export, need a known length"
     supports_masking = True
     ignored_config = frozenset({"time_major"})
     # Whether the mask that a sequence carries goes unused when initial states are given: see `check_mask`.
@@ -134,8 +140,7 @@ class Recurrence(DeclaredLayer):
         elif sequences.tracer.graph is None and not isinstance(sequences.shape[1], int):
             output, finals = self._infer_steps(sequences, initial, mask, training)
         else:
-            time = require_known_length(sequences.shape[1], reason, OPERATORS)
-            output, finals = self._run_steps(sequences, time, initial, mask, training)
+            output, finals = self._run_steps(sequences, initial, mask, training)
         if self.stateful:
             sequences.tracer.keep_states(self, finals)
         output, *finals = (self.promote(result) for result in (output, *finals))
@@ -237,60 +242,100 @@ class Recurrence(DeclaredLayer):
     # One step after the other
 
     def _run_steps(
-        self, x: Tensor, time: int, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
+        self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
-        masks = [None] * time if mask is None else K.split(mask, time, 1)
+        run_cell = self._unroll_cell if is_unrolled(x.shape[1]) else self._scan_cell
         backwards = self.go_backwards
-        if backwards:
-            masks = masks[::-1]
         finals: list[Tensor] = []
-        outputs: list[Tensor] = []
         for cell, path in self.cells():
             with entered(path, x.tracer):
-                if outputs:
-                    x = join_steps(outputs)
-                parts, step = start_steps(cell, x, training)
-                pieces = [cut_steps(part) for part in parts]
-                if backwards:
-                    pieces, backwards = [piece[::-1] for piece in pieces], False
                 given = list(initial[len(finals) : len(finals) + state_count(cell)])
+                parts, step = start_steps(cell, x, training)
                 states = given or (cell.zero_states() if isinstance(cell, Cell) else initial_states(cell, x.shape[0]))
-                outputs, ends = self._run_cell(step, list(zip(*pieces, strict=True)), masks, states)
+                is_last = len(finals) + len(states) == self.state_count
+                x, ends = run_cell(step, parts, backwards, mask, states, self.return_sequences or not is_last)
             finals += ends
+            backwards = False
         if not self.return_sequences:
-            return self._zero_if_masked(outputs[-1], mask, given), finals
-        return self._zero_sequence(join_steps(outputs), mask, given), finals
+            return self._zero_if_masked(x, mask, given), finals
+        return self._zero_sequence(x, mask, given), finals
+
+    def _unroll_cell(
+        self,
+        step: Step,
+        parts: Sequence[Tensor],
+        backwards: bool,
+        mask: Tensor | None,
+        states: Sequence[Any],
+        is_sequence: bool,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the outputs of all steps or the last one, and the last states. A masked step repeats those before."""
+        pieces = [cut_steps(part)[:: -1 if backwards else 1] for part in parts]
+        masks = [None] * len(pieces[0]) if mask is None else K.split(mask, len(pieces[0]), 1)
+        outputs: list[Any] = []
+        for part, valid in zip(zip(*pieces, strict=True), masks[:: -1 if self.go_backwards else 1], strict=True):
+            output, new = step(part, states)
+            if valid is not None:
+                before = outputs[-1] if outputs else np.zeros((), output.type.dtype.numpy)
+                output, new = self._repeat_masked(valid, output, new, states, before)
+            outputs.append(output)
+            states = new
+        return join_steps(outputs) if is_sequence else outputs[-1], list(states)
+
+    def _scan_cell(
+        self,
+        step: Step,
+        parts: Sequence[Tensor],
+        backwards: bool,
+        mask: Tensor | None,
+        states: Sequence[Any],
+        is_sequence: bool,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return what `_unroll_cell` does, of any number of steps: they become one Scan."""
+        is_state = False
+
+        def run_step(before: list[Tensor], slices: list[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+            nonlocal is_state
+            output, new = step(slices[: len(parts)], before)
+            is_state = output is new[0]
+            if mask is not None:
+                valid = emit(Reshape((*slices[-1].shape, 1)), slices[-1])
+                output, new = self._repeat_masked(valid, output, new, before, None)
+            return new, [output] if is_sequence or not is_state else []
+
+        tracer = parts[0].tracer
+        first = [x if isinstance(x, Tensor) else tracer.constant(x) for x in states]
+        sequences = [(part, backwards) for part in parts] + ([] if mask is None else [(mask, self.go_backwards)])
+        finals, outputs = scan_steps(run_step, first, [x for x, _ in sequences], 1, [turned for _, turned in sequences])
+        if is_sequence:
+            return outputs[0], finals
+        return finals[0] if is_state else last_step(outputs[0]), finals
 
     def _infer_steps(
         self, x: Tensor, initial: Sequence[Tensor], mask: Tensor | None, training: TrainingMode
     ) -> tuple[Tensor, list[Tensor]]:
         """Return tensors of the types that unrolling gives, for models that are built before their length is known."""
         one = None if mask is None else one_step(mask)
-        output, finals = self._run_steps(one_step(x), 1, initial, one, training)
+        output, finals = self._run_steps(one_step(x), initial, one, training)
         return (with_steps(output, x) if self.return_sequences else output), finals
 
-    def _run_cell(
-        self, step: Step, parts: Sequence[Sequence[Tensor]], masks: Sequence[Any], states: list[Any]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the outputs of all steps, and the states after the last. A masked step repeats those before it."""
-        outputs: list[Any] = []
-        for part, mask in zip(parts, masks, strict=True):
-            output, new = step(part, states)
-            if mask is not None:
-                output, new = self._repeat_masked(mask, output, new, states, outputs)
-            outputs.append(output)
-            states = new
-        return outputs, states
-
     def _repeat_masked(
-        self, mask: Tensor, output: Tensor, new: list[Any], states: list[Any], outputs: list[Any]
+        self, mask: Tensor, output: Tensor, new: list[Any], states: Sequence[Any], before: Any
     ) -> tuple[Tensor, list[Any]]:
+        """Return the output and the states after a step, those before it where it is masked.
+
+        Raises:
+            UnsupportedError: the output `before` is to be repeated, and there is none.
+        """
         kept = [emit(Where(), as_column(mask, state), state, old) for state, old in zip(new, states, strict=True)]
         if output is new[0]:
             return kept[0], kept
-        zero = np.zeros((), output.type.dtype.numpy)
-        before = (outputs[-1] if outputs else zero) if self.repeats_outputs else states[0]
-        return emit(Where(), as_column(mask, output), output, before), kept
+        if self.repeats_outputs and before is None:
+            raise UnsupportedError(
+                f"{type(self).__name__} {self.name!r} has unroll=True, which needs a known number of steps where "
+                "steps are masked; fix it in the Input's shape or with --input-shapes, or set unroll=False"
+            )
+        return emit(Where(), as_column(mask, output), output, before if self.repeats_outputs else states[0]), kept
 
     def _zero_sequence(self, outputs: Tensor, mask: Tensor | None, initial: Sequence[Tensor]) -> Tensor:
         """Return the sequence of outputs, 0 where Keras's is: see `_spread_sequence`."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from kir import backend as K
+from kir.errors import ShapeError
+from kir.ir.dims import Dim
 from kir.ir.op import Op
 from kir.ir.structural import Input
 from kir.ir.trace import Tensor, emit
@@ -15,6 +17,7 @@ from kir.ir.types import DType
 from kir.ops.elementwise import Cast, Mul, Sub
 from kir.ops.reduce import ReduceSum
 from kir.ops.shape import Concat, CumSum, Expand, Gather, GatherND, Reshape, Slice, TopK, Transpose
+from kir.support.limits import MAX_UNROLLED
 
 BATCH_AND_TIME = Transpose((1, 0, 2))
 
@@ -99,6 +102,24 @@ def cut_steps(x: Tensor) -> list[Tensor]:
     batch, time, *sizes = x.shape
     folded = emit(Reshape((batch, time * sizes[0], *sizes[1:])), x)
     return K.split(folded, time, 1)
+
+
+def last_step(y: Tensor) -> Tensor:
+    """Return the last step of y (batch, time, …)."""
+    time = y.shape[1]
+    last: Tensor = emit(Slice((1,), (time - 1,), (time,), (1,)), y)
+    return emit(Reshape((y.shape[0], *y.shape[2:])), last)
+
+
+def is_unrolled(time: Dim) -> bool:
+    """Return whether so many steps become nodes of their own.
+
+    Raises:
+        ShapeError: there are none.
+    """
+    if time == 0:
+        raise ShapeError("a recurrent layer needs one step or more; received 0")
+    return isinstance(time, int) and time <= MAX_UNROLLED
 
 
 def join_steps(steps: Sequence[Tensor]) -> Tensor:

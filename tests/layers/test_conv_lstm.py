@@ -158,9 +158,32 @@ def test_the_config_is_that_of_keras(rank: int) -> None:
     assert list(inspect.signature(getattr(layers, name)).parameters)[:-1] == theirs
 
 
-def test_an_unknown_number_of_steps() -> None:
-    with pytest.raises(UnsupportedError, match=r"ConvLSTMCell.*--input-shapes"):
-        lower(Model(x := Input((None, 5, 5, 1)), ConvLSTM2D(2, 3)(x)))
+@each_rank
+@each_format
+def test_an_unknown_number_of_steps(rank: int, data_format: str) -> None:
+    def build(library: Any, x: Any) -> Any:
+        options = {"return_sequences": rank != 2, "return_state": True, "go_backwards": rank == 1, "activation": "selu"}
+        layer = getattr(library, f"ConvLSTM{rank}D")(FILTERS, 2, data_format=data_format, padding="same", **options)
+        return layer(x)
+
+    shape = shape_of(rank, data_format)
+    x = np.random.default_rng(0).normal(size=(BATCH, TIME, *shape)).astype(np.float32)
+    assert "Scan" in node_types(assert_matches_keras(*build_both(build, ("time", *shape)), [x]))
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+def test_an_unknown_number_of_masked_steps(sequences: bool) -> None:
+    layer = ConvLSTM2D(FILTERS, 3, return_sequences=sequences, go_backwards=sequences)
+    feeds = [
+        np.random.default_rng(0).normal(size=(BATCH, TIME, 5, 4, CHANNELS)).astype(np.float32),
+        np.array(MASK, bool),
+    ]
+    inputs = [Input((TIME, 5, 4, CHANNELS)), Input((TIME,), dtype="bool")]
+    expected = Model(inputs, layer(inputs[0], mask=inputs[1])).predict(feeds)
+    inputs = [Input(("time", 5, 4, CHANNELS)), Input(("time",), dtype="bool")]
+    model = Model(inputs, layer(inputs[0], mask=inputs[1]))
+    (result,) = interpreter.run(lower(model), dict(zip(model.input_names, feeds, strict=True))).values()
+    np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 def test_rank() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kir import Model, activations, layers, passes
-from kir.errors import InvalidArgumentError, ShapeError, UnsupportedError
+from kir.errors import InvalidArgumentError, ShapeError
 from kir.ir import interpreter
 from kir.ir.structural import Constant
 from kir.layers import GRU, LSTM, Input, SimpleRNN
@@ -257,20 +257,26 @@ def test_without_training_nothing_is_dropped() -> None:
     assert not any(isinstance(node.op, Dropout) for node in lower(model).order())
 
 
-def test_recurrent_dropout_in_training_needs_a_known_length() -> None:
-    model = Model(x := Input((None, FEATURES)), LSTM(UNITS, recurrent_dropout=0.5, name="recurrent")(x))
-    with pytest.raises(UnsupportedError, match=r"layer recurrent \(LSTM\): recurrent_dropout=0.5"):
-        lower(model, training=True)
-
-
-# Errors
+def test_recurrent_dropout_over_an_unknown_number_of_steps() -> None:
+    layer = SimpleRNN(FEATURES, activation="linear", recurrent_dropout=0.5, return_sequences=True, seed=3)
+    model = Model(x := Input((None, FEATURES)), layer(x))
+    model.set_weights([np.zeros((FEATURES, FEATURES)), np.eye(FEATURES), np.ones(FEATURES)])
+    zeros = np.zeros((BATCH, TIME, FEATURES), np.float32)
+    (output,) = interpreter.run(lower(model, training=True), {model.input_names[0]: zeros}).values()
+    # What is dropped stays dropped: 1 at each step, or 1, 3, 7, ….
+    assert set(np.unique(output[:, 1])) == {1.0, 3.0}
+    assert ((output[:, 1] == 1) == (output[:, -1] == 1)).all()
 
 
 @pytest.mark.parametrize("options", [{"activation": "gelu"}, {"recurrent_activation": "silu"}])
-def test_other_activations_need_a_known_length(options: dict[str, str]) -> None:
-    name = next(iter(options.values()))
-    with pytest.raises(UnsupportedError, match=f"lack the activation '{name}'.*--input-shapes.*celu, elu"):
-        lower(Model(x := Input((None, FEATURES)), LSTM(UNITS, **options)(x)))  # type: ignore[arg-type]
+def test_other_activations_over_an_unknown_number_of_steps(options: dict[str, str]) -> None:
+    def build(library: Any, x: Any) -> Any:
+        return library.LSTM(UNITS, return_state=True, **options)(x)
+
+    assert "Scan" in node_types(assert_matches_keras(*build_both(build, ("time", FEATURES)), [make_x()]))
+
+
+# Errors
 
 
 def test_stateful_needs_a_known_batch() -> None:

@@ -478,6 +478,68 @@ def test_initial_states_of_cells() -> None:
     assert shapes == [[(3, 2)]]
 
 
+# An unknown number of steps
+
+
+@pytest.mark.parametrize("mask", [None, "holes"])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_a_cell_of_ones_own_over_an_unknown_number_of_steps(mask: str | None, backwards: bool, sequences: bool) -> None:
+    def build(library: Any, x: Any, mask: Any = None) -> Any:
+        cell = KirMean() if library is layers else KerasMean()
+        options = {"return_sequences": sequences, "return_state": True, "go_backwards": backwards}
+        return library.RNN(cell, **options)(x, mask=mask)
+
+    specs: list[Any] = [("time", FEATURES)] + ([(("time",), "bool")] if mask else [])
+    feeds = [make_x()] + ([np.array(MASKS[mask], bool)] if mask else [])
+    proto = assert_matches_keras(*build_both(build, *specs), feeds)
+    assert node_types(proto).count("Scan") == 1
+
+
+def test_a_stack_with_a_first_state_over_an_unknown_number_of_steps() -> None:
+    def build(library: Any, x: Any, *states: Any) -> Any:
+        cell = KirMean() if library is layers else KerasMean()
+        cells = [cell, library.LSTMCell(2, activation="gelu")]
+        given = [list(states[:2]), list(states[2:])]
+        return library.RNN(cells, return_sequences=True, zero_output_for_mask=True)(x, initial_state=given)
+
+    random = np.random.default_rng(3)
+    sizes = [FEATURES, 1, 2, 2]
+    feeds = [make_x(), *[random.normal(size=(BATCH, size)).astype(np.float32) for size in sizes]]
+    assert_matches_keras(*build_both(build, ("time", FEATURES), *[(size,) for size in sizes]), feeds)
+
+
+def test_a_state_that_changes_its_type() -> None:
+    class Growing(Layer):
+        state_size = (FEATURES, FEATURES)
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            first, second = states
+            return inputs, [K.concatenate([first, inputs], 1), second]
+
+    with pytest.raises(UnsupportedError, match=r"another type after it.*--input-shapes"):
+        lower(Model(x := Input((None, FEATURES)), RNN(Growing())(x)))
+
+
+@each_kind
+@pytest.mark.parametrize("sequences", [False, True])
+def test_the_length_may_be_fixed_when_the_model_is_lowered(kind: str, sequences: bool) -> None:
+    options = {"activation": "gelu", "return_sequences": sequences, "go_backwards": True}
+    layer = getattr(layers, kind)(UNITS, return_state=True, **options)
+    x, mask = Input(("time", FEATURES)), Input(("time",), dtype="bool")
+    output, *states = layer(x, mask=mask)
+    assert output.shape == ((None, None, UNITS) if sequences else (None, UNITS))
+    assert [state.shape for state in states] == [(None, UNITS)] * STATES[kind]
+    model = Model([x, mask], output)
+    feeds = dict(zip(model.input_names, [make_x(), np.array(MASKS["holes"], bool)], strict=True))
+    fixed = Model([y := Input((TIME, FEATURES)), given := Input((TIME,), dtype="bool")], layer(y, mask=given)[0])
+    expected = fixed.predict(list(feeds.values()))
+    (result,) = interpreter.run(lower(model, sizes={"time": TIME}), feeds).values()
+    np.testing.assert_array_equal(result, expected)
+    (result,) = interpreter.run(lower(model), feeds).values()
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
 # Errors
 
 
@@ -492,29 +554,6 @@ def test_a_cell_with_too_few_states() -> None:
         LSTMCell(UNITS)(Input((FEATURES,)), [Input((UNITS,))])
     with pytest.raises(InvalidArgumentError, match="has 2 cells; received the states of 1"):
         StackedRNNCells([SimpleRNNCell(2), SimpleRNNCell(2)])(Input((FEATURES,)), [Input((2,))])
-
-
-def test_a_cell_of_ones_own_needs_a_known_length() -> None:
-    with pytest.raises(UnsupportedError, match=r"KirMean.*is not an operator of ONNX.*--input-shapes"):
-        lower(Model(x := Input((None, FEATURES)), RNN(KirMean())(x)))
-
-
-@each_kind
-@pytest.mark.parametrize("sequences", [False, True])
-def test_the_length_may_be_fixed_when_the_model_is_lowered(kind: str, sequences: bool) -> None:
-    options = {"activation": "gelu", "return_sequences": sequences, "go_backwards": True}
-    layer = getattr(layers, kind)(UNITS, return_state=True, **options)
-    x, mask = Input(("time", FEATURES)), Input(("time",), dtype="bool")
-    output, *states = layer(x, mask=mask)
-    assert output.shape == ((None, None, UNITS) if sequences else (None, UNITS))
-    assert [state.shape for state in states] == [(None, UNITS)] * STATES[kind]
-    model = Model([x, mask], output)
-    with pytest.raises(UnsupportedError, match=r"the number of steps time is not known.*--input-shapes"):
-        lower(model)
-    feeds = dict(zip(model.input_names, [make_x(), np.array(MASKS["holes"], bool)], strict=True))
-    (result,) = interpreter.run(lower(model, sizes={"time": TIME}), feeds).values()
-    fixed = Model([y := Input((TIME, FEATURES)), given := Input((TIME,), dtype="bool")], layer(y, mask=given)[0])
-    np.testing.assert_array_equal(result, fixed.predict(list(feeds.values())))
 
 
 def test_no_steps() -> None:
