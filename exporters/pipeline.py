@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kir import passes
-from kir.errors import CrashError, InvalidArgumentError, MismatchError, NotShownError, UsageError
+from kir.errors import CrashError, InvalidArgumentError, MismatchError, NotShownError, UnsupportedError, UsageError
 from kir.exporters.onnx_file.build import opset_for
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Input, Output
+from kir.ir.types import CarriedType
 from kir.modeling.lower import lower
 from kir.modeling.model import Model
 from kir.support.arguments import boolean, integer, optional_integer, text
@@ -262,6 +263,8 @@ def _verify_files(
 ) -> tuple[VerificationReport, VerificationReport | None]:
     """Compare the new file with the graph, and the one that the graph was read from, if it was."""
     progress("verifying")
+    if reference.has_carried_values():
+        return _verify_carried(graph, source, written, options), None
     if source is None:
         return _verify(reference, graph, written, options, None), None
     from kir.exporters.onnx_file.verify.asked import asking_onnxruntime
@@ -292,6 +295,32 @@ def _verify(
     report = replace(report, strict=options.strict)
     if report.problems and options.bisect:
         report = report.bisected()
+    report.raise_if_failed()
+    return report
+
+
+def _verify_carried(
+    graph: Graph, source: SourceFile | None, written: ExportReport, options: ExportOptions
+) -> VerificationReport:
+    """Compare two files in onnxruntime, where values are no tensors, which the interpreter does not hold."""
+    from kir.exporters.onnx_file.verify.held import hold_written
+    from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
+
+    if source is None:
+        raise InvalidArgumentError(
+            "values of the model are no tensors of known rank and type, so that it runs in onnxruntime alone, and the "
+            "file is compared with the one that was read; keep that one's sizes, or do without the check (--no-verify)"
+        )
+    for node in graph.inputs:
+        if isinstance(node.output.type, CarriedType) and not node.output.type.text.startswith("tensor("):
+            raise UnsupportedError(
+                f"the input {label_of(node)!r} is {node.output.type}, for which kir has no values to verify with; "
+                "write the file without the check (--no-verify)"
+            )
+    if options.evidence is not None and options.evidence.recorder is not None:
+        raise UsageError("--proof records results in float64, and values of the model are no tensors")
+    report = verify_onnx_files(source.path, written.path, options.provider, options.seed, options.evidence)
+    report = replace(report, strict=options.strict).adding(hold_written(graph, written.path).statement)
     report.raise_if_failed()
     return report
 

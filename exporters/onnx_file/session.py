@@ -484,12 +484,39 @@ def _run(session: InferenceSession, feeds: dict[str, Array]) -> dict[str, Array]
     quiet.log_severity_level = FATAL_ONLY
     kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
     if not any(kind in kinds for kind in _AS_BYTES):
-        return dict(zip(names, _try(session.run, names, feeds, quiet), strict=True))
+        return _flat(dict(zip(names, _try(session.run, names, feeds, quiet), strict=True)))
     values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
     return {
         name: _to_array(value)
         for name, value in zip(names, _try(session.run_with_ort_values, names, values, quiet), strict=True)
     }
+
+
+def _is_table(value: object) -> bool:
+    """Return whether a value is a list of maps of the same keys."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        return False
+    return bool(value) and all(one.keys() == value[0].keys() for one in value)
+
+
+def _flat(results: Mapping[str, Any]) -> dict[str, Array]:
+    """Return outputs as arrays. Those of a sequence are called "name[0]", "name[1]", …, of a map "name[key]".
+
+    Maps of the same keys, one for each row, become an array for each key; an optional without a value is absent.
+    """
+    found: dict[str, Array] = {}
+    pending = list(results.items())[::-1]
+    while pending:
+        name, value = pending.pop()
+        if _is_table(value):
+            value = {key: np.array([one[key] for one in value]) for key in value[0]}
+        if isinstance(value, list | dict):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            pending += [(f"{name}[{key}]", item) for key, item in items][::-1]
+        elif value is not None:
+            array = np.asarray(value)
+            found[name] = array.astype(object) if array.dtype.kind in "US" else array
+    return found
 
 
 def _try(

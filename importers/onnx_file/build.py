@@ -16,23 +16,31 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from kir.errors import FormatError, KirError, ShapeError, UnsupportedError
 from kir.importers.onnx_file.assumptions import assuming
 from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
+from kir.importers.onnx_file.old_opsets import OLDEST_OPSET, OLDEST_WRITTEN, converted, is_outdated
 from kir.importers.onnx_file.opaque import read_opaque, with_exact_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_constants, fold_sizes, translate
 from kir.importers.onnx_file.output_types import Observe, OutputTypes, WholeModel, stated_types
-from kir.importers.onnx_file.reading import Attributes, NodeTexts, load, opset_versions, read_dtype, read_tensor
+from kir.importers.onnx_file.reading import (
+    Attributes,
+    NodeTexts,
+    load,
+    opset_versions,
+    read_dtype,
+    read_sparse_tensor,
+    read_tensor,
+)
 from kir.importers.onnx_file.sizes import ELEMENTWISE
-from kir.importers.onnx_file.translate import Operand, OperatorCall, Translator
+from kir.importers.onnx_file.translate import Operand, OperatorCall, Pending, Translator
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance, Value
 from kir.ir.structural import Assume, Data, Input, Output
-from kir.ir.types import DType, TensorType, type_of
+from kir.ir.types import CarriedType, DType, TensorType, carried_type, type_of
 from kir.ops.opaque import Opaque
 from kir.passes.remove_dead import remove_dead
 from kir.support.garbage_collection import without_garbage_collection
 from kir.support.onnx_files import outer_names
+from kir.support.onnx_types import element_text, type_text
 from kir.support.text import counted
-
-OLDEST_OPSET = 7
 
 # The body of a loop whose state changes its size is read twice; so is each in it, again.
 MAX_READINGS = 20
@@ -99,19 +107,37 @@ def _read(
     batch: Dim | None,
 ) -> _Reader:
     model, folder = load(source)
+    opset = opset_versions(model).get("", OLDEST_WRITTEN)
+    if opset < OLDEST_OPSET:
+        model = converted(model, opset)
     with without_garbage_collection():
-        reader = _Reader(model, folder, strict, None if observe is None else _observer(observe, model, folder))
-        reader.add_sources(shapes, batch)
-        for index, node in enumerate(reader.nodes):
-            reader.add_node(index, node)
-        reader.raise_problems()
-        reader.warn_of_carried()
-        reader.add_outputs()
-        remove_dead(reader.graph)
+        reader = _read_model(model, folder, strict, observe, shapes, batch)
+        if reader.outdated:
+            with suppress(UnsupportedError):  # what is carried through can be read, and not be written
+                reader = _read_model(converted(model, opset), folder, strict, observe, shapes, batch)
+    reader.warn_of_carried()
     producer = f"{model.producer_name} {model.producer_version}".strip()
     reader.graph.provenance = Provenance(
         "onnx file", producer, None if folder is None else Path(str(source)), opset=reader.translator.opset
     )
+    return reader
+
+
+def _read_model(
+    model: ModelProto,
+    folder: Path | None,
+    strict: bool,
+    observe: ObserveFile | None,
+    shapes: Mapping[str, Sequence[Dim]],
+    batch: Dim | None,
+) -> _Reader:
+    reader = _Reader(model, folder, strict, None if observe is None else _observer(observe, model, folder))
+    reader.add_sources(shapes, batch)
+    for index, node in enumerate(reader.nodes):
+        reader.add_node(index, node)
+    reader.raise_problems()
+    reader.add_outputs()
+    remove_dead(reader.graph)
     return reader
 
 
@@ -133,13 +159,12 @@ class _Reader:
 
     def __init__(self, model: ModelProto, folder: Path | None, strict: bool, observe: Observe | None) -> None:
         self.versions = opset_versions(model)
-        opset = self.versions.get("", OLDEST_OPSET)
-        if opset < OLDEST_OPSET:
-            raise UnsupportedError(f"the model is written in opset {opset}; kir reads {OLDEST_OPSET} and newer")
+        opset = self.versions.get("", OLDEST_WRITTEN)
         self.model = model
         self.folder = folder
         self.strict = strict
         self.carried: dict[tuple[str, ...], str] = {}
+        self.outdated: set[str] = set()
         self.graph = Graph(str(model.graph.name))
         self.graph.metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
         self.operands: dict[str, Operand | None] = {}
@@ -154,7 +179,8 @@ class _Reader:
         self.translator.scope = self
         self.budget = [MAX_READINGS * (1000 + len(self.nodes))]
         unknown = [name for node in self.nodes if node.full_type not in IMPORTERS for name in node.outputs if name]
-        self.output_types = OutputTypes(model.graph, self.versions, names, WholeModel(model, unknown, observe))
+        self.whole = WholeModel(model, unknown, observe)
+        self.output_types = OutputTypes(model.graph, self.versions, names, self.whole)
 
     # Graphs inside operators
 
@@ -204,8 +230,6 @@ class _Reader:
     def add_sources(self, shapes: Mapping[str, Sequence[Dim]], batch: Dim | None) -> None:
         """Add the inputs in the order of the file, and the initializers, which enter the graph when they are read."""
         graph = self.model.graph
-        if graph.sparse_initializer:
-            raise UnsupportedError("the model has sparse initializers; kir has none")
         tensors: dict[str, TensorProto] = {}
         for tensor in graph.initializer:
             if tensor.name in tensors or not tensor.name or isinstance(tensor.name, bytes):
@@ -221,6 +245,7 @@ class _Reader:
         layers = _layer_classes(graph.node) if self.translator.written_by_kir else {}
         for name, tensor in tensors.items():
             self._add_initializer(name, tensor, layers)
+        self._add_sparse_initializers(graph)
 
     def _add_input(
         self, value: ValueInfoProto, default: TensorProto | None, shape: Sequence[Dim] | None, batch: Dim | None
@@ -228,10 +253,14 @@ class _Reader:
         what = f"the input {value.name!r}"
         if not value.name or value.name in self.operands or isinstance(value.name, bytes):
             raise FormatError(f"an input is named {value.name!r}; expected names that are unique texts")
-        if not value.type.HasField("tensor_type"):
-            raise UnsupportedError(f"{what} is no tensor; kir has tensors only")
         data = None if default is None else Data(read_tensor(default, self.folder))
-        type = self._input_type(value, shape, batch)
+        try:
+            type = self._input_type(value, shape, batch)
+        except UnsupportedError:
+            if self.strict or default is not None:
+                raise
+            type = carried_type(type_text(value.type))
+            self.whole.observe = None  # what ranks a run shows depends on what is fed
         if data is not None and type_of(data.array).dtype is not type.dtype:
             raise FormatError(f"{what} of type {type} has a default of type {type_of(data.array)}")
         node = self.graph.add(Input(value.name, type, data))
@@ -240,6 +269,8 @@ class _Reader:
     def _input_type(self, value: ValueInfoProto, shape: Sequence[Dim] | None, batch: Dim | None) -> TensorType:
         tensor = value.type.tensor_type
         what = f"the input {value.name!r}"
+        if not value.type.HasField("tensor_type"):
+            raise UnsupportedError(f"{what} is no tensor")
         dtype = read_dtype(tensor.elem_type, what)
         if shape is None and not tensor.HasField("shape"):
             raise UnsupportedError(f"{what} has no rank; give its sizes (--input-shapes {value.name}:1,3,224)")
@@ -263,11 +294,31 @@ class _Reader:
         try:
             array = read_tensor(tensor, self.folder)
         except UnsupportedError as error:
-            self._fail(str(error), f"initializer {name}", [name])
+            if self.strict:
+                self._fail(str(error), f"initializer {name}", [name])
+            else:
+                self.operands[name] = Operand(name, pending=Pending(), carry=partial(self._carry_tensor, tensor))
             return
         written_by_kir = self.translator.written_by_kir
         label = label_of_weight(name, written_by_kir)
         self.operands[name] = Operand.of_array(name, array, label, origin_of_weight(name, layers))
+
+    def _add_sparse_initializers(self, graph: GraphProto) -> None:
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            if not name or name in self.operands:
+                raise FormatError(f"a sparse initializer is named {name!r}; expected names that are unique")
+            self.operands[name] = Operand.of_array(name, read_sparse_tensor(sparse, self.folder), name, None)
+
+    def _carry_tensor(self, tensor: TensorProto) -> Value:
+        """Carry a tensor of an element type that kir lacks, which only carried operators can read."""
+        value = NodeProto(op_type="Constant", output=[tensor.name])
+        value.attribute.add(name="value", type=AttributeProto.TENSOR).t.CopyFrom(tensor)
+        value.attribute[0].t.ClearField("name")
+        sizes = ",".join(map(str, tensor.dims))
+        type = carried_type(f"tensor({element_text(tensor.data_type)})[{sizes}]")
+        op = read_opaque(value, {"": max(self.translator.opset, OLDEST_WRITTEN)}, (type,), self.folder)
+        return self.graph.add(op).output
 
     # Nodes
 
@@ -341,6 +392,9 @@ class _Reader:
 
     def _translate(self, node: NodeTexts, inputs: list[Operand | None]) -> Sequence[Operand | None]:
         op_type = node.full_type
+        for value in (x.value for x in inputs if x is not None and op_type != "Identity"):
+            if value is not None and isinstance(value.type, CarriedType):
+                raise UnsupportedError(f"{op_type} received {value.type}; kir needs tensors of known rank and type")
         check_inputs(op_type, inputs)
         call = OperatorCall(self.translator, op_type, Attributes(node, self.folder), tuple(node.outputs))
         folded = fold_sizes(call, inputs) if node.op_type in FOLDED else None
@@ -375,6 +429,8 @@ class _Reader:
     def _carry(self, node: NodeTexts, op: Opaque, *inputs: Operand | None) -> Sequence[Operand]:
         if op.meaning is None:
             self.carried[node.op_type, *node.outputs] = node.full_type
+        if not op.domain:
+            self.outdated |= {op.op_type} if is_outdated(op.op_type, op.version) else set()
         return self.translator.add_all(op, *inputs)
 
     def _carry_for(self, node: NodeTexts, inputs: list[Operand | None], output: int) -> Value:
@@ -458,7 +514,7 @@ class _BodyReader(_Reader):
         self.budget[0] -= 1 + len(graph.node)
         if self.budget[0] < 0:
             raise UnsupportedError("graphs inside operators are nested so that they are read over and over")
-        self.carried = outer.carried
+        self.carried, self.outdated = outer.carried, outer.outdated
         self.problems = {}
         self.graph = Graph(str(graph.name)) if into is None else into
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
@@ -502,8 +558,7 @@ class _BodyReader(_Reader):
         proto = self.proto
         for tensor in proto.initializer:
             self._add_initializer(tensor.name, tensor, {})
-        if proto.sparse_initializer:
-            raise UnsupportedError("a graph inside has sparse initializers")
+        self._add_sparse_initializers(proto)
         for index, node in enumerate(self.nodes):
             self.add_node(index, node)
         self.raise_problems()

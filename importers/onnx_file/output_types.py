@@ -154,7 +154,7 @@ class WholeModel:
     def __init__(self, model: ModelProto, unknown: Sequence[str], observe: Observe | None) -> None:
         self._model = model
         self._unknown = unknown
-        self._observe = observe
+        self.observe = observe
         self._seen: dict[str, TypeProto | None] = {}
 
     @cached_property
@@ -167,12 +167,12 @@ class WholeModel:
 
     def seen(self, name: str) -> TypeProto | None:
         """Return what a run shows of a value: the first one of unknown operators, a second one of all that is left."""
-        if self._observe is None:
+        if self.observe is None:
             return None
         if not self._seen:
-            self._run([*self._unknown, name], self._observe)
+            self._run([*self._unknown, name], self.observe)
         if name not in self._seen:
-            self._run([output for node in self._model.graph.node for output in node.output if output], self._observe)
+            self._run([output for node in self._model.graph.node for output in node.output if output], self.observe)
         return self._seen.get(name)
 
     def _run(self, names: Sequence[str], observe: Observe) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto, TensorProto, numpy_helper
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file.functions import without_functions
@@ -22,7 +22,7 @@ from kir.importers.onnx_file.numbers import intended
 from kir.ir.packing import stored_bytes, unpacked
 from kir.ir.types import NARROW, DType
 from kir.ops.onnx_forms import DTYPES, TYPE_NAMES
-from kir.support.limits import MAX_INT64, MAX_RANK
+from kir.support.limits import MAX_COUNT, MAX_INT64, MAX_RANK, MAX_RATIO
 from kir.support.mapped_files import map_array
 from kir.support.onnx_files import locate, parse_file
 
@@ -119,6 +119,36 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> Array:
         return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, DecodeError) as error:
         raise FormatError(f"the data of {what} cannot be read: {error}") from None
+
+
+def read_sparse_tensor(sparse: SparseTensorProto, folder: Path | None) -> Array:
+    """Return the dense array of a sparse tensor.
+
+    Raises:
+        FormatError: its indices do not fit its shape, or the dense array would be out of all proportion.
+        UnsupportedError: kir has no such element type.
+    """
+    values, indices = read_tensor(sparse.values, folder), read_tensor(sparse.indices, folder)
+    what = f"the sparse tensor {sparse.values.name!r}"
+    shape = tuple(sparse.dims)
+    if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+        raise FormatError(f"{what} has the shape {list(shape[:MAX_RANK])}; expected sizes of 0 or more")
+    size = math.prod(shape)
+    if size > max(MAX_COUNT, MAX_RATIO * values.size):
+        raise FormatError(f"{what} has {values.size} values of {size}; that many are not made dense: write a dense one")
+    if indices.dtype != np.int64 or values.ndim != 1:
+        raise FormatError(f"{what} has values {values.shape} at indices of {indices.dtype}; expected a list, and int64")
+    places = indices if indices.ndim == 2 else indices.reshape(-1)
+    limits = np.array(shape if places.ndim == 2 else size)
+    fits = places.shape[1:] == limits.shape and len(places) == len(values)
+    if not fits or (places.size and not ((places >= 0) & (places < limits)).all()):
+        raise FormatError(f"{what} of shape {list(shape)} has indices that do not fit its values")
+    dense = np.zeros(shape, values.dtype)
+    if places.ndim == 2:
+        dense[tuple(places.T)] = values
+    else:
+        dense.reshape(-1)[places] = values
+    return dense
 
 
 def _read_external(tensor: TensorProto, dtype: DType, folder: Path | None) -> Array:

@@ -207,10 +207,15 @@ class Graph:
     def assumptions(self) -> list[str]:
         """Return the equalities of sizes that the graph takes for granted, such as "2*(h//2) = h". O(nodes)."""
         equalities: dict[str, None] = {}
-        for node in self.order() if self.has_any(Assume) else ():
+        for node in (node for graph in self.graphs() if graph.has_any(Assume) for node in graph.order()):
             if isinstance(node.op, Assume) and node.inputs[0] is not None:
                 equalities |= {f"{a} = {b}": None for a, b in node.op.equalities(node.inputs[0].type)}
         return list(equalities)
+
+    def has_carried_values(self) -> bool:
+        """Return whether a value, here or inside an operator, is of a `CarriedType`. O(nodes)."""
+        values = (value for graph in self.graphs() for node in graph.nodes() for value in node.outputs)
+        return any(isinstance(value.type, CarriedType) for value in values)
 
     def __contains__(self, node: Node) -> bool:
         return node in self._store

@@ -134,7 +134,7 @@ def as_dtype(given: DTypeLike) -> DType:
                 return dtype
     try:
         numpy_dtype = np.dtype(given)
-    except TypeError:
+    except (TypeError, ValueError):  # a ValueError of text that is nearly a dtype
         numpy_dtype = None
     if numpy_dtype is not None:
         if numpy_dtype.kind in "US":
@@ -178,6 +178,12 @@ class CarriedType(TensorType):
     """
 
     text: str
+
+    def with_shape(self, shape: Iterable[Dim]) -> TensorType:
+        return self
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        return self
 
     def __str__(self) -> str:
         return self.text

@@ -13,6 +13,8 @@ from kir.ir.structural import Data
 from kir.ops.opaque import Opaque, Setting
 from kir.support.onnx_files import rename_values, walk_subgraphs
 
+OLDEST_WRITTEN = 13
+
 
 @exports(Opaque)
 def opaque(emitter: Emitter, op: Opaque, *inputs: FileTensor | None) -> Names:
@@ -50,8 +52,14 @@ def _require_same_meaning(emitter: Emitter, op: Opaque, read: NodeProto) -> None
         if _version(op_type, emitter.opset) != _version(op_type, version):
             raise UnsupportedError(
                 f"ONNX's {op_type} is carried through as opset {version} defines it, and opset {emitter.opset} "
-                f"defines it otherwise; write that opset (--opset {version})"
+                f"defines it otherwise; {_advice(version)}"
             )
+
+
+def _advice(version: int) -> str:
+    if version < OLDEST_WRITTEN:
+        return f"convert the file to opset {OLDEST_WRITTEN} or newer first, with ONNX's version converter"
+    return f"leave --opset out, or write that opset (--opset {version})"
 
 
 def _version(op_type: str, opset: int) -> int:

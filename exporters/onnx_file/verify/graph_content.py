@@ -49,7 +49,9 @@ class GraphContent:
     def of_parts(cls, parts: Parts) -> GraphContent:
         """Return what is written to a file."""
         tail = parts.graph_tail
-        return cls(parts.graph_head.node, tail.input, tail.output, tail.value_info, dict(parts.initializers))
+        nodes, constants = _split(parts.graph_head.node, None)
+        tensors: dict[str, Expected] = {**dict(parts.initializers), **dict(constants)}
+        return cls(nodes, tail.input, tail.output, tail.value_info, tensors)
 
     @classmethod
     def of_file(cls, content: FileContent, folder: Path | None) -> GraphContent:
@@ -61,13 +63,8 @@ class GraphContent:
         """Return what a graph of a file says, of which some initializers may be given apart."""
         named = [(tensor.head.name, tensor) for tensor in more]
         named += [(str(tensor.name), StoredTensor(tensor, folder=folder)) for tensor in graph.initializer]
-        nodes: list[NodeProto] = []
-        for node in graph.node:
-            tensor = _constant(node, folder) if node.op_type == "Constant" else None
-            if tensor is None:
-                nodes.append(node)
-            else:
-                named.append((str(node.output[0]), tensor))
+        nodes, constants = _split(graph.node, folder)
+        named += constants
         sparse = {str(tensor.values.name): tensor for tensor in graph.sparse_initializer}
         given = Counter((*(name for name, _ in named), *sparse, *_computed(nodes)))
         twice = frozenset(name for name, count in given.items() if count > 1)
@@ -76,6 +73,19 @@ class GraphContent:
     def computed(self) -> set[str]:
         """Return the names of what the nodes compute."""
         return set(_computed(self.nodes))
+
+
+def _split(nodes: Iterable[NodeProto], folder: Path | None) -> tuple[list[NodeProto], list[tuple[str, StoredTensor]]]:
+    """Return the nodes that are no Constant, and the tensors of those that are, by name."""
+    others: list[NodeProto] = []
+    named: list[tuple[str, StoredTensor]] = []
+    for node in nodes:
+        tensor = _constant(node, folder) if node.op_type == "Constant" else None
+        if tensor is None:
+            others.append(node)
+        else:
+            named.append((str(node.output[0]), tensor))
+    return others, named
 
 
 def _computed(nodes: Iterable[NodeProto]) -> Iterator[str]:

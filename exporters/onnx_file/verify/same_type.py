@@ -8,6 +8,7 @@ from onnx import TensorProto, TensorShapeProto, TypeProto, ValueInfoProto
 
 from kir.exporters.onnx_file.verify.graph_content import GraphContent
 from kir.numerics.report import Finding
+from kir.support.onnx_types import type_text
 
 Dimension = TensorShapeProto.Dimension
 
@@ -36,7 +37,7 @@ class TypeComparison:
     def _agree(self, found: TypeProto, expected: TypeProto) -> bool:
         kind = found.WhichOneof("value")
         if kind != "tensor_type":
-            return kind is None
+            return kind is None or type_text(found) == type_text(expected)
         type, wanted = found.tensor_type, expected.tensor_type
         if type.elem_type not in (TensorProto.UNDEFINED, wanted.elem_type):
             return False

@@ -13,7 +13,7 @@ from kir.ir.body import Body
 from kir.ir.dims import Dim, Sym
 from kir.ir.graph import Graph, Value
 from kir.ir.structural import Constant, Input
-from kir.ir.types import TensorType, normalize_axis
+from kir.ir.types import CarriedType, TensorType, normalize_axis
 from kir.ops.control import SCALAR_BOOL, SCALAR_INT, If, Loop, Scan
 from kir.ops.shape import Reshape
 
@@ -189,7 +189,10 @@ def _names(types: Sequence[TensorType]) -> frozenset[str]:
 
 
 def _output_types(graph: Graph) -> list[TensorType]:
-    return [node.output.type for node in graph.outputs]
+    types = [node.output.type for node in graph.outputs]
+    if any(isinstance(type, CarriedType) for type in types):
+        raise UnsupportedError("a graph inside gives what is no tensor of known rank and type")
+    return types
 
 
 def _close(graphs: Sequence[Graph], captured: Mapping[str, Operand]) -> list[Operand]:

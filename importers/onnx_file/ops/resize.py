@@ -60,3 +60,14 @@ def _sizes(call: OperatorCall, given: list[Dim], scales: Operand | None, sizes: 
     if len(factors) != len(given) or any(factor != int(factor) for factor in factors):
         raise UnsupportedError(f"Resize by {factors}; kir knows whole factors, and sizes")
     return tuple(size * int(factor) for size, factor in zip(given, factors, strict=True))
+
+
+@imports("Upsample")
+def upsample(call: OperatorCall, x: Operand, scales: Operand | None = None) -> Results:
+    """Read an Upsample of opset 7 to 9, a Resize whose coordinates begin at 0, by whole factors."""
+    mode = call.attributes.text("mode", "nearest")
+    given = call.attributes.numbers("scales") if scales is None else call.array(scales, "scales").tolist()
+    if mode != "nearest" or len(given) != x.type.rank or any(factor != int(factor) or factor < 1 for factor in given):
+        raise UnsupportedError(f"Upsample by {tuple(given)} with mode={mode!r}; kir has nearest ones by whole factors")
+    shape = tuple(size * int(factor) for size, factor in zip(x.type.shape, given, strict=True))
+    return call.add(Resize(shape, mode), x)

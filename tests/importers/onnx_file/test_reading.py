@@ -130,12 +130,6 @@ def test_strings() -> None:
     assert read_tensor(tensor, None).tolist() == [["ä"], [""]]
 
 
-@pytest.mark.parametrize("opset", [1, 6])
-def test_old_opsets_are_refused(opset: int) -> None:
-    with pytest.raises(UnsupportedError, match=f"opset {opset}; kir reads 7"):
-        import_graph(model([node("Relu", "x", "y")], {"x": [4]}, opset=opset))
-
-
 def test_a_domain_that_is_not_imported() -> None:
     given = model([node("Relu", "x", "y")], {"x": [4]})
     given.opset_import[0].domain = "com.example"
