@@ -126,7 +126,7 @@ NO_TENSORS = {
     "a sequence as an output": (split(), 1),
     "an optional": (optional(), 3),
     "an input without a rank": (without_rank(), 2),
-    "weights of float8": (weight_of(TensorProto.FLOAT8E4M3FN, 19), 3),
+    "weights of float8": (weight_of(TensorProto.FLOAT8E4M3FN, 19), 1),
 }
 
 
