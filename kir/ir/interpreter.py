@@ -107,13 +107,17 @@ class Plan:
     def reading(self, constants: Mapping[Node, Callable[[], Array]]) -> Plan:
         """Return a wide plan that reads other arrays in the place of float constants, given by node, in float64.
 
-        The two share what they remember of sizes.
+        The nodes may be in graphs inside operators. The two plans share what they remember of sizes.
         """
         assert self.wide
+        # By array, since a graph inside is another one for other sizes.
+        arrays = {id(node.op.value.array): read for node, read in constants.items() if isinstance(node.op, Constant)}
+        return self.reading_arrays(arrays)
+
+    def reading_arrays(self, arrays: Mapping[int, Callable[[], Array]]) -> Plan:
+        """Do the same for constants that are given by the `id` of their array."""
         other = copy(self)
-        other._steps = [
-            replace(step, function=constants[step.node]) if step.node in constants else step for step in self._steps
-        ]
+        other._steps = [_reading(step, arrays) for step in self._steps]
         return other
 
     def run(self, feeds: Mapping[str, Any], observe: Observer | None = None) -> dict[str, Array]:
@@ -193,6 +197,12 @@ class _WithBodies:
     def __call__(self, *inputs: Array | None) -> Any:
         return self._op.run([plan.run_body for plan in self._plans], *inputs)
 
+    def reading(self, arrays: Mapping[int, Callable[[], Array]]) -> _WithBodies:
+        """Return the same with other constants; see `Plan.reading_arrays`."""
+        other = copy(self)
+        other._plans = [plan.reading_arrays(arrays) for plan in self._plans]
+        return other
+
     def observed(self, observe: Observer) -> Callable[..., Any]:
         """Return the same, with an observer of the nodes inside, if it wants to see them."""
         if not isinstance(observe, BodyObserver):
@@ -200,6 +210,22 @@ class _WithBodies:
         inner = observe.inside()
         runs = [partial(plan.run_body, observe=inner) for plan in self._plans]
         return lambda *inputs: self._op.run(runs, *inputs)
+
+
+def _reading(step: Step, arrays: Mapping[int, Callable[[], Array]]) -> Step:
+    op = step.node.op
+    if isinstance(op, Constant):
+        read = arrays.get(id(op.value.array))
+        return step if read is None else replace(step, function=read)
+    if not op.bodies():
+        return step
+
+    def bind(sizes: Mapping[str, int]) -> Callable[..., Any]:
+        function = step.function or step.bind(sizes)
+        assert isinstance(function, _WithBodies)
+        return function.reading(arrays)
+
+    return replace(step, function=None, bind=bind)
 
 
 def evaluate(op: Op, *inputs: Array | None, observe: Observer | None = None) -> tuple[Array, ...]:

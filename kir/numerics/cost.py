@@ -17,6 +17,7 @@ from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import DType, TensorType
 from kir.ops.attention import Attention
 from kir.ops.blocks import DepthToSpace, SpaceToDepth
+from kir.ops.control import Scan
 from kir.ops.convolution import Conv, ConvTranspose
 from kir.ops.elementwise import Cast
 from kir.ops.linear import Dense, MatMul
@@ -117,9 +118,13 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
         made = sum(map(_bytes_of, outputs))
         elements = max(elements, *map(count_elements, outputs))
         live += made
-        at_once = live + ROUNDING_ARRAYS * made + workspace_bytes(node.op, inputs, outputs)
+        inside = [run_cost(body.graph, sizes) for body in node.op.bodies()]
+        elements = max(elements, *(cost.elements for cost in inside), 0)
+        workspace = workspace_bytes(node.op, inputs, outputs) + max((cost.bytes for cost in inside), default=0)
+        at_once = live + ROUNDING_ARRAYS * made + workspace
         if at_once > most:
             most, largest = at_once, node
+        work += _count_steps(node.op, inputs) * sum(cost.work for cost in inside)
         if not isinstance(node.op, (Input, *MOVEMENTS)):
             work += sum(map(count_elements, outputs)) * (ELEMENT_WORK + _count_summed(node.op, inputs))
         read = [value for value in dict.fromkeys(node.inputs) if last_reader[value] is node]
@@ -129,6 +134,14 @@ def run_cost(graph: Graph, sizes: Mapping[str, int]) -> Cost:
             if value is not None and type is not None and not isinstance(value.node.op, Constant):
                 live -= _bytes_of(type)
     return Cost(most + kept, elements, largest, work)
+
+
+def _count_steps(op: Op, inputs: Sequence[TensorType | None]) -> int:
+    """Return how often the graphs inside an operator run; 1 where only a run tells."""
+    if not isinstance(op, Scan):
+        return 1
+    sequence = inputs[op.states]
+    return 1 if sequence is None else _known(sequence.shape)[op.axes[0]]
 
 
 def _count_summed(op: Op, inputs: Sequence[TensorType | None]) -> int:

@@ -17,6 +17,7 @@ from kir.ir.graph import Node
 from kir.ir.op import Array, Op
 from kir.ir.structural import Constant
 from kir.ops import elementwise
+from kir.ops.control import If
 from kir.ops.linear import Dense
 from kir.ops.lookup import Lookup
 from kir.ops.nn import Softmax
@@ -168,7 +169,7 @@ def _sides_of_clip(op: Op, inputs: Inputs, y: Array) -> tuple[Any, ...]:
     return below, np.any(y == x), above
 
 
-def _chosen(op: Op, inputs: Inputs, y: Array) -> tuple[Any, ...]:
+def _chosen(op: Op, inputs: Inputs, y: Any) -> tuple[Any, ...]:
     condition = inputs[0]
     assert condition is not None
     return np.any(condition), not np.all(condition)
@@ -216,7 +217,7 @@ KINKS: dict[type[Op], tuple[tuple[str, ...], Look]] = {
     **dict.fromkeys((elementwise.Selu, elementwise.Abs, elementwise.Sign), (SIGNS, _signs)),
     **dict.fromkeys((*elementwise.COMPARISONS, elementwise.Maximum, elementwise.Minimum), (COMPARED, _order)),
     elementwise.Clip: (THREE, _sides_of_clip),
-    elementwise.Where: (CHOSEN, _chosen),
+    **dict.fromkeys((elementwise.Where, If), (CHOSEN, _chosen)),
     elementwise.ThresholdedRelu: (("x below alpha", "x above alpha"), _around(lambda op: (op.alpha,))),
     elementwise.HardSwish: (THREE, _around(lambda op: (-3.0, 3.0))),
     elementwise.Shrink: (THREE, _around(lambda op: (-op.lambd, op.lambd))),

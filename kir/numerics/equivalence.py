@@ -233,7 +233,8 @@ class _MovedConstant:
 
 def _coarsest_unit(graph: Graph) -> float:
     """Return the distance from 1 to the next float, of the float dtype in the graph with the fewest digits."""
-    dtypes = {value.type.dtype for node in graph.order() for value in node.outputs if value.type.dtype.is_float}
+    values = (value for one in graph.graphs() for node in one.order() for value in node.outputs)
+    dtypes = {value.type.dtype for value in values if value.type.dtype.is_float}
     return max((epsilon(dtype.numpy) for dtype in dtypes), default=EPSILON)
 
 

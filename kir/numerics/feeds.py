@@ -30,7 +30,7 @@ from kir.numerics.masks import mask_steps, masked_steps, spread
 from kir.numerics.uses import InputUse, find_use
 from kir.numerics.values import InputValues, values_met
 
-ORDINARY, EDGES, WIDE = range(3)
+ORDINARY, EDGES, WIDE = KINDS = range(3)
 ROW_KINDS = (ORDINARY, EDGES, ORDINARY, WIDE)
 MIXED_ROWS = 8  # those after them are there for the edges, of which there are many
 SMALL_ROW = 6
@@ -55,7 +55,7 @@ def random_feeds(
         sizes: a value for every symbolic size, see `kir.numerics.probe_sizes`.
         feed_defaults: also feed inputs that have a default.
         bounds: one more than the largest integer to feed an input, where the graph does not tell.
-        kind: of the values of inputs with a single row: 0 ordinary, 1 edges, 2 wide.
+        kind: of the values of inputs with a single row: 0 ordinary, 1 edges, 2 wide, and so on; 4 has other edges.
         shapes: of inputs that are to have another shape than the graph says.
     """
     generator = np.random.default_rng(seed)
@@ -83,6 +83,13 @@ def count_edges(graph: Graph) -> int:
     return max((len(values_met(dtype, use)) for dtype, use in numbers), default=0)
 
 
+def count_choices(graph: Graph) -> int:
+    """Return between how many numbers of the graph an input of one integer chooses, such as sampling rates; or 0."""
+    scalars = [node for node in graph.inputs if all(dim == 1 for dim in node.output.type.shape)]
+    uses = [find_use(graph, node) for node in scalars if node.output.type.dtype.is_integer]
+    return max((len(set(use.edges)) for use in uses if not use.indexed), default=0)
+
+
 def _limits(use: InputUse, sizes: Mapping[str, int], bound: int | None) -> tuple[float, float]:
     """Return the least integer that an input may be fed, and the one after the largest; infinite where all are fine."""
     ends = [substitute(size, with_joined(size, sizes)) for _, size in use.indexed]
@@ -105,7 +112,8 @@ def _make_array(source: InputValues, shape: tuple[int, ...], kind: int) -> Array
         rows[kinds == WIDE] = source.wide((int((kinds == WIDE).sum()), rows.shape[1]))
         if count == 1 and kind % 3 == ORDINARY:
             source.sprinkle(rows)
-        rows[kinds == EDGES] = source.edges(int((kinds == EDGES).sum()), rows.shape[1], count > MIXED_ROWS)
+        number = int((kinds == EDGES).sum())
+        rows[kinds == EDGES] = source.edges(number, rows.shape[1], count > MIXED_ROWS, kind // len(KINDS))
         if count > SMALL_ROW:
             rows[SMALL_ROW] = source.small(rows[SMALL_ROW])
         array = rows.reshape(shape)

@@ -6,15 +6,17 @@ Their sizes reach what stands in it (`probe_sizes`), and so do their values (`fe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kir.ir.graph import Graph
 from kir.ir.op import Array
 from kir.numerics.cost import Cost, run_cost
-from kir.numerics.feeds import MOST_ROWS, count_edges, random_feeds
+from kir.numerics.feeds import EDGES, KINDS, MOST_ROWS, count_choices, count_edges, random_feeds
 from kir.numerics.least_sizes import Sizes
 from kir.numerics.probe_sizes import choose_runs, format_sizes
 from kir.numerics.wanted_sizes import LARGEST_BATCH
+
+MAX_CHOICES = 8  # so many numbers that one input chooses between are met, such as sampling rates
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,26 @@ def choose_probes(
             for index, one in enumerate(sizes)
         ]
     rows = min(LARGEST_BATCH + count_edges(graph), MOST_ROWS)
-    return [
+    probes = [
         Probe(
             *(graph, run.sizes, run.cost, (seed, index), index > 0, index),
             *(run.purpose, run.untried, run.batch, bounds),
         )
         for index, run in enumerate(choose_runs(graph, accepts, rows))
+    ]
+    return probes + _further_choices(probes, count_choices(graph))
+
+
+def _further_choices(probes: Sequence[Probe], choices: int) -> list[Probe]:
+    """Return further probes, so that an input of one number meets each of those that it chooses between."""
+    met = sum(probe.kind % len(KINDS) == EDGES for probe in probes)
+    return [
+        replace(
+            probes[0],
+            seed=(*probes[0].seed[:-1], len(probes) + number),
+            feed_defaults=True,
+            kind=EDGES + len(KINDS) * (met + number),
+            purpose="a further number that the graph chooses by",
+        )
+        for number in range(min(choices, MAX_CHOICES) - met if probes else 0)
     ]

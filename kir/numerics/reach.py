@@ -51,7 +51,7 @@ def demands_of(graph: Graph, names: Sequence[str]) -> Demands:
     """Return the demands on sizes that follow from those with the given names alone. O(nodes)."""
     demands, decided = Demands(), frozenset(names)
     borders: dict[tuple[Value, int], Borders] = {}
-    for node in graph.order():
+    for node in (node for one in graph.graphs() for node in one.order()):
         groups = {"must": _musts(node), "near": _nears(node), "far": _fars(node, borders)}
         for group, found in groups.items():
             known: dict[Sym, int] = getattr(demands, group)

@@ -61,7 +61,8 @@ def recognised_constants(original: Graph, rewritten: Graph) -> list[RoundedConst
 
 
 def _float_constants(graph: Graph) -> list[Node]:
-    return [node for node in graph.order() if isinstance(node.op, Constant) and node.output.type.dtype.is_float]
+    nodes = (node for one in graph.graphs() for node in one.order())
+    return [node for node in nodes if isinstance(node.op, Constant) and node.output.type.dtype.is_float]
 
 
 def _array_of(node: Node) -> Array:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from kir.ir.control import ControlOp
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Node, Value
 from kir.ir.structural import Constant, Output
 from kir.ir.types import DType
 from kir.numerics.cost import MOVEMENTS
 from kir.ops import elementwise, reduce, shape
+from kir.ops.control import Loop
 from kir.ops.elementwise import COMPARISONS, Add, Cast, Clip, Div, Equal, Maximum, Minimum, Mod, Mul, Neg, Pow, Sub
 from kir.ops.lookup import Lookup
 from kir.ops.pooling import MaxPool
@@ -29,6 +31,8 @@ from kir.ops.text import SplitText
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator for the number of steps per sequence
 MAX_EXPONENT = 4  # of integers: larger ones overflow, negative ones have no integer power
+
+MAX_TRIPS = 5  # of a Loop that an input gives
 
 # Of a constant with many elements so many are met, evenly chosen among all, and of an input's values altogether.
 MAX_CONSTANTS = 256
@@ -90,19 +94,24 @@ class _Path:
     `is_exact` says that they are the same numbers, but for their dtype.
     """
 
+    graph: Graph
     value: Value
     scales: tuple[Scale, ...] = (IDENTITY,)
     is_exact: bool = True
+    around: tuple[tuple[Graph, Node], ...] = ()  # the operators whose graphs this one is inside of, and their graphs
+
+    def goes_on(self, value: Value, scales: tuple[Scale, ...], is_exact: bool) -> _Path:
+        return replace(self, value=value, scales=scales, is_exact=is_exact)
 
 
 def find_use(graph: Graph, node: Node) -> InputUse:
     """Return what a graph does with the elements of an input. O(readers on the way)."""
     use = InputUse(is_half=is_half(node.output.type.dtype))
-    pending = [_Path(node.output)]
+    pending = [_Path(graph, node.output)]
     seen = {node.output}
     while pending:
         path = pending.pop()
-        for reader in graph.uses(path.value):
+        for reader in path.graph.uses(path.value):
             for new in _follow(use, path, reader.node, reader.slot):
                 if new.value not in seen:
                     seen.add(new.value)
@@ -123,26 +132,56 @@ def _follow(use: InputUse, path: _Path, node: Node, slot: int) -> Iterator[_Path
     is_scaled = path.scales != (IDENTITY,)
     (use.scaled_edges if is_scaled else use.edges).extend(_invert(_edges(node, slot), path.scales))
     use.is_half |= isinstance(op, Cast) and is_half(op.dtype)
-    if isinstance(op, MOVEMENTS) or (isinstance(op, Gather) and slot == 0):
-        yield from (_Path(output, path.scales, path.is_exact) for output in node.outputs)
+    if isinstance(op, ControlOp):
+        if isinstance(op, Loop):
+            use.decides = False  # what its condition depends on is not so large that it never ends
+        if isinstance(op, Loop) and slot == 0:
+            use.indexed.append((0, MAX_TRIPS + 1))
+            use.counts_from_end = False
+        else:
+            yield from _enter(path, node, slot)
+    elif isinstance(op, Output) and path.around:
+        yield from _leave(path, node)
+    elif isinstance(op, MOVEMENTS) or (isinstance(op, Gather) and slot == 0):
+        yield from (path.goes_on(output, path.scales, path.is_exact) for output in node.outputs)
     elif (scales := _scaled(path, node, slot)) is not None:
         use.decides = False
-        yield _Path(node.output, scales, path.is_exact and _is_whole(scales))
+        yield path.goes_on(node.output, scales, path.is_exact and _is_whole(scales))
     elif isinstance(op, PASSING) and slot == 0:
         use.decides = False
-        yield _Path(node.output, path.scales, is_exact=False)
+        yield path.goes_on(node.output, path.scales, is_exact=False)
     elif isinstance(op, Lookup):
         use.keys.extend(op.keys)
     elif path.value.type.dtype is DType.STRING and any(made.type.dtype is DType.STRING for made in node.outputs):
         # Texts that are made of texts, in one way or another.
         if isinstance(op, SplitText):
             use.separators.extend(op.separators or ("",))
-        yield from (_Path(made) for made in node.outputs if made.type.dtype is DType.STRING)
+        yield from (path.goes_on(made, (IDENTITY,), True) for made in node.outputs if made.type.dtype is DType.STRING)
     elif isinstance(op, Equal):
         if path.scales == (IDENTITY,) and path.is_exact:
             use.compared.extend(_constant_elements(node.inputs[1 - slot])[:1])
     elif type(op) not in COMPARISONS:
         _take_in(use, path, node, slot)
+
+
+def _enter(path: _Path, node: Node, slot: int) -> Iterator[_Path]:
+    """Yield an input of an operator inside its graphs: of a state its first value, of a sequence its slices."""
+    op = node.op
+    assert isinstance(op, ControlOp)
+    around = (*path.around, (path.graph, node))
+    for body in op.bodies():
+        inside = slot - len(node.inputs) + len(body.graph.inputs)
+        if inside >= 0:
+            value = body.graph.inputs[inside].output
+            yield replace(path, graph=body.graph, value=value, around=around)
+
+
+def _leave(path: _Path, output: Node) -> Iterator[_Path]:
+    """Yield the output of the operator around that an output of a graph inside becomes."""
+    *around, (graph, node) = path.around
+    place = path.graph.outputs.index(output) - len(path.graph.outputs) + len(node.outputs)
+    if place >= 0:
+        yield replace(path, graph=graph, value=node.outputs[place], around=tuple(around))
 
 
 def _take_in(use: InputUse, path: _Path, node: Node, slot: int) -> None:

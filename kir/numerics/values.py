@@ -144,8 +144,8 @@ class InputValues:
             return ordinary
         return np.asarray(ordinary * (SMALL_OF_HALF if self.use.is_half else SMALL))
 
-    def edges(self, rows: int, columns: int, all_of_graph: bool) -> Array:
-        """Return the values where something happens.
+    def edges(self, rows: int, columns: int, all_of_graph: bool, first: int = 0) -> Array:
+        """Return the values where something happens, from the `first` on.
 
         With `all_of_graph` each column meets each of those that stand in the graph, if there are as many rows.
         """
@@ -164,7 +164,7 @@ class InputValues:
             info = np.iinfo(dtype.numpy)
             of_graph = [value for value in values_met(dtype, use) if info.min <= value <= info.max]
             usual = [value for value in WHOLE if info.min <= value] + ([info.min, info.max] if use.decides else [])
-        places = np.arange(rows)[:, None] + np.arange(columns)
+        places = first + np.arange(rows)[:, None] + np.arange(columns)
         values = np.asarray(list(dict.fromkeys([*of_graph, *usual])), object if dtype is DType.STRING else None)
         array = values[places % len(values)]
         if of_graph and all_of_graph:
@@ -200,7 +200,7 @@ def values_met(dtype: DType, use: InputUse) -> list[Any]:
         return [*exact.T.ravel().tolist(), *scaled[1:].T.ravel().tolist()]
     edges = [*use.edges, *use.scaled_edges]
     whole = [*use.keys, *map(math.floor, edges), *map(math.ceil, edges)]
-    return [number + step for number in dict.fromkeys(whole) for step in (0, 1, -1)]
+    return [number + step for step in (0, 1, -1) for number in dict.fromkeys(whole)]
 
 
 def _around(dtype: DType, edges: Sequence[float], steps: int) -> Array:

@@ -13,13 +13,15 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from kir.errors import ShapeError
+from kir.errors import LimitError, ShapeError
 from kir.ir.body import Body
 from kir.ir.control import ControlOp
 from kir.ir.op import Array, Types
 from kir.ir.types import DType, TensorType
 
 RunBody: TypeAlias = Callable[[Sequence[Array]], list[Array]]
+
+MAX_STEPS = 1 << 17  # of a Loop that is run here: more take minutes
 
 SCALAR_BOOL = TensorType(DType.BOOL, ())
 SCALAR_INT = TensorType(DType.INT64, ())
@@ -96,6 +98,8 @@ class Loop(ControlOp):
                 stack.append(array)
             goes_on = bool(following.item())
             step += 1
+            if step > MAX_STEPS:
+                raise LimitError(f"a Loop did not end within {MAX_STEPS} steps; give inputs for which it does")
         types = self.body.outputs[1 + self.carried :]
         stacked = [_stack(stack, type, 0, self.body) for stack, type in zip(stacks, types, strict=True)]
         return (*map(_present, carried), *stacked)

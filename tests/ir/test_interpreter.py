@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kir.errors import ShapeError
+from kir.errors import LimitError, ShapeError
 from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Node
 from kir.ir.interpreter import Plan, run, run_all
-from kir.ir.structural import Data, Input, Output, constant
+from kir.ir.structural import Constant, Data, Input, Output, constant
 from kir.ir.types import DType, parse_type
+from kir.ops.control import If
 from kir.ops.elementwise import Add, Cast, Exp, Mul, Neg
 from kir.ops.shape import Reshape
+from tests.passes.bodies import body, loop
+from tests.passes.building import Build, f32
 
 BATCH = symbol("batch")
 
@@ -141,3 +144,26 @@ def test_a_plan_may_run_again_and_again() -> None:
     plan = Plan(make_graph())
     for batch in (3, 1, 4):
         assert plan.run({"x": np.zeros((batch, 2), np.float32)})["y"].tolist() == [2.0] * (2 * batch)
+
+
+@pytest.mark.parametrize("size", ["2", "n"])
+def test_a_plan_may_read_other_constants_inside_operators(size: str) -> None:
+    type = f"f32[{size}]"
+    inner = body(lambda b, x: b(Mul(), x, f32(3.0)), type)
+    outer = body(lambda b, x: b(If((parse_type(type),), inner, inner), b.constant(True), x), type)
+    b = Build(type)
+    graph = b.finish(b(If((parse_type(type),), outer, outer), b.constant(False), *b.inputs))
+    (factor,) = (node for node in inner.graph.order() if isinstance(node.op, Constant))
+    plan = Plan(graph, wide=True)
+    x = np.ones(2, np.float32)
+    moved = plan.reading({factor: lambda: np.asarray(5.0)})
+    np.testing.assert_array_equal(moved.run({"x0": x})["y0"], [5.0, 5.0])
+    np.testing.assert_array_equal(plan.run({"x0": x})["y0"], [3.0, 3.0])
+
+
+def test_a_loop_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kir.ops.control.MAX_STEPS", 100)
+    b = Build("f32[]")
+    graph = b.finish(loop(b, None, lambda b, i, going, x: (going, x), 1, *b.inputs, types=("f32[]",)))
+    with pytest.raises(LimitError, match="did not end within"):
+        run(graph, {"x0": np.float32(1)})

@@ -12,11 +12,14 @@ from kir.ir.op import Array, Op
 from kir.ir.structural import Input
 from kir.ir.types import type_of
 from kir.numerics.coverage import Coverage
+from kir.ops.control import If
 from kir.ops.elementwise import Clip, Greater, Maximum, Relu, Round, Sigmoid, Tanh, Where
 from kir.ops.lookup import Lookup
 from kir.ops.nn import Softmax
 from kir.ops.reduce import ArgMax
 from kir.ops.shape import Gather, Reshape
+from tests.passes.bodies import body
+from tests.passes.building import Builder
 
 X = np.linspace(-2, 2, 9, dtype=np.float32)
 
@@ -79,3 +82,11 @@ def test_runs_show_more_together() -> None:
     assert why(Relu(), (X + 9,), (X - 9,)) == ""
     assert why(Reshape((9,)), (X * 0 + 2,), (X * 0 + 3,)) == ""
     assert why(Gather(0), (X, np.arange(5)), (X, np.arange(5) + 4)) == ""
+
+
+def test_a_branch_that_no_probe_takes_is_not_seen() -> None:
+    other: Builder = lambda b, x: b(Sigmoid(), x)  # noqa: E731
+    op = If((type_of(X),), body(lambda b, x: b(Relu(), x), "f32[9]"), body(other, "f32[9]"))
+    yes, no = np.asarray(True), np.asarray(False)
+    assert why(op, (yes, X), (yes, -X)) == "not seen: the condition false"
+    assert why(op, (yes, X), (no, -X)) == ""

@@ -15,11 +15,26 @@ from kir.ir.structural import Constant, Data, Output, constant
 from kir.ir.types import DType
 from kir.numerics.compare import verify_graphs
 from kir.numerics.probes import choose_probes
-from kir.ops.elementwise import Add, Cast, Clip, Floor, Greater, GreaterOrEqual, Less, Maximum, Mul, Relu, Round, Where
+from kir.ops.elementwise import (
+    Add,
+    Cast,
+    Clip,
+    Equal,
+    Floor,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    Maximum,
+    Mul,
+    Relu,
+    Round,
+    Where,
+)
 from kir.ops.linear import MatMul
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.shape import Gather, Range, Reshape, Slice
 from tests.numerics.graphs import graph_of, lowered
+from tests.passes.building import Build
 
 Pair = tuple[Graph, Graph]
 
@@ -216,3 +231,14 @@ def test_a_batch_has_rows_for_all_values_that_are_to_be_met() -> None:
     assert [probe.sizes["batch"] for probe in choose_probes(graph, 0)] == [1, 2, 11 + 9]
     graph = lowered(layers.Discretization([float(bound) for bound in range(100)]), (1,))
     assert choose_probes(graph, 0)[-1].sizes["batch"] == 64
+
+
+def test_an_input_of_one_number_meets_each_that_the_graph_chooses_by() -> None:
+    b = Build("i64[]")
+    (rate,) = b.inputs
+    rates = (8000, 11025, 16000, 22050, 44100)
+    graph = b.finish(tuple(b(Equal(), rate, np.asarray(one)) for one in rates))
+    probes = choose_probes(graph, 0)
+    met = {int(probe.feeds()["x0"]) for probe in probes}
+    assert met > set(rates)
+    assert len(probes) <= 3 + len(rates)

@@ -13,8 +13,9 @@ from kir.ir.dims import symbol
 from kir.ir.graph import Graph, Origin, Value
 from kir.ir.op import Op
 from kir.ir.structural import Output, constant
-from kir.ir.types import DType
-from kir.numerics.uses import MAX_EDGES, InputUse, find_use
+from kir.ir.types import DType, parse_type
+from kir.numerics.uses import MAX_EDGES, MAX_TRIPS, InputUse, find_use
+from kir.ops.control import Loop
 from kir.ops.elementwise import (
     Add,
     Cast,
@@ -24,6 +25,7 @@ from kir.ops.elementwise import (
     Floor,
     Greater,
     HardSigmoid,
+    Less,
     LessOrEqual,
     Maximum,
     Mod,
@@ -40,6 +42,8 @@ from kir.ops.lookup import Lookup
 from kir.ops.shape import Gather, OneHot, Reshape
 from kir.ops.text import JoinTexts, LowerCase, SplitText
 from tests.numerics.graphs import graph_of, lowered
+from tests.passes.bodies import LOOP, body, if_
+from tests.passes.building import Build
 
 
 def use_of(build: Callable[[Graph, Value], Value], type: str = "f32[batch, 4]") -> InputUse:
@@ -187,3 +191,36 @@ def test_halves_are_known_on_the_way() -> None:
     assert use_of(with_constants(Cast(DType.FLOAT16))).is_half
     assert use_of(with_constants(Relu()), "f16[batch]").is_half
     assert not use_of(with_constants(Relu())).is_half
+
+
+def test_values_are_met_inside_operators_and_after_them() -> None:
+    """A sampling rate that an If, and one in a branch of it, choose by; and a value that is given back."""
+
+    def inner(b: Build, rate: Any) -> Any:
+        return if_(b, b(Equal(), rate, np.asarray(8000)), negate, keep, rate, types=("i64[]",))
+
+    b = Build("i64[]")
+    (rate,) = b.inputs
+    chosen = if_(b, b(Equal(), rate, np.asarray(16000)), keep, inner, rate, types=("i64[]",))
+    graph = b.finish(b(Equal(), chosen, np.asarray(7)))
+    assert sorted(find_use(graph, rate.node).edges) == [7, 8000, 16000]
+
+
+def test_an_input_is_few_trips_of_a_loop_and_no_giant_bound_of_one() -> None:
+    def step(b: Build, i: Any, going: Any, x: Any, limit: Any) -> Any:
+        return b(Less(), i, limit), b(Neg(), x)
+
+    b = Build("i64[]", "f32[4]", "i64[]")
+    trips, x, limit = b.inputs
+    op = Loop((parse_type("f32[4]"),), body(step, *LOOP, "f32[4]", "i64[]"), 1)
+    graph = b.finish(b(op, trips, None, x, limit))
+    assert find_use(graph, trips.node).indexed == [(0, MAX_TRIPS + 1)]
+    assert not find_use(graph, limit.node).decides
+
+
+def keep(b: Build, x: Any) -> Any:
+    return x
+
+
+def negate(b: Build, x: Any) -> Any:
+    return b(Neg(), x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import kir
 from kir.errors import FormatError, UnsupportedError
 from kir.exporters.onnx_file import to_model_proto
+from kir.exporters.pipeline import ExportResult
 from kir.importers.onnx_file import import_graph
 from kir.ir.graph import Graph
 from kir.ir.interpreter import run
@@ -343,3 +346,65 @@ def test_pads_that_are_computed_from_constants_are_known() -> None:
         model(nodes, [info("x", FLOAT, ["n", "m"])], [info("y", FLOAT, ["n", "k"])], **constants), strict=True
     )
     assert str(graph.outputs[0].output.type) == "f32[n, m + 3]"
+
+
+def sampling_rates() -> onnx.ModelProto:
+    """A model for two sampling rates and any other, as voice detectors are: an If in the branch of another."""
+    random = np.random.default_rng(0)
+
+    def branch(tag: str, stride: int) -> onnx.GraphProto:
+        tensors = {
+            f"w{tag}": random.normal(size=(3, 1, stride)).astype(np.float32),
+            f"b{tag}": random.normal(size=3).astype(np.float32),
+            f"s{tag}": np.float32(0.3),
+        }
+        nodes = [
+            node("Conv", ["x", f"w{tag}", f"b{tag}"], [f"c{tag}"], strides=[stride]),
+            node("Mul", [f"c{tag}", f"s{tag}"], [f"m{tag}"]),
+            node("Identity", [f"m{tag}"], [f"i{tag}"]),
+            node("Relu", [f"i{tag}"], [f"r{tag}"]),
+            node("GlobalMaxPool", [f"r{tag}"], [f"o{tag}"]),
+        ]
+        inside = body(nodes, [], [info(f"o{tag}", FLOAT, ["batch", 3, 1])])
+        inside.initializer.extend(numpy_helper.from_array(np.asarray(one), name) for name, one in tensors.items())
+        return inside
+
+    inner = body(
+        [
+            node("Equal", ["rate", "low"], ["is_low"]),
+            node("If", ["is_low"], ["z"], then_branch=branch("8", 4), else_branch=branch("x", 2)),
+        ],
+        [],
+        [info("z", FLOAT, ["batch", 3, 1])],
+    )
+    return model(
+        [
+            node("Equal", ["rate", "high"], ["is_high"]),
+            node("If", ["is_high"], ["y"], then_branch=branch("16", 8), else_branch=inner),
+        ],
+        [info("x", FLOAT, ["batch", 1, "n"]), info("rate", INT, [])],
+        [info("y", FLOAT, ["batch", 3, 1])],
+        high=np.array(16000),
+        low=np.array(8000),
+    )
+
+
+def test_branches_are_optimised_and_verified_for_each_sampling_rate(tmp_path: Path) -> None:
+    """The factor goes into the kernels, and each rate is one of the probes: without that, "not shown" says so."""
+    given, written = tmp_path / "given.onnx", tmp_path / "out.onnx"
+    onnx.save(sampling_rates(), given)
+    result = kir.export(given, written)
+    assert isinstance(result, ExportResult)
+    assert result.verification is not None
+    assert result.verification.passed
+    assert not any(statement.not_shown for statement in result.verification.statements)
+    proto = onnx.load(written).graph
+    graphs = [proto, *(attribute.g for one in proto.node for attribute in one.attribute if attribute.HasField("g"))]
+    graphs += [attribute.g for one in graphs[-1].node for attribute in one.attribute if attribute.HasField("g")]
+    found = sorted(sorted(one.op_type for one in graph.node) for graph in graphs)
+    assert found == [["Conv", "ReduceMax", "Relu"]] * 3 + [["Equal", "If"]] * 2
+    session, source = (onnxruntime.InferenceSession(path) for path in (written, given))
+    x = np.random.default_rng(1).normal(size=(2, 1, 64)).astype(np.float32)
+    for rate in (8000, 16000, 44100):
+        feeds = {"x": x, "rate": np.array(rate)}
+        np.testing.assert_allclose(session.run(None, feeds)[0], source.run(None, feeds)[0], rtol=1e-5)
