@@ -330,9 +330,9 @@ class RandomRounding(BodyObserver):
         count = math.prod(shape)
         return self._generator.bit_generator.random_raw(-(-count // 4)).view(np.int16)[:count].reshape(shape)
 
-    def move_relative(self, array: Array) -> Array:
-        """Move each element of an array by roundings of itself."""
-        return self.move(array, magnitude(array)) if is_float_array(array) else array
+    def move_relative(self, array: Array, often: float = 1.0) -> Array:
+        """Move each element of an array by roundings of itself, as large as so many."""
+        return self.move(array, magnitude(array) * often) if is_float_array(array) else array
 
     def _move_result(
         self, op: Op, inputs: Sequence[Array | None], outputs: Sequence[Array], dtype: np.dtype[Any]
@@ -364,10 +364,11 @@ class RandomRounding(BodyObserver):
         """Move an operator without a line in the table: its inputs are rounded too, whatever it does inside."""
         if op.symbols() and not isinstance(op, Opaque):
             return self._move_result(op, inputs, outputs, node.outputs[0].type.dtype.numpy)
-        moved = [None if array is None else self.move_relative(array) for array in inputs]
+        often = op.meaning.roundings if isinstance(op, Opaque) and op.meaning is not None else 1.0
+        moved = [None if array is None else self.move_relative(array, often) for array in inputs]
         result = self._in_own_width(op).eval(*moved)
         results = result if isinstance(result, tuple) else (result,)
-        return tuple(self.move_relative(array) for array in results)
+        return tuple(self.move_relative(array, often) for array in results)
 
     def _in_own_width(self, op: Op) -> Op:
         """Return the operator for arrays as this observes them."""

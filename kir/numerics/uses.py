@@ -24,6 +24,7 @@ from kir.ops import elementwise, reduce, shape
 from kir.ops.control import Loop
 from kir.ops.elementwise import COMPARISONS, Add, Cast, Clip, Div, Equal, Maximum, Minimum, Mod, Mul, Neg, Pow, Sub
 from kir.ops.lookup import Lookup
+from kir.ops.opaque import Opaque
 from kir.ops.pooling import MaxPool
 from kir.ops.recurrent import GRU, LSTM, RNN
 from kir.ops.shape import Gather, GatherElements, GatherND, OneHot
@@ -274,6 +275,9 @@ def _indexed_sizes(node: Node, slot: int) -> list[Dim]:
         return [data.type.shape[0] + 1]
     if isinstance(op, Pow) and slot == 1 and not data.type.dtype.is_float:
         return [MAX_EXPONENT + 1]
+    if isinstance(op, Opaque) and op.meaning is not None and slot in op.meaning.ranges:
+        types = [None if value is None else value.type for value in node.inputs]
+        return list(op.meaning.ranges[slot](types, dict(op.settings)))
     return [op.depth] if isinstance(op, OneHot) and slot == 0 else []
 
 

@@ -7,11 +7,14 @@ Sources: Vaswani et al., 2017; Ainslie et al., 2023 (grouped heads); Su et al., 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from kir.ir.op import Array
-from kir.ops.meanings.table import means
+from kir.ir.types import TensorType
+from kir.ops.meanings.table import along, means
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -47,7 +50,12 @@ def with_repeated_heads(x: Array, heads: int) -> Array:
     return x if x.shape[1] in (0, heads) else np.repeat(x, heads // x.shape[1], axis=1)
 
 
-@means("Attention")
+def _shows_no_masked_scores(settings: Mapping[str, Any], types: tuple[TensorType, ...]) -> bool:
+    """Return whether no output shows scores with a mask: where ONNX has minus infinity, onnxruntime has a number."""
+    return len(types) < 4 or settings.get("qk_matmul_output_mode", 0) != 2
+
+
+@means("Attention", ranges={6: along(1, -2, extra=1)}, when=_shows_no_masked_scores)
 def attention(
     q: Array,
     k: Array,
@@ -102,7 +110,7 @@ def attention(
     return (join_heads(means) if is_flat else means, keys, values, stages[qk_matmul_output_mode])
 
 
-@means("RotaryEmbedding")
+@means("RotaryEmbedding", ranges={3: along(1, 0)})
 def rotary_embedding(
     x: Array,
     cosines: Array,
@@ -167,7 +175,7 @@ def linear_attention(
     return join_heads(result), state
 
 
-@means("CausalConvWithState")
+@means("CausalConvWithState", roundings=4.0)
 def causal_conv_with_state(
     x: Array, weight: Array, bias: Array | None = None, past: Array | None = None, *, activation: str = "none"
 ) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from kir.ir.op import Array
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Elu, Gelu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, Tanh
 from kir.ops.meanings.pooling import Windows
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
 
 DOMAIN = "com.microsoft"
 
@@ -172,7 +172,7 @@ def skip_simplified_layer_normalization(
     return (result, np.zeros_like(factor), factor, total)
 
 
-@means("EmbedLayerNormalization", domain=DOMAIN)
+@means("EmbedLayerNormalization", domain=DOMAIN, ranges={0: along(2, 0), 1: along(4, 0), 8: along(3, 0)})
 def embed_layer_normalization(
     ids: Array,
     segments: Array | None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from kir.ir.dims import Dim
 from kir.ir.op import Array
-from kir.ops.meanings.table import means
+from kir.ir.types import TensorType
+from kir.ops.meanings.table import along, means
 
 # What `reduction` does with an element that is there and one that comes.
 REDUCTIONS: dict[str, Callable[..., None]] = {
@@ -19,20 +22,20 @@ REDUCTIONS: dict[str, Callable[..., None]] = {
 }
 
 
-@means("NonZero")
+@means("NonZero", exact=True)
 def non_zero(x: Array) -> Array:
     """Return the indices of what is not 0, a row for each axis; a scalar has one axis."""
     is_set = x != (np.asarray("", object) if x.dtype == object else 0)
     return np.stack(np.nonzero(np.atleast_1d(is_set))).astype(np.int64)
 
 
-@means("Compress")
+@means("Compress", exact=True)
 def compress(x: Array, condition: Array, *, axis: int | None = None) -> Array:
     """Return the elements, or the slices of an axis, whose condition is true; what has no condition is left out."""
     return np.compress(condition.astype(bool), x, axis)
 
 
-@means("ScatterElements", "Scatter")
+@means("ScatterElements", "Scatter", ranges={1: along(0, "axis")})
 def scatter_elements(data: Array, indices: Array, updates: Array, *, axis: int = 0, reduction: str = "none") -> Array:
     """Return the data with each update at its own place, but on the axis at its index."""
     result = data.copy()
@@ -42,7 +45,7 @@ def scatter_elements(data: Array, indices: Array, updates: Array, *, axis: int =
     return result
 
 
-@means("ScatterND")
+@means("ScatterND", ranges={1: lambda types, settings: types[0].shape if types[0] else ()})
 def scatter_nd(data: Array, indices: Array, updates: Array, *, reduction: str = "none") -> Array:
     """Return the data with updates at the places that the last axis of the indices gives."""
     result = data.copy()
@@ -50,7 +53,14 @@ def scatter_nd(data: Array, indices: Array, updates: Array, *, reduction: str = 
     return result
 
 
-@means("TensorScatter")
+def _places_for_update(types: Sequence[TensorType | None], settings: Mapping[str, Any]) -> list[Dim]:
+    """Return the number of places in a cache at which all of an update fits in."""
+    past, update = types[:2]
+    axis = settings.get("axis", -2)
+    return [] if past is None or update is None else [past.shape[axis] - update.shape[axis] + 1]
+
+
+@means("TensorScatter", exact=True, ranges={2: _places_for_update})
 def tensor_scatter(
     past: Array, update: Array, write_indices: Array | None = None, *, axis: int = -2, mode: str = "linear"
 ) -> Array:
@@ -65,7 +75,7 @@ def tensor_scatter(
     return result
 
 
-@means("CumProd")
+@means("CumProd", ranges={1: lambda types, settings: [types[0].rank] if types[0] else []})
 def cum_prod(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> Array:
     """Return the products of the elements up to each, or before it, on an axis."""
     moved = np.moveaxis(x, int(axis.reshape(())), 0)
@@ -76,7 +86,7 @@ def cum_prod(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> 
     return np.moveaxis(products[::-1] if reverse else products, 0, int(axis.reshape(())))
 
 
-@means("ReverseSequence")
+@means("ReverseSequence", exact=True, ranges={1: along(0, "time_axis", extra=1)})
 def reverse_sequence(x: Array, lengths: Array, *, batch_axis: int = 1, time_axis: int = 0) -> Array:
     """Return the sequences with the steps up to each one's length in reverse order."""
     moved = np.moveaxis(x, (batch_axis, time_axis), (0, 1))
@@ -86,7 +96,7 @@ def reverse_sequence(x: Array, lengths: Array, *, batch_axis: int = 1, time_axis
     return np.moveaxis(result, (0, 1), (batch_axis, time_axis))
 
 
-@means("Unique")
+@means("Unique", exact=True)
 def unique(x: Array, *, axis: int | None = None, sorted: int = 1) -> tuple[Array, ...]:
     """Return the distinct elements or slices; where each comes first; which one each given one is; how many there are.
 
@@ -122,13 +132,13 @@ def _distinct(rows: Array) -> tuple[Array, Array, Array, Array]:
     return rows[np.array(first, np.int64)], np.array(first, np.int64), inverse, np.array(counts, np.int64)
 
 
-@means("ArgMax")
+@means("ArgMax", exact=True)
 def arg_max(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
     """Return the index of the largest element on an axis, the first or the last of equals."""
     return _place(x, np.argmax, axis, keepdims, select_last_index)
 
 
-@means("ArgMin")
+@means("ArgMin", exact=True)
 def arg_min(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
     """Return the index of the smallest element on an axis, the first or the last of equals."""
     return _place(x, np.argmin, axis, keepdims, select_last_index)
@@ -160,7 +170,7 @@ def space_to_depth(x: Array, *, blocksize: int, mode: str = "DCR") -> Array:
     return split.transpose(order).reshape(batch, channels * blocksize**2, height // blocksize, width // blocksize)
 
 
-@means("CenterCropPad")
+@means("CenterCropPad", exact=True)
 def center_crop_pad(x: Array, shape: Array, *, axes: tuple[int, ...] | None = None) -> Array:
     """Return the middle of axes that are too long, and zeros around the middle of those that are too short."""
     for axis, wanted in zip(range(x.ndim) if axes is None else axes, shape.tolist(), strict=True):

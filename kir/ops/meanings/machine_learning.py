@@ -12,7 +12,7 @@ import numpy as np
 
 from kir.ir.op import Array
 from kir.ir.types import TensorType
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
 
 DOMAIN = "ai.onnx.ml"
 NAN = object()  # a key that is found, which a NaN is not
@@ -23,7 +23,7 @@ def as_features(x: Array) -> Array:
     return x if x.dtype == np.float64 else x.astype(np.float32)
 
 
-@means("ArrayFeatureExtractor", domain=DOMAIN, exact=True)
+@means("ArrayFeatureExtractor", domain=DOMAIN, exact=True, ranges={1: along(0, -1)})
 def array_feature_extractor(x: Array, indices: Array) -> Array:
     """Return some columns; of a single axis, one row of them."""
     found = np.take(x, indices.ravel(), -1)

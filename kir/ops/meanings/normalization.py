@@ -7,7 +7,10 @@ import math
 import numpy as np
 
 from kir.ir.op import Array
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
+
+# Losses are summed up one after the other: the errors of a thousand such sums add up to 32 times that of one.
+ONE_BY_ONE = 32.0
 
 
 @means("Hardmax", exact=True, before=13)
@@ -71,7 +74,7 @@ def lrn(x: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: f
     return np.asarray(x / (bias + alpha / size * total) ** beta).astype(x.dtype)
 
 
-@means("NegativeLogLikelihoodLoss")
+@means("NegativeLogLikelihoodLoss", roundings=ONE_BY_ONE, ranges={1: along(0, 1)})
 def negative_log_likelihood_loss(
     x: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean", ignore_index: int | None = None
 ) -> Array:
@@ -88,7 +91,7 @@ def negative_log_likelihood_loss(
     return total if reduction == "sum" else np.asarray(total / factor.sum())
 
 
-@means("SoftmaxCrossEntropyLoss")
+@means("SoftmaxCrossEntropyLoss", roundings=ONE_BY_ONE, ranges={1: along(0, 1)})
 def softmax_cross_entropy_loss(
     x: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean", ignore_index: int | None = None
 ) -> tuple[Array, Array]:

@@ -160,7 +160,7 @@ def col2im(
     return result[:, :, *inner]
 
 
-@means("DeformConv", more=("strides", "dilations", "pads"))
+@means("DeformConv", roundings=4.0, more=("strides", "dilations", "pads"))
 def deform_conv(
     x: Array,
     weights: Array,

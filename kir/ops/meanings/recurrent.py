@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kir.ir.op import Array
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
 from kir.ops.recurrent import FUNCTIONS, Function
 
 # Of activations with parameters: their defaults.
@@ -32,19 +32,19 @@ def has_known_activations(settings: Mapping[str, Any], types: object) -> bool:
     return all(name in KNOWN for name in names) and not lacks_parameters
 
 
-@means("RNN", more=ATTRIBUTES, when=has_known_activations)
+@means("RNN", more=ATTRIBUTES, ranges={4: along(0, 0, extra=1)}, when=has_known_activations)
 def rnn(x: Array, kernel: Array, recurrent: Array, *optional: Array | None, **how: Any) -> tuple[Array, ...]:
     """Return the states after each step, and the last ones."""
     return _run(_rnn_step, ("Tanh",), 1, x, kernel, recurrent, optional, how)
 
 
-@means("GRU", more=(*ATTRIBUTES, "linear_before_reset"), when=has_known_activations)
+@means("GRU", more=(*ATTRIBUTES, "linear_before_reset"), ranges={4: along(0, 0, extra=1)}, when=has_known_activations)
 def gru(x: Array, kernel: Array, recurrent: Array, *optional: Array | None, **how: Any) -> tuple[Array, ...]:
     """Return the states after each step, and the last ones."""
     return _run(_gru_step, ("Sigmoid", "Tanh"), 1, x, kernel, recurrent, optional, how)
 
 
-@means("LSTM", more=(*ATTRIBUTES, "input_forget"), when=has_known_activations)
+@means("LSTM", more=(*ATTRIBUTES, "input_forget"), ranges={4: along(0, 0, extra=1)}, when=has_known_activations)
 def lstm(x: Array, kernel: Array, recurrent: Array, *optional: Array | None, **how: Any) -> tuple[Array, ...]:
     """Return the states after each step, the last ones, and the last states of the cells."""
     return _run(_lstm_step, ("Sigmoid", "Tanh", "Tanh"), 2, x, kernel, recurrent, optional, how)

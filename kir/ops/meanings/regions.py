@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 
 from kir.ir.op import Array
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
+
+MOST_BOXES = 100  # of each class: as many are asked for when inputs are made up
 
 
-@means("RoiAlign", before=16, more=("mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"))
+@means(
+    "RoiAlign",
+    before=16,
+    ranges={2: along(0, 0)},
+    more=("mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"),
+)
 def roi_align_without_shift(x: Array, rois: Array, batch_indices: Array, **how: Any) -> Array:
     """Return what `roi_align` does of regions whose corners are at pixels."""
     return roi_align(x, rois, batch_indices, coordinate_transformation_mode="output_half_pixel", **how)
 
 
-@means("RoiAlign", since=16)
+@means("RoiAlign", since=16, ranges={2: along(0, 0)})
 def roi_align(
     x: Array,
     rois: Array,
@@ -100,7 +107,7 @@ def _cells(start: int, end: int, count: int, size: int) -> list[slice]:
     return [slice(min(max(first, 0), size), min(max(last, 0), size)) for first, last in zip(firsts, lasts, strict=True)]
 
 
-@means("NonMaxSuppression", exact=True)
+@means("NonMaxSuppression", exact=True, ranges={2: lambda types, settings: [MOST_BOXES]})
 def non_max_suppression(
     boxes: Array,
     scores: Array,

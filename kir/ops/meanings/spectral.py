@@ -8,6 +8,7 @@ import numpy as np
 
 from kir.ir.op import Array
 from kir.ops.meanings.table import means
+from kir.ops.precision import widen
 
 if TYPE_CHECKING:
     from kir.ops.opaque import Opaque
@@ -61,28 +62,37 @@ def stft(
     return np.stack([found.real, found.imag], -1).astype(signal.dtype)
 
 
-@means("BlackmanWindow")
+def _some_steps(types: object, settings: object) -> list[int]:
+    """Return how long windows are made where their length is an input."""
+    return [64]
+
+
+@means("BlackmanWindow", ranges={0: _some_steps})
 def blackman_window(size: Array, *, op: Opaque, periodic: int = 1, output_datatype: int = 1) -> Array:
     """Return Blackman's window."""
-    angle = _angles(size, periodic)
-    return np.asarray(0.42 - 0.5 * np.cos(angle) + 0.08 * np.cos(2 * angle), op.types[0].dtype.numpy)
+    return _cosines(size, periodic, op, 0.42, -0.5, 0.08)
 
 
-@means("HannWindow")
+@means("HannWindow", ranges={0: _some_steps})
 def hann_window(size: Array, *, op: Opaque, periodic: int = 1, output_datatype: int = 1) -> Array:
     """Return Hann's window."""
-    return (0.5 - 0.5 * np.cos(_angles(size, periodic))).astype(op.types[0].dtype.numpy)
+    return _cosines(size, periodic, op, 0.5, -0.5)
 
 
-@means("HammingWindow")
+@means("HammingWindow", ranges={0: _some_steps})
 def hamming_window(size: Array, *, op: Opaque, periodic: int = 1, output_datatype: int = 1) -> Array:
     """Return Hamming's window, with 25/46 as ONNX has it."""
-    return (25 / 46 - 21 / 46 * np.cos(_angles(size, periodic))).astype(op.types[0].dtype.numpy)
+    return _cosines(size, periodic, op, 25 / 46, -21 / 46)
 
 
-def _angles(size: Array, periodic: int) -> Array:
+def _cosines(size: Array, periodic: int, op: Opaque, *factors: float) -> Array:
+    """Return a sum of cosines in the precision of the result, whose ends cancel."""
+    dtype = widen(np.zeros((), op.types[0].dtype.numpy)).dtype
     count = int(size.reshape(()))
-    return 2 * np.pi * np.arange(count) / (count if periodic else count - 1)
+    steps = np.float64(count if periodic else count - 1)  # of one step onnxruntime makes NaN, if it is not periodic
+    angle = (2 * np.pi * np.arange(count) / steps).astype(dtype)
+    parts = [dtype.type(factor) * np.cos(number * angle) for number, factor in enumerate(factors)]
+    return np.asarray(sum(parts[1:], parts[0]))
 
 
 @means("MelWeightMatrix")

@@ -21,18 +21,20 @@ some values of its attributes says so with `when`: the others have no meaning, a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from kir.ir.dims import Dim
 from kir.ir.op import Array, Op
 from kir.ir.structural import Data
 from kir.ir.types import TensorType
 from kir.ops.precision import widen
 
 F = TypeVar("F", bound=Callable[..., Any])
+Range: TypeAlias = Callable[[Sequence[TensorType | None], Mapping[str, Any]], Sequence[Dim]]
 When: TypeAlias = Callable[[Mapping[str, Any], tuple[TensorType, ...]], bool]
 
 
@@ -70,6 +72,8 @@ class Meaning:
         takes_op: whether it wants the operator itself.
         stands_for: whether the function returns an operator of kir with its inputs, and not the outputs.
         roundings: how many roundings of the size of its inputs it takes, one after the other.
+        ranges: by the place of an input that selects elements or counts them, a function of the inputs' types and the
+            attributes by name: it returns the sizes up to which, but not equal to, the input goes from 0 on.
         when: whether it understands the values of the attributes, given by name, and the outputs' types.
     """
 
@@ -83,6 +87,7 @@ class Meaning:
     takes_op: bool
     stands_for: bool
     roundings: float
+    ranges: Mapping[int, Range]
     when: When | None
 
     def __call__(self, op: Carried, *inputs: Any) -> tuple[Any, ...]:
@@ -104,7 +109,8 @@ class Meaning:
         given = inputs if self.stands_for else [x if x is None else widen(x) for x in inputs]
         try:
             return self.function(*given, **settings, **more)
-        except (LookupError, TypeError) as error:  # an index outside, or inputs that the operator does not take
+        # An index outside, or inputs that the operator does not take.
+        except (LookupError, TypeError, ArithmeticError, AssertionError) as error:
             raise ValueError(str(error)) from error
 
     def covers(self, op: Carried) -> bool:
@@ -121,6 +127,17 @@ def _rounded(result: Any, type: TensorType) -> Any:
     return array.astype(type.dtype.numpy, copy=False) if array.dtype.kind == "f" and type.dtype.is_float else array
 
 
+def along(place: int, axis: int | str, default: int = 0, extra: int = 0) -> Range:
+    """Return the range that an axis of the input in a place gives; the axis may be an attribute with a default."""
+
+    def find(types: Sequence[TensorType | None], settings: Mapping[str, Any]) -> Sequence[Dim]:
+        data = types[place] if place < len(types) else None
+        number = settings.get(axis, default) if isinstance(axis, str) else axis
+        return [] if data is None else [data.shape[number] + extra]
+
+    return find
+
+
 MEANINGS: dict[tuple[str, str], list[Meaning]] = {}
 
 NEVER = 1 << 31  # a version that no operator will have
@@ -135,6 +152,7 @@ def means(
     before: int = NEVER,
     more: Iterable[str] = (),
     roundings: float = 1.0,
+    ranges: Mapping[int, Range] | None = None,
     when: When | None = None,
 ) -> Callable[[F], F]:
     """Register a function as the meaning of operators; the arguments are the fields of `Meaning`.
@@ -152,6 +170,7 @@ def means(
         before=before,
         more=frozenset(more),
         roundings=roundings,
+        ranges=ranges,
         when=when,
     )
 
@@ -172,15 +191,28 @@ def _register(
     is_operator: bool = False,
     more: frozenset[str] = frozenset(),
     roundings: float = 1.0,
+    ranges: Mapping[int, Range] | None = None,
     when: When | None = None,
 ) -> Callable[[F], F]:
     def register(function: F) -> F:
         keyword = [one for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
         settings = more | frozenset(one.name for one in keyword) - {"op"}
         required = frozenset(one.name for one in keyword if one.default is one.empty) - {"op"}
+        chosen = ranges or {}
         takes_op = any(one.name == "op" for one in keyword)
         meaning = Meaning(
-            function, exact, random, since, before, settings, required, takes_op, is_operator, roundings, when
+            function,
+            exact,
+            random,
+            since,
+            before,
+            settings,
+            required,
+            takes_op,
+            is_operator,
+            roundings,
+            chosen,
+            when,
         )
         for op_type in op_types:
             MEANINGS.setdefault((domain, op_type), []).append(meaning)

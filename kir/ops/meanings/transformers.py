@@ -9,7 +9,7 @@ import numpy as np
 
 from kir.ir.op import Array
 from kir.ops.meanings.attention import capped, join_heads, rotated, softmax, split_heads, with_repeated_heads
-from kir.ops.meanings.table import means
+from kir.ops.meanings.table import along, means
 
 DOMAIN = "com.microsoft"
 HIDDEN = -10000.0  # the score of a masked key, unless an attribute says another
@@ -113,7 +113,7 @@ def _unpacked(
     return q + q_bias, k + k_bias if has_own_keys else k, v + v_bias if has_own_keys else v
 
 
-@means("RotaryEmbedding", domain=DOMAIN)
+@means("RotaryEmbedding", domain=DOMAIN, ranges={1: along(2, 0)})
 def rotary_embedding(
     x: Array,
     positions: Array,

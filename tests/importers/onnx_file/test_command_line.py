@@ -14,7 +14,7 @@ import pytest
 from kir.cli import _run
 from kir.exporters.pipeline import SourceFile, export_reference
 from kir.importers.onnx_file import import_graph
-from tests.importers.onnx_file.models import model, node, with_trilu
+from tests.importers.onnx_file.models import INT64, model, node, value, with_trilu
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -163,3 +163,24 @@ def test_operators_without_a_meaning_are_taken_at_the_word_of_onnxruntime(kir: C
     assert code == 3
     assert "no operator for com.microsoft.Trilu" in err
     assert "without --strict" in err
+
+
+FILES_WITH_MEANINGS: dict[str, tuple[list[onnx.NodeProto], dict[str, list[int]], dict[str, list[int]]]] = {
+    "indices": ([node("ScatterElements", "x i u", "y", axis=1)], {"x": [2, 5], "u": [2, 3]}, {"i": [2, 3]}),
+    "labels": ([node("SoftmaxCrossEntropyLoss", "x i", "y")], {"x": [3, 5, 4]}, {"i": [3, 4]}),
+    "places": ([node("GridSample", "x g", "y", mode="bicubic")], {"x": [1, 2, 5, 6], "g": [1, 3, 4, 2]}, {}),
+    "turns": ([node("DFT", "x", "y", axis=1)], {"x": [1, 6, 2]}, {}),
+    "chosen": ([node("NonZero", "x", "i"), node("Transpose", "i", "y")], {"x": [3, 4]}, {}),
+    "distinct": ([node("Round", "x", "r"), node("Unique", "r", "y n i c")], {"x": [12]}, {}),
+}
+
+
+@pytest.mark.parametrize("name", FILES_WITH_MEANINGS)
+def test_files_with_operators_that_only_have_a_meaning_are_proved(kir: Command, tmp_path: Path, name: str) -> None:
+    nodes, floats, integers = FILES_WITH_MEANINGS[name]
+    inputs = [value(key, shape) for key, shape in floats.items()]
+    inputs += [value(key, shape, INT64) for key, shape in integers.items()]
+    (tmp_path / "odd.onnx").write_bytes(model(nodes, inputs).SerializeToString())
+    code, out, err = kir("export", "odd.onnx", "-o", "out.onnx")
+    assert code == 0, err
+    assert "taken at onnxruntime's word" not in out

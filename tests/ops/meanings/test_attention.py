@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kir.ops.meanings.attention import causal_conv_with_state, linear_attention
-from tests.ops.meanings.single_nodes import MICROSOFT, Numbers, check
+from tests.ops.meanings.single_nodes import MICROSOFT, Numbers, check, has_meaning
 
 f = Numbers()
 MASKS = {
@@ -33,9 +33,7 @@ def test_attention(key_heads: int, mask: str, how: dict[str, Any]) -> None:
     query = (f(2, 4, 5, 8), f(2, key_heads, 7, 8), f(2, key_heads, 7, 6))
     for version in (23, 24):
         check("Attention", *query, MASKS[mask], version=version, **how)
-    # In place of minus infinity onnxruntime shows the least number.
-    shows_masked = mask in ("none", "numbers") and not how.get("is_causal")
-    for mode in (0, 1, 2, 3) if shows_masked else (0, 1, 3):
+    for mode in (0, 1, 3):
         check("Attention", *query, MASKS[mask], qk_matmul_output_mode=mode, outputs=4, **how)
     flat = (f(2, 5, 32), f(2, 7, key_heads * 8), f(2, 7, key_heads * 6))
     check("Attention", *flat, MASKS[mask], q_num_heads=4, kv_num_heads=key_heads, **how)
@@ -47,6 +45,13 @@ def test_attention(key_heads: int, mask: str, how: dict[str, Any]) -> None:
 def test_padded_keys(is_causal: int) -> None:
     query = (f(2, 4, 5, 8), f(2, 4, 7, 8), f(2, 4, 7, 6))
     check("Attention", *query, None, None, None, np.array([7, 5]), version=24, is_causal=is_causal)
+
+
+def test_scores_with_a_mask_are_shown_in_different_ways() -> None:
+    types = "f32[1,1,2,2]; f32[1,1,2,2]; f32[1,1,2,2]; f32[1,1,2,2]"
+    assert has_meaning("Attention", types, qk_matmul_output_mode=1)
+    assert not has_meaning("Attention", types, qk_matmul_output_mode=2)
+    assert has_meaning("Attention", "f32[1,1,2,2]", qk_matmul_output_mode=2)
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])

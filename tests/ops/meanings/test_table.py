@@ -69,3 +69,17 @@ def test_a_runtime_computes_what_has_no_meaning() -> None:
         assert wide.dtype == np.float64
         assert wide.tolist() == [1, 2, 3]
         assert scale(by=3).eval(X).tolist() == [0, 3, 6]
+
+
+def test_an_input_that_selects_says_from_what() -> None:
+    types = (parse_type("f32[2,5]"), parse_type("i64[2,3]"))
+    scatter = Opaque("", "ScatterElements", 16, (("axis", 1),), types[:1])
+    assert scatter.meaning is not None
+    assert list(scatter.meaning.ranges[1](types, dict(scatter.settings))) == [5]
+    assert list(scatter.meaning.ranges[1](types, {})) == [2]
+
+
+def test_an_index_outside_is_an_error_of_the_input() -> None:
+    scatter = Opaque("", "ScatterElements", 16, (), (parse_type("f32[2]"),))
+    with pytest.raises(ValueError, match="out of bounds"):
+        scatter.eval(np.zeros(2, np.float32), np.array([7]), np.zeros(1, np.float32))
