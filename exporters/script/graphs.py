@@ -38,7 +38,9 @@ from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights, named_weights_of
 from kir.ops.sparse import SparseToDense
 from kir.passes import Pass
+from kir.passes.drop_unsqueezes import drop_unsqueezes
 from kir.passes.fold_constants import fold_constants
+from kir.passes.keep_states import keep_states
 from kir.support.naming import Names
 
 # Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
@@ -58,7 +60,7 @@ def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> 
     is_foreign = names_operators(graph)
     if is_foreign:
         graph, finished = graph.copy(), passes.pipeline()
-        passes.run(graph, [fold_constants])
+        passes.run(graph, [fold_constants, keep_states, drop_unsqueezes])
     writer = _GraphWriter(script, graph, is_foreign, finished)
     model = writer.recurrent_model()
     if model is None:

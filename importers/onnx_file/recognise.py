@@ -9,37 +9,16 @@ import numpy as np
 from kir.importers.onnx_file.numbers import intended
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Pending, Translator
 from kir.ir.graph import Value
-from kir.ir.op import Op
 from kir.ir.structural import Constant
 from kir.ir.types import DType, Shape, TensorType
-from kir.ops.elementwise import Equal, Mul
-from kir.ops.linear import ELLIPSIS, Dense, parse_equation
-from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.elementwise import Mul
+from kir.ops.linear import Dense
 from kir.ops.random import Dropout
-from kir.ops.recurrent import GRU, LSTM, RNN
-from kir.ops.shape import Reshape
 
 SEQUENCE_LENS = 4  # the slot of a recurrent operator
 
 
 # Dense
-
-
-def activate(translator: Translator, op: Op, x: Operand) -> Operand | None:
-    """Fold Gemm, Relu of one layer → Dense(activation=Relu), in files of this exporter.
-
-    That is how it writes both a Dense with an activation and a Dense with the activation after it. None if this is
-    neither.
-    """
-    node = None if x.value is None else x.value.node
-    if node is None or not translator.written_by_kir or not translator.is_read_once(x):
-        return None
-    if node.op != Dense() or node.origin != translator.origin:
-        return None
-    if isinstance(op, Softmax | LogSoftmax) and op.axis != node.output.type.rank - 1:
-        return None
-    result = translator.graph.add(Dense(op), *node.inputs, origin=node.origin)
-    return Operand("", result.output)
 
 
 def multiply(call: OperatorCall, x: Operand, kernel: Operand) -> bool:
@@ -67,47 +46,6 @@ def add_bias(call: OperatorCall, product: Operand, bias: Operand) -> Operand | N
         return None
     result = translator.graph.add(Dense(), *node.inputs, translator.value(bias), origin=translator.origin)
     return Operand("", result.output)
-
-
-# Einsum
-
-
-def without_unsqueeze(equation: str, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
-    """Return Einsum's operands without axes of 1 in front under their ellipsis: in kir ellipses broadcast."""
-    terms, _ = parse_equation(equation)
-    if len(terms) != len(operands):
-        return operands
-    return tuple(_squeezed(term, operand) for term, operand in zip(terms, operands, strict=True))
-
-
-def _squeezed(term: str, operand: Operand) -> Operand:
-    node = None if operand.value is None else operand.value.node
-    start = term.find(ELLIPSIS)
-    if node is None or start < 0 or not isinstance(node.op, Reshape) or node.inputs[0] is None:
-        return operand
-    source = node.inputs[0]
-    added = node.output.type.rank - source.type.rank
-    shape = source.type.shape
-    is_unsqueeze = added > 0 and node.op.shape == (*shape[:start], *(1,) * added, *shape[start:])
-    return Operand("", source) if is_unsqueeze else operand
-
-
-# Recurrent
-
-
-def kept_state(call: OperatorCall, condition: Operand, initial: Operand, final: Operand) -> Operand | None:
-    """Fold Where(lens == 0, initial, final) → final: in kir a sequence without steps keeps its state."""
-    node = None if final.value is None else final.value.node
-    column = None if condition.value is None else condition.value.node
-    test = column.inputs[0] if column is not None and isinstance(column.op, Reshape) else None
-    if node is None or not isinstance(node.op, RNN | GRU | LSTM) or final.value is None or test is None:
-        return None
-    slot = SEQUENCE_LENS + final.value.index
-    is_equal = isinstance(test.node.op, Equal) and _number(test.node.inputs[1]) == 0
-    is_lens = is_equal and test.node.inputs[0] is node.inputs[SEQUENCE_LENS]
-    states = list(node.inputs[slot : slot + 1]) if slot > SEQUENCE_LENS else []
-    is_initial = states == [call.translator.value(initial)]
-    return final if is_lens and is_initial else None
 
 
 def _number(value: Value | None) -> float | None:

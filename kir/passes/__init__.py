@@ -20,6 +20,7 @@ from kir.passes.cancel_step_gathers import cancel_step_gathers
 from kir.passes.compare import find_difference
 from kir.passes.count_steps import count_steps
 from kir.passes.dissolve_control import dissolve_control
+from kir.passes.drop_unsqueezes import drop_unsqueezes
 from kir.passes.expand_constants import expand_constants
 from kir.passes.expand_normalizations import expand_normalizations
 from kir.passes.expand_powers import expand_powers
@@ -41,6 +42,7 @@ from kir.passes.inner_graphs import InnerGraphs
 from kir.passes.join_affine import join_affine
 from kir.passes.join_slices import join_slices
 from kir.passes.keep_axes import keep_axes
+from kir.passes.keep_states import keep_states
 from kir.passes.merge_common import merge_common
 from kir.passes.move_invariants import move_invariants
 from kir.passes.move_reshapes import move_reshapes
@@ -54,7 +56,7 @@ from kir.passes.simplify_recurrent import simplify_recurrent
 from kir.passes.split_slices import split_slices
 from kir.passes.strip_inference import strip_inference
 
-__all__ = ["PASSES", "Pass", "pipeline", "run", "select"]
+__all__ = ["PASSES", "RECOGNITION", "Pass", "pipeline", "run", "select"]
 
 PASSES: tuple[Pass, ...] = (
     # First, since dead nodes cost time, and dead readers hide that a value has one live reader.
@@ -69,6 +71,8 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     # Before passes that ask for a single reader: Relu(dense), computed twice, is one reader after merging.
     merge_common,
+    keep_states,
+    drop_unsqueezes,
     # After merging, when layers that share a mask share its order too, and before anything that it looks for moves.
     cancel_step_gathers,
     # Before join_slices, which works on slices of a sequence itself.
@@ -109,6 +113,9 @@ PASSES: tuple[Pass, ...] = (
     join_affine,
     fuse_activations,
 )
+
+# What puts together again what one operator is in a file: a graph that was written comes back as it was.
+RECOGNITION: tuple[Pass, ...] = (keep_states, drop_unsqueezes, fuse_activations)
 
 LEVELS = (0, 1, 2)
 DEFAULT_LEVEL = 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from kir.errors import FormatError, UnsupportedError
 from kir.importers.onnx_file import recognise
-from kir.importers.onnx_file.ops.table import IMPORTERS, Results, activation, imports, scaled
+from kir.importers.onnx_file.ops.table import IMPORTERS, Results, imports, scaled
 from kir.importers.onnx_file.reading import read_dtype
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op
@@ -20,7 +20,7 @@ from kir.ops.shape import Reshape
 
 def _of_numbers(cls: Callable[..., Op], defaults: Mapping[str, float], call: OperatorCall, x: Operand) -> Results:
     numbers = {name: call.attributes.number(name, default) for name, default in defaults.items()}
-    return activation(call, cls(**numbers), x)
+    return call.add(cls(**numbers), x)
 
 
 # Operators whose attributes are numbers, with ONNX's defaults.
@@ -48,7 +48,7 @@ def gelu(call: OperatorCall, x: Operand) -> Results:
     approximate = call.attributes.text("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise FormatError(f"Gelu has approximate={approximate!r}; expected 'none' or 'tanh'")
-    return activation(call, ops.Gelu(approximate == "tanh"), x)
+    return call.add(ops.Gelu(approximate == "tanh"), x)
 
 
 @imports("Selu")
@@ -56,7 +56,7 @@ def selu(call: OperatorCall, x: Operand) -> Results:
     """Read a Selu with constants of its own: gamma * Elu."""
     alpha, gamma = call.attributes.number("alpha", None), call.attributes.number("gamma", None)
     if _is_default(alpha, ops.SELU_ALPHA) and _is_default(gamma, ops.SELU_SCALE):
-        return activation(call, ops.Selu(), x)
+        return call.add(ops.Selu(), x)
     elu = call.add(ops.Elu(ops.SELU_ALPHA if alpha is None else alpha), x)
     return scaled(call, elu, ops.SELU_SCALE if gamma is None else gamma)
 
@@ -185,8 +185,6 @@ def where(call: OperatorCall, condition: Operand, a: Operand, b: Operand) -> Res
         found = recognise.drop_again(call, condition.pending, a, b)
     elif isinstance(a.pending, recognise.Dropped):
         found = recognise.switch(call, condition, a.pending, b)
-    else:
-        found = recognise.kept_state(call, condition, a, b)
     return found or call.add(ops.Where(), condition, a, b)
 
 

@@ -45,5 +45,4 @@ def matmul(call: OperatorCall, a: Operand, b: Operand) -> Results:
 
 @imports("Einsum")
 def einsum(call: OperatorCall, *operands: Operand) -> Results:
-    equation = call.attributes.text("equation")
-    return call.add(Einsum(equation), *recognise.without_unsqueeze(equation, operands))
+    return call.add(Einsum(call.attributes.text("equation")), *operands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from kir.importers.onnx_file.ops.table import IMPORTERS, activation
+from kir.importers.onnx_file.ops.table import IMPORTERS
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.dims import product
 from kir.ir.types import normalize_axis
@@ -17,7 +17,7 @@ def _normalization(cls: type[Softmax | LogSoftmax], call: OperatorCall, x: Opera
     rank = x.type.rank
     axis = normalize_axis(call.attributes.integer("axis", -1 if call.opset >= 13 else 1), max(rank, 1))
     if call.opset >= 13 or axis == rank - 1:
-        return activation(call, cls(axis), x)
+        return call.add(cls(axis), x)
     shape = x.type.shape
     flat = call.add(Reshape((product(shape[:axis]), product(shape[axis:]))), x)
     return call.add(Reshape(shape), call.add(cls(1), flat))

@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from kir.errors import FormatError, UnsupportedError
-from kir.importers.onnx_file import recognise
 from kir.importers.onnx_file.translate import Operand, OperatorCall
 from kir.ir.op import Op, field_names, input_names
-from kir.ops.elementwise import ACTIVATIONS, Mul
-from kir.ops.nn import LogSoftmax, Softmax
+from kir.ops.elementwise import Mul
 from kir.ops.onnx_forms import SAME
 
 Results = Operand | Sequence[Operand | None]
@@ -88,10 +86,6 @@ def _arity(importer: Importer) -> tuple[int, int, int]:
     return max(required, 1), ANY_NUMBER, required if may_be_absent else ANY_NUMBER
 
 
-# What a Dense may have as its activation.
-FUSED: frozenset[type[Op]] = ACTIVATIONS | {Softmax, LogSoftmax}
-
-
 # Operators that mean the same
 
 
@@ -99,7 +93,7 @@ def _unary(cls: type[Op]) -> Importer:
     op = cls()
 
     def importer(call: OperatorCall, x: Operand) -> Results:
-        return activation(call, op, x)
+        return call.add(op, x)
 
     return importer
 
@@ -111,15 +105,6 @@ def _binary(cls: type[Op]) -> Importer:
         return call.add(op, a, b)
 
     return importer
-
-
-def activation(call: OperatorCall, op: Op, x: Operand) -> Operand:
-    """Return an operator of one input, which may be the activation of a Dense."""
-    if type(op) in FUSED:
-        fused = recognise.activate(call.translator, op, x)
-        if fused is not None:
-            return fused
-    return call.add(op, x)
 
 
 for _cls, _same in SAME.items():

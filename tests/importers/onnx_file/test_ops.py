@@ -356,24 +356,10 @@ def test_malformed_models_are_refused(name: str) -> None:
         import_graph(model(nodes, {"x": [4]}, constants={"s": [3, -1]}))
 
 
-def test_a_state_kept_by_another_test_is_no_state_kept_by_length() -> None:
-    """Where(lens == 1, initial, final) stays, unlike what the exporter writes for lens == 0."""
-    nodes = [
-        node("LSTM", "x w r _ lens h0", "all h c", hidden_size=2),
-        node("Equal", "lens one", "is"),
-        node("Unsqueeze", "is axes", "column"),
-        node("Where", "column h0 h", "y"),
-    ]
-    constants = {
-        "w": np.ones((1, 8, 4), F32),
-        "r": np.ones((1, 8, 2), F32),
-        "lens": np.array([1, 3], np.int32),
-        "h0": np.ones((1, 2, 2), F32),
-        "axes": [1],
-    }
-    for number, expected in ((0, False), (1, True)):
-        given = model(nodes, {"x": [3, 2, 4]}, constants={**constants, "one": np.int32(number)})
-        assert ("Where" in operators(given)) == expected
+def test_an_einsum_keeps_an_axis_that_only_a_reshape_gives_it() -> None:
+    nodes = [node("Unsqueeze", "x axes", "wide"), node("Einsum", "wide", "y", equation="...i->...")]
+    graph = import_graph(model(nodes, {"x": [2, 3]}, constants={"axes": [0]}))
+    assert str(graph.outputs[0].output.type) == "f32[1, 2]"
 
 
 def test_another_scale_is_no_dropout() -> None:
