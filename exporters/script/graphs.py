@@ -38,9 +38,7 @@ from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights, named_weights_of
 from kir.ops.sparse import SparseToDense
 from kir.passes import Pass
-from kir.passes.drop_unsqueezes import drop_unsqueezes
 from kir.passes.fold_constants import fold_constants
-from kir.passes.keep_states import keep_states
 from kir.support.naming import Names
 
 # Histories of graphs that begin in the middle: a file is of any exporter, and a graph that was built by calls, or that
@@ -60,7 +58,7 @@ def write_graph(script: Script, graph: Graph, finished: Sequence[Pass] = ()) -> 
     is_foreign = names_operators(graph)
     if is_foreign:
         graph, finished = graph.copy(), passes.pipeline()
-        passes.run(graph, [fold_constants, keep_states, drop_unsqueezes])
+        passes.run(graph, [fold_constants])
     writer = _GraphWriter(script, graph, is_foreign, finished)
     model = writer.recurrent_model()
     if model is None:
@@ -78,8 +76,11 @@ def finished_passes(graph: Graph) -> tuple[Pass, ...]:
     history = graph.provenance
     if history.kind not in PARTIAL_HISTORIES:
         return tuple(one for one in passes.PASSES if one.name in history.passes)
+    # In a file an activation stands alone, whether or not a pass gave it to its Dense.
+    recognised = graph.copy()
+    passes.run(recognised, passes.RECOGNITION)
     for level in reversed(passes.LEVELS):
-        if not any(passes.run(graph.copy(), passes.pipeline(level)).values()):
+        if not any(passes.run(recognised.copy(), passes.pipeline(level)).values()):
             return passes.pipeline(level)
     return ()
 

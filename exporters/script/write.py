@@ -12,7 +12,7 @@ from kir import passes
 from kir.errors import UnsupportedError
 from kir.exporters.onnx_file.write import write_graph as write_onnx
 from kir.exporters.pipeline import SourceFile, describe_source, verify_source
-from kir.exporters.script.graphs import finished_passes, names_operators, write_graph
+from kir.exporters.script.graphs import finished_passes, write_graph
 from kir.exporters.script.models import write_model
 from kir.exporters.script.same_file import has_graph, writes_same_bytes
 from kir.exporters.script.script import WEIGHTS_FILE, Script
@@ -22,6 +22,8 @@ from kir.ir.op import Array
 from kir.modeling.lower import lower
 from kir.modeling.model import Model
 from kir.modeling.weight_names import named_weights
+from kir.passes.drop_unsqueezes import drop_unsqueezes
+from kir.passes.keep_states import keep_states
 from kir.support.files import behind_links, check_target, replacing
 from kir.support.mapped_files import require_unchanged
 from kir.support.text import ShownAsText, format_bytes
@@ -149,9 +151,9 @@ def _write(subject: Model | Graph, path: Path, load: Callable[[Path], Model]) ->
 
 def _write_graph(graph: Graph, path: Path, load: Callable[[Path], Model]) -> str:
     """Write the script of a graph, with layers as passes left them if all of them together give the graph again."""
-    if graph.provenance.kind == "onnx file" and not names_operators(graph):
+    if graph.provenance.kind == "onnx file":
         graph = graph.copy()
-        passes.run(graph, passes.RECOGNITION)
+        passes.run(graph, [keep_states, drop_unsqueezes])
     finished = finished_passes(graph)
     script = Script()
     text = _write_files(script, write_graph(script, graph, finished), path)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from kir import Input, layers
+from kir import Input, layers, passes
 from kir.errors import UnsupportedError
 from kir.importers.script import load_script
 from kir.ir.graph import Graph
@@ -82,6 +82,7 @@ def test_every_operator_survives(case: Case, tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="has no inputs"):
             through_script(graph, tmp_path)
         return
+    passes.run(graph, passes.RECOGNITION)
     first = graph_bytes(graph, tmp_path)
     model, text = through_script(graph, tmp_path)
     assert export_bytes(model, tmp_path, level=0) == first, text
