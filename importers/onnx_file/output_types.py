@@ -98,8 +98,16 @@ class OutputTypes:
         """
         named = dict(zip(node.input, inputs, strict=False)) | dict(zip(outer_names(node), outer, strict=True))
         operands = {name: operand for name, operand in named.items() if name and operand is not None}
+        # Of graphs inside, inference may take the rank of a branch that is never taken.
+        has_graphs = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)
+        seen = {
+            name: self._known(self._whole.seen(name)) for name in node.output if name and has_graphs and self._whole
+        }
         inferred = self._from_inputs(node, operands)
-        return tuple(self._type(name, inferred.get(name, Known())) if name else ABSENT for name in node.output)
+        return tuple(
+            self._type(name, seen.get(name, Known()).or_else(inferred.get(name, Known()))) if name else ABSENT
+            for name in node.output
+        )
 
     def _type(self, name: str, known: Known) -> TensorType:
         if not known.is_complete:
@@ -178,13 +186,10 @@ class WholeModel:
     def _run(self, names: Sequence[str], observe: Observe) -> None:
         self._seen |= dict.fromkeys(names)
         with suppress(KirError):  # it cannot be run here
-            for name, text in observe([name for name in dict.fromkeys(names) if not self._is_inferred(name)]).items():
+            for name, text in observe(list(dict.fromkeys(names))).items():
                 proto = TypeProto()
                 fill_type(proto, text)
                 self._seen[name] = proto
-
-    def _is_inferred(self, name: str) -> bool:
-        return name in self.inferred and _known(self.inferred[name], lambda size: None).is_typed
 
 
 def type_proto(type: TensorType) -> TypeProto:

@@ -402,5 +402,7 @@ def _size_names(node: Node) -> set[str]:
 
 def _bind_outputs(node: Node, outputs: tuple[Array, ...], sizes: dict[str, int]) -> None:
     for value, array in zip(node.outputs, outputs, strict=True):
+        if value.type.rank != array.ndim:
+            raise ShapeError(f"{node.op.name} gives {format_shape(array.shape)}; expected {value.type}")
         for dim, size in zip(value.type.shape, array.shape, strict=True):
             bind_dim(dim, size, sizes)

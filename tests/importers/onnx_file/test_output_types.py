@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from kir.errors import FormatError
 from kir.importers.onnx_file import import_graph
@@ -64,3 +64,13 @@ def test_models_that_inference_fails_on_come_through() -> None:
     given.graph.input[0].CopyFrom(value("x", ["N", 3, 2]))
     given.graph.value_info.append(value("t", ["N"]))
     assert output_type(given) == "f32[N]"
+
+
+def test_a_run_comes_first_for_graphs_inside() -> None:
+    """One branch is never taken, and gives another rank."""
+    taken = helper.make_graph([node("Relu", "x", "a")], "then", [], [ValueInfoProto(name="a")])
+    never = helper.make_graph([node("Magic", "x", "b", domain="com.example")], "else", [], [ValueInfoProto(name="b")])
+    nodes = [node("If", "flag", "y", then_branch=taken, else_branch=never)]
+    inputs = [value("x", ["N", 3]), value("flag", [], TensorProto.BOOL)]
+    given = model(nodes, inputs, domains={"com.example": 1})
+    assert output_type(given, {"y": "tensor(float)[?,?,?]"}) == "f32[y_0, y_1, y_2]"
