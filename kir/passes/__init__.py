@@ -36,6 +36,7 @@ from kir.passes.fuse_activations import fuse_activations
 from kir.passes.fuse_attention import fuse_attention
 from kir.passes.fuse_blocks import fuse_blocks
 from kir.passes.fuse_formulas import fuse_formulas
+from kir.passes.fuse_loops import fuse_loops
 from kir.passes.fuse_normalizations import fuse_normalizations
 from kir.passes.fuse_steps import fuse_steps
 from kir.passes.inner_graphs import InnerGraphs
@@ -77,6 +78,7 @@ PASSES: tuple[Pass, ...] = (
     cancel_step_gathers,
     # Before join_slices, which works on slices of a sequence itself.
     fuse_steps,
+    fuse_loops,
     # Before simplify_recurrent, which reads a last step as a state: that is no slice like the others then.
     join_slices,
     simplify_recurrent,

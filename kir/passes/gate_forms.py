@@ -33,7 +33,7 @@ from kir.ops.elementwise import (
     Tanh,
     ThresholdedRelu,
 )
-from kir.ops.linear import Dense
+from kir.ops.linear import Dense, MatMul
 from kir.ops.recurrent import Activation
 from kir.ops.shape import Concat, Gather, Reshape, Slice, Split
 from kir.passes.rewrite import both_orders, constant_array, given, is_number, uniform
@@ -246,7 +246,7 @@ class Reader:
             return None if form is None else form.scaled(-1)
         if isinstance(node.op, Mul | Div):
             return self.read_product(value, start, stop, at)
-        if isinstance(node.op, Dense):
+        if isinstance(node.op, Dense | MatMul):
             return self.read_dense(node, start, stop, at)
         found = _find_columns(value)
         return None if found is None else self.read(found[0], start + found[1], stop + found[1], at)
@@ -278,7 +278,7 @@ class Reader:
     def read_dense(self, node: Node, start: int, stop: int, at: tuple[int, int] | None) -> Affine | None:
         kernel = constant_array(node.inputs[1])
         bias = constant_array(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros(stop)
-        if kernel is None or bias is None or node.op != Dense():
+        if kernel is None or kernel.ndim != 2 or bias is None or node.op not in (Dense(), MatMul()):
             return None
         products: dict[Source, Array] = {}
         first, x = 0, given(node.inputs[0])
