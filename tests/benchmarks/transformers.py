@@ -25,6 +25,7 @@ from typing import Any
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 from kir import Input, Model
 from kir import backend as K
@@ -40,7 +41,7 @@ from kir.layers import (
     MultiHeadAttention,
     Reshape,
 )
-from tests.benchmarks.optimiser import count_nodes, make_options, ort
+from tests.benchmarks.optimiser import count_nodes, make_options
 
 BLOCKS, STEPS, WIDTH, HEADS = 4, 128, 256, 4
 TURNS = 100
