@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from kir.exporters.script.calls import FunctionCall, Literal, Ref, fitting_call
 from kir.exporters.script.script import Script, reserved_names
 from kir.exporters.script.text import INDENT, WIDTH, Group, Identifiers, Piece, call, flat, quote, statement
-from kir.exporters.script.values import Values
+from kir.exporters.script.values import Values, refuse
 from kir.ir.dims import Atom, Dim, FloorDiv, Min, Sym, symbol
 from kir.ir.graph import Node, Origin, Value
 from kir.ir.op import Array, Op
@@ -230,6 +230,8 @@ class FunctionWriter:
     def _op(self, op: Op) -> Piece:
         module = group_by_op()[type(op)]
         self.script.use("kir.ops", module)
+        if op.bodies():
+            refuse(f"{op.name} holds a graph, which a script cannot say; write ONNX, or keep the script it came from")
         keywords = [(name, self._values.piece(value, "attribute")) for name, value in op.attributes().items()]
         return call(f"{module}.{op.name}", keywords=keywords)
 
