@@ -158,8 +158,11 @@ class Operators:
         if part.count < part.total:
             count, total = self._sampled.get(op.name, (0, 0))
             self._sampled[op.name] = count + part.count, total + part.total
-        if part.outputs[0] is not None:
-            self.coverage.add(node, part.op, part.inputs, part.outputs[0])
+        results = [y for y in part.outputs if y is not None]
+        if results and (part.outputs[0] is not None or op.bodies()):
+            # The first result of a Loop may be its counter, which says nothing.
+            shown = max(results, key=lambda y: y.size) if op.bodies() else results[0]
+            self.coverage.add(node, part.op, part.inputs, shown)
 
     def _record(self, value: Value, report: OutputReport) -> None:
         self.reports[value] = worse(self.reports[value], report) if value in self.reports else report
