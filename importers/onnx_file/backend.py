@@ -18,6 +18,8 @@ from kir.importers.onnx_file.build import import_graph
 from kir.ir.graph import Graph
 from kir.ir.interpreter import Plan
 from kir.ir.op import Array
+from kir.ir.structural import Input
+from kir.ir.types import CarriedType
 from kir.ops.opaque import Opaque
 
 
@@ -61,6 +63,9 @@ class KirBackend(Backend):
             warnings.simplefilter("ignore")  # of what is carried through, which is refused unless it has a meaning
             graph = import_graph(model)
         unknown = {node.op.full_name for node in graph.order() if isinstance(node.op, Opaque) and not node.op.meaning}
+        others = [n.op.label for n in graph.inputs if isinstance(n.op, Input) and isinstance(n.op.type, CarriedType)]
+        if others:
+            raise UnsupportedError(f"the input {others[0]!r} is no tensor, and kir's interpreter takes tensors only")
         if unknown:
             raise UnsupportedError(f"kir does not know what {', '.join(sorted(unknown))} computes")
         return KirModel(graph)

@@ -31,6 +31,13 @@ def converted(model: ModelProto, opset: int) -> ModelProto:
             f"the model is written in opset {opset}, and ONNX's converter cannot make it opset {OLDEST_WRITTEN}: "
             f"{reason}; export it in a newer opset where it comes from"
         ) from None
+    types = {value.name: value.type.SerializeToString() for value in model.graph.input}
+    for value in newer.graph.input:  # of a Scan of opset 8 the converter takes the batch axis away
+        if types.get(value.name, b"") != value.type.SerializeToString():
+            raise UnsupportedError(
+                f"ONNX's converter changes the type of the input {value.name!r} of the model, whose opset is {opset}; "
+                "export it in a newer opset where it comes from"
+            )
     warnings.warn(f"the file is of opset {opset}; ONNX's converter made it opset {OLDEST_WRITTEN}", stacklevel=4)
     return newer
 

@@ -22,6 +22,7 @@ from kir.errors import MismatchError, ShapeError
 from kir.ir.graph import Graph
 from kir.ir.interpreter import Plan
 from kir.ir.op import Array
+from kir.ir.packing import is_narrow
 from kir.ir.types import as_dtype, format_shape
 from kir.numerics.cost import Cost, require_runnable
 from kir.numerics.expected import MULTIPLE, UNSTABLE_RUNS, Expected
@@ -219,6 +220,9 @@ def _errors(expected: Expected, actual: Array) -> Array:
         if actual.dtype.kind in "iu":  # float64 cannot tell large integers apart
             errors = np.where(actual == expected.reference, 0, np.maximum(errors, 1))
     errors = np.where(np.isnan(errors), np.inf, errors)
+    if is_narrow(actual.dtype):  # some have infinities and NaN, and are compared as integers are
+        reference = expected.reference.astype(np.float64)
+        errors = np.where((wide == reference) | (np.isnan(wide) & np.isnan(reference)), 0, errors)
     for special in expected.special:
         same = (wide == special) | (np.isnan(wide) & np.isnan(special))
         errors = np.where((special != 0) & same, 0, errors)

@@ -118,7 +118,7 @@ def cast(call: OperatorCall, x: Operand) -> Results:
 
 
 def _cast(call: OperatorCall, x: Operand, dtype: DType) -> Results:
-    if x.type.dtype in NARROW or dtype in NARROW:
+    if not {x.type.dtype, dtype}.isdisjoint(NARROW | {DType.STRING}):
         raise UnsupportedError(f"a Cast of {x.type.dtype.keras_name} to {dtype.keras_name}")
     call.attributes.integer("saturate", 1)  # says something about floats of 8 bits only
     call.attributes.text("round_mode", "up")

@@ -21,6 +21,7 @@ from kir.ops.meanings import regions as regions
 from kir.ops.meanings import resampling as resampling
 from kir.ops.meanings import spectral as spectral
 from kir.ops.meanings import texts as texts
+from kir.ops.meanings import training as training
 from kir.ops.meanings import transformers as transformers
 from kir.ops.meanings import trees as trees
 from kir.ops.meanings import vectors as vectors

@@ -16,6 +16,8 @@ from kir.ops.precision import widen
 from kir.ops.quantization import DequantizeLinear
 
 NARROW_INTEGERS = frozenset(dtype.numpy for dtype in (DType.INT4, DType.UINT4, DType.INT2, DType.UINT2))
+# By the numbers of ONNX's `TensorProto.DataType`.
+FLOATS_BY_NUMBER = {1: DType.FLOAT32, 10: DType.FLOAT16, 11: DType.FLOAT64, 16: DType.BFLOAT16}
 POWERS_OF_TWO = DType.FLOAT8_E8M0FNU.numpy
 
 
@@ -29,10 +31,25 @@ def cast_like(x: Array, like: Array, *, op: Carried, saturate: int = 1, round_mo
     return _converted(x, op.types[0].dtype.numpy, saturate, round_mode)
 
 
+@means("BitCast", exact=True)
+def bit_cast(x: Array, *, op: Carried, to: int) -> Array:
+    """Return the same bits as elements of another type, which is as wide."""
+    own = FLOATS_BY_NUMBER.get(to, op.types[0].dtype).numpy
+    if x.dtype.itemsize != own.itemsize:  # floats that were widened for the reference
+        if own.itemsize != 4:
+            raise UnsupportedError("BitCast of floats of 16 bits has no reference in float64")
+        x = x.astype(np.float32)
+    return np.ascontiguousarray(x).view(own).reshape(x.shape).astype(op.types[0].dtype.numpy, copy=False)
+
+
 def _converted(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
     """Return the elements in another type; floats of 8 bits and fewer end at the largest, if they are to saturate."""
+    if dtype.kind == "O":
+        if x.dtype.kind not in "iu":
+            raise UnsupportedError(f"Cast of {x.dtype} to texts, which runtimes write in different ways")
+        return x.astype(str).astype(object)
     if not is_narrow(x.dtype) and not is_narrow(dtype):
-        return x.astype(dtype)
+        return (x.astype(np.float64) if x.dtype.kind == "O" else x).astype(dtype)
     wide = x.astype(np.float32) if is_narrow(x.dtype) else x
     if dtype in NARROW_INTEGERS:
         # Integers lose their upper bits; floats are cut to integers first.
