@@ -86,7 +86,8 @@ class InputValues:
         if dtype.is_float:
             return self._floats(shape)
         if dtype in NARROW:
-            return generator.integers(0 if dtype.value.startswith("u") else -2, 2, shape)
+            is_signed = not dtype.value.startswith("u") and dtype is not DType.FLOAT8_E8M0FNU
+            return generator.integers(-2 if is_signed else 0, 2, shape)
         if dtype.itemsize == 1:
             info = np.iinfo(dtype.numpy)
             return generator.integers(info.min, info.max + 1, shape, dtype=np.int64)
@@ -125,7 +126,7 @@ class InputValues:
 
     def wide(self, shape: tuple[int, int]) -> Array:
         """Return rows of values of all sizes and both signs, each with one of the largest, past most clips."""
-        if self.dtype is DType.STRING or self.end < math.inf:
+        if self.dtype is DType.STRING or self.dtype in NARROW or self.end < math.inf:
             return self.ordinary(shape)
         if not self.dtype.is_float:
             info = np.iinfo(self.dtype.numpy)
@@ -151,8 +152,8 @@ class InputValues:
         """
         dtype, use = self.dtype, self.use
         of_graph: list[Any] = []
-        if dtype is DType.STRING and use.separators:
-            return self._texts((rows, columns))
+        if dtype in NARROW or (dtype is DType.STRING and use.separators):
+            return self.ordinary((rows, columns))
         if dtype is DType.STRING:
             usual: Sequence[Any] = [*use.keys, *WORDS]
         elif self.end < math.inf:

@@ -38,11 +38,12 @@ class DepthToSpace(Op):
     def eval(self, x: Array) -> Array:
         batch, channels, height, width = x.shape
         size = self.blocksize
+        depth = channels // size**2
         if self.mode == "DCR":
-            blocks = x.reshape(batch, size, size, -1, height, width).transpose(0, 3, 4, 1, 5, 2)
+            blocks = x.reshape(batch, size, size, depth, height, width).transpose(0, 3, 4, 1, 5, 2)
         else:
-            blocks = x.reshape(batch, -1, size, size, height, width).transpose(0, 1, 4, 2, 5, 3)
-        return blocks.reshape(batch, channels // size**2, height * size, width * size)
+            blocks = x.reshape(batch, depth, size, size, height, width).transpose(0, 1, 4, 2, 5, 3)
+        return blocks.reshape(batch, depth, height * size, width * size)
 
 
 @dataclass(frozen=True)

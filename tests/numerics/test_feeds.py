@@ -13,7 +13,7 @@ from kir.ir.graph import Graph, Value
 from kir.ir.interpreter import run
 from kir.ir.op import Array, Op
 from kir.ir.structural import Data, Input, Output, constant
-from kir.ir.types import DType, parse_type
+from kir.ir.types import NARROW, DType, parse_type
 from kir.numerics.feeds import count_edges, random_feeds
 from kir.numerics.inputs import shape_of_feeds
 from kir.numerics.probe_sizes import choose_runs
@@ -176,6 +176,8 @@ def test_feeds_have_the_dtype_and_shape(dtype: DType) -> None:
     array = random_feeds(graph, 0, {"batch": 5})["x0"]
     assert array.dtype == dtype.numpy
     assert array.shape == (5, 3)
+    if dtype in NARROW:
+        assert not np.isnan(array.astype(np.float32)).any()
 
 
 def test_equal_seeds_give_equal_feeds_and_others_do_not() -> None:
