@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 # The tests of a whole folder, and those of the whole house at the end. Any other is named after what it tests.
 OF_A_WHOLE = {
-    "modeling/comparison": {"command_line"},
+    "modeling/comparison": {"command_line", "inside"},
     "exporters": {"interruptions"},
     "exporters/onnx_file": {"openvino", "shape_inference", "transposed_products"},
     "exporters/onnx_file/verify": {"command_line", "planted_errors"},
@@ -20,6 +20,7 @@ OF_A_WHOLE = {
         *("applications", "complete", "keras2_configs", "keras2_files", "loading", "mask_arguments", "models")
     },
     "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters", "named_values"},
+    "backend": {"operations"},
     "importers/tensorflow_functions": {"values"},
     "ir": {"joined_sizes", "printed_graph"},
     "layers": {"complete", "dtypes"},

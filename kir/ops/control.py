@@ -77,6 +77,8 @@ class Loop(ControlOp):
         return replace(self, body=body)
 
     def infer(self, trips: TensorType | None, condition: TensorType | None, *values: TensorType) -> Types:
+        limits = (trips or SCALAR_INT, condition or SCALAR_BOOL)
+        self.require_alike("trips and condition", limits, (SCALAR_INT, SCALAR_BOOL))
         self.require_alike("inputs", (SCALAR_INT, SCALAR_BOOL, *values), self.body.inputs)
         stacked = self.types[self.carried :]
         steps = (SCALAR_BOOL, *self.types[: self.carried], *(type.with_shape(type.shape[1:]) for type in stacked))

@@ -18,6 +18,7 @@ from kir.exporters.script.graphs import write_graph
 from kir.exporters.script.script import Script
 from kir.importers.keras_file import load_keras_model
 from kir.ir.graph import Graph, Origin
+from kir.ir.types import NARROW, as_dtype
 from kir.lift.components import MAKERS
 from kir.modeling.model import Model
 from tests.exporters.script.round_trip import complaints, export_bytes, read, through_script
@@ -41,10 +42,8 @@ CASES: dict[str, tuple[tuple[int, ...], Callable[[], list[L.Layer]]]] = {
     "transposed_3d": (VOLUME, lambda: [L.Conv3DTranspose(2, 2, 2, "same", use_bias=False, **FIRST)]),
     "max_pooling": (IMAGE, lambda: [L.MaxPooling2D((2, 3), 2, "same", **FIRST)]),
     "average_pooling": (IMAGE, lambda: [L.AveragePooling2D(2, 1, **FIRST)]),
-    "global_pooling": (
-        IMAGE,
-        lambda: [L.GlobalMaxPooling2D(keepdims=True, **FIRST), L.GlobalAveragePooling2D(**FIRST)],
-    ),
+    "global_max_pooling": (IMAGE, lambda: [L.GlobalMaxPooling2D(keepdims=True, **FIRST)]),
+    "global_average_pooling": (IMAGE, lambda: [L.GlobalAveragePooling2D(**FIRST)]),
     "global_pooling_of_steps": (SERIES, lambda: [L.GlobalAveragePooling1D()]),
     "adaptive_pooling": (IMAGE, lambda: [L.AdaptiveMaxPooling2D((4, 3), **FIRST)]),
     "zero_padding": (IMAGE, lambda: [L.ZeroPadding2D(((1, 0), (2, 3)))]),
@@ -157,7 +156,13 @@ def test_a_file_may_name_any_layer_for_any_operator(name: str) -> None:
 
 @cache
 def graphs() -> list[Graph]:
-    return [graph for graph in (case.graph() for case in all_cases()) if graph.inputs]
+    """Return the graphs of all cases but those that no script can say: graphs inside, and elements of a few bits."""
+    found = [case.graph() for case in all_cases() if not case.op.bodies()]
+    return [graph for graph in found if graph.inputs and not any(map(is_narrow, graph.constant_arrays()))]
+
+
+def is_narrow(array: np.ndarray[Any, Any]) -> bool:
+    return as_dtype(array.dtype) in NARROW
 
 
 def test_mobilenet(tmp_path: Path) -> None:
@@ -169,5 +174,7 @@ def test_mobilenet(tmp_path: Path) -> None:
     first = export_bytes(model, tmp_path)
     again, text = through_script(read(first, tmp_path), tmp_path)
     assert export_bytes(again, tmp_path) == first
-    assert re.findall(r'Origin\("(.*)", "(.*)"\)', text) == [("Conv1", "Conv2D")]  # the Transpose of the input
+    # The Transpose of the input, and a mean over one element.
+    origins = [("Conv1", "Conv2D"), ("global_average_pooling2d", "GlobalAveragePooling2D")]
+    assert sorted(re.findall(r'Origin\("(.*)", "(.*)"\)', text)) == origins
     assert "emit" not in text
