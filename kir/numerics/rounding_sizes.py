@@ -213,7 +213,7 @@ def _convolution_size(
 def _stft_size(op: spectral.STFT, y: Array, x: Array, window: Array) -> Array:
     # A fast transform has log₂ n rounds, and in each the errors are as large as all of the frame.
     length = len(window)
-    frames = np.lib.stride_tricks.sliding_window_view(x[..., 0], length, axis=1)[:, :: op.step] * window
+    frames = np.lib.stride_tricks.sliding_window_view(x.reshape(x.shape[:2]), length, axis=1)[:, :: op.step] * window
     size = np.linalg.norm(frames, axis=-1) * math.log2(max(length, 2))
     return np.broadcast_to(size[..., None, None], y.shape)
 

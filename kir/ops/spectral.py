@@ -23,10 +23,10 @@ DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64})
 
 @dataclass(frozen=True)
 class STFT(Op):
-    """The discrete Fourier transform of every frame of a real signal x[batch, time, 1], times window[n].
+    """The discrete Fourier transform of every frame of a real signal x[batch, time], times window[n].
 
-    Frames begin every `step` samples and lie within the signal. The result is [batch, frames, n // 2 + 1, 2]: the
-    frequencies from 0 to half of the sampling rate, as real and imaginary parts.
+    x may also be [batch, time, 1]. Frames begin every `step` samples and lie within the signal. The result is
+    [batch, frames, n // 2 + 1, 2]: the frequencies from 0 to half of the sampling rate, as real and imaginary parts.
 
     ONNX: STFT since opset 17. Keras: `ops.stft`.
     """
@@ -34,8 +34,10 @@ class STFT(Op):
     step: int
 
     def infer(self, x: TensorType, window: TensorType) -> TensorType:
-        if x.rank != 3 or x.shape[2] != 1 or window.rank != 1 or self.step < 1:
-            raise ShapeError(f"{self} received x {x}, window {window}; expected x[batch, time, 1] and window[n]")
+        if x.rank not in (2, 3) or x.shape[2:] not in ((), (1,)) or window.rank != 1 or self.step < 1:
+            raise ShapeError(
+                f"{self} received x {x}, window {window}; expected x[batch, time] or x[batch, time, 1], and window[n]"
+            )
         length = window.shape[0]
         if not isinstance(length, int) or length < 1:
             raise ShapeError(f"{self} received window {window}; expected a known size of 1 or more")
@@ -48,7 +50,7 @@ class STFT(Op):
         assert is_known(count), "an array has known sizes"
         if not count or not x.shape[0]:
             return np.zeros((x.shape[0], count, len(window) // 2 + 1, 2), x.dtype)
-        frames = sliding_window_view(x[..., 0], len(window), axis=1)[:, :: self.step]
+        frames = sliding_window_view(x.reshape(x.shape[:2]), len(window), axis=1)[:, :: self.step]
         spectrum = np.fft.rfft(frames * window)
         return np.stack([spectrum.real, spectrum.imag], axis=-1).astype(x.dtype, copy=False)
 

@@ -17,4 +17,5 @@ SPECTRAL_CASES: list[Case] = [
     Case(STFT(4), (parse_type("f32[batch, length, 1]"), WINDOW), samples=LONGER, since=17),
     Case(STFT(3), (parse_type("f64[2, 9, 1]"), WINDOW[:4].astype(np.float64)), since=17),
     Case(STFT(2), (parse_type("f32[2, 12, 1]"), parse_type("f32[5]")), since=17),
+    Case(STFT(4), (parse_type("f32[batch, length]"), WINDOW), samples=LONGER, since=17),
 ]

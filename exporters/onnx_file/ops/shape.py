@@ -64,17 +64,29 @@ def expand(emitter: Emitter, op: ops.Expand, x: FileTensor) -> Names:
 
 @exports(ops.Slice)
 def slice_(emitter: Emitter, op: ops.Slice, x: FileTensor) -> Names:
-    """Write a Slice. Up to the end of an axis of unknown size it needs no size computed."""
+    """Write a Slice. Up to the end of an axis of unknown size, or so far before it, it needs no size computed."""
     starts, ends = [], []
     for axis, start, end, step in zip(op.axes, op.starts, op.ends, op.steps, strict=True):
         size = x.type.shape[axis]
-        bounds = (start, end) if step > 0 else _falling_bounds(start, end, size)
-        if step > 0 and end == size and isinstance(end, Sym):
-            bounds = start, PAST_THE_END
+        bounds = _rising_bounds(start, end, size) if step > 0 else _falling_bounds(start, end, size)
         starts.append(bounds[0])
         ends.append(bounds[1])
     axes, steps = emitter.constant(op.axes, "axes"), emitter.constant(op.steps, "steps")
     return emitter.node("Slice", [x.name, emitter.sizes(starts), emitter.sizes(ends), axes, steps])
+
+
+def _rising_bounds(start: Dim, end: Dim, size: Dim) -> tuple[Dim, Dim]:
+    """Return bounds of a positive step, those of an unknown size counted from the end if they are so far before it."""
+    if end == size and isinstance(end, Sym):
+        end = PAST_THE_END
+    low, high = (
+        bound - size if isinstance(bound, Sym) and _is_negative(bound - size) else bound for bound in (start, end)
+    )
+    return low, high
+
+
+def _is_negative(dim: Dim) -> bool:
+    return isinstance(dim, int) and dim < 0
 
 
 def _falling_bounds(start: Dim, end: Dim, size: Dim) -> tuple[Dim, Dim]:

@@ -7,7 +7,6 @@ import numpy as np
 from kir.errors import UnsupportedError
 from kir.importers.onnx_file.ops.table import Results, imports
 from kir.importers.onnx_file.translate import Operand, OperatorCall
-from kir.ops.shape import Reshape
 from kir.ops.spectral import STFT
 
 
@@ -18,10 +17,7 @@ def stft(
     """Read an STFT. A real signal may do without its last axis; without a window, all of a frame counts."""
     if not call.attributes.integer("onesided", 1):
         raise UnsupportedError("kir has STFT with onesided=1 only")
-    shape = signal.type.shape
-    if len(shape) == 2:
-        signal = call.add(Reshape((*shape, 1)), signal)
-    elif shape[2:] != (1,):
+    if signal.type.shape[2:] not in ((), (1,)):
         raise UnsupportedError(f"kir has STFT of real signals only; received {signal.type}")
     if window is None:
         (size,) = call.known(length, "frame_length") if length is not None else (None,)

@@ -310,6 +310,22 @@ def test_expand_does_not_compute_what_is_there() -> None:
     assert op_types(graph_of(Expand((BATCH, 4, LENGTH)), "f32[batch, 1, length]")) == ["Expand"]
 
 
+@pytest.mark.parametrize(
+    "op",
+    [
+        Slice((1,), (0,), (LENGTH - 1,), (1,)),
+        Slice((1,), (LENGTH - 1,), (LENGTH,), (1,)),
+        Slice((0, 1), (0, LENGTH - 1), (BATCH - 1, LENGTH), (1, 2)),
+    ],
+    ids=str,
+)
+def test_what_is_so_far_before_the_end_is_not_computed(op: Slice) -> None:
+    graph = graph_of(op, "f32[batch, length]")
+    assert op_types(graph) == ["Slice"]
+    for sizes in ({"batch": 1, "length": 1}, {"batch": 3, "length": 5}):
+        _require_eval(op, graph, sizes, 21)
+
+
 def test_range_to_a_symbolic_size() -> None:
     graph = Graph()
     graph.add(Input("x", parse_type("f32[n]")))
