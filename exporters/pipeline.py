@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kir import passes
 from kir.errors import (
     CrashError,
+    FormatError,
     InvalidArgumentError,
     MismatchError,
     NotShownError,
@@ -24,10 +25,11 @@ from kir.errors import (
 )
 from kir.exporters.onnx_file.build import opset_for
 from kir.exporters.onnx_file.write import DATA_FILE, ExportReport, write_graph
-from kir.ir.dims import Dim
+from kir.ir.dims import Dim, Sym
 from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import Array
 from kir.ir.structural import Input, Output
-from kir.ir.types import CarriedType
+from kir.ir.types import CarriedType, TensorType
 from kir.modeling.lower import lower
 from kir.modeling.model import Model
 from kir.support.arguments import boolean, integer, optional_integer, text
@@ -44,10 +46,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The ONNX file that a graph was read from, and what it calls the values of that graph."""
+    """The ONNX file that a graph was read from, what it calls the values of that graph, and if it has its sizes."""
 
     path: Path
     names: Mapping[Value, str] = field(default_factory=dict)
+    has_same_sizes: bool = True
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def export_reference(
         reference: what the file is to compute. It stays as it is if the file is to be verified; else it is optimised.
         path: the file to write.
         options: see `ExportOptions`; `training` only chooses passes here, `sizes` and `losses` say nothing.
-        source: the ONNX file that the graph was read from, if it is to be verified that it was read right.
+        source: the ONNX file that the graph was read from, if it was; it is verified that it was read right.
         progress: told the name of each stage as it begins.
         after_pass: called after each pass with the graph and the number of changes.
 
@@ -275,37 +278,86 @@ def _verify_files(
         return _verify_carried(graph, source, written, options), None
     if source is None:
         return _verify(reference, graph, written, options, None), None
-    from kir.exporters.onnx_file.verify.asked import asking_onnxruntime
-    from kir.numerics.compare import expect_probes, expect_runs
-    from kir.numerics.probes import choose_probes
-
-    # Both files are compared with one graph.
-    with asking_onnxruntime(options.provider):
-        try:
-            runs = list(expect_runs(reference, options.seed))
-        except ShapeError:  # for sizes that types allow, and that do not run
-            probes = choose_probes(reference, options.seed, accepts=_runs_with(reference, source, options))
-            runs = list(expect_probes(reference, probes, options.seed))
+    runs = _expect_running(reference, source, options)  # both files are compared with one graph
+    if not source.has_same_sizes:
+        return _verify_of_other_sizes(reference, graph, written, source, options, runs), None
     report = _verify(reference, graph, written, options, runs)
     progress("verifying the file that was read")
     return report, verify_source(reference, source, options.provider, options.seed, options.strict, runs)
 
 
-def _runs_with(reference: Graph, source: SourceFile, options: ExportOptions) -> Callable[[Mapping[str, int]], bool]:
-    """Return what says whether onnxruntime runs the file that a graph was read from, with inputs of given sizes."""
+def _verify_of_other_sizes(
+    reference: Graph, graph: Graph, written: ExportReport, source: SourceFile, options: ExportOptions, runs: list[Run]
+) -> VerificationReport:
+    """Compare the new file with the graph, whose inputs were given sizes, for which it may have no types.
+
+    Raises:
+        UnsupportedError: onnxruntime cannot load it, such as for a branch that these sizes do not fit.
+    """
+    try:
+        return _verify(reference, graph, written, options, runs)
+    except FormatError as error:
+        raise UnsupportedError(
+            f"onnxruntime does not load {source.path} with the given sizes: they must fit every graph inside an "
+            "operator, that of a branch that is not taken as well; give others, or leave them unknown (without "
+            f"--input-shapes and --batch), so that they only have to fit what runs; it says: {error}"
+        ) from error
+
+
+def _expect_running(reference: Graph, source: SourceFile, options: ExportOptions) -> list[Run]:
+    """Return what to expect of a graph on inputs that the file that it was read from takes.
+
+    Raises:
+        UnsupportedError: none were found.
+    """
+    from kir.exporters.onnx_file.verify.asked import asking_onnxruntime
+    from kir.numerics.compare import expect_probes, expect_runs
+    from kir.numerics.running_probes import choose_running_probes
+
+    with asking_onnxruntime(options.provider):
+        try:
+            return list(expect_runs(reference, options.seed))
+        except ShapeError as error:  # for inputs that types allow, and that do not run
+            try:
+                probes = choose_running_probes(reference, options.seed, _runs_on(source, options))
+            except ShapeError as none_found:
+                raise _none_found(reference, source, none_found) from error
+            return list(expect_probes(reference, probes, options.seed))
+
+
+def _none_found(graph: Graph, source: SourceFile, reason: ShapeError) -> UnsupportedError:
+    """Return the error for a file for which no inputs were found to verify with."""
+    return UnsupportedError(
+        f"found no inputs that onnxruntime runs {source.path} on, to verify with: {reason}; give sizes that it takes, "
+        f"such as {_example_of_sizes(graph)}, or write the file without the check (--no-verify)"
+    )
+
+
+def _example_of_sizes(graph: Graph) -> str:
+    """Return how sizes of an input are given, with numbers for those that are not known."""
+    types = {label_of(node): node.output.type for node in graph.inputs}
+    shapes = {name: type.shape for name, type in types.items() if isinstance(type, TensorType)}
+    if not shapes:
+        return "--input-shapes NAME:1,512"
+    name, shape = max(shapes.items(), key=lambda item: sum(isinstance(dim, Sym) for dim in item[1]))
+    sizes = [dim if isinstance(dim, int) else 512 if place else 1 for place, dim in enumerate(shape)]
+    return f"--input-shapes {name}:{','.join(map(str, sizes))}"
+
+
+def _runs_on(source: SourceFile, options: ExportOptions) -> Callable[[Mapping[str, Array]], bool]:
+    """Return what says whether onnxruntime runs the file that a graph was read from on inputs."""
     from kir.exporters.onnx_file.session import make_session, run_session
-    from kir.numerics.feeds import random_feeds
 
     session = make_session(source.path, options.provider)
 
-    def accepts(sizes: Mapping[str, int]) -> bool:
+    def runs(feeds: Mapping[str, Array]) -> bool:
         try:
-            run_session(session, random_feeds(reference, [options.seed, 0], sizes))
+            run_session(session, feeds)
         except ShapeError:
             return False
         return True
 
-    return accepts
+    return runs
 
 
 def _verify(
@@ -336,7 +388,7 @@ def _verify_carried(
     from kir.exporters.onnx_file.verify.held import hold_written
     from kir.exporters.onnx_file.verify.two_files import verify_onnx_files
 
-    if source is None:
+    if source is None or not source.has_same_sizes:
         raise InvalidArgumentError(
             "values of the model are no tensors of known rank and type, so that it runs in onnxruntime alone, and the "
             "file is compared with the one that was read; keep that one's sizes, or do without the check (--no-verify)"
@@ -349,7 +401,10 @@ def _verify_carried(
             )
     if options.evidence is not None and options.evidence.recorder is not None:
         raise UsageError("--proof records results in float64, and values of the model are no tensors")
-    report = verify_onnx_files(source.path, written.path, options.provider, options.seed, options.evidence)
+    try:
+        report = verify_onnx_files(source.path, written.path, options.provider, options.seed, options.evidence)
+    except ShapeError as error:
+        raise _none_found(graph, source, error) from error
     report = replace(report, strict=options.strict).adding(hold_written(graph, written.path).statement)
     report.raise_if_failed()
     return report

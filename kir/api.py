@@ -216,16 +216,16 @@ def _export_onnx(
         if model is source:
             # An unverified export optimises the graph that it is given.
             model = model.copy()
-        original = _file_to_verify(source, names, reading)
+        original = _file_read(source, names, reading)
         return export_reference(model, path, options, source=original, progress=progress, after_pass=after_pass)
 
 
-def _file_to_verify(source: Source, names: Mapping[Value, str], reading: Reading) -> SourceFile | None:
-    """Return the ONNX file that a graph was read from, if the graph has its signature and not sizes of its own."""
+def _file_read(source: Source, names: Mapping[Value, str], reading: Reading) -> SourceFile | None:
+    """Return the ONNX file that a graph was read from; it is compared if the graph has no sizes of its own."""
     from kir.exporters.pipeline import SourceFile
     from kir.importers.load import is_onnx_file
 
-    return SourceFile(Path(source), names) if is_onnx_file(source) and not reading.sets_sizes else None
+    return SourceFile(Path(source), names, not reading.sets_sizes) if is_onnx_file(source) else None
 
 
 def _export_script(
@@ -249,7 +249,7 @@ def _export_script(
         model,
         path,
         load=load_script,
-        source=_file_to_verify(source, names, reading),
+        source=None if reading.sets_sizes else _file_read(source, names, reading),
         verify=options.verify,
         provider=options.provider,
         seed=options.seed,

@@ -11,11 +11,13 @@ Larger runs give way to smaller ones where they cost much. What was left out is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kir.errors import KirError, LimitError, ShapeError
 from kir.ir.graph import Graph
+from kir.ir.structural import Constant
 from kir.numerics.cost import Cost, describe, run_cost
 from kir.numerics.inputs import input_symbols
 from kir.numerics.least_sizes import Demand, Sizes, are_met
@@ -25,6 +27,10 @@ from kir.numerics.wanted_sizes import LARGEST_BATCH, Wish, batch_name, wishes_of
 # What a size is made a multiple of while a graph refuses the wanted ones.
 FACTORS = (1, 2, 3, 4, 8, 16, 32, 64)
 MAX_OCCURRING = 50  # sizes that occur in a graph, tried as sizes of inputs in the end
+# Lengths of windows, of images and of a second of sound, tried where only running a file tells what it takes.
+USUAL = (*(2**power for power in range(1, 11)), 80, 96, 160, 192, 224, 320, 384, 400, 480, 640, 768, 8000, 16000)
+MOST_SECONDS = 20.0  # of running a file at sizes to find some that it takes
+MAX_ALONE = 6  # so many sizes of inputs are tried each by itself
 
 # Of all runs together, in products: about what one processor core computes in float64 in a fifth of a second. The
 # first run may take more, where no smaller sizes work.
@@ -97,6 +103,7 @@ class _Chooser:
         self._musts = musts
         self._batch = batch
         self._accepts = accepts
+        self._end = time.monotonic() + MOST_SECONDS
         self._costs: dict[tuple[int, ...], Cost | None] = {}
 
     def choose(self, wishes: Sequence[Wish], work: int, is_first: bool) -> SizedRun | None:
@@ -129,7 +136,7 @@ class _Chooser:
         key = tuple([sizes[name] for name in self._names])
         if key not in self._costs:
             try:
-                fits = self._accepts is None or self._accepts(sizes)
+                fits = self._accepts is None or (time.monotonic() < self._end and self._accepts(sizes))
                 self._costs[key] = run_cost(self._graph, sizes) if fits else None
             except KirError:
                 self._costs[key] = None
@@ -152,6 +159,9 @@ class _Chooser:
             yield wanted | dict.fromkeys(lengths, size)
         for size in occurring:
             yield wanted if self._batch is None else wanted | {self._batch: size}
+        if self._accepts is not None:
+            for size in sorted({*USUAL, *occurring, *_small_integers(self._graph)}):
+                yield from _with_size(size, wanted, list(lengths))
 
     def failure(self) -> KirError:
         """Return why no sizes were found."""
@@ -163,3 +173,23 @@ class _Chooser:
             )
         cost, sizes = min(costs, key=lambda pair: pair[0].bytes)
         return LimitError(describe(cost, dict(zip(self._names, sizes, strict=True))))
+
+
+def _with_size(size: int, wanted: Sizes, names: Sequence[str]) -> Iterator[Sizes]:
+    """Yield sizes of which one alone has a value, or all but one, or all of them; the others are equal and small."""
+    alone = names[:MAX_ALONE]
+    for group in (*([name] for name in alone), *([name for name in names if name != one] for one in alone), names):
+        for rest in dict.fromkeys((min([wanted[name] for name in names], default=1), 1)):
+            yield wanted | dict.fromkeys(names, rest) | dict.fromkeys(group, size)
+
+
+def _small_integers(graph: Graph) -> list[int]:
+    """Return integers that stand in a graph as constants, such as those that sizes are compared with."""
+    found: set[int] = set()
+    pending = [graph]
+    while pending:
+        for node in pending.pop().nodes():
+            pending += [body.graph for body in node.op.bodies()]
+            if isinstance(node.op, Constant) and (array := node.op.value.array).size <= 2 and array.dtype.kind in "iu":
+                found |= {int(number) for number in array.ravel()}
+    return sorted(number for number in found if 1 < number <= USUAL[-1])[:MAX_OCCURRING]

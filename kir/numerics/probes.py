@@ -35,6 +35,8 @@ class Probe:
         batch: the name of the size that counts rows; None if there is none, or the sizes were given.
         bounds: one more than the largest integer for an input, where the graph does not tell.
         shapes: of inputs that have another shape than the graph says.
+        tried: how many choices of sizes a file was run at to find these; 0 where it takes most.
+        refused: sizes and values that the file does not run on, in words; "" if there are none.
     """
 
     graph: Graph
@@ -48,6 +50,8 @@ class Probe:
     batch: str | None = None
     bounds: Mapping[str, int] | None = None
     shapes: Mapping[str, tuple[int, ...]] | None = None
+    tried: int = 0
+    refused: str = ""
 
     def feeds(self) -> dict[str, Array]:
         """Return an array for every input, by name."""

@@ -67,6 +67,8 @@ class OutputsPart:
         for probe in self._probes:
             if probe.untried:
                 yield Finding(f"not run, for what it costs: {probe.untried}")
+            if probe.refused:
+                yield Finding(f"not run, as the file that was read does not run on it either: {probe.refused}")
         name = None if self._single is None else self._single.probe.batch
         if self._single is not None and name is not None:
             tried = max(probe.sizes[name] for probe in self._probes)
@@ -87,6 +89,8 @@ def describe_probes(probes: Iterable[Probe], batch: int | None = None, pixels: i
         for name, size in probe.sizes.items():
             sizes.setdefault(name, {})[size] = None
     facts = [f"{name} {_listed(found)}" for name, found in sizes.items()]
+    if tried := sum(probe.tried for probe in probes):
+        facts.append(f"found by running the file that was read at {counted(tried, 'choice')} of sizes")
     if batch is not None:
         at = f", at {pixels}×{pixels} pixels" if pixels else ""
         facts.append(f"a row of it in batches of {batch}{at}")
