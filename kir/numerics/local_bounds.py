@@ -76,6 +76,8 @@ BLOCK_ELEMENTS = 1 << 19
 
 # Operators whose sizes are safe from overflow in their own precision, and cost as much as they do.
 SIZED_NARROW = (Dense, MatMul, Conv, ConvTranspose)
+# Below this size, squares of single terms may have vanished in float32, which begins at 1e-38.
+VANISHING = 1e-15
 
 
 def expect_results(node: Node, op: Op, inputs: Inputs) -> tuple[Expected, ...]:
@@ -251,7 +253,10 @@ def _size(op: Op, y: Array, inputs: Inputs, wide: Inputs) -> Array:
         return np.asarray(size(op, y, *wide))
     narrow = [None if x is None else widen(x) for x in inputs]
     kinds = [x.dtype for x in narrow if x is not None]
-    return np.asarray(size(op, y.astype(kinds[0]), *narrow), np.float64)
+    found = np.asarray(size(op, y.astype(kinds[0]), *narrow), np.float64)
+    if kinds[0] != np.float64 and np.any((found < VANISHING) & (y != 0)):
+        return np.asarray(size(op, y, *wide), np.float64)
+    return found
 
 
 def _softmax_size(op: Softmax, y: Array, x: Array) -> Array:

@@ -9,6 +9,7 @@ from kir.numerics import local_bounds
 from kir.numerics.local_bounds import expect_results, gave_the_same
 from kir.ops.convolution import Conv
 from kir.ops.elementwise import Relu
+from kir.ops.linear import MatMul
 from kir.ops.nn import Softmax
 from kir.ops.shape import Split
 from tests.passes.building import Build
@@ -46,3 +47,24 @@ def test_only_exact_operators_give_the_same() -> None:
     assert not gave_the_same(softmax, softmax.op, [y[:1]], [np.ones(1, np.float32)])
     assert gave_the_same(split, split.op, [x], [None, x[1:]])
     assert not gave_the_same(split, split.op, [x], [None, y[:3]])
+
+
+@pytest.mark.parametrize("kind", ["conv", "matmul"])
+def test_small_numbers_beside_others_keep_their_bound(kind: str) -> None:
+    # Squares of the small ones are below all of float32, where the large ones are not.
+    scales = np.array([1, 1e-13], np.float32)
+    generator = np.random.default_rng(0)
+    x, kernel = generator.standard_normal((1, 2, 5, 5), np.float32), generator.standard_normal((2, 1, 5, 5), np.float32)
+    if kind == "conv":
+        build = Build("f32[1, 2, 5, 5]", "f32[2, 1, 5, 5]")
+        node = build(Conv((1, 1), (1, 1), 2, (0,) * 4), *build.inputs).node
+    else:
+        x, kernel = x.reshape(2, 1, 25), kernel.reshape(2, 25, 1)
+        build = Build("f32[2, 1, 25]", "f32[2, 25, 1]")
+        node = build(MatMul(), *build.inputs).node
+    allowed = []
+    for factors in (np.ones(2, np.float32), scales):
+        of_x, of_kernel = (factors.reshape([2 if size == 2 else 1 for size in one.shape]) for one in (x, kernel))
+        (expected,) = expect_results(node, node.op, [x * of_x, kernel * of_kernel])
+        allowed.append(expected.allowed.ravel())
+    np.testing.assert_allclose(allowed[1], allowed[0] * scales**2, rtol=1e-4)
