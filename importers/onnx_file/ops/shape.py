@@ -21,6 +21,9 @@ from kir.ops.sparse import SparseToDense
 
 Item = TypeVar("Item")
 
+# A size that is cast to these stays what it is.
+HOLD_SIZES = (DType.INT32, DType.INT64, DType.FLOAT32, DType.FLOAT64)
+
 
 def _axis(call: OperatorCall, x: Operand, default: int) -> int:
     return normalize_axis(call.attributes.integer("axis", default), max(x.type.rank, 1))
@@ -313,12 +316,18 @@ def _one(given: Sequence[Item], what: str) -> Item:
 def range_(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> Results:
     dtype = start.type.dtype
     if not dtype.is_integer:
-        bounds = [_one(call.array(bound, "bounds").ravel().tolist(), "Range's bound") for bound in (start, stop, step)]
-        if not bounds[2] or not 0 <= (bounds[1] - bounds[0]) / bounds[2] + 1 <= 1e7:
-            raise UnsupportedError(f"Range from {bounds[0]} to {bounds[1]} in steps of {bounds[2]}")
-        return call.translator.constant(np.arange(*bounds, dtype=dtype.numpy), dtype)
-    first, last = _one(call.sizes(start, "start"), "Range's start"), _one(call.sizes(stop, "limit"), "Range's limit")
-    increment = _one(call.known(step, "delta"), "Range's delta")
+        whole = [_whole_number(bound) for bound in (start, stop, step)]
+        if not any(isinstance(bound, Sym) for bound in whole):
+            return _range_of_constants(call, start, stop, step)
+        first, last, increment = whole
+        if first is None or last is None or not isinstance(increment, int):
+            raise UnsupportedError("Range of floats between a size and what is no whole number")
+    else:
+        first, last = (
+            _one(call.sizes(start, "start"), "Range's start"),
+            _one(call.sizes(stop, "limit"), "Range's limit"),
+        )
+        increment = _one(call.known(step, "delta"), "Range's delta")
     if isinstance(first, int) and isinstance(last, int) and (last - first) * increment < 0:
         last = first
     result = call.add(ops.Range(first, last, increment))
@@ -326,6 +335,26 @@ def range_(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> 
         items = range(first, last, increment)
         result.sizes = Sizes(tuple(items)) if len(items) <= sizes.MAX_LENGTH else None
     return result if dtype is DType.INT64 else call.add(Cast(dtype), result)
+
+
+def _range_of_constants(call: OperatorCall, start: Operand, stop: Operand, step: Operand) -> Operand:
+    bounds = [_one(call.array(bound, "bounds").ravel().tolist(), "Range's bound") for bound in (start, stop, step)]
+    if not bounds[2] or not 0 <= (bounds[1] - bounds[0]) / bounds[2] + 1 <= 1e7:
+        raise UnsupportedError(f"Range from {bounds[0]} to {bounds[1]} in steps of {bounds[2]}")
+    dtype = start.type.dtype
+    return call.translator.constant(np.arange(*bounds, dtype=dtype.numpy), dtype)
+
+
+def _whole_number(bound: Operand) -> Dim | None:
+    """Return the size or integer that a float is a cast of, None if it is another number, or may have been rounded."""
+    array = bound.array
+    if array is not None:
+        number = array.ravel().tolist()
+        return int(number[0]) if len(number) == 1 and number[0].is_integer() and abs(number[0]) < 2**24 else None
+    value = bound.value
+    while value is not None and isinstance(value.node.op, Cast) and value.type.dtype in HOLD_SIZES:
+        (value,) = value.node.inputs
+    return value.node.op.dim if value is not None and isinstance(value.node.op, ops.Size) else None
 
 
 @imports("TopK")

@@ -112,6 +112,26 @@ SHAPE_COMPUTATIONS: dict[str, tuple[list[NodeProto], dict[str, Any], list[str]]]
         {"zero": np.int32(0), "one": np.int32(1)},
         ["Range(start=0, stop=T, step=1)", "Cast(dtype=i32)", "Cast(dtype=f32)"],
     ),
+    "a range of floats": (
+        [
+            node("Shape", "x", "s", start=1, end=2),
+            node("Squeeze", "s", "t"),
+            node("Cast", "t", "last", to=TensorProto.FLOAT),
+            node("Range", "first last step", "y"),
+        ],
+        {"first": F32(1), "step": F32(2)},
+        ["Range(start=1, stop=T, step=2)", "Cast(dtype=f32)"],
+    ),
+    "a range of floats that is carried": (
+        [
+            node("Shape", "x", "s", start=1, end=2),
+            node("Squeeze", "s", "t"),
+            node("Cast", "t", "last", to=TensorProto.FLOAT),
+            node("Range", "first last step", "y"),
+        ],
+        {"first": F32(0.5), "step": F32(2)},
+        ["Size(dim=T)", "Cast(dtype=f32)", "ai.onnx.Range-17()"],
+    ),
     "all but the last step": (
         [node("Slice", "x zero last axis", "y")],
         {"zero": [0], "last": [-1], "axis": [1]},
