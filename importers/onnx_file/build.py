@@ -38,7 +38,7 @@ from kir.ir.types import CarriedType, DType, TensorType, carried_type, type_of
 from kir.ops.opaque import Opaque
 from kir.passes.remove_dead import remove_dead
 from kir.support.garbage_collection import without_garbage_collection
-from kir.support.onnx_files import outer_names
+from kir.support.onnx_files import outer_names, walk_subgraphs
 from kir.support.onnx_types import element_text, type_text
 from kir.support.text import counted
 
@@ -177,7 +177,8 @@ class _Reader:
         self.translator = Translator(self.graph, opset, written_by_kir, reads, names)
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
         self.translator.scope = self
-        self.budget = [MAX_READINGS * (1000 + len(self.nodes))]
+        inner = sum(len(graph.node) for node in self.nodes if node.attributes for graph in walk_subgraphs(node.node))
+        self.budget = [MAX_READINGS * (10 + inner)]
         unknown = [name for node in self.nodes if node.full_type not in IMPORTERS for name in node.outputs if name]
         self.whole = WholeModel(model, unknown, observe)
         self.output_types = OutputTypes(model.graph, self.versions, names, self.whole)

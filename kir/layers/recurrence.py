@@ -137,7 +137,7 @@ class Recurrence(DeclaredLayer):
         reason = next((why for cell, _ in self.cells() if (why := why_not_operator(cell, training))), None)
         if reason is None:
             output, finals = self._run_operators(sequences, initial, mask, training)
-        elif sequences.tracer.graph is None and not isinstance(sequences.shape[1], int):
+        elif sequences.tracer.graph is None and not is_unrolled(sequences.shape[1]):
             output, finals = self._infer_steps(sequences, initial, mask, training)
         else:
             output, finals = self._run_steps(sequences, initial, mask, training)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kir import layers
+from kir.errors import ShapeError
 from kir.exporters.onnx_file.formulas import FLOAT64_FORMULAS
 from kir.exporters.pipeline import export_model
 from kir.ir.types import DType, TensorType, as_dtype
@@ -128,10 +129,20 @@ def in_float64(given: TensorType | Array | None) -> TensorType | Array | None:
     return given.with_dtype(DType.FLOAT64) if isinstance(given, TensorType) else given.astype(np.float64)
 
 
+def takes_its_inputs(case: Case) -> bool:
+    """Return whether the operator takes float64: quantization does not, and bodies have types of their own."""
+    try:
+        case.op.infer(*case.types())
+    except ShapeError:
+        return False
+    return True
+
+
 CASES = [
-    dataclasses.replace(case, inputs=tuple(map(in_float64, case.inputs)))
+    changed
     for case in all_cases()
     if not isinstance(case.op, WITHOUT_KERNELS) and any(map(is_float32, case.inputs))
+    if takes_its_inputs(changed := dataclasses.replace(case, inputs=tuple(map(in_float64, case.inputs))))
 ]
 
 

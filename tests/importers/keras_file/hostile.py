@@ -432,10 +432,6 @@ KERAS: dict[str, tuple[str, Callable[..., bytes]]] = {
         "out of all proportion",
         lambda: archive(over([None, 8, 2], "AdaptiveAveragePooling1D", output_size=1 << 31)),
     ),
-    "endless_steps": (
-        "at most 10000 +are unrolled",
-        lambda: archive(over([None, 10**9, 4, 4, 2], "ConvLSTM2D", filters=2, kernel_size=2)),
-    ),
     "huge_gates": (
         "gates of 4000000000 units",
         lambda: archive(over([None, 2, 4, 4, 2], "ConvLSTM2D", filters=10**9, kernel_size=2)),
