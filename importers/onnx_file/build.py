@@ -476,11 +476,21 @@ class _Reader:
             if operand is None:
                 raise FormatError(f"the output {value.name!r} is given by no node")
             try:
-                self.graph.add(Output(value.name), self.translator.value(operand))
+                output = self.translator.value(operand)
+                self._warn_of_wrong_type(value.name, output.type)
+                self.graph.add(Output(value.name), output)
             except UnsupportedError:
                 raise
             except KirError as error:
                 raise FormatError(f"the output {value.name!r}: {error}") from error
+
+    def _warn_of_wrong_type(self, name: str, computed: TensorType) -> None:
+        stated = self.translator.hints.get(name)
+        if stated is not None and not isinstance(computed, CarriedType) and stated.rank != computed.rank:
+            warnings.warn(
+                f"the file says that the output {name!r} is {stated}, and computes {computed}, which holds",
+                stacklevel=4,
+            )
 
     def names(self) -> dict[Value, str]:
         """Return what the file calls the values that are live; of several names the first."""

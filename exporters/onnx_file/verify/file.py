@@ -109,7 +109,8 @@ def _prove(
     further = [] if evidence is None else evidence.probes(graph, seed)
     with lean_model(model) as lean:
         session = lean.session(provider, optimize)
-        problems = signature_problems(graph, session) or list(default_problems(graph, session, lean.file))
+        stated = held is None or held.is_written
+        problems = signature_problems(graph, session, stated) or list(default_problems(graph, session, lean.file))
         if problems:
             raise MismatchError("the file is not of this model:\n" + "\n".join(problems))
         read, names = (None, {}) if held is None else (held.graph, held.names)

@@ -68,6 +68,23 @@ def test_what_was_exported_is_exported_alike(kir: Command, tmp_path: Path) -> No
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
+def test_what_a_file_computes_holds_where_it_states_another_rank(kir: Command, tmp_path: Path) -> None:
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Max", "s zero", "same"),  # which inference does not see through
+        node("Concat", "one same", "sizes", axis=0),
+        node("Reshape", "x sizes", "y"),
+    ]
+    wrong = model(nodes, {"x": ["N", 4]}, constants={"one": np.array([1]), "zero": np.array([0])})
+    wrong.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, ["N", "M"]))
+    (tmp_path / "wrong.onnx").write_bytes(wrong.SerializeToString())
+    with pytest.warns(UserWarning, match=r"'y' is f32\[N, M\], and computes f32\[1, N, 4\], which holds"):
+        code, out, err = kir("export", "wrong.onnx", "-o", "out.onnx")
+    assert code == 0, err
+    assert "output  y: f32[1, N, 4]" in out
+    assert "the file that was read computes the same" in out
+
+
 def test_export_as_json(kir: Command) -> None:
     document: dict[str, Any] = json.loads(kir("export", "given.onnx", "-o", "out.onnx", "--json")[1])
     assert document["source_verification"]["passed"] is True
