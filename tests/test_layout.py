@@ -19,7 +19,7 @@ OF_A_WHOLE = {
     "importers/keras_file": {
         *("applications", "complete", "keras2_configs", "keras2_files", "loading", "mask_arguments", "models")
     },
-    "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters", "named_values"},
+    "importers/onnx_file": {"backend_suite", "command_line", "foreign_exporters", "named_values", "refused_sizes"},
     "backend": {"operations"},
     "importers/tensorflow_functions": {"values"},
     "ir": {"joined_sizes", "printed_graph"},
