@@ -54,7 +54,6 @@ from kir.ops.quantization import DynamicQuantizeLinear, QuantizeLinear
 from kir.ops.random import Dropout
 from kir.ops.reduce import ReduceMax, ReduceMin
 from kir.ops.resize import Resize
-from kir.ops.spectral import STFT
 
 ROUNDINGS = 8.0
 PLACES = 4.0
@@ -277,14 +276,8 @@ def _resize_size(op: Resize, y: Array, x: Array) -> Array:
     return np.asarray(np.max(np.abs(x), axis=resized, keepdims=True) * (1 + longest) + np.abs(y))
 
 
-def _stft_size(op: STFT, y: Array, x: Array, window: Array) -> Array:
-    # A length that is no power of 2 is transformed by way of a convolution: three transforms of up to 4 times as many.
-    length = len(window)
-    return SIZES[STFT](op, y, x, window) * (3 * math.log2(4 * length) / math.log2(max(length, 2)))
-
-
 # Where a bound of one operator must know more of its roundings than a spread of the whole model does.
-LOCAL_SIZES: dict[type[Op], Any] = {**SIZES, Softmax: _softmax_size, Resize: _resize_size, STFT: _stft_size}
+LOCAL_SIZES: dict[type[Op], Any] = {**SIZES, Softmax: _softmax_size, Resize: _resize_size}
 
 
 def _activated_bound(op: Dense, activation: Op, inputs: Inputs, wide: Inputs, dtype: np.dtype[Any]) -> Array:

@@ -211,11 +211,38 @@ def _convolution_size(
 
 
 def _stft_size(op: spectral.STFT, y: Array, x: Array, window: Array) -> Array:
-    # A fast transform has log₂ n rounds, and in each the errors are as large as all of the frame.
+    """Return the sizes of a transform's roundings: in each of its log₂ n rounds they are as large as all of the frame.
+
+    A length that is no power of 2 is transformed by way of a convolution: three transforms of up to 4 times as many.
+    """
     length = len(window)
     frames = np.lib.stride_tricks.sliding_window_view(x.reshape(x.shape[:2]), length, axis=1)[:, :: op.step] * window
-    size = np.linalg.norm(frames, axis=-1) * math.log2(max(length, 2))
-    return np.broadcast_to(size[..., None, None], y.shape)
+    norm = np.linalg.norm(frames, axis=-1)[..., None]
+    if length & (length - 1):
+        size = norm * (3 * math.log2(4 * length)) + _chirp_size(y, frames)
+    else:
+        size = norm * max(math.log2(length), 1)
+    return np.broadcast_to(size[..., None], y.shape)
+
+
+def _chirp_size(y: Array, frames: Array) -> Array:
+    """Return how far the roundings of the angles of Bluestein's transform move its results y[batch, frames, bins, 2].
+
+    As 2jk = j² + k² - (k - j)², the transform is a convolution of numbers e^(iθ) of the angles θₘ = πm²/n, which are
+    many turns, and off by as much of themselves as a rounding is. That turns the term fⱼ of result k by the errors of
+    three angles, θₖ, θⱼ and θₖ₋ⱼ, each with a rounding of its own. What all angles are off by alike, as by the rounding
+    of π, adds up to an error of the angle 2πjk/n. Source: L. Bluestein, "A linear filtering approach to the computation
+    of discrete Fourier transform", IEEE Trans. Audio Electroacoust. 18, 1970.
+    """
+    length = frames.shape[-1]
+    place = np.arange(length) / length
+    bins = place[: y.shape[-2]]
+    moments = frames**2 @ place[:, None] ** np.arange(5)
+    # Σ fⱼ² (k - j)⁴, by powers of k.
+    binomials = np.stack([math.comb(4, power) * (-1) ** power * bins ** (4 - power) for power in range(5)])
+    squares = moments[..., 4:] + np.maximum(moments @ binomials, 0) + np.sum(y**2, axis=-1) * bins**4
+    alike = 2 * bins * np.abs(np.fft.rfft(frames * place))
+    return np.asarray(np.pi * length * (np.sqrt(squares) + alike))
 
 
 def _einsum_size(op: linear.Einsum, y: Array, *operands: Array) -> Array:

@@ -12,6 +12,7 @@ from kir.ops.elementwise import Relu
 from kir.ops.linear import MatMul
 from kir.ops.nn import Softmax
 from kir.ops.shape import Split
+from kir.ops.spectral import STFT
 from tests.passes.building import Build
 
 
@@ -68,3 +69,24 @@ def test_small_numbers_beside_others_keep_their_bound(kind: str) -> None:
         (expected,) = expect_results(node, node.op, [x * of_x, kernel * of_kernel])
         allowed.append(expected.allowed.ravel())
     np.testing.assert_allclose(allowed[1], allowed[0] * scales**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [25, 400, 401, 1000])
+@pytest.mark.parametrize("is_wave", [False, True])
+def test_the_angles_of_a_transform_are_rounded_where_a_length_is_no_power_of_2(length: int, is_wave: bool) -> None:
+    generator = np.random.default_rng(length)
+    steps, bins = np.arange(length), np.arange(length // 2 + 1)
+    wave = np.cos(2 * np.pi * (length // 3) * steps / length)
+    signal = np.tile(wave, (20, 1)) if is_wave else generator.standard_normal((20, length))
+    x, window = signal.astype(np.float32), np.ones(length, np.float32)
+    single = np.float32
+    angles = (single(np.pi) * steps.astype(single) * steps.astype(single) / single(length)).astype(np.float64)
+    terms = np.exp(1j * (angles[abs(bins[:, None] - steps)] - angles[bins][:, None] - angles))
+    found = x.astype(np.float64) @ terms.T
+    result = np.stack([found.real, found.imag], axis=-1)[:, None]
+    build = Build(f"f32[20, {length}]")
+    node = build(STFT(1), build.inputs[0], build.constant(window)).node
+    (expected,) = expect_results(node, node.op, [x, window])
+    error = np.abs(result - expected.reference)
+    assert (error <= expected.allowed).all()
+    assert error.max() > expected.allowed.max() / 200

@@ -18,4 +18,5 @@ SPECTRAL_CASES: list[Case] = [
     Case(STFT(3), (parse_type("f64[2, 9, 1]"), WINDOW[:4].astype(np.float64)), since=17),
     Case(STFT(2), (parse_type("f32[2, 12, 1]"), parse_type("f32[5]")), since=17),
     Case(STFT(4), (parse_type("f32[batch, length]"), WINDOW), samples=LONGER, since=17),
+    Case(STFT(160), (parse_type("f32[2, 560]"), parse_type("f32[400]")), ulps=8 * 400, since=17),
 ]
