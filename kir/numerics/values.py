@@ -86,8 +86,9 @@ class InputValues:
         if dtype.is_float:
             return self._floats(shape)
         if dtype in NARROW:
-            is_signed = not dtype.value.startswith("u") and dtype is not DType.FLOAT8_E8M0FNU
-            return generator.integers(-2 if is_signed else 0, 2, shape)
+            if dtype is DType.FLOAT8_E8M0FNU:  # has powers of 2 only: no 0 and no sign
+                return generator.integers(1, 3, shape)
+            return generator.integers(0 if dtype.value.startswith("u") else -2, 2, shape)
         if dtype.itemsize == 1:
             info = np.iinfo(dtype.numpy)
             return generator.integers(info.min, info.max + 1, shape, dtype=np.int64)
