@@ -6,10 +6,8 @@ what onnxruntime dies of must not be the death of kir.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import json
-import math
 import os
 import re
 import tempfile
@@ -33,17 +31,15 @@ from kir.errors import (
     ShapeError,
     UnsupportedError,
 )
+from kir.exporters.onnx_file.ort_values import AS_BYTES, flat, ort_value, to_array
 from kir.exporters.onnx_file.worker import Worker, shared_worker
 from kir.ir.op import Array
-from kir.ir.packing import packed, stored_bytes, unpacked
-from kir.ir.types import DType
-from kir.ops.onnx_forms import TYPE_NAMES
 from kir.support.mapped_files import require_unchanged
 from kir.support.naming import decoded
 from kir.support.regular_files import require_regular
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, OrtValue, SessionOptions
+    from onnxruntime import InferenceSession, SessionOptions
 
 Values = TypeVar("Values")
 Result = TypeVar("Result")
@@ -483,40 +479,13 @@ def _run(session: InferenceSession, feeds: dict[str, Array]) -> dict[str, Array]
     quiet = onnxruntime.RunOptions()
     quiet.log_severity_level = FATAL_ONLY
     kinds = [entry.type for entry in (*session.get_inputs(), *outputs)]
-    if not any(kind in kinds for kind in _AS_BYTES):
-        return _flat(dict(zip(names, _try(session.run, names, feeds, quiet), strict=True)))
-    values = {name: _ort_value(onnxruntime, array) for name, array in feeds.items()}
+    if not any(kind in kinds for kind in AS_BYTES):
+        return flat(dict(zip(names, _try(session.run, names, feeds, quiet), strict=True)))
+    values = {name: ort_value(onnxruntime, array) for name, array in feeds.items()}
     return {
-        name: _to_array(value)
+        name: to_array(value)
         for name, value in zip(names, _try(session.run_with_ort_values, names, values, quiet), strict=True)
     }
-
-
-def _is_table(value: object) -> bool:
-    """Return whether a value is a list of maps of the same keys."""
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        return False
-    return bool(value) and all(one.keys() == value[0].keys() for one in value)
-
-
-def _flat(results: Mapping[str, Any]) -> dict[str, Array]:
-    """Return outputs as arrays. Those of a sequence are called "name[0]", "name[1]", …, of a map "name[key]".
-
-    Maps of the same keys, one for each row, become an array for each key; an optional without a value is absent.
-    """
-    found: dict[str, Array] = {}
-    pending = list(results.items())[::-1]
-    while pending:
-        name, value = pending.pop()
-        if _is_table(value):
-            value = {key: np.array([one[key] for one in value]) for key in value[0]}
-        if isinstance(value, list | dict):
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            pending += [(f"{name}[{key}]", item) for key, item in items][::-1]
-        elif value is not None:
-            array = np.asarray(value)
-            found[name] = array.astype(object) if array.dtype.kind in "US" else array
-    return found
 
 
 def _try(
@@ -560,44 +529,6 @@ def _fits(entry: Entry, array: Array) -> bool:
         len(entry.shape) == array.ndim
         and all(not isinstance(dim, int) or dim == size for dim, size in zip(entry.shape, array.shape, strict=True))
     )
-
-
-def _ort_value(onnxruntime: ModuleType, array: Array) -> Any:
-    number = next((number for number, dtype in _OF_ML_DTYPES.items() if dtype.numpy == array.dtype), None)
-    if number is None:
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
-    bits = packed(np.ascontiguousarray(array)).view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
-    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, number)
-
-
-# By the numbers of `TensorProto.DataType`, without importing onnx: what NumPy arrays of onnxruntime cannot hold.
-_OF_ML_DTYPES = {
-    16: DType.BFLOAT16,
-    17: DType.FLOAT8_E4M3FN,
-    18: DType.FLOAT8_E4M3FNUZ,
-    19: DType.FLOAT8_E5M2,
-    20: DType.FLOAT8_E5M2FNUZ,
-    21: DType.UINT4,
-    22: DType.INT4,
-    23: DType.FLOAT4_E2M1FN,
-    24: DType.FLOAT8_E8M0FNU,
-    25: DType.UINT2,
-    26: DType.INT2,
-}
-_AS_BYTES = {f"tensor({TYPE_NAMES[dtype]})" for dtype in _OF_ML_DTYPES.values()}
-
-
-def _to_array(value: OrtValue) -> Array:
-    """Return an array. onnxruntime gives none of some types: the bytes are copied from where they lie (on the CPU)."""
-    dtype = _OF_ML_DTYPES.get(value.element_type())
-    if dtype is None:
-        return np.asarray(value.numpy())
-    shape = tuple(value.shape())
-    count = stored_bytes(dtype.numpy, math.prod(shape))
-    data = np.frombuffer(ctypes.string_at(value.data_ptr(), count), np.uint8)
-    if dtype is DType.BFLOAT16:
-        return data.view(dtype.numpy).reshape(shape).copy()
-    return unpacked(data, dtype.numpy, shape)
 
 
 def node_providers(model: ModelFile, feeds: Mapping[str, Array], provider: str = "cpu") -> dict[str, str]:

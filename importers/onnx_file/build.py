@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,15 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from kir.errors import FormatError, KirError, ShapeError, UnsupportedError
 from kir.importers.onnx_file.assumptions import assuming
-from kir.importers.onnx_file.names import SizeNames, label_of_weight, origin_of, origin_of_weight
+from kir.importers.onnx_file.names import (
+    SizeNames,
+    count_reads,
+    label_of_weight,
+    layer_classes,
+    origin_of,
+    origin_of_weight,
+    size_texts,
+)
 from kir.importers.onnx_file.old_opsets import OLDEST_OPSET, OLDEST_WRITTEN, converted, is_outdated
 from kir.importers.onnx_file.opaque import read_opaque, with_exact_types
 from kir.importers.onnx_file.ops import FOLDED, IMPORTERS, check_inputs, fold_constants, fold_sizes, translate
@@ -29,7 +37,7 @@ from kir.importers.onnx_file.reading import (
     read_sparse_tensor,
     read_tensor,
 )
-from kir.importers.onnx_file.sizes import ELEMENTWISE
+from kir.importers.onnx_file.sizes import ELEMENTWISE, require_fit
 from kir.importers.onnx_file.translate import Operand, OperatorCall, Pending, Translator
 from kir.ir.dims import Dim
 from kir.ir.graph import Graph, Provenance, Value
@@ -171,9 +179,9 @@ class _Reader:
         self.problems: dict[str, list[str]] = {}
         written_by_kir = model.producer_name == "kir"
         values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
-        names = SizeNames((text for value in values for text in _size_texts(value)), written_by_kir)
+        names = SizeNames((text for value in values for text in size_texts(value)), written_by_kir)
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(model.graph.node)]
-        reads = _count_reads(self.nodes, [value.name for value in model.graph.output])
+        reads = count_reads(self.nodes, [value.name for value in model.graph.output])
         self.translator = Translator(self.graph, opset, written_by_kir, reads, names)
         self.translator.hints = stated_types([*model.graph.value_info, *model.graph.output], names)
         self.translator.scope = self
@@ -243,7 +251,7 @@ class _Reader:
         for value in graph.input:
             if value.name not in tensors or self.model.ir_version >= IR_VERSION_OF_DEFAULTS:
                 self._add_input(value, tensors.pop(value.name, None), shapes.get(value.name), batch)
-        layers = _layer_classes(graph.node) if self.translator.written_by_kir else {}
+        layers = layer_classes(graph.node) if self.translator.written_by_kir else {}
         for name, tensor in tensors.items():
             self._add_initializer(name, tensor, layers)
         self._add_sparse_initializers(graph)
@@ -287,7 +295,7 @@ class _Reader:
         if batch is not None and dims and not isinstance(dims[0], int):
             dims[0] = batch
         if shape is not None:
-            _require_fit(what, dims, shape, tensor.HasField("shape"))
+            require_fit(what, dims, shape, tensor.HasField("shape"))
             dims = list(shape)
         return TensorType(dtype, tuple(dims))
 
@@ -530,7 +538,7 @@ class _BodyReader(_Reader):
         self.graph = Graph(str(graph.name)) if into is None else into
         self.nodes = [NodeTexts.of(index, node) for index, node in enumerate(graph.node)]
         around = outer.translator
-        reads = _count_reads(self.nodes, [value.name for value in graph.output])
+        reads = count_reads(self.nodes, [value.name for value in graph.output])
         self.translator = Translator(self.graph, around.opset, around.written_by_kir, reads, around.size_names)
         self.translator.hints = stated_types([*graph.value_info, *graph.output], around.size_names)
         self.output_types = OutputTypes(graph, self.versions, around.size_names)
@@ -584,35 +592,3 @@ class _BodyReader(_Reader):
 
 def _place(index: int, node: NodeTexts) -> str:
     return f"node {node.name or index} ({node.op_type})"
-
-
-def _require_fit(what: str, declared: Sequence[Dim], given: Sequence[Dim], has_rank: bool) -> None:
-    fits = len(declared) == len(given) and all(
-        not isinstance(size, int) or size == wanted for size, wanted in zip(declared, given, strict=True)
-    )
-    if has_rank and not fits:
-        shown = ", ".join(map(str, declared))
-        raise FormatError(f"{what} has the shape ({shown}); that cannot be ({', '.join(map(str, given))})")
-
-
-def _size_texts(value: ValueInfoProto) -> Iterator[str]:
-    return (dim.dim_param for dim in value.type.tensor_type.shape.dim if dim.dim_param)
-
-
-def _layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for node in nodes:
-        entries = {entry.key: entry.value for entry in node.metadata_props}
-        if "kir.layer" in entries:
-            found[entries["kir.layer"]] = entries.get("kir.class", "")
-    return found
-
-
-def _count_reads(nodes: Sequence[NodeTexts], outputs: Sequence[str]) -> Counter[str]:
-    """Return how often each name is read. What an Identity reads counts twice: it has two names then."""
-    counts = Counter(outputs)
-    for node in nodes:
-        outer = outer_names(node.node) if node.attributes else []
-        for name in (*node.inputs, *outer):
-            counts[name] += 2 if node.op_type == "Identity" else 1
-    return counts

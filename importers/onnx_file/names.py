@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from onnx import NodeProto
+from onnx import NodeProto, ValueInfoProto
 
 from kir.errors import ShapeError
+from kir.importers.onnx_file.reading import NodeTexts
 from kir.ir.dim_parser import parse_dim
 from kir.ir.dims import Dim, Sym, symbol
 from kir.ir.graph import Origin
 from kir.support.naming import Names, symbol_name
+from kir.support.onnx_files import outer_names
 
 # What the exporter calls a constant without a label: the path of its layer, then this.
 _UNLABELLED = re.compile(r"(?:(?P<path>.+)/)?constant(?:_\d+)?")
@@ -89,3 +92,28 @@ def origin_of_weight(name: str, layers: Mapping[str, str]) -> Origin | None:
 def label_of_weight(name: str, written_by_kir: bool) -> str | None:
     """Return the label that the exporter gave this name to, None if it named a constant without one."""
     return None if written_by_kir and _UNLABELLED.fullmatch(name) else name
+
+
+def size_texts(value: ValueInfoProto) -> Iterator[str]:
+    """Return the `dim_param` of each size that has one."""
+    return (dim.dim_param for dim in value.type.tensor_type.shape.dim if dim.dim_param)
+
+
+def layer_classes(nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """Return the class of each layer that kir's metadata names."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        entries = {entry.key: entry.value for entry in node.metadata_props}
+        if "kir.layer" in entries:
+            found[entries["kir.layer"]] = entries.get("kir.class", "")
+    return found
+
+
+def count_reads(nodes: Sequence[NodeTexts], outputs: Sequence[str]) -> Counter[str]:
+    """Return how often each name is read. What an Identity reads counts twice: it has two names then."""
+    counts = Counter(outputs)
+    for node in nodes:
+        outer = outer_names(node.node) if node.attributes else []
+        for name in (*node.inputs, *outer):
+            counts[name] += 2 if node.op_type == "Identity" else 1
+    return counts

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kir.errors import KirError
+from kir.errors import FormatError, KirError
 from kir.importers.onnx_file.reading import Array
 from kir.ir.dims import Dim, Sym, minimum, product
 
@@ -208,3 +208,17 @@ def _is_plain(dim: Dim) -> bool:
     if isinstance(dim, Sym):
         return all(coefficient > 0 for _, coefficient in dim.terms)
     return dim >= 0
+
+
+def require_fit(what: str, declared: Sequence[Dim], given: Sequence[Dim], has_rank: bool) -> None:
+    """Do nothing, if a shape that is given fits the one that a file declares.
+
+    Raises:
+        FormatError: it does not.
+    """
+    fits = len(declared) == len(given) and all(
+        not isinstance(size, int) or size == wanted for size, wanted in zip(declared, given, strict=True)
+    )
+    if has_rank and not fits:
+        shown = ", ".join(map(str, declared))
+        raise FormatError(f"{what} has the shape ({shown}); that cannot be ({', '.join(map(str, given))})")

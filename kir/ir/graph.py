@@ -17,12 +17,11 @@ from typing import Final, Literal
 
 import networkx as nx
 
-from kir.errors import GraphError, KirError, UnsupportedError
+from kir.errors import GraphError, KirError
 from kir.ir.dims import Dim, Sym, substitute
-from kir.ir.op import Array, Inner, Op, Types, input_names
+from kir.ir.op import Array, Inner, Op, as_tuple, input_names, output_types
 from kir.ir.structural import Assume, Constant, Data, Input, Output
-from kir.ir.types import CarriedType, TensorType, require_sizes
-from kir.support.caching import cached
+from kir.ir.types import CarriedType, TensorType
 from kir.support.text import counted
 
 
@@ -130,38 +129,6 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.op}{f' of {self.origin}' if self.origin else ''}>"
-
-
-# Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
-# them apart. Those without inputs are not here, since a Constant would be hashed with its data; nor are graphs.
-def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
-    op.require_integers()
-    if not cls.takes_carried:
-        _refuse_carried(op, types)
-    return tuple(map(require_sizes, _as_tuple(op.infer(*types))))
-
-
-_infer = cached(_infer_anew, 4096)
-
-
-def _refuse_carried(op: Op, types: Iterable[TensorType | None]) -> None:
-    for type in types:
-        if isinstance(type, CarriedType):
-            raise UnsupportedError(f"{op.name} received {type}; expected a tensor of known rank and type")
-
-
-def output_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:
-    """Return the types of an operator's outputs, from those of its inputs; None for an absent one.
-
-    Raises:
-        ShapeError: the operator cannot work on these types.
-    """
-    remembers = types and op.__class__.bodies is Op.bodies
-    return _infer(op.__class__, op, *types) if remembers else _infer_anew(op.__class__, op, *types)
-
-
-def _as_tuple(types: Types) -> tuple[TensorType, ...]:
-    return types if isinstance(types, tuple) else (types,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,7 +510,7 @@ def _check_types(node: Node) -> None:
         inferred = node.op.infer(*[None if v is None else v.type for v in node.inputs])
     except KirError as error:
         raise GraphError(f"{node!r} refuses its inputs: {error}") from error
-    if _as_tuple(inferred) != tuple(value.type for value in node.outputs):
+    if as_tuple(inferred) != tuple(value.type for value in node.outputs):
         raise GraphError(f"{node!r} has outputs {node.outputs} but infers {inferred}")
 
 

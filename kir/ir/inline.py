@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from kir.ir.dims import Dim, Sym
-from kir.ir.graph import Graph, Node, Origin, Value, learn_sizes, output_types
-from kir.ir.op import Op
+from kir.ir.graph import Graph, Node, Origin, Value, learn_sizes
+from kir.ir.op import Op, output_types
 from kir.ir.structural import Input, Output
 from kir.ir.types import TensorType
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy.typing as npt
 
-from kir.errors import ShapeError
+from kir.errors import ShapeError, UnsupportedError
 from kir.ir.dims import Dim, Sym, substitute
-from kir.ir.types import DType, TensorType
+from kir.ir.types import CarriedType, DType, TensorType, require_sizes
 from kir.support.caching import cached
 from kir.support.limits import MAX_INT64
 
@@ -179,3 +179,39 @@ def format_attribute(value: object) -> str:
         items = ", ".join(format_attribute(item) for item in value)
         return f"({items},)" if len(value) == 1 else f"({items})"
     return repr(value)
+
+
+# The types of outputs
+
+
+# Types are immutable, and a graph repeats few of them. Operators without attributes all have one hash: the class tells
+# them apart. Those without inputs are not here, since a Constant would be hashed with its data; nor are graphs.
+def _infer_anew(cls: type[Op], op: Op, *types: TensorType | None) -> tuple[TensorType, ...]:
+    op.require_integers()
+    if not cls.takes_carried:
+        _refuse_carried(op, types)
+    return tuple(map(require_sizes, as_tuple(op.infer(*types))))
+
+
+_infer = cached(_infer_anew, 4096)
+
+
+def _refuse_carried(op: Op, types: Iterable[TensorType | None]) -> None:
+    for type in types:
+        if isinstance(type, CarriedType):
+            raise UnsupportedError(f"{op.name} received {type}; expected a tensor of known rank and type")
+
+
+def output_types(op: Op, types: list[TensorType | None]) -> tuple[TensorType, ...]:
+    """Return the types of an operator's outputs, from those of its inputs; None for an absent one.
+
+    Raises:
+        ShapeError: the operator cannot work on these types.
+    """
+    remembers = types and op.__class__.bodies is Op.bodies
+    return _infer(op.__class__, op, *types) if remembers else _infer_anew(op.__class__, op, *types)
+
+
+def as_tuple(types: Types) -> tuple[TensorType, ...]:
+    """Return what `infer` returns as a tuple, also where it is one type."""
+    return types if isinstance(types, tuple) else (types,)

@@ -18,8 +18,7 @@ import numpy as np
 
 from kir.errors import KirError
 from kir.ir.dims import Dim, Sym, is_known, substitute
-from kir.ir.graph import output_types
-from kir.ir.op import Array, Op
+from kir.ir.op import Array, Op, output_types
 from kir.ir.types import BATCH, DType, TensorType, type_of
 from kir.numerics.elementwise_probes import elementwise_inputs
 from kir.ops import (

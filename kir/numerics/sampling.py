@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from kir.errors import ShapeError
-from kir.ir.graph import output_types
-from kir.ir.op import Array, Op
+from kir.ir.op import Array, Op, output_types
 from kir.ir.types import format_shape, type_of
 from kir.ops.attention import Attention
 from kir.ops.convolution import Conv, ConvTranspose

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kir.errors import ShapeError
-from kir.ir.graph import Graph, Node, Value, output_types
+from kir.ir.graph import Graph, Node, Value
+from kir.ir.op import output_types
 from kir.ops.linear import ELLIPSIS, Einsum, parse_equation
 from kir.ops.shape import Reshape
 from kir.passes.rewrite import add_for, exact_pass, given, op_of, rewrite, rule

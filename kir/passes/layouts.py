@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from kir.errors import KirError
-from kir.ir.graph import Node, Value, output_types
-from kir.ir.op import Op
+from kir.ir.graph import Node, Value
+from kir.ir.op import Op, output_types
 from kir.ir.structural import Constant, Input, Output
 from kir.ir.types import DType, Shape, TensorType
 from kir.ops.convolution import Conv

@@ -18,8 +18,7 @@ from kir.exporters.onnx_file.emitter import Emitter, FileTensor, onnx_dtype
 from kir.exporters.onnx_file.expression import Expression
 from kir.exporters.onnx_file.schemas import find_refused
 from kir.ir.control import ControlOp
-from kir.ir.graph import output_types
-from kir.ir.op import Op, field_names
+from kir.ir.op import Op, field_names, output_types
 from kir.ir.structural import Assume, Constant, Input, Output
 from kir.ir.types import DType, as_dtype
 from kir.ops.onnx_forms import SAME

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+import kir.ops.elementwise as elementwise
+import kir.ops.reduce as reduce
+import kir.ops.shape as shape
 from kir.errors import ShapeError, UnsupportedError
 from kir.ir.op import Array, Op
-from kir.ops import elementwise, reduce, shape
 from kir.ops.meanings.table import Carried, means, stands_for
 
 Resolved = tuple[Op, tuple[Array | None, ...]]
