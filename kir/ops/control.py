@@ -81,8 +81,11 @@ class Loop(ControlOp):
         self.require_alike("trips and condition", limits, (SCALAR_INT, SCALAR_BOOL))
         self.require_alike("inputs", (SCALAR_INT, SCALAR_BOOL, *values), self.body.inputs)
         stacked = self.types[self.carried :]
-        steps = (SCALAR_BOOL, *self.types[: self.carried], *(type.with_shape(type.shape[1:]) for type in stacked))
-        self.require_alike("outputs", self.body.outputs, steps)
+        steps = (*self.types[: self.carried], *(type.with_shape(type.shape[1:]) for type in stacked))
+        following, *results = self.body.outputs
+        if following.dtype is not DType.BOOL:
+            raise ShapeError(f"Loop goes on as {following} says; expected a bool")
+        self.require_alike("outputs", results, steps)
         return self.outputs()
 
     def run(self, bodies: Sequence[RunBody], *inputs: Array | None) -> Any:

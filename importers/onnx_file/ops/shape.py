@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kir.errors import FormatError, ShapeError, UnsupportedError
+from kir.errors import FormatError, ShapeError, UndecidedSizesError, UnsupportedError
 from kir.importers.onnx_file import recognise, sizes
 from kir.importers.onnx_file.ops.table import IMPORTERS, Results, imports
 from kir.importers.onnx_file.sizes import HUGE, Sizes
@@ -100,8 +100,10 @@ def squeeze(call: OperatorCall, x: Operand, axes: Operand | None = None) -> Resu
             raise UnsupportedError(f"Squeeze of {x.type} removes the axes that turn out to be 1; kir needs them known")
         given = [axis for axis, dim in enumerate(shape) if dim == 1]
     removed = set(call.axes(given, len(shape)))
-    if any(shape[axis] != 1 for axis in removed):
-        raise ShapeError(f"Squeeze of the axes {sorted(removed)} received {x.type}; expected sizes of 1")
+    other = next((shape[axis] for axis in sorted(removed) if shape[axis] != 1), None)
+    if other is not None:
+        message = f"Squeeze of the axes {sorted(removed)} received {x.type}; expected sizes of 1"
+        raise UndecidedSizesError(message, (other, 1))
     return _reshaped(call, x, tuple(dim for axis, dim in enumerate(shape) if axis not in removed))
 
 

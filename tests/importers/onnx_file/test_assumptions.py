@@ -80,3 +80,13 @@ def test_a_reshape_says_what_a_size_is() -> None:
 def test_sizes_that_are_known_to_differ_are_errors() -> None:
     with pytest.raises(FormatError, match="cannot reshape"):
         import_graph(model([node("Reshape", "x r", "y")], {"x": [2, 3]}, constants={"r": [2, 2]}))
+
+
+def test_a_squeezed_size_is_taken_to_be_one() -> None:
+    halved = node("Conv", "x k", "half", strides=[2, 2], pads=[1, 1, 1, 1])
+    nodes = [halved, node("Squeeze", "half axes", "y")]
+    graph = import_graph(model(nodes, {"x": ["N", 1, "h", 6]}, constants={"k": KERNEL, "axes": [2]}))
+    assert graph.assumptions() == ["(h + 1)//2 = 1"]
+    assert run(graph, {"x": np.ones((2, 1, 2, 6), np.float32)})["y"].shape == (2, 1, 3)
+    with pytest.raises(ShapeError, match=r"takes \(h \+ 1\)//2, which is 2, to be 1"):
+        run(graph, {"x": np.ones((2, 1, 4, 6), np.float32)})

@@ -187,6 +187,26 @@ def test_what_is_read_computes_the_same_before_and_after_it_is_written(made: onn
     assert str(import_graph(again)) == str(import_graph(to_model_proto(import_graph(again), opset=18)))
 
 
+def test_a_condition_may_have_an_axis() -> None:
+    """As Paddle's exporter writes it."""
+    inside = loop(
+        [node("Add", ["h", "h"], ["h2"]), node("Less", ["h2", "limit"], ["c2"])],
+        [info("h", FLOAT, [1])],
+        [info("h2", FLOAT, [1])],
+    )
+    inside.output[0].type.tensor_type.shape.dim.add(dim_value=1)
+    made = model(
+        [node("Loop", ["", "go", "x"], ["y"], body=inside)],
+        [info("x", FLOAT, [1])],
+        [info("y", FLOAT, [1])],
+        limit=np.float32(10),
+        go=np.array(True),
+    )
+    feeds = {"x": np.array([1], np.float32)}
+    graph = import_graph(made)
+    assert run(graph, feeds)["y"].tolist() == compute(to_model_proto(graph, opset=18), feeds)[0].tolist() == [16]
+
+
 def test_sizes_that_differ_have_names_of_their_own() -> None:
     graph = import_graph(growing())
     (found,) = [n for n in graph.order() if isinstance(n.op, Loop)]
