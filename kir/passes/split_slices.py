@@ -47,7 +47,7 @@ def split_slices(graph: Graph) -> int:
     for (x, axis), parts in _find_parts(graph).items():
         row = _find_row(parts, x.type.shape[axis])
         if len(row) > 1:
-            _split(graph, x, axis, row)
+            _split(graph, axis, row)
             split += 1
     return joined + split
 
@@ -111,7 +111,8 @@ def _find_row(parts: Parts, size: Dim) -> list[Node]:
     return row
 
 
-def _split(graph: Graph, x: Value, axis: int, row: list[Node]) -> None:
+def _split(graph: Graph, axis: int, row: list[Node]) -> None:
+    x = given(row[0].inputs[0])  # what they read may itself be a part of a Split by now
     split = graph.add(Split(axis, tuple(_size(node, axis) for node in row)), x, origin=row[0].origin)
     replaced: list[Node] = []
     for node, part in zip(row, split.outputs, strict=True):

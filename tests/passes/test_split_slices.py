@@ -88,3 +88,13 @@ def test_a_value_between_two_slices_that_something_else_reads_stays() -> None:
         return b(cut(1, 1, 4), inner), b(Relu(), inner)
 
     assert left(split_slices, build, "f32[3, 5]") == ["Slice", "Slice", "Relu"]
+
+
+def test_parts_of_parts() -> None:
+    """The second Split reads what was a Slice before the first."""
+
+    def build(b: Build, x: Value) -> Any:
+        first, second = b(cut(1, 0, 2), x), b(cut(1, 2, 6), x)
+        return b(cut(2, 0, 3), first), b(cut(2, 3, 4), first), second
+
+    assert left(split_slices, build, "f32[batch, 6, 4]") == ["Split", "Split"]
